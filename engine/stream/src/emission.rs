@@ -1,0 +1,55 @@
+//! What an operator says: a finding appears, changes, is confirmed or withdrawn. Not the finding
+//! itself: `engine` gives it its id, title and entities.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+
+/// One statement of an operator about one finding.
+#[derive(Clone, Debug)]
+pub struct Emission {
+    /// The rule, by its place in the rule set.
+    pub slot: usize,
+    /// The finding's row key in our encoding; with tenant and rule id it gives the finding's id.
+    pub key: Vec<u8>,
+    /// What happens to it.
+    pub change: Change,
+    /// Event time in milliseconds of the row that decided it.
+    pub time: i64,
+    /// `[start, end)` of the window (sliding: closed, the cell's qualifying row is `end`).
+    pub window: Option<(i64, i64)>,
+    /// How many rows contributed.
+    pub count: u64,
+    /// Whether a row older than the watermark contributed. Depends on arrival.
+    pub late: bool,
+    /// Whether a limit was hit: counts are lower bounds.
+    pub capped: bool,
+    /// The finding's columns: row `row` of a batch in the plan's output schema.
+    pub columns: Arc<RecordBatch>,
+    /// Which row of `columns`.
+    pub row: usize,
+    /// Contributing rows as compact JSON: the first 10 and last 10.
+    pub evidence: Vec<Arc<str>>,
+    /// How many rows there were to choose evidence from.
+    pub evidence_total: u64,
+}
+
+/// What an emission does to the finding with its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It exists, with these values, in this state.
+    Upsert(FindingState),
+    /// A late row took it back; its columns are those it last had.
+    Withdraw,
+}
+
+/// Whether a finding can still be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FindingState {
+    /// A late row may change or withdraw it.
+    Provisional,
+    /// Nothing can change it any more.
+    Confirmed,
+    /// A late row took it back.
+    Withdrawn,
+}

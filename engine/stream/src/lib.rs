@@ -1,0 +1,20 @@
+//! Rules running over a stream: the predicate network for all rules of a table, and keyed
+//! incremental operators for those that remember.
+//!
+//! Sans-IO and pure arrow: no DataFusion (expressions arrive as [`sluice_event::Eval`]), no
+//! threads, no clock, no store. `engine` feeds it batches and watermarks and takes its emissions.
+//!
+//! Glossary: a [`StreamPlan`] is one compiled rule; a [`PredicateNetwork`] is the filters of all
+//! rules on one table; a [`Shard`] holds the keyed state of a share of all keys.
+#![forbid(unsafe_code)]
+
+mod emission;
+mod plan;
+mod predicate;
+
+pub use emission::{Change, Emission, FindingState};
+pub use plan::{
+    Aggregate, AggregateFunction, Branch, Class, FirstSeenPlan, GroupColumn, Stage, StreamPlan,
+    Window, WindowPlan,
+};
+pub use predicate::{Atom, Leaf, Predicate, Test, Text};

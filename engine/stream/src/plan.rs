@@ -1,0 +1,167 @@
+//! A compiled rule: what `sql` lowers a SELECT to and the operators run. Not its SQL, and not its
+//! running state.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use sluice_event::{Eval, TableName};
+
+use crate::Predicate;
+
+/// One rule, ready to run over a stream.
+///
+/// A row enters through the [`Branch`] of its table: filtered by the network, then by the fallible
+/// residual, then turned into the intermediate columns that the [`Stage`] reads.
+#[derive(Clone, Debug)]
+pub struct StreamPlan {
+    /// The rule's id, `identity.mfa_fatigue`.
+    pub rule: Arc<str>,
+    /// One per table (or UNION ALL arm) the rule reads; at least one.
+    pub branches: Vec<Branch>,
+    /// The columns every branch produces.
+    pub intermediate: SchemaRef,
+    /// What happens to them.
+    pub stage: Stage,
+    /// The finding's columns in SELECT order.
+    pub output: SchemaRef,
+    /// When a finding is spoken and whether it can be taken back.
+    pub class: Class,
+    /// The rule's own lateness in milliseconds, if it sets one.
+    pub lateness: Option<i64>,
+    /// Hash of the stateful part (tables, filters, keys, window, aggregates), not of title, SELECT
+    /// text or thresholds: state lives on while this stays.
+    pub fingerprint: u64,
+}
+
+/// One input of a rule: the rows of a table that pass a condition.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    /// The table.
+    pub table: TableName,
+    /// The infallible part of the condition, for the network.
+    pub filter: Predicate,
+    /// Conditions that may fail on a row (cast, division, index), evaluated last, only on rows that
+    /// pass `filter`; a row on which one fails does not match and is counted.
+    pub residual: Vec<Arc<dyn Eval>>,
+    /// The intermediate columns, over the table's full schema. May fail on a row too.
+    pub columns: Vec<Arc<dyn Eval>>,
+}
+
+/// What a rule does with the rows that passed.
+#[derive(Clone, Debug)]
+pub enum Stage {
+    /// Each row is a finding; the intermediate columns are the output.
+    Stateless,
+    /// Rows are grouped by key and window.
+    Window(WindowPlan),
+    /// A row is a finding if its key tuple is new.
+    FirstSeen(FirstSeenPlan),
+}
+
+/// `GROUP BY keys, window HAVING ..`.
+#[derive(Clone, Debug)]
+pub struct WindowPlan {
+    /// The window.
+    pub window: Window,
+    /// Intermediate columns `0..keys` are the group keys; the rest are arguments of aggregates.
+    pub keys: usize,
+    /// The aggregates.
+    pub aggregates: Vec<Aggregate>,
+    /// The columns of a group, in the order HAVING and the SELECT list were planned against:
+    /// keys and aggregates by name, and where the window stands.
+    pub group: SchemaRef,
+    /// Per column of `group`: what fills it.
+    pub layout: Vec<GroupColumn>,
+    /// HAVING over `group`, without a fast form; `None` keeps every window.
+    pub having: Option<Arc<dyn Eval>>,
+    /// The finding's columns over `group`.
+    pub select: Vec<Arc<dyn Eval>>,
+}
+
+/// What fills a column of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupColumn {
+    /// The n-th key.
+    Key(usize),
+    /// The window, `Struct{start, end: Timestamp(ms, UTC)}`.
+    Window,
+    /// The n-th aggregate.
+    Aggregate(usize),
+}
+
+/// An aggregate over the rows of a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aggregate {
+    /// Which one.
+    pub function: AggregateFunction,
+    /// The intermediate column it reads; `None` for `count(*)`.
+    pub argument: Option<usize>,
+    /// A boolean intermediate column: only rows where it is TRUE count (`FILTER (WHERE ..)`).
+    pub filter: Option<usize>,
+}
+
+/// Aggregates that run incrementally, all exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AggregateFunction {
+    /// Rows, or rows whose argument is not NULL.
+    Count,
+    /// Distinct non-NULL values.
+    CountDistinct,
+    /// Sum; NULL over no value.
+    Sum,
+    /// Least value.
+    Min,
+    /// Greatest value.
+    Max,
+    /// Mean; NULL over no value.
+    Avg,
+}
+
+/// A window over event time; milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Window {
+    /// `[n * size, (n + 1) * size)`.
+    Tumble {
+        /// Length.
+        size: i64,
+    },
+    /// `[n * slide, n * slide + size)`; `size` is a multiple of `slide`.
+    Hop {
+        /// Distance between starts.
+        slide: i64,
+        /// Length.
+        size: i64,
+    },
+    /// Rows closer than or equal to `gap`.
+    Session {
+        /// Greatest silence inside one session.
+        gap: i64,
+    },
+    /// For each row the closed interval `[time - size, time]`; one finding per key and cell
+    /// (`time` rounded down to `size`) that holds a qualifying row: that of its latest one.
+    Sliding {
+        /// Length.
+        size: i64,
+    },
+}
+
+/// `first_seen(span, keys..)` as a conjunct of WHERE.
+#[derive(Clone, Debug)]
+pub struct FirstSeenPlan {
+    /// How long a key tuple is remembered, milliseconds.
+    pub span: i64,
+    /// Intermediate columns `0..outputs` are the finding's columns; the rest are the key tuple.
+    /// A NULL in the tuple: not first seen.
+    pub outputs: usize,
+}
+
+/// When a rule speaks and whether it can take it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Only grows: speaks at once, never withdraws (stateless, monotone thresholds).
+    Monotone,
+    /// Speaks at the watermark (first-seen: at once); a late row may change or withdraw it.
+    Repairable,
+    /// Speaks once, when nothing can change it.
+    Final,
+}

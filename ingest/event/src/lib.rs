@@ -1,0 +1,29 @@
+//! The data model: tables and their columns, batches of event rows, values, ids, entities and time.
+//!
+//! It is the bottom of the workspace: arrow and blake3, no IO, no clock, no async, no knowledge of
+//! wire formats, SQL or rules. The principal types:
+//!
+//! - [`Schema`]: every table and column, read from the one schema file (`schema.tsv`);
+//! - [`EventBatch`]: rows of one table with where each came from;
+//! - [`Eval`] and [`Transform`]: what `sql` compiles expressions and mappings into, so that nobody
+//!   else needs to know DataFusion;
+//! - [`EventUid`] and [`Encoder`]: identity that does not depend on position, clock or order.
+#![forbid(unsafe_code)]
+
+mod batch;
+mod encode;
+mod eval;
+mod schema;
+mod table;
+mod transform;
+mod uid;
+mod value;
+
+pub use batch::{EventBatch, Origin, PartitionId, Records, TimeSettings};
+pub use encode::Encoder;
+pub use eval::{Eval, EvalError};
+pub use schema::{Column, ColumnType, Schema, TableSchema};
+pub use table::TableName;
+pub use transform::{Mapped, RowError, Transform};
+pub use uid::EventUid;
+pub use value::Value;
