@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use sluice_event::TableName;
 use sluice_ingest::{SourceSpec, builtin_mappings};
-use sluice_rule::{Diagnostic, Level, Mapping, Rule, lint};
+use sluice_rule::{Diagnostic, Level, Mapping, Rule, duplicate_ids};
 use sluice_sql::{Compiler, RawTable};
 
 use crate::{
@@ -79,11 +79,29 @@ impl Content {
             }
         };
         let rule_files = read_sql(rules, builtin_rules)?;
-        let rules = parse(rule_files, &mut problems, Rule::parse)
+        let parsed = parse(rule_files, &mut problems, Rule::parse);
+        problems.extend(
+            duplicate_ids(&parsed)
+                .into_iter()
+                .map(|diagnostic| Problem { text: None, diagnostic }),
+        );
+        let mut rules: Vec<LoadedRule> = parsed
             .into_iter()
             .filter_map(|rule| compile(&compiler, rule, &mut problems))
             .collect();
+        rules.sort_by(|a, b| a.plan.rule.cmp(&b.plan.rule));
         Ok(Content { compiler, sources, mappings, rules, problems })
+    }
+
+    /// Compiles one more rule, from text.
+    ///
+    /// # Errors
+    /// Everything that keeps it from being loaded.
+    pub fn compile(&self, path: &str, text: &str) -> Result<LoadedRule, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let file = SqlText { path: path.into(), below: path.into(), text: Ok(text.to_owned()) };
+        let rule = parse(vec![file], &mut problems, Rule::parse).pop();
+        rule.and_then(|rule| compile(&self.compiler, rule, &mut problems)).ok_or(problems)
     }
 
     /// The rules as a set that runs.
@@ -101,7 +119,7 @@ impl Content {
 fn parse<T>(
     files: Vec<SqlText>,
     problems: &mut Vec<Problem>,
-    parse: impl Fn(&str, &str, &str) -> Result<(T, Vec<Diagnostic>), Vec<Diagnostic>>,
+    parse: impl Fn(&str, &str) -> Result<(T, Vec<Diagnostic>), Vec<Diagnostic>>,
 ) -> Vec<T> {
     let mut parsed = Vec::new();
     for file in files {
@@ -113,7 +131,7 @@ fn parse<T>(
                 continue;
             }
         };
-        let found = match parse(&file.path, &file.below, &text) {
+        let found = match parse(&file.path, &text) {
             Ok((value, warnings)) => {
                 parsed.push(value);
                 warnings
@@ -135,11 +153,10 @@ fn compile(
 ) -> Option<LoadedRule> {
     let text = rule.file.text.clone();
     let mut note = |list: Vec<Diagnostic>| {
-        let list = list.into_iter().filter(|d| !rule.allows(d));
+        let list = list.into_iter().filter(|d| !rule.file.is_allowed(d));
         problems
             .extend(list.map(|diagnostic| Problem { diagnostic, text: Some(text.clone()) }));
     };
-    note(lint(&rule));
     let compiled = match compiler.compile_rule(&rule) {
         Ok(compiled) => compiled,
         Err(errors) => {

@@ -1,6 +1,8 @@
 //! Rows in memory as a source, in any order and cut anywhere: rule tests and the oracle. Not a file
 //! format, and not how recorded logs are replayed.
 
+mod builder;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
@@ -9,6 +11,8 @@ use arrow::{
 use sluice_event::{EventBatch, Origin, PartitionId, Records, TableName};
 
 use crate::{Delivery, EngineError, Partition, Progress, Source};
+
+pub use builder::ReplayBuilder;
 
 /// Rows of some tables and the partition each arrives on.
 #[derive(Clone, Debug)]
@@ -46,6 +50,7 @@ pub struct ReplaySource {
 #[derive(Clone, Debug)]
 enum Step {
     Rows(Box<EventBatch>),
+    Idle(PartitionId),
     End(PartitionId),
 }
 
@@ -77,6 +82,10 @@ impl Replay {
             let rows: Vec<&ReplayRow> = order[start..end].iter().map(|i| &self.rows[*i]).collect();
             let seen = seen.entry(first.partition).or_insert(i64::MIN);
             steps.push(Step::Rows(Box::new(self.batch(&rows, seen)?)));
+            // A partition with nothing more to say must not hold the others back.
+            if order[end..].iter().all(|i| self.rows[*i].partition != first.partition) {
+                steps.push(Step::Idle(first.partition));
+            }
             start = end;
         }
         if ends {
@@ -104,19 +113,32 @@ impl Replay {
     }
 
     fn batch(&self, rows: &[&ReplayRow], seen: &mut i64) -> Result<EventBatch, ArrowError> {
-        let first = rows[0];
         let indices: UInt32Array = rows.iter().map(|r| Some(r.index)).collect();
-        let columns = take_record_batch(&self.tables[&first.table], &indices)?;
+        let columns = take_record_batch(&self.tables[&rows[0].table], &indices)?;
+        let (batch, newest) = self.batch_of(rows, columns, *seen);
+        *seen = newest;
+        Ok(batch)
+    }
+
+    /// Rows of one table and partition as a batch that can name them, after rows as new as `seen`;
+    /// with the newest time after it.
+    pub(crate) fn batch_of(
+        &self,
+        rows: &[&ReplayRow],
+        columns: RecordBatch,
+        mut seen: i64,
+    ) -> (EventBatch, i64) {
+        let first = rows[0];
         let mut bytes = Vec::new();
         let mut spans = Vec::new();
         let mut seen_before = Vec::new();
         for row in rows {
             spans.push(bytes.len()..bytes.len() + row.original.len());
             bytes.extend_from_slice(&row.original);
-            seen_before.push(*seen);
-            *seen = (*seen).max(row.time);
+            seen_before.push(seen);
+            seen = seen.max(row.time);
         }
-        Ok(EventBatch {
+        let batch = EventBatch {
             table: first.table.clone(),
             columns,
             origin: Arc::new(Origin {
@@ -129,7 +151,8 @@ impl Replay {
             record: (0..rows.len() as u32).collect(),
             sub_index: vec![0; rows.len()],
             seen_before,
-        })
+        };
+        (batch, seen)
     }
 }
 
@@ -148,6 +171,7 @@ impl Source for ReplaySource {
     fn next(&mut self, _progress: &Progress) -> Result<Option<Delivery>, EngineError> {
         Ok(self.deliveries.next().map(|step| match step {
             Step::Rows(batch) => Delivery::Rows(*batch),
+            Step::Idle(partition) => Delivery::Idle(partition),
             Step::End(partition) => Delivery::End(partition),
         }))
     }

@@ -20,7 +20,6 @@ use crate::{
 };
 
 pub use compare::same_value;
-pub use rows::replay;
 
 /// How one case went.
 #[derive(Clone, Debug)]
@@ -28,7 +27,7 @@ pub struct CaseReport {
     /// The case's name.
     pub name: String,
     /// The line it starts at in the file.
-    pub line: usize,
+    pub line: u32,
     /// What is not as expected; empty when it passed.
     pub failures: Vec<String>,
 }
