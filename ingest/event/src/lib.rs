@@ -12,18 +12,22 @@
 
 mod batch;
 mod encode;
+mod entity;
 mod eval;
 mod schema;
 mod table;
 mod transform;
 mod uid;
 mod value;
+mod wire;
 
 pub use batch::{EventBatch, Origin, PartitionId, Records, TimeSettings};
 pub use encode::Encoder;
+pub use entity::EntityKind;
 pub use eval::{Eval, EvalError};
 pub use schema::{Column, ColumnType, Schema, TableSchema};
 pub use table::TableName;
 pub use transform::{Mapped, RowError, Transform};
 pub use uid::EventUid;
 pub use value::Value;
+pub use wire::{TimeFormat, WireSchema, WireType};

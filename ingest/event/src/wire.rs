@@ -1,0 +1,89 @@
+//! The wire record of a source: the columns its mappings declare and their types. Not the
+//! vocabulary tables (see [`crate::Schema`]), and not the decoding.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Fields, Schema as ArrowSchema, SchemaRef, TimeUnit};
+
+/// The columns of a wire record in declared order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WireSchema {
+    /// Name on the wire (case kept) and type.
+    pub columns: Vec<(String, WireType)>,
+}
+
+impl WireSchema {
+    /// As arrow sees it; every column may be NULL.
+    pub fn arrow(&self) -> SchemaRef {
+        Arc::new(ArrowSchema::new(fields(&self.columns)))
+    }
+}
+
+/// The type of a wire field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WireType {
+    /// Text; numbers and booleans become their text.
+    String,
+    /// A time in one of these formats; the first that parses wins.
+    Timestamp(Vec<TimeFormat>),
+    /// 64-bit integer.
+    Int,
+    /// Double.
+    Float,
+    /// Boolean.
+    Bool,
+    /// Any value, kept as JSON text.
+    Json,
+    /// An object with known fields.
+    Struct(Vec<(String, WireType)>),
+    /// An array.
+    List(Box<WireType>),
+}
+
+impl WireType {
+    /// The arrow type.
+    pub fn arrow(&self) -> DataType {
+        match self {
+            WireType::String | WireType::Json => DataType::Utf8,
+            WireType::Timestamp(_) => {
+                DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
+            }
+            WireType::Int => DataType::Int64,
+            WireType::Float => DataType::Float64,
+            WireType::Bool => DataType::Boolean,
+            WireType::Struct(columns) => DataType::Struct(fields(columns)),
+            WireType::List(item) => {
+                DataType::List(Arc::new(Field::new_list_field(item.arrow(), true)))
+            }
+        }
+    }
+}
+
+/// How a time is written on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// `2026-01-01T00:00:00.000Z`, also with a space for the `T`; without a zone it is UTC.
+    Rfc3339,
+    /// Seconds since 1970 UTC, fractions allowed.
+    EpochSeconds,
+    /// Milliseconds since 1970 UTC.
+    EpochMillis,
+    /// Microseconds since 1970 UTC.
+    EpochMicros,
+    /// Nanoseconds since 1970 UTC.
+    EpochNanos,
+    /// RFC 3339 text, or an epoch number whose unit follows from its size.
+    Auto,
+    /// `Jan  2 15:04:05`: no year, no zone.
+    Syslog,
+    /// `02/Jan/2006:15:04:05 -0700` of web servers.
+    Clf,
+    /// Windows FILETIME: 100 ns since 1601 UTC.
+    FileTime,
+    /// A strftime pattern.
+    Pattern(String),
+}
+
+fn fields(columns: &[(String, WireType)]) -> Fields {
+    columns.iter().map(|(name, kind)| Field::new(name, kind.arrow(), true)).collect()
+}
