@@ -7,15 +7,26 @@
 //! - [`Diagnostic`]: what is wrong, where, and what to write instead.
 #![forbid(unsafe_code)]
 
+mod attack;
+mod cases;
 mod diagnostic;
+mod fields;
 mod file;
+mod front;
+mod lint;
+mod rule;
 mod suggest;
 mod time;
 mod token;
 mod yaml;
 
+pub use attack::{Attack, attack, attack_name, attacks};
+pub use cases::{ExpectedRow, MappingTest, Row, RuleTest, TestConfig, TestEvent};
 pub use diagnostic::{Diagnostic, Level, Span, render_all, visible};
 pub use file::{Allow, Block, MAX_FILE_BYTES, SqlFile};
+pub use front::{About, RuleId};
+pub use lint::{duplicate_ids, lint};
+pub use rule::{Bootstrap, Emit, OnSilentSource, Rule, Severity, Sigma, Status, Suppression};
 pub use suggest::suggest;
 pub use time::{TEST_BASE, parse_duration, resolve_time};
 pub use token::{normalise, version};
