@@ -58,13 +58,13 @@ SELECT eventTime AS time,
        -- A refused console sign-in has no errorCode: the response says so.
        CASE
          WHEN nullif(errorCode, '') IS NOT NULL THEN 'Failure'
-         WHEN json_get_str(responseElements, eventName) = 'Failure' THEN 'Failure'
+         WHEN coalesce(json_get_str(responseElements, 'ConsoleLogin'), json_get_str(responseElements, 'CredentialVerification')) = 'Failure' THEN 'Failure'
          ELSE 'Success'
        END AS status,
        coalesce(errorMessage, nullif(errorCode, '')) AS status_detail,
        CASE
          WHEN errorMessage = 'No username found in supplied account' THEN 'unknown_user'
-         WHEN json_get_str(responseElements, eventName) = 'Failure' THEN 'bad_password'
+         WHEN coalesce(json_get_str(responseElements, 'ConsoleLogin'), json_get_str(responseElements, 'CredentialVerification')) = 'Failure' THEN 'bad_password'
          WHEN errorCode IN ('AccessDenied', 'AccessDeniedException') THEN 'policy'
          WHEN errorCode IN ('ExpiredToken', 'ExpiredTokenException') THEN 'expired'
          WHEN nullif(errorCode, '') IS NOT NULL THEN 'other'
