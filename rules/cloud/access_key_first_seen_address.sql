@@ -1,6 +1,6 @@
 /*---
 id: cloud.access_key_first_seen_address
-title: Long-lived access key used from a new network
+title: Long-lived access key used from a new address
 severity: medium
 status: stable
 description: A long-lived access key was used from an address it was not used from during the last fourteen days. Leaked keys show up here first.

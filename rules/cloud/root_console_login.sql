@@ -1,5 +1,5 @@
 /*---
-id: cloud.root_used
+id: cloud.root_console_login
 title: Root signed in to the cloud console
 severity: high
 status: stable
