@@ -27,9 +27,8 @@ WHERE api_service = 'lambda.amazonaws.com'
   AND status = 'Success'
   AND (api_operation LIKE 'UpdateFunctionCode%'
        OR (api_operation LIKE 'UpdateFunctionConfiguration%' AND request LIKE '%"layers"%'))
-  AND -- A dry run changes nothing.
-      request NOT LIKE '%"dryRun":true%'
-  AND request NOT LIKE '%"dryRun": true%'
+  -- A dry run changes nothing.
+  AND (request LIKE '%"dryRun":true%' OR request LIKE '%"dryRun": true%') IS NOT TRUE
 /*--- tests
 - name: the code is replaced by a user
   events:

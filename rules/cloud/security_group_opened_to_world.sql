@@ -27,8 +27,8 @@ SELECT time,
 FROM api_activity
 WHERE api_operation IN ('AuthorizeSecurityGroupIngress', 'ModifySecurityGroupRules')
   AND status = 'Success'
-  AND -- Any address with prefix length zero is the world.
-      (request LIKE '%/0"%')
+  -- Any address with prefix length zero is the world.
+  AND request LIKE '%/0"%'
   AND (regexp_like(request, '"fromPort": ?"?(0|22|3389|5985|5986|1433|3306|5432|6379|9200|27017)"?[,}\s]')
        OR regexp_like(request, '"(ipProtocol|protocol)": ?"-1"'))
 /*--- tests
