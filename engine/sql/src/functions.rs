@@ -23,7 +23,7 @@ use datafusion::{
 };
 
 pub(crate) use marker::{FIRST_SEEN, Marker, WindowKind, interval_millis, marker};
-pub(crate) use time::{bin, hop_starts, window_struct};
+pub(crate) use time::{bin, floor, hop_starts, window_struct};
 
 /// Functions that read the clock, chance, the file system or the build, or make rows of nothing.
 pub(crate) const BANNED: &[&str] = &[

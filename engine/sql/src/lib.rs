@@ -16,4 +16,5 @@ mod sandbox;
 mod session;
 mod transform;
 
+pub use batch::{BatchFindings, batch};
 pub use error::{SqlError, SqlProblem};

@@ -7,4 +7,4 @@ mod windows;
 
 pub(crate) use first_seen::LowerFirstSeen;
 pub(crate) use time_difference::TimeDifference;
-pub(crate) use windows::LowerWindows;
+pub(crate) use windows::{LowerWindows, Windowed};
