@@ -4,7 +4,7 @@ title: Trust in an identity provider or certificate authority changed
 severity: high
 status: stable
 description: An identity provider, SAML or OIDC trust, or a certificate trust anchor was created or changed. Whoever controls it signs in as anybody.
-attack: [TA0003, TA0004, T1484.002]
+attack: [TA0004, T1484.002]
 entity: {actor_user_entity: user}
 risk: 35
 suppression: {by: [actor_user_entity], for: 1h}

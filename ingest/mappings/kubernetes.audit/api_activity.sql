@@ -43,12 +43,12 @@ SELECT coalesce(requestReceivedTimestamp, stageTimestamp) AS time,
        -- RequestReceived has no answer yet.
        CASE WHEN responseStatus.code < 400 THEN 'Success' WHEN responseStatus.code >= 400 THEN 'Failure' ELSE 'Unknown' END AS status,
        coalesce(responseStatus.message, responseStatus.reason) AS status_detail,
-       user.username AS user_name,
-       user.uid AS user_uid,
+       "user".username AS user_name,
+       "user".uid AS user_uid,
        CASE
-         WHEN user.username LIKE 'system:serviceaccount:%' THEN 'Service'
-         WHEN user.username LIKE 'system:%' THEN 'System'
-         WHEN user.username IS NOT NULL THEN 'User'
+         WHEN "user".username LIKE 'system:serviceaccount:%' THEN 'Service'
+         WHEN "user".username LIKE 'system:%' THEN 'System'
+         WHEN "user".username IS NOT NULL THEN 'User'
        END AS user_type,
        sourceIPs[1] AS src_ip,
        userAgent AS user_agent,
