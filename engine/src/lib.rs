@@ -1,1 +1,41 @@
-//! placeholder
+//! Events to findings: composes sources, mappings, rules and operators into one running pipeline.
+//!
+//! It is: the threads and channels ([`Engine`]), the input port ([`Source`]), the output port
+//! ([`FindingSink`]), checkpoints, counters, and the loading of rule and mapping files. It is not:
+//! a wire format (`ingest`), SQL (`sql`), an operator (`stream`), a server or a command line
+//! (`api`). It knows neither the index nor signals: they follow a sink by sequence.
+#![forbid(unsafe_code)]
+
+mod checkpoint;
+mod committer;
+mod config;
+pub mod content;
+mod counters;
+mod error;
+pub mod findings;
+pub mod json;
+mod file_source;
+mod keyed;
+mod load;
+pub mod mapping_test;
+mod pipeline;
+pub mod replay;
+mod rule_set;
+pub mod rule_test;
+mod sink;
+mod source;
+mod stopwatch;
+mod worker;
+
+pub use checkpoint::Checkpoint;
+pub use committer::tally;
+pub use config::{EngineConfig, History};
+pub use counters::{Counters, RowCounts, RuleCounts, SourceCounts};
+pub use error::EngineError;
+pub use file_source::FileSource;
+pub use load::{Content, Problem};
+pub use pipeline::{Engine, Observer, RunOptions, Summary, Unobserved};
+pub use rule_set::{LoadedRule, RuleSet, TableRules};
+pub use sink::{Commit, FindingSink, MemorySink, Seq};
+pub use source::{Delivery, Partition, Progress, Source};
+pub use stopwatch::StageTimes;

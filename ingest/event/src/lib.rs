@@ -11,11 +11,16 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod docs;
 mod encode;
 mod entity;
 mod eval;
+mod fill;
+mod ip;
+mod json;
 mod schema;
 mod table;
+mod time;
 mod transform;
 mod uid;
 mod value;
@@ -25,8 +30,11 @@ pub use batch::{EventBatch, Origin, PartitionId, Records, TimeSettings};
 pub use encode::Encoder;
 pub use entity::EntityKind;
 pub use eval::{Eval, EvalError};
-pub use schema::{Column, ColumnType, Schema, TableSchema};
+pub use fill::{Fill, fill};
+pub use ip::{canonical_ip, is_private_ip};
+pub use schema::{CaptionId, Column, ColumnType, Schema, TableSchema};
 pub use table::TableName;
+pub use time::{Clamped, clamp, rfc3339};
 pub use transform::{Mapped, RowError, Transform};
 pub use uid::EventUid;
 pub use value::Value;

@@ -87,3 +87,26 @@ pub enum TimeFormat {
 fn fields(columns: &[(String, WireType)]) -> Fields {
     columns.iter().map(|(name, kind)| Field::new(name, kind.arrow(), true)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nested_types_become_nullable_arrow_types() {
+        let schema = WireSchema {
+            columns: vec![(
+                "target".into(),
+                WireType::List(Box::new(WireType::Struct(vec![
+                    ("displayName".into(), WireType::String),
+                    ("seen".into(), WireType::Timestamp(vec![TimeFormat::Auto])),
+                ]))),
+            )],
+        };
+        let arrow = schema.arrow();
+        let DataType::List(item) = arrow.field(0).data_type() else { panic!("not a list") };
+        let DataType::Struct(fields) = item.data_type() else { panic!("not a struct") };
+        assert_eq!(fields[0].name(), "displayName", "the case of the wire is kept");
+        assert!(fields.iter().all(|f| f.is_nullable()) && item.is_nullable());
+    }
+}

@@ -1,0 +1,3 @@
+//! Integration tests of the whole product, one binary: each file is one surface.
+
+mod tidy;

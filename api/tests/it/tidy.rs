@@ -1,0 +1,194 @@
+//! The house rules, as tests: the crate graph, owners of heavy dependencies, headers, sizes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+/// Who may depend on whom, as ARCHITECTURE.md states it.
+const EDGES: &[(&str, &[&str])] = &[
+    ("sluice-event", &[]),
+    ("sluice-rule", &["sluice-event"]),
+    ("sluice-stream", &["sluice-event", "sluice-rule"]),
+    ("sluice-sql", &["sluice-event", "sluice-rule", "sluice-stream"]),
+    ("sluice-ingest", &["sluice-event", "sluice-rule"]),
+    ("sluice-finding", &["sluice-event", "sluice-rule"]),
+    (
+        "sluice-engine",
+        &[
+            "sluice-event",
+            "sluice-finding",
+            "sluice-ingest",
+            "sluice-rule",
+            "sluice-sql",
+            "sluice-stream",
+        ],
+    ),
+    ("sluice-generator", &[]),
+    (
+        "sluice-api",
+        &[
+            "sluice-engine",
+            "sluice-event",
+            "sluice-finding",
+            "sluice-generator",
+            "sluice-ingest",
+            "sluice-rule",
+            "sluice-sql",
+            "sluice-stream",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+/// One owner per heavy dependency: a prefix of a package name and the only crate that may name it.
+const OWNERS: &[(&str, &str)] = &[
+    ("datafusion", "sluice-sql"),
+    ("rdkafka", "sluice-ingest"),
+    ("fjall", "sluice-store"),
+    ("linfa", "sluice-baseline"),
+    ("tantivy", "sluice-index"),
+    ("axum", "sluice-api"),
+    ("syslog_loose", "sluice-ingest"),
+    ("serde-saphyr", "sluice-rule"),
+    ("aho-corasick", "sluice-stream"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+fn metadata(arguments: &[&str]) -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--locked"])
+        .args(arguments)
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Dependencies of each workspace crate: (name, kind), kind empty for a normal one.
+fn dependencies() -> BTreeMap<String, Vec<(String, String)>> {
+    let text = |v: &Value| v.as_str().unwrap_or("").to_owned();
+    metadata(&["--no-deps"])["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| {
+            let list = p["dependencies"].as_array().unwrap().iter();
+            (text(&p["name"]), list.map(|d| (text(&d["name"]), text(&d["kind"]))).collect())
+        })
+        .collect()
+}
+
+#[test]
+fn crates_depend_only_downwards() {
+    let real: BTreeMap<String, BTreeSet<String>> = dependencies()
+        .into_iter()
+        .map(|(name, list)| {
+            let ours = |d: &String| d.starts_with("sluice-");
+            // A dev-dependency may reach sideways for test data, never upwards: cargo forbids that.
+            let list = list.into_iter().filter(|(_, kind)| kind.is_empty());
+            (name, list.map(|(d, _)| d).filter(ours).collect())
+        })
+        .collect();
+    let stated: BTreeMap<String, BTreeSet<String>> = EDGES
+        .iter()
+        .map(|(name, list)| ((*name).to_owned(), list.iter().map(|d| (*d).to_owned()).collect()))
+        .collect();
+    assert_eq!(real, stated, "the crate graph changed: change EDGES and ARCHITECTURE.md with it");
+}
+
+#[test]
+fn each_heavy_dependency_has_one_owner() {
+    for (name, list) in dependencies() {
+        for (dependency, _) in list {
+            for (prefix, owner) in OWNERS {
+                assert!(
+                    !dependency.starts_with(prefix) || name == *owner,
+                    "{name} names {dependency}, which only {owner} may"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn one_arrow_and_one_sql_parser() {
+    let packages = metadata(&[]);
+    for wanted in ["arrow", "arrow-array", "sqlparser"] {
+        let versions: BTreeSet<&str> = packages["packages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|p| p["name"] == wanted)
+            .filter_map(|p| p["version"].as_str())
+            .collect();
+        assert_eq!(versions.len(), 1, "{wanted}: {versions:?}; two do not share types");
+    }
+}
+
+#[test]
+fn every_crate_takes_the_workspace_lints_and_forbids_unsafe() {
+    for manifest in files("toml").into_iter().filter(|f| f.ends_with("Cargo.toml")) {
+        let text = fs::read_to_string(&manifest).unwrap();
+        if text.contains("[package]") {
+            assert!(text.contains("[lints]\nworkspace = true"), "{}", manifest.display());
+        }
+    }
+    for file in files("rs").into_iter().filter(|f| f.ends_with("src/lib.rs")) {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains("#![forbid(unsafe_code)]"), "{}", file.display());
+    }
+}
+
+#[test]
+fn every_source_file_says_what_it_is_and_stays_one_room() {
+    for file in files("rs") {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("//! "), "{} has no `//!` header", file.display());
+        assert!(text.lines().count() <= 1_000, "{} is past 1,000 lines", file.display());
+        assert!(!file.ends_with("mod.rs"), "{}: foo.rs beside foo/, not mod.rs", file.display());
+    }
+}
+
+#[test]
+fn a_rule_or_mapping_file_is_named_by_its_id() {
+    for (folder, cut) in [("rules", "rules/"), ("ingest/mappings", "ingest/mappings/")] {
+        for file in files("sql") {
+            let path = file.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+            let Some(below) = path.strip_prefix(cut) else { continue };
+            let expected = below.trim_end_matches(".sql").replace('/', ".");
+            let text = fs::read_to_string(&file).unwrap();
+            let id = text.lines().find_map(|l| l.strip_prefix("id: ")).map(str::trim);
+            assert_eq!(id, Some(expected.as_str()), "{folder}: {path}");
+        }
+    }
+}
+
+/// Every tracked kind of file by extension, build output excluded.
+fn files(extension: &str) -> Vec<PathBuf> {
+    fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !["target", ".git", "node_modules", "data"].contains(&name.as_str()) {
+                    walk(&path, extension, found);
+                }
+            } else if path.extension().is_some_and(|e| e == extension) {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root(), extension, &mut found);
+    found.sort();
+    found
+}

@@ -1,0 +1,81 @@
+//! The finding itself.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use sluice_event::EntityKind;
+use sluice_rule::Severity;
+
+use crate::FindingId;
+
+/// One row that a rule returned: something found, about someone, with the events that show it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Deterministic identity.
+    pub id: FindingId,
+    /// The rule, `identity.mfa_fatigue`.
+    pub rule_id: Arc<str>,
+    /// First 12 hex digits of the hash of the rule's normalised SQL; an attribute, not identity.
+    pub rule_version: Arc<str>,
+    /// The rule's title, or the row's own `title` column.
+    pub title: String,
+    /// The rule's severity, or the row's.
+    pub severity: Severity,
+    /// Event time in milliseconds since 1970 UTC of the row that decided it.
+    pub time: i64,
+    /// Whether it can still be taken back.
+    pub state: FindingState,
+    /// 1 at first, one more with every change that was kept.
+    pub revision: u32,
+    /// Whom it is about.
+    pub entities: Vec<Entity>,
+    /// ATT&CK tactic and technique ids.
+    pub attack: Arc<[String]>,
+    /// The score this finding alone gives a quiet entity, 0 to 90.
+    pub risk: u8,
+    /// Every selected column, in SELECT order.
+    pub fields: Map<String, Value>,
+    /// `[start, end]` of the window in milliseconds, for windowed rules.
+    pub window: Option<(i64, i64)>,
+    /// How many events contributed.
+    pub count: u64,
+    /// Whether an event behind the watermark contributed. Depends on arrival.
+    pub late: bool,
+    /// Whether a limit was hit, so that counts are lower bounds.
+    pub capped: bool,
+    /// Contributing events as compact JSON: the first 10 and the last 10.
+    pub evidence: Vec<Arc<str>>,
+    /// How many events the evidence was chosen from.
+    pub evidence_total: u64,
+}
+
+/// Someone or something a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entity {
+    /// What it is.
+    pub kind: EntityKind,
+    /// Its canonical name.
+    pub id: String,
+}
+
+/// Whether a finding can still change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FindingState {
+    /// A late event may change or withdraw it.
+    Provisional,
+    /// Final.
+    Confirmed,
+    /// A late event took it back; kept, so that nothing vanishes silently.
+    Withdrawn,
+}
+
+impl FindingState {
+    /// The word on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            FindingState::Provisional => "provisional",
+            FindingState::Confirmed => "confirmed",
+            FindingState::Withdrawn => "withdrawn",
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What a run resumes from: the keyed state of all shards and the place of every partition, taken
+//! at one batch boundary. Not how it is stored.
+
+use std::collections::BTreeMap;
+
+use sluice_event::PartitionId;
+use sluice_stream::StateEntry;
+
+/// The state of a whole run at a batch boundary.
+///
+/// Aligned: it reflects exactly the deliveries before [`Checkpoint::delivered`], on every shard.
+#[derive(Clone, Debug, Default)]
+pub struct Checkpoint {
+    /// Keyed state of all shards, watermarks included; independent of the number of shards.
+    pub state: Vec<StateEntry>,
+    /// Per partition: the greatest event time seen, `i64::MIN` before the first row.
+    pub seen: BTreeMap<PartitionId, i64>,
+    /// How many deliveries of the source it reflects.
+    pub delivered: u64,
+}

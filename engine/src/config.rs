@@ -1,0 +1,50 @@
+//! Settings of a run. Not of a source: those are in its mapping.
+
+use std::num::NonZeroUsize;
+
+/// How a run is laid out and what it remembers.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Threads that decode, map and match. A partition belongs to one, so more workers than
+    /// partitions idle. Default: the number of cores.
+    pub workers: NonZeroUsize,
+    /// Threads that hold keyed state, each a share of all keys. Default: the number of cores.
+    pub shards: NonZeroUsize,
+    /// Deliveries waiting for one worker; with chunks of 1 MiB, 4 hold at most 4 MiB per worker.
+    pub queue: usize,
+    /// Since when the history of every table is complete, for `first_seen`.
+    pub history: History,
+    /// Overrides the lateness of every source, milliseconds. Larger keeps more state and finds more
+    /// in badly ordered input.
+    pub lateness: Option<i64>,
+    /// The tenant of every input.
+    pub tenant: String,
+    /// Secret of the hash that spreads keys over shards, so that nobody can aim at one.
+    pub vnode_secret: [u8; 16],
+}
+
+/// From when on `first_seen` may call something new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum History {
+    /// From the first accepted event on: a span must have passed before anything is new.
+    FirstEvent,
+    /// Since this time, milliseconds since 1970 UTC.
+    Since(i64),
+    /// Nothing was before: everything is new from the first event on.
+    None,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        EngineConfig {
+            workers: cores,
+            shards: cores,
+            queue: 4,
+            history: History::FirstEvent,
+            lateness: None,
+            tenant: "default".to_owned(),
+            vnode_secret: *b"sluice one node!",
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Rule and mapping files from folders and from inside the binary. Not what they mean: `rule`
+//! parses them, `sql` compiles them.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use include_dir::{Dir, include_dir};
+
+use crate::EngineError;
+
+static BUILTIN_RULES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../rules");
+
+/// The word that stands for the shipped content in a list of folders.
+pub const BUILTIN: &str = "builtin";
+
+/// One SQL file as read: where it stands for people, its place below its folder (which makes its
+/// id), and its text or why it has none.
+#[derive(Debug)]
+pub struct SqlText {
+    /// The path to show.
+    pub path: String,
+    /// The path below the folder it was found in, `identity/mfa_fatigue.sql`.
+    pub below: String,
+    /// The bytes read, or the reason the file may not be read.
+    pub text: Result<String, String>,
+}
+
+/// The shipped rules.
+pub fn builtin_rules() -> Vec<SqlText> {
+    fn walk(dir: &Dir<'_>, found: &mut Vec<SqlText>) {
+        for file in dir.files().filter(|f| f.path().extension().is_some_and(|e| e == "sql")) {
+            let below = file.path().to_string_lossy().replace('\\', "/");
+            let text = file.contents_utf8().map(str::to_owned);
+            found.push(SqlText {
+                path: format!("rules/{below}"),
+                below,
+                text: text.ok_or_else(|| "not UTF-8".to_owned()),
+            });
+        }
+        dir.dirs().for_each(|d| walk(d, found));
+    }
+    let mut found = Vec::new();
+    walk(&BUILTIN_RULES, &mut found);
+    found.sort_by(|a, b| a.below.cmp(&b.below));
+    found
+}
+
+/// Every `.sql` file in the given files and folders; `builtin` stands for `builtin()`. A file met
+/// later with the same place below its folder overrides an earlier one.
+///
+/// A symbolic link that leads out of its folder is not followed: it becomes a file with an error.
+///
+/// # Errors
+/// If a named file or folder is not there or cannot be listed.
+pub fn read_sql(
+    paths: &[PathBuf],
+    builtin: impl Fn() -> Vec<SqlText>,
+) -> Result<Vec<SqlText>, EngineError> {
+    let mut found: BTreeMap<String, SqlText> = BTreeMap::new();
+    for path in paths {
+        let texts = if path.as_os_str() == BUILTIN { builtin() } else { read_path(path)? };
+        found.extend(texts.into_iter().map(|t| (t.below.clone(), t)));
+    }
+    Ok(found.into_values().collect())
+}
+
+/// Files larger than this are refused unread; a rule file is at most 1 MiB.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+fn read_path(path: &Path) -> Result<Vec<SqlText>, EngineError> {
+    let at = |source| EngineError::Read { path: path.to_owned(), source };
+    let metadata = fs::metadata(path).map_err(at)?;
+    let root = path.canonicalize().map_err(at)?;
+    let mut found = Vec::new();
+    if metadata.is_dir() {
+        walk(&root, path, path, &mut found)?;
+    } else {
+        let below = rule_place(path);
+        found.push(SqlText { path: path.display().to_string(), below, text: read(path) });
+    }
+    found.sort_by(|a, b| a.below.cmp(&b.below));
+    Ok(found)
+}
+
+fn walk(
+    root: &Path,
+    top: &Path,
+    folder: &Path,
+    found: &mut Vec<SqlText>,
+) -> Result<(), EngineError> {
+    let at = |source| EngineError::Read { path: folder.to_owned(), source };
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder)
+        .map_err(at)?
+        .map(|e| e.map(|e| e.path()))
+        .collect::<io::Result<_>>()
+        .map_err(at)?;
+    entries.sort();
+    for path in entries {
+        let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
+        if hidden {
+            continue;
+        }
+        let inside = path.canonicalize().is_ok_and(|real| real.starts_with(root));
+        let is_sql = path.extension().is_some_and(|e| e == "sql");
+        if inside && path.is_dir() {
+            walk(root, top, &path, found)?;
+        } else if is_sql {
+            let below = path.strip_prefix(top).unwrap_or(&path);
+            found.push(SqlText {
+                path: path.display().to_string(),
+                below: below.to_string_lossy().replace('\\', "/"),
+                text: if inside {
+                    read(&path)
+                } else {
+                    Err("a symbolic link that leads out of the rules folder is not followed".into())
+                },
+            });
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let length = fs::metadata(path).map_err(|e| e.to_string())?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(format!("{length} bytes; a rule file is at most {FILE_BYTES_MAX}"));
+    }
+    let bytes = fs::read(path).map_err(|e| e.to_string())?;
+    String::from_utf8(bytes)
+        .map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
+}
+
+/// The place of a file that was named alone: what stands below the last folder called `rules` or
+/// `mappings`, else the file's name.
+fn rule_place(path: &Path) -> String {
+    let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let parts: Vec<String> =
+        full.components().map(|c| c.as_os_str().to_string_lossy().into_owned()).collect();
+    let start = parts.iter().rposition(|p| p == "rules" || p == "mappings").map_or_else(
+        || parts.len().saturating_sub(1),
+        |i| (i + 1).min(parts.len().saturating_sub(1)),
+    );
+    parts.get(start..).unwrap_or_default().join("/")
+}

@@ -1,0 +1,85 @@
+//! From what an operator says to a finding: id, title, severity, entities. Not where it is kept.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef};
+use serde_json::{Map, Value};
+use sluice_finding::{Entity, Finding, FindingId, FindingState};
+use sluice_rule::Severity;
+use sluice_stream::{Change, Emission};
+
+use crate::{json, rule_set::LoadedRule};
+
+/// Columns of a SELECT list that set attributes of the finding itself.
+pub const RESERVED: &[&str] = &["title", "severity", "risk", "confidence", "message", "dedup_key", "time"];
+
+/// The finding an emission speaks of.
+pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Finding {
+    let rule = &loaded.rule;
+    let mut fields = Map::new();
+    for (field, column) in loaded.plan.output.fields().iter().zip(emission.columns.columns()) {
+        fields.insert(field.name().clone(), json::value(column, emission.row));
+    }
+    let text = |name: &str| fields.get(name).and_then(Value::as_str);
+    let title = text("title").unwrap_or(&rule.title).to_owned();
+    let severity = text("severity").and_then(Severity::parse).unwrap_or(rule.severity);
+    let risk = fields.get("risk").and_then(Value::as_f64).map(|r| r.clamp(0.0, 90.0) as u8);
+    let entities = rule
+        .entity
+        .iter()
+        .filter_map(|(column, kind)| {
+            let id = fields.get(column)?.as_str()?.to_owned();
+            Some(Entity { kind: *kind, id })
+        })
+        .collect();
+    Finding {
+        id: FindingId::derive(tenant, &loaded.plan.rule, &emission.key),
+        rule_id: loaded.plan.rule.clone(),
+        rule_version: rule.version.as_str().into(),
+        title,
+        severity,
+        time: time(&loaded.plan.output, emission).unwrap_or(emission.time),
+        state: match emission.change {
+            Change::Upsert(sluice_stream::FindingState::Provisional) => FindingState::Provisional,
+            Change::Upsert(sluice_stream::FindingState::Confirmed) => FindingState::Confirmed,
+            Change::Upsert(sluice_stream::FindingState::Withdrawn) | Change::Withdraw => {
+                FindingState::Withdrawn
+            }
+        },
+        revision: 1,
+        entities,
+        attack: rule.attack.clone().into(),
+        risk: risk.or(rule.risk).unwrap_or_else(|| severity.risk()),
+        fields,
+        window: emission.window,
+        count: emission.count,
+        late: emission.late,
+        capped: emission.capped,
+        evidence: emission.evidence.clone(),
+        evidence_total: emission.evidence_total,
+    }
+}
+
+/// A selected `time` column, if it holds a time.
+fn time(output: &arrow::datatypes::SchemaRef, emission: &Emission) -> Option<i64> {
+    let column: &ArrayRef = emission.columns.column(output.index_of("time").ok()?);
+    if column.is_null(emission.row) {
+        return None;
+    }
+    match sluice_event::Value::column(&column.slice(emission.row, 1))?.into_iter().next()? {
+        sluice_event::Value::Time(t) => Some(t),
+        sluice_event::Value::Null
+        | sluice_event::Value::Bool(_)
+        | sluice_event::Value::Int(_)
+        | sluice_event::Value::Float(_)
+        | sluice_event::Value::Text(_) => None,
+    }
+}
+
+/// Evidence and fields are shown as text only: nothing an event says is ever a template.
+pub fn evidence_json(evidence: &[Arc<str>]) -> Vec<Value> {
+    evidence
+        .iter()
+        .map(|text| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_string())))
+        .collect()
+}

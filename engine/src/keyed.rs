@@ -1,0 +1,149 @@
+//! The shard thread: keyed state behind one channel. Not the operators: those are in `stream`.
+
+use std::collections::VecDeque;
+
+use crossbeam_channel::{Receiver, Sender};
+use sluice_stream::{HistoryStart, PartitionInfo, Shard, ShardOptions};
+
+use crate::{
+    Checkpoint, Counters, Engine, EngineError, History, Partition,
+    pipeline::{ShardMessage, ToCommitter, ToShard},
+    stopwatch::{StageTimes, Stopwatch},
+};
+
+/// A share of all keys and the alignment of markers over the workers.
+///
+/// A worker whose marker has come is not listened to (its messages are held) until the markers of
+/// all have: then the state exported reflects exactly what came before them.
+pub(crate) struct KeyedStage {
+    shard: Shard,
+    names: Vec<(usize, String)>,
+    marked: Vec<bool>,
+    held: Vec<VecDeque<ShardMessage>>,
+    times: StageTimes,
+}
+
+impl KeyedStage {
+    pub(crate) fn new(
+        engine: &Engine,
+        index: usize,
+        partitions: &[Partition],
+        resume: &Checkpoint,
+    ) -> Result<Self, EngineError> {
+        let plans = engine.rules.keyed();
+        let partitions: Vec<PartitionInfo> = partitions
+            .iter()
+            .map(|p| PartitionInfo { id: p.id, tables: p.tables.clone(), time: p.time })
+            .collect();
+        let options = ShardOptions {
+            history: match engine.config.history {
+                History::FirstEvent => HistoryStart::FirstEvent,
+                History::Since(time) => HistoryStart::Since(time),
+                History::None => HistoryStart::Since(i64::MIN),
+            },
+            ..ShardOptions::default()
+        };
+        let mut shard = Shard::new(&plans, &partitions, options);
+        let shards = engine.config.shards.get();
+        let mine = resume.state.iter().filter(|e| belongs(&e.key, index, shards)).cloned();
+        shard.import(mine.collect()).map_err(|e| EngineError::Restore(e.to_string()))?;
+        let workers = engine.config.workers.get();
+        Ok(KeyedStage {
+            shard,
+            names: plans.iter().map(|(slot, p)| (*slot, p.rule.to_string())).collect(),
+            marked: vec![false; workers],
+            held: (0..workers).map(|_| VecDeque::new()).collect(),
+            times: StageTimes::default(),
+        })
+    }
+
+    pub(crate) fn run(
+        mut self,
+        inbox: &Receiver<ToShard>,
+        committer: &Sender<ToCommitter>,
+    ) -> (Counters, StageTimes) {
+        while let Ok(ToShard { worker, message }) = inbox.recv() {
+            if self.marked[worker] {
+                self.held[worker].push_back(message);
+                continue;
+            }
+            if self.take(worker, message, committer).is_err() {
+                break;
+            }
+        }
+        (self.counters(), self.times)
+    }
+
+    /// `Err` when nobody listens any more.
+    fn take(
+        &mut self,
+        worker: usize,
+        message: ShardMessage,
+        committer: &Sender<ToCommitter>,
+    ) -> Result<(), ()> {
+        let mut watch = Stopwatch::start();
+        match message {
+            ShardMessage::Rows(rows) => {
+                for (slot, keyed) in rows.rows {
+                    self.shard.push(slot, rows.partition, keyed);
+                }
+                for (table, time) in rows.first {
+                    self.shard.first_time(rows.partition, &table, time);
+                }
+                self.shard.observe(rows.partition, rows.seen);
+            }
+            ShardMessage::Idle(partition) => self.shard.idle(partition),
+            ShardMessage::End(partition) => self.shard.end(partition),
+            ShardMessage::Marker => {
+                self.marked[worker] = true;
+                if self.marked.iter().all(|m| *m) {
+                    committer.send(ToCommitter::State(self.shard.export(true))).map_err(drop)?;
+                    self.marked.fill(false);
+                    self.release(committer)?;
+                }
+                return Ok(());
+            }
+        }
+        let emissions = self.shard.take();
+        watch.lap(&mut self.times.window);
+        if emissions.is_empty() {
+            return Ok(());
+        }
+        committer.send(ToCommitter::Emissions(emissions)).map_err(drop)
+    }
+
+    fn release(&mut self, committer: &Sender<ToCommitter>) -> Result<(), ()> {
+        for worker in 0..self.held.len() {
+            while !self.marked[worker] {
+                let Some(message) = self.held[worker].pop_front() else { break };
+                self.take(worker, message, committer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn counters(&self) -> Counters {
+        let mut counters = Counters::default();
+        for (slot, rule) in &self.names {
+            let stats = self.shard.stats(*slot);
+            let counts = counters.rules.entry(rule.clone()).or_default();
+            counts.too_late = stats.too_late;
+            counts.duplicates = stats.duplicates;
+            counts.first_seen_cold = stats.first_seen_cold;
+            counts.evicted = stats.evicted;
+        }
+        counters
+    }
+}
+
+/// Whether a state entry belongs to a shard: by the virtual node that leads its key; entries that
+/// are no key's (watermarks) go to every shard.
+fn belongs(key: &[u8], shard: usize, shards: usize) -> bool {
+    match key {
+        [high, low, ..] => {
+            let vnode = u16::from_be_bytes([*high, *low]);
+            vnode == u16::MAX || usize::from(vnode) % shards == shard
+        }
+        _ => true,
+    }
+}

@@ -1,0 +1,83 @@
+//! All loaded rules, ready to run: plans by slot, one predicate network per table.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::datatypes::SchemaRef;
+use sluice_event::TableName;
+use sluice_rule::Rule;
+use sluice_stream::{PredicateNetwork, Stage, StreamPlan};
+
+/// The rules of a run. Immutable: a reload makes another and swaps it at a batch boundary.
+#[derive(Debug)]
+pub struct RuleSet {
+    rules: Vec<LoadedRule>,
+    tables: BTreeMap<TableName, TableRules>,
+}
+
+/// One rule and what it compiled to. Its slot is its index in the set.
+#[derive(Clone, Debug)]
+pub struct LoadedRule {
+    /// The file.
+    pub rule: Arc<Rule>,
+    /// The plan.
+    pub plan: Arc<StreamPlan>,
+}
+
+/// The rules that read one table.
+#[derive(Debug)]
+pub struct TableRules {
+    /// The filters of all of them; its slots are indices into `branches`.
+    pub network: PredicateNetwork,
+    /// Per network slot: (rule slot, branch of that rule's plan).
+    pub branches: Vec<(usize, usize)>,
+}
+
+impl RuleSet {
+    /// Builds the networks. `schema` gives the full schema of a table.
+    pub fn new(rules: Vec<LoadedRule>, schema: impl Fn(&TableName) -> Option<SchemaRef>) -> Self {
+        let mut by_table: BTreeMap<TableName, Vec<(usize, usize)>> = BTreeMap::new();
+        for (slot, loaded) in rules.iter().enumerate() {
+            for (index, branch) in loaded.plan.branches.iter().enumerate() {
+                by_table.entry(branch.table.clone()).or_default().push((slot, index));
+            }
+        }
+        let tables = by_table
+            .into_iter()
+            .filter_map(|(table, branches)| {
+                let filters = branches
+                    .iter()
+                    .enumerate()
+                    .map(|(i, (slot, b))| (i, rules[*slot].plan.branches[*b].filter.clone()))
+                    .collect();
+                let network = PredicateNetwork::new(schema(&table)?, filters);
+                Some((table, TableRules { network, branches }))
+            })
+            .collect();
+        RuleSet { rules, tables }
+    }
+
+    /// The rules by slot.
+    pub fn rules(&self) -> &[LoadedRule] {
+        &self.rules
+    }
+
+    /// The rules of a table, if any reads it.
+    pub fn table(&self, table: &TableName) -> Option<&TableRules> {
+        self.tables.get(table)
+    }
+
+    /// The tables some rule reads.
+    pub fn tables(&self) -> impl Iterator<Item = &TableName> {
+        self.tables.keys()
+    }
+
+    /// The plans that keep keyed state, by slot.
+    pub fn keyed(&self) -> Vec<(usize, Arc<StreamPlan>)> {
+        self.rules
+            .iter()
+            .enumerate()
+            .filter(|(_, r)| !matches!(r.plan.stage, Stage::Stateless))
+            .map(|(slot, r)| (slot, r.plan.clone()))
+            .collect()
+    }
+}

@@ -1,0 +1,73 @@
+//! Where findings go. Not who follows: index, signals and streams read a sink by sequence.
+
+use std::collections::BTreeMap;
+
+use sluice_finding::{Finding, FindingId, fold};
+
+use crate::{Checkpoint, EngineError};
+
+/// The one writer of findings.
+///
+/// Guarantees: a commit is kept whole or not at all; findings fold by id, so that committing one
+/// again changes nothing; sequences grow by one per commit. Non-guarantees: that a finding is final
+/// (see its state), or that a checkpoint comes with every commit. On failure the pipeline stops:
+/// nothing after a failed commit is acknowledged.
+pub trait FindingSink: Send {
+    /// Keeps findings and, with some commits, the place to resume from.
+    fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError>;
+}
+
+/// What is kept at once.
+#[derive(Debug, Default)]
+pub struct Commit {
+    /// New and changed findings.
+    pub findings: Vec<Finding>,
+    /// State of all shards and positions of all partitions, aligned at a batch boundary. Every
+    /// finding of rows at or below its positions is in this or an earlier commit.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// The number of a commit, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+/// A sink in memory: `eval`, `demo`, rule tests, the oracle.
+#[derive(Debug, Default)]
+pub struct MemorySink {
+    findings: BTreeMap<FindingId, Finding>,
+    checkpoint: Option<Checkpoint>,
+    seq: u64,
+}
+
+impl MemorySink {
+    /// Keeps one finding; the version kept if that changed anything.
+    pub fn keep(&mut self, finding: Finding) -> Option<&Finding> {
+        let kept = fold(self.findings.get(&finding.id), finding)?;
+        let id = kept.id;
+        self.findings.insert(id, kept);
+        self.findings.get(&id)
+    }
+
+    /// Every finding known, by id, withdrawn ones included.
+    pub fn findings(&self) -> &BTreeMap<FindingId, Finding> {
+        &self.findings
+    }
+
+    /// The last checkpoint.
+    pub fn take_checkpoint(&mut self) -> Option<Checkpoint> {
+        self.checkpoint.take()
+    }
+}
+
+impl FindingSink for MemorySink {
+    fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError> {
+        for finding in commit.findings {
+            self.keep(finding);
+        }
+        if commit.checkpoint.is_some() {
+            self.checkpoint = commit.checkpoint;
+        }
+        self.seq += 1;
+        Ok(Seq(self.seq))
+    }
+}
