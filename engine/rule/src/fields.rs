@@ -2,7 +2,7 @@
 //! stopping at the first. Does not know which keys exist: the readers of the files do.
 
 use crate::{
-    Diagnostic, Span, parse_duration, suggest,
+    Diagnostic, Span, SqlFile, parse_duration, suggest,
     yaml::{Entry, Node, Yaml},
 };
 
@@ -15,6 +15,23 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(crate) fn new(path: &'a str) -> Self {
         Reader { path, found: Vec::new() }
+    }
+
+    /// The value with what is worth saying about it, or all errors in the order of places. What a
+    /// `-- lint: allow` comment silences is left out.
+    pub(crate) fn finish<T>(
+        mut self,
+        file: &SqlFile,
+        value: Option<T>,
+    ) -> Result<(T, Vec<Diagnostic>), Vec<Diagnostic>> {
+        self.found.retain(|d| d.is_error() || !file.is_allowed(d));
+        self.found.sort_by_key(|d| (d.span, d.code));
+        // A merge key repeats what it merges, with the place where that is written.
+        self.found.dedup();
+        match value {
+            Some(value) if !self.found.iter().any(Diagnostic::is_error) => Ok((value, self.found)),
+            _ => Err(self.found),
+        }
     }
 
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
