@@ -79,13 +79,14 @@ impl<'a> Reader<'a> {
         for (i, entry) in entries.iter().enumerate() {
             if !known.contains(&entry.key.as_str()) {
                 let primary = format!("unknown key `{}` in {what}", entry.key);
-                let hint = format!("known keys: {}", known.join(", "));
-                self.push(
-                    Diagnostic::error("R002", self.path, primary)
-                        .at(entry.span)
-                        .did_you_mean(&entry.key, known.iter().copied())
-                        .hint(hint),
-                );
+                let unknown = Diagnostic::error("R002", self.path, primary)
+                    .at(entry.span)
+                    .did_you_mean(&entry.key, known.iter().copied());
+                // The whole list helps only who is not sent to one of them.
+                self.push(match unknown.detail {
+                    Some(_) => unknown,
+                    None => unknown.hint(format!("known keys: {}", known.join(", "))),
+                });
             } else if entries.iter().take(i).any(|e| e.key == entry.key) {
                 let primary = format!("`{}` is given twice in {what}", entry.key);
                 self.bad(entry.span, primary, "keep one of them");
@@ -103,6 +104,11 @@ impl<'a> Reader<'a> {
                 self.push(
                     Diagnostic::error("R009", self.path, format!("`{key}` is empty")).at(node.span),
                 );
+                None
+            }
+            Yaml::Map(_) => {
+                let hint = "text with `: ` in it needs quotes";
+                self.bad(node.span, format!("`{key}` takes text, not a map"), hint);
                 None
             }
             _ => {

@@ -70,13 +70,45 @@ pub struct Detect {
     pub matches: Option<String>,
 }
 
-/// Text and where it stands in the file.
+/// SQL in the front matter and where it stands. Line `n` of the text is line `span.line + n - 1` of
+/// the file; its first line starts at `span.column`, the others at column 1, since a text over
+/// several lines is kept as it is written, indentation and all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpannedText {
     /// The text.
     pub text: String,
-    /// Where it starts; of a block text the `|` or `>`.
+    /// Where its first character stands.
     pub span: Span,
+}
+
+impl SpannedText {
+    fn new(file: &SqlFile, text: String, mut span: Span) -> Self {
+        match as_written(file, &text, span) {
+            Some(written) => SpannedText { text: written, span },
+            None => {
+                span.column += 1;
+                SpannedText { text, span }
+            }
+        }
+    }
+}
+
+/// The piece of the file at `span` that reads like `text` but for white space, which YAML folds;
+/// `None` if it is quoted there.
+fn as_written(file: &SqlFile, text: &str, span: Span) -> Option<String> {
+    let line: usize =
+        file.text.split_inclusive('\n').take(span.line as usize - 1).map(str::len).sum();
+    let rest: String = file.text.get(line..)?.chars().skip(span.column as usize - 1).collect();
+    let mut end = 0;
+    let mut written = rest.char_indices().filter(|(_, c)| !c.is_whitespace());
+    for wanted in text.chars().filter(|c| !c.is_whitespace()) {
+        let (at, c) = written.next()?;
+        if c != wanted {
+            return None;
+        }
+        end = at + c.len_utf8();
+    }
+    rest.get(..end).map(str::to_owned)
 }
 
 const KEYS: [&str; 23] = [
@@ -195,7 +227,7 @@ fn front_matter(
             .unwrap_or_default(),
         when: fields
             .get("when")
-            .and_then(|n| Some(SpannedText { text: reader.text(n, "when")?, span: n.span })),
+            .and_then(|n| Some(SpannedText::new(file, reader.text(n, "when")?, n.span))),
         priority: priority.unwrap_or(100),
         vendor: optional(reader, "vendor"),
         product: optional(reader, "product"),

@@ -507,10 +507,11 @@ fn unknown_attack(reader: &mut Reader<'_>, id: &str, span: Span) {
             .map(|a| a.id)
             .filter(|a| a.starts_with(parent.id) && a.contains('.'))
             .collect();
-        diagnostic = diagnostic.hint(match subs.as_slice() {
+        reader.push(diagnostic.hint(match subs.as_slice() {
             [] => format!("`{}` ({}) has no sub-techniques", parent.id, parent.name),
             subs => format!("`{}` ({}) has {}", parent.id, parent.name, subs.join(", ")),
-        });
+        }));
+        return;
     }
     let by_name = suggest(id, attacks().map(|a| a.name))
         .and_then(|name| attacks().find(|a| a.name == name && a.replaced_by.is_none()));
