@@ -18,3 +18,17 @@ pub use plan::{
     Window, WindowPlan,
 };
 pub use predicate::{Atom, Leaf, Predicate, Test, Text};
+
+mod first_seen;
+mod keys;
+mod rows;
+mod shard;
+mod state;
+mod watermark;
+mod window;
+
+pub use rows::{Failures, Keyed, KeyedRow, encode_key, keyed, row_key, stateless, vnode};
+pub use shard::{HistoryStart, OperatorStats, Shard, ShardOptions};
+pub use state::{StateEntry, StateError};
+pub use watermark::PartitionInfo;
+pub use window::{Limits, window_row_key};
