@@ -9,10 +9,14 @@
 #![forbid(unsafe_code)]
 
 mod emission;
+mod explain;
+mod network;
 mod plan;
 mod predicate;
 
 pub use emission::{Change, Emission, FindingState};
+pub use explain::{ExplainNode, explain};
+pub use network::{Fault, NetworkStats, NetworkView, PredicateNetwork, Scratch, SlotCounters};
 pub use plan::{
     Aggregate, AggregateFunction, Branch, Class, FirstSeenPlan, GroupColumn, Stage, StreamPlan,
     Window, WindowPlan,
