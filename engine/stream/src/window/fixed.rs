@@ -62,7 +62,8 @@ impl Fixed {
                 Class::Repairable => (passed, open.changed || !open.passed),
                 Class::Final => (closed, true),
             };
-            if !speaks || (!fresh && !(closed && spoken.contains_key(&start))) {
+            let unconfirmed = closed && spoken.contains_key(&start);
+            if !speaks || !(fresh || unconfirmed) {
                 continue;
             }
             let bucket = &open.bucket;

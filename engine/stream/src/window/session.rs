@@ -72,7 +72,7 @@ impl Sessions {
         thinned: &mut u64,
     ) -> Vec<Cell> {
         if !self.sorted {
-            self.rows.sort_by(|a, b| order(a).cmp(&order(b)));
+            self.rows.sort_by_key(order);
             self.sorted = true;
         }
         self.fold(cx, thinned);

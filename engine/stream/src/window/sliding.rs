@@ -208,7 +208,7 @@ impl Sliding {
 
     fn sort(&mut self) {
         if !self.sorted {
-            self.rows.sort_by(|a, b| order(a).cmp(&order(b)));
+            self.rows.sort_by_key(order);
             self.sorted = true;
         }
     }
