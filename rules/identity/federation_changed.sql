@@ -24,6 +24,8 @@ SELECT time,
 FROM identity_change
 WHERE change = 'federation_changed'
   AND status = 'Success'
+  -- IAM Identity Center keeps the trust in each account itself.
+  AND (actor_user_name = 'AWSServiceRoleForSSO') IS NOT TRUE
 /*--- tests
 - name: a trust anchor for workload certificates
   events:
@@ -32,6 +34,9 @@ WHERE change = 'federation_changed'
 - name: a new identity provider in Okta
   events: [{<<: *trust, source: okta.system, event_code: system.idp.lifecycle.create, target_app: null}]
   expect: [{source: okta.system}]
+- name: the service that keeps the trust of single sign-on is quiet
+  events: [{<<: *trust, event_code: UpdateSAMLProvider, actor_user_name: AWSServiceRoleForSSO}]
+  expect: []
 - name: a refused change is quiet
   events: [{<<: *trust, status: Failure}]
   expect: []

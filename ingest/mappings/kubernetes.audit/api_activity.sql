@@ -54,16 +54,16 @@ SELECT coalesce(requestReceivedTimestamp, stageTimestamp) AS time,
        userAgent AS user_agent,
        coalesce(objectRef.apiGroup, 'core') AS api_service,
        -- `create pods/exec`, `list secrets`; requests that are for no object keep their path.
-       CASE
+       ltrim(CASE
          WHEN objectRef.subresource IS NOT NULL THEN concat(verb, ' ', objectRef.resource, '/', objectRef.subresource)
          WHEN objectRef.resource IS NOT NULL THEN concat(verb, ' ', objectRef.resource)
          ELSE concat(verb, ' ', split_part(requestURI, '?', 1))
-       END AS api_operation,
-       CASE
+       END) AS api_operation,
+       ltrim(CASE
          WHEN objectRef.subresource IS NOT NULL THEN concat(verb, ' ', objectRef.resource, '/', objectRef.subresource)
          WHEN objectRef.resource IS NOT NULL THEN concat(verb, ' ', objectRef.resource)
-         ELSE verb
-       END AS event_code,
+         ELSE coalesce(verb, split_part(requestURI, '?', 1))
+       END) AS event_code,
        objectRef.apiVersion AS api_version,
        requestObject AS request,
        responseStatus.code AS response_code,
