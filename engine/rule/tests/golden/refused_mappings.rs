@@ -223,7 +223,8 @@ error[R032]: the regular expression cannot be used
 error[R002]: unknown key `lines` in `detect`
   --> ingest/mappings/okta.system/authentication.sql:12:38
 12 | detect: {has: [a], matches: '(?=x)', lines: 1}
-   |                                      ^^^^^ did you mean `line`?
+   |                                      ^^^^^
+   = help: known keys: has, matches
 error[R009]: `when` is empty
   --> ingest/mappings/okta.system/authentication.sql:13:5
 13 | when:

@@ -57,7 +57,7 @@ HAVING count(*) >= 5
 fn good() -> Rule {
     let (rule, found) = read_rule(MFA_FATIGUE);
     assert_eq!(found, []);
-    rule.unwrap()
+    rule.unwrap_or_else(|| panic!("refused"))
 }
 
 #[test]
