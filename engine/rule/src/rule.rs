@@ -270,6 +270,11 @@ impl Rule {
         self.risk.unwrap_or(self.severity.risk())
     }
 
+    /// Whether the rule runs at all.
+    pub fn is_enabled(&self) -> bool {
+        self.status != Status::Unsupported
+    }
+
     /// Whether findings stay without consequence.
     pub fn is_shadow(&self) -> bool {
         self.status == Status::Experimental

@@ -180,6 +180,11 @@ error[R009]: `object` is not a type of a wire column
 11 |   c: {d: object}
    |          ^^^^^^ did you mean `json`?
    = help: string, timestamp, int, float, bool, json, `timestamp(format|format)`, [type] or {name: type}
+error[R009]: `uuid` is given twice
+  --> ingest/mappings/okta.system/authentication.sql:12:3
+12 |   uuid: string
+   |   ^^^^
+   = help: keep one of them
 ",
     );
 }
