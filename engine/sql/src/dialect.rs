@@ -175,3 +175,55 @@ fn balanced(terms: &mut Vec<Expr>, op: &BinaryOperator) -> Expr {
 fn placeholder() -> Expr {
     Expr::Wildcard(AttachedToken::empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn where_clause(sql: &str) -> String {
+        parse_one(&format!("SELECT 1 FROM t WHERE {sql}")).unwrap().to_string()
+    }
+
+    #[test]
+    fn nothing_the_generic_dialect_overrides_is_missing() {
+        assert_eq!(LIKE_GENERIC.len(), 68);
+        assert!(SluiceDialect.supports_match_recognize());
+        assert!(SluiceDialect.supports_lambda_functions());
+        assert!(!SluiceDialect.supports_string_literal_backslash_escape());
+    }
+
+    #[test]
+    fn the_forms_rules_need_parse() {
+        for sql in [
+            r"SELECT 'C:\path\'",
+            "SELECT array_any_match(tags, v -> v = status) FROM t",
+            "SELECT count(*) FILTER (WHERE a = 1) FROM t GROUP BY sliding(time, INTERVAL '5 minutes')",
+            "SELECT x, count(*) OVER (PARTITION BY k) AS n FROM t QUALIFY n >= 3",
+            "SELECT target[1]['displayName'], actor['alternateId'], a.b.c FROM t",
+            "WITH f AS (SELECT * FROM t) SELECT * FROM f MATCH_RECOGNIZE (PARTITION BY u ORDER BY time \
+             MEASURES LAST(B.time) AS at PATTERN (A B+) DEFINE A AS A.status = 'x', B AS B.status = 'y')",
+        ] {
+            parse_one(sql).unwrap_or_else(|e| panic!("{sql}\n{e}"));
+        }
+    }
+
+    #[test]
+    fn chains_are_balanced_and_print_the_same() {
+        for op in [" AND ", " OR "] {
+            for count in [1, 2, 3, 4, 5, 8, 1000, 20_000] {
+                let terms: Vec<String> = (0..count).map(|i| format!("x = {i}")).collect();
+                let text = terms.join(op);
+                assert_eq!(where_clause(&text), format!("SELECT 1 FROM t WHERE {text}"));
+            }
+        }
+        let mixed = "a = 1 AND b = 2 OR c = 3 AND (d = 4 OR e = 5 OR f = 6) OR NOT g = 7";
+        assert_eq!(where_clause(mixed), format!("SELECT 1 FROM t WHERE {mixed}"));
+    }
+
+    #[test]
+    fn depth_is_limited() {
+        let nested = |n: usize| format!("SELECT {}1{}", "(".repeat(n), ")".repeat(n));
+        assert!(parse_one(&nested(30)).is_ok());
+        assert!(parse_one(&nested(1000)).is_err());
+    }
+}

@@ -6,6 +6,7 @@ use std::fmt;
 use datafusion::common::{
     DataFusionError, SchemaError,
     diagnostic::{Diagnostic, DiagnosticKind},
+    utils::datafusion_strsim::levenshtein,
 };
 
 /// One thing wrong with an SQL text.
@@ -190,4 +191,19 @@ fn span(diagnostic: &Diagnostic) -> Option<(u64, u64, u64)> {
         1
     };
     Some((span.start.line, span.start.column, length))
+}
+
+/// The candidate most like `word`, if one is like it at all.
+pub(crate) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let distance = |c: &str| levenshtein(&word.to_lowercase(), &c.to_lowercase());
+    let most = (word.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|c| (distance(c), c))
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, c)| c)
 }

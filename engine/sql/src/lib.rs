@@ -18,3 +18,5 @@ mod transform;
 
 pub use batch::{BatchFindings, batch};
 pub use error::{SqlError, SqlProblem};
+pub use query::{QueryLimits, QueryResult, query};
+pub use transform::compile_transform;

@@ -46,10 +46,10 @@ use sluice_event::{Schema, TableName};
 
 use crate::{dialect, eval::PhysicalEval, functions, lower, query, sandbox};
 
-/// Bytes one query may hold in tracked memory.
+/// Bytes that planning and batch runs may hold in tracked memory.
 const MEMORY_MAX: usize = 512 << 20;
 
-/// Rows per batch inside a query: small enough that a deadline is met between two.
+/// Rows per batch: small enough that a deadline is met between two.
 const BATCH_ROWS: usize = 8192;
 
 const CATALOG: &str = "sluice";
@@ -57,7 +57,7 @@ const TABLES: &str = "main";
 const RAW: &str = "raw";
 
 /// Stack of the threads that plan: long lists and deep nesting recurse.
-const STACK: usize = 16 << 20;
+pub(crate) const STACK: usize = 16 << 20;
 
 /// A DataFusion session for one purpose. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -83,10 +83,21 @@ impl Session {
     /// For running a rule over history: windows and `first_seen` become plain SQL, then everything
     /// DataFusion has. `history_start`: before it nothing is known of a table, milliseconds.
     pub(crate) fn batch(history_start: Option<i64>) -> Session {
-        Session::executing(vec![
-            Arc::new(lower::LowerWindows),
-            Arc::new(lower::LowerFirstSeen { history_start }),
-        ])
+        Session::executing(
+            vec![Arc::new(lower::LowerWindows), Arc::new(lower::LowerFirstSeen { history_start })],
+            MEMORY_MAX,
+        )
+    }
+
+    /// For ad-hoc queries: like batch, with `memory` bytes for what they hold.
+    pub(crate) fn hunts(memory: usize) -> Session {
+        Session::executing(
+            vec![
+                Arc::new(lower::LowerWindows),
+                Arc::new(lower::LowerFirstSeen { history_start: None }),
+            ],
+            memory,
+        )
     }
 
     fn shape_preserving(identifiers: Identifiers) -> Session {
@@ -100,19 +111,19 @@ impl Session {
             Arc::new(DecorrelatePredicateSubquery::new()),
             Arc::new(ExtractEquijoinPredicate::new()),
         ];
-        let state = parts(identifiers)
+        let state = parts(identifiers, MEMORY_MAX)
             .with_analyzer_rules(analyzer)
             .with_optimizer_rules(optimizer)
             .build();
         Session { state: Arc::new(state) }
     }
 
-    fn executing(lowering: Vec<Arc<dyn AnalyzerRule + Send + Sync>>) -> Session {
+    fn executing(lowering: Vec<Arc<dyn AnalyzerRule + Send + Sync>>, memory: usize) -> Session {
         let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
             vec![Arc::new(ResolveGroupingFunction::new()), Arc::new(lower::TimeDifference)];
         analyzer.extend(lowering);
         analyzer.push(Arc::new(TypeCoercion::new()));
-        let state = parts(Identifiers::Folded)
+        let state = parts(Identifiers::Folded, memory)
             .with_analyzer_rules(analyzer)
             .with_physical_optimizer_rule(Arc::new(query::CooperateEverywhere))
             .build();
@@ -301,7 +312,7 @@ enum Identifiers {
 }
 
 /// What every session is built from: functions on the allow-list, no stores, no files, no disk.
-fn parts(identifiers: Identifiers) -> SessionStateBuilder {
+fn parts(identifiers: Identifiers, memory: usize) -> SessionStateBuilder {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, TABLES)
         .with_create_default_catalog_and_schema(false)
@@ -326,7 +337,7 @@ fn parts(identifiers: Identifiers) -> SessionStateBuilder {
         .with_file_formats(vec![]);
     if let Ok(runtime) = RuntimeEnvBuilder::new()
         .with_object_store_registry(Arc::new(stores))
-        .with_memory_pool(Arc::new(GreedyMemoryPool::new(MEMORY_MAX)))
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory)))
         .with_disk_manager_builder(
             DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
         )
