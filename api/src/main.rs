@@ -1,1 +1,10 @@
-fn main() {}
+//! The `sluice` binary: parses the command line, runs one verb, turns its outcome into an exit code.
+#![forbid(unsafe_code)]
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run(std::env::args_os())
+}

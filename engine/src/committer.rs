@@ -54,7 +54,6 @@ impl<'a> Committer<'a> {
                         .iter()
                         .map(|e| findings::finding(self.tenant, &self.rules.rules()[e.slot], e))
                         .collect();
-                    self.observer.findings(&findings);
                     self.sink.commit(Commit { findings, checkpoint: None })?;
                 }
                 ToCommitter::DeadLetters(letters) => self.observer.dead_letters(&letters),

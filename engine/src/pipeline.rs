@@ -157,10 +157,9 @@ impl Engine {
     }
 }
 
-/// Somebody who watches a run: a progress bar, a live tail. Called on the committer's thread.
+/// Somebody who watches what is set aside. Called on the committer's thread. Findings are seen by
+/// the sink.
 pub trait Observer: Sync {
-    /// A finding was kept: new, changed, confirmed or withdrawn.
-    fn finding(&self, _finding: &sluice_finding::Finding) {}
     /// Records were set aside.
     fn dead_letters(&self, _letters: &[sluice_ingest::DeadLetter]) {}
 }

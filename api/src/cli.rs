@@ -1,0 +1,114 @@
+//! The command line: one verb per file, one table of exit codes. Not the work itself.
+
+mod demo;
+mod errors;
+mod eval;
+mod exit;
+mod load;
+mod mapping;
+mod output;
+mod progress;
+mod rule;
+mod schema;
+mod setup;
+mod view;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+use exit::{Exit, Failure};
+
+/// Streaming security-event analytics: detection rules as SQL files over logs.
+///
+/// Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 a check failed, 2 a rule or
+/// mapping could not be loaded, 3 wrong argument or unreadable input, 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "sluice", version, max_term_width = 100)]
+struct Cli {
+    /// How data is printed; a table on a terminal and ndjson when piped.
+    #[arg(long, global = true, value_enum)]
+    output: Option<Format>,
+    /// Say more on stderr; twice for debugging.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Print errors only.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Markdown; `schema` only.
+    Md,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Replay three attacks inside everyday logs and show what the shipped rules find
+    Demo(demo::Demo),
+    /// Run rules over log files: same engine, same findings as a live stream
+    Eval(eval::Eval),
+    /// Write, check, test and explain rules
+    #[command(subcommand)]
+    Rule(rule::RuleVerb),
+    /// Test mappings, or show the rows they make of a file
+    #[command(subcommand)]
+    Mapping(mapping::MappingVerb),
+    /// Tables and columns that rules can use
+    Schema(schema::SchemaVerb),
+    /// Print a shell completion script
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs one command line.
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let failed = error.use_stderr();
+            // Help and version go to stdout and are no failure; clap's own code for misuse is 2,
+            // which here means "a rule could not be loaded".
+            if error.print().is_err() {
+                return Exit::Usage.into();
+            }
+            return if failed { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    setup::logging(cli.verbose, cli.quiet);
+    let mut out = output::Output::new(cli.output, cli.quiet);
+    let outcome = match cli.verb {
+        Verb::Demo(verb) => verb.run(&mut out),
+        Verb::Eval(verb) => verb.run(&mut out),
+        Verb::Rule(verb) => verb.run(&mut out),
+        Verb::Mapping(verb) => verb.run(&mut out),
+        Verb::Schema(verb) => verb.run(&mut out),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "sluice", &mut out);
+            Ok(Exit::Done)
+        }
+    };
+    finish(outcome.and_then(|exit| out.flush().map(|()| exit)))
+}
+
+fn finish(outcome: Result<Exit, Failure>) -> ExitCode {
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            errors::report(&failure);
+            failure.exit().into()
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Failures as people read them, on stderr. Not log lines.
+
+use std::{error::Error, io};
+
+use super::exit::Failure;
+
+/// Prints a failure: every diagnostic of it, or the chain of causes.
+pub(crate) fn report(failure: &Failure) {
+    match failure {
+        Failure::NotLoaded(diagnostics) => {
+            for (diagnostic, text) in diagnostics {
+                eprintln!("{}", diagnostic.render(text.as_deref()));
+            }
+        }
+        Failure::Argument { primary, hint } => {
+            eprintln!("error: {primary}");
+            if let Some(hint) = hint {
+                eprintln!("   = help: {hint}");
+            }
+        }
+        Failure::Engine(error) => chain(error),
+        Failure::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Failure::Write(error) => eprintln!("error: cannot write: {error}"),
+    }
+}
+
+fn chain(error: &dyn Error) {
+    eprintln!("error: cannot {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("   = because: {error}");
+        cause = error.source();
+    }
+}

@@ -1,0 +1,73 @@
+//! Exit codes and the failures behind them. The codes are the same for every verb.
+
+use std::{io, process::ExitCode};
+
+use sluice_engine::EngineError;
+use sluice_rule::Diagnostic;
+
+/// How a verb ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It did what was asked; findings may exist.
+    Done,
+    /// It worked and the check it makes failed.
+    CheckFailed,
+    /// Rules or mappings could not be loaded.
+    NotLoaded,
+    /// Wrong argument, unreadable input, no connection.
+    Usage,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::CheckFailed => 1,
+            Exit::NotLoaded => 2,
+            Exit::Usage => 3,
+            Exit::Interrupted => 130,
+        })
+    }
+}
+
+/// Why a verb could not do what was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Files with errors; every one of them, with the text they are in.
+    NotLoaded(Vec<(Diagnostic, Option<String>)>),
+    /// An argument that cannot be: what is wrong and how to mend it.
+    Argument { primary: String, hint: Option<String> },
+    /// The engine stopped.
+    Engine(EngineError),
+    /// Stdout went away or another file could not be written.
+    Write(io::Error),
+}
+
+impl Failure {
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Failure::NotLoaded(_) => Exit::NotLoaded,
+            // The reader of our output is gone (`| head`): no failure of ours.
+            Failure::Write(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+            Failure::Argument { .. } | Failure::Engine(_) | Failure::Write(_) => Exit::Usage,
+        }
+    }
+
+    pub(crate) fn argument(primary: impl Into<String>, hint: impl Into<String>) -> Self {
+        Failure::Argument { primary: primary.into(), hint: Some(hint.into()) }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Failure::Engine(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Failure::Write(error)
+    }
+}

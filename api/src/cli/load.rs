@@ -1,0 +1,31 @@
+//! Loading content for a verb that needs all of it: every error of every file, then exit code 2.
+
+use std::path::PathBuf;
+
+use sluice_engine::Content;
+
+use super::exit::Failure;
+
+/// Loads mappings and rules; warnings go to stderr.
+///
+/// # Errors
+/// If anything could not be loaded: all of it at once.
+pub(crate) fn content(
+    mappings: &[PathBuf],
+    rules: &[PathBuf],
+    quiet: bool,
+) -> Result<Content, Failure> {
+    let content = Content::load(mappings, rules)?;
+    let errors: Vec<_> = content
+        .errors()
+        .map(|p| (p.diagnostic.clone(), p.text.as_deref().map(str::to_owned)))
+        .collect();
+    if !errors.is_empty() {
+        return Err(Failure::NotLoaded(errors));
+    }
+    let warnings = content.problems.len();
+    if warnings > 0 && !quiet {
+        tracing::info!(warnings, "rules loaded with warnings; `sluice rule lint` shows them");
+    }
+    Ok(content)
+}

@@ -1,0 +1,80 @@
+//! `sluice rule test`: the tests block of each rule, on the real engine, every way that must agree.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+use sluice_engine::rule_test::test_rule;
+
+use super::{ContentArgs, paths_or_default};
+use crate::cli::{
+    Format,
+    exit::{Exit, Failure},
+    load,
+    output::Output,
+    progress,
+};
+
+/// Each case runs as listed, one row per batch, split and sharded at random, shuffled within
+/// lateness, saved and restored, and by DataFusion in batch. Exit code 1 if any differs.
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// Rule files or folders; default: `rules`, else the shipped rules.
+    paths: Vec<PathBuf>,
+    /// Only rules and cases whose id or name contains this.
+    #[arg(long, default_value = "")]
+    filter: String,
+    /// Decides splits and shuffles; a failure prints it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Fail rules with fewer tests than this.
+    #[arg(long, default_value_t = 0)]
+    min_tests: usize,
+    #[command(flatten)]
+    content: ContentArgs,
+}
+
+impl Test {
+    pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
+        let paths = paths_or_default(self.paths)?;
+        let content = load::content(&self.content.mappings, &paths, out.quiet())?;
+        let bar = progress::bar(0, out.quiet());
+        let (mut passed, mut failed) = (0, 0);
+        for loaded in &content.rules {
+            let id = loaded.rule.id.to_string();
+            bar.set_message(id.clone());
+            if loaded.rule.tests.len() < self.min_tests {
+                failed += 1;
+                let has = loaded.rule.tests.len();
+                out.line(&format!("FAIL {id}: {has} tests, at least {} wanted", self.min_tests))?;
+            }
+            for report in test_rule(&content, loaded, self.seed) {
+                if !id.contains(&self.filter) && !report.name.contains(&self.filter) {
+                    continue;
+                }
+                let ok = report.failures.is_empty();
+                if ok { passed += 1 } else { failed += 1 }
+                if out.format() == Format::Table {
+                    let word = if ok { "ok  " } else { "FAIL" };
+                    out.line(&format!("{word} {id}: {}", report.name))?;
+                    for failure in &report.failures {
+                        out.line(&format!("     {failure}"))?;
+                    }
+                    if !ok {
+                        let path = &loaded.rule.file.path;
+                        out.line(&format!("     at {path}:{} (seed {})", report.line, self.seed))?;
+                    }
+                } else {
+                    out.json_line(&json!({
+                        "rule_id": id, "case": report.name, "line": report.line, "passed": ok,
+                        "failures": report.failures, "seed": self.seed,
+                    }))?;
+                }
+            }
+        }
+        bar.finish_and_clear();
+        eprintln!("{} rules: {passed} passed, {failed} failed", content.rules.len());
+        Ok(if failed == 0 { Exit::Done } else { Exit::CheckFailed })
+    }
+}
+

@@ -1,0 +1,95 @@
+//! `sluice schema`: the tables and columns rules can use, from the one schema file.
+
+use clap::Args;
+use serde_json::json;
+use sluice_event::{Schema, TableSchema};
+use sluice_rule::suggest;
+
+use super::{
+    Format,
+    exit::{Exit, Failure},
+    output::Output,
+};
+
+/// Without a table: every table. With one: its columns.
+#[derive(Debug, Args)]
+pub(crate) struct SchemaVerb {
+    /// The table.
+    table: Option<String>,
+}
+
+impl SchemaVerb {
+    pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
+        let schema = Schema::builtin();
+        let table = self.table.as_deref().map(|name| find(schema, name)).transpose()?;
+        match (out.format(), table) {
+            (Format::Md, table) => {
+                out.text(&schema.markdown(table.map(|t| t.name.as_str())))?;
+            }
+            (Format::Table, None) => {
+                let rows: Vec<Vec<String>> = schema
+                    .tables()
+                    .map(|t| {
+                        let own = t.columns.iter().skip(t.common).map(|c| c.name);
+                        vec![t.name.to_string(), own.collect::<Vec<_>>().join(", ")]
+                    })
+                    .collect();
+                out.table(&["TABLE", "COLUMNS BESIDE THE COMMON ONES"], &rows)?;
+                eprintln!("`sluice schema <table>` explains each column");
+            }
+            (Format::Table, Some(table)) => {
+                let rows: Vec<Vec<String>> = table
+                    .columns
+                    .iter()
+                    .map(|c| {
+                        vec![c.name.into(), c.kind.name().into(), described(c)]
+                    })
+                    .collect();
+                out.table(&["COLUMN", "TYPE", "DESCRIPTION"], &rows)?;
+            }
+            (format, table) => {
+                let tables: Vec<&TableSchema> = match table {
+                    Some(table) => vec![table],
+                    None => schema.tables().map(AsRef::as_ref).collect(),
+                };
+                let columns: Vec<_> = tables
+                    .iter()
+                    .flat_map(|t| {
+                        t.columns.iter().map(|c| {
+                            json!({
+                                "table": t.name.as_str(), "column": c.name, "type": c.kind.name(),
+                                "ocsf": c.ocsf, "values": c.values,
+                                "description": c.description, "example": c.example,
+                            })
+                        })
+                    })
+                    .collect();
+                if format == Format::Json {
+                    out.json(&columns.into())?;
+                } else {
+                    columns.iter().try_for_each(|c| out.json_line(c))?;
+                }
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn find<'s>(schema: &'s Schema, name: &str) -> Result<&'s TableSchema, Failure> {
+    schema.table(name).map(AsRef::as_ref).ok_or_else(|| {
+        let names: Vec<&str> = schema.tables().map(|t| t.name.as_str()).collect();
+        let near = suggest(name, names.iter().copied())
+            .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
+        Failure::argument(
+            format!("no table `{name}`"),
+            format!("{near}there are: {}", names.join(", ")),
+        )
+    })
+}
+
+fn described(column: &sluice_event::Column) -> String {
+    match column.values.as_slice() {
+        [] => column.description.to_owned(),
+        values => format!("{} ({})", column.description, values.join(", ")),
+    }
+}

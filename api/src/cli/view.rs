@@ -1,0 +1,83 @@
+//! A finding as the command line shows it. The names of these JSON fields are stable.
+
+use serde_json::{Map, Value, json};
+use sluice_engine::findings;
+use sluice_event::rfc3339;
+use sluice_finding::Finding;
+
+use super::output::printable;
+
+/// One net finding as JSON.
+pub(crate) fn json(finding: &Finding) -> Value {
+    let entities: Vec<Value> = finding
+        .entities
+        .iter()
+        .map(|e| json!({"kind": e.kind.name(), "id": e.id}))
+        .collect();
+    let mut object = Map::new();
+    let mut set = |name: &str, value: Value| object.insert(name.to_owned(), value);
+    set("id", finding.id.to_string().into());
+    set("rule_id", (*finding.rule_id).into());
+    set("rule_version", (*finding.rule_version).into());
+    set("title", finding.title.clone().into());
+    set("severity", finding.severity.name().into());
+    set("risk", finding.risk.into());
+    set("time", rfc3339(finding.time).into());
+    set("state", finding.state.name().into());
+    set("revision", finding.revision.into());
+    set("entities", entities.into());
+    set("attack", finding.attack.to_vec().into());
+    if let Some((start, end)) = finding.window {
+        set("window_start", rfc3339(start).into());
+        set("window_end", rfc3339(end).into());
+    }
+    set("count", finding.count.into());
+    set("late", finding.late.into());
+    set("capped", finding.capped.into());
+    set("fields", finding.fields.clone().into());
+    set("evidence", findings::evidence_json(&finding.evidence).into());
+    set("evidence_total", finding.evidence_total.into());
+    object.into()
+}
+
+/// One finding in two lines: what was found, and an event that shows it.
+pub(crate) fn text(finding: &Finding) -> String {
+    let entities: Vec<String> =
+        finding.entities.iter().map(|e| format!("{} {}", e.kind.name(), e.id)).collect();
+    let mut text = format!(
+        "{}  {:<13}  {}  {}",
+        rfc3339(finding.time),
+        finding.severity.name(),
+        finding.rule_id,
+        finding.title
+    );
+    if !entities.is_empty() {
+        text.push_str(&format!("  [{}]", entities.join(", ")));
+    }
+    if let Some(evidence) = finding.evidence.last() {
+        text.push_str(&format!("\n    {}", evidence_line(evidence)));
+    }
+    printable_lines(&text)
+}
+
+/// The columns of an event that a person looks for first, in that order, then how many more.
+fn evidence_line(evidence: &str) -> String {
+    const FIRST: &[&str] = &[
+        "time", "source", "event_code", "api_operation", "status", "user_name", "actor_user_name",
+        "src_ip", "src_country", "dst_ip", "dst_port", "failure_reason", "error_code", "change",
+        "resource_name", "device_hostname", "bytes_out",
+    ];
+    let Ok(Value::Object(row)) = serde_json::from_str::<Value>(evidence) else {
+        return evidence.to_owned();
+    };
+    let plain = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+    let shown: Vec<String> = FIRST
+        .iter()
+        .filter_map(|name| row.get(*name).map(|v| format!("{name}={}", plain(v))))
+        .collect();
+    shown.join(" ")
+}
+
+fn printable_lines(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}

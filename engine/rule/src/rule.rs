@@ -1,0 +1,495 @@
+//! A rule: what its front matter declares, and its cases. Not what its SELECT means.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use sluice_event::EntityKind;
+
+use crate::{
+    About, Diagnostic, RuleId, RuleTest, Span, SqlFile,
+    attack::{attack, attacks, has_shape},
+    cases,
+    fields::{Fields, Reader},
+    front, lint, suggest, token,
+    yaml::{Entry, Node},
+};
+
+/// A rule file, read.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The id: the path below the rules directory with dots.
+    pub id: RuleId,
+    /// What it finds, as a headline.
+    pub title: String,
+    /// How bad a finding is.
+    pub severity: Severity,
+    /// How far the rule is trusted.
+    pub status: Status,
+    /// What it finds, in a sentence or two.
+    pub description: Option<String>,
+    /// ATT&CK tactics and techniques, each in the table.
+    pub attack: Vec<String>,
+    /// Output columns that name what the finding is about, in file order.
+    pub entity: Vec<(String, EntityKind)>,
+    /// The score a finding alone gives a quiet entity, 0 to 90; see [`Rule::risk`].
+    pub risk: Option<u8>,
+    /// Whether a finding opens an incident; `false` makes it a building block.
+    pub alert: bool,
+    /// How repeats are folded.
+    pub suppression: Option<Suppression>,
+    /// What else looks like this.
+    pub false_positives: Vec<String>,
+    /// What it will not see.
+    pub blind_spots: Vec<String>,
+    /// What to do about a finding.
+    pub runbook: Option<String>,
+    /// Reading.
+    pub references: Vec<String>,
+    /// How late rows may be for this rule, milliseconds; else the source's.
+    pub lateness: Option<i64>,
+    /// When findings are spoken, if later than the rule's class allows.
+    pub emit: Option<Emit>,
+    /// The greatest span of a pattern or chain, milliseconds.
+    pub within: Option<i64>,
+    /// What an absence does while its source is silent.
+    pub on_silent_source: OnSilentSource,
+    /// Whether a new rule replays history first.
+    pub bootstrap: Bootstrap,
+    /// The Sigma rule it was made from.
+    pub sigma: Option<Sigma>,
+    /// Author, dates, licence, tags.
+    pub about: About,
+    /// The cases.
+    pub tests: Vec<RuleTest>,
+    /// The file.
+    pub file: Arc<SqlFile>,
+    /// First 12 hex digits of BLAKE3 of the normalised SQL: equal for edits of layout, comments and
+    /// front matter.
+    pub version: String,
+    places: BTreeMap<String, Span>,
+}
+
+/// Sigma's levels, mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Context.
+    Informational,
+    /// Rarely worth a look alone.
+    Low,
+    /// Worth a look.
+    Medium,
+    /// Look today.
+    High,
+    /// Look now.
+    Critical,
+}
+
+impl Severity {
+    const WORDS: [(&'static str, Severity); 5] = [
+        ("informational", Severity::Informational),
+        ("low", Severity::Low),
+        ("medium", Severity::Medium),
+        ("high", Severity::High),
+        ("critical", Severity::Critical),
+    ];
+
+    /// The word in files and output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Informational => "informational",
+            Severity::Low => "low",
+            Severity::Medium => "medium",
+            Severity::High => "high",
+            Severity::Critical => "critical",
+        }
+    }
+
+    /// The severity of a word; also for the output column `severity`.
+    pub fn parse(word: &str) -> Option<Severity> {
+        Self::WORDS.iter().find(|(w, _)| *w == word).map(|(_, severity)| *severity)
+    }
+
+    /// The risk of a rule that sets none: 0, 8, 15, 30, 60.
+    pub fn risk(self) -> u8 {
+        match self {
+            Severity::Informational => 0,
+            Severity::Low => 8,
+            Severity::Medium => 15,
+            Severity::High => 30,
+            Severity::Critical => 60,
+        }
+    }
+}
+
+/// How far a rule is trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Runs in shadow: findings are kept and marked, and open no incident, risk or signal.
+    #[default]
+    Experimental,
+    /// Being tried.
+    Test,
+    /// Trusted.
+    Stable,
+    /// Still runs; something better exists.
+    Deprecated,
+    /// Not loaded.
+    Unsupported,
+}
+
+impl Status {
+    const WORDS: [(&'static str, Status); 5] = [
+        ("experimental", Status::Experimental),
+        ("test", Status::Test),
+        ("stable", Status::Stable),
+        ("deprecated", Status::Deprecated),
+        ("unsupported", Status::Unsupported),
+    ];
+
+    /// The word in files and output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Experimental => "experimental",
+            Status::Test => "test",
+            Status::Stable => "stable",
+            Status::Deprecated => "deprecated",
+            Status::Unsupported => "unsupported",
+        }
+    }
+}
+
+/// Repeats of a finding with equal `by` columns within `for_ms` are folded into the first and
+/// counted; they are never removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suppression {
+    /// Output columns.
+    pub by: Vec<String>,
+    /// Milliseconds.
+    pub for_ms: i64,
+}
+
+/// A later moment to speak than the rule's class would choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    /// When the watermark passes: stragglers within the delay are counted in.
+    Watermark,
+    /// When nothing can change the finding any more.
+    Final,
+}
+
+/// What an absence does while its source is silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnSilentSource {
+    /// Waits: a silent source proves nothing.
+    #[default]
+    Hold,
+    /// Fires all the same.
+    Fire,
+}
+
+/// Whether a new or changed rule replays history before it speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bootstrap {
+    /// Yes, if its window is over a minute.
+    #[default]
+    Auto,
+    /// When somebody agrees.
+    Approve,
+    /// No.
+    Off,
+}
+
+/// The Sigma rule a rule was made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sigma {
+    /// Its uuid.
+    pub id: String,
+    /// The revision of the corpus.
+    pub revision: Option<String>,
+}
+
+const KEYS: [&str; 27] = [
+    "id",
+    "title",
+    "severity",
+    "status",
+    "description",
+    "attack",
+    "entity",
+    "risk",
+    "alert",
+    "suppression",
+    "false_positives",
+    "falsepositives",
+    "blind_spots",
+    "runbook",
+    "references",
+    "lateness",
+    "emit",
+    "within",
+    "on_silent_source",
+    "bootstrap",
+    "sigma",
+    "kind",
+    "author",
+    "date",
+    "modified",
+    "license",
+    "tags",
+];
+
+impl Rule {
+    /// Reads a rule file. The diagnostics beside the rule are warnings: of the file, and those of
+    /// [`lint`](crate::lint) that are no errors; the ones a `-- lint: allow` silences are left out.
+    ///
+    /// # Errors
+    /// All errors of the file as far as it can be read: R001 to R009, R011 in the tests block.
+    pub fn parse(path: &str, text: &str) -> Result<(Rule, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let file = Arc::new(SqlFile::parse(path, text)?);
+        let mut reader = Reader::new(path);
+        reader.found.extend(file.warnings.iter().cloned());
+        let statement = file.statement();
+        if token::tokens(&file.sql).next().is_none() {
+            reader.push(
+                Diagnostic::error("R001", path, "the file has no SELECT")
+                    .hint("one SELECT between the front matter and the tests"),
+            );
+        }
+        let entries = front::entries(&mut reader, &file);
+        let rule = entries.and_then(|entries| front_matter(&mut reader, &file, &entries));
+        let tests = cases::rule_tests(&mut reader, &file);
+        let found = match rule {
+            Some(rule) => {
+                let rule = Rule { tests, ..rule };
+                reader.found.extend(lint(&rule));
+                if !reader.found.iter().any(Diagnostic::is_error) {
+                    reader.found.retain(|d| !file.is_allowed(d));
+                    return Ok((rule, reader.found));
+                }
+                reader.found
+            }
+            None => reader.found,
+        };
+        debug_assert!(found.iter().any(Diagnostic::is_error), "refused without a reason");
+        Err(sorted(found, statement))
+    }
+
+    /// The risk of a finding: the rule's own, else that of its severity.
+    pub fn risk(&self) -> u8 {
+        self.risk.unwrap_or(self.severity.risk())
+    }
+
+    /// Whether findings stay without consequence.
+    pub fn is_shadow(&self) -> bool {
+        self.status == Status::Experimental
+    }
+
+    /// Where a key of the front matter stands.
+    pub fn place(&self, key: &str) -> Option<Span> {
+        self.places.get(key).copied()
+    }
+
+    /// A new rule file over a table, for `sluice rule new`: it parses, and lints with warnings only.
+    pub fn template(id: &str, table: &str) -> String {
+        include_str!("../template.sql").replace("{id}", id).replace("{table}", table)
+    }
+}
+
+/// In the order of places; without a place first.
+fn sorted(mut found: Vec<Diagnostic>, _statement: Span) -> Vec<Diagnostic> {
+    found.sort_by_key(|d| (d.span, d.code));
+    found
+}
+
+fn front_matter(reader: &mut Reader<'_>, file: &Arc<SqlFile>, entries: &[Entry]) -> Option<Rule> {
+    let top = file.front.as_ref().map_or(1, |b| b.first_line.saturating_sub(1));
+    let place = Span::new(top, 1, 5);
+    let fields = reader.keys(entries, "front matter", &KEYS);
+    let id = front::id(reader, &fields, place, "rules");
+    let title = reader
+        .require(&fields, "title", place, "title: MFA push fatigue")
+        .and_then(|n| reader.text(n, "title"));
+    let severity = reader
+        .require(
+            &fields,
+            "severity",
+            place,
+            "severity: informational | low | medium | high | critical",
+        )
+        .and_then(|n| reader.word(n, "severity", &Severity::WORDS));
+    let status = fields.get("status").and_then(|n| reader.word(n, "status", &Status::WORDS));
+    kind(reader, &fields);
+    let false_positives = match fields.get("falsepositives") {
+        Some(_) => front::words(reader, &fields, "falsepositives"),
+        None => front::words(reader, &fields, "false_positives"),
+    };
+    let optional =
+        |reader: &mut Reader<'_>, key| fields.get(key).and_then(|n: &Node| reader.text(n, key));
+    let emit = [("watermark", Emit::Watermark), ("final", Emit::Final)];
+    let silent = [("hold", OnSilentSource::Hold), ("fire", OnSilentSource::Fire)];
+    let boot =
+        [("auto", Bootstrap::Auto), ("approve", Bootstrap::Approve), ("off", Bootstrap::Off)];
+    let rule = Rule {
+        description: optional(reader, "description"),
+        attack: attack_ids(reader, &fields),
+        entity: entity(reader, &fields),
+        risk: risk(reader, &fields),
+        alert: fields.get("alert").and_then(|n| reader.boolean(n, "alert")).unwrap_or(true),
+        suppression: fields.get("suppression").and_then(|n| suppression(reader, n)),
+        false_positives,
+        blind_spots: front::words(reader, &fields, "blind_spots"),
+        runbook: optional(reader, "runbook"),
+        references: front::words(reader, &fields, "references"),
+        lateness: fields.get("lateness").and_then(|n| reader.duration(n, "lateness")),
+        emit: fields.get("emit").and_then(|n| reader.word(n, "emit", &emit)),
+        within: fields.get("within").and_then(|n| reader.duration(n, "within")),
+        on_silent_source: fields
+            .get("on_silent_source")
+            .and_then(|n| reader.word(n, "on_silent_source", &silent))
+            .unwrap_or_default(),
+        bootstrap: fields
+            .get("bootstrap")
+            .and_then(|n| reader.word(n, "bootstrap", &boot))
+            .unwrap_or_default(),
+        sigma: fields.get("sigma").and_then(|n| sigma(reader, n)),
+        about: About::read(reader, &fields),
+        tests: Vec::new(),
+        version: token::version(&file.sql),
+        places: entries.iter().map(|e| (e.key.clone(), e.span)).collect(),
+        file: Arc::clone(file),
+        status: status.unwrap_or_default(),
+        id: id?,
+        title: title?,
+        severity: severity?,
+    };
+    if rule.sigma.is_some() {
+        for (key, given) in [("author", &rule.about.author), ("license", &rule.about.license)] {
+            if given.is_none() {
+                let hint = "a rule made from Sigma keeps its author and licence";
+                reader.require(&fields, key, rule.place("sigma").unwrap_or(place), hint);
+            }
+        }
+    }
+    Some(rule)
+}
+
+fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) {
+    let Some(node) = fields.get("kind") else { return };
+    if reader.text(node, "kind").is_some_and(|kind| kind != "rule") {
+        reader.bad(node.span, "this file is not a rule", "`kind: rule`, or leave the key out");
+    }
+}
+
+fn risk(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<u8> {
+    let node = fields.get("risk")?;
+    let risk = reader.integer(node, "risk")?;
+    let valid = u8::try_from(risk).ok().filter(|r| *r <= 90);
+    if valid.is_none() {
+        reader.push(
+            Diagnostic::error("R007", reader.path, format!("`risk: {risk}` is not within 0 to 90"))
+                .at(node.span)
+                .hint(
+                    "the score this finding alone gives a quiet entity; leave it out for that of \
+                       the severity: 0, 8, 15, 30, 60",
+                ),
+        );
+    }
+    valid
+}
+
+fn entity(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<(String, EntityKind)> {
+    let Some(node) = fields.get("entity") else { return Vec::new() };
+    let Some(entries) = reader.map(node, "entity") else { return Vec::new() };
+    let mut entities = Vec::new();
+    for entry in entries {
+        // Written `kind: column`; several columns of a kind are a list.
+        let names = EntityKind::ALL.map(EntityKind::name);
+        let Some(kind) = EntityKind::parse(&entry.key) else {
+            reader.push(
+                Diagnostic::error(
+                    "R002",
+                    reader.path,
+                    format!("unknown entity kind `{}`", entry.key),
+                )
+                .at(entry.span)
+                .did_you_mean(&entry.key, names)
+                .hint(format!("`kind: column`; the kinds are {}", names.join(", "))),
+            );
+            continue;
+        };
+        let columns = reader.texts(&entry.value, "entity");
+        entities.extend(columns.into_iter().map(|(column, _)| (column, kind)));
+    }
+    entities
+}
+
+fn suppression(reader: &mut Reader<'_>, node: &Node) -> Option<Suppression> {
+    let entries = reader.map(node, "suppression")?;
+    let fields = reader.keys(entries, "`suppression`", &["by", "for"]);
+    let hint = "suppression: {by: [user_entity], for: 1h}";
+    let by = reader.require(&fields, "by", node.span, hint).map(|n| reader.texts(n, "by"));
+    let span =
+        reader.require(&fields, "for", node.span, hint).and_then(|n| reader.duration(n, "for"));
+    let by = by?.into_iter().map(|(column, _)| column).collect();
+    Some(Suppression { by, for_ms: span? })
+}
+
+fn sigma(reader: &mut Reader<'_>, node: &Node) -> Option<Sigma> {
+    let entries = reader.map(node, "sigma")?;
+    let fields = reader.keys(entries, "`sigma`", &["id", "revision"]);
+    let id = reader
+        .require(&fields, "id", node.span, "sigma: {id: <uuid>, revision: <commit>}")
+        .and_then(|n| reader.text(n, "id"));
+    let revision = fields.get("revision").and_then(|n| reader.text(n, "revision"));
+    Some(Sigma { id: id?, revision })
+}
+
+fn attack_ids(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<String> {
+    let Some(node) = fields.get("attack") else { return Vec::new() };
+    let mut ids = Vec::new();
+    for (id, span) in reader.texts(node, "attack") {
+        match attack(&id) {
+            Some(row) => {
+                if let Some(new) = row.replaced_by {
+                    let primary = format!("ATT&CK withdrew `{id}` ({})", row.name);
+                    reader.push(
+                        Diagnostic::warning("R005", reader.path, primary)
+                            .at(span)
+                            .detail(format!("now `{new}`"))
+                            .hint(crate::attack_name(new).unwrap_or_default()),
+                    );
+                }
+                ids.push(id);
+            }
+            None => unknown_attack(reader, &id, span),
+        }
+    }
+    ids
+}
+
+fn unknown_attack(reader: &mut Reader<'_>, id: &str, span: Span) {
+    let mut diagnostic = Diagnostic::error("R005", reader.path, format!("`{id}` is not in ATT&CK"))
+        .at(span)
+        .hint("a tactic (`TA0006`), technique (`T1621`) or sub-technique (`T1078.004`)");
+    let parent = id.split_once('.').and_then(|(parent, _)| attack(parent));
+    if let Some(parent) = parent.filter(|_| has_shape(id)) {
+        let subs: Vec<&str> = attacks()
+            .map(|a| a.id)
+            .filter(|a| a.starts_with(parent.id) && a.contains('.'))
+            .collect();
+        diagnostic = diagnostic.hint(match subs.as_slice() {
+            [] => format!("`{}` ({}) has no sub-techniques", parent.id, parent.name),
+            subs => format!("`{}` ({}) has {}", parent.id, parent.name, subs.join(", ")),
+        });
+    }
+    let by_name = suggest(id, attacks().map(|a| a.name))
+        .and_then(|name| attacks().find(|a| a.name == name && a.replaced_by.is_none()));
+    let near = match by_name {
+        Some(row) => Some(row.id),
+        None => suggest(id, attacks().filter(|a| a.replaced_by.is_none()).map(|a| a.id)),
+    };
+    if let Some(near) = near {
+        let name = crate::attack_name(near).unwrap_or_default();
+        diagnostic = diagnostic.detail(format!("did you mean `{near}` ({name})?"));
+    }
+    reader.push(diagnostic);
+}

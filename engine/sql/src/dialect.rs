@@ -1,0 +1,177 @@
+//! The one SQL dialect of rules, mappings and hunts, and the one function that parses it. Not what
+//! is allowed in it: that is [`crate::sandbox`].
+
+use std::{any::TypeId, ops::ControlFlow};
+
+use datafusion::{
+    common::{Result, plan_datafusion_err},
+    sql::{
+        parser::{DFParserBuilder, Statement},
+        sqlparser::{
+            ast::{
+                BinaryOperator, Expr, ExprWithAlias, Statement as SqlStatement, VisitMut,
+                VisitorMut, helpers::attached_token::AttachedToken,
+            },
+            dialect::{Dialect, GenericDialect},
+        },
+    },
+};
+
+/// sqlparser's generic dialect with lambdas (`x -> x['k']`): MATCH_RECOGNIZE parses, and a
+/// backslash in a string is a backslash (Windows paths).
+///
+/// Every method that `GenericDialect` overrides is repeated here; a test holds the list.
+#[derive(Debug, Default)]
+pub(crate) struct SluiceDialect;
+
+const GENERIC: GenericDialect = GenericDialect;
+
+macro_rules! dialect_like_generic {
+    ($($method:ident)*) => {
+        impl Dialect for SluiceDialect {
+            // The parser's own checks by type see the generic dialect.
+            fn dialect(&self) -> TypeId {
+                TypeId::of::<GenericDialect>()
+            }
+            fn is_delimited_identifier_start(&self, c: char) -> bool {
+                GENERIC.is_delimited_identifier_start(c)
+            }
+            fn is_identifier_start(&self, c: char) -> bool {
+                GENERIC.is_identifier_start(c)
+            }
+            fn is_identifier_part(&self, c: char) -> bool {
+                GENERIC.is_identifier_part(c)
+            }
+            fn supports_lambda_functions(&self) -> bool {
+                true
+            }
+            $(fn $method(&self) -> bool { GENERIC.$method() })*
+        }
+
+        #[cfg(test)]
+        const LIKE_GENERIC: &[&str] = &[$(stringify!($method)),*];
+    };
+}
+
+dialect_like_generic! {
+        supports_unicode_string_literal supports_partition_by_after_order_by
+        supports_array_join_syntax supports_group_by_expr
+        supports_group_by_with_modifier supports_left_associative_joins_without_parens
+        supports_connect_by supports_match_recognize supports_pipe_operator
+        supports_start_transaction_modifier supports_window_function_null_treatment_arg
+        supports_dictionary_syntax supports_window_clause_named_window_reference
+        supports_parenthesized_set_variables supports_select_wildcard_except
+        support_map_literal_syntax allow_extract_custom allow_extract_single_quotes
+        supports_extract_comma_syntax supports_create_view_comment_syntax
+        supports_parens_around_table_factor supports_values_as_table_factor
+        supports_create_index_with_clause supports_explain_with_utility_options
+        supports_limit_comma supports_update_order_by supports_from_first_select
+        supports_projection_trailing_commas supports_asc_desc_in_column_definition
+        supports_try_convert supports_bitwise_shift_operators supports_comment_on
+        supports_load_extension supports_named_fn_args_with_assignment_operator
+        supports_struct_literal supports_empty_projections supports_nested_comments
+        supports_multiline_comment_hints supports_user_host_grantee
+        supports_string_escape_constant supports_array_typedef_with_brackets
+        supports_match_against supports_set_names
+        supports_comma_separated_set_assignments supports_filter_during_aggregation
+        supports_select_wildcard_exclude supports_data_type_signed_suffix
+        supports_interval_options supports_quote_delimited_string
+        supports_select_wildcard_replace supports_select_wildcard_ilike
+        supports_select_wildcard_rename supports_optimize_table supports_install
+        supports_detach supports_prewhere supports_with_fill supports_limit_by
+        supports_interpolate supports_settings supports_select_format
+        supports_comment_optimizer_hint supports_constraint_keyword_without_name
+        supports_key_column_option supports_comma_separated_trim
+        supports_cte_without_as supports_select_item_multi_column_alias
+        supports_xml_expressions
+}
+
+/// How deep parentheses, NOT, CASE and subqueries may nest.
+const NESTING_MAX: usize = 50;
+
+/// Parses exactly one statement.
+///
+/// Chains of AND and OR come out balanced: the parser builds them left-deep, and planning recurses
+/// on them until a few thousand terms overflow the stack.
+pub(crate) fn parse_one(sql: &str) -> Result<Statement> {
+    let mut statements = DFParserBuilder::new(sql)
+        .with_dialect(&SluiceDialect)
+        .with_recursion_limit(NESTING_MAX)
+        .build()?
+        .parse_statements()?;
+    let count = statements.len();
+    let mut statement = statements
+        .pop_front()
+        .filter(|_| count == 1)
+        .ok_or_else(|| plan_datafusion_err!("exactly one statement is allowed, got {count}"))?;
+    if let Statement::Statement(inner) = &mut statement {
+        rebalance(inner);
+    }
+    Ok(statement)
+}
+
+/// Parses one expression (a mapping's `when`).
+pub(crate) fn parse_expression(sql: &str) -> Result<ExprWithAlias> {
+    let mut parsed = DFParserBuilder::new(sql)
+        .with_dialect(&SluiceDialect)
+        .with_recursion_limit(NESTING_MAX)
+        .build()?
+        .parse_into_expr()?;
+    let _: ControlFlow<()> = parsed.expr.visit(&mut Rebalance);
+    Ok(parsed)
+}
+
+fn rebalance(statement: &mut SqlStatement) {
+    let _: ControlFlow<()> = statement.visit(&mut Rebalance);
+}
+
+struct Rebalance;
+
+impl VisitorMut for Rebalance {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let Expr::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), right, .. } =
+            &*expr
+        else {
+            return ControlFlow::Continue(());
+        };
+        // The parser never puts the same operator on the right: this one we built.
+        if matches!(right.as_ref(), Expr::BinaryOp { op: inner, .. } if inner == op) {
+            return ControlFlow::Continue(());
+        }
+        let op = op.clone();
+        let mut terms = Vec::new();
+        let mut rest = std::mem::replace(expr, placeholder());
+        loop {
+            match rest {
+                Expr::BinaryOp { left, op: inner, right } if inner == op => {
+                    terms.push(*right);
+                    rest = *left;
+                }
+                first => {
+                    terms.push(first);
+                    break;
+                }
+            }
+        }
+        *expr = balanced(&mut terms, &op);
+        ControlFlow::Continue(())
+    }
+}
+
+/// `terms` is reversed: the first term stands last. The left half is never the larger one, which is
+/// how the visitor knows a tree of ours.
+fn balanced(terms: &mut Vec<Expr>, op: &BinaryOperator) -> Expr {
+    if terms.len() <= 1 {
+        return terms.pop().unwrap_or_else(placeholder);
+    }
+    let mut first = terms.split_off(terms.len() - terms.len() / 2);
+    let left = balanced(&mut first, op);
+    let right = balanced(terms, op);
+    Expr::BinaryOp { left: Box::new(left), op: op.clone(), right: Box::new(right) }
+}
+
+fn placeholder() -> Expr {
+    Expr::Wildcard(AttachedToken::empty())
+}

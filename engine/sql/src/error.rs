@@ -1,0 +1,193 @@
+//! What is wrong with an SQL text, for its author, and why a query did not finish. Not how it is
+//! shown: `rule` renders problems with the file's line and a caret.
+
+use std::fmt;
+
+use datafusion::common::{
+    DataFusionError, SchemaError,
+    diagnostic::{Diagnostic, DiagnosticKind},
+};
+
+/// One thing wrong with an SQL text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlProblem {
+    /// The code, `R011`.
+    pub code: &'static str,
+    /// What is wrong, one sentence without a full stop.
+    pub message: String,
+    /// Why that is a problem.
+    pub detail: Option<String>,
+    /// What to write instead.
+    pub hint: Option<String>,
+    /// Line, column (both from 1, columns count characters) and length.
+    pub span: Option<(u64, u64, u64)>,
+}
+
+impl SqlProblem {
+    /// A problem without a place.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        SqlProblem { code, message: message.into(), detail: None, hint: None, span: None }
+    }
+
+    /// With what to write instead.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// With the reason.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// At a place, if it is known.
+    #[must_use]
+    pub fn at(mut self, span: Option<(u64, u64, u64)>) -> Self {
+        self.span = self.span.or(span);
+        self
+    }
+
+    /// Everything DataFusion says is wrong, each with the place it names.
+    pub(crate) fn all(error: &DataFusionError) -> Vec<SqlProblem> {
+        error.iter().map(SqlProblem::one).collect()
+    }
+
+    fn one(error: &DataFusionError) -> SqlProblem {
+        if let Some(problem) = carried(error) {
+            return problem.clone();
+        }
+        let text = plain(error);
+        let code = code(error, &text);
+        let (text, suggestion) = match text.split_once(". Did you mean ") {
+            Some((text, names)) => (text.to_owned(), Some(format!("did you mean {names}"))),
+            None => match text.split_once(".\nDid you mean ") {
+                Some((text, names)) => (text.to_owned(), Some(format!("did you mean {names}"))),
+                None => (text, None),
+            },
+        };
+        let mut problem = SqlProblem::new(code, text);
+        problem.hint = suggestion;
+        if let Some(diagnostic) = error.diagnostic() {
+            problem.span = span(diagnostic);
+            problem.hint =
+                problem.hint.or_else(|| diagnostic.helps.first().map(|h| h.message.clone()));
+            if diagnostic.kind == DiagnosticKind::Error && !diagnostic.message.is_empty() {
+                problem.message.clone_from(&diagnostic.message);
+            }
+        }
+        problem
+    }
+}
+
+impl fmt::Display for SqlProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)?;
+        if let Some(detail) = &self.detail {
+            write!(f, ": {detail}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(f, " (hint: {hint})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for SqlProblem {}
+
+impl From<SqlProblem> for DataFusionError {
+    fn from(problem: SqlProblem) -> Self {
+        DataFusionError::External(Box::new(problem))
+    }
+}
+
+/// Why a query or a batch run gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum SqlError {
+    /// The text is not accepted.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Refused(Vec<SqlProblem>),
+    /// It ran past its deadline and was stopped.
+    #[error("the query ran past its deadline of {0:?}")]
+    Deadline(std::time::Duration),
+    /// The result or its memory grew past a limit.
+    #[error("the query needs more than allowed: {0}")]
+    Limit(String),
+    /// A value made it fail: a bad cast, a division by zero.
+    #[error("the query failed: {0}")]
+    Failed(String),
+}
+
+impl SqlError {
+    /// An error met while planning.
+    pub(crate) fn planning(error: &DataFusionError) -> Self {
+        SqlError::Refused(SqlProblem::all(error))
+    }
+
+    /// An error met while running.
+    pub(crate) fn running(error: &DataFusionError) -> Self {
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(text) => SqlError::Limit(text.clone()),
+            root => match carried(root) {
+                Some(problem) => SqlError::Refused(vec![problem.clone()]),
+                None => SqlError::Failed(plain(root)),
+            },
+        }
+    }
+}
+
+/// A problem of ours on its way through DataFusion.
+fn carried(error: &DataFusionError) -> Option<&SqlProblem> {
+    match error {
+        DataFusionError::External(inner) => inner.downcast_ref::<SqlProblem>(),
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+            carried(inner)
+        }
+        DataFusionError::Shared(inner) => carried(inner),
+        _ => None,
+    }
+}
+
+/// The text without the chain of contexts and prefixes.
+pub(crate) fn plain(error: &DataFusionError) -> String {
+    let text = error.find_root().strip_backtrace();
+    [
+        "Error during planning: ",
+        "Schema error: ",
+        "Execution error: ",
+        "SQL error: ",
+        "Arrow error: ",
+    ]
+    .iter()
+    .fold(text, |text, prefix| text.strip_prefix(prefix).map(str::to_owned).unwrap_or(text))
+}
+
+fn code(error: &DataFusionError, text: &str) -> &'static str {
+    match error.find_root() {
+        DataFusionError::SchemaError(schema, _)
+            if matches!(
+                schema.as_ref(),
+                SchemaError::FieldNotFound { .. } | SchemaError::AmbiguousReference { .. }
+            ) =>
+        {
+            "R011"
+        }
+        DataFusionError::Plan(_) if text.starts_with("Invalid function") => "R012",
+        DataFusionError::Plan(_) if text.starts_with("table ") && text.contains("not found") => {
+            "R011"
+        }
+        _ => "R016",
+    }
+}
+
+fn span(diagnostic: &Diagnostic) -> Option<(u64, u64, u64)> {
+    let span = diagnostic.span?;
+    let length = if span.start.line == span.end.line {
+        span.end.column.saturating_sub(span.start.column).max(1)
+    } else {
+        1
+    };
+    Some((span.start.line, span.start.column, length))
+}

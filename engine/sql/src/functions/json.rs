@@ -1,0 +1,244 @@
+//! Values out of JSON text by path: `json_get_str`, `json_get_int`, `json_get_bool`,
+//! `json_contains`. A missing path, another type or broken JSON gives NULL; nothing is copied but the
+//! value asked for.
+
+use std::{fmt, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, BooleanArray, Int64Array, StringArray},
+    datatypes::{DataType, Field, FieldRef},
+};
+use datafusion::{
+    common::{Result, internal_err},
+    logical_expr::{
+        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+        Volatility,
+    },
+};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use super::{literals, literals_only, over_text, text_then_literals};
+
+pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
+    [Wanted::Text, Wanted::Int, Wanted::Bool, Wanted::Presence]
+        .into_iter()
+        .map(|wanted| {
+            let signature = Signature::user_defined(Volatility::Immutable);
+            Arc::new(ScalarUDF::new_from_impl(JsonGet { wanted, signature }))
+        })
+        .collect()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Wanted {
+    Text,
+    Int,
+    Bool,
+    Presence,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct JsonGet {
+    wanted: Wanted,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for JsonGet {
+    fn name(&self) -> &str {
+        match self.wanted {
+            Wanted::Text => "json_get_str",
+            Wanted::Int => "json_get_int",
+            Wanted::Bool => "json_get_bool",
+            Wanted::Presence => "json_contains",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        text_then_literals(self.name(), 2, types)
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        internal_err!("return_field_from_args is used")
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        literals_only(self.name(), &args)?;
+        let output = match self.wanted {
+            Wanted::Text => DataType::Utf8,
+            Wanted::Int => DataType::Int64,
+            Wanted::Bool | Wanted::Presence => DataType::Boolean,
+        };
+        Ok(Arc::new(Field::new(self.name(), output, true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let path = literals(self.name(), &args.args)?;
+        let array = args.args[0].to_array(args.number_rows)?;
+        let result = over_text(&array, |texts| {
+            let values = texts.iter().map(|text| text.and_then(|text| get(text, &path)));
+            Ok(match self.wanted {
+                Wanted::Text => {
+                    Arc::new(values.map(|v| v.and_then(text)).collect::<StringArray>()) as ArrayRef
+                }
+                Wanted::Int => Arc::new(values.map(|v| v.and_then(int)).collect::<Int64Array>()),
+                Wanted::Bool => {
+                    Arc::new(values.map(|v| v.and_then(boolean)).collect::<BooleanArray>())
+                }
+                Wanted::Presence => Arc::new(
+                    texts
+                        .iter()
+                        .map(|text| text.map(|text| get(text, &path).is_some()))
+                        .collect::<BooleanArray>(),
+                ),
+            })
+        })?;
+        Ok(ColumnarValue::Array(result))
+    }
+}
+
+/// The value at a path of object keys and list indices; of equal keys the last. `None` if there is
+/// none or the text is no JSON.
+fn get(text: &str, path: &[String]) -> Option<Value> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let found = Pick { path }.deserialize(&mut json).ok()?;
+    json.end().ok()?;
+    found
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    }
+}
+
+fn int(value: Value) -> Option<i64> {
+    match value {
+        Value::Number(n) => n.as_i64(),
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn boolean(value: Value) -> Option<bool> {
+    match value {
+        Value::Bool(b) => Some(b),
+        Value::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+        Value::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+        Value::String(_) | Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            None
+        }
+    }
+}
+
+/// Reads past everything but one path.
+struct Pick<'a> {
+    path: &'a [String],
+}
+
+impl<'de> DeserializeSeed<'de> for Pick<'_> {
+    type Value = Option<Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        if self.path.is_empty() {
+            return serde::Deserialize::deserialize(from).map(Some);
+        }
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Pick<'_> {
+    type Value = Option<Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            if self.path.first().is_some_and(|first| *first == key) {
+                found = map.next_value_seed(Pick { path: &self.path[1..] })?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let wanted = self.path.first().and_then(|first| first.parse::<usize>().ok());
+        let mut found = None;
+        let mut index = 0;
+        loop {
+            if wanted == Some(index) {
+                match list.next_element_seed(Pick { path: &self.path[1..] })? {
+                    Some(value) => found = value,
+                    None => return Ok(found),
+                }
+            } else if list.next_element::<IgnoredAny>()?.is_none() {
+                return Ok(found);
+            }
+            index += 1;
+        }
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_finds_its_value_or_nothing() {
+        let json = r#"{"a": {"b": [1, {"c": "x\"y"}], "n": null}, "s": "12", "a2": true}"#;
+        for (path, expect) in [
+            ("s", Some("12")),
+            ("a2", Some("true")),
+            ("a.b.0", Some("1")),
+            ("a.b.1.c", Some("x\"y")),
+            ("a.b.1", Some(r#"{"c":"x\"y"}"#)),
+            ("a.b.2", None),
+            ("a.n", None),
+            ("a.n.x", None),
+            ("s.x", None),
+            ("zz", None),
+        ] {
+            let path: Vec<String> = path.split('.').map(str::to_owned).collect();
+            assert_eq!(get(json, &path).and_then(text).as_deref(), expect, "{path:?}");
+        }
+        assert_eq!(get("{\"a\": 1", &["a".to_owned()]), None);
+        assert_eq!(get("nonsense", &["a".to_owned()]), None);
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(get(&deep, &["0".to_owned()]), None);
+    }
+}

@@ -1,0 +1,180 @@
+//! Tests of IP addresses as text: `cidr_match`, `is_private`. Text that is no address gives NULL.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+};
+
+use arrow::{
+    array::BooleanArray,
+    datatypes::{DataType, Field, FieldRef},
+};
+use datafusion::{
+    common::{Result, internal_err, plan_datafusion_err, plan_err},
+    logical_expr::{
+        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+        Volatility,
+    },
+};
+
+use super::{literals, literals_only, over_text, text_then_literals};
+
+pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
+    [AddressTest::Cidr, AddressTest::Private]
+        .into_iter()
+        .map(|test| {
+            let signature = Signature::user_defined(Volatility::Immutable);
+            Arc::new(ScalarUDF::new_from_impl(AddressFunction { test, signature }))
+        })
+        .collect()
+}
+
+/// Addresses that no one on the internet can have: private, shared, loopback and link-local.
+const PRIVATE: &[&str] = &[
+    "10.0.0.0/8",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "::1/128",
+    "fc00::/7",
+    "fe80::/10",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum AddressTest {
+    Cidr,
+    Private,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct AddressFunction {
+    test: AddressTest,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for AddressFunction {
+    fn name(&self) -> &str {
+        match self.test {
+            AddressTest::Cidr => "cidr_match",
+            AddressTest::Private => "is_private",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match self.test {
+            AddressTest::Cidr => text_then_literals(self.name(), 2, types),
+            AddressTest::Private if types.len() != 1 => plan_err!("is_private takes one argument"),
+            AddressTest::Private => text_then_literals(self.name(), 1, types),
+        }
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        internal_err!("return_field_from_args is used")
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        literals_only(self.name(), &args)?;
+        for value in args.scalar_arguments.iter().skip(1).flatten() {
+            if let Some(Some(text)) = value.try_as_str() {
+                Network::parse(text)?;
+            }
+        }
+        Ok(Arc::new(Field::new(self.name(), DataType::Boolean, true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let networks = match self.test {
+            AddressTest::Cidr => literals(self.name(), &args.args)?
+                .iter()
+                .map(|n| Network::parse(n))
+                .collect::<Result<Vec<_>>>()?,
+            AddressTest::Private => {
+                PRIVATE.iter().map(|n| Network::parse(n)).collect::<Result<Vec<_>>>()?
+            }
+        };
+        let array = args.args[0].to_array(args.number_rows)?;
+        let result = over_text(&array, |values| {
+            let test = |text: &str| {
+                let address = address(text)?;
+                Some(networks.iter().any(|n| n.contains(address)))
+            };
+            Ok(Arc::new(values.iter().map(|v| v.and_then(test)).collect::<BooleanArray>()))
+        })?;
+        Ok(ColumnarValue::Array(result))
+    }
+}
+
+/// A network: both families as 128 bits, IPv4 as mapped into IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Network {
+    bits: u128,
+    mask: u128,
+}
+
+impl Network {
+    /// `10.0.0.0/8`, `fc00::/7`, or one address.
+    fn parse(text: &str) -> Result<Network> {
+        let bad = || plan_datafusion_err!("cidr_match: '{text}' is no network like 10.0.0.0/8");
+        let (ip, prefix) = match text.split_once('/') {
+            Some((ip, prefix)) => (ip, Some(prefix.parse::<u32>().map_err(|_| bad())?)),
+            None => (text, None),
+        };
+        let ip: IpAddr = ip.trim().parse().map_err(|_| bad())?;
+        let (width, offset) = if ip.is_ipv4() { (32, 96) } else { (128, 0) };
+        let prefix = prefix.unwrap_or(width);
+        if prefix > width {
+            return Err(bad());
+        }
+        let mask = u128::MAX.checked_shl(128 - (offset + prefix)).unwrap_or(0);
+        Ok(Network { bits: mapped(ip) & mask, mask })
+    }
+
+    fn contains(self, address: u128) -> bool {
+        address & self.mask == self.bits
+    }
+}
+
+fn address(text: &str) -> Option<u128> {
+    let text = text.trim();
+    let text = text.split_once('%').map_or(text, |(address, _zone)| address);
+    text.parse().ok().map(mapped)
+}
+
+fn mapped(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => Ipv6Addr::to_bits(v6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_contain_their_addresses() {
+        for (network, ip, inside) in [
+            ("10.0.0.0/8", "10.1.2.3", true),
+            ("10.0.0.0/8", "11.0.0.0", false),
+            ("10.0.0.0/8", "::ffff:10.1.2.3", true),
+            ("0.0.0.0/0", "203.0.113.9", true),
+            ("0.0.0.0/0", "2001:db8::1", false),
+            ("2001:db8::/32", "2001:db8:1::", true),
+            ("::/0", "2001:db8::1", true),
+            ("203.0.113.9", "203.0.113.9", true),
+            ("fe80::/10", "fe80::1%eth0", true),
+        ] {
+            let network = Network::parse(network).unwrap();
+            assert_eq!(network.contains(address(ip).unwrap()), inside, "{network:?} {ip}");
+        }
+        for bad in ["10.0.0.0/33", "10.0.0/8", "x", "::/129"] {
+            assert!(Network::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! DataFusion sessions: which functions, analyzer and optimizer rules exist for what purpose, and
+//! the tables a text may name. Nothing here reads a file, a URL or the clock.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{Arc, LazyLock},
+};
+
+use arrow::{
+    datatypes::{Schema as ArrowSchema, SchemaRef},
+    record_batch::RecordBatch,
+};
+use datafusion::{
+    catalog::{
+        CatalogProvider, CatalogProviderList, MemTable, MemoryCatalogProvider,
+        MemoryCatalogProviderList, MemorySchemaProvider, SchemaProvider, TableProvider,
+    },
+    common::{
+        Column, DFSchema, DataFusionError, Result,
+        tree_node::{Transformed, TreeNode},
+    },
+    datasource::empty::EmptyTable,
+    execution::{
+        SessionState, SessionStateBuilder, SessionStateDefaults,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::GreedyMemoryPool,
+        object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry, ObjectStoreUrl},
+        runtime_env::RuntimeEnvBuilder,
+    },
+    logical_expr::{Expr, LogicalPlan, simplify::SimplifyContext},
+    optimizer::{
+        AnalyzerRule, OptimizerRule,
+        analyzer::{
+            resolve_grouping_function::ResolveGroupingFunction, type_coercion::TypeCoercion,
+        },
+        decorrelate_predicate_subquery::DecorrelatePredicateSubquery,
+        extract_equijoin_predicate::ExtractEquijoinPredicate,
+        simplify_expressions::{ExprSimplifier, SimplifyExpressions},
+    },
+    physical_expr::PhysicalExpr,
+    prelude::SessionConfig,
+    sql::parser::Statement,
+};
+use sluice_event::{Schema, TableName};
+
+use crate::{dialect, eval::PhysicalEval, functions, lower, query, sandbox};
+
+/// Bytes one query may hold in tracked memory.
+const MEMORY_MAX: usize = 512 << 20;
+
+/// Rows per batch inside a query: small enough that a deadline is met between two.
+const BATCH_ROWS: usize = 8192;
+
+const CATALOG: &str = "sluice";
+const TABLES: &str = "main";
+const RAW: &str = "raw";
+
+/// Stack of the threads that plan: long lists and deep nesting recurse.
+const STACK: usize = 16 << 20;
+
+/// A DataFusion session for one purpose. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    state: Arc<SessionState>,
+}
+
+impl Session {
+    /// For the classifier: only analyzer and optimizer rules that keep the shape of a rule.
+    pub(crate) fn rules() -> Session {
+        static SESSION: LazyLock<Session> =
+            LazyLock::new(|| Session::shape_preserving(Identifiers::Folded));
+        SESSION.clone()
+    }
+
+    /// For mappings: wire names are camelCase and keep their case.
+    pub(crate) fn mappings() -> Session {
+        static SESSION: LazyLock<Session> =
+            LazyLock::new(|| Session::shape_preserving(Identifiers::AsWritten));
+        SESSION.clone()
+    }
+
+    /// For running a rule over history: windows and `first_seen` become plain SQL, then everything
+    /// DataFusion has. `history_start`: before it nothing is known of a table, milliseconds.
+    pub(crate) fn batch(history_start: Option<i64>) -> Session {
+        Session::executing(vec![
+            Arc::new(lower::LowerWindows),
+            Arc::new(lower::LowerFirstSeen { history_start }),
+        ])
+    }
+
+    fn shape_preserving(identifiers: Identifiers) -> Session {
+        let analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![
+            Arc::new(ResolveGroupingFunction::new()),
+            Arc::new(lower::TimeDifference),
+            Arc::new(TypeCoercion::new()),
+        ];
+        let optimizer: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+            Arc::new(SimplifyExpressions::new()),
+            Arc::new(DecorrelatePredicateSubquery::new()),
+            Arc::new(ExtractEquijoinPredicate::new()),
+        ];
+        let state = parts(identifiers)
+            .with_analyzer_rules(analyzer)
+            .with_optimizer_rules(optimizer)
+            .build();
+        Session { state: Arc::new(state) }
+    }
+
+    fn executing(lowering: Vec<Arc<dyn AnalyzerRule + Send + Sync>>) -> Session {
+        let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
+            vec![Arc::new(ResolveGroupingFunction::new()), Arc::new(lower::TimeDifference)];
+        analyzer.extend(lowering);
+        analyzer.push(Arc::new(TypeCoercion::new()));
+        let state = parts(Identifiers::Folded)
+            .with_analyzer_rules(analyzer)
+            .with_physical_optimizer_rule(Arc::new(query::CooperateEverywhere))
+            .build();
+        Session { state: Arc::new(state) }
+    }
+
+    /// The state.
+    pub(crate) fn state(&self) -> &SessionState {
+        &self.state
+    }
+
+    /// The same session over other tables.
+    pub(crate) fn over(&self, tables: &Tables) -> Session {
+        let state = SessionStateBuilder::new_from_existing((*self.state).clone())
+            .with_catalog_list(Arc::clone(&tables.list))
+            .build();
+        Session { state: Arc::new(state) }
+    }
+
+    /// Parses, checks against the sandbox and plans one query; neither analyzed nor optimized.
+    pub(crate) fn plan(&self, sql: &str, tables: &Tables) -> Result<LogicalPlan> {
+        sandbox::check_text(sql)?;
+        let statement = dialect::parse_one(sql)?;
+        sandbox::check_statement(&statement)?;
+        let plan = self.over(tables).statement_to_plan(statement)?;
+        sandbox::check_plan(&plan)?;
+        Ok(plan)
+    }
+
+    /// Plans a statement that the sandbox has seen.
+    pub(crate) fn statement_to_plan(&self, statement: Statement) -> Result<LogicalPlan> {
+        block_on(self.state.statement_to_plan(statement))?
+    }
+
+    /// Runs the analyzer rules of this session.
+    pub(crate) fn analyze(&self, plan: LogicalPlan) -> Result<LogicalPlan> {
+        self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})
+    }
+
+    /// Runs the analyzer and optimizer rules of this session.
+    pub(crate) fn optimize(&self, plan: &LogicalPlan) -> Result<LogicalPlan> {
+        self.state.optimize(plan)
+    }
+
+    /// The physical form of an expression over a full table schema: qualifiers dropped, coerced,
+    /// simplified. Equal conditions of different rules on one table give equal expressions.
+    pub(crate) fn physical(&self, expr: Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+        let simple = self.simplify(expr, schema)?;
+        self.state.create_physical_expr(simple, schema)
+    }
+
+    /// The simplified form of an expression over a full table schema, qualifiers dropped.
+    pub(crate) fn simplify(&self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
+        let bare = expr
+            .transform(|e| {
+                Ok(match e {
+                    Expr::Column(c) => {
+                        Transformed::yes(Expr::Column(Column::new_unqualified(c.name)))
+                    }
+                    e => Transformed::no(e),
+                })
+            })?
+            .data;
+        let context = SimplifyContext::builder()
+            .with_schema(Arc::new(schema.clone()))
+            .with_config_options(Arc::clone(self.state.config_options()))
+            .build();
+        let simplifier = ExprSimplifier::new(context);
+        simplifier.simplify(simplifier.coerce(bare, schema)?)
+    }
+
+    /// [`Session::physical`] as an [`sluice_event::Eval`].
+    pub(crate) fn eval(&self, expr: Expr, sql: String, schema: &DFSchema) -> Result<PhysicalEval> {
+        PhysicalEval::new(self.physical(expr, schema)?, schema.as_arrow(), sql)
+    }
+}
+
+/// The tables a text may name. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Tables {
+    list: Arc<dyn CatalogProviderList>,
+    names: Arc<[String]>,
+}
+
+impl Tables {
+    /// Every table of the vocabulary, `events`, and these raw tables: schemas without rows.
+    pub(crate) fn stream<'a>(
+        raw: impl IntoIterator<Item = (&'a TableName, &'a SchemaRef)>,
+    ) -> Result<Tables> {
+        let empty = |schema: &SchemaRef| -> Arc<dyn TableProvider> {
+            Arc::new(EmptyTable::new(Arc::clone(schema)))
+        };
+        let mut tables = BTreeMap::new();
+        for table in Schema::builtin().tables() {
+            tables.insert(table.name.clone(), empty(&table.arrow));
+        }
+        if let Some(schema) = common_schema() {
+            tables.entry(TableName::new("events")).or_insert_with(|| empty(&schema));
+        }
+        for (name, schema) in raw {
+            tables.insert(name.clone(), empty(schema));
+        }
+        Tables::new(tables)
+    }
+
+    /// One table without rows: the wire record of a mapping.
+    pub(crate) fn single(name: &str, schema: &SchemaRef) -> Result<Tables> {
+        let table: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(Arc::clone(schema)));
+        Tables::new(BTreeMap::from([(TableName::new(name), table)]))
+    }
+
+    /// Every table of the vocabulary, `events` and these; those given hold rows, the rest none.
+    pub(crate) fn memory(batches: &BTreeMap<TableName, Vec<RecordBatch>>) -> Result<Tables> {
+        let mut tables = BTreeMap::new();
+        let mut union = Vec::new();
+        let common = common_schema();
+        for table in Schema::builtin().tables() {
+            let rows = batches.get(&table.name).cloned().unwrap_or_default();
+            if let Some(schema) = &common {
+                let width: Vec<usize> = (0..schema.fields().len()).collect();
+                for batch in &rows {
+                    let batch = batch.project(&width)?;
+                    union.push(RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec())?);
+                }
+            }
+            tables.insert(table.name.clone(), memory(&table.arrow, rows)?);
+        }
+        if let Some(schema) = &common {
+            let name = TableName::new("events");
+            if !tables.contains_key(&name) {
+                tables.insert(name, memory(schema, union)?);
+            }
+        }
+        for (name, rows) in batches {
+            if let (false, Some(first)) = (tables.contains_key(name), rows.first()) {
+                tables.insert(name.clone(), memory(&first.schema(), rows.clone())?);
+            }
+        }
+        Tables::new(tables)
+    }
+
+    /// The names in order, as SQL spells them.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    fn new(tables: BTreeMap<TableName, Arc<dyn TableProvider>>) -> Result<Tables> {
+        let (main, raw) = (MemorySchemaProvider::new(), MemorySchemaProvider::new());
+        let mut names = Vec::new();
+        for (name, table) in tables {
+            names.push(name.as_str().to_owned());
+            match name.as_str().strip_prefix("raw.") {
+                Some(name) => raw.register_table(name.to_owned(), table)?,
+                None => main.register_table(name.as_str().to_owned(), table)?,
+            };
+        }
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(TABLES, Arc::new(main))?;
+        catalog.register_schema(RAW, Arc::new(raw))?;
+        let list = MemoryCatalogProviderList::new();
+        list.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+        Ok(Tables { list: Arc::new(list), names: names.into() })
+    }
+}
+
+/// The columns every table has.
+pub(crate) fn common_schema() -> Option<SchemaRef> {
+    let table = Schema::builtin().tables().next()?;
+    let fields: Vec<_> = table.arrow.fields().iter().take(table.common).cloned().collect();
+    Some(Arc::new(ArrowSchema::new(fields)))
+}
+
+fn memory(schema: &SchemaRef, rows: Vec<RecordBatch>) -> Result<Arc<dyn TableProvider>> {
+    let rows = rows
+        .into_iter()
+        .map(|batch| RecordBatch::try_new(Arc::clone(schema), batch.columns().to_vec()))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Arc::new(MemTable::try_new(Arc::clone(schema), vec![rows])?))
+}
+
+/// Whether unquoted identifiers are lower-cased.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Identifiers {
+    Folded,
+    AsWritten,
+}
+
+/// What every session is built from: functions on the allow-list, no stores, no files, no disk.
+fn parts(identifiers: Identifiers) -> SessionStateBuilder {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(CATALOG, TABLES)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(false)
+        .with_batch_size(BATCH_ROWS)
+        .with_target_partitions(1);
+    let options = config.options_mut();
+    options.sql_parser.collect_spans = true;
+    options.sql_parser.enable_ident_normalization = identifiers == Identifiers::Folded;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    let stores = DefaultObjectStoreRegistry::new();
+    // Registered by default; without it no URL resolves to anything.
+    let _: Result<_> = stores.deregister_store(ObjectStoreUrl::local_filesystem().as_ref());
+    let mut builder = SessionStateBuilder::new()
+        .with_config(config)
+        .with_scalar_functions(functions::scalars())
+        .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
+        .with_aggregate_functions(functions::aggregates())
+        .with_window_functions(SessionStateDefaults::default_window_functions())
+        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_table_functions(Default::default())
+        .with_file_formats(vec![]);
+    if let Ok(runtime) = RuntimeEnvBuilder::new()
+        .with_object_store_registry(Arc::new(stores))
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(MEMORY_MAX)))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+        )
+        .build_arc()
+    {
+        builder = builder.with_runtime_env(runtime);
+    }
+    builder
+}
+
+/// Runs a future that only computes (planning) to its end on this thread.
+pub(crate) fn block_on<F: Future>(future: F) -> Result<F::Output> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|e| DataFusionError::External(Box::new(e)))?;
+    Ok(runtime.block_on(future))
+}
+
+/// Runs `work` on a thread with a stack of a known size; a panic there is an error here.
+pub(crate) fn with_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("sql".to_owned())
+            .stack_size(STACK)
+            .spawn_scoped(scope, work)
+            .map_err(|e| DataFusionError::External(Box::new(e)))?;
+        thread.join().unwrap_or_else(|_| {
+            Err(DataFusionError::Internal("planning this text panicked".to_owned()))
+        })
+    })
+}

@@ -1,0 +1,4 @@
+//! Tests of `sluice-sql` through its public functions.
+
+mod batch;
+mod support;

@@ -1,0 +1,169 @@
+//! From folders of SQL files to something that runs: parse, compile, merge. Every problem of every
+//! file at once; one bad file never hides another.
+
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+
+use sluice_event::TableName;
+use sluice_ingest::{SourceSpec, builtin_mappings};
+use sluice_rule::{Diagnostic, Level, Mapping, Rule, duplicate_ids};
+use sluice_sql::{Compiler, RawTable};
+
+use crate::{
+    EngineError, LoadedRule, RuleSet,
+    content::{SqlText, builtin_rules, read_sql},
+};
+
+/// What the given folders hold, compiled.
+#[derive(Debug)]
+pub struct Content {
+    /// Compiles further SQL over the same tables.
+    pub compiler: Compiler,
+    /// The sources, in name order.
+    pub sources: Vec<Arc<SourceSpec>>,
+    /// The mapping files of them.
+    pub mappings: Vec<Arc<Mapping>>,
+    /// The rules that compiled, in id order.
+    pub rules: Vec<LoadedRule>,
+    /// What is wrong, or could be better, with any file.
+    pub problems: Vec<Problem>,
+}
+
+/// A diagnostic and the text of its file.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// What is wrong.
+    pub diagnostic: Diagnostic,
+    /// The file's text, to show the line.
+    pub text: Option<Arc<str>>,
+}
+
+impl Content {
+    /// Reads and compiles `mappings` and `rules`: files, folders, or `builtin`.
+    ///
+    /// # Errors
+    /// If a named file or folder cannot be read. What is wrong *in* a file is in `problems`.
+    pub fn load(mappings: &[PathBuf], rules: &[PathBuf]) -> Result<Content, EngineError> {
+        let mut problems = Vec::new();
+        let mapping_files = read_sql(mappings, || {
+            let shown = |below: &str| format!("ingest/mappings/{below}");
+            builtin_mappings()
+                .into_iter()
+                .map(|(below, text)| SqlText { path: shown(&below), below, text: Ok(text) })
+                .collect()
+        })?;
+        let mappings: Vec<Arc<Mapping>> = parse(mapping_files, &mut problems, Mapping::parse)
+            .into_iter()
+            .map(Arc::new)
+            .collect();
+        let schemas = SourceSpec::wire_schemas(&mappings);
+        let raw = schemas
+            .iter()
+            .map(|(source, schema)| RawTable {
+                name: TableName::raw(source),
+                schema: schema.clone(),
+            })
+            .collect();
+        let compiler = Compiler::new(raw);
+        let sources = match SourceSpec::from_mappings(&mappings, |mapping, wire| {
+            compiler.compile_mapping(mapping, wire)
+        }) {
+            Ok(sources) => sources.into_iter().map(Arc::new).collect(),
+            Err(diagnostics) => {
+                let texts: BTreeMap<&str, &Arc<str>> =
+                    mappings.iter().map(|m| (m.file.path.as_str(), &m.file.text)).collect();
+                problems.extend(diagnostics.into_iter().map(|diagnostic| Problem {
+                    text: texts.get(diagnostic.path.as_str()).map(|t| (*t).clone()),
+                    diagnostic,
+                }));
+                Vec::new()
+            }
+        };
+        let rule_files = read_sql(rules, builtin_rules)?;
+        let parsed = parse(rule_files, &mut problems, Rule::parse);
+        problems.extend(
+            duplicate_ids(&parsed)
+                .into_iter()
+                .map(|diagnostic| Problem { text: None, diagnostic }),
+        );
+        let mut rules: Vec<LoadedRule> = parsed
+            .into_iter()
+            .filter_map(|rule| compile(&compiler, rule, &mut problems))
+            .collect();
+        rules.sort_by(|a, b| a.plan.rule.cmp(&b.plan.rule));
+        Ok(Content { compiler, sources, mappings, rules, problems })
+    }
+
+    /// Compiles one more rule, from text.
+    ///
+    /// # Errors
+    /// Everything that keeps it from being loaded.
+    pub fn compile(&self, path: &str, text: &str) -> Result<LoadedRule, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let file = SqlText { path: path.into(), below: path.into(), text: Ok(text.to_owned()) };
+        let rule = parse(vec![file], &mut problems, Rule::parse).pop();
+        rule.and_then(|rule| compile(&self.compiler, rule, &mut problems)).ok_or(problems)
+    }
+
+    /// The rules as a set that runs.
+    pub fn rule_set(&self) -> RuleSet {
+        RuleSet::new(self.rules.clone(), |table| self.compiler.schema(table))
+    }
+
+    /// Problems that kept a file from being loaded.
+    pub fn errors(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|p| p.diagnostic.level == Level::Error)
+    }
+}
+
+/// Parses every file; the readable reason why one could not be is a problem like any other.
+fn parse<T>(
+    files: Vec<SqlText>,
+    problems: &mut Vec<Problem>,
+    parse: impl Fn(&str, &str) -> Result<(T, Vec<Diagnostic>), Vec<Diagnostic>>,
+) -> Vec<T> {
+    let mut parsed = Vec::new();
+    for file in files {
+        let text = match file.text {
+            Ok(text) => text,
+            Err(reason) => {
+                let diagnostic = Diagnostic::error("R006", &file.path, reason);
+                problems.push(Problem { diagnostic, text: None });
+                continue;
+            }
+        };
+        let found = match parse(&file.path, &text) {
+            Ok((value, warnings)) => {
+                parsed.push(value);
+                warnings
+            }
+            Err(errors) => errors,
+        };
+        let text: Arc<str> = text.into();
+        problems.extend(
+            found.into_iter().map(|diagnostic| Problem { diagnostic, text: Some(text.clone()) }),
+        );
+    }
+    parsed
+}
+
+fn compile(
+    compiler: &Compiler,
+    rule: Rule,
+    problems: &mut Vec<Problem>,
+) -> Option<LoadedRule> {
+    let text = rule.file.text.clone();
+    let mut note = |list: Vec<Diagnostic>| {
+        let list = list.into_iter().filter(|d| !rule.file.is_allowed(d));
+        problems
+            .extend(list.map(|diagnostic| Problem { diagnostic, text: Some(text.clone()) }));
+    };
+    let compiled = match compiler.compile_rule(&rule) {
+        Ok(compiled) => compiled,
+        Err(errors) => {
+            note(errors);
+            return None;
+        }
+    };
+    note(compiled.warnings);
+    Some(LoadedRule { plan: Arc::new(compiled.plan), rule: Arc::new(rule) })
+}

@@ -1,0 +1,311 @@
+//! The tests block of a rule, run on the real engine in every way a stream may come, and once by
+//! DataFusion in batch. Not the oracle's random rules: that is in `engine/tests`, over the same
+//! [`agree`].
+
+mod compare;
+mod rows;
+
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
+
+use arrow::record_batch::RecordBatch;
+use sluice_event::TableName;
+use sluice_finding::{Finding, FindingId, FindingState};
+use sluice_rule::{Rule, RuleTest};
+use sluice_stream::Stage;
+
+use crate::{
+    Content, Engine, EngineConfig, History, LoadedRule, MemorySink, RuleSet, RunOptions,
+    Unobserved,
+    replay::{Dice, Replay},
+};
+
+pub use compare::same_value;
+
+/// How one case went.
+#[derive(Clone, Debug)]
+pub struct CaseReport {
+    /// The case's name.
+    pub name: String,
+    /// The line it starts at in the file.
+    pub line: u32,
+    /// What is not as expected; empty when it passed.
+    pub failures: Vec<String>,
+}
+
+/// Runs every case of a rule's tests block. `seed` decides splits and shuffles.
+pub fn test_rule(content: &Content, loaded: &LoadedRule, seed: u64) -> Vec<CaseReport> {
+    loaded
+        .rule
+        .tests
+        .iter()
+        .map(|case| CaseReport {
+            name: case.name.clone(),
+            line: case.line,
+            failures: run_case(content, loaded, case, seed).unwrap_or_else(|e| vec![e]),
+        })
+        .collect()
+}
+
+fn run_case(
+    content: &Content,
+    loaded: &LoadedRule,
+    case: &RuleTest,
+    seed: u64,
+) -> Result<Vec<String>, String> {
+    let replay = rows::replay(content, case)?;
+    let listed: Vec<usize> = (0..replay.rows.len()).collect();
+    let history = case.history_start.map_or(History::None, History::Since);
+    let bench = Bench::new(content, loaded, history);
+    let found = bench.run(&replay, &Way { ends: case.flush, ..Way::whole(&listed) })?;
+    let mut failures = compare::expected(&case.expect, &found);
+    if failures.is_empty() && case.flush {
+        failures = agree(&bench, &replay, seed, !case.ordered)?;
+    }
+    Ok(failures)
+}
+
+/// A rule ready to be run over many replays.
+#[derive(Debug)]
+pub struct Bench<'a> {
+    content: &'a Content,
+    loaded: &'a LoadedRule,
+    rules: Arc<RuleSet>,
+    history: History,
+}
+
+/// One way to run a replay.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// What to call it in a failure.
+    pub name: String,
+    /// Indices into the replay's rows in order of arrival.
+    pub order: Vec<usize>,
+    /// Positions before which a batch is cut.
+    pub cuts: Vec<usize>,
+    /// Threads that hold keyed state.
+    pub shards: usize,
+    /// Save, throw everything away, and restore after so many deliveries.
+    pub restart_after: Option<u64>,
+    /// Whether the input ends, or is only silent.
+    pub ends: bool,
+}
+
+impl Way {
+    /// In the order given, in as few batches as can be, on one shard.
+    pub fn whole(order: &[usize]) -> Self {
+        Way {
+            name: "one batch".to_owned(),
+            order: order.to_vec(),
+            cuts: Vec::new(),
+            shards: 1,
+            restart_after: None,
+            ends: true,
+        }
+    }
+}
+
+impl<'a> Bench<'a> {
+    /// Prepares one rule.
+    pub fn new(content: &'a Content, loaded: &'a LoadedRule, history: History) -> Self {
+        let rules =
+            RuleSet::new(vec![loaded.clone()], |table| content.compiler.schema(table));
+        Bench { content, loaded, rules: Arc::new(rules), history }
+    }
+
+    /// The rule.
+    pub fn rule(&self) -> &Rule {
+        &self.loaded.rule
+    }
+
+    /// Streams the replay one way: the findings known at the end, withdrawn ones included.
+    ///
+    /// # Errors
+    /// If the pipeline fails, or a counter does not add up.
+    pub fn run(
+        &self,
+        replay: &Replay,
+        way: &Way,
+    ) -> Result<BTreeMap<FindingId, Finding>, String> {
+        let shards = NonZeroUsize::new(way.shards).unwrap_or(NonZeroUsize::MIN);
+        let engine = Engine {
+            rules: self.rules.clone(),
+            sources: Vec::new(),
+            config: EngineConfig {
+                workers: NonZeroUsize::MIN,
+                shards,
+                history: self.history,
+                ..EngineConfig::default()
+            },
+        };
+        let error = |e: &dyn std::fmt::Display| format!("{}: {e}", way.name);
+        let mut source =
+            replay.source(&way.order, &way.cuts, way.ends).map_err(|e| error(&e))?;
+        let mut sink = MemorySink::default();
+        let mut options = RunOptions { stop_after: way.restart_after, ..RunOptions::default() };
+        loop {
+            let stopping = options.stop_after.is_some();
+            let summary = engine
+                .run(&mut source, &mut sink, &Unobserved, options)
+                .map_err(|e| error(&e))?;
+            let wrong = summary.counters.violations();
+            if !wrong.is_empty() {
+                return Err(format!("{}: {}", way.name, wrong.join("; ")));
+            }
+            let resume = sink.take_checkpoint();
+            if !stopping || resume.is_none() {
+                break;
+            }
+            options = RunOptions { resume, ..RunOptions::default() };
+        }
+        Ok(sink.findings().clone())
+    }
+
+    /// The rows of every table that reach the rule when the replay comes in this order, with their
+    /// ids: what the batch form must be given. Rows too late for a keyed rule are left out, and so
+    /// are repetitions of a native id.
+    pub fn batch_tables(
+        &self,
+        replay: &Replay,
+        order: &[usize],
+    ) -> Result<BTreeMap<TableName, Vec<RecordBatch>>, String> {
+        let keyed = !matches!(self.loaded.plan.stage, Stage::Stateless);
+        let accepted = replay.accepted(order, self.loaded.plan.lateness);
+        let kept: Vec<usize> = order
+            .iter()
+            .zip(accepted)
+            .filter(|(_, accepted)| !keyed || *accepted)
+            .map(|(i, _)| *i)
+            .collect();
+        rows::batch_tables(replay, &kept)
+    }
+
+    /// What DataFusion gives for the same SQL over the same rows: fields by finding id.
+    ///
+    /// # Errors
+    /// If the batch form cannot be run.
+    pub fn batch(
+        &self,
+        replay: &Replay,
+        order: &[usize],
+    ) -> Result<BTreeMap<FindingId, serde_json::Map<String, serde_json::Value>>, String> {
+        let tables = self.batch_tables(replay, order)?;
+        let history = match self.history {
+            History::Since(time) => Some(time),
+            History::None | History::FirstEvent => None,
+        };
+        let found = self
+            .content
+            .compiler
+            .batch(&self.loaded.rule, &tables, history)
+            .map_err(|e| format!("batch form: {e}"))?;
+        Ok(found
+            .key
+            .iter()
+            .enumerate()
+            .map(|(row, key)| {
+                let id = FindingId::derive("default", &self.loaded.plan.rule, key);
+                let mut fields = serde_json::Map::new();
+                for (field, column) in
+                    found.rows.schema().fields().iter().zip(found.rows.columns())
+                {
+                    fields.insert(field.name().clone(), crate::json::value(column, row));
+                }
+                (id, fields)
+            })
+            .collect())
+    }
+}
+
+/// Runs a replay in every way that must not matter and in batch; what differs.
+///
+/// # Errors
+/// If a run fails outright.
+pub fn agree(
+    bench: &Bench<'_>,
+    replay: &Replay,
+    seed: u64,
+    shuffle: bool,
+) -> Result<Vec<String>, String> {
+    let mut dice = Dice::new(seed);
+    let listed: Vec<usize> = (0..replay.rows.len()).collect();
+    let reference = net(bench.run(replay, &Way::whole(&listed))?);
+    let mut failures = Vec::new();
+    for way in ways(replay, &listed, &mut dice) {
+        let found = net(bench.run(replay, &way)?);
+        failures.extend(compare::same(&way.name, &reference, &found));
+    }
+    failures.extend(against_batch(bench, replay, &listed, &reference)?);
+    if shuffle {
+        let mut way = Way::whole(&shuffled(replay, &mut dice));
+        way.name = format!("shuffled within lateness (seed {seed})");
+        way.shards = 1 + dice.below(3);
+        way.cuts = cuts(replay.rows.len(), &mut dice);
+        // A shuffle may push a row past its lateness: it is compared with the batch form over what
+        // this order accepts, which is the same as the listed order's unless that happened.
+        let found = net(bench.run(replay, &way)?);
+        failures.extend(
+            against_batch(bench, replay, &way.order, &found)?
+                .into_iter()
+                .map(|f| format!("{}: {f}", way.name)),
+        );
+    }
+    Ok(failures)
+}
+
+fn against_batch(
+    bench: &Bench<'_>,
+    replay: &Replay,
+    order: &[usize],
+    found: &BTreeMap<FindingId, Finding>,
+) -> Result<Vec<String>, String> {
+    let batch = bench.batch(replay, order)?;
+    Ok(compare::same_fields("DataFusion in batch", &batch, found))
+}
+
+/// Ways over one order of arrival.
+fn ways(replay: &Replay, order: &[usize], dice: &mut Dice) -> Vec<Way> {
+    let rows = order.len();
+    let whole = Way::whole(order);
+    let named = |name: &str| Way { name: name.to_owned(), ..whole.clone() };
+    let deliveries = (rows + replay.partitions.len()) as u64;
+    vec![
+        Way { cuts: (0..rows).collect(), ..named("one row per batch") },
+        Way { cuts: cuts(rows, dice), shards: 2, ..named("random splits on 2 shards") },
+        Way { cuts: cuts(rows, dice), shards: 3, ..named("random splits on 3 shards") },
+        Way {
+            cuts: (0..rows).collect(),
+            shards: 1 + dice.below(2),
+            restart_after: Some(dice.below(deliveries as usize) as u64),
+            ..named("saved and restored")
+        },
+    ]
+}
+
+fn cuts(rows: usize, dice: &mut Dice) -> Vec<usize> {
+    (0..rows).filter(|_| dice.one_in(3)).collect()
+}
+
+/// Another order of arrival in which each row is accepted iff it was before: rows of a partition
+/// change places only within its lateness, partitions interleave at random.
+pub fn shuffled(replay: &Replay, dice: &mut Dice) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..replay.rows.len()).collect();
+    let before = replay.accepted(&order, None);
+    for _ in 0..order.len() * 2 {
+        let at = dice.below(order.len().saturating_sub(1));
+        if at + 1 >= order.len() {
+            break;
+        }
+        order.swap(at, at + 1);
+        let after = replay.accepted(&order, None);
+        let unchanged = order.iter().zip(&after).all(|(i, a)| before[*i] == *a);
+        if !unchanged {
+            order.swap(at, at + 1);
+        }
+    }
+    order
+}
+
+/// The findings that stand.
+fn net(findings: BTreeMap<FindingId, Finding>) -> BTreeMap<FindingId, Finding> {
+    findings.into_iter().filter(|(_, f)| f.state != FindingState::Withdrawn && !f.capped).collect()
+}

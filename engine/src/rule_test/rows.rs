@@ -1,0 +1,102 @@
+//! Events of a case as rows of tables (raw records go through their mapping like any other), and
+//! the tables that the batch form is given.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use arrow::{
+    array::{BooleanArray, StringArray, UInt32Array},
+    compute::{filter_record_batch, take_record_batch},
+    record_batch::RecordBatch,
+};
+use sluice_event::{EventBatch, PartitionId, TableName, TimeSettings};
+use sluice_ingest::{Chunk, Mapper};
+use sluice_rule::{RuleTest, TEST_BASE, TestEvent};
+
+use crate::{
+    Content, Partition,
+    replay::{Replay, ReplayBuilder, ReplayRow},
+};
+
+const ONLY: PartitionId = PartitionId(0);
+
+/// The events of a case, in listing order, on one partition.
+pub(super) fn replay(content: &Content, case: &RuleTest) -> Result<Replay, String> {
+    let default = TimeSettings::default();
+    let lateness = case.config.lateness.unwrap_or(default.lateness);
+    let delay = case.config.delay.unwrap_or(default.delay).min(lateness);
+    let time = TimeSettings { lateness, delay, ..default };
+    let only = Partition { id: ONLY, source: None, tables: Vec::new(), time };
+    let mut builder = ReplayBuilder::new(vec![only]);
+    for (index, event) in case.events.iter().enumerate() {
+        let added = match (&event.table, &event.raw) {
+            (Some(table), _) => builder.row(ONLY, table, event.t.unwrap_or(TEST_BASE), &event.columns),
+            (None, Some(raw)) => record(content, event, raw, &mut builder),
+            (None, None) => Err("needs `table` or `raw`".into()),
+        };
+        added.map_err(|e| format!("event {}: {e}", index + 1))?;
+    }
+    builder.finish()
+}
+
+/// Runs a wire record through the mapping of its source.
+fn record(
+    content: &Content,
+    event: &TestEvent,
+    raw: &str,
+    builder: &mut ReplayBuilder,
+) -> Result<(), String> {
+    let source = event.source.as_deref().ok_or("`raw` needs `source`")?;
+    let spec = content
+        .sources
+        .iter()
+        .find(|s| *s.source == *source)
+        .ok_or_else(|| format!("no source `{source}`"))?;
+    let time = TimeSettings::default();
+    let mut mapper = Mapper::new(spec.clone(), "default", ONLY, time, true, i64::MIN);
+    let chunk = Chunk::of_lines(ONLY, &[raw.to_owned()], event.t.unwrap_or(TEST_BASE));
+    let decoded = mapper.decode(&chunk);
+    let processed = mapper.map(decoded);
+    if let Some(letter) = processed.dead_letters.first() {
+        return Err(format!("{}: {}", letter.code.name(), letter.message));
+    }
+    processed.batches.iter().for_each(|batch| builder.batch(ONLY, batch));
+    Ok(())
+}
+
+/// The tables of a replay restricted to some rows, each with its `event_uid`, repetitions of a
+/// native id left out.
+pub(super) fn batch_tables(
+    replay: &Replay,
+    kept: &[usize],
+) -> Result<BTreeMap<TableName, Vec<RecordBatch>>, String> {
+    let mut by_table: BTreeMap<TableName, Vec<&ReplayRow>> = BTreeMap::new();
+    for i in kept {
+        let row = &replay.rows[*i];
+        by_table.entry(row.table.clone()).or_default().push(row);
+    }
+    let mut tables = BTreeMap::new();
+    for (table, rows) in by_table {
+        let indices: UInt32Array = rows.iter().map(|r| Some(r.index)).collect();
+        let columns =
+            take_record_batch(&replay.tables[&table], &indices).map_err(|e| e.to_string())?;
+        let batch = replay.batch_of(&rows, columns, i64::MIN).0;
+        let uids: Vec<_> = (0..batch.len()).map(|row| batch.uid(row)).collect();
+        let mut seen = BTreeSet::new();
+        let first: BooleanArray =
+            uids.iter().map(|u| Some(!u.native || seen.insert(u.bits))).collect();
+        let ids: StringArray = uids.iter().map(|u| Some(u.to_string())).collect();
+        let mut columns = batch.columns.columns().to_vec();
+        if let Ok(at) = batch.columns.schema().index_of("event_uid") {
+            columns[at] = Arc::new(ids);
+        }
+        let rows = RecordBatch::try_new(batch.columns.schema(), columns)
+            .and_then(|b| filter_record_batch(&b, &first))
+            .map_err(|e| e.to_string())?;
+        tables.insert(table, vec![rows]);
+    }
+    Ok(tables)
+}
+

@@ -1,0 +1,267 @@
+//! The oracle: whatever streams equals the same SQL run once by DataFusion, however the stream comes.
+//!
+//! Generated rules of every kind over generated events (ties, NULLs, late and too late rows,
+//! repeated native ids, idle partitions, rows exactly on boundaries), streamed whole, cut, shuffled
+//! within lateness, sharded, and saved and restored. A failure prints the seed of its case:
+//! `SLUICE_ORACLE_SEED=<seed> SLUICE_ORACLE_CASES=1 cargo test -p sluice-engine --test oracle`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use sluice_engine::{
+    Content, History, LoadedRule, Partition,
+    replay::{Dice, Replay, ReplayBuilder},
+    rule_test::{Bench, agree},
+};
+use sluice_event::{PartitionId, TimeSettings};
+
+/// Streams per generated rule: compiling is the dear part.
+const STREAMS: usize = 10;
+
+#[test]
+fn generated_rules_give_what_batch_gives() {
+    let seed = number("SLUICE_ORACLE_SEED").unwrap_or(20_260_101);
+    let cases = number("SLUICE_ORACLE_CASES").unwrap_or(2_000) as usize;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("oracle: {cases} cases from seed {seed} on {threads} threads");
+    let failures: Vec<String> = std::thread::scope(|scope| {
+        let run = |thread: usize| {
+            let content = Content::load(&[], &[]).unwrap();
+            let mut failures = Vec::new();
+            let rules = cases.div_ceil(STREAMS);
+            for rule in (0..rules).filter(|r| r % threads == thread) {
+                let seed = seed + rule as u64;
+                let streams = STREAMS.min(cases - rule * STREAMS);
+                failures.extend(case(&content, seed, streams));
+            }
+            failures
+        };
+        let handles: Vec<_> = (0..threads).map(|t| scope.spawn(move || run(t))).collect();
+        handles.into_iter().flat_map(|h| h.join().unwrap()).collect()
+    });
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// One generated rule over several generated streams.
+fn case(content: &Content, seed: u64, streams: usize) -> Vec<String> {
+    let mut dice = Dice::new(seed);
+    let shape = Shape::roll(&mut dice);
+    let text = shape.file();
+    let loaded: LoadedRule = match content.compile("rules/oracle/case.sql", &text) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            let shown: Vec<String> =
+                problems.iter().map(|p| p.diagnostic.render(p.text.as_deref())).collect();
+            return vec![format!("seed {seed}: refused\n{}\n{text}", shown.join("\n"))];
+        }
+    };
+    let mut failures = Vec::new();
+    for stream in 0..streams {
+        let replay = events(&shape, &mut dice);
+        let history = match dice.below(3) {
+            0 => History::None,
+            _ => History::Since(BASE + dice.below(40) as i64 * shape.size / 10),
+        };
+        let bench = Bench::new(content, &loaded, history);
+        let way = dice.roll();
+        let wrong = agree(&bench, &replay, way, true).unwrap_or_else(|e| vec![e]);
+        if let Some(first) = wrong.first() {
+            failures.push(format!(
+                "seed {seed}, stream {stream}: {} differences, first: {first}\n{}",
+                wrong.len(),
+                shape.sql
+            ));
+        }
+    }
+    failures
+}
+
+/// A generated rule.
+struct Shape {
+    sql: String,
+    /// Window or span, milliseconds.
+    size: i64,
+}
+
+impl Shape {
+    fn roll(dice: &mut Dice) -> Shape {
+        let minutes = [1, 5, 10][dice.below(3)];
+        let size = minutes * 60_000;
+        let filter = condition(dice, 2);
+        let key = pick(dice, &["user_name", "src_ip", "src_country", "user_name, src_country"]);
+        let sql = match dice.below(10) {
+            0 | 1 => format!(
+                "SELECT user_name, src_ip, status, src_port, time FROM authentication WHERE {filter}"
+            ),
+            2 => format!(
+                "SELECT user_name, src_country, time FROM authentication WHERE {filter} \
+                 AND first_seen(INTERVAL '{minutes} minutes', {})",
+                pick(dice, &["user_name, src_country", "src_ip", "user_name"])
+            ),
+            kind => {
+                let window = match kind {
+                    3..=5 => format!("sliding(time, INTERVAL '{minutes} minutes')"),
+                    6 | 7 => format!("tumble(time, INTERVAL '{minutes} minutes')"),
+                    8 => format!(
+                        "hop(time, INTERVAL '{minutes} minutes', INTERVAL '{} minutes')",
+                        minutes * 3
+                    ),
+                    _ => format!("session(time, INTERVAL '{minutes} minutes')"),
+                };
+                let bare = kind > 5 && dice.one_in(6);
+                let having =
+                    if bare { String::new() } else { format!(" HAVING {}", having(dice)) };
+                format!(
+                    "SELECT {key}, count(*) AS n, count(DISTINCT src_ip) AS ips, \
+                     sum(src_port) AS total, min(time) AS first_time, max(time) AS last_time, \
+                     avg(src_port) AS mean, max(src_country) AS country, \
+                     count(*) FILTER (WHERE status = 'Failure') AS failures \
+                     FROM authentication WHERE {filter} GROUP BY {key}, {window}{having}"
+                )
+            }
+        };
+        Shape { sql, size }
+    }
+
+    fn file(&self) -> String {
+        format!(
+            "/*---\nid: oracle.case\ntitle: Generated\nseverity: low\n---*/\n{}\n",
+            self.sql.replace(" FROM ", "\nFROM ").replace(" WHERE ", "\nWHERE ")
+        )
+    }
+}
+
+fn pick<'t>(dice: &mut Dice, from: &[&'t str]) -> &'t str {
+    from[dice.below(from.len())]
+}
+
+fn condition(dice: &mut Dice, depth: usize) -> String {
+    if depth > 0 && dice.one_in(2) {
+        let (a, b) = (condition(dice, depth - 1), condition(dice, depth - 1));
+        return match dice.below(5) {
+            0 | 1 => format!("({a} AND {b})"),
+            2 => format!("({a} OR {b})"),
+            3 => format!("NOT ({a})"),
+            _ => format!("({a}) IS NOT TRUE"),
+        };
+    }
+    pick(
+        dice,
+        &[
+            "status = 'Failure'",
+            "status <> 'Success'",
+            "status IN ('Failure', 'Unknown')",
+            "status NOT IN ('Success')",
+            "user_name LIKE 'a%'",
+            "user_name ILIKE '%B%'",
+            "user_name NOT LIKE '%n'",
+            "icontains(user_name, 'AN', 'ob')",
+            "starts_with(user_name, 'b')",
+            "regexp_like(user_name, '^[ab]')",
+            "user_name IS NOT NULL",
+            "user_name IS NULL",
+            "src_country = 'NL'",
+            "src_country IS NULL",
+            "src_port > 40",
+            "src_port BETWEEN 20 AND 70",
+            "src_port <= 50",
+            "is_mfa",
+            "is_mfa IS NOT TRUE",
+            "lower(user_name) = 'ann'",
+            "length(user_name) > 3",
+            "cidr_match(src_ip, '10.0.0.0/8')",
+            "src_ip <> '192.0.2.1'",
+            "TRUE",
+        ],
+    )
+    .to_owned()
+}
+
+fn having(dice: &mut Dice) -> String {
+    let n = 1 + dice.below(5);
+    let m = 1 + dice.below(3);
+    match dice.below(11) {
+        0..=3 => format!("count(*) >= {n}"),
+        4 => format!("count(DISTINCT src_ip) >= {m}"),
+        5 => format!("count(*) >= {n} AND count(DISTINCT src_ip) >= {m}"),
+        6 => format!("count(*) = {n}"),
+        7 => format!("count(*) < {n}"),
+        8 => format!("avg(src_port) > {}", 30 + 10 * m),
+        9 => format!("sum(src_port) > {}", 50 * n),
+        _ => format!("count(*) FILTER (WHERE status = 'Failure') >= {m}"),
+    }
+}
+
+/// 2026-01-01T00:00:00Z, a boundary of every window size used.
+const BASE: i64 = 1_767_225_600_000;
+
+fn events(shape: &Shape, dice: &mut Dice) -> Replay {
+    let time = TimeSettings { delay: 10_000, lateness: shape.size / 2, ..TimeSettings::default() };
+    let count = 1 + dice.below(3);
+    let table = sluice_event::TableName::new("authentication");
+    let partitions = (0..count)
+        .map(|id| Partition {
+            id: PartitionId(id as u32),
+            source: None,
+            tables: vec![table.clone()],
+            time,
+        })
+        .collect();
+    let mut builder = ReplayBuilder::new(partitions);
+    let mut now = BASE;
+    let rows = dice.below(60);
+    let mut earlier: Vec<(i64, BTreeMap<String, Value>)> = Vec::new();
+    for row in 0..rows {
+        now += match dice.below(8) {
+            0 | 1 => 0,
+            2 => shape.size / 10,
+            3 => shape.size / 3,
+            4 => shape.size - (now - BASE).rem_euclid(shape.size),
+            5 => shape.size,
+            _ => dice.below(20_000) as i64,
+        };
+        let at = match dice.below(12) {
+            0 => now - shape.size / 2,
+            1 => now - shape.size / 2 - 1,
+            2 => now - shape.size / 2 + 1,
+            3 => now - shape.size * 2,
+            4 => now - dice.below(15_000) as i64,
+            _ => now,
+        };
+        let (at, columns) = match earlier.len() {
+            0 => (at, columns(dice, row)),
+            n if dice.one_in(10) => earlier[dice.below(n)].clone(),
+            _ => (at, columns(dice, row)),
+        };
+        earlier.push((at, columns.clone()));
+        let partition = PartitionId(dice.below(count) as u32);
+        builder.row(partition, &table, at, &columns).unwrap();
+    }
+    builder.finish().unwrap()
+}
+
+fn columns(dice: &mut Dice, row: usize) -> BTreeMap<String, Value> {
+    let or_null = |dice: &mut Dice, value: Value| if dice.one_in(6) { Value::Null } else { value };
+    let user = json!(pick(dice, &["ann", "bob", "Bob", "anton", "carol", ""]));
+    let ip = json!(pick(dice, &["10.0.0.1", "10.0.0.2", "192.0.2.1", "192.0.2.2", "2001:db8::1"]));
+    let country = json!(pick(dice, &["NL", "DE", "FR"]));
+    let status = json!(pick(dice, &["Success", "Failure", "Failure", "Unknown"]));
+    let mut columns = BTreeMap::from([
+        ("user_name".to_owned(), or_null(dice, user)),
+        ("src_ip".to_owned(), or_null(dice, ip)),
+        ("src_country".to_owned(), or_null(dice, country)),
+        ("status".to_owned(), or_null(dice, status)),
+        ("src_port".to_owned(), json!(dice.below(100))),
+        ("is_mfa".to_owned(), json!(dice.one_in(2))),
+    ]);
+    if dice.one_in(2) {
+        columns.insert("native_uid".to_owned(), json!(format!("id-{row}")));
+    }
+    let port = columns["src_port"].clone();
+    columns.insert("src_port".to_owned(), or_null(dice, port));
+    columns
+}
