@@ -1,6 +1,9 @@
-//! The kinds of thing a finding is about. Not how columns name them: that is filled at mapping.
+//! The things a finding is about: their kinds, and how the columns of a row name one. Not risk, and
+//! no directory of who is who.
 
 use std::fmt;
+
+use crate::fill::lower;
 
 /// What an entity is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,5 +54,31 @@ impl EntityKind {
 impl fmt::Display for EntityKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// Columns that name the user an event is about, best first.
+pub(crate) const USER: &[&str] = &["user_email", "user_name", "user_uid"];
+/// Columns that name who did it.
+pub(crate) const ACTOR_USER: &[&str] = &["actor_user_name", "actor_user_uid"];
+/// Columns that name the device.
+pub(crate) const DEVICE: &[&str] = &["device_uid", "device_hostname"];
+
+/// The key of an entity: the first value in lower case, `DOMAIN\` kept. An empty text names nobody:
+/// it would make one entity of everyone unnamed.
+pub(crate) fn entity<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Option<String> {
+    values.flatten().find(|v| !v.is_empty()).map(|v| lower(v).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_one_word() {
+        for kind in EntityKind::ALL {
+            assert_eq!(EntityKind::parse(kind.name()), Some(kind));
+        }
+        assert_eq!(EntityKind::parse("User"), None);
     }
 }

@@ -41,6 +41,11 @@ pub fn is_private_ip(text: &str) -> Option<bool> {
     })
 }
 
+/// Whether a text is an address in canonical form or at least without port and zone.
+pub(crate) fn is_ip(text: &str) -> bool {
+    is_plain_v4(text.as_bytes()) || text.parse::<IpAddr>().is_ok()
+}
+
 /// An address in any of the forms logs use, IPv4-mapped addresses unwrapped.
 fn parse(text: &str) -> Option<IpAddr> {
     let text = text.trim();

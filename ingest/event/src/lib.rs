@@ -11,10 +11,13 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod docs;
 mod encode;
 mod entity;
 mod eval;
+mod fill;
 mod ip;
+mod json;
 mod schema;
 mod table;
 mod time;
@@ -27,8 +30,9 @@ pub use batch::{EventBatch, Origin, PartitionId, Records, TimeSettings};
 pub use encode::Encoder;
 pub use entity::EntityKind;
 pub use eval::{Eval, EvalError};
+pub use fill::{Fill, fill};
 pub use ip::{canonical_ip, is_private_ip};
-pub use schema::{Column, ColumnType, Schema, TableSchema};
+pub use schema::{CaptionId, Column, ColumnType, Schema, TableSchema};
 pub use table::TableName;
 pub use time::{Clamped, clamp, rfc3339};
 pub use transform::{Mapped, RowError, Transform};

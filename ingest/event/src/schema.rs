@@ -12,9 +12,8 @@ use crate::TableName;
 
 /// Every typed table of the vocabulary.
 ///
-/// One file, `schema.tsv`, is the source of the arrow schemas, of `sluice schema` and of the docs:
-/// a row there is `table, column, type, ocsf path, values, description, example`; table `*` is the
-/// columns every table has.
+/// One file, `schema.tsv`, is the source of the arrow schemas, of `sluice schema` and of the docs;
+/// its head says what its cells mean.
 #[derive(Debug)]
 pub struct Schema {
     tables: BTreeMap<TableName, Arc<TableSchema>>,
@@ -31,6 +30,8 @@ pub struct TableSchema {
     pub arrow: SchemaRef,
     /// How many leading columns every table has.
     pub common: usize,
+    /// The OCSF classes of its rows; the first is that of a row whose mapping names none.
+    pub classes: Vec<(i32, &'static str)>,
 }
 
 /// One documented column.
@@ -42,12 +43,27 @@ pub struct Column {
     pub kind: ColumnType,
     /// The path in OCSF 1.8.0, where it has one.
     pub ocsf: Option<&'static str>,
+    /// Classes in which the path is another one.
+    pub ocsf_of_class: Vec<(i32, &'static str)>,
     /// The values of an enumeration, as shown; empty if open.
     pub values: Vec<&'static str>,
+    /// The OCSF ids of `values`, where they have one.
+    pub ids: Vec<CaptionId>,
     /// What it holds, one sentence.
     pub description: &'static str,
     /// A typical value.
     pub example: &'static str,
+}
+
+/// A caption of an OCSF enumeration and its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CaptionId {
+    /// The class the number is of; `None` for every class without numbers of its own.
+    pub class: Option<i32>,
+    /// The number.
+    pub id: i32,
+    /// The caption.
+    pub caption: &'static str,
 }
 
 /// The types a column can have.
@@ -92,27 +108,35 @@ impl Schema {
     }
 
     fn parse(text: &'static str) -> Schema {
-        let mut rows: BTreeMap<&'static str, Vec<Column>> = BTreeMap::new();
+        let mut common: Vec<Column> = Vec::new();
+        let mut tables: BTreeMap<&'static str, Vec<Column>> = BTreeMap::new();
         for line in text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
-            let cells: Vec<&'static str> = line.split('\t').collect();
-            let cell = |i: usize| cells.get(i).copied().unwrap_or("");
-            let Some(kind) = ColumnType::parse(cell(2)) else { continue };
-            rows.entry(cell(0)).or_default().push(Column {
-                name: cell(1),
-                kind,
-                ocsf: Some(cell(3)).filter(|p| !p.is_empty()),
-                values: cell(4).split('|').filter(|v| !v.is_empty()).collect(),
-                description: cell(5),
-                example: cell(6),
-            });
+            let mut cells = line.split('\t');
+            let mut cell = || cells.next().unwrap_or("");
+            let (table, name, kind) = (cell(), cell(), cell());
+            let columns = match table {
+                "*" => &mut common,
+                _ => tables.entry(table).or_insert_with(|| common.clone()),
+            };
+            let mut column = match ColumnType::parse(kind) {
+                Some(kind) => Column::new(name, kind),
+                None => match columns.iter().find(|c| kind == "=" && c.name == name) {
+                    Some(inherited) => inherited.clone(),
+                    None => continue,
+                },
+            };
+            column.read(cell(), cell(), cell(), cell());
+            match columns.iter_mut().find(|c| c.name == name) {
+                Some(inherited) => *inherited = column,
+                None => columns.push(column),
+            }
         }
-        let common = rows.remove("*").unwrap_or_default();
-        let tables = rows
+        let common = common.len();
+        let tables = tables
             .into_iter()
-            .map(|(name, own)| {
-                let columns: Vec<Column> = common.iter().cloned().chain(own).collect();
+            .map(|(name, columns)| {
                 let name = TableName::new(name);
-                (name.clone(), Arc::new(TableSchema::new(name, columns, common.len())))
+                (name.clone(), Arc::new(TableSchema::new(name, columns, common)))
             })
             .collect();
         Schema { tables }
@@ -122,7 +146,12 @@ impl Schema {
 impl TableSchema {
     fn new(name: TableName, columns: Vec<Column>, common: usize) -> Self {
         let fields: Vec<Field> = columns.iter().map(Column::field).collect();
-        TableSchema { name, columns, arrow: Arc::new(ArrowSchema::new(fields)), common }
+        let classes = columns
+            .iter()
+            .filter(|c| c.name == "class_uid")
+            .flat_map(|c| c.ids.iter().map(|v| (v.id, v.caption)))
+            .collect();
+        TableSchema { name, columns, arrow: Arc::new(ArrowSchema::new(fields)), common, classes }
     }
 
     /// The index of a column.
@@ -132,6 +161,74 @@ impl TableSchema {
 }
 
 impl Column {
+    /// The path in a class of OCSF 1.8.0.
+    pub fn path(&self, class: i32) -> Option<&'static str> {
+        self.ocsf_of_class.iter().find(|(c, _)| *c == class).map(|(_, path)| *path).or(self.ocsf)
+    }
+
+    /// The OCSF id of a caption in a class: 99 (Other) for one the enumeration lacks.
+    pub fn id(&self, class: i32, caption: &str) -> i32 {
+        const OTHER: i32 = 99;
+        // A class with numbers of its own shares only Unknown and Other with the rest.
+        let own = self.ids.iter().any(|v| v.class == Some(class));
+        self.ids
+            .iter()
+            .filter(|v| v.caption == caption)
+            .find(|v| match v.class {
+                Some(c) => c == class,
+                None => !own || v.id == 0,
+            })
+            .map_or(OTHER, |v| v.id)
+    }
+
+    fn new(name: &'static str, kind: ColumnType) -> Self {
+        Column {
+            name,
+            kind,
+            ocsf: None,
+            ocsf_of_class: Vec::new(),
+            values: Vec::new(),
+            ids: Vec::new(),
+            description: "",
+            example: "",
+        }
+    }
+
+    /// Takes the cells that say something; an empty one keeps what is inherited.
+    fn read(
+        &mut self,
+        paths: &'static str,
+        values: &'static str,
+        description: &'static str,
+        example: &'static str,
+    ) {
+        if !paths.is_empty() {
+            let mut paths = paths.split(' ');
+            self.ocsf = paths.next();
+            self.ocsf_of_class = paths
+                .filter_map(|p| p.split_once(':'))
+                .filter_map(|(class, path)| Some((class.parse().ok()?, path)))
+                .collect();
+        }
+        if !values.is_empty() {
+            (self.values, self.ids) = (Vec::new(), Vec::new());
+            for value in values.split('|') {
+                let id = CaptionId::parse(value);
+                let caption = id.map_or(value, |v| v.caption);
+                self.ids.extend(id);
+                if !self.values.contains(&caption) {
+                    self.values.push(caption);
+                }
+            }
+        }
+        if !description.is_empty() {
+            self.description = description;
+        }
+        if !example.is_empty() {
+            self.example = example;
+        }
+    }
+
     fn field(&self) -> Field {
         let mut metadata = HashMap::new();
         if let Some(path) = self.ocsf {
@@ -139,6 +236,18 @@ impl Column {
         }
         metadata.insert("description".to_owned(), self.description.to_owned());
         Field::new(self.name, self.kind.arrow(), self.name != "time").with_metadata(metadata)
+    }
+}
+
+impl CaptionId {
+    /// `1 Logon`, or `3003:1 Assign Privileges`.
+    fn parse(value: &'static str) -> Option<CaptionId> {
+        let (id, caption) = value.split_once(' ')?;
+        let (class, id) = match id.split_once(':') {
+            Some((class, id)) => (Some(class.parse().ok()?), id),
+            None => (None, id),
+        };
+        Some(CaptionId { class, id: id.parse().ok()?, caption })
     }
 }
 
@@ -190,5 +299,101 @@ impl ColumnType {
         ]
         .into_iter()
         .find(|t| t.name() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn lines() -> impl Iterator<Item = Vec<&'static str>> {
+        include_str!("../schema.tsv")
+            .lines()
+            .filter(|l| !l.is_empty() && !l.starts_with('#'))
+            .map(|l| l.split('\t').collect())
+    }
+
+    #[test]
+    fn every_line_of_the_file_is_read() {
+        let mut seen = BTreeSet::new();
+        for cells in lines() {
+            assert_eq!(cells.len(), 7, "{cells:?}");
+            assert!(cells.iter().all(|c| c.trim() == *c), "{cells:?}");
+            assert!(cells[2] == "=" || ColumnType::parse(cells[2]).is_some(), "{cells:?}");
+            assert!(seen.insert((cells[0], cells[1])), "twice: {cells:?}");
+            let common = seen.contains(&("*", cells[1])) && cells[0] != "*";
+            assert_eq!(common, cells[2] == "=", "`=` is for columns of every table: {cells:?}");
+        }
+    }
+
+    #[test]
+    fn every_column_is_documented() {
+        for table in Schema::builtin().tables() {
+            let mut names = BTreeSet::new();
+            for c in &table.columns {
+                let place = format!("{}.{}", table.name, c.name);
+                assert!(names.insert(c.name), "twice: {place}");
+                assert!(c.description.ends_with('.') && !c.example.is_empty(), "{place}");
+                let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+                assert!(c.name.bytes().all(plain), "needs quotes: {place}");
+            }
+            assert_eq!(table.columns[0].name, "time");
+            assert!(!table.classes.is_empty(), "{} has no class", table.name);
+        }
+    }
+
+    #[test]
+    fn an_enumeration_holds_its_example() {
+        for table in Schema::builtin().tables() {
+            for c in table.columns.iter().filter(|c| !c.values.is_empty()) {
+                let known = c.values.contains(&c.example)
+                    || c.ids.iter().any(|v| v.id.to_string() == c.example);
+                assert!(known, "{}.{}: {}", table.name, c.name, c.example);
+            }
+        }
+    }
+
+    #[test]
+    fn in_one_class_no_two_columns_share_a_path() {
+        // Where user or process is the actor, the columns of both are written once.
+        let shared = |path: &str| path.starts_with("actor.") || path.ends_with("[]");
+        for table in Schema::builtin().tables() {
+            for (class, _) in &table.classes {
+                let mut seen = BTreeSet::new();
+                for path in table.columns.iter().filter_map(|c| c.path(*class)) {
+                    assert!(shared(path) || seen.insert(path), "{} {class}: {path}", table.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_overrides_what_differs_and_inherits_the_rest() {
+        let path = |table: &str, column: &str, class: i32| {
+            let table = Schema::builtin().table(table).unwrap();
+            table.columns[table.index(column).unwrap()].path(class)
+        };
+        assert_eq!(path("authentication", "user_name", 3002), Some("user.name"));
+        assert_eq!(path("identity_change", "user_name", 3001), Some("user.name"));
+        assert_eq!(path("identity_change", "user_name", 3004), Some("actor.user.name"));
+        assert_eq!(path("api_activity", "user_name", 6003), Some("actor.user.name"));
+        assert_eq!(path("network", "session_uid", 4014), Some("session.uid"));
+        assert_eq!(path("network", "src_port", 4001), Some("src_endpoint.port"));
+        assert_eq!(path("network", "src_is_private", 4001), None);
+    }
+
+    #[test]
+    fn ids_follow_the_class() {
+        let table = Schema::builtin().table("identity_change").unwrap();
+        let activity = &table.columns[table.index("activity").unwrap()];
+        assert_eq!(table.classes[0], (3001, "Account Change"));
+        assert_eq!(activity.id(3001, "Delete"), 6);
+        assert_eq!(activity.id(3004, "Delete"), 4);
+        assert_eq!(activity.id(3006, "Delete"), 99, "not an activity of that class");
+        assert_eq!(activity.id(3006, "Unknown"), 0);
+        assert_eq!(activity.id(3001, "Renamed by hand"), 99);
+        assert_eq!(activity.values.iter().filter(|v| **v == "Delete").count(), 1);
     }
 }

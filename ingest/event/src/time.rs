@@ -51,8 +51,7 @@ pub(crate) fn write_rfc3339(text: &mut String, millis: i64) {
         _ => format!("{year:+05}"),
     };
     // Writing to a String cannot fail.
-    let _: std::fmt::Result =
-        write!(text, "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
+    write!(text, "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z").ok();
 }
 
 /// Year, month and day of a day number since 1970-01-01 in the proleptic Gregorian calendar.
