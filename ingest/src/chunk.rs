@@ -25,6 +25,33 @@ pub struct Chunk {
     pub at_end: bool,
 }
 
+impl Chunk {
+    /// Whole records that were cut before, one a line: tests, and messages of a queue.
+    pub fn of_lines(partition: PartitionId, records: &[String], received_at: i64) -> Chunk {
+        let mut bytes = Vec::new();
+        let mut spans = Vec::with_capacity(records.len());
+        for record in records {
+            let start = bytes.len();
+            bytes.extend_from_slice(record.as_bytes());
+            spans.push(start..bytes.len());
+        }
+        Chunk {
+            partition,
+            lines: (1..=records.len() as u64).collect(),
+            offsets: spans.iter().map(|s: &std::ops::Range<usize>| s.start as u64).collect(),
+            records: Records::new(bytes.into(), spans),
+            faults: Vec::new(),
+            received_at,
+            at_end: true,
+        }
+    }
+
+    /// Records received: those cut out and those set aside.
+    pub fn received(&self) -> u64 {
+        (self.records.len() + self.faults.len()) as u64
+    }
+}
+
 /// A record that framing set aside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {

@@ -62,8 +62,10 @@ impl Original {
 /// Why a record became no row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum DeadLetterCode {
-    /// The input could not be cut into records, or a line does not have the shape of its codec.
+    /// A line does not have the shape of its codec.
     BadFraming,
+    /// The input could not be read on; the rest of it is not read.
+    Unreadable,
     /// The compressed input is damaged, or inflates beyond the caps; the rest of it is not read.
     Decompress,
     /// Longer than the record limit.
@@ -88,7 +90,8 @@ pub enum DeadLetterCode {
 
 impl DeadLetterCode {
     /// Every code, in the order of the pipeline.
-    pub const ALL: [DeadLetterCode; 11] = [
+    pub const ALL: [DeadLetterCode; 12] = [
+        DeadLetterCode::Unreadable,
         DeadLetterCode::BadFraming,
         DeadLetterCode::Decompress,
         DeadLetterCode::TooLarge,
@@ -106,6 +109,7 @@ impl DeadLetterCode {
     pub fn name(self) -> &'static str {
         match self {
             DeadLetterCode::BadFraming => "bad_framing",
+            DeadLetterCode::Unreadable => "unreadable",
             DeadLetterCode::Decompress => "decompress",
             DeadLetterCode::TooLarge => "too_large",
             DeadLetterCode::BadJson => "bad_json",

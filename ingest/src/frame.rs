@@ -22,7 +22,14 @@ pub enum Framing {
 /// Where the records are inside a JSON value: `$.Records[*]`, `$[*]`, `$`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unwrap {
-    paths: Vec<Vec<String>>,
+    paths: Vec<Path>,
+}
+
+/// The keys to the records, and whether they are the elements of an array (`[*]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Path {
+    keys: Vec<String>,
+    elements: bool,
 }
 
 impl Unwrap {
@@ -32,10 +39,11 @@ impl Unwrap {
         let paths = paths
             .into_iter()
             .map(|path| {
-                let path = path.trim().trim_start_matches('$').trim_end_matches("[*]");
-                path.split('.').filter(|k| !k.is_empty()).map(str::to_owned).collect()
+                let path = path.trim().trim_start_matches('$');
+                let keys = path.trim_end_matches("[*]").split('.').filter(|k| !k.is_empty());
+                Path { keys: keys.map(str::to_owned).collect(), elements: path.ends_with("[*]") }
             })
-            .filter(|keys: &Vec<String>| !keys.is_empty())
+            .filter(|path| !path.keys.is_empty())
             .collect();
         Unwrap { paths }
     }
@@ -44,7 +52,7 @@ impl Unwrap {
     fn may_apply(&self, line: &[u8]) -> bool {
         line.trim_ascii_start().first() == Some(&b'[')
             || self.paths.iter().any(|path| {
-                path.first().is_some_and(|key| {
+                path.keys.first().is_some_and(|key| {
                     memchr::memmem::find_iter(line, key.as_bytes())
                         .any(|at| at > 0 && line[at - 1] == b'"')
                 })
@@ -132,7 +140,7 @@ impl Framer {
             lines: Vec::new(),
             offsets: Vec::new(),
             faults: Vec::new(),
-            open: Open::default(),
+            open: Open { line: 1, ..Open::default() },
             line: 1,
             offset: 0,
         }
@@ -262,6 +270,11 @@ impl Framer {
                 Event::Discard => {
                     self.discard();
                     from = at + 1;
+                }
+                Event::DiscardAndBegin => {
+                    self.discard();
+                    self.begin();
+                    from = at;
                 }
                 Event::End => {
                     self.append(&input[from..=at]);

@@ -20,12 +20,14 @@ pub(super) enum Event {
     EndBeforeAndBegin,
     /// What began is a wrapper: its records come next.
     Discard,
+    /// What began is a wrapper: its one record begins with this byte.
+    DiscardAndBegin,
 }
 
 /// A state machine over the bytes of concatenated JSON values.
 #[derive(Debug, Default)]
 pub(super) struct Scanner {
-    paths: Vec<Vec<Box<[u8]>>>,
+    paths: Vec<Path>,
     keys_max: usize,
     state: State,
     /// Open brackets.
@@ -41,7 +43,16 @@ pub(super) struct Scanner {
     keys: Vec<Vec<u8>>,
     /// Depth of the outermost array that is not on a path; 0 if none.
     blocked: usize,
+    /// The wrapper holds one record, not an array of them.
+    single: bool,
     line_start: bool,
+}
+
+/// The keys from a value to its records, and whether they are the elements of an array.
+#[derive(Debug)]
+struct Path {
+    keys: Vec<Box<[u8]>>,
+    elements: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,12 +72,15 @@ enum State {
 
 impl Scanner {
     pub(super) fn new(unwrap: &Unwrap) -> Self {
-        let paths: Vec<Vec<Box<[u8]>>> = unwrap
+        let paths: Vec<Path> = unwrap
             .paths
             .iter()
-            .map(|path| path.iter().map(|key| key.as_bytes().into()).collect())
+            .map(|path| Path {
+                keys: path.keys.iter().map(|key| key.as_bytes().into()).collect(),
+                elements: path.elements,
+            })
             .collect();
-        let keys_max = paths.iter().map(Vec::len).max().unwrap_or(0);
+        let keys_max = paths.iter().map(|p| p.keys.len()).max().unwrap_or(0);
         Scanner { paths, keys_max, keys: vec![Vec::new(); keys_max], ..Scanner::default() }
     }
 
@@ -167,13 +181,18 @@ impl Scanner {
                 Event::None
             }
             b'{' => {
+                let found = self.matching() && self.on_path(false);
+                if found {
+                    self.base = self.depth;
+                    self.single = true;
+                }
                 self.depth += 1;
                 self.open_object();
-                Event::None
+                if found { Event::DiscardAndBegin } else { Event::None }
             }
             b'[' => {
                 if self.matching() {
-                    if self.on_path() {
+                    if self.on_path(true) {
                         self.depth += 1;
                         self.base = self.depth;
                         self.state = State::Between;
@@ -196,6 +215,11 @@ impl Scanner {
                 }
                 let event = if self.state == State::Tail { Event::None } else { Event::End };
                 self.state = State::Between;
+                if self.single {
+                    self.single = false;
+                    self.base = 0;
+                    self.state = State::Tail;
+                }
                 event
             }
             b',' => {
@@ -251,10 +275,11 @@ impl Scanner {
         self.base == 0 && self.blocked == 0 && self.state == State::Value
     }
 
-    fn on_path(&self) -> bool {
+    fn on_path(&self, elements: bool) -> bool {
         self.paths.iter().any(|path| {
-            path.len() == self.depth
-                && path.iter().zip(&self.keys).all(|(want, key)| **want == **key)
+            path.elements == elements
+                && path.keys.len() == self.depth
+                && path.keys.iter().zip(&self.keys).all(|(want, key)| **want == **key)
         })
     }
 }
@@ -273,6 +298,10 @@ pub(super) fn elements(line: &[u8], unwrap: &Unwrap) -> Option<Vec<Range<usize>>
                 unwrapped = true;
                 start = None;
             }
+            Event::DiscardAndBegin => {
+                unwrapped = true;
+                start = Some(at);
+            }
             Event::End => spans.extend(start.take().map(|s| s..at + 1)),
             Event::EndBefore => spans.extend(start.take().map(|s| s..at)),
             Event::EndBeforeAndBegin => spans.extend(start.replace(at).map(|s| s..at)),
@@ -287,7 +316,7 @@ pub(super) fn finds_elements(head: &[u8], unwrap: &Unwrap) -> bool {
     let mut scanner = Scanner::new(unwrap);
     for byte in head {
         match scanner.step(*byte) {
-            Event::Discard => return true,
+            Event::Discard | Event::DiscardAndBegin => return true,
             Event::End | Event::EndBefore | Event::EndBeforeAndBegin => return false,
             Event::None | Event::Begin => {}
         }
