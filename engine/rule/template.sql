@@ -5,7 +5,7 @@ severity: medium                 # informational | low | medium | high | critica
 status: experimental             # runs in shadow until you set `test` or `stable`
 description: Say what happened and why it matters.
 attack: []                       # e.g. [TA0006, T1621]
-entity: {user: user_entity}      # who the finding is about: a column of the SELECT
+entity: {user_entity: user}      # which columns of the SELECT say who it is about
 false_positives: [Say what else looks like this]
 runbook: Say what to check first, and what to do if it is real.
 ---*/

@@ -4,17 +4,22 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use sluice_event::TableName;
+use sluice_event::{Schema, TableName};
 
 use crate::{
-    Diagnostic, SqlFile, TEST_BASE,
+    Diagnostic, Span, SqlFile, TEST_BASE,
     fields::{Fields, Reader},
     parse_duration, resolve_time,
+    token::{self, OutputColumn},
     yaml::{self, Entry, Node, Yaml},
 };
 
 /// The most events a case may have once repeated ones are laid out.
 const EVENTS_MAX: usize = 100_000;
+
+/// Columns of a finding with a meaning of their own, whether selected or not.
+const FINDING_COLUMNS: [&str; 7] =
+    ["title", "severity", "risk", "confidence", "message", "dedup_key", "state"];
 
 /// A row of column values. Texts that are times or offsets stay text: [`resolve_time`].
 pub type Row = BTreeMap<String, Value>;
@@ -45,7 +50,7 @@ pub struct RuleTest {
     /// Values of `surprise`, as written.
     pub baseline: Option<Value>,
     /// The line of the case.
-    pub line: u32,
+    pub line: usize,
 }
 
 /// Settings of one case; milliseconds.
@@ -74,7 +79,7 @@ pub struct TestEvent {
     /// Whether the engine is stopped and restored from its checkpoint after this event.
     pub checkpoint: bool,
     /// The line of the event.
-    pub line: u32,
+    pub line: usize,
 }
 
 /// A case of a mapping: records, and the rows or the dead letter they become.
@@ -84,27 +89,23 @@ pub struct MappingTest {
     pub name: String,
     /// The records as they arrive.
     pub records: Vec<String>,
-    /// The rows in order, each a subset of its columns; empty: no row.
-    pub expect: Vec<ExpectedRow>,
+    /// The rows in order, each a subset of its columns, `table` among them if it is given; `null`
+    /// for a column that must be NULL; empty: no row.
+    pub expect: Vec<Row>,
     /// The code of the dead letter each record must become instead.
     pub dead_letter: Option<String>,
     /// When the records are received, milliseconds; matters for times without a year.
     pub received_at: i64,
     /// The line of the case.
-    pub line: u32,
-}
-
-/// A row a mapping must make.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ExpectedRow {
-    /// Its table; the mapping's if not given.
-    pub table: Option<TableName>,
-    /// A subset of its columns; `null` for one that must be NULL.
-    pub columns: Row,
+    pub line: usize,
 }
 
 /// The cases of a rule file.
-pub(crate) fn rule_tests(reader: &mut Reader<'_>, file: &SqlFile) -> Vec<RuleTest> {
+pub(crate) fn rule_tests(
+    reader: &mut Reader<'_>,
+    file: &SqlFile,
+    output: Option<&[OutputColumn]>,
+) -> Vec<RuleTest> {
     let keys = [
         "name",
         "events",
@@ -142,6 +143,9 @@ pub(crate) fn rule_tests(reader: &mut Reader<'_>, file: &SqlFile) -> Vec<RuleTes
             .require(&fields, "expect", node.span, "expect: [{column: value}], or `expect: []`")
             .and_then(|n| reader.list(n, "expect"))
             .unwrap_or_default();
+        for node in expect {
+            expected_finding(reader, node, output);
+        }
         let expect = expect.iter().filter_map(|n| row(reader, n, "expect")).collect();
         let alerts = fields.get("alerts").and_then(|n| reader.integer(n, "alerts"));
         let test = RuleTest {
@@ -160,7 +164,7 @@ pub(crate) fn rule_tests(reader: &mut Reader<'_>, file: &SqlFile) -> Vec<RuleTes
             config: fields.get("config").map(|n| config(reader, n)).unwrap_or_default(),
             lookups: fields.get("lookups").map(|n| lookups(reader, n)).unwrap_or_default(),
             baseline: fields.get("baseline").map(Node::json),
-            line: node.span.line,
+            line: node.span.line as usize,
             name: name?,
         };
         Some(test)
@@ -168,7 +172,11 @@ pub(crate) fn rule_tests(reader: &mut Reader<'_>, file: &SqlFile) -> Vec<RuleTes
 }
 
 /// The cases of a mapping file.
-pub(crate) fn mapping_tests(reader: &mut Reader<'_>, file: &SqlFile) -> Vec<MappingTest> {
+pub(crate) fn mapping_tests(
+    reader: &mut Reader<'_>,
+    file: &SqlFile,
+    to: Option<&TableName>,
+) -> Vec<MappingTest> {
     let keys = ["name", "raw", "records", "expect", "dead_letter", "received_at"];
     cases(reader, file, |reader, node, entries| {
         let fields = reader.keys(entries, "a case", &keys);
@@ -198,7 +206,7 @@ pub(crate) fn mapping_tests(reader: &mut Reader<'_>, file: &SqlFile) -> Vec<Mapp
                 &[]
             }
         };
-        let expect = expect.iter().filter_map(|n| expected_row(reader, n)).collect();
+        let expect = expect.iter().filter_map(|n| expected_row(reader, n, to)).collect();
         let received_at = fields.get("received_at").and_then(|n| time(reader, n, "received_at"));
         let received_at = received_at.unwrap_or(TEST_BASE);
         Some(MappingTest {
@@ -207,7 +215,7 @@ pub(crate) fn mapping_tests(reader: &mut Reader<'_>, file: &SqlFile) -> Vec<Mapp
             expect,
             dead_letter,
             received_at,
-            line: node.span.line,
+            line: node.span.line as usize,
         })
     })
 }
@@ -321,6 +329,15 @@ fn event(reader: &mut Reader<'_>, node: &Node, events: &mut Vec<TestEvent>) {
         .map(|e| (e.key.clone(), e.value.json()))
         .filter(|(_, value)| !value.is_null())
         .collect();
+    if let (Some(name), None) = (&table, &raw) {
+        let span = find("table").map_or(node.span, |n| n.span);
+        known_columns(
+            reader,
+            name,
+            span,
+            entries.iter().filter(|e| !own.contains(&e.key.as_str())),
+        );
+    }
     let first = TestEvent {
         t,
         table: table.filter(|_| raw.is_none()).map(|t| TableName::new(&t)),
@@ -330,7 +347,7 @@ fn event(reader: &mut Reader<'_>, node: &Node, events: &mut Vec<TestEvent>) {
         checkpoint: find("checkpoint")
             .and_then(|n| reader.boolean(n, "checkpoint"))
             .unwrap_or_default(),
-        line: node.span.line,
+        line: node.span.line as usize,
     };
     for copy in 0..repeat.unwrap_or(1) {
         let shift = every.unwrap_or(0).checked_mul(copy as i64);
@@ -353,13 +370,71 @@ fn row(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option<Row> {
     Some(entries.iter().map(|e| (e.key.clone(), e.value.json())).collect())
 }
 
-fn expected_row(reader: &mut Reader<'_>, node: &Node) -> Option<ExpectedRow> {
-    let mut columns = row(reader, node, "expect")?;
-    let table = match columns.remove("table") {
-        Some(Value::String(table)) => Some(TableName::new(&table)),
-        _ => None,
+/// R011 for a column the SELECT is known not to return.
+fn expected_finding(reader: &mut Reader<'_>, node: &Node, output: Option<&[OutputColumn]>) {
+    let (Some(output), Yaml::Map(entries)) = (output, &node.value) else { return };
+    let names = || output.iter().map(|c| c.name.as_str());
+    let known = |column: &str| {
+        names().any(|n| n == column)
+            || token::ENGINE_COLUMNS.contains(&column)
+            || FINDING_COLUMNS.contains(&column)
     };
-    Some(ExpectedRow { table, columns })
+    for entry in entries.iter().filter(|e| !known(&e.key)) {
+        let primary = format!("the case expects `{}`, which the SELECT does not return", entry.key);
+        reader.push(
+            Diagnostic::error("R011", reader.path, primary)
+                .at(entry.span)
+                .did_you_mean(&entry.key, names())
+                .hint(format!("it returns {}", names().collect::<Vec<_>>().join(", "))),
+        );
+    }
+}
+
+fn expected_row(reader: &mut Reader<'_>, node: &Node, to: Option<&TableName>) -> Option<Row> {
+    let columns = row(reader, node, "expect")?;
+    let named = columns.get("table").and_then(Value::as_str);
+    if let (Some(table), Yaml::Map(entries)) = (named.or(to.map(TableName::as_str)), &node.value) {
+        let entries =
+            entries.iter().filter(|e| e.key != "table" && !e.key.starts_with("unmapped."));
+        known_columns(reader, table, node.span, entries);
+    }
+    Some(columns)
+}
+
+/// R011 for a table that is not in the schema, or columns it does not have. Tables whose columns are
+/// declared elsewhere (`raw.`, `lookup.`, ..) are not looked at.
+fn known_columns<'n>(
+    reader: &mut Reader<'_>,
+    name: &str,
+    span: Span,
+    entries: impl Iterator<Item = &'n Entry>,
+) {
+    if name.contains('.') || ["events", "findings"].contains(&name) {
+        return;
+    }
+    let schema = Schema::builtin();
+    let Some(table) = schema.table(name) else {
+        let tables: Vec<&str> = schema.tables().map(|t| t.name.as_str()).collect();
+        reader.push(
+            Diagnostic::error("R011", reader.path, format!("no table `{name}`"))
+                .at(span)
+                .did_you_mean(name, tables.iter().copied())
+                .hint(format!("the tables are {}", tables.join(", "))),
+        );
+        return;
+    };
+    for entry in entries.filter(|e| table.index(&e.key).is_none()) {
+        reader.push(
+            Diagnostic::error(
+                "R011",
+                reader.path,
+                format!("no column `{}` in `{name}`", entry.key),
+            )
+            .at(entry.span)
+            .did_you_mean(&entry.key, table.columns.iter().map(|c| c.name))
+            .hint(format!("`sluice schema {name}` lists all")),
+        );
+    }
 }
 
 fn config(reader: &mut Reader<'_>, node: &Node) -> TestConfig {

@@ -1,8 +1,6 @@
 //! What is wrong with a file, where, and what to do about it. One shape for every check of rule and
 //! mapping files, here and in the SQL compiler. Not the checks themselves.
 
-use std::fmt::Write as _;
-
 use serde::{Serialize, Serializer};
 
 /// The widest piece of a source line that is shown; longer lines are cut around the caret.
@@ -148,8 +146,8 @@ impl Diagnostic {
     pub fn render(&self, source_text: Option<&str>) -> String {
         let mut out = String::new();
         let mut line = |text: std::fmt::Arguments<'_>| {
-            // Writing to a String cannot fail.
-            let _ = writeln!(out, "{text}");
+            out.push_str(&text.to_string());
+            out.push('\n');
         };
         line(format_args!("{}[{}]: {}", self.level.name(), self.code, visible(&self.primary)));
         let path = visible(&self.path);

@@ -2,7 +2,7 @@
 //! stopping at the first. Does not know which keys exist: the readers of the files do.
 
 use crate::{
-    Diagnostic, Span, parse_duration, suggest,
+    Diagnostic, Span, SqlFile, parse_duration, suggest,
     yaml::{Entry, Node, Yaml},
 };
 
@@ -15,6 +15,23 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(crate) fn new(path: &'a str) -> Self {
         Reader { path, found: Vec::new() }
+    }
+
+    /// The value with what is worth saying about it, or all errors in the order of places. What a
+    /// `-- lint: allow` comment silences is left out.
+    pub(crate) fn finish<T>(
+        mut self,
+        file: &SqlFile,
+        value: Option<T>,
+    ) -> Result<(T, Vec<Diagnostic>), Vec<Diagnostic>> {
+        self.found.retain(|d| d.is_error() || !file.is_allowed(d));
+        self.found.sort_by_key(|d| (d.span, d.code));
+        // A merge key repeats what it merges, with the place where that is written.
+        self.found.dedup();
+        match value {
+            Some(value) if !self.found.iter().any(Diagnostic::is_error) => Ok((value, self.found)),
+            _ => Err(self.found),
+        }
     }
 
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
@@ -62,13 +79,14 @@ impl<'a> Reader<'a> {
         for (i, entry) in entries.iter().enumerate() {
             if !known.contains(&entry.key.as_str()) {
                 let primary = format!("unknown key `{}` in {what}", entry.key);
-                let hint = format!("known keys: {}", known.join(", "));
-                self.push(
-                    Diagnostic::error("R002", self.path, primary)
-                        .at(entry.span)
-                        .did_you_mean(&entry.key, known.iter().copied())
-                        .hint(hint),
-                );
+                let unknown = Diagnostic::error("R002", self.path, primary)
+                    .at(entry.span)
+                    .did_you_mean(&entry.key, known.iter().copied());
+                // The whole list helps only who is not sent to one of them.
+                self.push(match unknown.detail {
+                    Some(_) => unknown,
+                    None => unknown.hint(format!("known keys: {}", known.join(", "))),
+                });
             } else if entries.iter().take(i).any(|e| e.key == entry.key) {
                 let primary = format!("`{}` is given twice in {what}", entry.key);
                 self.bad(entry.span, primary, "keep one of them");
@@ -86,6 +104,11 @@ impl<'a> Reader<'a> {
                 self.push(
                     Diagnostic::error("R009", self.path, format!("`{key}` is empty")).at(node.span),
                 );
+                None
+            }
+            Yaml::Map(_) => {
+                let hint = "text with `: ` in it needs quotes";
+                self.bad(node.span, format!("`{key}` takes text, not a map"), hint);
                 None
             }
             _ => {

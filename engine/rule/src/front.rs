@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     Diagnostic, Span, SqlFile,
     fields::{Fields, Reader},
-    suggest,
+    token,
     yaml::{self, Entry},
 };
 
@@ -57,8 +57,6 @@ pub struct About {
 }
 
 impl About {
-    pub(crate) const KEYS: [&'static str; 5] = ["author", "date", "modified", "license", "tags"];
-
     pub(crate) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> About {
         let mut text = |key| fields.get(key).and_then(|node| reader.text(node, key));
         About {
@@ -103,17 +101,15 @@ pub(crate) fn entries(reader: &mut Reader<'_>, file: &SqlFile) -> Option<Vec<Ent
     }
 }
 
-/// Reads `id` and holds it against the path: R004 if they differ.
+/// Reads `id` and holds it against the path below the content directory: R004 if they differ.
 pub(crate) fn id(
     reader: &mut Reader<'_>,
     fields: &Fields<'_>,
     place: Span,
-    root: &str,
+    below: &str,
 ) -> Option<RuleId> {
-    let expected = expected_ids(reader.path, root);
-    // The two last parts of the path: the directories above are rarely meant.
-    let shown = expected.get(expected.len().saturating_sub(2)).cloned();
-    let shown = shown.unwrap_or_else(|| "identity.mfa_fatigue".to_owned());
+    let expected = below.replace('\\', "/").strip_suffix(".sql").map(|stem| stem.replace('/', "."));
+    let shown = expected.as_deref().unwrap_or("identity.mfa_fatigue");
     let node = reader.require(fields, "id", place, &format!("id: {shown}"))?;
     let text = reader.text(node, "id")?;
     let Some(id) = RuleId::new(&text) else {
@@ -125,31 +121,28 @@ pub(crate) fn id(
         );
         return None;
     };
-    if !expected.is_empty() && !expected.contains(&text) {
-        let mut diagnostic =
+    if let Some(expected) = expected.filter(|e| *e != text) {
+        reader.push(
             Diagnostic::error("R004", reader.path, "the id is not the path of the file")
                 .at(node.span)
-                .hint(format!("id: {shown}, or move the file to {}.sql", text.replace('.', "/")));
-        if let Some(near) = suggest(&text, expected.iter().map(String::as_str)) {
-            diagnostic = diagnostic.detail(format!("did you mean `{near}`?"));
-        }
-        reader.push(diagnostic);
+                .detail(format!("the path gives `{expected}`"))
+                .hint(format!("move the file to {}.sql, or change the id", text.replace('.', "/"))),
+        );
     }
     Some(id)
 }
 
-/// The ids a file of this path may have: the path below the last directory called `root`; without
-/// such a directory any tail of the path. Longest first; none if the path is no `.sql` file.
-fn expected_ids(path: &str, root: &str) -> Vec<String> {
-    let path = path.replace('\\', "/");
-    let Some(stem) = path.strip_suffix(".sql") else { return Vec::new() };
-    let parts: Vec<&str> = stem.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
-    if let Some(at) = parts.iter().rposition(|p| *p == root) {
-        return parts.get(at + 1..).map(|rest| vec![rest.join(".")]).unwrap_or_default();
+/// Where a missing key is reported: the opening fence.
+pub(crate) fn place(file: &SqlFile) -> Span {
+    Span::new(file.front.as_ref().map_or(1, |b| b.first_line.saturating_sub(1)), 1, 5)
+}
+
+/// R001 if the file has no statement.
+pub(crate) fn statement(reader: &mut Reader<'_>, file: &SqlFile) {
+    if token::tokens(&file.sql).next().is_none() {
+        reader.push(
+            Diagnostic::error("R001", reader.path, "the file has no SELECT")
+                .hint("one SELECT between the front matter and the tests"),
+        );
     }
-    (0..parts.len())
-        .filter_map(|from| parts.get(from..))
-        .map(|tail| tail.join("."))
-        .filter(|id| RuleId::new(id).is_some())
-        .collect()
 }

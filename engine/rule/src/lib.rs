@@ -9,11 +9,13 @@
 
 mod attack;
 mod cases;
+mod codec;
 mod diagnostic;
 mod fields;
 mod file;
 mod front;
 mod lint;
+mod mapping;
 mod rule;
 mod suggest;
 mod time;
@@ -21,11 +23,13 @@ mod token;
 mod yaml;
 
 pub use attack::{Attack, attack, attack_name, attacks};
-pub use cases::{ExpectedRow, MappingTest, Row, RuleTest, TestConfig, TestEvent};
+pub use cases::{MappingTest, Row, RuleTest, TestConfig, TestEvent};
+pub use codec::{CodecSpec, Delimited, Syslog};
 pub use diagnostic::{Diagnostic, Level, Span, render_all, visible};
 pub use file::{Allow, Block, MAX_FILE_BYTES, SqlFile};
 pub use front::{About, RuleId};
 pub use lint::{duplicate_ids, lint};
+pub use mapping::{Detect, Mapping, SpannedText};
 pub use rule::{Bootstrap, Emit, OnSilentSource, Rule, Severity, Sigma, Status, Suppression};
 pub use suggest::suggest;
 pub use time::{TEST_BASE, parse_duration, resolve_time};

@@ -9,7 +9,8 @@ use crate::{
     attack::{attack, attacks, has_shape},
     cases,
     fields::{Fields, Reader},
-    front, lint, suggest, token,
+    front, suggest,
+    token::{self, OutputColumn},
     yaml::{Entry, Node},
 };
 
@@ -238,39 +239,32 @@ const KEYS: [&str; 27] = [
 ];
 
 impl Rule {
-    /// Reads a rule file. The diagnostics beside the rule are warnings: of the file, and those of
-    /// [`lint`](crate::lint) that are no errors; the ones a `-- lint: allow` silences are left out.
+    /// Reads a rule file: `path` is for messages, `below` its path below the rules directory, which
+    /// makes its id. The diagnostics beside the rule are warnings; more come from
+    /// [`lint`](crate::lint).
     ///
     /// # Errors
     /// All errors of the file as far as it can be read: R001 to R009, R011 in the tests block.
-    pub fn parse(path: &str, text: &str) -> Result<(Rule, Vec<Diagnostic>), Vec<Diagnostic>> {
+    pub fn parse(
+        path: &str,
+        below: &str,
+        text: &str,
+    ) -> Result<(Rule, Vec<Diagnostic>), Vec<Diagnostic>> {
         let file = Arc::new(SqlFile::parse(path, text)?);
         let mut reader = Reader::new(path);
         reader.found.extend(file.warnings.iter().cloned());
-        let statement = file.statement();
-        if token::tokens(&file.sql).next().is_none() {
-            reader.push(
-                Diagnostic::error("R001", path, "the file has no SELECT")
-                    .hint("one SELECT between the front matter and the tests"),
-            );
-        }
-        let entries = front::entries(&mut reader, &file);
-        let rule = entries.and_then(|entries| front_matter(&mut reader, &file, &entries));
-        let tests = cases::rule_tests(&mut reader, &file);
-        let found = match rule {
-            Some(rule) => {
-                let rule = Rule { tests, ..rule };
-                reader.found.extend(lint(&rule));
-                if !reader.found.iter().any(Diagnostic::is_error) {
-                    reader.found.retain(|d| !file.is_allowed(d));
-                    return Ok((rule, reader.found));
-                }
-                reader.found
-            }
-            None => reader.found,
-        };
-        debug_assert!(found.iter().any(Diagnostic::is_error), "refused without a reason");
-        Err(sorted(found, statement))
+        front::statement(&mut reader, &file);
+        let output = token::output_columns(&file.sql);
+        let rule = front::entries(&mut reader, &file).and_then(|entries| {
+            front_matter(&mut reader, &file, below, output.as_deref(), &entries)
+        });
+        let tests = cases::rule_tests(&mut reader, &file, output.as_deref());
+        reader.finish(&file, rule.map(|rule| Rule { tests, ..rule }))
+    }
+
+    /// Whether a comment in the file silences this finding.
+    pub fn allows(&self, diagnostic: &Diagnostic) -> bool {
+        self.file.is_allowed(diagnostic)
     }
 
     /// The risk of a finding: the rule's own, else that of its severity.
@@ -294,17 +288,16 @@ impl Rule {
     }
 }
 
-/// In the order of places; without a place first.
-fn sorted(mut found: Vec<Diagnostic>, _statement: Span) -> Vec<Diagnostic> {
-    found.sort_by_key(|d| (d.span, d.code));
-    found
-}
-
-fn front_matter(reader: &mut Reader<'_>, file: &Arc<SqlFile>, entries: &[Entry]) -> Option<Rule> {
-    let top = file.front.as_ref().map_or(1, |b| b.first_line.saturating_sub(1));
-    let place = Span::new(top, 1, 5);
+fn front_matter(
+    reader: &mut Reader<'_>,
+    file: &Arc<SqlFile>,
+    below: &str,
+    output: Option<&[OutputColumn]>,
+    entries: &[Entry],
+) -> Option<Rule> {
+    let place = front::place(file);
     let fields = reader.keys(entries, "front matter", &KEYS);
-    let id = front::id(reader, &fields, place, "rules");
+    let id = front::id(reader, &fields, place, below);
     let title = reader
         .require(&fields, "title", place, "title: MFA push fatigue")
         .and_then(|n| reader.text(n, "title"));
@@ -331,10 +324,10 @@ fn front_matter(reader: &mut Reader<'_>, file: &Arc<SqlFile>, entries: &[Entry])
     let rule = Rule {
         description: optional(reader, "description"),
         attack: attack_ids(reader, &fields),
-        entity: entity(reader, &fields),
+        entity: entity(reader, &fields, output),
         risk: risk(reader, &fields),
         alert: fields.get("alert").and_then(|n| reader.boolean(n, "alert")).unwrap_or(true),
-        suppression: fields.get("suppression").and_then(|n| suppression(reader, n)),
+        suppression: fields.get("suppression").and_then(|n| suppression(reader, n, output)),
         false_positives,
         blind_spots: front::words(reader, &fields, "blind_spots"),
         runbook: optional(reader, "runbook"),
@@ -396,41 +389,79 @@ fn risk(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<u8> {
     valid
 }
 
-fn entity(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<(String, EntityKind)> {
+/// Reads `{column: kind}`; `{kind: column}` means the same.
+fn entity(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    output: Option<&[OutputColumn]>,
+) -> Vec<(String, EntityKind)> {
     let Some(node) = fields.get("entity") else { return Vec::new() };
     let Some(entries) = reader.map(node, "entity") else { return Vec::new() };
+    let names = EntityKind::ALL.map(EntityKind::name);
     let mut entities = Vec::new();
     for entry in entries {
-        // Written `kind: column`; several columns of a kind are a list.
-        let names = EntityKind::ALL.map(EntityKind::name);
-        let Some(kind) = EntityKind::parse(&entry.key) else {
-            reader.push(
-                Diagnostic::error(
-                    "R002",
-                    reader.path,
-                    format!("unknown entity kind `{}`", entry.key),
-                )
-                .at(entry.span)
-                .did_you_mean(&entry.key, names)
-                .hint(format!("`kind: column`; the kinds are {}", names.join(", "))),
-            );
-            continue;
+        let Some(word) = reader.text(&entry.value, "entity") else { continue };
+        let (column, span, kind) = match (EntityKind::parse(&word), EntityKind::parse(&entry.key)) {
+            (Some(kind), _) => (entry.key.clone(), entry.span, kind),
+            (None, Some(kind)) => (word, entry.value.span, kind),
+            (None, None) => {
+                reader.push(
+                    Diagnostic::error(
+                        "R009",
+                        reader.path,
+                        format!("`{word}` is not a kind of entity"),
+                    )
+                    .at(entry.value.span)
+                    .did_you_mean(&word, names)
+                    .hint(format!("`column: kind`; the kinds are {}", names.join(", "))),
+                );
+                continue;
+            }
         };
-        let columns = reader.texts(&entry.value, "entity");
-        entities.extend(columns.into_iter().map(|(column, _)| (column, kind)));
+        returned(reader, output, "entity", &column, span);
+        entities.push((column, kind));
     }
     entities
 }
 
-fn suppression(reader: &mut Reader<'_>, node: &Node) -> Option<Suppression> {
+/// R008 if the SELECT is known not to return a column.
+fn returned(
+    reader: &mut Reader<'_>,
+    output: Option<&[OutputColumn]>,
+    key: &str,
+    column: &str,
+    span: Span,
+) {
+    let Some(output) = output else { return };
+    let names = || output.iter().map(|c| c.name.as_str());
+    if names().any(|n| n == column) || token::ENGINE_COLUMNS.contains(&column) {
+        return;
+    }
+    let primary = format!("`{key}` names `{column}`, which the SELECT does not return");
+    reader.push(
+        Diagnostic::error("R008", reader.path, primary)
+            .at(span)
+            .did_you_mean(column, names())
+            .hint(format!("it returns {}", names().collect::<Vec<_>>().join(", "))),
+    );
+}
+
+fn suppression(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    output: Option<&[OutputColumn]>,
+) -> Option<Suppression> {
     let entries = reader.map(node, "suppression")?;
     let fields = reader.keys(entries, "`suppression`", &["by", "for"]);
     let hint = "suppression: {by: [user_entity], for: 1h}";
     let by = reader.require(&fields, "by", node.span, hint).map(|n| reader.texts(n, "by"));
     let span =
         reader.require(&fields, "for", node.span, hint).and_then(|n| reader.duration(n, "for"));
-    let by = by?.into_iter().map(|(column, _)| column).collect();
-    Some(Suppression { by, for_ms: span? })
+    let by = by?;
+    for (column, span) in &by {
+        returned(reader, output, "suppression", column, *span);
+    }
+    Some(Suppression { by: by.into_iter().map(|(column, _)| column).collect(), for_ms: span? })
 }
 
 fn sigma(reader: &mut Reader<'_>, node: &Node) -> Option<Sigma> {
@@ -476,10 +507,11 @@ fn unknown_attack(reader: &mut Reader<'_>, id: &str, span: Span) {
             .map(|a| a.id)
             .filter(|a| a.starts_with(parent.id) && a.contains('.'))
             .collect();
-        diagnostic = diagnostic.hint(match subs.as_slice() {
+        reader.push(diagnostic.hint(match subs.as_slice() {
             [] => format!("`{}` ({}) has no sub-techniques", parent.id, parent.name),
             subs => format!("`{}` ({}) has {}", parent.id, parent.name, subs.join(", ")),
-        });
+        }));
+        return;
     }
     let by_name = suggest(id, attacks().map(|a| a.name))
         .and_then(|name| attacks().find(|a| a.name == name && a.replaced_by.is_none()));

@@ -160,6 +160,10 @@ impl<'a> Places<'a> {
     }
 }
 
+/// Columns the engine adds to every finding.
+pub(crate) const ENGINE_COLUMNS: [&str; 6] =
+    ["window_start", "window_end", "count", "late", "rule_version", "time"];
+
 /// An output column of the outermost SELECT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OutputColumn {

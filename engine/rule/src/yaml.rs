@@ -91,6 +91,8 @@ pub(crate) fn parse(path: &str, block: &Block) -> Result<Node, Diagnostic> {
             max_replay_stack_depth: 64,
         },
         strict_booleans: true,
+        // A key may be called `null`; values stay null.
+        null_as_string: true,
         legacy_octal_numbers: false,
         leading_zero_numbers_as_strings: true,
         underscored_numbers_as_strings: true,
@@ -292,6 +294,7 @@ mod tests {
             "[18446744073709551615, 203.0.113.9, 1.2.3]",
             r#"[18446744073709551615,"203.0.113.9","1.2.3"]"#,
         );
+        check("null: '-'\n012: no\n", r#"{"null":"-","012":"no"}"#);
         check("a: |\n  one\n  two\nb: >\n  one\n  two\n", r#"{"a":"one\ntwo\n","b":"one two\n"}"#);
     }
 
