@@ -1,1 +1,76 @@
-//! placeholder
+//! Logs to rows: files are cut into records, records decoded into Arrow columns, and mapped into
+//! the tables of the vocabulary. The only crate that knows wire formats.
+//!
+//! In the order of the flow:
+//!
+//! - [`FileInput`]: files, folders and stdin, decompressed under caps, read aligned by event time;
+//! - [`Framer`]: bytes to records, in bounded memory;
+//! - [`Chunk`]: consecutive records of one partition on their way to a worker;
+//! - [`Mapper`]: decodes a chunk ([`Decoder`]), routes each record to a mapping of its
+//!   [`SourceSpec`] and completes the rows; what fails is a [`DeadLetter`], and [`Counts`] add up;
+//! - [`detect()`]: which source an input looks like.
+//!
+//! Everything but [`FileInput`] is free of IO, and nothing here reads a clock: the receive time of
+//! a record is given with it.
+#![forbid(unsafe_code)]
+
+mod builtin;
+mod chunk;
+mod counts;
+mod dead_letter;
+mod decode;
+mod detect;
+mod frame;
+mod inflate;
+mod input;
+mod mapper;
+mod repair;
+mod spec;
+mod time;
+
+pub use builtin::builtin_mappings;
+pub use chunk::{Chunk, Fault};
+pub use counts::Counts;
+pub use dead_letter::{DeadLetter, DeadLetterCode, Original};
+pub use decode::{Decoded, Decoder, FailedRecord, Unmapped, UnmappedField};
+pub use detect::{Detection, Looks, Match, detect};
+pub use frame::{Framed, Framer, Framing, Unwrap};
+pub use input::{FileInput, FoundFile, FoundFiles, InputError, NextChunk, find_files, stdin_file};
+pub use mapper::{DecodedChunk, Mapper, Processed};
+pub use spec::{Codec, MappingEntry, SourceSpec};
+
+/// How much of an attacker's input is looked at before it is set aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A longer record becomes a `too_large` dead letter. 1 MiB holds every format shipped.
+    pub record_bytes: usize,
+    /// A record nested deeper becomes `too_deep`.
+    pub depth: usize,
+    /// A record with more fields in the objects that are read becomes `too_many_fields`.
+    pub fields: usize,
+    /// Undeclared field names remembered per decoder; further ones are only counted.
+    pub unmapped_names: usize,
+    /// A chunk is handed on at this many bytes,
+    pub chunk_bytes: usize,
+    /// or at this many records.
+    pub chunk_records: usize,
+    /// Beyond the first MiB, decompressed bytes per compressed byte.
+    pub ratio: u64,
+    /// Decompressed bytes of one file.
+    pub decoded_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            record_bytes: 1 << 20,
+            depth: 64,
+            fields: 10_000,
+            unmapped_names: 1_000,
+            chunk_bytes: 1 << 20,
+            chunk_records: 8_192,
+            ratio: 100,
+            decoded_bytes: 64 << 30,
+        }
+    }
+}

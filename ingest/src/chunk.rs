@@ -1,0 +1,68 @@
+//! Consecutive records of one partition on their way to a worker. Not yet decoded.
+
+use sluice_event::{PartitionId, Records};
+
+use crate::{DeadLetterCode, Original};
+
+/// About 1 MiB of consecutive records of one partition.
+///
+/// What came in is `records` plus `faults`: a record is in exactly one of them.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The original bytes.
+    pub records: Records,
+    /// Per record: the line it starts on, from 1.
+    pub lines: Vec<u64>,
+    /// Per record: the byte it starts at in the (decompressed) input.
+    pub offsets: Vec<u64>,
+    /// Records that could not be cut out of the input.
+    pub faults: Vec<Fault>,
+    /// The receive reference in milliseconds since 1970 UTC: for a file its modification time.
+    pub received_at: i64,
+    /// Whether the partition has ended with this chunk.
+    pub at_end: bool,
+}
+
+impl Chunk {
+    /// Whole records that were cut before, one a line: tests, and messages of a queue.
+    pub fn of_lines(partition: PartitionId, records: &[String], received_at: i64) -> Chunk {
+        let mut bytes = Vec::new();
+        let mut spans = Vec::with_capacity(records.len());
+        for record in records {
+            let start = bytes.len();
+            bytes.extend_from_slice(record.as_bytes());
+            spans.push(start..bytes.len());
+        }
+        Chunk {
+            partition,
+            lines: (1..=records.len() as u64).collect(),
+            offsets: spans.iter().map(|s: &std::ops::Range<usize>| s.start as u64).collect(),
+            records: Records::new(bytes.into(), spans),
+            faults: Vec::new(),
+            received_at,
+            at_end: true,
+        }
+    }
+
+    /// Records received: those cut out and those set aside.
+    pub fn received(&self) -> u64 {
+        (self.records.len() + self.faults.len()) as u64
+    }
+}
+
+/// A record that framing set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The kind of failure.
+    pub code: DeadLetterCode,
+    /// What failed, for people.
+    pub message: String,
+    /// The line it starts on, from 1.
+    pub line: u64,
+    /// The byte it starts at.
+    pub offset: u64,
+    /// What it said.
+    pub original: Original,
+}

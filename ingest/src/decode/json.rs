@@ -1,0 +1,282 @@
+//! JSON records to Arrow columns, in one pass over the text. Not routing, not mapping.
+//!
+//! `serde_json` drives the columns of the wire schema through `DeserializeSeed`: a declared field is
+//! appended where it belongs, any other is skipped without being built. A record that fails takes
+//! its values back, so no record can harm another.
+
+use std::borrow::Cow;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use sluice_event::WireSchema;
+
+use super::{
+    Failure, Tally,
+    column::{Column, Values},
+    keys::{Key, KeySeed, Keys, Walk},
+};
+use crate::{DeadLetterCode, Limits, repair};
+
+/// The decoder of a source whose records are JSON objects.
+#[derive(Debug)]
+pub(crate) struct Json {
+    keys: Keys,
+    limits: Limits,
+}
+
+impl Json {
+    pub(crate) fn new(wire: &WireSchema, limits: Limits) -> Self {
+        Json { keys: Keys::new(&wire.columns, limits.unmapped_names), limits }
+    }
+
+    /// Appends one record at `row`; on failure nothing of it stays.
+    pub(crate) fn record(
+        &mut self,
+        bytes: &[u8],
+        columns: &mut [Column],
+        row: usize,
+        reference: i64,
+        tally: &mut Tally,
+    ) -> Result<(), Failure> {
+        let (text, lossy) = match std::str::from_utf8(bytes) {
+            Ok(text) => (Cow::Borrowed(text), false),
+            Err(_) => (String::from_utf8_lossy(bytes), true),
+        };
+        let text = text.trim_start_matches('\u{feff}');
+        if text.trim_ascii().is_empty() || text.trim_ascii() == "null" {
+            return Err(Failure::new(DeadLetterCode::Empty, "an empty record"));
+        }
+        if repair::too_deep(text.as_bytes(), self.limits.depth) {
+            let message = format!("nested deeper than {} levels", self.limits.depth);
+            return Err(Failure::new(DeadLetterCode::TooDeep, message));
+        }
+        let mut result = self.parse(text, columns, row, reference, tally);
+        let mut repaired = false;
+        if result.is_err()
+            && let Some(text) = repair::numbers_and_surrogates(text)
+        {
+            columns.iter_mut().for_each(|c| c.truncate(row));
+            result = self.parse(&text, columns, row, reference, tally);
+            repaired = true;
+        }
+        let Err(error) = result else {
+            tally.lossy += u64::from(lossy || repaired);
+            return Ok(());
+        };
+        columns.iter_mut().for_each(|c| c.truncate(row));
+        let message = error.to_string();
+        Err(if message.starts_with(TOO_MANY_FIELDS) {
+            Failure::new(DeadLetterCode::TooManyFields, message)
+        } else if lossy {
+            Failure::new(DeadLetterCode::BadUtf8, format!("invalid UTF-8, and {message}"))
+        } else {
+            Failure::new(DeadLetterCode::BadJson, message)
+        })
+    }
+
+    fn parse(
+        &mut self,
+        text: &str,
+        columns: &mut [Column],
+        row: usize,
+        reference: i64,
+        tally: &mut Tally,
+    ) -> Result<(), serde_json::Error> {
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let mut scope = Scope { reference, fields_left: self.limits.fields, duplicates: 0 };
+        deserializer.deserialize_map(RecordVisitor {
+            keys: &mut self.keys,
+            columns,
+            row,
+            scope: &mut scope,
+            tally,
+        })?;
+        deserializer.end()?;
+        tally.duplicate_keys += scope.duplicates;
+        Ok(())
+    }
+}
+
+const TOO_MANY_FIELDS: &str = "too many fields";
+
+/// What the seeds of one record share.
+struct Scope {
+    reference: i64,
+    fields_left: usize,
+    duplicates: u64,
+}
+
+impl Scope {
+    fn field<E: Error>(&mut self) -> Result<(), E> {
+        self.fields_left =
+            self.fields_left.checked_sub(1).ok_or_else(|| E::custom(TOO_MANY_FIELDS))?;
+        Ok(())
+    }
+
+    /// Makes `column` ready for the value at `row`: the last of two values wins.
+    fn open(&mut self, column: &mut Column, row: usize) {
+        if column.len() > row {
+            column.truncate(row);
+            self.duplicates += 1;
+        }
+        column.pad(row);
+    }
+}
+
+/// The record: an object whose undeclared fields are counted.
+struct RecordVisitor<'a> {
+    keys: &'a mut Keys,
+    columns: &'a mut [Column],
+    row: usize,
+    scope: &'a mut Scope,
+    tally: &'a mut Tally,
+}
+
+impl<'de> Visitor<'de> for RecordVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut walk = Walk::default();
+        while let Some(key) =
+            map.next_key_seed(KeySeed { keys: &mut *self.keys, walk: &mut walk })?
+        {
+            self.scope.field()?;
+            match key {
+                Key::Column(i) => {
+                    let column = &mut self.columns[i];
+                    self.scope.open(column, self.row);
+                    map.next_value_seed(ColumnSeed { column, scope: self.scope })?;
+                }
+                Key::Other(i) => {
+                    let unmapped = &mut self.tally.unmapped;
+                    if unmapped.is_new(i) {
+                        let raw: &RawValue = map.next_value()?;
+                        let name = self.keys.name(self.columns.len() + i);
+                        unmapped.first(i, name, raw.get());
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                        unmapped.again(i);
+                    }
+                }
+                Key::Unknown => {
+                    map.next_value::<IgnoredAny>()?;
+                    self.tally.unmapped.more += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One value into one column.
+struct ColumnSeed<'a> {
+    column: &'a mut Column,
+    scope: &'a mut Scope,
+}
+
+impl<'de> DeserializeSeed<'de> for ColumnSeed<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        if let Values::Json(text) = &mut self.column.values {
+            let raw: &RawValue = serde::Deserialize::deserialize(deserializer)?;
+            if raw.get() == "null" {
+                self.column.push_null();
+            } else {
+                text.push(raw.get().as_bytes());
+                self.column.accept();
+            }
+            return Ok(());
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ColumnSeed<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.column.push_null();
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.column.push_bool(value);
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.column.push_int(value);
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        match (i64::try_from(value), &mut self.column.values) {
+            (Ok(value), _) => self.column.push_int(value),
+            (Err(_), Values::Text(text)) => {
+                text.push(value.to_string().as_bytes());
+                self.column.accept();
+            }
+            (Err(_), _) => self.column.push_float(value as f64),
+        }
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.column.push_float(value);
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.column.push_text(value, self.scope.reference);
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let row = self.column.len();
+        let Values::Struct(columns, keys) = &mut self.column.values else {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            self.column.push_conflict();
+            return Ok(());
+        };
+        let mut walk = Walk::default();
+        while let Some(key) = map.next_key_seed(KeySeed { keys: &mut *keys, walk: &mut walk })? {
+            self.scope.field()?;
+            match key {
+                Key::Column(i) => {
+                    let column = &mut columns[i];
+                    self.scope.open(column, row);
+                    map.next_value_seed(ColumnSeed { column, scope: self.scope })?;
+                }
+                Key::Other(_) | Key::Unknown => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        self.column.accept();
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Values::List(offsets, item) = &mut self.column.values else {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            self.column.push_conflict();
+            return Ok(());
+        };
+        while seq
+            .next_element_seed(ColumnSeed { column: &mut *item, scope: self.scope })?
+            .is_some()
+        {}
+        offsets.push(item.len() as i32);
+        self.column.accept();
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! From the name of a JSON field to what is done with it. Not the values.
+//!
+//! Records of one source have their fields in nearly one order, so each field predicts the next one:
+//! the usual cost of a name is one comparison of bytes, no hash.
+
+use std::collections::HashMap;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, Visitor};
+use sluice_event::WireType;
+
+/// Names longer than this are not remembered.
+const NAME_BYTES_MAX: usize = 256;
+/// Undeclared names a nested object remembers, only to predict past them.
+const NESTED_NAMES_MAX: usize = 64;
+
+/// The names of one object of the wire record: first the declared columns, then others as met.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    names: Vec<Box<str>>,
+    next: Vec<u32>,
+    index: HashMap<Box<str>, u32>,
+    declared: usize,
+    names_max: usize,
+}
+
+/// What a name is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Key {
+    /// A declared column.
+    Column(usize),
+    /// Another name, met before or now: its number among those.
+    Other(usize),
+    /// Another name that is not remembered: too long, or one too many.
+    Unknown,
+}
+
+impl Keys {
+    /// The keys of the record itself; remembers up to `others_max` undeclared names.
+    pub(crate) fn new(columns: &[(String, WireType)], others_max: usize) -> Self {
+        let names: Vec<Box<str>> = columns.iter().map(|(name, _)| name.as_str().into()).collect();
+        let index = names.iter().cloned().zip(0..).collect();
+        let next = (1..=names.len() as u32).collect();
+        let declared = names.len();
+        Keys { names, next, index, declared, names_max: declared + others_max }
+    }
+
+    /// The keys of an object inside the record.
+    pub(crate) fn nested(columns: &[(String, WireType)]) -> Self {
+        Keys::new(columns, NESTED_NAMES_MAX)
+    }
+
+    /// The name of a declared column, or of another name after those.
+    pub(crate) fn name(&self, index: usize) -> &str {
+        &self.names[index]
+    }
+
+    fn find(&mut self, name: &str, cursor: &mut u32) -> Key {
+        let predicted = *cursor as usize;
+        let found = if self.names.get(predicted).is_some_and(|n| **n == *name) {
+            Some(predicted)
+        } else {
+            self.index.get(name).map(|i| *i as usize).or_else(|| self.learn(name))
+        };
+        let Some(found) = found else { return Key::Unknown };
+        *cursor = self.next[found];
+        if found < self.declared { Key::Column(found) } else { Key::Other(found - self.declared) }
+    }
+
+    fn learn(&mut self, name: &str) -> Option<usize> {
+        if self.names.len() >= self.names_max || name.len() > NAME_BYTES_MAX {
+            return None;
+        }
+        let at = self.names.len();
+        self.names.push(name.into());
+        self.next.push(at as u32 + 1);
+        self.index.insert(name.into(), at as u32);
+        Some(at)
+    }
+}
+
+/// Reads one field name; remembers which name followed which.
+pub(crate) struct KeySeed<'k> {
+    pub(crate) keys: &'k mut Keys,
+    pub(crate) walk: &'k mut Walk,
+}
+
+/// Where the walk through one object stands.
+#[derive(Default)]
+pub(crate) struct Walk {
+    cursor: u32,
+    last: Option<usize>,
+}
+
+impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Key, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_> {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a field name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Key, E> {
+        let key = self.keys.find(name, &mut self.walk.cursor);
+        let at = match key {
+            Key::Column(i) => Some(i),
+            Key::Other(i) => Some(self.keys.declared + i),
+            Key::Unknown => None,
+        };
+        if let (Some(last), Some(at)) = (self.walk.last, at) {
+            self.keys.next[last] = at as u32;
+        }
+        self.walk.last = at.or(self.walk.last);
+        Ok(key)
+    }
+}

@@ -1,0 +1,433 @@
+//! A byte stream cut into records, in bounded memory. Not decompression, not decoding.
+
+use std::{mem, ops::Range};
+
+use sluice_event::Records;
+
+use self::scan::{Event, Scanner};
+use crate::{DeadLetterCode, Fault, Limits, Original};
+
+mod scan;
+
+/// How the input of a source is cut into records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// One record per line.
+    Lines,
+    /// JSON: one value per line, or pretty-printed values, or arrays of records, as the head of the
+    /// input says.
+    Json(Unwrap),
+}
+
+/// Where the records are inside a JSON value: `$.Records[*]`, `$[*]`, `$`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unwrap {
+    paths: Vec<Path>,
+}
+
+/// The keys to the records, and whether they are the elements of an array (`[*]`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Path {
+    keys: Vec<String>,
+    elements: bool,
+}
+
+impl Unwrap {
+    /// From the paths of a mapping file; the first that is found in a value applies, and a value
+    /// with none of them is a record itself. The elements of a top-level array always are records.
+    pub fn new<'p>(paths: impl IntoIterator<Item = &'p str>) -> Self {
+        let paths = paths
+            .into_iter()
+            .map(|path| {
+                let path = path.trim().trim_start_matches('$');
+                let keys = path.trim_end_matches("[*]").split('.').filter(|k| !k.is_empty());
+                Path { keys: keys.map(str::to_owned).collect(), elements: path.ends_with("[*]") }
+            })
+            .filter(|path| !path.keys.is_empty())
+            .collect();
+        Unwrap { paths }
+    }
+
+    /// Whether a line may hold several records: cheap, and never wrongly `false`.
+    fn may_apply(&self, line: &[u8]) -> bool {
+        line.trim_ascii_start().first() == Some(&b'[')
+            || self.paths.iter().any(|path| {
+                path.keys.first().is_some_and(|key| {
+                    memchr::memmem::find_iter(line, key.as_bytes())
+                        .any(|at| at > 0 && line[at - 1] == b'"')
+                })
+            })
+    }
+}
+
+/// Cuts the bytes of one partition into records. Push bytes, then take what is complete.
+///
+/// A record over the limit becomes a [`Fault`] with a stub of 4 KiB, its length and hash, and
+/// reading goes on at the next record; nothing larger than the limit is ever held.
+#[derive(Debug)]
+pub struct Framer {
+    limits: Limits,
+    mode: Mode,
+    bytes: Vec<u8>,
+    spans: Vec<Range<usize>>,
+    lines: Vec<u64>,
+    offsets: Vec<u64>,
+    faults: Vec<Fault>,
+    open: Open,
+    /// Position of the next byte.
+    line: u64,
+    offset: u64,
+}
+
+/// Complete records, in order.
+#[derive(Debug)]
+pub struct Framed {
+    /// The original bytes.
+    pub records: Records,
+    /// Per record: the line it starts on, from 1.
+    pub lines: Vec<u64>,
+    /// Per record: the byte it starts at.
+    pub offsets: Vec<u64>,
+    /// Records that could not be cut out.
+    pub faults: Vec<Fault>,
+}
+
+#[derive(Debug)]
+enum Mode {
+    /// Until the head of the input says which: the bytes so far.
+    Undecided(Vec<u8>, Unwrap),
+    /// One record per line; JSON lines may be unwrapped.
+    Lines(Option<Unwrap>),
+    /// JSON values that span lines, or arrays of records.
+    Document(Box<Scanner>),
+}
+
+/// The record being read: `bytes[start..]`.
+#[derive(Debug, Default)]
+struct Open {
+    start: usize,
+    line: u64,
+    offset: u64,
+    /// Anything of it was read.
+    begun: bool,
+    oversize: Option<Oversize>,
+}
+
+#[derive(Debug)]
+struct Oversize {
+    head: Vec<u8>,
+    length: u64,
+    hasher: Box<blake3::Hasher>,
+}
+
+/// How much of the input is looked at to tell lines from documents.
+const HEAD_BYTES: usize = 64 * 1024;
+/// How much of a record over the limit is kept.
+const STUB_BYTES: usize = 4096;
+
+impl Framer {
+    /// A framer at the start of its input.
+    pub fn new(framing: &Framing, limits: Limits) -> Self {
+        let mode = match framing {
+            Framing::Lines => Mode::Lines(None),
+            Framing::Json(unwrap) => Mode::Undecided(Vec::new(), unwrap.clone()),
+        };
+        Framer {
+            limits,
+            mode,
+            bytes: Vec::new(),
+            spans: Vec::new(),
+            lines: Vec::new(),
+            offsets: Vec::new(),
+            faults: Vec::new(),
+            open: Open { line: 1, ..Open::default() },
+            line: 1,
+            offset: 0,
+        }
+    }
+
+    /// Reads more of the input.
+    pub fn push(&mut self, input: &[u8]) {
+        if let Mode::Undecided(head, _) = &mut self.mode {
+            let room = HEAD_BYTES - head.len().min(HEAD_BYTES);
+            let (now, later) = input.split_at(room.min(input.len()));
+            head.extend_from_slice(now);
+            if head.len() >= HEAD_BYTES {
+                self.decide();
+                self.push(later);
+            }
+            return;
+        }
+        match &self.mode {
+            Mode::Undecided(..) => {}
+            Mode::Lines(_) => self.push_lines(input),
+            Mode::Document(_) => self.push_document(input),
+        }
+    }
+
+    /// The input has ended: a last record without a newline counts.
+    pub fn finish(&mut self) {
+        self.decide();
+        if !self.open.begun {
+            return;
+        }
+        match &self.mode {
+            Mode::Undecided(..) => {}
+            Mode::Lines(_) => self.end_line(),
+            Mode::Document(_) => self.close(),
+        }
+    }
+
+    /// Complete records waiting.
+    pub fn len(&self) -> usize {
+        self.spans.len() + self.faults.len()
+    }
+
+    /// Whether none is waiting.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes held, complete records and the open one.
+    pub fn held(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Sets something aside that is no record of the input: its end is not what it should be.
+    pub fn fault(&mut self, code: DeadLetterCode, message: String) {
+        self.faults.push(Fault {
+            code,
+            message,
+            line: self.line,
+            offset: self.offset,
+            original: Original::Whole(Vec::new()),
+        });
+    }
+
+    /// Takes the complete records.
+    pub fn take(&mut self) -> Framed {
+        let tail = self.bytes.split_off(self.open.start.min(self.bytes.len()));
+        let bytes = mem::replace(&mut self.bytes, tail);
+        self.open.start = 0;
+        Framed {
+            records: Records::new(bytes.into(), mem::take(&mut self.spans)),
+            lines: mem::take(&mut self.lines),
+            offsets: mem::take(&mut self.offsets),
+            faults: mem::take(&mut self.faults),
+        }
+    }
+
+    fn decide(&mut self) {
+        if let Mode::Undecided(head, unwrap) = &mut self.mode {
+            let head = mem::take(head);
+            let unwrap = mem::take(unwrap);
+            self.mode = if is_document(&head, &unwrap) {
+                Mode::Document(Box::new(Scanner::new(&unwrap)))
+            } else {
+                Mode::Lines(Some(unwrap))
+            };
+            self.push(&head);
+        }
+    }
+
+    fn push_lines(&mut self, mut input: &[u8]) {
+        while let Some(at) = memchr::memchr(b'\n', input) {
+            self.append(&input[..at]);
+            self.open.begun = true;
+            self.advance(&input[..at]);
+            self.end_line();
+            self.offset += 1;
+            self.line += 1;
+            self.begin();
+            self.open.begun = false;
+            input = &input[at + 1..];
+        }
+        if !input.is_empty() {
+            self.append(input);
+            self.advance(input);
+        }
+    }
+
+    fn push_document(&mut self, input: &[u8]) {
+        let Mode::Document(scanner) = &mut self.mode else { return };
+        let mut scanner = mem::take(scanner);
+        // Where the bytes of the open record that are not yet appended begin.
+        let mut from = 0;
+        let mut at = 0;
+        while at < input.len() {
+            if let Some(skip) = scanner.skip(&input[at..]) {
+                at += skip;
+                self.offset += skip as u64;
+                continue;
+            }
+            let byte = input[at];
+            match scanner.step(byte) {
+                Event::None => {}
+                Event::Begin => {
+                    from = at;
+                    self.begin();
+                }
+                Event::Discard => {
+                    self.discard();
+                    from = at + 1;
+                }
+                Event::DiscardAndBegin => {
+                    self.discard();
+                    self.begin();
+                    from = at;
+                }
+                Event::End => {
+                    self.append(&input[from..=at]);
+                    self.close();
+                    from = at + 1;
+                }
+                Event::EndBefore => {
+                    self.append(&input[from..at]);
+                    self.close();
+                    from = at + 1;
+                }
+                Event::EndBeforeAndBegin => {
+                    self.append(&input[from..at]);
+                    self.close();
+                    self.begin();
+                    from = at;
+                }
+            }
+            self.offset += 1;
+            self.line += u64::from(byte == b'\n');
+            at += 1;
+        }
+        if self.open.begun {
+            self.append(&input[from.min(input.len())..]);
+        }
+        self.mode = Mode::Document(scanner);
+    }
+
+    fn begin(&mut self) {
+        self.open = Open {
+            start: self.bytes.len(),
+            line: self.line,
+            offset: self.offset,
+            begun: true,
+            oversize: None,
+        };
+    }
+
+    fn append(&mut self, piece: &[u8]) {
+        if piece.is_empty() {
+            return;
+        }
+        if !self.open.begun {
+            self.begin();
+        }
+        let held = self.bytes.len() - self.open.start;
+        if let Some(over) = &mut self.open.oversize {
+            over.hasher.update(piece);
+            over.length += piece.len() as u64;
+        } else if held + piece.len() > self.limits.record_bytes {
+            let mut hasher = Box::new(blake3::Hasher::new());
+            hasher.update(&self.bytes[self.open.start..]);
+            hasher.update(piece);
+            let mut head = self.bytes.split_off(self.open.start);
+            let length = (head.len() + piece.len()) as u64;
+            head.extend_from_slice(&piece[..piece.len().min(STUB_BYTES)]);
+            head.truncate(STUB_BYTES);
+            self.open.oversize = Some(Oversize { head, length, hasher });
+        } else {
+            self.bytes.extend_from_slice(piece);
+        }
+    }
+
+    fn advance(&mut self, piece: &[u8]) {
+        self.offset += piece.len() as u64;
+    }
+
+    /// Ends the record of a line.
+    fn end_line(&mut self) {
+        if self.open.oversize.is_none() {
+            if self.bytes.len() > self.open.start && self.bytes.last() == Some(&b'\r') {
+                self.bytes.pop();
+            }
+            if self.open.offset == 0 && self.bytes[self.open.start..].starts_with(BOM) {
+                self.open.start += BOM.len();
+            }
+            if let Mode::Lines(Some(unwrap)) = &self.mode {
+                let line = &self.bytes[self.open.start..];
+                if unwrap.may_apply(line)
+                    && let Some(spans) = scan::elements(line, unwrap)
+                {
+                    for span in spans {
+                        let start = self.open.start + span.start;
+                        self.spans.push(start..self.open.start + span.end);
+                        self.lines.push(self.open.line);
+                        self.offsets.push(self.open.offset + span.start as u64);
+                    }
+                    self.discard_open();
+                    return;
+                }
+            }
+        }
+        self.close();
+    }
+
+    /// Ends the open record.
+    fn close(&mut self) {
+        if !self.open.begun {
+            return;
+        }
+        match self.open.oversize.take() {
+            Some(Oversize { head, length, hasher }) => {
+                let max = self.limits.record_bytes;
+                self.faults.push(Fault {
+                    code: DeadLetterCode::TooLarge,
+                    message: format!("a record of {length} bytes; the limit is {max}"),
+                    line: self.open.line,
+                    offset: self.open.offset,
+                    original: Original::Stub { head, length, hash: *hasher.finalize().as_bytes() },
+                });
+            }
+            None => {
+                self.spans.push(self.open.start..self.bytes.len());
+                self.lines.push(self.open.line);
+                self.offsets.push(self.open.offset);
+            }
+        }
+        self.discard_open();
+    }
+
+    /// What was read of the open value is a wrapper around records, not a record.
+    fn discard(&mut self) {
+        self.bytes.truncate(self.open.start);
+        self.discard_open();
+    }
+
+    fn discard_open(&mut self) {
+        self.open = Open { start: self.bytes.len(), ..Open::default() };
+    }
+}
+
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// Whether the head of a JSON input shows values that span lines, or records inside a value.
+fn is_document(head: &[u8], unwrap: &Unwrap) -> bool {
+    let head = head.strip_prefix(BOM).unwrap_or(head).trim_ascii_start();
+    match head.first() {
+        Some(b'[') => return true,
+        Some(b'{') => {}
+        _ => return false,
+    }
+    let complete = |line: &[u8]| scan::is_one_object(line.trim_ascii());
+    let mut lines = head.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty());
+    let first = lines.next().unwrap_or(head);
+    let second = lines.next();
+    if complete(first) && second.is_some_and(|l| l.trim_ascii_start().starts_with(b"{")) {
+        return false;
+    }
+    if scan::finds_elements(head, unwrap) {
+        return true;
+    }
+    // The first line may be a damaged one: the others tell.
+    let rest: Vec<&[u8]> = second.into_iter().chain(lines).take(64).collect();
+    let (whole, all) = (rest.iter().filter(|l| complete(l)).count(), rest.len());
+    !complete(first) && whole * 2 < all
+}

@@ -1,0 +1,125 @@
+//! Decompression under caps. By magic bytes, never by name. Not framing.
+
+use std::{
+    io::{self, BufReader, Read},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::Limits;
+
+/// A reader of plain, gzip or zstd input that stops at a cap.
+pub(crate) struct Inflate {
+    reader: Box<dyn Read + Send>,
+    compressed: bool,
+    raw: Arc<AtomicU64>,
+    decoded: u64,
+    limits: Limits,
+}
+
+/// Why reading stopped before the end.
+#[derive(Debug)]
+pub(crate) enum InflateError {
+    /// The input itself.
+    Read(io::Error),
+    /// Damaged, or over a cap.
+    Decompress(String),
+}
+
+/// Decompressed bytes that are free of the ratio cap: small files of repetitions are honest.
+const FREE_BYTES: u64 = 1 << 20;
+/// A zstd window of 128 MiB: what `zstd --long` makes at most without being asked twice.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+
+impl Inflate {
+    /// Looks at the first bytes.
+    pub(crate) fn new(mut input: Box<dyn Read + Send>, limits: Limits) -> io::Result<Self> {
+        let mut magic = Vec::with_capacity(4);
+        input.by_ref().take(4).read_to_end(&mut magic)?;
+        let raw = Arc::new(AtomicU64::new(0));
+        let kind = match magic.as_slice() {
+            [0x1f, 0x8b, ..] => Kind::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd] => Kind::Zstd,
+            _ => Kind::Plain,
+        };
+        let counted = Counted { inner: io::Cursor::new(magic).chain(input), count: raw.clone() };
+        let buffered = BufReader::with_capacity(64 * 1024, counted);
+        let reader: Box<dyn Read + Send> = match kind {
+            Kind::Plain => Box::new(buffered),
+            Kind::Gzip => Box::new(MultiGzDecoder::new(buffered)),
+            Kind::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+                Box::new(decoder)
+            }
+        };
+        Ok(Inflate { reader, compressed: kind != Kind::Plain, raw, decoded: 0, limits })
+    }
+
+    /// Reads some decompressed bytes; 0 at the end.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, InflateError> {
+        let read = loop {
+            match self.reader.read(buffer) {
+                Ok(read) => break read,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if self.compressed => {
+                    return Err(InflateError::Decompress(format!("damaged compressed data: {e}")));
+                }
+                Err(e) => return Err(InflateError::Read(e)),
+            }
+        };
+        self.decoded += read as u64;
+        if !self.compressed {
+            return Ok(read);
+        }
+        let Limits { ratio, decoded_bytes, .. } = self.limits;
+        if self.decoded > decoded_bytes {
+            let message = format!("inflates to more than {decoded_bytes} bytes");
+            return Err(InflateError::Decompress(message));
+        }
+        if self.decoded > FREE_BYTES && self.decoded / self.raw().max(1) >= ratio {
+            let message = format!(
+                "inflates more than {ratio} to 1: {} bytes from {}",
+                self.decoded,
+                self.raw()
+            );
+            return Err(InflateError::Decompress(message));
+        }
+        Ok(read)
+    }
+
+    /// Bytes read of the input as it lies there.
+    pub(crate) fn raw(&self) -> u64 {
+        self.raw.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Inflate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inflate").field("decoded", &self.decoded).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Gzip,
+    Zstd,
+}
+
+struct Counted<R> {
+    inner: R,
+    count: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.count.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
