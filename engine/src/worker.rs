@@ -97,6 +97,12 @@ impl Worker {
                 break;
             }
         }
+        for state in self.partitions.values() {
+            if let Some(mapper) = &state.mapper {
+                let counts = self.counters.sources.entry(state.source.clone()).or_default();
+                counts.add_unmapped(mapper.unmapped());
+            }
+        }
         for (loaded, counts) in self.rules.rules().iter().zip(&self.rule_counts) {
             self.counters.rules.entry(loaded.plan.rule.to_string()).or_default().add(counts);
         }

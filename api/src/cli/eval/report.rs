@@ -1,8 +1,8 @@
 //! What a run says about itself on stderr: what was set aside, the counters, where the time went.
 
-use std::sync::Mutex;
+use std::{collections::BTreeMap, sync::Mutex};
 
-use sluice_engine::{Content, Observer, Summary};
+use sluice_engine::{Content, Observer, SourceCounts, Summary};
 use sluice_ingest::DeadLetter;
 
 use super::sink::Tally;
@@ -71,7 +71,42 @@ pub(crate) fn summary(
     if quiet {
         return;
     }
-    for (source, counts) in &run.counters.sources {
+    sources(&run.counters.sources, quiet);
+    for (rule, counts) in &run.counters.rules {
+        if counts.errors > 0 {
+            let reason = counts.error.as_deref().unwrap_or("");
+            eprintln!("  {rule}: failed on {} rows, which did not match: {reason}", counts.errors);
+        }
+        if counts.first_seen_cold > 0 {
+            eprintln!(
+                "  {rule}: {} rows came before there was enough history to call anything new; \
+                 --assume-history takes it as complete",
+                counts.first_seen_cold
+            );
+        }
+    }
+    eprintln!(
+        "{} findings by {} of {} rules{}",
+        findings.total(),
+        findings.rules.len(),
+        content.rules.len(),
+        if findings.withdrawn > 0 {
+            format!("; {} withdrawn by late events", findings.withdrawn)
+        } else {
+            String::new()
+        }
+    );
+    for (rule, n) in &findings.rules {
+        eprintln!("  {n:>6}  {rule}");
+    }
+}
+
+/// What became of the records and rows of each source.
+pub(crate) fn sources(counters: &BTreeMap<String, SourceCounts>, quiet: bool) {
+    if quiet {
+        return;
+    }
+    for (source, counts) in counters {
         let aside: u64 = counts.dead_letters.values().sum();
         eprintln!(
             "{source}: received {} = mapped {} + to no row {} + set aside {aside} + dropped {}",
@@ -100,33 +135,6 @@ pub(crate) fn summary(
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             eprintln!("  fields no mapping reads: {}{more}", unmapped.join(", "));
         }
-    }
-    for (rule, counts) in &run.counters.rules {
-        if counts.errors > 0 {
-            let reason = counts.error.as_deref().unwrap_or("");
-            eprintln!("  {rule}: failed on {} rows, which did not match: {reason}", counts.errors);
-        }
-        if counts.first_seen_cold > 0 {
-            eprintln!(
-                "  {rule}: {} rows came before there was enough history to call anything new; \
-                 --assume-history takes it as complete",
-                counts.first_seen_cold
-            );
-        }
-    }
-    eprintln!(
-        "{} findings by {} of {} rules{}",
-        findings.total(),
-        findings.rules.len(),
-        content.rules.len(),
-        if findings.withdrawn > 0 {
-            format!("; {} withdrawn by late events", findings.withdrawn)
-        } else {
-            String::new()
-        }
-    );
-    for (rule, n) in &findings.rules {
-        eprintln!("  {n:>6}  {rule}");
     }
 }
 
