@@ -61,6 +61,13 @@ impl SqlProblem {
             return problem.clone();
         }
         let text = plain(error);
+        if text.contains("RecursionLimitExceeded") {
+            return SqlProblem::new(
+                "R019",
+                "nested too deep: parentheses, CASE, NOT or subqueries",
+            )
+            .hint("split it into WITH queries");
+        }
         let code = code(error, &text);
         let (text, suggestion) = match text.split_once(". Did you mean ") {
             Some((text, names)) => (text.to_owned(), Some(format!("did you mean {names}"))),

@@ -252,10 +252,8 @@ impl Tables {
             tables.insert(table.name.clone(), memory(&table.arrow, rows)?);
         }
         if let Some(schema) = &common {
-            let name = TableName::new("events");
-            if !tables.contains_key(&name) {
-                tables.insert(name, memory(schema, union)?);
-            }
+            let union = memory(schema, union)?;
+            tables.entry(TableName::new("events")).or_insert(union);
         }
         for (name, rows) in batches {
             if let (false, Some(first)) = (tables.contains_key(name), rows.first()) {
@@ -325,7 +323,7 @@ fn parts(identifiers: Identifiers, memory: usize) -> SessionStateBuilder {
     options.sql_parser.map_string_types_to_utf8view = false;
     let stores = DefaultObjectStoreRegistry::new();
     // Registered by default; without it no URL resolves to anything.
-    let _: Result<_> = stores.deregister_store(ObjectStoreUrl::local_filesystem().as_ref());
+    stores.deregister_store(ObjectStoreUrl::local_filesystem().as_ref()).ok();
     let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_scalar_functions(functions::scalars())
