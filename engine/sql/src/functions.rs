@@ -19,7 +19,9 @@ use arrow::{
 use datafusion::{
     common::{Result, exec_err, plan_err},
     execution::SessionStateDefaults,
-    logical_expr::{AggregateUDF, ColumnarValue, ReturnFieldArgs, ScalarUDF, Volatility},
+    logical_expr::{
+        AggregateUDF, ColumnarValue, ReturnFieldArgs, ScalarUDF, Volatility, planner::ExprPlanner,
+    },
 };
 
 pub(crate) use marker::{Marker, WindowKind, interval_millis, marker};
@@ -56,6 +58,13 @@ pub(crate) fn scalars() -> Vec<Arc<ScalarUDF>> {
             .collect()
     });
     ALL.clone()
+}
+
+/// How operators become functions, ours first.
+pub(crate) fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
+    let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(capped::CappedConcatenation)];
+    planners.extend(SessionStateDefaults::default_expr_planners());
+    planners
 }
 
 /// Every aggregate function of every session.

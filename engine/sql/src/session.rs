@@ -44,7 +44,7 @@ use datafusion::{
 };
 use sluice_event::{Schema, TableName};
 
-use crate::{dialect, eval::PhysicalEval, functions, lower, query, sandbox};
+use crate::{dialect, error::SqlProblem, eval::PhysicalEval, functions, lower, query, sandbox};
 
 /// Bytes that planning and batch runs may hold in tracked memory.
 const MEMORY_MAX: usize = 512 << 20;
@@ -148,7 +148,10 @@ impl Session {
         sandbox::check_text(sql)?;
         let statement = dialect::parse_one(sql)?;
         sandbox::check_statement(&statement)?;
-        let plan = self.over(tables).statement_to_plan(statement)?;
+        let plan = self
+            .over(tables)
+            .statement_to_plan(statement)
+            .map_err(|e| SqlProblem::unknown_table(&e, tables.names()).map_or(e, Into::into))?;
         sandbox::check_plan(&plan)?;
         Ok(plan)
     }
@@ -330,7 +333,7 @@ fn parts(identifiers: Identifiers, memory: usize) -> SessionStateBuilder {
         .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
         .with_aggregate_functions(functions::aggregates())
         .with_window_functions(SessionStateDefaults::default_window_functions())
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_expr_planners(functions::expr_planners())
         .with_table_functions(Default::default())
         .with_file_formats(vec![]);
     if let Ok(runtime) = RuntimeEnvBuilder::new()

@@ -84,6 +84,10 @@ fn json_values_are_found_by_path() {
 fn lambdas_backslashes_and_bins_work() {
     for (expr, expect) in [
         (r"'C:\path'", r"C:\path"),
+        ("'a' || 1 || 'b'", "a1b"),
+        ("array_to_string(['a'] || ['b'], '')", "ab"),
+        ("coalesce('a' || NULL, 'null')", "null"),
+        ("@ || '!'", "x!"),
         ("array_any_match(['a', 'b'], v -> v = 'b')", "true"),
         ("array_to_string(array_filter(['a', 'b'], v -> v <> 'b'), ',')", "a"),
         (
@@ -108,6 +112,7 @@ fn needles_must_be_literals_and_arguments_text() {
         ("SELECT cidr_match(src_ip, '10.0.0.0/40') FROM events", "is no network"),
         ("SELECT icontain(user_name, 'x') FROM events", "icontains"),
         ("SELECT usr_name FROM events", "user_name"),
+        ("SELECT user_name FROM evnts", "R011: table evnts not found (hint: did you mean events?)"),
     ] {
         let error = query(sql, &BTreeMap::new(), QueryLimits::default()).unwrap_err();
         assert!(error.to_string().contains(expect), "{sql}\n{error}");

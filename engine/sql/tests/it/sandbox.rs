@@ -135,6 +135,14 @@ fn values_cannot_be_blown_up() {
         let error = run(sql).unwrap_err();
         assert!(error.to_string().contains("are allowed"), "{sql}\n{error}");
     }
+    for join in ["s || s", "concat(s, s)", "concat_ws('', s, s)", "array_to_string([s, s], '')"] {
+        let mut sql = "WITH t0 AS (SELECT repeat(user_name, 100000) AS s FROM events)".to_owned();
+        for i in 0..25 {
+            sql.push_str(&format!(", t{} AS (SELECT {join} AS s FROM t{i})", i + 1));
+        }
+        let error = run(&format!("{sql} SELECT length(s) FROM t25")).unwrap_err();
+        assert!(error.to_string().contains("are allowed"), "{join}\n{error}");
+    }
     let result = run("SELECT length(repeat('ab', 100)) AS n, lpad('a', 3, 'b') AS p").unwrap();
     assert_eq!(result.batches[0].num_rows(), 1);
 }
