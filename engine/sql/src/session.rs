@@ -366,7 +366,7 @@ pub(crate) fn with_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Re
             .spawn_scoped(scope, work)
             .map_err(|e| DataFusionError::External(Box::new(e)))?;
         thread.join().unwrap_or_else(|_| {
-            Err(DataFusionError::Internal("planning this text panicked".to_owned()))
+            Err(DataFusionError::Execution("this text makes the planner panic".to_owned()))
         })
     })
 }
