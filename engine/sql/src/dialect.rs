@@ -1,7 +1,7 @@
 //! The one SQL dialect of rules, mappings and hunts, and the one function that parses it. Not what
 //! is allowed in it: that is [`crate::sandbox`].
 
-use std::{any::TypeId, ops::ControlFlow};
+use std::{any::TypeId, convert::Infallible, ops::ControlFlow};
 
 use datafusion::{
     common::{Result, plan_datafusion_err},
@@ -117,20 +117,20 @@ pub(crate) fn parse_expression(sql: &str) -> Result<ExprWithAlias> {
         .with_recursion_limit(NESTING_MAX)
         .build()?
         .parse_into_expr()?;
-    let _: ControlFlow<()> = parsed.expr.visit(&mut Rebalance);
+    let ControlFlow::Continue(()) = parsed.expr.visit(&mut Rebalance);
     Ok(parsed)
 }
 
 fn rebalance(statement: &mut SqlStatement) {
-    let _: ControlFlow<()> = statement.visit(&mut Rebalance);
+    let ControlFlow::Continue(()) = statement.visit(&mut Rebalance);
 }
 
 struct Rebalance;
 
 impl VisitorMut for Rebalance {
-    type Break = ();
+    type Break = Infallible;
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Infallible> {
         let Expr::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), right, .. } =
             &*expr
         else {

@@ -81,7 +81,7 @@ pub fn query(
         .stack_size(STACK)
         .spawn(move || {
             // The receiver is gone if it has given up waiting.
-            let _: Result<(), _> = sender.send(run(&session, &tables, &sql, limits));
+            sender.send(run(&session, &tables, &sql, limits)).ok();
         })
         .map_err(|e| SqlError::Failed(e.to_string()))?;
     match receiver.recv_timeout(limits.deadline.saturating_add(GRACE)) {

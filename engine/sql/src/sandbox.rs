@@ -122,7 +122,8 @@ fn first_word(text: &str) -> &str {
     text.split([' ', ':', '(', '\n']).next().unwrap_or(text)
 }
 
-fn place(span: Span) -> Option<(u64, u64, u64)> {
+/// A place in a syntax tree, if it has one.
+pub(crate) fn place(span: Span) -> Option<(u64, u64, u64)> {
     if span.start.line == 0 {
         return None;
     }

@@ -44,7 +44,7 @@ use datafusion::{
 };
 use sluice_event::{Schema, TableName};
 
-use crate::{dialect, eval::PhysicalEval, functions, lower, query, sandbox};
+use crate::{dialect, error::SqlProblem, eval::PhysicalEval, functions, lower, query, sandbox};
 
 /// Bytes that planning and batch runs may hold in tracked memory.
 const MEMORY_MAX: usize = 512 << 20;
@@ -148,7 +148,10 @@ impl Session {
         sandbox::check_text(sql)?;
         let statement = dialect::parse_one(sql)?;
         sandbox::check_statement(&statement)?;
-        let plan = self.over(tables).statement_to_plan(statement)?;
+        let plan = self
+            .over(tables)
+            .statement_to_plan(statement)
+            .map_err(|e| SqlProblem::unknown_table(&e, tables.names()).map_or(e, Into::into))?;
         sandbox::check_plan(&plan)?;
         Ok(plan)
     }
@@ -252,10 +255,8 @@ impl Tables {
             tables.insert(table.name.clone(), memory(&table.arrow, rows)?);
         }
         if let Some(schema) = &common {
-            let name = TableName::new("events");
-            if !tables.contains_key(&name) {
-                tables.insert(name, memory(schema, union)?);
-            }
+            let union = memory(schema, union)?;
+            tables.entry(TableName::new("events")).or_insert(union);
         }
         for (name, rows) in batches {
             if let (false, Some(first)) = (tables.contains_key(name), rows.first()) {
@@ -325,14 +326,14 @@ fn parts(identifiers: Identifiers, memory: usize) -> SessionStateBuilder {
     options.sql_parser.map_string_types_to_utf8view = false;
     let stores = DefaultObjectStoreRegistry::new();
     // Registered by default; without it no URL resolves to anything.
-    let _: Result<_> = stores.deregister_store(ObjectStoreUrl::local_filesystem().as_ref());
+    stores.deregister_store(ObjectStoreUrl::local_filesystem().as_ref()).ok();
     let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_scalar_functions(functions::scalars())
         .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
         .with_aggregate_functions(functions::aggregates())
         .with_window_functions(SessionStateDefaults::default_window_functions())
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_expr_planners(functions::expr_planners())
         .with_table_functions(Default::default())
         .with_file_formats(vec![]);
     if let Ok(runtime) = RuntimeEnvBuilder::new()
@@ -365,7 +366,7 @@ pub(crate) fn with_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Re
             .spawn_scoped(scope, work)
             .map_err(|e| DataFusionError::External(Box::new(e)))?;
         thread.join().unwrap_or_else(|_| {
-            Err(DataFusionError::Internal("planning this text panicked".to_owned()))
+            Err(DataFusionError::Execution("this text makes the planner panic".to_owned()))
         })
     })
 }

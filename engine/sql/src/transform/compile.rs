@@ -14,6 +14,10 @@ use datafusion::{
     },
     logical_expr::{Expr, LogicalPlan, utils::find_aggregate_exprs},
     physical_expr::PhysicalExpr,
+    sql::{
+        parser::Statement,
+        sqlparser::ast::{SelectItem, SetExpr, Spanned, Statement as SqlStatement},
+    },
 };
 use sluice_event::{ColumnType, TableSchema, Transform};
 
@@ -83,9 +87,11 @@ fn compile(
 
     let mut builder = Columns::new(table);
     let input = select.input.schema();
+    let mut places = places(sql).into_iter();
     for (expr, column) in select.expr.iter().zip(select.schema.columns()) {
-        if let Err(problem) = builder.add(&session, expr, &column.name, input) {
-            builder.problems.extend(problem);
+        let place = places.next().flatten();
+        if let Err(problems) = builder.add(&session, expr, &column.name, input) {
+            builder.problems.extend(problems.into_iter().map(|p| p.at(place)));
         }
     }
     let (sources, fields, columns, unmapped) = builder.finish()?;
@@ -213,8 +219,7 @@ impl<'a> Columns<'a> {
         input: &DFSchema,
     ) -> Result<(), Vec<SqlProblem>> {
         let all = |e: DataFusionError| SqlProblem::all(&e);
-        let place = place(expr);
-        let one = |p: SqlProblem| vec![p.at(place)];
+        let one = |p: SqlProblem| vec![p];
         if let Some(key) = name.strip_prefix(UNMAPPED) {
             let source = self.source(session, expr, input).map_err(all)?;
             let key = serde_json::Value::String(key.to_owned()).to_string();
@@ -303,17 +308,18 @@ fn aliased(expr: &Expr) -> bool {
     matches!(expr, Expr::Alias(_) | Expr::Column(_))
 }
 
-/// The first column of an expression, which is all that carries a place.
-fn place(expr: &Expr) -> Option<(u64, u64, u64)> {
-    let mut found = None;
-    let walked = expr.apply(|e| {
-        if let Expr::Column(column) = e {
-            found = column.spans().first();
-        }
-        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    });
-    walked.ok().and(found).map(|span| {
-        let length = span.end.column.saturating_sub(span.start.column).max(1);
-        (span.start.line, span.start.column, length)
-    })
+/// Where the columns of the SELECT list are named; empty if a wildcard hides how many there are.
+fn places(sql: &str) -> Vec<Option<(u64, u64, u64)>> {
+    let Ok(Statement::Statement(statement)) = dialect::parse_one(sql) else { return Vec::new() };
+    let SqlStatement::Query(query) = *statement else { return Vec::new() };
+    let SetExpr::Select(select) = *query.body else { return Vec::new() };
+    let mut places = Vec::new();
+    for item in &select.projection {
+        places.push(match item {
+            SelectItem::ExprWithAlias { alias, .. } => sandbox::place(alias.span),
+            SelectItem::UnnamedExpr(expr) => sandbox::place(expr.span()),
+            _ => return Vec::new(),
+        });
+    }
+    places
 }

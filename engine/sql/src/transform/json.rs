@@ -45,14 +45,14 @@ pub(super) fn objects(columns: &[(&str, &ArrayRef)], rows: usize) -> ArrayRef {
 }
 
 fn values(array: &ArrayRef) -> Vec<Value> {
-    let mut values = match array.data_type() {
+    let mut result = match array.data_type() {
         DataType::Null => vec![Value::Null; array.len()],
         DataType::Boolean => array.as_boolean().values().iter().map(Value::Bool).collect(),
         DataType::Struct(fields) => {
             let columns = array.as_struct().columns();
             let mut objects = vec![Map::new(); array.len()];
             for (field, column) in fields.iter().zip(columns) {
-                for (object, value) in objects.iter_mut().zip(self::values(column)) {
+                for (object, value) in objects.iter_mut().zip(values(column)) {
                     if !value.is_null() {
                         object.insert(field.name().clone(), value);
                     }
@@ -62,7 +62,7 @@ fn values(array: &ArrayRef) -> Vec<Value> {
         }
         DataType::List(_) => {
             let list = array.as_list::<i32>();
-            (0..list.len()).map(|i| Value::Array(self::values(&list.value(i)))).collect()
+            (0..list.len()).map(|i| Value::Array(values(&list.value(i)))).collect()
         }
         t if t.is_integer() => match cast(array, &DataType::Int64) {
             Ok(ints) => {
@@ -86,11 +86,11 @@ fn values(array: &ArrayRef) -> Vec<Value> {
         },
     };
     if let Some(nulls) = array.logical_nulls() {
-        for (value, valid) in values.iter_mut().zip(nulls.iter()) {
+        for (value, valid) in result.iter_mut().zip(nulls.iter()) {
             if !valid {
                 *value = Value::Null;
             }
         }
     }
-    values
+    result
 }
