@@ -11,7 +11,7 @@ use datafusion::{
 };
 
 pub(crate) use groups::{Groups, KeyOrWindow};
-pub(crate) use rows::{Arm, FirstSeen, Rows};
+pub(crate) use rows::{Arm, FirstSeen, Rows, is_scalar};
 
 use crate::{
     error::SqlProblem,

@@ -175,7 +175,14 @@ pub(crate) fn substitute(
             let index = schema.index_of_column(column)?;
             Ok(match columns.get(index) {
                 Some(with) => {
-                    Transformed::new(with.clone().unalias_nested().data, true, TreeNodeRecursion::Jump)
+                    let mut with = with.clone().unalias_nested().data;
+                    // The place in the text stays with the column.
+                    if let Expr::Column(inner) = &mut with
+                        && inner.spans.first().is_none()
+                    {
+                        inner.spans = column.spans.clone();
+                    }
+                    Transformed::new(with, true, TreeNodeRecursion::Jump)
                 }
                 None => Transformed::no(e),
             })
