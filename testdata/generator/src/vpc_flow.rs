@@ -40,9 +40,8 @@ pub(crate) fn line(start_ms: i64, format: Format, flow: &Flow<'_>) -> Line {
             _ => 0,
         };
         let way = if src.starts_with("10.") { "egress" } else { "ingress" };
-        let kind = if src.contains(':') { "IPv6" } else { "IPv4" };
         text += &format!(
-            " vpc-0123456789abcdef0 subnet-0123456789abcdef0 i-{:017x} {flags} {kind} {src} {dst} eu-west-1 euw1-az1 {way}",
+            " vpc-0123456789abcdef0 subnet-0123456789abcdef0 i-{:017x} {flags} IPv4 {src} {dst} eu-west-1 euw1-az1 {way}",
             0x0b1c_2d3e_4f5fu64 + interface * 7_919
         );
     }
@@ -58,15 +57,10 @@ pub(crate) fn host(index: u64) -> String {
 pub(crate) fn benign(random: &mut Random, time_ms: i64, hosts: u64, format: Format) -> Line {
     let near = random.skewed(hosts);
     let (near_ip, far_ip) = (host(near), host(random.skewed(hosts)));
-    let outside = match random.below(4) {
+    let outside = match random.below(3) {
         0 => format!("203.0.113.{}", 1 + random.skewed(250)),
         1 => format!("198.51.100.{}", 110 + random.skewed(140)),
-        _ => format!(
-            "2001:db8:{:x}:{:x}::{:x}",
-            0x100 + random.skewed(200),
-            random.below(200),
-            1 + random.below(4)
-        ),
+        _ => format!("192.0.2.{}", 130 + random.skewed(120)),
     };
     let high = random.range(32_768, 60_999) as u16;
     let packets = 6 + random.skewed(400);
