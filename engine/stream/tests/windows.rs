@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
 
+#[path = "windows/limits.rs"]
+mod limits;
 #[path = "windows/model.rs"]
 mod model;
 #[path = "windows/run.rs"]

@@ -25,7 +25,7 @@ use crate::model::{self, Finding, Findings, Having, Row};
 const DELAY: i64 = 20;
 const LATENESS: i64 = 150;
 const SECRET: [u8; 16] = [7; 16];
-const SLOT: usize = 3;
+pub(crate) const SLOT: usize = 3;
 /// Short, so that sessions are split often.
 pub(crate) const SESSION_MAX: i64 = 120;
 
@@ -187,11 +187,6 @@ struct Run {
 
 impl Run {
     fn new(case: &Case, plan: StreamPlan, shape: &Shape, random: &mut Random) -> Run {
-        let partition = |id| PartitionInfo {
-            id: PartitionId(id),
-            tables: vec![table()],
-            time: TimeSettings { delay: DELAY, lateness: LATENESS, max_skew: 0, idle: 0 },
-        };
         let mut run = Run {
             plan: Arc::new(plan),
             partitions: (0..shape.partitions).map(partition).collect(),
@@ -354,6 +349,28 @@ fn finding(e: &Emission) -> Finding {
     }
 }
 
+pub(crate) fn partition(id: u32) -> PartitionInfo {
+    PartitionInfo {
+        id: PartitionId(id),
+        tables: vec![table()],
+        time: TimeSettings { delay: DELAY, lateness: LATENESS, max_skew: 0, idle: 0 },
+    }
+}
+
+/// A row of a windowed rule with no argument.
+pub(crate) fn keyed_row(key: &str, time: i64) -> KeyedRow {
+    let mut encoder = Encoder::default();
+    encoder.text(key);
+    KeyedRow {
+        time,
+        uid: EventUid { bits: time as u128, native: false },
+        late: false,
+        key: encoder.into_bytes().into(),
+        values: Box::new([Value::Text(key.into()), Value::Null, Value::Null, Value::Null]),
+        evidence: "{}".into(),
+    }
+}
+
 fn table() -> TableName {
     TableName::new("authentication")
 }
@@ -362,7 +379,7 @@ fn time() -> DataType {
     DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()))
 }
 
-fn plan(case: &Case) -> StreamPlan {
+pub(crate) fn plan(case: &Case) -> StreamPlan {
     let field = |name: &str, kind: DataType| Field::new(name, kind, true);
     let schema = |fields: Vec<Field>| Arc::new(Schema::new(fields));
     let (text, float, int) = (DataType::Utf8, DataType::Float64, DataType::Int64);
