@@ -117,7 +117,8 @@ fn windows(window: Window, having: Having, key: &Value, rows: &[&Row]) -> Findin
         }
     };
     let within = |from: i64, to: i64| -> Vec<&Row> {
-        rows.iter().filter(|r| (from..=to).contains(&r.time)).copied().collect()
+        let start = rows.partition_point(|r| r.time < from);
+        rows[start..].iter().take_while(|r| r.time <= to).copied().collect()
     };
     match window {
         Window::Sliding { size } => {
