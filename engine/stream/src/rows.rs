@@ -304,3 +304,6 @@ fn time_of(batch: &EventBatch, row: usize) -> i64 {
 fn is_late(batch: &EventBatch, row: usize, time: i64) -> bool {
     time < batch.seen_before[row].saturating_sub(batch.origin.time.delay)
 }
+
+#[cfg(test)]
+mod tests;

@@ -347,9 +347,7 @@ impl WindowKey {
         let sticks = class == Class::Monotone || cell.capped;
         let group = match (best, &before) {
             (Some(group), _) => group,
-            (None, Some(before)) if sticks || before.capped => {
-                Group { capped: true, ..before.clone() }
-            }
+            (None, Some(before)) if sticks => Group { capped: true, ..before.clone() },
             (None, Some(before)) => return Some((Change::Withdraw, before.clone())),
             (None, None) => return None,
         };

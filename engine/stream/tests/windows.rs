@@ -3,6 +3,10 @@
 //!
 //! `WINDOWS_CASES` sets the cases per kind, `WINDOWS_SEED` runs one seed alone.
 
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+
+#[path = "windows/limits.rs"]
+mod limits;
 #[path = "windows/model.rs"]
 mod model;
 #[path = "windows/run.rs"]
@@ -78,6 +82,10 @@ fn hot_key_of_ten_thousand_rows() {
         let window = Window::Sliding { size: 100 };
         let stage = model::Stage::Window { window, having: model::Having::Count(50) };
         let case = Case { class, stage, history: HistoryStart::Always };
-        check(7, &case, &Shape { rows: 10_000, range: 10_000, keys: 1, partitions: 2, chunk: 500 });
+        check(
+            7,
+            &case,
+            &Shape { rows: 10_000, range: 10_000, keys: 1, partitions: 2, chunk: 500, grid: 1 },
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt::Write, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},
-    datatypes::{DataType, Float64Type},
+    datatypes::{DataType, Float64Type, TimestampMillisecondType},
     record_batch::RecordBatch,
     util::display::{ArrayFormatter, FormatOptions},
 };
@@ -76,6 +76,12 @@ fn value(column: &ArrayRef, row: usize, out: &mut String) {
         && !floats.value(row).is_finite()
     {
         string(&floats.value(row).to_string(), out);
+    } else if let Some(times) = column.as_primitive_opt::<TimestampMillisecondType>() {
+        // Debug is ISO 8601; a named time zone would need arrow's time zone database.
+        match times.value_as_datetime(row) {
+            Some(time) => string(&format!("{time:?}Z"), out),
+            None => drop(write!(out, "{}", times.value(row))),
+        }
     } else {
         let options = FormatOptions::default();
         let text = ArrayFormatter::try_new(column, &options)

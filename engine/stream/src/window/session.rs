@@ -36,7 +36,17 @@ struct Session {
     start: i64,
     last: i64,
     bucket: Bucket,
+    /// A row within `gap` of the last one did not fit the greatest length.
+    split: bool,
+    /// It begins where the one before was split.
+    rest: bool,
     passed: bool,
+}
+
+impl Session {
+    fn new(start: i64, bucket: Bucket) -> Self {
+        Session { start, last: start, bucket, split: false, rest: false, passed: false }
+    }
 }
 
 impl Sessions {
@@ -101,7 +111,7 @@ impl Sessions {
                 time: session.last,
                 rows: bucket.rows,
                 late: bucket.late,
-                capped,
+                capped: capped || session.split || session.rest,
                 aggregates: bucket.accumulators.values(),
             };
             let groups = Some(vec![group]);
@@ -112,7 +122,7 @@ impl Sessions {
         cells.extend(gone.map(|&id| Cell {
             id,
             closed: true,
-            capped: false,
+            capped: self.folded.is_some(),
             groups: Some(Vec::new()),
         }));
         cells
@@ -184,7 +194,7 @@ impl Sessions {
         }
         let session = |r: &mut Reader<'_>| {
             let (start, last) = (r.signed()?, r.signed()?);
-            Ok(Session { start, last, bucket: Bucket::decode(aggregates, r)?, passed: false })
+            Ok(Session { last, ..Session::new(start, Bucket::decode(aggregates, r)?) })
         };
         new.folded = r.list(session)?.pop();
         Ok(new)
@@ -209,13 +219,11 @@ impl Sessions {
                 }
                 before => {
                     if let (Some(before), true) = (before, joins) {
-                        before.bucket.capped = true;
+                        before.split = true;
                     }
                     let mut bucket = Bucket::new(aggregates);
                     bucket.add(aggregates, row, cx.limits);
-                    bucket.capped |= joins;
-                    let (start, last) = (row.time, row.time);
-                    sessions.push(Session { start, last, bucket, passed: false });
+                    sessions.push(Session { rest: joins, ..Session::new(row.time, bucket) });
                 }
             }
         }
@@ -237,9 +245,7 @@ impl Sessions {
                     && row.time.saturating_sub(f.start) <= cx.limits.session_max
             };
             if !self.folded.as_ref().is_some_and(near) {
-                let bucket = Bucket::new(aggregates);
-                let (start, last) = (row.time, row.time);
-                self.folded = Some(Session { start, last, bucket, passed: false });
+                self.folded = Some(Session::new(row.time, Bucket::new(aggregates)));
             }
             if let Some(folded) = &mut self.folded {
                 folded.bucket.add(aggregates, row, cx.limits);
@@ -261,10 +267,14 @@ impl Sessions {
     }
 }
 
-/// From when on no row can join: after the gap, or after the greatest length.
+/// From when on no row can join or show that it was split: after the gap, or once it is split after
+/// the greatest length.
 fn settled(session: &Session, gap: i64, cx: &Context<'_>) -> i64 {
-    let silent = session.last.saturating_add(gap);
-    silent.min(session.start.saturating_add(cx.limits.session_max)).saturating_add(1)
+    let last = match session.split {
+        true => session.start.saturating_add(cx.limits.session_max),
+        false => session.last.saturating_add(gap),
+    };
+    last.saturating_add(1)
 }
 
 fn order(row: &KeyedRow) -> (i64, u128) {

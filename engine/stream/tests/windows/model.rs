@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sluice_event::{Encoder, EventUid, Value};
 use sluice_stream::{Class, Window};
 
-use crate::run::Random;
+use crate::run::{Random, SESSION_MAX};
 
 /// One accepted row: key, a text, a number, a filter.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +78,7 @@ pub(crate) struct Finding {
     pub(crate) columns: Vec<Value>,
     pub(crate) evidence: Vec<String>,
     pub(crate) total: u64,
+    pub(crate) capped: bool,
 }
 
 pub(crate) type Findings = BTreeMap<Vec<u8>, Finding>;
@@ -99,7 +100,7 @@ pub(crate) fn findings(stage: &Stage, rows: &[Row], history_start: Option<i64>) 
 
 fn windows(window: Window, having: Having, key: &Value, rows: &[&Row]) -> Findings {
     let mut found = Findings::new();
-    let mut judge = |id: i64, bounds: (i64, i64), inside: Vec<&Row>| {
+    let mut judge = |id: i64, bounds: (i64, i64), inside: Vec<&Row>, capped: bool| {
         let aggregates = aggregates(&inside);
         if having.keeps(&aggregates) == Some(true) {
             let last = inside.iter().map(|r| r.time).max().unwrap();
@@ -109,25 +110,27 @@ fn windows(window: Window, having: Having, key: &Value, rows: &[&Row]) -> Findin
                 columns: [vec![key.clone()], aggregates, vec![Value::Time(bounds.0)]].concat(),
                 evidence: shown(&inside),
                 total: inside.len() as u64,
+                capped,
             };
             // Rows come in time order: the last one of a cell wins.
             found.insert(row_key(window, key, id), finding);
         }
     };
     let within = |from: i64, to: i64| -> Vec<&Row> {
-        rows.iter().filter(|r| (from..=to).contains(&r.time)).copied().collect()
+        let start = rows.partition_point(|r| r.time < from);
+        rows[start..].iter().take_while(|r| r.time <= to).copied().collect()
     };
     match window {
         Window::Sliding { size } => {
             for e in rows {
                 let cell = e.time.div_euclid(size) * size;
-                judge(cell, (e.time - size, e.time), within(e.time - size, e.time));
+                judge(cell, (e.time - size, e.time), within(e.time - size, e.time), false);
             }
         }
         Window::Tumble { size } => {
             for e in rows {
                 let start = e.time.div_euclid(size) * size;
-                judge(start, (start, start + size), within(start, start + size - 1));
+                judge(start, (start, start + size), within(start, start + size - 1), false);
             }
         }
         Window::Hop { slide, size } => {
@@ -135,20 +138,27 @@ fn windows(window: Window, having: Having, key: &Value, rows: &[&Row]) -> Findin
                 let newest = e.time.div_euclid(slide) * slide;
                 for back in 0..size / slide {
                     let start = newest - back * slide;
-                    judge(start, (start, start + size), within(start, start + size - 1));
+                    judge(start, (start, start + size), within(start, start + size - 1), false);
                 }
             }
         }
         Window::Session { gap } => {
-            let mut sessions: Vec<(i64, i64)> = Vec::new();
+            let mut sessions: Vec<(i64, i64, bool)> = Vec::new();
             for e in rows {
                 match sessions.last_mut() {
-                    Some((_, last)) if e.time - *last <= gap => *last = e.time,
-                    _ => sessions.push((e.time, e.time)),
+                    Some((start, last, split)) if e.time - *last <= gap => {
+                        if e.time - *start <= SESSION_MAX {
+                            *last = e.time;
+                        } else {
+                            *split = true;
+                            sessions.push((e.time, e.time, true));
+                        }
+                    }
+                    _ => sessions.push((e.time, e.time, false)),
                 }
             }
-            for (start, last) in sessions {
-                judge(start, (start, last + gap), within(start, last));
+            for (start, last, split) in sessions {
+                judge(start, (start, last + gap), within(start, last), split);
             }
         }
     }
@@ -176,6 +186,7 @@ fn first_seen(span: i64, rows: &[Row], history_start: Option<i64>) -> Findings {
             columns: vec![e.values[0].clone(), e.values[2].clone()],
             evidence: vec![e.evidence()],
             total: 1,
+            capped: false,
         };
         found.insert(key.into_bytes(), finding);
     }
