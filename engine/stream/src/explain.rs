@@ -2,7 +2,7 @@
 //! evaluated, nothing shared.
 
 use arrow::{array::AsArray, record_batch::RecordBatch};
-use sluice_event::{Eval, Value};
+use sluice_event::Value;
 
 use crate::{Atom, Leaf, Predicate, network};
 
