@@ -1,5 +1,7 @@
 //! The network against a naive evaluator: row by row, and arrow's own kernels for every leaf.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
