@@ -2,7 +2,7 @@
 //! evaluated, nothing shared.
 
 use arrow::{array::AsArray, record_batch::RecordBatch};
-use sluice_event::{Eval, Value};
+use sluice_event::Value;
 
 use crate::{Atom, Leaf, Predicate, network};
 
@@ -53,10 +53,10 @@ fn node(predicate: &Predicate, row: &RecordBatch) -> ExplainNode {
         Predicate::Or(parts) => inner("OR", parts, |v| {
             if v.contains(&Some(true)) { Some(true) } else { (!v.contains(&None)).then_some(false) }
         }),
-        Predicate::Not(p) => inner("NOT", one(&**p), |v| v[0].map(|v| !v)),
-        Predicate::IsTrue(p) => inner("IS TRUE", one(&**p), |v| Some(v[0] == Some(true))),
-        Predicate::IsFalse(p) => inner("IS FALSE", one(&**p), |v| Some(v[0] == Some(false))),
-        Predicate::IsUnknown(p) => inner("IS UNKNOWN", one(&**p), |v| Some(v[0].is_none())),
+        Predicate::Not(p) => inner("NOT", one(p), |v| v[0].map(|v| !v)),
+        Predicate::IsTrue(p) => inner("IS TRUE", one(p), |v| Some(v[0] == Some(true))),
+        Predicate::IsFalse(p) => inner("IS FALSE", one(p), |v| Some(v[0] == Some(false))),
+        Predicate::IsUnknown(p) => inner("IS UNKNOWN", one(p), |v| Some(v[0].is_none())),
         Predicate::Constant(verdict) => {
             let name = match verdict {
                 Some(true) => "TRUE",

@@ -88,7 +88,7 @@ struct GroupIndex {
 
 #[derive(Debug)]
 enum Index {
-    Text(TextIndex),
+    Text(Box<TextIndex>),
     Numbers(NumberIndex),
     /// Only presence.
     None,
@@ -254,9 +254,9 @@ fn index(
     let tests = || posted().filter(|(a, _)| indexed[*a as usize]);
     let tests = match atoms.groups()[group as usize].class {
         _ if tests().next().is_none() => Index::None,
-        Class::Text => Index::Text(TextIndex::new(
+        Class::Text => Index::Text(Box::new(TextIndex::new(
             tests().filter_map(|(a, e)| Some((a, e.test.as_ref()?, &e.check))),
-        )),
+        ))),
         Class::Int | Class::Time | Class::Float | Class::Bool => {
             Index::Numbers(NumberIndex::new(tests().map(|(a, e)| (a, &e.check))))
         }

@@ -126,7 +126,8 @@ fn required(hir: &Hir) -> Option<Vec<String>> {
                 }
             }
             sets.push(vec![run]);
-            sets.into_iter().max_by_key(|set| set.iter().map(String::len).min().unwrap_or(0))
+            let shortest = |set: &Vec<String>| set.iter().map(String::len).min().unwrap_or(0);
+            sets.into_iter().filter(|set| shortest(set) > 0).max_by_key(shortest)
         }
         HirKind::Alternation(parts) => {
             let sets: Vec<Vec<String>> = parts.iter().map(required).collect::<Option<_>>()?;

@@ -39,6 +39,17 @@ pub(super) struct TextIndex {
 pub(super) struct Seen {
     stamps: Vec<u64>,
     now: u64,
+    upper: String,
+}
+
+impl Seen {
+    /// Upper case in ASCII, in a buffer that is used again.
+    fn upper(&mut self, text: &str) -> &str {
+        self.upper.clear();
+        self.upper.push_str(text);
+        self.upper.make_ascii_uppercase();
+        &self.upper
+    }
 }
 
 impl TextIndex {
@@ -134,12 +145,12 @@ impl TextIndex {
         }
         let value = searchable(value);
         if !self.equal_folded.is_empty() {
-            probe(&self.equal_folded, &value.to_ascii_uppercase(), &mut hit);
+            probe(&self.equal_folded, seen.upper(&value), &mut hit);
         }
         if !self.tails_folded.is_empty()
             && let Some(tail) = last_component(&value)
         {
-            probe(&self.tails_folded, &tail.to_ascii_uppercase(), &mut hit);
+            probe(&self.tails_folded, seen.upper(tail), &mut hit);
         }
         if let Some(literals) = &self.folded {
             literals.find(&value, seen, &verify, &mut hit);
