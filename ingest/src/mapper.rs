@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BooleanArray, RecordBatch,
-        TimestampMillisecondArray, new_null_array,
+        Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray,
+        new_null_array,
     },
     compute::filter_record_batch,
     datatypes::{DataType, TimestampMillisecondType},
