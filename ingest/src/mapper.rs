@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray,
-        TimestampMillisecondArray, new_null_array,
+        Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray,
+        new_null_array,
     },
     compute::filter_record_batch,
     datatypes::{DataType, TimestampMillisecondType},
@@ -242,9 +242,7 @@ impl<'a> Job<'a> {
         let column = self.spec.time.as_ref().and_then(|path| leaf(wire, path));
         let column = column.as_ref().and_then(|c| c.as_primitive_opt::<TimestampMillisecondType>());
         (0..wire.num_rows())
-            .map(|row| {
-                self.clamp(column.filter(|c| c.is_valid(row)).map(|c| c.value(row)))
-            })
+            .map(|row| self.clamp(column.filter(|c| c.is_valid(row)).map(|c| c.value(row))))
             .collect()
     }
 
@@ -261,10 +259,8 @@ impl<'a> Job<'a> {
         native: Option<&ArrayRef>,
     ) -> Option<Part> {
         let wire = &self.decoded.wire;
-        let chosen: Vec<u32> = (0u32..)
-            .zip(taken)
-            .filter_map(|(row, t)| (t == Some(true)).then_some(row))
-            .collect();
+        let chosen: Vec<u32> =
+            (0u32..).zip(taken).filter_map(|(row, t)| (t == Some(true)).then_some(row)).collect();
         if chosen.is_empty() {
             return None;
         }

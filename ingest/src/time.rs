@@ -7,7 +7,7 @@ const DAY: i64 = 86_400_000;
 
 /// Parses the text of a time into milliseconds since 1970 UTC: the first format that fits wins, and
 /// no format at all means [`TimeFormat::Auto`]. `reference` gives the year to formats without one.
-pub fn parse(text: &str, formats: &[TimeFormat], reference: i64) -> Option<i64> {
+pub(crate) fn parse(text: &str, formats: &[TimeFormat], reference: i64) -> Option<i64> {
     let text = text.trim();
     if formats.is_empty() {
         return parse_as(text, &TimeFormat::Auto, reference);
@@ -16,7 +16,7 @@ pub fn parse(text: &str, formats: &[TimeFormat], reference: i64) -> Option<i64> 
 }
 
 /// The same for a time written as a number.
-pub fn from_number(value: f64, integer: Option<i64>, formats: &[TimeFormat]) -> Option<i64> {
+pub(crate) fn from_number(value: f64, integer: Option<i64>, formats: &[TimeFormat]) -> Option<i64> {
     if formats.is_empty() {
         return number_as(value, integer, &TimeFormat::Auto);
     }
@@ -24,7 +24,14 @@ pub fn from_number(value: f64, integer: Option<i64>, formats: &[TimeFormat]) -> 
 }
 
 /// The year that puts a date without one nearest to `reference`, but not over a day ahead of it.
-pub fn nearest_year(month: u32, day: u32, hour: u32, minute: u32, second: u32, reference: i64) -> i32 {
+pub(crate) fn nearest_year(
+    month: u32,
+    day: u32,
+    hour: u32,
+    minute: u32,
+    second: u32,
+    reference: i64,
+) -> i32 {
     let year = year_of(reference);
     (year - 4..=year + 1)
         .rev()
@@ -91,10 +98,7 @@ fn number_as(value: f64, integer: Option<i64>, format: &TimeFormat) -> Option<i6
             v if v < 1e17 => scaled(1, 1000),
             _ => scaled(1, 1_000_000),
         },
-        TimeFormat::Rfc3339
-        | TimeFormat::Syslog
-        | TimeFormat::Clf
-        | TimeFormat::Pattern(_) => None,
+        TimeFormat::Rfc3339 | TimeFormat::Syslog | TimeFormat::Clf | TimeFormat::Pattern(_) => None,
     }
 }
 
@@ -102,9 +106,9 @@ fn number_as(value: f64, integer: Option<i64>, format: &TimeFormat) -> Option<i6
 /// or no time of day. By hand: every event has one.
 fn rfc3339(text: &[u8]) -> Option<i64> {
     let digits = |from: usize, count: usize| -> Option<u32> {
-        text.get(from..from + count)?.iter().try_fold(0u32, |sum, b| {
-            b.is_ascii_digit().then(|| sum * 10 + u32::from(b - b'0'))
-        })
+        text.get(from..from + count)?
+            .iter()
+            .try_fold(0u32, |sum, b| b.is_ascii_digit().then(|| sum * 10 + u32::from(b - b'0')))
     };
     let byte = |at: usize| text.get(at).copied();
     let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
@@ -165,8 +169,7 @@ fn rfc3339(text: &[u8]) -> Option<i64> {
 
 fn syslog(text: &str, reference: i64) -> Option<i64> {
     // A leap year, so that the 29th of February parses before its year is known.
-    let time =
-        NaiveDateTime::parse_from_str(&format!("2024 {text}"), "%Y %b %e %H:%M:%S").ok()?;
+    let time = NaiveDateTime::parse_from_str(&format!("2024 {text}"), "%Y %b %e %H:%M:%S").ok()?;
     use chrono::{Datelike, Timelike};
     let (month, day) = (time.month(), time.day());
     let (hour, minute, second) = (time.hour(), time.minute(), time.second());
@@ -233,8 +236,19 @@ mod tests {
         check("2026-01-01T00:00:00.5Z", auto(), Some("2026-01-01T00:00:00.5Z"));
         check("9999-12-31T23:59:59Z", auto(), Some("9999-12-31T23:59:59Z"));
         check("2024-02-29", auto(), Some("2024-02-29T00:00:00Z"));
-        for bad in ["", "-", "-001-01-01T00:00:00Z", "2023-02-29", "2026-13-01", "2026-01-01T24:00:00Z",
-            "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+1", "yesterday", "NaN", "é026-01-01"] {
+        for bad in [
+            "",
+            "-",
+            "-001-01-01T00:00:00Z",
+            "2023-02-29",
+            "2026-13-01",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00+1",
+            "yesterday",
+            "NaN",
+            "é026-01-01",
+        ] {
             check(bad, auto(), None);
         }
     }
@@ -260,6 +274,10 @@ mod tests {
         check("Jan  4 00:00:00", TimeFormat::Syslog, Some("2025-01-04T00:00:00Z"));
         check("Feb 29 00:00:00", TimeFormat::Syslog, Some("2024-02-29T00:00:00Z"));
         check("10/Oct/2000:13:55:36 -0700", TimeFormat::Clf, Some("2000-10-10T20:55:36Z"));
-        check("01.02.2026 03:04", TimeFormat::Pattern("%d.%m.%Y %H:%M".into()), Some("2026-02-01T03:04:00Z"));
+        check(
+            "01.02.2026 03:04",
+            TimeFormat::Pattern("%d.%m.%Y %H:%M".into()),
+            Some("2026-02-01T03:04:00Z"),
+        );
     }
 }

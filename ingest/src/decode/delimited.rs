@@ -14,22 +14,28 @@ pub(crate) type Order = Vec<Option<usize>>;
 #[derive(Debug)]
 pub(crate) struct Delimited {
     delimiter: char,
-    null: String,
+    null: Option<String>,
+    header: Option<String>,
     order: Order,
     /// Field and column names, normalised: a line of only such names is a header.
     columns: HashMap<String, Option<usize>>,
 }
 
 impl Delimited {
-    pub(crate) fn new(delimiter: char, fields: &[String], null: &str, wire: &WireSchema) -> Self {
+    pub(crate) fn new(
+        delimiter: char,
+        fields: &[String],
+        null: &Option<String>,
+        header: &Option<String>,
+        wire: &WireSchema,
+    ) -> Self {
         let mut columns: HashMap<String, Option<usize>> =
             fields.iter().map(|f| (normalise(f), None)).collect();
         for (i, (name, _)) in wire.columns.iter().enumerate() {
             columns.insert(normalise(name), Some(i));
         }
-        let order =
-            fields.iter().map(|f| columns.get(&normalise(f)).copied().flatten()).collect();
-        Delimited { delimiter, null: null.to_owned(), order, columns }
+        let order = fields.iter().map(|f| columns.get(&normalise(f)).copied().flatten()).collect();
+        Delimited { delimiter, null: null.clone(), header: header.clone(), order, columns }
     }
 
     /// Appends one line at `row`. A header line sets the order of fields for its partition.
@@ -50,14 +56,16 @@ impl Delimited {
             return Ok(Outcome::Skip);
         }
         let order = orders.get(&partition).unwrap_or(&self.order);
-        let found = Fields { rest: Some(text), delimiter: self.delimiter }.count();
+        let fields = || Fields { rest: Some(text), delimiter: self.delimiter };
+        let found = fields().count();
         if found != order.len() {
             let message = format!("{found} fields, {} expected", order.len());
             return Err(Failure::new(DeadLetterCode::BadFraming, message));
         }
-        for (field, column) in Fields { rest: Some(text), delimiter: self.delimiter }.zip(order) {
+        for (field, column) in fields().zip(order) {
             let Some(column) = column.and_then(|c| columns.get_mut(c)) else { continue };
-            if column.len() > row || field.text == self.null || field.text.is_empty() {
+            let null = self.null.as_deref() == Some(field.text) || field.text.is_empty();
+            if column.len() > row || null {
                 continue;
             }
             column.pad(row);
@@ -72,13 +80,17 @@ impl Delimited {
 
     /// Whether a line names at least two fields and nothing else; then its order.
     pub(crate) fn header(&self, text: &str) -> Option<Order> {
+        let names = Fields { rest: Some(text), delimiter: self.delimiter };
+        if self.header.as_ref().is_some_and(|h| text.starts_with(h.as_str())) {
+            let known = |f: Field<'_>| self.columns.get(&normalise(f.text)).copied().flatten();
+            return Some(names.map(known).collect());
+        }
         // Data has digits early; a header nearly never does. Spares the lookups.
         if text.bytes().next().is_none_or(|b| b.is_ascii_digit()) {
             return None;
         }
-        let order: Option<Order> = Fields { rest: Some(text), delimiter: self.delimiter }
-            .map(|f| self.columns.get(&normalise(f.text)).copied())
-            .collect();
+        let order: Option<Order> =
+            names.map(|f| self.columns.get(&normalise(f.text)).copied()).collect();
         order.filter(|o| o.len() > 1)
     }
 }

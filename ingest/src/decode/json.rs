@@ -271,10 +271,9 @@ impl<'de> Visitor<'de> for ColumnSeed<'_> {
             self.column.push_conflict();
             return Ok(());
         };
-        while seq
-            .next_element_seed(ColumnSeed { column: &mut *item, scope: self.scope })?
-            .is_some()
-        {}
+        while seq.next_element_seed(ColumnSeed { column: &mut *item, scope: self.scope })?.is_some()
+        {
+        }
         offsets.push(item.len() as i32);
         self.column.accept();
         Ok(())

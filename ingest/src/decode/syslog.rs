@@ -1,7 +1,7 @@
-//! Syslog lines (RFC 3164 and 5424) and plain lines, with patterns whose named groups are columns.
+//! Syslog lines (RFC 3164 and 5424), with patterns over the message whose named groups are columns.
 //! Not the transports.
 
-use chrono::Utc;
+use chrono::{FixedOffset, Offset};
 use regex::{CaptureLocations, Regex};
 use sluice_event::WireSchema;
 use syslog_loose::{Message, ProcId, Protocol, Variant};
@@ -9,10 +9,12 @@ use syslog_loose::{Message, ProcId, Protocol, Variant};
 use super::{Failure, column::Column, column_of};
 use crate::{DeadLetterCode, time};
 
-/// Lines, with or without a syslog header.
+/// The layout of the lines of a source.
 #[derive(Debug)]
 pub(crate) struct Syslog {
-    header: Option<Header>,
+    header: Header,
+    year: Option<i32>,
+    zone: FixedOffset,
     message: Option<usize>,
     patterns: Vec<Pattern>,
 }
@@ -39,21 +41,18 @@ struct Pattern {
 }
 
 impl Syslog {
-    pub(crate) fn new(patterns: &[Regex], wire: &WireSchema) -> Self {
+    pub(crate) fn new(patterns: &[Regex], year: Option<i32>, zone: i32, wire: &WireSchema) -> Self {
+        let column = |name| column_of(wire, &[name]);
         let header = Header {
-            timestamp: column_of(wire, &["timestamp", "time"]),
-            hostname: column_of(wire, &["hostname", "host"]),
-            appname: column_of(wire, &["appname", "app_name", "app", "program"]),
-            procid: column_of(wire, &["procid", "pid"]),
-            msgid: column_of(wire, &["msgid"]),
-            facility: column_of(wire, &["facility"]),
-            severity: column_of(wire, &["severity"]),
-            structured: column_of(wire, &["structured_data"]),
+            timestamp: column("timestamp"),
+            hostname: column("hostname"),
+            appname: column("appname"),
+            procid: column("procid"),
+            msgid: column("msgid"),
+            facility: column("facility"),
+            severity: column("severity"),
+            structured: column("structured_data"),
         };
-        Syslog { header: Some(header), ..Syslog::lines(patterns, wire) }
-    }
-
-    pub(crate) fn lines(patterns: &[Regex], wire: &WireSchema) -> Self {
         let patterns = patterns
             .iter()
             .map(|regex| Pattern {
@@ -66,7 +65,13 @@ impl Syslog {
                     .collect(),
             })
             .collect();
-        Syslog { header: None, message: column_of(wire, &["message", "msg"]), patterns }
+        Syslog {
+            header,
+            year,
+            zone: FixedOffset::east_opt(zone.saturating_mul(60)).unwrap_or(chrono::Utc.fix()),
+            message: column("message"),
+            patterns,
+        }
     }
 
     /// Appends one line at `row`.
@@ -77,12 +82,8 @@ impl Syslog {
         row: usize,
         reference: i64,
     ) -> Result<(), Failure> {
-        let parsed = match &self.header {
-            Some(header) => Some((header, parse(line, reference)?)),
-            None => None,
-        };
-        if let Some((header, parsed)) = &parsed
-            && let Some(column) = header.timestamp.and_then(|c| columns.get_mut(c))
+        let parsed = self.parse(line, reference)?;
+        if let Some(column) = self.header.timestamp.and_then(|c| columns.get_mut(c))
             && let Some(time) = parsed.timestamp
         {
             column.pad(row);
@@ -96,13 +97,8 @@ impl Syslog {
                 column.push_text(text, reference);
             }
         };
-        let message = match &parsed {
-            None => line,
-            Some((header, parsed)) => {
-                header.append(parsed, &mut put);
-                parsed.msg
-            }
-        };
+        self.header.append(&parsed, &mut put);
+        let message = parsed.msg;
         for pattern in &mut self.patterns {
             if pattern.regex.captures_read(&mut pattern.locations, message).is_none() {
                 continue;
@@ -117,6 +113,29 @@ impl Syslog {
         }
         put(self.message, message);
         Ok(())
+    }
+
+    /// Parses the header; a zone that is not given is UTC, a year the one nearest to `reference`.
+    fn parse<'l>(&self, line: &'l str, reference: i64) -> Result<Message<&'l str>, Failure> {
+        let not_syslog = || Failure::new(DeadLetterCode::BadFraming, "not a syslog line");
+        let given = self.year;
+        let year = move |(month, day, hour, minute, second)| {
+            given.unwrap_or_else(|| time::nearest_year(month, day, hour, minute, second, reference))
+        };
+        let parsed = syslog_loose::parse_message_with_year_exact_tz(
+            line,
+            year,
+            Some(self.zone),
+            Variant::Either,
+        )
+        .map_err(|_| not_syslog())?;
+        // RFC 3164 allows nearly any text; without a priority and a time it is not a syslog line.
+        match parsed.protocol {
+            Protocol::RFC3164 if parsed.timestamp.is_none() && parsed.facility.is_none() => {
+                Err(not_syslog())
+            }
+            Protocol::RFC3164 | Protocol::RFC5424(_) => Ok(parsed),
+        }
     }
 }
 
@@ -153,27 +172,5 @@ impl Header {
                 .collect();
             put(self.structured, &serde_json::Value::Object(elements).to_string());
         }
-    }
-}
-
-/// Parses the header; a zone that is not given is UTC, a year the one nearest to `reference`.
-fn parse(line: &str, reference: i64) -> Result<Message<&str>, Failure> {
-    let not_syslog = || Failure::new(DeadLetterCode::BadFraming, "not a syslog line");
-    let year = move |(month, day, hour, minute, second)| {
-        time::nearest_year(month, day, hour, minute, second, reference)
-    };
-    let parsed = syslog_loose::parse_message_with_year_exact_tz(
-        line,
-        year,
-        Some(Utc),
-        Variant::Either,
-    )
-    .map_err(|_| not_syslog())?;
-    // RFC 3164 allows nearly any text; without a priority and a time it is not a syslog line.
-    match parsed.protocol {
-        Protocol::RFC3164 if parsed.timestamp.is_none() && parsed.facility.is_none() => {
-            Err(not_syslog())
-        }
-        Protocol::RFC3164 | Protocol::RFC5424(_) => Ok(parsed),
     }
 }

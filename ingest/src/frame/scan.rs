@@ -175,8 +175,7 @@ impl Scanner {
         match byte {
             b'"' => {
                 self.string = true;
-                self.reads_key =
-                    self.expects_key && self.matching() && self.depth <= self.keys_max;
+                self.reads_key = self.expects_key && self.matching() && self.depth <= self.keys_max;
                 self.key.clear();
                 Event::None
             }

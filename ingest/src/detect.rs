@@ -1,0 +1,214 @@
+//! Which source an input looks like, and what that was told from. A guess for `--source auto`, not
+//! a parse.
+
+use std::fmt;
+
+use serde_json::Value;
+use sluice_event::PartitionId;
+
+use crate::{Chunk, Codec, Decoder, Framer, Limits, SourceSpec};
+
+/// What an input looks like.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Detection {
+    /// The kind of bytes.
+    pub looks: Looks,
+    /// Records that were looked at.
+    pub sampled: usize,
+    /// The source most of them look like, if at least half do.
+    pub best: Option<Match>,
+    /// The source that comes second, if any record looks like it.
+    pub runner_up: Option<Match>,
+}
+
+/// How many records look like one source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Match {
+    /// The source.
+    pub source: String,
+    /// How many of the records that were looked at.
+    pub records: usize,
+    /// Of how many.
+    pub sampled: usize,
+}
+
+/// The kind of bytes of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// Nothing, or only white space.
+    Empty,
+    /// Not text.
+    Binary,
+    /// JSON values.
+    Json,
+    /// Lines of text.
+    Text,
+}
+
+/// The most records looked at.
+const SAMPLE_MAX: usize = 1_200;
+
+/// Compares the head of an input with what each source declares in `detect`.
+pub fn detect<'s>(sources: impl IntoIterator<Item = &'s SourceSpec>, head: &[u8]) -> Detection {
+    let looks = looks(head);
+    let mut found: Vec<(Match, usize)> = Vec::new();
+    let mut sampled = 0;
+    if matches!(looks, Looks::Json | Looks::Text) {
+        for spec in sources {
+            // Only JSON can look like a JSON source, and only lines like a line source.
+            if (looks == Looks::Json) != matches!(spec.codec, Codec::Json) {
+                continue;
+            }
+            let (records, of) = compare(spec, head);
+            sampled = sampled.max(of);
+            if records > 0 {
+                let source = spec.source.to_string();
+                let special = spec.detect_has.len() + usize::from(spec.detect_line.is_some());
+                found.push((Match { source, records, sampled: of }, special));
+            }
+        }
+        if sampled == 0 {
+            sampled = records_of(&crate::Framing::Lines, head).len();
+        }
+    }
+    // The larger share first; among equals the one that asks for more, then by name.
+    found.sort_by(|(a, a_special), (b, b_special)| {
+        b.share().total_cmp(&a.share()).then(b_special.cmp(a_special)).then(a.source.cmp(&b.source))
+    });
+    let mut found = found.into_iter().map(|(found, _)| found);
+    let first = found.next();
+    let (best, runner_up) = match first {
+        Some(first) if first.share() >= 0.5 => (Some(first), found.next()),
+        first => (None, first),
+    };
+    Detection { looks, sampled, best, runner_up }
+}
+
+impl Match {
+    /// The share of the records, 0 to 1.
+    pub fn share(&self) -> f64 {
+        if self.sampled == 0 { 0.0 } else { self.records as f64 / self.sampled as f64 }
+    }
+}
+
+/// `98 % of 1,200 records look like okta.system; next is aws.cloudtrail with 1 %`.
+impl fmt::Display for Detection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let records = |n: usize| match n {
+            1 => "1 record".to_owned(),
+            n => format!("{} records", thousands(n)),
+        };
+        match (&self.best, self.looks) {
+            (Some(best), _) => {
+                let percent = (best.share() * 100.0).floor();
+                write!(f, "{percent} % of {} look like {}", records(best.sampled), best.source)?;
+            }
+            (None, Looks::Empty) => return f.write_str("the input is empty"),
+            (None, Looks::Binary) => return f.write_str("the input is not text: not a log"),
+            (None, Looks::Json) => {
+                write!(f, "JSON, but no source looks like it ({} seen)", records(self.sampled))?;
+            }
+            (None, Looks::Text) => {
+                write!(f, "lines of text, but no source looks like them")?;
+                write!(f, " ({} seen)", records(self.sampled))?;
+            }
+        }
+        match &self.runner_up {
+            Some(next) => {
+                write!(f, "; next is {} with {} %", next.source, (next.share() * 100.0).floor())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn looks(head: &[u8]) -> Looks {
+    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let text = head.trim_ascii_start();
+    if text.is_empty() {
+        return Looks::Empty;
+    }
+    // Logs have no NUL, and few control characters other than tabs and line ends.
+    let control = head.iter().filter(|b| **b < 0x20 && !b.is_ascii_whitespace()).count();
+    let broken = match std::str::from_utf8(head) {
+        Ok(_) => 0,
+        Err(_) => String::from_utf8_lossy(head).matches('\u{fffd}').count(),
+    };
+    if head.contains(&0) || (control + broken) * 10 > head.len() {
+        return Looks::Binary;
+    }
+    if matches!(text.first(), Some(b'{' | b'[')) { Looks::Json } else { Looks::Text }
+}
+
+/// How many records of the head look like a source, and of how many.
+fn compare(spec: &SourceSpec, head: &[u8]) -> (usize, usize) {
+    let records = records_of(&spec.framing(), head);
+    let records: Vec<&Vec<u8>> =
+        records.iter().filter(|r| !r.trim_ascii().is_empty()).take(SAMPLE_MAX).collect();
+    let line_fits = |record: &[u8]| match &spec.detect_line {
+        Some(line) => line.is_match(&String::from_utf8_lossy(record)),
+        None => true,
+    };
+    let hits = match spec.codec {
+        Codec::Json => records
+            .iter()
+            .filter(|r| line_fits(r))
+            .filter(|r| {
+                let value: Option<Value> = serde_json::from_slice(r).ok();
+                value.is_some_and(|v| v.is_object() && spec.detect_has.iter().all(|k| has(&v, k)))
+            })
+            .count(),
+        Codec::Delimited { .. } | Codec::Syslog { .. } | Codec::Lines
+            if spec.detect_line.is_some() =>
+        {
+            records.iter().filter(|r| line_fits(r) || is_header(spec, r)).count()
+        }
+        // Nothing says how its lines look: those that decode.
+        Codec::Delimited { .. } | Codec::Syslog { .. } => {
+            let texts: Vec<String> =
+                records.iter().map(|r| String::from_utf8_lossy(r).into_owned()).collect();
+            let mut decoder = Decoder::new(&spec.codec, &spec.wire, Limits::default());
+            decoder.decode(&Chunk::of_lines(PartitionId(0), &texts, 0)).record.len()
+        }
+        Codec::Lines => 0,
+    };
+    (hits, records.len())
+}
+
+fn is_header(spec: &SourceSpec, record: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(record).into_owned();
+    let mut decoder = Decoder::new(&spec.codec, &spec.wire, Limits::default());
+    decoder.decode(&Chunk::of_lines(PartitionId(0), &[text], 0)).skipped > 0
+}
+
+/// The complete records of a head; a last one that may be cut off counts only if it is the only.
+fn records_of(framing: &crate::Framing, head: &[u8]) -> Vec<Vec<u8>> {
+    let mut framer = Framer::new(framing, Limits::default());
+    framer.push(head);
+    framer.finish();
+    let framed = framer.take();
+    let mut records: Vec<Vec<u8>> = framed.records.iter().map(<[u8]>::to_vec).collect();
+    let cut = head.len() >= 256 * 1024 || !head.ends_with(b"\n");
+    if cut && records.len() > 1 {
+        records.pop();
+    }
+    records
+}
+
+/// Whether a record has a dotted key.
+fn has(value: &Value, path: &str) -> bool {
+    value.get(path).is_some()
+        || path.split('.').try_fold(value, |value, key| value.get(key)).is_some()
+}

@@ -1,0 +1,12 @@
+//! Files and bad input, from bytes to rows and dead letters: the next good record is always
+//! processed, and the counters add up.
+
+#[path = "ingest/support.rs"]
+mod support;
+
+#[path = "ingest/bad_input.rs"]
+mod bad_input;
+#[path = "ingest/decoding.rs"]
+mod decoding;
+#[path = "ingest/files.rs"]
+mod files;
