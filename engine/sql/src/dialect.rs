@@ -142,7 +142,11 @@ fn check_chains(sql: &str) -> Result<()> {
         let depth = open.len();
         let Some((operators, conditions, unions)) = open.last_mut() else { break };
         match token {
-            Token::LParen | Token::LBracket | Token::LBrace => open.push((0, 0, 0)),
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                // `x[1][1]..` is a chain as well.
+                *operators += usize::from(*token == Token::LBracket);
+                open.push((0, 0, 0));
+            }
             Token::RParen | Token::RBracket | Token::RBrace if depth > 1 => {
                 open.pop();
             }
@@ -183,7 +187,6 @@ fn check_chains(sql: &str) -> Result<()> {
             Token::Whitespace(_)
             | Token::Number(..)
             | Token::SingleQuotedString(_)
-            | Token::Period
             | Token::SemiColon
             | Token::EOF => {}
             _ => *operators += 1,
