@@ -210,7 +210,7 @@ fn chains_of_operators_do_not_overflow_the_stack() {
         ("SELECT ", "["),
         ("SELECT 1 FROM ", "("),
     ] {
-        for count in [2_000, (200 << 10) / next.len()] {
+        for count in [2_000, (48 << 10) / next.len()] {
             let sql = format!("{first}{}", next.repeat(count));
             for end in ["", ")"] {
                 let outcome = query(&format!("{sql}{end}"), &BTreeMap::new(), limits);
