@@ -13,9 +13,13 @@ use datafusion::{
                 VisitorMut, helpers::attached_token::AttachedToken,
             },
             dialect::{Dialect, GenericDialect},
+            keywords::Keyword,
+            tokenizer::{Token, Tokenizer},
         },
     },
 };
+
+use crate::error::SqlProblem;
 
 /// sqlparser's generic dialect with lambdas (`x -> x['k']`): MATCH_RECOGNIZE parses, and a
 /// backslash in a string is a backslash (Windows paths).
@@ -94,6 +98,7 @@ const NESTING_MAX: usize = 50;
 /// Chains of AND and OR come out balanced: the parser builds them left-deep, and planning recurses
 /// on them until a few thousand terms overflow the stack.
 pub(crate) fn parse_one(sql: &str) -> Result<Statement> {
+    check_chains(sql)?;
     let mut statements = DFParserBuilder::new(sql)
         .with_dialect(&SluiceDialect)
         .with_recursion_limit(NESTING_MAX)
@@ -112,6 +117,7 @@ pub(crate) fn parse_one(sql: &str) -> Result<Statement> {
 
 /// Parses one expression (a mapping's `when`).
 pub(crate) fn parse_expression(sql: &str) -> Result<ExprWithAlias> {
+    check_chains(sql)?;
     let mut parsed = DFParserBuilder::new(sql)
         .with_dialect(&SluiceDialect)
         .with_recursion_limit(NESTING_MAX)
@@ -119,6 +125,85 @@ pub(crate) fn parse_expression(sql: &str) -> Result<ExprWithAlias> {
         .parse_into_expr()?;
     let ControlFlow::Continue(()) = parsed.expr.visit(&mut Rebalance);
     Ok(parsed)
+}
+
+/// Refuses chains of operators (`1 + 1 + ..`, `x::int::int..`, `x IS NULL IS NULL ..`) and of
+/// conditions before they become a tree: the parser nests them to the left without a limit, and
+/// merely dropping such a tree overflows the stack.
+fn check_chains(sql: &str) -> Result<()> {
+    const OPERATORS_MAX: usize = 1_000;
+    const CONDITIONS_MAX: usize = 50_000;
+    const UNIONS_MAX: usize = 200;
+    // A text that is no tokens is refused by the parser, with its place.
+    let Ok(tokens) = Tokenizer::new(&SluiceDialect, sql).tokenize() else { return Ok(()) };
+    // Per open parenthesis: operators since the last AND, OR or comma; ANDs and ORs; UNIONs.
+    let mut open = vec![(0, 0, 0)];
+    for token in &tokens {
+        let depth = open.len();
+        let Some((operators, conditions, unions)) = open.last_mut() else { break };
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                // `x[1][1]..` is a chain as well.
+                *operators += usize::from(*token == Token::LBracket);
+                open.push((0, 0, 0));
+            }
+            Token::RParen | Token::RBracket | Token::RBrace if depth > 1 => {
+                open.pop();
+            }
+            Token::Comma => *operators = 0,
+            Token::Word(word) if matches!(word.keyword, Keyword::AND | Keyword::OR) => {
+                *operators = 0;
+                *conditions += 1;
+            }
+            Token::Word(word)
+                if matches!(
+                    word.keyword,
+                    Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS
+                ) =>
+            {
+                *unions += 1;
+            }
+            Token::Word(word) if matches!(word.keyword, Keyword::SELECT | Keyword::WHEN) => {
+                *operators = 0;
+            }
+            Token::Word(word)
+                if !matches!(
+                    word.keyword,
+                    Keyword::IS
+                        | Keyword::IN
+                        | Keyword::LIKE
+                        | Keyword::ILIKE
+                        | Keyword::BETWEEN
+                        | Keyword::COLLATE
+                        | Keyword::AT
+                        | Keyword::NOTNULL
+                        | Keyword::DIV
+                        | Keyword::XOR
+                        | Keyword::OVERLAPS
+                        | Keyword::SIMILAR
+                        | Keyword::REGEXP
+                        | Keyword::RLIKE
+                ) => {}
+            Token::Whitespace(_)
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::SemiColon
+            | Token::EOF => {}
+            _ => *operators += 1,
+        }
+        if open.last().is_some_and(|(operators, conditions, unions)| {
+            *operators > OPERATORS_MAX || *conditions > CONDITIONS_MAX || *unions > UNIONS_MAX
+        }) {
+            return Err(SqlProblem::new("R019", "a chain of too many operators")
+                .detail(format!(
+                    "{OPERATORS_MAX} operators, {CONDITIONS_MAX} conditions joined by AND or OR and \
+                     {UNIONS_MAX} UNIONs are allowed"
+                ))
+                .hint("use IN (..), or a function of many arguments such as icontains(x, 'a', 'b')")
+                .into());
+        }
+    }
+    Ok(())
 }
 
 fn rebalance(statement: &mut SqlStatement) {

@@ -56,8 +56,9 @@ const CATALOG: &str = "sluice";
 const TABLES: &str = "main";
 const RAW: &str = "raw";
 
-/// Stack of the threads that plan: long lists and deep nesting recurse.
-pub(crate) const STACK: usize = 16 << 20;
+/// Stack of the threads that plan: long lists and deep nesting recurse. Reserved, not touched: a
+/// simple text uses a few KiB of it.
+pub(crate) const STACK: usize = 64 << 20;
 
 /// A DataFusion session for one purpose. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -185,6 +185,42 @@ fn long_conditions_do_not_overflow_the_stack() {
 }
 
 #[test]
+fn chains_of_operators_do_not_overflow_the_stack() {
+    let limits = QueryLimits { text: 1 << 20, ..QueryLimits::default() };
+    for (first, next) in [
+        ("SELECT 1", "+1"),
+        ("SELECT (1)", "+(1)"),
+        ("SELECT 1", "::int"),
+        ("SELECT 1", " IS NULL"),
+        ("SELECT 'a'", "||'a'"),
+        ("SELECT 1", "=1"),
+        ("SELECT 1", " COLLATE x"),
+        ("SELECT 1", " AT TIME ZONE 'UTC'"),
+        ("SELECT 1 ", "!"),
+        ("SELECT x", "[1]"),
+        ("SELECT x", ".x"),
+        ("SELECT ", "-"),
+        ("SELECT ", "NOT "),
+        ("SELECT 1", " UNION ALL SELECT 1"),
+        ("SELECT 1 FROM events", " JOIN events ON true"),
+        ("SELECT 1 WHERE x=1", " OR x=1"),
+        ("SELECT x", ":x"),
+        ("SELECT ", "CASE WHEN "),
+        ("SELECT ", "f("),
+        ("SELECT ", "["),
+        ("SELECT 1 FROM ", "("),
+    ] {
+        for count in [2_000, (48 << 10) / next.len()] {
+            let sql = format!("{first}{}", next.repeat(count));
+            for end in ["", ")"] {
+                let outcome = query(&format!("{sql}{end}"), &BTreeMap::new(), limits);
+                assert!(outcome.is_err(), "{next:?} x {count}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_deadline_stops_what_never_ends() {
     for sql in [
         "SELECT max(a.time) FROM events a, events b, events c WHERE a.user_name || b.user_name = c.user_name",
