@@ -22,7 +22,7 @@ use datafusion::{
     logical_expr::{AggregateUDF, ColumnarValue, ReturnFieldArgs, ScalarUDF, Volatility},
 };
 
-pub(crate) use marker::{FIRST_SEEN, Marker, WindowKind, interval_millis, marker};
+pub(crate) use marker::{FIRST_SEEN, Marker, WindowKind, interval_millis, marker, window_type};
 pub(crate) use time::{bin, floor, hop_starts, window_struct};
 
 /// Functions that read the clock, chance, the file system or the build, or make rows of nothing.
