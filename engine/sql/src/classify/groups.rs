@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 use datafusion::{
     common::{DFSchema, ScalarValue},
-    functions::core::expr_ext::FieldAccessor,
     logical_expr::{
         Aggregate as AggregateNode, Expr, ExprSchemable, Operator,
         expr::{AggregateFunction as AggregateCall, Cast, ScalarFunction},
@@ -28,8 +27,6 @@ pub(crate) struct Groups {
     pub(crate) rows: Rows,
     /// The window.
     pub(crate) window: Window,
-    /// The SQL name of the window.
-    pub(crate) kind: WindowKind,
     /// How many leading intermediate columns are keys.
     pub(crate) keys: usize,
     /// Names and types of the intermediate columns.
@@ -49,7 +46,7 @@ pub(crate) struct Groups {
 }
 
 /// An expression of GROUP BY.
-pub(crate) enum KeyOrWindow {
+enum KeyOrWindow {
     /// A key.
     Key,
     /// The window; `start_only` for `date_bin`, whose value is the start.
@@ -95,7 +92,7 @@ impl Groups {
                     layout.push(GroupColumn::Window);
                     fields.push(Field::new(name, crate::functions::window_type(), true));
                     columns.push(if start_only {
-                        let start = bare(name).field("start");
+                        let start = datafusion::functions::core::expr_fn::get_field(bare(name), "start");
                         let field = Arc::new(Field::new(name, type_of(expr, input)?, true));
                         Expr::Cast(Cast::new_from_field(Box::new(start), field))
                     } else {
@@ -104,7 +101,7 @@ impl Groups {
                 }
             }
         }
-        let Some((window, kind)) = window else { return Err(unbounded()) };
+        let Some((window, _)) = window else { return Err(unbounded()) };
         let keys = intermediate.exprs.len();
         let (mut aggregates, mut growth) = (Vec::new(), Vec::new());
         for (i, expr) in node.aggr_expr.iter().enumerate() {
@@ -125,7 +122,6 @@ impl Groups {
         Ok(Groups {
             rows,
             window,
-            kind,
             keys,
             intermediate: Arc::new(ArrowSchema::new(intermediate)),
             aggregates,
