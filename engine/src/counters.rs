@@ -112,7 +112,7 @@ impl SourceCounts {
                 .unmapped_fields
                 .entry(field.name.clone())
                 .or_insert_with(|| (0, field.example.clone()));
-            seen.0 += field.records;
+            seen.0 += field.count;
         }
     }
 

@@ -119,7 +119,7 @@ impl Content {
 fn parse<T>(
     files: Vec<SqlText>,
     problems: &mut Vec<Problem>,
-    parse: impl Fn(&str, &str) -> Result<(T, Vec<Diagnostic>), Vec<Diagnostic>>,
+    parse: impl Fn(&str, &str, &str) -> Result<(T, Vec<Diagnostic>), Vec<Diagnostic>>,
 ) -> Vec<T> {
     let mut parsed = Vec::new();
     for file in files {
@@ -131,7 +131,7 @@ fn parse<T>(
                 continue;
             }
         };
-        let found = match parse(&file.path, &text) {
+        let found = match parse(&file.path, &file.below, &text) {
             Ok((value, warnings)) => {
                 parsed.push(value);
                 warnings

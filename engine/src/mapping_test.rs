@@ -54,11 +54,7 @@ fn run_case(spec: &std::sync::Arc<SourceSpec>, case: &MappingTest) -> Vec<String
         failures.push(format!("{} rows instead of {}", rows.len(), case.expect.len()));
     }
     for (wanted, row) in case.expect.iter().zip(&rows) {
-        let table = wanted.table.as_ref().map(|t| Value::from(t.as_str()));
-        failures.extend(differences(&wanted.columns, row));
-        if table.as_ref().is_some_and(|t| row.get("table") != Some(t)) {
-            failures.push(format!("table is {} instead of {table:?}", row["table"]));
-        }
+        failures.extend(differences(wanted, row));
     }
     failures
 }

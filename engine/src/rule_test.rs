@@ -27,7 +27,7 @@ pub struct CaseReport {
     /// The case's name.
     pub name: String,
     /// The line it starts at in the file.
-    pub line: u32,
+    pub line: usize,
     /// What is not as expected; empty when it passed.
     pub failures: Vec<String>,
 }

@@ -62,7 +62,14 @@ impl ReplayBuilder {
             );
         }
         let rows = RecordBatch::try_new(schema.arrow.clone(), columns).map_err(|e| e.to_string())?;
-        let context = Fill { source: "replay", tenant: "default", ..Fill::default() };
+        let context = Fill {
+            source: "replay",
+            vendor: None,
+            product: None,
+            tenant: "default",
+            ingest_time: time,
+            class_uid: None,
+        };
         let rows = fill(rows, schema, &context);
         // Rows that look alike are the same record sent twice only if they share a native id.
         let original = format!("{time} {values:?}");

@@ -11,10 +11,10 @@ use arrow::{
     compute::{filter_record_batch, take_record_batch},
     record_batch::RecordBatch,
 };
+use serde_json::Value;
 use sluice_event::{EventBatch, PartitionId, TableName, TimeSettings};
 use sluice_ingest::{Chunk, Mapper};
-use serde_json::Value;
-use sluice_rule::{RuleTest, TEST_BASE, TestEvent, resolve_time};
+use sluice_rule::{RuleTest, TEST_BASE, resolve_time};
 
 use crate::{
     Content, Partition,
@@ -34,7 +34,11 @@ pub(super) fn replay(content: &Content, case: &RuleTest) -> Result<Replay, Strin
     for (index, event) in case.events.iter().enumerate() {
         let added = match (&event.table, &event.raw) {
             (Some(table), _) => builder.row(ONLY, table, event.t.unwrap_or(TEST_BASE), &event.columns),
-            (None, Some(raw)) => record(content, event, raw, &mut builder),
+            (None, Some(raw)) => {
+                let received = event.t.unwrap_or(TEST_BASE);
+                let source = event.source.as_deref().unwrap_or_default();
+                record(content, source, raw, received, &mut builder)
+            }
             (None, None) => Err("needs `table` or `raw`".into()),
         };
         added.map_err(|e| format!("event {}: {e}", index + 1))?;
@@ -67,19 +71,18 @@ pub(super) fn event(content: &Content, text: &str, source: &str) -> Result<Repla
         }
         named => named.to_owned(),
     };
-    let event = TestEvent { raw: Some(text.to_owned()), source: Some(source), ..TestEvent::default() };
-    record(content, &event, text, &mut builder)?;
+    record(content, &source, text, TEST_BASE, &mut builder)?;
     builder.finish()
 }
 
 /// Runs a wire record through the mapping of its source.
 fn record(
     content: &Content,
-    event: &TestEvent,
+    source: &str,
     raw: &str,
+    received_at: i64,
     builder: &mut ReplayBuilder,
 ) -> Result<(), String> {
-    let source = event.source.as_deref().ok_or("`raw` needs `source`")?;
     let spec = content
         .sources
         .iter()
@@ -87,7 +90,7 @@ fn record(
         .ok_or_else(|| format!("no source `{source}`"))?;
     let time = TimeSettings::default();
     let mut mapper = Mapper::new(spec.clone(), "default", ONLY, time, true, i64::MIN);
-    let chunk = Chunk::of_lines(ONLY, &[raw.to_owned()], event.t.unwrap_or(TEST_BASE));
+    let chunk = Chunk::of_lines(ONLY, &[raw.to_owned()], received_at);
     let decoded = mapper.decode(&chunk);
     let processed = mapper.map(decoded);
     if let Some(letter) = processed.dead_letters.first() {
