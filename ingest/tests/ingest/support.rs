@@ -63,7 +63,7 @@ impl Transform for Users {
         let mut rows = RecordBatch::try_new(table.arrow.clone(), columns).unwrap();
         // The times of the records are wanted: a mapping without `time` gives none.
         let at = table.index("time").unwrap();
-        let fields = table.arrow.fields().iter().cloned().map(|f| f.as_ref().clone());
+        let fields = table.arrow.fields().iter().map(|f| f.as_ref().clone());
         let nullable: Vec<_> = fields.map(|f| f.with_nullable(true)).collect();
         let mut columns = rows.columns().to_vec();
         columns[at] = new_null_array(columns[at].data_type(), names.len());
