@@ -91,6 +91,31 @@ impl SourceCounts {
         wrong
     }
 
+    /// Adds what `ingest` counted of the records of a chunk.
+    pub fn add_records(&mut self, counts: &sluice_ingest::Counts) {
+        self.received += counts.records;
+        self.mapped += counts.mapped;
+        self.mapped_empty += counts.mapped_empty;
+        self.dropped += counts.dropped;
+        for (code, n) in &counts.dead_letters {
+            *self.dead_letters.entry(code.name().to_owned()).or_default() += n;
+        }
+        for (column, n) in &counts.conflicts {
+            *self.conflicts.entry(column.clone()).or_default() += n;
+        }
+    }
+
+    /// Adds the fields that no mapping reads.
+    pub fn add_unmapped(&mut self, unmapped: &sluice_ingest::Unmapped) {
+        for field in unmapped.fields() {
+            let seen = self
+                .unmapped_fields
+                .entry(field.name.clone())
+                .or_insert_with(|| (0, field.example.clone()));
+            seen.0 += field.records;
+        }
+    }
+
     /// Adds another count of the same source.
     pub fn add(&mut self, other: &SourceCounts) {
         self.received += other.received;

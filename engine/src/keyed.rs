@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crossbeam_channel::{Receiver, Sender};
-use sluice_stream::{HistoryStart, PartitionInfo, Shard, ShardOptions};
+use sluice_stream::{HistoryStart, Limits, PartitionInfo, Shard, ShardOptions, StateEntry};
 
 use crate::{
     Checkpoint, Counters, Engine, EngineError, History, Partition,
@@ -36,16 +36,18 @@ impl KeyedStage {
             .map(|p| PartitionInfo { id: p.id, tables: p.tables.clone(), time: p.time })
             .collect();
         let options = ShardOptions {
-            history: match engine.config.history {
-                History::FirstEvent => HistoryStart::FirstEvent,
-                History::Since(time) => HistoryStart::Since(time),
-                History::None => HistoryStart::Since(i64::MIN),
+            index: index as u32,
+            secret: engine.config.vnode_secret,
+            limits: Limits::default(),
+            history_start: match engine.config.history {
+                History::FirstEvent => HistoryStart::FirstAccepted,
+                History::Since(time) => HistoryStart::At(time),
+                History::None => HistoryStart::Always,
             },
-            ..ShardOptions::default()
         };
         let mut shard = Shard::new(&plans, &partitions, options);
         let shards = engine.config.shards.get();
-        let mine = resume.state.iter().filter(|e| belongs(&e.key, index, shards)).cloned();
+        let mine = resume.state.iter().filter(|e| belongs(e, index, shards)).cloned();
         shard.import(mine.collect()).map_err(|e| EngineError::Restore(e.to_string()))?;
         let workers = engine.config.workers.get();
         Ok(KeyedStage {
@@ -124,26 +126,21 @@ impl KeyedStage {
 
     fn counters(&self) -> Counters {
         let mut counters = Counters::default();
-        for (slot, rule) in &self.names {
-            let stats = self.shard.stats(*slot);
+        for (stats, (_, rule)) in self.shard.stats().iter().zip(&self.names) {
             let counts = counters.rules.entry(rule.clone()).or_default();
             counts.too_late = stats.too_late;
             counts.duplicates = stats.duplicates;
             counts.first_seen_cold = stats.first_seen_cold;
-            counts.evicted = stats.evicted;
+            counts.evicted = stats.evicted + stats.thinned;
+            counts.errors = stats.failures.rows;
+            counts.error.clone_from(&stats.failures.first);
         }
         counters
     }
 }
 
-/// Whether a state entry belongs to a shard: by the virtual node that leads its key; entries that
-/// are no key's (watermarks) go to every shard.
-fn belongs(key: &[u8], shard: usize, shards: usize) -> bool {
-    match key {
-        [high, low, ..] => {
-            let vnode = u16::from_be_bytes([*high, *low]);
-            vnode == u16::MAX || usize::from(vnode) % shards == shard
-        }
-        _ => true,
-    }
+/// Whether a state entry goes to a shard: by its virtual node; what belongs to no key goes to all.
+fn belongs(entry: &StateEntry, shard: usize, shards: usize) -> bool {
+    let vnode = entry.vnode();
+    vnode == StateEntry::SHARED || usize::from(vnode) % shards == shard
 }

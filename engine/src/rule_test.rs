@@ -11,7 +11,7 @@ use arrow::record_batch::RecordBatch;
 use sluice_event::TableName;
 use sluice_finding::{Finding, FindingId, FindingState};
 use sluice_rule::{Rule, RuleTest};
-use sluice_stream::Stage;
+use sluice_stream::{ExplainNode, Stage};
 
 use crate::{
     Content, Engine, EngineConfig, History, LoadedRule, MemorySink, RuleSet, RunOptions,
@@ -308,4 +308,37 @@ pub fn shuffled(replay: &Replay, dice: &mut Dice) -> Vec<usize> {
 /// The findings that stand.
 fn net(findings: BTreeMap<FindingId, Finding>) -> BTreeMap<FindingId, Finding> {
     findings.into_iter().filter(|(_, f)| f.state != FindingState::Withdrawn && !f.capped).collect()
+}
+
+/// Why an event does or does not pass a rule's conditions: one tree per row that the event makes in
+/// a table the rule reads, conditions that are evaluated last included.
+///
+/// `text` is a row as JSON with a `table` key, or a wire record of `source` (`auto` looks at it).
+///
+/// # Errors
+/// If it is neither, or no row of it is in a table the rule reads.
+pub fn explain_event(
+    content: &Content,
+    loaded: &LoadedRule,
+    text: &str,
+    source: &str,
+) -> Result<Vec<ExplainNode>, String> {
+    let replay = rows::event(content, text, source)?;
+    let mut nodes = Vec::new();
+    for row in &replay.rows {
+        for branch in loaded.plan.branches.iter().filter(|b| b.table == row.table) {
+            let rows = &replay.tables[&row.table];
+            nodes.push(sluice_stream::explain(&branch.filter, rows, row.index as usize));
+        }
+    }
+    if nodes.is_empty() {
+        let made: Vec<&str> = replay.tables.keys().map(TableName::as_str).collect();
+        let reads: Vec<&str> = loaded.plan.branches.iter().map(|b| b.table.as_str()).collect();
+        return Err(format!(
+            "the event is a row of {}; the rule reads {}",
+            made.join(", "),
+            reads.join(", ")
+        ));
+    }
+    Ok(nodes)
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crossbeam_channel::{Receiver, Sender};
 use sluice_event::{EventBatch, PartitionId, TableName};
 use sluice_ingest::Mapper;
-use sluice_stream::{Emission, KeyedRow, Scratch, Stage, StreamPlan, rows};
+use sluice_stream::{Emission, Failures, KeyedRow, Scratch, Stage, keyed, stateless};
 
 use crate::{
     Checkpoint, Counters, Delivery, Engine, Partition, Progress, RuleSet,
@@ -95,6 +95,12 @@ impl Worker {
         while let Ok(message) = inbox.recv() {
             if self.take(message, shards, committer).is_err() {
                 break;
+            }
+        }
+        for state in self.partitions.values() {
+            if let Some(mapper) = &state.mapper {
+                let counts = self.counters.sources.entry(state.source.clone()).or_default();
+                counts.add_unmapped(mapper.unmapped());
             }
         }
         for (loaded, counts) in self.rules.rules().iter().zip(&self.rule_counts) {
@@ -199,8 +205,7 @@ impl Worker {
             state.first.insert(batch.table.clone(), time);
             out.first.push((batch.table.clone(), time));
         }
-        let too_late = late_rows(batch, batch.origin.time.lateness);
-        let dropped = too_late.iter().filter(|l| **l).count() as u64;
+        let dropped = too_late(batch);
         if !batch.table.is_raw() {
             let counts = self.counters.sources.entry(state.source.clone()).or_default();
             let rows = counts.rows.entry(batch.table.clone()).or_default();
@@ -224,14 +229,14 @@ impl Worker {
             counts.matched += hit.len() as u64;
             match &plan.stage {
                 Stage::Stateless => {
-                    let made = rows::stateless(plan, slot, branch, batch, &hit);
-                    note(counts, &made.errors);
-                    out.emissions.extend(made.emissions);
+                    let (emissions, failures) = stateless(plan, slot, branch, batch, &hit);
+                    note(counts, failures);
+                    out.emissions.extend(emissions);
                 }
                 Stage::Window(_) | Stage::FirstSeen(_) => {
-                    let hit = in_time(plan, batch, &too_late, hit, counts);
-                    let made = rows::keyed(plan, branch, batch, &hit, &self.secret);
-                    note(counts, &made.errors);
+                    let made = keyed(plan, branch, batch, &hit, &self.secret);
+                    note(counts, made.failures);
+                    counts.too_late += made.too_late;
                     for (vnode, row) in made.rows {
                         let shard = usize::from(vnode) % self.shards;
                         out.rows[shard].entry(slot).or_default().push(row);
@@ -243,41 +248,19 @@ impl Worker {
     }
 }
 
-/// Per row: whether it is further behind the newest row before it in its partition than `lateness`.
-fn late_rows(batch: &EventBatch, lateness: i64) -> Vec<bool> {
-    batch
-        .times()
-        .iter()
-        .zip(&batch.seen_before)
-        .map(|(time, seen)| *time < seen.saturating_sub(lateness))
-        .collect()
-}
-
-/// The rows a keyed rule may still use; counts the others.
-fn in_time(
-    plan: &StreamPlan,
-    batch: &EventBatch,
-    too_late: &[bool],
-    mut rows: Vec<u32>,
-    counts: &mut RuleCounts,
-) -> Vec<u32> {
-    let before = rows.len();
-    match plan.lateness {
-        None => rows.retain(|r| !too_late[*r as usize]),
-        Some(own) => {
-            let late = late_rows(batch, own);
-            rows.retain(|r| !late[*r as usize]);
-        }
-    }
-    counts.too_late += (before - rows.len()) as u64;
-    rows
+/// How many rows are further behind the newest row before them in their partition than the lateness
+/// of their source.
+fn too_late(batch: &EventBatch) -> u64 {
+    let lateness = batch.origin.time.lateness;
+    let late = |(time, seen): &(&i64, &i64)| **time < seen.saturating_sub(lateness);
+    batch.times().iter().zip(&batch.seen_before).filter(late).count() as u64
 }
 
 /// Rows on which an expression failed did not match.
-fn note(counts: &mut RuleCounts, errors: &[String]) {
-    counts.errors += errors.len() as u64;
-    counts.matched = counts.matched.saturating_sub(errors.len() as u64);
+fn note(counts: &mut RuleCounts, failures: Failures) {
+    counts.errors += failures.rows;
+    counts.matched = counts.matched.saturating_sub(failures.rows);
     if counts.error.is_none() {
-        counts.error = errors.first().cloned();
+        counts.error = failures.first;
     }
 }

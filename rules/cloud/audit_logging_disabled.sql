@@ -4,7 +4,7 @@ title: Cloud audit trail stopped or narrowed
 severity: high
 status: stable
 description: A CloudTrail trail or event data store was stopped, deleted, or told to leave events out.
-attack: [TA0005, T1562.008]
+attack: [TA0112, T1685.002]
 entity: {user_entity: user}
 risk: 40
 suppression: {by: [user_entity, api_operation], for: 1h}
@@ -13,7 +13,7 @@ false_positives:
 blind_spots:
   - A trail whose bucket or key was made unusable
 runbook: Start the trail again. List what the principal did from an hour before until now, other trails and the event history of the account still have it.
-references: ["https://attack.mitre.org/techniques/T1562/008/"]
+references: ["https://attack.mitre.org/techniques/T1685/002/"]
 ---*/
 SELECT time,
        user_entity,

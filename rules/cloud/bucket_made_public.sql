@@ -4,7 +4,7 @@ title: Bucket opened to everybody
 severity: high
 status: stable
 description: A bucket policy or access list that names everybody was set, or the block on public access was removed.
-attack: [TA0010, TA0005, T1530, T1567]
+attack: [TA0010, TA0009, T1530, T1567]
 entity: {user_entity: user}
 risk: 30
 suppression: {by: [user_entity, resource_uid], for: 1h}

@@ -4,7 +4,7 @@ title: Federation token issued to an IAM user
 severity: medium
 status: stable
 description: An IAM user asked for a federation token. The token outlives the deletion of the key it was made with.
-attack: [TA0003, TA0005, T1550.001, T1098.001]
+attack: [TA0003, TA0008, T1550.001, T1098.001]
 entity: {user_entity: user}
 risk: 25
 suppression: {by: [user_entity], for: 1h}

@@ -4,7 +4,7 @@ title: Function code or layer changed by an IAM user
 severity: medium
 status: stable
 description: The code of a Lambda function was replaced or a layer put under it by an IAM user. Deployments use roles.
-attack: [TA0003, TA0002, T1648]
+attack: [TA0002, T1648]
 entity: {user_entity: user}
 risk: 20
 suppression: {by: [user_entity, resource_uid], for: 1h}

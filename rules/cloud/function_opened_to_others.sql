@@ -4,7 +4,7 @@ title: Function opened to everybody or another account
 severity: high
 status: stable
 description: The policy of a Lambda function was extended so that everybody may call it.
-attack: [TA0003, T1648]
+attack: [TA0002, T1648]
 entity: {user_entity: user}
 risk: 30
 suppression: {by: [user_entity, resource_uid], for: 1h}

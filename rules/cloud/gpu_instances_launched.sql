@@ -4,7 +4,7 @@ title: Large or GPU instances launched
 severity: medium
 status: stable
 description: Instances of a GPU or accelerator family were launched, or somebody tried to. The usual use of stolen cloud access is mining.
-attack: [TA0040, T1496, T1578.002]
+attack: [TA0040, TA0112, T1496, T1578.002]
 entity: {user_entity: user}
 risk: 20
 suppression: {by: [user_entity, cloud_region], for: 1h}

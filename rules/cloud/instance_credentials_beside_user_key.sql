@@ -4,7 +4,7 @@ title: Instance credentials used from the address of a user's key
 severity: high
 status: stable
 description: One address used the access key of an IAM user and, within ten minutes, the role credentials of an EC2 instance. Instance credentials belong on their instance.
-attack: [TA0006, TA0008, T1552.005, T1078.004]
+attack: [TA0006, TA0001, T1552.005, T1078.004]
 entity: {src_ip: ip}
 risk: 35
 suppression: {by: [src_ip], for: 1h}

@@ -4,7 +4,7 @@ title: Start script of an instance changed
 severity: high
 status: stable
 description: The user data of an existing instance was replaced. It runs as root at the next start.
-attack: [TA0002, TA0004, T1059.009, T1651]
+attack: [TA0002, T1059.009, T1651]
 entity: {user_entity: user}
 risk: 30
 suppression: {by: [user_entity, resource_uid], for: 1h}

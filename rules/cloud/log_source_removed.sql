@@ -4,14 +4,14 @@ title: Cloud log source or detector removed
 severity: high
 status: stable
 description: Flow logs, DNS query logs, the configuration recorder, GuardDuty or a bucket's access log were switched off.
-attack: [TA0005, T1562.008, T1562.001]
+attack: [TA0112, T1685.002, T1685]
 entity: {user_entity: user}
 risk: 30
 suppression: {by: [user_entity, api_operation], for: 1h}
 false_positives:
   - Tear-down of a test environment by its pipeline
 runbook: Restore the source. Check which network or account it covered and look at what the principal did next there.
-references: ["https://attack.mitre.org/techniques/T1562/008/"]
+references: ["https://attack.mitre.org/techniques/T1685/002/"]
 ---*/
 SELECT time,
        user_entity,

@@ -4,7 +4,7 @@ title: Account tried to leave its organisation
 severity: high
 status: stable
 description: An account left or tried to leave its AWS organisation, which would free it from guard-rails and central logs. A refused attempt is reported too.
-attack: [TA0005, T1562.008, T1666]
+attack: [TA0112, T1685.002, T1666]
 entity: {user_entity: user}
 risk: 40
 suppression: {by: [user_entity], for: 1h}

@@ -4,7 +4,7 @@ title: Administration port opened to the Internet
 severity: high
 status: stable
 description: A security group was opened to every address for SSH, RDP, WinRM, a database or all ports.
-attack: [TA0005, TA0001, T1562.007, T1133]
+attack: [TA0001, TA0112, T1686.001, T1133]
 entity: {user_entity: user}
 risk: 25
 suppression: {by: [user_entity, resource_uid], for: 1h}
@@ -13,7 +13,7 @@ false_positives:
 blind_spots:
   - A wide range of ports that starts elsewhere
 runbook: Close it. Look in the flow log for who connected since.
-references: ["https://attack.mitre.org/techniques/T1562/007/"]
+references: ["https://attack.mitre.org/techniques/T1686/001/"]
 ---*/
 SELECT time,
        user_entity,

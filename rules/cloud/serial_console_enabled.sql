@@ -4,7 +4,7 @@ title: Serial console access enabled
 severity: high
 status: stable
 description: Access to the serial console of instances was enabled for the whole account. It passes by security groups and network logs.
-attack: [TA0005, TA0008, T1021.008]
+attack: [TA0008, T1021.008]
 entity: {user_entity: user}
 risk: 25
 suppression: {by: [user_entity], for: 1h}

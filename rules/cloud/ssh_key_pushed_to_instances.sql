@@ -4,7 +4,7 @@ title: SSH key pushed to several instances
 severity: high
 status: stable
 description: One principal pushed a temporary SSH key to three or more instances within ten minutes through EC2 Instance Connect.
-attack: [TA0008, T1021.008, T1098.004]
+attack: [TA0008, TA0003, T1021.008, T1098.004]
 entity: {user_entity: user}
 risk: 25
 suppression: {by: [user_entity], for: 1h}

@@ -4,7 +4,7 @@ title: Shell command sent to instances by an IAM user
 severity: medium
 status: stable
 description: An IAM user ran a shell document on instances through Systems Manager. Automation does this with roles, so a person or a leaked key is behind it.
-attack: [TA0002, TA0008, T1651]
+attack: [TA0002, T1651]
 entity: {user_entity: user}
 risk: 20
 suppression: {by: [user_entity], for: 1h}

@@ -4,7 +4,7 @@ title: SSH password guessing against one host
 severity: medium
 status: stable
 description: Ten or more refused SSH sign-ins from one address to one host within five minutes.
-attack: [TA0006, T1110.001, T1021.004]
+attack: [TA0006, TA0008, T1110.001, T1021.004]
 entity: {src_ip: ip, device_entity: device}
 risk: 15
 suppression: {by: [src_ip, device_entity], for: 1h}

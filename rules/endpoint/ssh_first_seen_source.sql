@@ -4,7 +4,7 @@ title: SSH sign-in from an internal host new for the user
 severity: medium
 status: stable
 description: A user signed in over SSH from an internal address from which the user was not seen during the last fourteen days. Lateral movement with valid credentials leaves nothing else.
-attack: [TA0008, T1021.004, T1078]
+attack: [TA0008, TA0001, T1021.004, T1078]
 entity: {user_entity: user, src_ip: ip, device_entity: device}
 risk: 15
 suppression: {by: [user_entity, src_ip], for: 24h}

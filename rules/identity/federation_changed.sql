@@ -4,7 +4,7 @@ title: Trust in an identity provider or certificate authority changed
 severity: high
 status: stable
 description: An identity provider, SAML or OIDC trust, or a certificate trust anchor was created or changed. Whoever controls it signs in as anybody.
-attack: [TA0003, TA0004, T1484.002]
+attack: [TA0004, T1484.002]
 entity: {actor_user_entity: user}
 risk: 35
 suppression: {by: [actor_user_entity], for: 1h}
@@ -24,6 +24,8 @@ SELECT time,
 FROM identity_change
 WHERE change = 'federation_changed'
   AND status = 'Success'
+  -- IAM Identity Center keeps the trust in each account itself.
+  AND (actor_user_name = 'AWSServiceRoleForSSO') IS NOT TRUE
 /*--- tests
 - name: a trust anchor for workload certificates
   events:
@@ -32,6 +34,9 @@ WHERE change = 'federation_changed'
 - name: a new identity provider in Okta
   events: [{<<: *trust, source: okta.system, event_code: system.idp.lifecycle.create, target_app: null}]
   expect: [{source: okta.system}]
+- name: the service that keeps the trust of single sign-on is quiet
+  events: [{<<: *trust, event_code: UpdateSAMLProvider, actor_user_name: AWSServiceRoleForSSO}]
+  expect: []
 - name: a refused change is quiet
   events: [{<<: *trust, status: Failure}]
   expect: []

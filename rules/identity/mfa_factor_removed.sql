@@ -4,7 +4,7 @@ title: MFA factor removed by somebody else
 severity: medium
 status: stable
 description: A factor of a user was removed or reset by another account. Help desks do this on request, attackers do it before they enrol their own.
-attack: [TA0003, TA0005, T1556.006]
+attack: [TA0003, T1556.006]
 entity: {user_entity: user, actor_user_entity: user}
 risk: 20
 suppression: {by: [user_entity], for: 1h}

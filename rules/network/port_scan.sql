@@ -14,7 +14,7 @@ false_positives:
 blind_spots:
   - A scan slower than four ports a minute
   - The stateful answers of a busy server to one client are not refused and so not counted
-runbook: Inside: find the process on the source and isolate it. From outside: check that what answered should be reachable.
+runbook: From inside, find the process on the source and isolate it. From outside, check that what answered should be reachable.
 references: ["https://attack.mitre.org/techniques/T1046/"]
 ---*/
 SELECT src_ip,

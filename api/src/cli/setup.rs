@@ -1,4 +1,9 @@
-//! Logging of the process: to stderr, by level.
+//! The process itself: logging to stderr, and how it is interrupted.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tracing_subscriber::EnvFilter;
 
@@ -19,4 +24,19 @@ pub(crate) fn logging(verbose: u8, quiet: bool) {
     if started.is_err() {
         eprintln!("warning: logging was started already");
     }
+}
+
+/// A flag that ctrl-c or a termination signal sets. The second time ends the process at once.
+pub(crate) fn interrupt() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let set = stop.clone();
+    let handler = move || {
+        if set.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    };
+    if ctrlc::set_handler(handler).is_err() {
+        tracing::warn!("ctrl-c will not end this cleanly");
+    }
+    stop
 }

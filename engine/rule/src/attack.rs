@@ -3,6 +3,12 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
+use crate::{
+    Diagnostic, Span,
+    fields::{Fields, Reader},
+    suggest,
+};
+
 /// A tactic or technique.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attack {
@@ -36,8 +42,62 @@ pub fn attack_name(id: &str) -> Option<String> {
     })
 }
 
+/// Reads `attack:`. R005: an error for an id that is not in the table, a warning for one that was
+/// withdrawn.
+pub(crate) fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<String> {
+    let Some(node) = fields.get("attack") else { return Vec::new() };
+    let mut ids = Vec::new();
+    for (id, span) in reader.texts(node, "attack") {
+        match attack(&id) {
+            Some(row) => {
+                if let Some(new) = row.replaced_by {
+                    let primary = format!("ATT&CK withdrew `{id}` ({})", row.name);
+                    reader.push(
+                        Diagnostic::warning("R005", reader.path, primary)
+                            .at(span)
+                            .detail(format!("now `{new}`"))
+                            .hint(attack_name(new).unwrap_or_default()),
+                    );
+                }
+                ids.push(id);
+            }
+            None => unknown(reader, &id, span),
+        }
+    }
+    ids
+}
+
+fn unknown(reader: &mut Reader<'_>, id: &str, span: Span) {
+    let mut diagnostic = Diagnostic::error("R005", reader.path, format!("`{id}` is not in ATT&CK"))
+        .at(span)
+        .hint("a tactic (`TA0006`), technique (`T1621`) or sub-technique (`T1078.004`)");
+    let parent = id.split_once('.').and_then(|(parent, _)| attack(parent));
+    if let Some(parent) = parent.filter(|_| has_shape(id)) {
+        let subs: Vec<&str> = attacks()
+            .map(|a| a.id)
+            .filter(|a| a.starts_with(parent.id) && a.contains('.'))
+            .collect();
+        reader.push(diagnostic.hint(match subs.as_slice() {
+            [] => format!("`{}` ({}) has no sub-techniques", parent.id, parent.name),
+            subs => format!("`{}` ({}) has {}", parent.id, parent.name, subs.join(", ")),
+        }));
+        return;
+    }
+    let by_name = suggest(id, attacks().map(|a| a.name))
+        .and_then(|name| attacks().find(|a| a.name == name && a.replaced_by.is_none()));
+    let near = match by_name {
+        Some(row) => Some(row.id),
+        None => suggest(id, attacks().filter(|a| a.replaced_by.is_none()).map(|a| a.id)),
+    };
+    if let Some(near) = near {
+        let name = attack_name(near).unwrap_or_default();
+        diagnostic = diagnostic.detail(format!("did you mean `{near}` ({name})?"));
+    }
+    reader.push(diagnostic);
+}
+
 /// Whether text has the shape of an id: `TA0006`, `T1621`, `T1078.004`.
-pub(crate) fn has_shape(id: &str) -> bool {
+fn has_shape(id: &str) -> bool {
     let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
     if let Some(tactic) = id.strip_prefix("TA") {
         return digits(tactic, 4);

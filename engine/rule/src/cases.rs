@@ -9,9 +9,9 @@ use sluice_event::{Schema, TableName};
 use crate::{
     Diagnostic, Span, SqlFile, TEST_BASE,
     fields::{Fields, Reader},
-    parse_duration, resolve_time,
+    front, parse_duration, resolve_time,
     token::{self, OutputColumn},
-    yaml::{self, Entry, Node, Yaml},
+    yaml::{Entry, Node, Yaml},
 };
 
 /// The most events a case may have once repeated ones are laid out.
@@ -226,13 +226,7 @@ fn cases<T>(
     mut read: impl FnMut(&mut Reader<'_>, &Node, &[Entry]) -> Option<T>,
 ) -> Vec<T> {
     let Some(block) = &file.tests else { return Vec::new() };
-    let node = match yaml::parse(reader.path, block) {
-        Ok(node) => node,
-        Err(diagnostic) => {
-            reader.push(diagnostic);
-            return Vec::new();
-        }
-    };
+    let Some(node) = front::read_block(reader, block) else { return Vec::new() };
     if matches!(node.value, Yaml::Null) {
         return Vec::new();
     }

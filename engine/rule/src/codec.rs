@@ -260,18 +260,7 @@ pub(crate) fn regex(reader: &mut Reader<'_>, pattern: &str, span: Span) -> Optio
 
 /// Reads `columns:`: a map of names to types.
 pub(crate) fn columns(reader: &mut Reader<'_>, entries: &[Entry]) -> Vec<(String, WireType)> {
-    let mut columns: Vec<(String, WireType)> = Vec::new();
-    for entry in entries {
-        if columns.iter().any(|(name, _)| *name == entry.key) {
-            let primary = format!("the column `{}` is declared twice", entry.key);
-            reader.bad(entry.span, primary, "keep one of them");
-            continue;
-        }
-        if let Some(kind) = wire_type(reader, &entry.value) {
-            columns.push((entry.key.clone(), kind));
-        }
-    }
-    columns
+    entries.iter().filter_map(|e| Some((e.key.clone(), wire_type(reader, &e.value)?))).collect()
 }
 
 /// A type: a word, `[type]` for an array, `{name: type}` for an object with known fields.

@@ -69,14 +69,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Checks the keys of a map: R002 for unknown ones, R009 for repeated ones.
+    /// Checks the keys of a map: R002 for unknown ones.
     pub(crate) fn keys<'n>(
         &mut self,
         entries: &'n [Entry],
         what: &str,
         known: &[&str],
     ) -> Fields<'n> {
-        for (i, entry) in entries.iter().enumerate() {
+        for entry in entries {
             if !known.contains(&entry.key.as_str()) {
                 let primary = format!("unknown key `{}` in {what}", entry.key);
                 let unknown = Diagnostic::error("R002", self.path, primary)
@@ -87,9 +87,6 @@ impl<'a> Reader<'a> {
                     Some(_) => unknown,
                     None => unknown.hint(format!("known keys: {}", known.join(", "))),
                 });
-            } else if entries.iter().take(i).any(|e| e.key == entry.key) {
-                let primary = format!("`{}` is given twice in {what}", entry.key);
-                self.bad(entry.span, primary, "keep one of them");
             }
         }
         Fields { entries }

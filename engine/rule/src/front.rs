@@ -3,10 +3,10 @@
 use std::fmt;
 
 use crate::{
-    Diagnostic, Span, SqlFile,
+    Block, Diagnostic, Span, SqlFile,
     fields::{Fields, Reader},
     token,
-    yaml::{self, Entry},
+    yaml::{self, Entry, Node, Yaml},
 };
 
 /// The id of a rule or mapping: its path below the content directory with dots.
@@ -87,12 +87,23 @@ pub(crate) fn entries(reader: &mut Reader<'_>, file: &SqlFile) -> Option<Vec<Ent
         );
         return None;
     };
-    match yaml::parse(reader.path, block) {
-        Ok(yaml::Node { value: yaml::Yaml::Map(entries), .. }) => Some(entries),
-        Ok(yaml::Node { value: yaml::Yaml::Null, .. }) => Some(Vec::new()),
-        Ok(node) => {
+    let node = read_block(reader, block)?;
+    match node.value {
+        Yaml::Map(entries) => Some(entries),
+        Yaml::Null => Some(Vec::new()),
+        _ => {
             reader.map(&node, "front matter");
             None
+        }
+    }
+}
+
+/// What a block holds; what is wrong with it as YAML goes to the reader.
+pub(crate) fn read_block(reader: &mut Reader<'_>, block: &Block) -> Option<Node> {
+    match yaml::parse(reader.path, block) {
+        Ok((node, twice)) => {
+            reader.found.extend(twice);
+            Some(node)
         }
         Err(diagnostic) => {
             reader.push(diagnostic);

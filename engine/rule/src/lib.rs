@@ -5,6 +5,22 @@
 //! - [`Rule`] and [`Mapping`]: what the two kinds of file declare;
 //! - [`lint`]: checks of a rule that need no plan;
 //! - [`Diagnostic`]: what is wrong, where, and what to write instead.
+//!
+//! What is said here (other codes are the SQL compiler's):
+//!
+//! | code | level | what |
+//! |---|---|---|
+//! | R001 | error | a fence, a block or the statement is missing or broken; no YAML |
+//! | R002, R003 | error | unknown key, missing key |
+//! | R004 | error | the id is not the path, or taken |
+//! | R005 | error, warning | an ATT&CK id that never was, or was withdrawn |
+//! | R006 | error, warning | the file: size, `/*` in a block, byte order mark, invisible characters |
+//! | R007 | error | `risk` is not 0 to 90 |
+//! | R008 | error | an entity or suppression column that the SELECT does not return |
+//! | R009 | error | a value that is not what its key takes |
+//! | R011 | error | a table or column that is not there: in a case, or of the wire record |
+//! | R021, R026, R035 | warning | no entity; no firing or quiet case; no `false_positives` or `runbook` |
+//! | R032 | error | a regular expression that cannot be used |
 #![forbid(unsafe_code)]
 
 mod attack;

@@ -64,8 +64,8 @@ fn documentation(rule: &Rule, found: &mut Vec<Diagnostic>) {
 fn cases(rule: &Rule, found: &mut Vec<Diagnostic>) {
     let path = rule.file.path.as_str();
     let firing = rule.tests.iter().any(|t| !t.expect.is_empty());
-    let quiet = rule.tests.iter().find(|t| t.expect.is_empty());
-    let lacking = match (firing, quiet.is_some()) {
+    let quiet = rule.tests.iter().any(|t| t.expect.is_empty());
+    let lacking = match (firing, quiet) {
         (true, true) => None,
         (true, false) => Some("no case that must be quiet"),
         (false, true) => Some("no case that must fire"),
@@ -86,7 +86,7 @@ fn cases(rule: &Rule, found: &mut Vec<Diagnostic>) {
                     path,
                     format!("the quiet case `{}` has no events", test.name),
                 )
-                .at(Span::new(test.line as u32, 1, u32::MAX))
+                .at(Span::new(test.line as u32, 1, 1))
                 .hint("let it differ from a firing case in one fact that matters"),
             );
         }

@@ -369,9 +369,8 @@ fn unwrap(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<String> {
 
 fn detect(reader: &mut Reader<'_>, node: &Node) -> Detect {
     let Some(entries) = reader.map(node, "detect") else { return Detect::default() };
-    // `line` is the older word for `matches`.
-    let fields = reader.keys(entries, "`detect`", &["has", "matches", "line"]);
-    let matches = fields.get("matches").or_else(|| fields.get("line")).and_then(|n| {
+    let fields = reader.keys(entries, "`detect`", &["has", "matches"]);
+    let matches = fields.get("matches").and_then(|n| {
         // White space at the ends is part of the pattern.
         let pattern = match &n.value {
             crate::yaml::Yaml::Text(text) => text.clone(),

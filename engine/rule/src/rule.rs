@@ -5,11 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use sluice_event::EntityKind;
 
 use crate::{
-    About, Diagnostic, RuleId, RuleTest, Span, SqlFile,
-    attack::{attack, attacks, has_shape},
-    cases,
+    About, Diagnostic, RuleId, RuleTest, Span, SqlFile, attack, cases,
     fields::{Fields, Reader},
-    front, suggest,
+    front,
     token::{self, OutputColumn},
     yaml::{Entry, Node},
 };
@@ -272,6 +270,11 @@ impl Rule {
         self.risk.unwrap_or(self.severity.risk())
     }
 
+    /// Whether the rule runs at all.
+    pub fn is_enabled(&self) -> bool {
+        self.status != Status::Unsupported
+    }
+
     /// Whether findings stay without consequence.
     pub fn is_shadow(&self) -> bool {
         self.status == Status::Experimental
@@ -323,7 +326,7 @@ fn front_matter(
         [("auto", Bootstrap::Auto), ("approve", Bootstrap::Approve), ("off", Bootstrap::Off)];
     let rule = Rule {
         description: optional(reader, "description"),
-        attack: attack_ids(reader, &fields),
+        attack: attack::read(reader, &fields),
         entity: entity(reader, &fields, output),
         risk: risk(reader, &fields),
         alert: fields.get("alert").and_then(|n| reader.boolean(n, "alert")).unwrap_or(true),
@@ -472,56 +475,4 @@ fn sigma(reader: &mut Reader<'_>, node: &Node) -> Option<Sigma> {
         .and_then(|n| reader.text(n, "id"));
     let revision = fields.get("revision").and_then(|n| reader.text(n, "revision"));
     Some(Sigma { id: id?, revision })
-}
-
-fn attack_ids(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<String> {
-    let Some(node) = fields.get("attack") else { return Vec::new() };
-    let mut ids = Vec::new();
-    for (id, span) in reader.texts(node, "attack") {
-        match attack(&id) {
-            Some(row) => {
-                if let Some(new) = row.replaced_by {
-                    let primary = format!("ATT&CK withdrew `{id}` ({})", row.name);
-                    reader.push(
-                        Diagnostic::warning("R005", reader.path, primary)
-                            .at(span)
-                            .detail(format!("now `{new}`"))
-                            .hint(crate::attack_name(new).unwrap_or_default()),
-                    );
-                }
-                ids.push(id);
-            }
-            None => unknown_attack(reader, &id, span),
-        }
-    }
-    ids
-}
-
-fn unknown_attack(reader: &mut Reader<'_>, id: &str, span: Span) {
-    let mut diagnostic = Diagnostic::error("R005", reader.path, format!("`{id}` is not in ATT&CK"))
-        .at(span)
-        .hint("a tactic (`TA0006`), technique (`T1621`) or sub-technique (`T1078.004`)");
-    let parent = id.split_once('.').and_then(|(parent, _)| attack(parent));
-    if let Some(parent) = parent.filter(|_| has_shape(id)) {
-        let subs: Vec<&str> = attacks()
-            .map(|a| a.id)
-            .filter(|a| a.starts_with(parent.id) && a.contains('.'))
-            .collect();
-        reader.push(diagnostic.hint(match subs.as_slice() {
-            [] => format!("`{}` ({}) has no sub-techniques", parent.id, parent.name),
-            subs => format!("`{}` ({}) has {}", parent.id, parent.name, subs.join(", ")),
-        }));
-        return;
-    }
-    let by_name = suggest(id, attacks().map(|a| a.name))
-        .and_then(|name| attacks().find(|a| a.name == name && a.replaced_by.is_none()));
-    let near = match by_name {
-        Some(row) => Some(row.id),
-        None => suggest(id, attacks().filter(|a| a.replaced_by.is_none()).map(|a| a.id)),
-    };
-    if let Some(near) = near {
-        let name = crate::attack_name(near).unwrap_or_default();
-        diagnostic = diagnostic.detail(format!("did you mean `{near}` ({name})?"));
-    }
-    reader.push(diagnostic);
 }

@@ -5,7 +5,7 @@
 //! `0x17` and `1_000` are text. Merge keys (`<<: *x`) are applied; the place of a merged value is
 //! where it is written.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
@@ -67,14 +67,15 @@ impl Node {
     }
 }
 
-/// Reads a block. An empty block is `Null`.
+/// Reads a block; what it holds with R009 for every key given twice in a map. An empty block is
+/// `Null`.
 ///
 /// # Errors
 /// One R001 for what is no YAML, and for aliases that expand past the limits.
-pub(crate) fn parse(path: &str, block: &Block) -> Result<Node, Diagnostic> {
+pub(crate) fn parse(path: &str, block: &Block) -> Result<(Node, Vec<Diagnostic>), Diagnostic> {
     if block.yaml.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
         let span = Span::new(block.first_line, 1, 1);
-        return Ok(Node { value: Yaml::Null, span });
+        return Ok((Node { value: Yaml::Null, span }, Vec::new()));
     }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -84,7 +85,7 @@ pub(crate) fn parse(path: &str, block: &Block) -> Result<Node, Diagnostic> {
             max_aliases: 10_000,
             alias_anchor_ratio_multiplier: 100,
         },
-        // Repeated keys are reported at their place, by the reader of the keys.
+        // Reported below, each at its place.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: 100_000,
@@ -100,8 +101,34 @@ pub(crate) fn parse(path: &str, block: &Block) -> Result<Node, Diagnostic> {
         with_snippet: false,
     };
     match serde_saphyr::from_str_with_options::<Raw>(&block.yaml, options) {
-        Ok(raw) => Ok(Tree { block }.node(raw)),
+        Ok(raw) => {
+            let node = Tree { block }.node(raw);
+            let mut twice = Vec::new();
+            repeated_keys(path, &node, &mut twice);
+            Ok((node, twice))
+        }
         Err(error) => Err(refuse(path, block, &error)),
+    }
+}
+
+fn repeated_keys(path: &str, node: &Node, found: &mut Vec<Diagnostic>) {
+    match &node.value {
+        Yaml::List(items) => items.iter().for_each(|item| repeated_keys(path, item, found)),
+        Yaml::Map(entries) => {
+            let mut seen = BTreeSet::new();
+            for entry in entries {
+                if !seen.insert(&entry.key) {
+                    let primary = format!("`{}` is given twice", entry.key);
+                    found.push(
+                        Diagnostic::error("R009", path, primary)
+                            .at(entry.span)
+                            .hint("keep one of them"),
+                    );
+                }
+                repeated_keys(path, &entry.value, found);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -271,7 +298,9 @@ mod tests {
 
     #[track_caller]
     fn check(yaml: &str, json: &str) {
-        let node = parse("r.sql", &block(yaml)).unwrap_or_else(|d| panic!("{}", d.render(None)));
+        let (node, twice) =
+            parse("r.sql", &block(yaml)).unwrap_or_else(|d| panic!("{}", d.render(None)));
+        assert_eq!(twice, []);
         assert_eq!(node.json().to_string(), json, "{yaml}");
     }
 
@@ -314,7 +343,7 @@ mod tests {
 
     #[test]
     fn places_are_places_in_the_file() {
-        let node = parse("r.sql", &block("title: é\nlist:\n  - {a: 1, bc: two}\n")).unwrap();
+        let node = parse("r.sql", &block("title: é\nlist:\n  - {a: 1, bc: two}\n")).unwrap().0;
         let Yaml::Map(entries) = &node.value else { panic!() };
         assert_eq!(entries[0].span, Span::new(10, 1, 5));
         assert_eq!(entries[0].value.span, Span::new(10, 8, 1));
@@ -336,6 +365,25 @@ mod tests {
         assert!(error.primary.contains("aliases"), "{error:?}");
         let deep = format!("{}x{}", "[".repeat(5000), "]".repeat(5000));
         assert_eq!(parse("r.sql", &block(&deep)).unwrap_err().code, "R001");
+    }
+
+    #[test]
+    fn keys_given_twice_are_found_wherever_they_are() {
+        let yaml = "a: 1\nb: [{c: 1, d: &x {e: 1, e: 2}, c: 2}]\nf: *x\ng: {<<: *x, e: 3}\na: 2\n";
+        let twice = parse("r.sql", &block(yaml)).unwrap().1;
+        let mut places: Vec<_> = twice.iter().filter_map(|d| d.span).collect();
+        places.sort();
+        places.dedup();
+        let expect = [Span::new(11, 25, 1), Span::new(11, 32, 1), Span::new(14, 1, 1)];
+        assert_eq!(places, expect);
+    }
+
+    #[test]
+    fn one_document_of_plain_values() {
+        for bad in ["a: 1\n---\nb: 2\n", "a: 1\n...\nb: 2\n", "a: !!binary x\n", "? [a]\n: b\n"] {
+            assert_eq!(parse("r.sql", &block(bad)).err().map(|d| d.code), Some("R001"), "{bad}");
+        }
+        check("a: !!str 5\nb: !custom x\n", r#"{"a":"5","b":"x"}"#);
     }
 
     #[test]

@@ -202,7 +202,8 @@ impl Keyed {
         let LogicalPlan::Aggregate(aggregate) = aggregate else {
             return plan_err!("an aggregate expected");
         };
-        let Some(window) = Windowed::find(aggregate)? else {
+        let Some(window) = Windowed::find(aggregate)?.or_else(|| Windowed::binned(aggregate))
+        else {
             return plan_err!("GROUP BY without a window has no key that stays");
         };
         let kind = KeyKind::Window { kind: window.kind, size: window.size };
@@ -265,9 +266,13 @@ impl KeyKind {
                     })?;
                     keys.iter_mut().zip(&values).for_each(|(key, value)| key.value(value));
                 }
-                let window = window.as_struct();
                 let time = |name: &str| -> Result<Vec<i64>> {
-                    let column = window.column_by_name(name).ok_or_else(|| failed("no window"))?;
+                    let column = match window.as_struct_opt() {
+                        Some(window) => window.column_by_name(name),
+                        // `date_bin`: the start alone.
+                        None => Some(window),
+                    };
+                    let column = column.ok_or_else(|| failed("no window"))?;
                     let utc = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
                     let column = cast(column, &utc)?;
                     Ok(column.as_primitive::<TimestampMillisecondType>().values().to_vec())

@@ -1,7 +1,7 @@
 //! The one SQL dialect of rules, mappings and hunts, and the one function that parses it. Not what
 //! is allowed in it: that is [`crate::sandbox`].
 
-use std::{any::TypeId, ops::ControlFlow};
+use std::{any::TypeId, convert::Infallible, ops::ControlFlow};
 
 use datafusion::{
     common::{Result, plan_datafusion_err},
@@ -13,9 +13,13 @@ use datafusion::{
                 VisitorMut, helpers::attached_token::AttachedToken,
             },
             dialect::{Dialect, GenericDialect},
+            keywords::Keyword,
+            tokenizer::{Token, Tokenizer},
         },
     },
 };
+
+use crate::error::SqlProblem;
 
 /// sqlparser's generic dialect with lambdas (`x -> x['k']`): MATCH_RECOGNIZE parses, and a
 /// backslash in a string is a backslash (Windows paths).
@@ -94,6 +98,7 @@ const NESTING_MAX: usize = 50;
 /// Chains of AND and OR come out balanced: the parser builds them left-deep, and planning recurses
 /// on them until a few thousand terms overflow the stack.
 pub(crate) fn parse_one(sql: &str) -> Result<Statement> {
+    check_chains(sql)?;
     let mut statements = DFParserBuilder::new(sql)
         .with_dialect(&SluiceDialect)
         .with_recursion_limit(NESTING_MAX)
@@ -112,25 +117,105 @@ pub(crate) fn parse_one(sql: &str) -> Result<Statement> {
 
 /// Parses one expression (a mapping's `when`).
 pub(crate) fn parse_expression(sql: &str) -> Result<ExprWithAlias> {
+    check_chains(sql)?;
     let mut parsed = DFParserBuilder::new(sql)
         .with_dialect(&SluiceDialect)
         .with_recursion_limit(NESTING_MAX)
         .build()?
         .parse_into_expr()?;
-    let _: ControlFlow<()> = parsed.expr.visit(&mut Rebalance);
+    let ControlFlow::Continue(()) = parsed.expr.visit(&mut Rebalance);
     Ok(parsed)
 }
 
+/// Refuses chains of operators (`1 + 1 + ..`, `x::int::int..`, `x IS NULL IS NULL ..`) and of
+/// conditions before they become a tree: the parser nests them to the left without a limit, and
+/// merely dropping such a tree overflows the stack.
+fn check_chains(sql: &str) -> Result<()> {
+    const OPERATORS_MAX: usize = 1_000;
+    const CONDITIONS_MAX: usize = 50_000;
+    const UNIONS_MAX: usize = 200;
+    // A text that is no tokens is refused by the parser, with its place.
+    let Ok(tokens) = Tokenizer::new(&SluiceDialect, sql).tokenize() else { return Ok(()) };
+    // Per open parenthesis: operators since the last AND, OR or comma; ANDs and ORs; UNIONs.
+    let mut open = vec![(0, 0, 0)];
+    for token in &tokens {
+        let depth = open.len();
+        let Some((operators, conditions, unions)) = open.last_mut() else { break };
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                // `x[1][1]..` is a chain as well.
+                *operators += usize::from(*token == Token::LBracket);
+                open.push((0, 0, 0));
+            }
+            Token::RParen | Token::RBracket | Token::RBrace if depth > 1 => {
+                open.pop();
+            }
+            Token::Comma => *operators = 0,
+            Token::Word(word) if matches!(word.keyword, Keyword::AND | Keyword::OR) => {
+                *operators = 0;
+                *conditions += 1;
+            }
+            Token::Word(word)
+                if matches!(
+                    word.keyword,
+                    Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS
+                ) =>
+            {
+                *unions += 1;
+            }
+            Token::Word(word) if matches!(word.keyword, Keyword::SELECT | Keyword::WHEN) => {
+                *operators = 0;
+            }
+            Token::Word(word)
+                if !matches!(
+                    word.keyword,
+                    Keyword::IS
+                        | Keyword::IN
+                        | Keyword::LIKE
+                        | Keyword::ILIKE
+                        | Keyword::BETWEEN
+                        | Keyword::COLLATE
+                        | Keyword::AT
+                        | Keyword::NOTNULL
+                        | Keyword::DIV
+                        | Keyword::XOR
+                        | Keyword::OVERLAPS
+                        | Keyword::SIMILAR
+                        | Keyword::REGEXP
+                        | Keyword::RLIKE
+                ) => {}
+            Token::Whitespace(_)
+            | Token::Number(..)
+            | Token::SingleQuotedString(_)
+            | Token::SemiColon
+            | Token::EOF => {}
+            _ => *operators += 1,
+        }
+        if open.last().is_some_and(|(operators, conditions, unions)| {
+            *operators > OPERATORS_MAX || *conditions > CONDITIONS_MAX || *unions > UNIONS_MAX
+        }) {
+            return Err(SqlProblem::new("R019", "a chain of too many operators")
+                .detail(format!(
+                    "{OPERATORS_MAX} operators, {CONDITIONS_MAX} conditions joined by AND or OR and \
+                     {UNIONS_MAX} UNIONs are allowed"
+                ))
+                .hint("use IN (..), or a function of many arguments such as icontains(x, 'a', 'b')")
+                .into());
+        }
+    }
+    Ok(())
+}
+
 fn rebalance(statement: &mut SqlStatement) {
-    let _: ControlFlow<()> = statement.visit(&mut Rebalance);
+    let ControlFlow::Continue(()) = statement.visit(&mut Rebalance);
 }
 
 struct Rebalance;
 
 impl VisitorMut for Rebalance {
-    type Break = ();
+    type Break = Infallible;
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Infallible> {
         let Expr::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), right, .. } =
             &*expr
         else {
@@ -174,4 +259,56 @@ fn balanced(terms: &mut Vec<Expr>, op: &BinaryOperator) -> Expr {
 
 fn placeholder() -> Expr {
     Expr::Wildcard(AttachedToken::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn where_clause(sql: &str) -> String {
+        parse_one(&format!("SELECT 1 FROM t WHERE {sql}")).unwrap().to_string()
+    }
+
+    #[test]
+    fn nothing_the_generic_dialect_overrides_is_missing() {
+        assert_eq!(LIKE_GENERIC.len(), 68);
+        assert!(SluiceDialect.supports_match_recognize());
+        assert!(SluiceDialect.supports_lambda_functions());
+        assert!(!SluiceDialect.supports_string_literal_backslash_escape());
+    }
+
+    #[test]
+    fn the_forms_rules_need_parse() {
+        for sql in [
+            r"SELECT 'C:\path\'",
+            "SELECT array_any_match(tags, v -> v = status) FROM t",
+            "SELECT count(*) FILTER (WHERE a = 1) FROM t GROUP BY sliding(time, INTERVAL '5 minutes')",
+            "SELECT x, count(*) OVER (PARTITION BY k) AS n FROM t QUALIFY n >= 3",
+            "SELECT target[1]['displayName'], actor['alternateId'], a.b.c FROM t",
+            "WITH f AS (SELECT * FROM t) SELECT * FROM f MATCH_RECOGNIZE (PARTITION BY u ORDER BY time \
+             MEASURES LAST(B.time) AS at PATTERN (A B+) DEFINE A AS A.status = 'x', B AS B.status = 'y')",
+        ] {
+            parse_one(sql).unwrap_or_else(|e| panic!("{sql}\n{e}"));
+        }
+    }
+
+    #[test]
+    fn chains_are_balanced_and_print_the_same() {
+        for op in [" AND ", " OR "] {
+            for count in [1, 2, 3, 4, 5, 8, 1000, 20_000] {
+                let terms: Vec<String> = (0..count).map(|i| format!("x = {i}")).collect();
+                let text = terms.join(op);
+                assert_eq!(where_clause(&text), format!("SELECT 1 FROM t WHERE {text}"));
+            }
+        }
+        let mixed = "a = 1 AND b = 2 OR c = 3 AND (d = 4 OR e = 5 OR f = 6) OR NOT g = 7";
+        assert_eq!(where_clause(mixed), format!("SELECT 1 FROM t WHERE {mixed}"));
+    }
+
+    #[test]
+    fn depth_is_limited() {
+        let nested = |n: usize| format!("SELECT {}1{}", "(".repeat(n), ")".repeat(n));
+        assert!(parse_one(&nested(30)).is_ok());
+        assert!(parse_one(&nested(1000)).is_err());
+    }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use datafusion::common::{
     DataFusionError, SchemaError,
     diagnostic::{Diagnostic, DiagnosticKind},
+    utils::datafusion_strsim::levenshtein,
 };
 
 /// One thing wrong with an SQL text.
@@ -55,11 +56,35 @@ impl SqlProblem {
         error.iter().map(SqlProblem::one).collect()
     }
 
+    /// The same for a table that does not exist, with the nearest that does.
+    pub(crate) fn unknown_table(error: &DataFusionError, tables: &[String]) -> Option<SqlProblem> {
+        let text = plain(error);
+        let (before, after) = text.split_once("' not found")?;
+        let name = before.strip_prefix("table 'sluice.").filter(|_| after.is_empty())?;
+        let name = name.strip_prefix("main.").unwrap_or(name);
+        let problem = SqlProblem::new("R011", format!("table {name} not found"));
+        let problem = problem.at(error.diagnostic().and_then(span));
+        Some(match nearest(name, tables.iter().map(String::as_str)) {
+            Some(near) => problem.hint(format!("did you mean {near}?")),
+            None if tables.len() <= 20 => {
+                problem.hint(format!("the tables are {}", tables.join(", ")))
+            }
+            None => problem,
+        })
+    }
+
     fn one(error: &DataFusionError) -> SqlProblem {
         if let Some(problem) = carried(error) {
             return problem.clone();
         }
         let text = plain(error);
+        if text.contains("RecursionLimitExceeded") {
+            return SqlProblem::new(
+                "R019",
+                "nested too deep: parentheses, CASE, NOT or subqueries",
+            )
+            .hint("split it into WITH queries");
+        }
         let code = code(error, &text);
         let (text, suggestion) = match text.split_once(". Did you mean ") {
             Some((text, names)) => (text.to_owned(), Some(format!("did you mean {names}"))),
@@ -190,4 +215,19 @@ fn span(diagnostic: &Diagnostic) -> Option<(u64, u64, u64)> {
         1
     };
     Some((span.start.line, span.start.column, length))
+}
+
+/// The candidate most like `word`, if one is like it at all.
+pub(crate) fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let distance = |c: &str| levenshtein(&word.to_lowercase(), &c.to_lowercase());
+    let most = (word.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|c| (distance(c), c))
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, c)| c)
 }

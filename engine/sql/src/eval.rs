@@ -82,3 +82,65 @@ impl Interner {
         *ids.entry(Arc::clone(expr)).or_insert(next)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::{common::DFSchema, logical_expr::LogicalPlan};
+    use sluice_event::{Schema as Tables, TableName};
+
+    use super::*;
+    use crate::session::{Session, Tables as Named};
+
+    /// The conditions of `SELECT .. WHERE ..` as the classifier sees them, against the full table.
+    fn condition(text: &str) -> PhysicalEval {
+        let session = Session::rules();
+        let tables =
+            Named::stream(std::iter::empty::<(&TableName, &arrow::datatypes::SchemaRef)>())
+                .unwrap();
+        let sql = format!("SELECT a.time FROM authentication AS a WHERE {text}");
+        let plan = session.optimize(&session.plan(&sql, &tables).unwrap()).unwrap();
+        let LogicalPlan::Projection(projection) = plan else { panic!("{plan}") };
+        let LogicalPlan::Filter(filter) = projection.input.as_ref() else {
+            panic!("{projection:?}")
+        };
+        let table = Tables::builtin().table("authentication").unwrap();
+        let schema = DFSchema::try_from(table.arrow.as_ref().clone()).unwrap();
+        session.eval(filter.predicate.clone(), text.to_owned(), &schema).unwrap()
+    }
+
+    #[test]
+    fn equal_conditions_of_different_texts_have_one_number() {
+        let interner = Interner::default();
+        let id = |text: &str| interner.id(condition(text).expr());
+        assert_eq!(id("a.status = 'x'"), id("status='x'"));
+        assert_eq!(id("a.src_port > 5"), id("5 < src_port"));
+        assert_eq!(id("icontains(user_agent, 'X')"), id("ICONTAINS(a.user_agent,  'X')"));
+        assert_ne!(id("status = 'x'"), id("status = 'y'"));
+        assert_ne!(id("status = 'x'"), id("activity = 'x'"));
+        assert_ne!(id("icontains(user_agent, 'X')"), id("istarts(user_agent, 'X')"));
+    }
+
+    #[test]
+    fn evaluation_gives_a_value_per_row_and_keeps_failing_apart() {
+        let table = Tables::builtin().table("authentication").unwrap();
+        let columns = table
+            .arrow
+            .fields()
+            .iter()
+            .map(|f| match f.name().as_str() {
+                "time" => cast(&arrow::array::Int64Array::from(vec![1, 2]), f.data_type()).unwrap(),
+                "src_port" => {
+                    cast(&arrow::array::Int64Array::from(vec![0, 5]), f.data_type()).unwrap()
+                }
+                _ => arrow::array::new_null_array(f.data_type(), 2),
+            })
+            .collect();
+        let batch = RecordBatch::try_new(table.arrow.clone(), columns).unwrap();
+        let eval = condition("10 / src_port = 2");
+        assert_eq!(eval.sql(), "10 / src_port = 2");
+        assert_eq!(eval.output(), &DataType::Boolean);
+        assert!(eval.eval(&batch).unwrap_err().to_string().contains("ivide by zero"));
+        assert_eq!(eval.eval(&batch.slice(1, 1)).unwrap().len(), 1);
+        assert_eq!(condition("status IS NULL").eval(&batch).unwrap().len(), 2);
+    }
+}

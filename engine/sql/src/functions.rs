@@ -19,10 +19,12 @@ use arrow::{
 use datafusion::{
     common::{Result, exec_err, plan_err},
     execution::SessionStateDefaults,
-    logical_expr::{AggregateUDF, ColumnarValue, ReturnFieldArgs, ScalarUDF, Volatility},
+    logical_expr::{
+        AggregateUDF, ColumnarValue, ReturnFieldArgs, ScalarUDF, Volatility, planner::ExprPlanner,
+    },
 };
 
-pub(crate) use marker::{FIRST_SEEN, Marker, WindowKind, interval_millis, marker};
+pub(crate) use marker::{FIRST_SEEN, Marker, WindowKind, interval_millis, marker, window_type};
 pub(crate) use time::{bin, floor, hop_starts, window_struct};
 
 /// Functions that read the clock, chance, the file system or the build, or make rows of nothing.
@@ -56,6 +58,13 @@ pub(crate) fn scalars() -> Vec<Arc<ScalarUDF>> {
             .collect()
     });
     ALL.clone()
+}
+
+/// How operators become functions, ours first.
+pub(crate) fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
+    let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(capped::CappedConcatenation)];
+    planners.extend(SessionStateDefaults::default_expr_planners());
+    planners
 }
 
 /// Every aggregate function of every session.

@@ -1,4 +1,9 @@
-//! Ad-hoc queries.
+//! Ad-hoc queries over given tables, by anyone: sandboxed, with a deadline, a memory limit and caps
+//! on the result. Windows and `first_seen` mean what they mean in rules.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use datafusion::{
     common::{
         Result,
@@ -6,15 +11,149 @@ use datafusion::{
         tree_node::{Transformed, TreeNode},
     },
     physical_optimizer::PhysicalOptimizerRule,
-    physical_plan::{ExecutionPlan, coop::CooperativeExec},
+    physical_plan::{ExecutionPlan, coop::CooperativeExec, execute_stream},
 };
-use std::sync::Arc;
+use futures::StreamExt;
+use sluice_event::TableName;
+use tokio::time::{Instant, timeout_at};
 
-/// Puts a point where a query can be stopped above every node.
+use crate::{
+    error::SqlError,
+    sandbox,
+    session::{STACK, Session, Tables},
+};
+
+/// What one query may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Time from the call to the last row, planning included.
+    pub deadline: Duration,
+    /// Bytes that sorts, joins and groups may hold.
+    pub memory: usize,
+    /// Rows of the result; the rest is cut off and said so.
+    pub rows: usize,
+    /// Bytes of the result; the rest is cut off and said so.
+    pub bytes: usize,
+    /// Bytes of the text.
+    pub text: usize,
+}
+
+impl Default for QueryLimits {
+    fn default() -> Self {
+        QueryLimits {
+            deadline: Duration::from_secs(30),
+            memory: 512 << 20,
+            rows: 10_000,
+            bytes: 64 << 20,
+            text: 64 << 10,
+        }
+    }
+}
+
+/// What a query gave.
+#[derive(Clone, Debug)]
+pub struct QueryResult {
+    /// The columns.
+    pub schema: SchemaRef,
+    /// The rows.
+    pub batches: Vec<RecordBatch>,
+    /// Whether a cap cut rows off.
+    pub truncated: bool,
+}
+
+/// Beyond the deadline, how long to wait for a query to notice it.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Runs a query on a thread of its own. A query that does not stop at its deadline (one call of one
+/// function cannot be interrupted) is left behind on that thread.
+pub fn query(
+    sql: &str,
+    tables: &BTreeMap<TableName, Vec<RecordBatch>>,
+    limits: QueryLimits,
+) -> Result<QueryResult, SqlError> {
+    sandbox::check_length(sql, limits.text).map_err(|e| SqlError::planning(&e))?;
+    let tables = Tables::memory(tables).map_err(|e| SqlError::planning(&e))?;
+    let session = Session::hunts(limits.memory).over(&tables);
+    let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let sql = sql.to_owned();
+    std::thread::Builder::new()
+        .name("sql-query".to_owned())
+        .stack_size(STACK)
+        .spawn(move || {
+            // The receiver is gone if it has given up waiting.
+            sender.send(run(&session, &tables, &sql, limits)).ok();
+        })
+        .map_err(|e| SqlError::Failed(e.to_string()))?;
+    match receiver.recv_timeout(limits.deadline.saturating_add(GRACE)) {
+        Ok(result) => result,
+        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => Err(SqlError::Deadline(limits.deadline)),
+        Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
+            Err(SqlError::Failed("the query panicked".to_owned()))
+        }
+    }
+}
+
+fn run(
+    session: &Session,
+    tables: &Tables,
+    sql: &str,
+    limits: QueryLimits,
+) -> Result<QueryResult, SqlError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|e| SqlError::Failed(e.to_string()))?;
+    let end = {
+        let _inside = runtime.enter();
+        Instant::now() + limits.deadline
+    };
+    let plan = session.plan(sql, tables).map_err(|e| SqlError::planning(&e))?;
+    runtime.block_on(async {
+        let work = async {
+            let plan = session
+                .state()
+                .create_physical_plan(&plan)
+                .await
+                .map_err(|e| SqlError::running(&e))?;
+            let mut stream = execute_stream(plan, session.state().task_ctx())
+                .map_err(|e| SqlError::running(&e))?;
+            let mut result =
+                QueryResult { schema: stream.schema(), batches: Vec::new(), truncated: false };
+            let (mut rows, mut bytes) = (0, 0);
+            while let Some(batch) = stream.next().await {
+                let batch = batch.map_err(|e| SqlError::running(&e))?;
+                bytes += batch.get_array_memory_size();
+                let room = limits.rows - rows;
+                if batch.num_rows() > room || bytes > limits.bytes {
+                    result.truncated = true;
+                    if bytes <= limits.bytes {
+                        result.batches.push(batch.slice(0, room));
+                    }
+                    break;
+                }
+                rows += batch.num_rows();
+                result.batches.push(batch);
+            }
+            Ok(result)
+        };
+        timeout_at(end, work).await.unwrap_or(Err(SqlError::Deadline(limits.deadline)))
+    })
+}
+
+/// Puts a point where a query can be stopped above every node: joins that multiply rows have none of
+/// their own, and a deadline only acts between two.
 #[derive(Debug)]
 pub(crate) struct CooperateEverywhere;
 
 impl PhysicalOptimizerRule for CooperateEverywhere {
+    fn name(&self) -> &str {
+        "cooperate_everywhere"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+
     fn optimize(
         &self,
         plan: Arc<dyn ExecutionPlan>,
@@ -24,11 +163,5 @@ impl PhysicalOptimizerRule for CooperateEverywhere {
             Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>))
         })
         .map(|done| done.data)
-    }
-    fn name(&self) -> &str {
-        "cooperate_everywhere"
-    }
-    fn schema_check(&self) -> bool {
-        true
     }
 }

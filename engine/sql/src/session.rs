@@ -44,20 +44,21 @@ use datafusion::{
 };
 use sluice_event::{Schema, TableName};
 
-use crate::{dialect, eval::PhysicalEval, functions, lower, query, sandbox};
+use crate::{dialect, error::SqlProblem, eval::PhysicalEval, functions, lower, query, sandbox};
 
-/// Bytes one query may hold in tracked memory.
+/// Bytes that planning and batch runs may hold in tracked memory.
 const MEMORY_MAX: usize = 512 << 20;
 
-/// Rows per batch inside a query: small enough that a deadline is met between two.
+/// Rows per batch: small enough that a deadline is met between two.
 const BATCH_ROWS: usize = 8192;
 
 const CATALOG: &str = "sluice";
 const TABLES: &str = "main";
 const RAW: &str = "raw";
 
-/// Stack of the threads that plan: long lists and deep nesting recurse.
-const STACK: usize = 16 << 20;
+/// Stack of the threads that plan: long lists and deep nesting recurse. Reserved, not touched: a
+/// simple text uses a few KiB of it.
+pub(crate) const STACK: usize = 64 << 20;
 
 /// A DataFusion session for one purpose. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -83,10 +84,21 @@ impl Session {
     /// For running a rule over history: windows and `first_seen` become plain SQL, then everything
     /// DataFusion has. `history_start`: before it nothing is known of a table, milliseconds.
     pub(crate) fn batch(history_start: Option<i64>) -> Session {
-        Session::executing(vec![
-            Arc::new(lower::LowerWindows),
-            Arc::new(lower::LowerFirstSeen { history_start }),
-        ])
+        Session::executing(
+            vec![Arc::new(lower::LowerWindows), Arc::new(lower::LowerFirstSeen { history_start })],
+            MEMORY_MAX,
+        )
+    }
+
+    /// For ad-hoc queries: like batch, with `memory` bytes for what they hold.
+    pub(crate) fn hunts(memory: usize) -> Session {
+        Session::executing(
+            vec![
+                Arc::new(lower::LowerWindows),
+                Arc::new(lower::LowerFirstSeen { history_start: None }),
+            ],
+            memory,
+        )
     }
 
     fn shape_preserving(identifiers: Identifiers) -> Session {
@@ -100,19 +112,19 @@ impl Session {
             Arc::new(DecorrelatePredicateSubquery::new()),
             Arc::new(ExtractEquijoinPredicate::new()),
         ];
-        let state = parts(identifiers)
+        let state = parts(identifiers, MEMORY_MAX)
             .with_analyzer_rules(analyzer)
             .with_optimizer_rules(optimizer)
             .build();
         Session { state: Arc::new(state) }
     }
 
-    fn executing(lowering: Vec<Arc<dyn AnalyzerRule + Send + Sync>>) -> Session {
+    fn executing(lowering: Vec<Arc<dyn AnalyzerRule + Send + Sync>>, memory: usize) -> Session {
         let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
             vec![Arc::new(ResolveGroupingFunction::new()), Arc::new(lower::TimeDifference)];
         analyzer.extend(lowering);
         analyzer.push(Arc::new(TypeCoercion::new()));
-        let state = parts(Identifiers::Folded)
+        let state = parts(Identifiers::Folded, memory)
             .with_analyzer_rules(analyzer)
             .with_physical_optimizer_rule(Arc::new(query::CooperateEverywhere))
             .build();
@@ -137,7 +149,10 @@ impl Session {
         sandbox::check_text(sql)?;
         let statement = dialect::parse_one(sql)?;
         sandbox::check_statement(&statement)?;
-        let plan = self.over(tables).statement_to_plan(statement)?;
+        let plan = self
+            .over(tables)
+            .statement_to_plan(statement)
+            .map_err(|e| SqlProblem::unknown_table(&e, tables.names()).map_or(e, Into::into))?;
         sandbox::check_plan(&plan)?;
         Ok(plan)
     }
@@ -241,10 +256,8 @@ impl Tables {
             tables.insert(table.name.clone(), memory(&table.arrow, rows)?);
         }
         if let Some(schema) = &common {
-            let name = TableName::new("events");
-            if !tables.contains_key(&name) {
-                tables.insert(name, memory(schema, union)?);
-            }
+            let union = memory(schema, union)?;
+            tables.entry(TableName::new("events")).or_insert(union);
         }
         for (name, rows) in batches {
             if let (false, Some(first)) = (tables.contains_key(name), rows.first()) {
@@ -301,7 +314,7 @@ enum Identifiers {
 }
 
 /// What every session is built from: functions on the allow-list, no stores, no files, no disk.
-fn parts(identifiers: Identifiers) -> SessionStateBuilder {
+fn parts(identifiers: Identifiers, memory: usize) -> SessionStateBuilder {
     let mut config = SessionConfig::new()
         .with_default_catalog_and_schema(CATALOG, TABLES)
         .with_create_default_catalog_and_schema(false)
@@ -314,19 +327,19 @@ fn parts(identifiers: Identifiers) -> SessionStateBuilder {
     options.sql_parser.map_string_types_to_utf8view = false;
     let stores = DefaultObjectStoreRegistry::new();
     // Registered by default; without it no URL resolves to anything.
-    let _: Result<_> = stores.deregister_store(ObjectStoreUrl::local_filesystem().as_ref());
+    stores.deregister_store(ObjectStoreUrl::local_filesystem().as_ref()).ok();
     let mut builder = SessionStateBuilder::new()
         .with_config(config)
         .with_scalar_functions(functions::scalars())
         .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
         .with_aggregate_functions(functions::aggregates())
         .with_window_functions(SessionStateDefaults::default_window_functions())
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_expr_planners(functions::expr_planners())
         .with_table_functions(Default::default())
         .with_file_formats(vec![]);
     if let Ok(runtime) = RuntimeEnvBuilder::new()
         .with_object_store_registry(Arc::new(stores))
-        .with_memory_pool(Arc::new(GreedyMemoryPool::new(MEMORY_MAX)))
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory)))
         .with_disk_manager_builder(
             DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
         )
@@ -354,7 +367,7 @@ pub(crate) fn with_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Re
             .spawn_scoped(scope, work)
             .map_err(|e| DataFusionError::External(Box::new(e)))?;
         thread.join().unwrap_or_else(|_| {
-            Err(DataFusionError::Internal("planning this text panicked".to_owned()))
+            Err(DataFusionError::Execution("this text makes the planner panic".to_owned()))
         })
     })
 }

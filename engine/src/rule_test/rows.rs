@@ -13,7 +13,8 @@ use arrow::{
 };
 use sluice_event::{EventBatch, PartitionId, TableName, TimeSettings};
 use sluice_ingest::{Chunk, Mapper};
-use sluice_rule::{RuleTest, TEST_BASE, TestEvent};
+use serde_json::Value;
+use sluice_rule::{RuleTest, TEST_BASE, TestEvent, resolve_time};
 
 use crate::{
     Content, Partition,
@@ -38,6 +39,36 @@ pub(super) fn replay(content: &Content, case: &RuleTest) -> Result<Replay, Strin
         };
         added.map_err(|e| format!("event {}: {e}", index + 1))?;
     }
+    builder.finish()
+}
+
+/// One event for `rule explain`: a row as JSON that names its table, or a wire record.
+pub(super) fn event(content: &Content, text: &str, source: &str) -> Result<Replay, String> {
+    let time = TimeSettings::default();
+    let only = Partition { id: ONLY, source: None, tables: Vec::new(), time };
+    let mut builder = ReplayBuilder::new(vec![only]);
+    let object: Option<serde_json::Map<String, Value>> = serde_json::from_str(text).ok();
+    let table = object.as_ref().and_then(|o| o.get("table")).and_then(Value::as_str);
+    if let (Some(object), Some(table)) = (&object, table) {
+        let time = object.get("time").and_then(Value::as_str).and_then(resolve_time);
+        let columns = object
+            .iter()
+            .filter(|(name, _)| !["table", "time", "event_uid"].contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        builder.row(ONLY, &TableName::new(table), time.unwrap_or(TEST_BASE), &columns)?;
+        return builder.finish();
+    }
+    let source = match source {
+        "auto" => {
+            let specs = content.sources.iter().map(AsRef::as_ref);
+            let seen = sluice_ingest::detect(specs, text.as_bytes());
+            seen.best.clone().map(|m| m.source).ok_or_else(|| seen.to_string())?
+        }
+        named => named.to_owned(),
+    };
+    let event = TestEvent { raw: Some(text.to_owned()), source: Some(source), ..TestEvent::default() };
+    record(content, &event, text, &mut builder)?;
     builder.finish()
 }
 

@@ -9,12 +9,30 @@
 #![forbid(unsafe_code)]
 
 mod emission;
+mod explain;
+mod network;
 mod plan;
 mod predicate;
 
 pub use emission::{Change, Emission, FindingState};
+pub use explain::{ExplainNode, explain};
+pub use network::{Fault, NetworkStats, NetworkView, PredicateNetwork, Scratch, SlotCounters};
 pub use plan::{
     Aggregate, AggregateFunction, Branch, Class, FirstSeenPlan, GroupColumn, Stage, StreamPlan,
     Window, WindowPlan,
 };
 pub use predicate::{Atom, Leaf, Predicate, Test, Text};
+
+mod first_seen;
+mod keys;
+mod rows;
+mod shard;
+mod state;
+mod watermark;
+mod window;
+
+pub use rows::{Failures, Keyed, KeyedRow, encode_key, keyed, row_key, stateless, vnode};
+pub use shard::{HistoryStart, OperatorStats, Shard, ShardOptions};
+pub use state::{StateEntry, StateError};
+pub use watermark::PartitionInfo;
+pub use window::{Limits, window_row_key};

@@ -79,8 +79,13 @@ SELECT eventTime AS time,
          WHEN eventName IN ('DetachUserPolicy', 'DetachRolePolicy', 'DetachGroupPolicy', 'DeleteUserPolicy', 'DeleteRolePolicy', 'DeleteGroupPolicy') THEN 'Detach Policy'
          WHEN eventName = 'AddUserToGroup' THEN 'Add User'
          WHEN eventName = 'RemoveUserFromGroup' THEN 'Remove User'
+         WHEN eventName = 'DeleteLoginProfile' THEN 'Disable'
+         -- Keys, boundaries: a change to an account that its class has no word for.
+         WHEN eventName LIKE '%AccessKey' OR eventName LIKE '%PermissionsBoundary' THEN 'Other'
          WHEN eventName LIKE 'Create%' THEN 'Create'
          WHEN eventName LIKE 'Delete%' THEN 'Delete'
+         WHEN eventName LIKE '%Provider%' OR eventName LIKE '%TrustAnchor'
+           OR eventName IN ('SetDefaultPolicyVersion', 'UpdateAccountPasswordPolicy') THEN 'Update'
          ELSE 'Other'
        END AS activity,
        CASE

@@ -10,7 +10,7 @@ codec:
     null: "-"
     header: version account-id
     fields: [version, account-id, interface-id, srcaddr, dstaddr, srcport, dstport, protocol, packets, bytes, start, end, action, log-status]
-detect: {line: '^\d+ (\d{12}|-|unknown) eni-[0-9a-f]+ '}
+detect: {matches: '^\d+ (\d{12}|-|unknown) eni-[0-9a-f]+ '}
 columns:
   account-id: string
   interface-id: string

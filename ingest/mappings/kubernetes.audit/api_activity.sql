@@ -43,27 +43,27 @@ SELECT coalesce(requestReceivedTimestamp, stageTimestamp) AS time,
        -- RequestReceived has no answer yet.
        CASE WHEN responseStatus.code < 400 THEN 'Success' WHEN responseStatus.code >= 400 THEN 'Failure' ELSE 'Unknown' END AS status,
        coalesce(responseStatus.message, responseStatus.reason) AS status_detail,
-       user.username AS user_name,
-       user.uid AS user_uid,
+       "user".username AS user_name,
+       "user".uid AS user_uid,
        CASE
-         WHEN user.username LIKE 'system:serviceaccount:%' THEN 'Service'
-         WHEN user.username LIKE 'system:%' THEN 'System'
-         WHEN user.username IS NOT NULL THEN 'User'
+         WHEN "user".username LIKE 'system:serviceaccount:%' THEN 'Service'
+         WHEN "user".username LIKE 'system:%' THEN 'System'
+         WHEN "user".username IS NOT NULL THEN 'User'
        END AS user_type,
        sourceIPs[1] AS src_ip,
        userAgent AS user_agent,
        coalesce(objectRef.apiGroup, 'core') AS api_service,
        -- `create pods/exec`, `list secrets`; requests that are for no object keep their path.
-       CASE
+       ltrim(CASE
          WHEN objectRef.subresource IS NOT NULL THEN concat(verb, ' ', objectRef.resource, '/', objectRef.subresource)
          WHEN objectRef.resource IS NOT NULL THEN concat(verb, ' ', objectRef.resource)
          ELSE concat(verb, ' ', split_part(requestURI, '?', 1))
-       END AS api_operation,
-       CASE
+       END) AS api_operation,
+       ltrim(CASE
          WHEN objectRef.subresource IS NOT NULL THEN concat(verb, ' ', objectRef.resource, '/', objectRef.subresource)
          WHEN objectRef.resource IS NOT NULL THEN concat(verb, ' ', objectRef.resource)
-         ELSE verb
-       END AS event_code,
+         ELSE coalesce(verb, split_part(requestURI, '?', 1))
+       END) AS event_code,
        objectRef.apiVersion AS api_version,
        requestObject AS request,
        responseStatus.code AS response_code,

@@ -17,7 +17,7 @@ codec:
       - '^(?:PAM \d+ more|pam_\w+\(sshd:auth\):) (?<what>authentication failure)s?;.* rhost=(?<ip>\S*)(?:\s+user=(?<user>.*))?$'
       - '^(?:error: )?(?<what>maximum authentication attempts exceeded) for (?<invalid>invalid user )?(?<user>.*) from (?<ip>\S+) port (?<port>\d+) ssh\d(?<preauth> \[preauth\])?$'
       - '^(?<what>User) (?<user>.*) from (?<ip>\S+) not allowed because (?<reason>.*)$'
-detect: {line: ' sshd(-session)?\[\d+\]: '}
+detect: {matches: ' sshd(-session)?\[\d+\]: '}
 columns:
   timestamp: timestamp
   hostname: string

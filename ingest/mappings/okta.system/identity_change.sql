@@ -75,6 +75,7 @@ SELECT published AS time,
        -- Captions of the class above; 3004 and 3005 have fewer.
        CASE
          WHEN eventType LIKE '%.create' THEN 'Create'
+         WHEN eventType LIKE '%.update' THEN 'Update'
          WHEN eventType LIKE '%.delete%' THEN 'Delete'
          WHEN eventType = 'user.account.update_password' THEN 'Password Change'
          WHEN eventType IN ('user.account.reset_password', 'user.account.expire_password') THEN 'Password Reset'
@@ -86,8 +87,8 @@ SELECT published AS time,
          WHEN eventType IN ('user.lifecycle.deactivate', 'user.lifecycle.suspend') THEN 'Disable'
          WHEN eventType = 'group.user_membership.add' THEN 'Add User'
          WHEN eventType = 'group.user_membership.remove' THEN 'Remove User'
-         WHEN eventType LIKE '%.privilege.grant' THEN 'Assign Privileges'
-         WHEN eventType LIKE '%.privilege.revoke' THEN 'Revoke Privileges'
+         WHEN eventType LIKE '%.privilege.grant' OR eventType = 'iam.resourceset.bindings.add' THEN 'Assign Privileges'
+         WHEN eventType LIKE '%.privilege.revoke' OR eventType = 'iam.resourceset.bindings.delete' THEN 'Revoke Privileges'
          ELSE 'Other'
        END AS activity,
        CASE

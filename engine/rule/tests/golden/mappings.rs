@@ -47,7 +47,7 @@ SELECT published AS time, actor.id AS user_uid FROM okta_system
 fn good(text: &str) -> Mapping {
     let (mapping, found) = read_mapping(text);
     assert_eq!(found, []);
-    mapping.unwrap()
+    mapping.unwrap_or_else(|| panic!("refused"))
 }
 
 #[test]

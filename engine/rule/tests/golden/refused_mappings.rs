@@ -180,6 +180,11 @@ error[R009]: `object` is not a type of a wire column
 11 |   c: {d: object}
    |          ^^^^^^ did you mean `json`?
    = help: string, timestamp, int, float, bool, json, `timestamp(format|format)`, [type] or {name: type}
+error[R009]: `uuid` is given twice
+  --> ingest/mappings/okta.system/authentication.sql:12:3
+12 |   uuid: string
+   |   ^^^^
+   = help: keep one of them
 ",
     );
 }
@@ -223,7 +228,8 @@ error[R032]: the regular expression cannot be used
 error[R002]: unknown key `lines` in `detect`
   --> ingest/mappings/okta.system/authentication.sql:12:38
 12 | detect: {has: [a], matches: '(?=x)', lines: 1}
-   |                                      ^^^^^ did you mean `line`?
+   |                                      ^^^^^
+   = help: known keys: has, matches
 error[R009]: `when` is empty
   --> ingest/mappings/okta.system/authentication.sql:13:5
 13 | when:

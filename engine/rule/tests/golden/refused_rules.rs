@@ -824,7 +824,7 @@ SELECT user_entity, count(*) AS n FROM authentication GROUP BY user_entity, slid
 ---*/
 ",
         "\
-error[R009]: `title` is given twice in front matter
+error[R009]: `title` is given twice
   --> rules/identity/x.sql:4:1
 4 | title: Others
   | ^^^^^

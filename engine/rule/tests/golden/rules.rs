@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sluice_event::EntityKind;
-use sluice_rule::{Emit, Rule, Severity, Status, TEST_BASE, duplicate_ids};
+use sluice_rule::{Emit, Rule, Severity, Status, TEST_BASE, duplicate_ids, render_all};
 
 use super::{check_rule, read_rule};
 
@@ -57,7 +57,7 @@ HAVING count(*) >= 5
 fn good() -> Rule {
     let (rule, found) = read_rule(MFA_FATIGUE);
     assert_eq!(found, []);
-    rule.unwrap()
+    rule.unwrap_or_else(|| panic!("refused"))
 }
 
 #[test]
@@ -224,9 +224,24 @@ fn a_case_cannot_grow_without_bound() {
 
 #[test]
 fn arbitrary_text_is_refused_not_panicked_on() {
-    // Cuts of a good file at every character, and a few hostile ones.
-    for (at, _) in MFA_FATIGUE.char_indices() {
+    // A good file cut short, without a line, with a line twice, with something odd in it.
+    for (at, _) in MFA_FATIGUE.char_indices().step_by(5) {
         read_rule(MFA_FATIGUE.get(..at).unwrap());
+    }
+    let lines: Vec<&str> = MFA_FATIGUE.lines().collect();
+    for at in 0..lines.len() {
+        let (before, after) = lines.split_at(at);
+        let without = [before, after.get(1..).unwrap_or_default()].concat().join("\n");
+        let twice = [before, after.get(..1).unwrap_or_default(), after].concat().join("\n");
+        read_rule(&without);
+        read_rule(&twice);
+    }
+    for (n, (at, _)) in MFA_FATIGUE.char_indices().step_by(5).enumerate() {
+        let odd = ["{", "]", "*", "&x ", "\t", "\"", ": ", "\u{202e}", "- ", "<<: ", "é", "'"];
+        let mut text = MFA_FATIGUE.to_owned();
+        text.insert_str(at, odd[n % odd.len()]);
+        let (_, found) = read_rule(&text);
+        render_all(&found, |_| Some(&text));
     }
     for text in [
         "",

@@ -5,14 +5,20 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, AsArray},
-    compute::{cast, kernels::aggregate::max},
+    compute::{
+        cast,
+        kernels::{aggregate::max, concat_elements::concat_elements_utf8},
+    },
     datatypes::{DataType, FieldRef, Int64Type},
 };
 use datafusion::{
-    common::{Result, exec_err, internal_err},
+    common::{DFSchema, Result, ScalarValue, exec_err, internal_err},
     logical_expr::{
-        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+        ColumnarValue, Expr, ExprSchemable, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+        ScalarUDFImpl, Signature, Volatility,
+        planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
     },
+    sql::sqlparser::ast::BinaryOperator,
 };
 
 /// Bytes of one value, or elements of one list.
@@ -30,7 +36,7 @@ pub(super) fn capped(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
         "lpad" | "rpad" => Growth::Count(1),
         "replace" => Growth::Replacement { from: Some(1), to: 2 },
         "regexp_replace" => Growth::Replacement { from: None, to: 2 },
-        "array_to_string" | "concat_ws" => return function,
+        "concat" | "concat_ws" | "array_to_string" | "array_concat" => Growth::Sum,
         _ => return function,
     };
     Arc::new(ScalarUDF::new_from_impl(Capped { inner: function, growth }))
@@ -43,6 +49,8 @@ enum Growth {
     Times(usize),
     /// That many characters or elements.
     Count(usize),
+    /// All arguments one after the other.
+    Sum,
     /// Each occurrence of one argument becomes another.
     Replacement { from: Option<usize>, to: usize },
 }
@@ -61,6 +69,13 @@ impl Capped {
                 bytes(0)?.max(1).saturating_mul(args.get(count).map_or(Ok(0), greatest)?)
             }
             Growth::Count(count) => args.get(count).map_or(Ok(0), greatest)?,
+            Growth::Sum => {
+                let mut sum: u64 = 0;
+                for arg in args {
+                    sum = sum.saturating_add(longest(arg)?);
+                }
+                sum
+            }
             Growth::Replacement { from, to } => {
                 let from = match from {
                     Some(from) => args.get(from).map_or(Ok(1), shortest)?.max(1),
@@ -69,17 +84,7 @@ impl Capped {
                 (bytes(0)?.saturating_add(1)).saturating_mul(bytes(to)?) / from
             }
         };
-        // Scalars in, one value out.
-        let rows =
-            if args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_))) { 1 } else { rows };
-        if largest > VALUE_MAX || largest.saturating_mul(rows as u64) > BATCH_MAX {
-            return exec_err!(
-                "{}: the result may grow to {largest} bytes or elements per value, \
-                 {VALUE_MAX} are allowed",
-                self.inner.name()
-            );
-        }
-        Ok(())
+        check_size(self.inner.name(), largest, args, rows)
     }
 }
 
@@ -114,6 +119,79 @@ impl ScalarUDFImpl for Capped {
     }
 }
 
+/// Refuses results that may be too large; `largest` is of one value.
+fn check_size(name: &str, largest: u64, args: &[ColumnarValue], rows: usize) -> Result<()> {
+    // Scalars in, one value out.
+    let rows = if args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_))) { 1 } else { rows };
+    if largest > VALUE_MAX || largest.saturating_mul(rows as u64) > BATCH_MAX {
+        return exec_err!(
+            "{name}: the result may grow to {largest} bytes or elements per value; {VALUE_MAX} \
+             per value and {BATCH_MAX} per {rows} rows are allowed"
+        );
+    }
+    Ok(())
+}
+
+/// `a || b` over text, planned as a function with the cap; lists keep the operator.
+#[derive(Debug)]
+pub(crate) struct CappedConcatenation;
+
+impl ExprPlanner for CappedConcatenation {
+    fn plan_binary_op(
+        &self,
+        expr: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawBinaryExpr>> {
+        let is_list = |e: &Expr| matches!(e.get_type(schema), Ok(t) if t.is_nested());
+        if expr.op != BinaryOperator::StringConcat || is_list(&expr.left) || is_list(&expr.right) {
+            return Ok(PlannerResult::Original(expr));
+        }
+        let signature = Signature::user_defined(Volatility::Immutable);
+        let function = ScalarUDF::new_from_impl(Concatenate { signature });
+        Ok(PlannerResult::Planned(function.call(vec![expr.left, expr.right])))
+    }
+}
+
+/// Text after text; NULL if one is.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Concatenate {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Concatenate {
+    fn name(&self) -> &str {
+        "concatenate"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        Ok(vec![DataType::Utf8; types.len()])
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let mut longest_sum = 0;
+        for arg in &args.args {
+            longest_sum += longest(arg)?;
+        }
+        check_size("||", longest_sum, &args.args, args.number_rows)?;
+        let scalar = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let rows = if scalar { 1 } else { args.number_rows };
+        let (left, right) = (args.args[0].to_array(rows)?, args.args[1].to_array(rows)?);
+        let joined = concat_elements_utf8(left.as_string::<i32>(), right.as_string::<i32>())?;
+        if scalar {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&joined, 0)?));
+        }
+        Ok(ColumnarValue::Array(Arc::new(joined)))
+    }
+}
+
 /// The greatest value of an integer argument; negative counts as 0.
 fn greatest(arg: &ColumnarValue) -> Result<u64> {
     let array = cast(&arg.to_array(1)?, &DataType::Int64)?;
@@ -130,8 +208,20 @@ fn shortest(arg: &ColumnarValue) -> Result<u64> {
     Ok(lengths(arg)?.into_iter().min().unwrap_or(0))
 }
 
+/// Bytes of each text; elements of each list, or its bytes if they are texts.
 fn lengths(arg: &ColumnarValue) -> Result<Vec<u64>> {
     let array = arg.to_array(1)?;
+    if let Some(list) = array.as_list_opt::<i32>() {
+        let offsets = list.value_offsets();
+        let place = |i: i32| -> i64 {
+            match list.values().as_string_opt::<i32>() {
+                Some(texts) => texts.value_offsets().get(i as usize).map_or(0, |o| i64::from(*o)),
+                None => i64::from(i),
+            }
+        };
+        let length = |w: &[i32]| place(w[1]).saturating_sub(place(w[0])).max(0).unsigned_abs();
+        return Ok(offsets.windows(2).map(length).collect());
+    }
     if !array.data_type().is_string() && !matches!(array.data_type(), DataType::Dictionary(_, _)) {
         return Ok(Vec::new());
     }

@@ -12,7 +12,7 @@ use datafusion::{
 };
 
 /// The name of the `first_seen` marker.
-pub(crate) const FIRST_SEEN: &str = "first_seen";
+const FIRST_SEEN: &str = "first_seen";
 
 /// The windows of GROUP BY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

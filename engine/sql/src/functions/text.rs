@@ -144,7 +144,7 @@ impl<'a> Folded<'a> {
         let found = match self.test {
             Test::Starts => self.ascii.iter().any(|n| lower.starts_with(n)),
             Test::Ends => self.ascii.iter().any(|n| lower.ends_with(n)),
-            Test::Equals => self.ascii.iter().any(|n| lower == *n),
+            Test::Equals => self.ascii.contains(&lower),
             Test::Contains | Test::Sigma | Test::Base64 => {
                 self.ascii.iter().any(|n| lower.contains(n))
             }

@@ -107,6 +107,29 @@ impl<'a> Windowed<'a> {
         Ok(found)
     }
 
+    /// The tumbling window of an aggregate that groups by one `date_bin(size, time)`: plain SQL
+    /// already, its column is the start alone.
+    pub(crate) fn binned(aggregate: &'a Aggregate) -> Option<Self> {
+        let mut found = None;
+        for (position, expr) in aggregate.group_expr.iter().enumerate() {
+            let call = match expr {
+                Expr::Alias(alias) => alias.expr.as_ref(),
+                other => other,
+            };
+            let Expr::ScalarFunction(call) = call else { continue };
+            let ("date_bin", [interval, time]) = (call.func.name(), call.args.as_slice()) else {
+                continue;
+            };
+            if found.is_some() {
+                return None;
+            }
+            let size = interval_millis(interval)?;
+            let kind = WindowKind::Tumble;
+            found = Some(Windowed { aggregate, kind, position, time, interval, size, slide: size });
+        }
+        found
+    }
+
     fn lower(&self) -> Result<LogicalPlan> {
         match self.kind {
             WindowKind::Sliding => self.sliding(None),

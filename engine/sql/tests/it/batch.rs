@@ -349,3 +349,95 @@ fn absence_and_chains_are_keyed_by_the_outer_row() {
         assert_eq!(keys, [row_key(uid)], "{exists}: three days are not less than one");
     }
 }
+
+#[test]
+fn every_way_to_write_a_window_gives_the_same_keys() {
+    let mut chance = Chance(11);
+    let data: Vec<Row> = (0..3).flat_map(|_| random_rows(&mut chance)).collect();
+    let tables = authentication(&data, 16);
+    let keys = |sql: &str| -> Vec<String> {
+        let found = batch(sql, &tables, None).unwrap_or_else(|e| panic!("{sql}\n{e}"));
+        let mut keys: Vec<String> = found.key.iter().map(|k| hex(k)).collect();
+        assert_eq!(keys.len(), found.rows.num_rows());
+        keys.sort();
+        keys
+    };
+    let size = "INTERVAL '5 seconds'";
+    let expect = keys(&format!(
+        "SELECT user_name, tumble(time, {size}) AS w, count(*) AS n FROM authentication \
+         GROUP BY user_name, w HAVING n > 1"
+    ));
+    assert!(expect.len() > 3);
+    for sql in [
+        format!(
+            "SELECT user_name, tumble(time, {size})['start'] AS s, count(*) AS n FROM authentication GROUP BY user_name, tumble(time, {size}) HAVING count(*) > 1"
+        ),
+        format!(
+            "SELECT a.user_name FROM authentication a GROUP BY tumble(a.time, {size}), a.user_name HAVING count(*) > 1"
+        ),
+        format!(
+            "WITH f AS (SELECT time AS t, user_name FROM events) SELECT user_name FROM f GROUP BY user_name, tumble(t, {size}) HAVING count(*) > 1"
+        ),
+        format!(
+            "SELECT user_name FROM (SELECT user_name, tumble(time, {size}) AS w, count(*) AS n FROM authentication GROUP BY user_name, w) x WHERE n > 1"
+        ),
+        format!(
+            "SELECT user_name, date_bin({size}, time) AS w FROM authentication GROUP BY user_name, w HAVING count(*) > 1"
+        ),
+    ] {
+        assert_eq!(keys(&sql), expect, "{sql}");
+    }
+}
+
+#[test]
+fn keys_are_ordered_by_name_and_may_be_expressions_or_none() {
+    let row = |uid, user: &str, ip: &str| Row {
+        uid,
+        time: 61_000,
+        user: Some(user.into()),
+        status: Some("s1".into()),
+        ip: Some(ip.into()),
+    };
+    let tables = authentication(&[row(1, "Ann", "10.0.0.1"), row(2, "Ann", "10.0.0.1")], 2);
+    let key = |texts: &[&str]| {
+        let mut key = Encoder::default();
+        texts.iter().for_each(|t| key.text(t));
+        key.text("tumble");
+        key.int(60_000);
+        key.time(60_000);
+        hex(&key.into_bytes())
+    };
+    let window = "tumble(time, INTERVAL '1 minute')";
+    for (sql, expect) in [
+        (
+            format!(
+                "SELECT count(*) AS n FROM authentication GROUP BY user_name, src_ip, {window}"
+            ),
+            key(&["10.0.0.1", "Ann"]),
+        ),
+        (
+            format!(
+                "SELECT count(*) AS n FROM authentication GROUP BY {window}, status, user_name"
+            ),
+            key(&["s1", "Ann"]),
+        ),
+        (
+            format!(
+                "SELECT lower(user_name) AS u FROM authentication GROUP BY lower(user_name), {window}"
+            ),
+            key(&["ann"]),
+        ),
+        (format!("SELECT count(*) AS n FROM authentication GROUP BY {window}"), key(&[])),
+    ] {
+        let found = batch(&sql, &tables, None).unwrap_or_else(|e| panic!("{sql}\n{e}"));
+        let keys: Vec<String> = found.key.iter().map(|k| hex(k)).collect();
+        assert_eq!(keys, [expect], "{sql}");
+    }
+    for (sql, expect) in [
+        ("SELECT user_name, count(*) FROM events GROUP BY user_name", "without a window"),
+        ("SELECT DISTINCT user_name FROM events", "have no key"),
+    ] {
+        let error = batch(sql, &tables, None).unwrap_err();
+        assert!(error.to_string().contains(expect), "{sql}\n{error}");
+    }
+}

@@ -1,4 +1,8 @@
 //! Tests of `sluice-sql` through its public functions.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod batch;
+mod functions;
+mod sandbox;
 mod support;
+mod transform;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, StringArray, TimestampMillisecondArray, new_null_array},
+    array::{ArrayRef, AsArray, StringArray, TimestampMillisecondArray, new_null_array},
     compute::cast,
     datatypes::{DataType, TimestampMillisecondType},
     record_batch::RecordBatch,

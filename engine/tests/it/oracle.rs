@@ -3,7 +3,7 @@
 //! Generated rules of every kind over generated events (ties, NULLs, late and too late rows,
 //! repeated native ids, idle partitions, rows exactly on boundaries), streamed whole, cut, shuffled
 //! within lateness, sharded, and saved and restored. A failure prints the seed of its case:
-//! `SLUICE_ORACLE_SEED=<seed> SLUICE_ORACLE_CASES=1 cargo test -p sluice-engine --test oracle`.
+//! `SLUICE_ORACLE_SEED=<seed> SLUICE_ORACLE_CASES=10 cargo test -p sluice-engine oracle`.
 
 use std::collections::BTreeMap;
 

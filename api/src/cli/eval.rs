@@ -1,0 +1,85 @@
+//! `sluice eval`: rules over log files, on the same engine as a live stream.
+
+mod input;
+mod report;
+mod sink;
+
+use std::{path::PathBuf, sync::Arc};
+
+use clap::Args;
+use sluice_engine::{Engine, EngineConfig, FileSource, History, RunOptions};
+
+use super::{
+    exit::{Exit, Failure},
+    load,
+    output::Output,
+    setup,
+};
+
+pub(crate) use input::{InputArgs, map_rows};
+pub(crate) use report::{Aside, summary};
+pub(crate) use sink::FindingPrinter;
+
+/// Prints each net finding once, when nothing can change it any more; a summary goes to stderr.
+#[derive(Debug, Args)]
+pub(crate) struct Eval {
+    #[command(flatten)]
+    input: InputArgs,
+    /// Rule files or folders; `builtin` is what this binary ships.
+    #[arg(short, long, value_name = "PATH", default_value = "builtin")]
+    rules: Vec<PathBuf>,
+    /// Exit with 1 if there is a finding.
+    #[arg(long)]
+    fail_on_finding: bool,
+    /// Print every revision as it comes, provisional and withdrawn ones too.
+    #[arg(long)]
+    live: bool,
+    /// Take the history before the first event as complete: what is new in the file is new.
+    #[arg(long)]
+    assume_history: bool,
+    /// Threads for decoding and for keyed state, each; default: one per core. With 1 and one file
+    /// the stages still run on threads of their own.
+    #[arg(long, value_name = "N")]
+    threads: Option<std::num::NonZeroUsize>,
+    /// Say where the time went, on stderr.
+    #[arg(long)]
+    profile: bool,
+}
+
+impl Eval {
+    pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
+        let content = load::content(&self.input.mappings, &self.rules, out.quiet())?;
+        if content.rules.is_empty() {
+            return Err(Failure::argument(
+                "no rules",
+                "name rule files or folders with -r, or leave it out for the shipped ones",
+            ));
+        }
+        let opened = self.input.open(&content, out.quiet())?;
+        let mut config = EngineConfig::default();
+        if let Some(threads) = self.threads {
+            config.workers = threads;
+            config.shards = threads;
+        }
+        config.history = if self.assume_history { History::None } else { History::FirstEvent };
+        let engine = Engine {
+            rules: Arc::new(content.rule_set()),
+            sources: content.sources.clone(),
+            config,
+        };
+        let quiet = out.quiet();
+        let mut source = FileSource::new(opened.input, opened.partitions);
+        let aside = Aside::new(opened.names, quiet);
+        let mut sink = FindingPrinter::new(out, self.live);
+        let stop = setup::interrupt();
+        let options = RunOptions { stop: stop.clone(), ..RunOptions::default() };
+        let run = engine.run(&mut source, &mut sink, &aside, options)?;
+        let findings = sink.finish()?;
+        summary(&run, &findings, &content, self.profile, quiet);
+        if stop.load(std::sync::atomic::Ordering::Relaxed) {
+            return Ok(Exit::Interrupted);
+        }
+        let failed = self.fail_on_finding && findings.total() > 0;
+        Ok(if failed { Exit::CheckFailed } else { Exit::Done })
+    }
+}

@@ -1,0 +1,226 @@
+//! The input arguments of `eval` and `mapping run`: files, their source, their receive time.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use clap::Args;
+use sluice_engine::{Content, Partition, json};
+use sluice_event::TimeSettings;
+use sluice_ingest::{
+    Detection, FileInput, FoundFile, Limits, Looks, Mapper, NextChunk, detect, find_files,
+};
+use sluice_rule::{parse_duration, resolve_time, suggest};
+
+use super::Aside;
+use crate::cli::{
+    exit::{Exit, Failure},
+    load,
+    output::Output,
+};
+
+/// Which logs to read, and how.
+#[derive(Debug, Args)]
+pub(crate) struct InputArgs {
+    /// Files, folders, or `-` for stdin; gzip and zstd are seen by their content.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The mapping source of the records, `okta.system`; `auto` looks at each file.
+    #[arg(long, default_value = "auto")]
+    source: String,
+    /// Mapping files or folders; `builtin` is what this binary ships.
+    #[arg(long, value_name = "PATH", default_value = "builtin")]
+    pub(crate) mappings: Vec<PathBuf>,
+    /// When the records were received, RFC 3339; default: when each file was last changed. Event
+    /// times too far ahead of it are clamped to it.
+    #[arg(long, value_name = "TIME")]
+    received_at: Option<String>,
+    /// How far behind the newest event of its file an event still counts for rules that remember,
+    /// `10m`; default: what its mapping says.
+    #[arg(long, value_name = "DURATION")]
+    lateness: Option<String>,
+}
+
+/// Files that are ready to be read.
+pub(crate) struct Opened {
+    pub(crate) input: FileInput,
+    pub(crate) partitions: Vec<Partition>,
+    /// What to call each partition.
+    pub(crate) names: Vec<String>,
+}
+
+impl InputArgs {
+    /// Finds the files and the source of each.
+    pub(crate) fn open(&self, content: &Content, quiet: bool) -> Result<Opened, Failure> {
+        let received_at = self.received_at.as_deref().map(time).transpose()?;
+        let lateness = self.lateness.as_deref().map(duration).transpose()?;
+        let found = find_files(&self.files).map_err(|e| {
+            let cause = std::error::Error::source(&e).map_or(String::new(), |c| format!(": {c}"));
+            Failure::argument(format!("{e}{cause}"), "name log files, folders of them, or `-`")
+        })?;
+        if !quiet {
+            for (path, reason) in &found.skipped {
+                eprintln!("{}: skipped: {reason}", path.display());
+            }
+        }
+        let mut opened = Opened {
+            input: FileInput::new(Limits::default()),
+            partitions: Vec::new(),
+            names: Vec::new(),
+        };
+        for mut file in found.files {
+            let name = file.path.display().to_string();
+            let Some(index) = self.source_of(content, &mut file, &name, quiet)? else { continue };
+            let spec = &content.sources[index];
+            let received = received_at.or(file.modified).unwrap_or_else(clock);
+            let id = opened.input.add(file, &spec.framing(), received);
+            opened.partitions.push(Partition {
+                id,
+                source: Some(index),
+                tables: spec.tables(),
+                time: settings(spec.time_settings, lateness),
+            });
+            opened.names.push(name);
+        }
+        if opened.partitions.is_empty() {
+            return Err(Failure::argument(
+                "no file looks like a source this knows",
+                format!("name it with --source: {}", names(content).join(", ")),
+            ));
+        }
+        Ok(opened)
+    }
+
+    /// The source of a file, by name or by its looks; `None` for an empty file.
+    fn source_of(
+        &self,
+        content: &Content,
+        file: &mut FoundFile,
+        name: &str,
+        quiet: bool,
+    ) -> Result<Option<usize>, Failure> {
+        let by_name = |wanted: &str| content.sources.iter().position(|s| *s.source == *wanted);
+        if self.source != "auto" {
+            return by_name(&self.source).map(Some).ok_or_else(|| {
+                let names = names(content);
+                let near = suggest(&self.source, names.iter().copied())
+                    .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
+                Failure::argument(
+                    format!("no source `{}`", self.source),
+                    format!("{near}there are: auto, {}", names.join(", ")),
+                )
+            });
+        }
+        let head = file.head(Limits::default()).map_err(|e| {
+            Failure::argument(format!("cannot read {name}: {e}"), "name readable log files")
+        })?;
+        let seen = detect(content.sources.iter().map(AsRef::as_ref), &head);
+        if !quiet {
+            eprintln!("{name}: {seen}");
+        }
+        match &seen {
+            Detection { best: Some(best), .. } => Ok(by_name(&best.source)),
+            Detection { looks: Looks::Empty, .. } => Ok(None),
+            _ => Err(Failure::argument(
+                format!("{name}: cannot tell what this is"),
+                format!(
+                    "name its source with --source ({}), or write a mapping for it",
+                    names(content).join(", ")
+                ),
+            )),
+        }
+    }
+}
+
+/// `sluice mapping run`: the rows of a file as ndjson, named as in the schema.
+pub(crate) fn map_rows(args: &InputArgs, out: &mut Output) -> Result<Exit, Failure> {
+    let quiet = out.quiet();
+    let content = load::content(&args.mappings, &[], quiet)?;
+    let mut opened = args.open(&content, quiet)?;
+    let aside = Aside::new(opened.names.clone(), quiet);
+    let mut mappers: Vec<(usize, Mapper)> = opened
+        .partitions
+        .iter()
+        .map(|p| {
+            let source = p.source.unwrap_or_default();
+            let spec = content.sources[source].clone();
+            (source, Mapper::new(spec, "default", p.id, p.time, false, i64::MIN))
+        })
+        .collect();
+    let mut counts: BTreeMap<String, sluice_engine::SourceCounts> = BTreeMap::new();
+    loop {
+        let progress = |p: sluice_event::PartitionId| {
+            mappers.get(p.0 as usize).map_or(i64::MIN, |(_, m)| m.seen())
+        };
+        let next = opened.input.next_chunk(&progress).map_err(|e| {
+            Failure::argument(e.to_string(), "the rows before it were printed")
+        })?;
+        let chunk = match next {
+            None => break,
+            Some(NextChunk::End(_)) => continue,
+            Some(NextChunk::Chunk(chunk)) => chunk,
+        };
+        let Some((source, mapper)) = mappers.get_mut(chunk.partition.0 as usize) else { continue };
+        let processed = mapper.process(&chunk);
+        let name = content.sources[*source].source.to_string();
+        let count = counts.entry(name).or_default();
+        count.add_records(&processed.counts);
+        processed.dead_letters.iter().for_each(|letter| aside.show(letter));
+        // Rows of several tables, in the order of their records.
+        let mut rows: Vec<_> = processed
+            .batches
+            .iter()
+            .flat_map(|batch| (0..batch.len()).map(move |row| (batch.record[row], batch, row)))
+            .collect();
+        rows.sort_by_key(|(record, _, _)| *record);
+        for (_, batch, row) in rows {
+            let rows = count.rows.entry(batch.table.clone()).or_default();
+            rows.mapped += 1;
+            rows.evaluated += 1;
+            let mut object = serde_json::Map::new();
+            object.insert("table".to_owned(), batch.table.as_str().into());
+            object.extend(json::row(&batch.columns, row));
+            object.insert("event_uid".to_owned(), batch.uid(row).to_string().into());
+            out.json_line(&object.into())?;
+        }
+    }
+    for ((source, mapper), partition) in mappers.iter().zip(&opened.partitions) {
+        let name = content.sources[*source].source.to_string();
+        debug_assert_eq!(partition.source, Some(*source));
+        counts.entry(name).or_default().add_unmapped(mapper.unmapped());
+    }
+    out.flush()?;
+    super::report::sources(&counts, quiet);
+    let aside: u64 = counts.values().flat_map(|c| c.dead_letters.values()).sum();
+    Ok(if aside == 0 { Exit::Done } else { Exit::CheckFailed })
+}
+
+fn settings(time: TimeSettings, lateness: Option<i64>) -> TimeSettings {
+    match lateness {
+        Some(lateness) => TimeSettings { lateness, delay: time.delay.min(lateness), ..time },
+        None => time,
+    }
+}
+
+fn names(content: &Content) -> Vec<&str> {
+    content.sources.iter().map(|s| &*s.source).collect()
+}
+
+fn time(text: &str) -> Result<i64, Failure> {
+    resolve_time(text).ok_or_else(|| {
+        Failure::argument(format!("`{text}` is not a time"), "RFC 3339: 2026-01-01T00:00:00Z")
+    })
+}
+
+fn duration(text: &str) -> Result<i64, Failure> {
+    parse_duration(text).ok_or_else(|| {
+        Failure::argument(format!("`{text}` is not a duration"), "a number with a unit: 90s, 10m, 2h")
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "stdin is received now; recorded as its reference")]
+fn clock() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+}

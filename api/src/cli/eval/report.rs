@@ -1,0 +1,147 @@
+//! What a run says about itself on stderr: what was set aside, the counters, where the time went.
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use sluice_engine::{Content, Observer, SourceCounts, Summary};
+use sluice_ingest::DeadLetter;
+
+use super::sink::Tally;
+use crate::cli::output::printable;
+
+/// Reports records that were set aside: the first of them each, then only the counts.
+pub(crate) struct Aside {
+    /// The file of each partition.
+    names: Vec<String>,
+    quiet: bool,
+    shown: Mutex<usize>,
+}
+
+/// Records reported one by one; a broken file of a million lines must not scroll everything away.
+const SHOWN_MAX: usize = 20;
+
+impl Aside {
+    pub(crate) fn new(names: Vec<String>, quiet: bool) -> Self {
+        Aside { names, quiet, shown: Mutex::new(0) }
+    }
+
+    /// Prints one record that was set aside.
+    pub(crate) fn show(&self, letter: &DeadLetter) {
+        let Ok(mut shown) = self.shown.lock() else { return };
+        *shown += 1;
+        if self.quiet || *shown > SHOWN_MAX {
+            return;
+        }
+        let name = self.names.get(letter.partition.0 as usize).map_or("input", String::as_str);
+        eprintln!(
+            "{name}:{}: {}: {}",
+            letter.line,
+            letter.code.name(),
+            printable(&letter.message)
+        );
+        if *shown == SHOWN_MAX {
+            eprintln!("further records that are set aside are only counted");
+        }
+    }
+}
+
+impl Observer for Aside {
+    fn dead_letters(&self, letters: &[DeadLetter]) {
+        letters.iter().for_each(|letter| self.show(letter));
+    }
+}
+
+/// The end of a run, on stderr.
+pub(crate) fn summary(
+    run: &Summary,
+    findings: &Tally,
+    content: &Content,
+    profile: bool,
+    quiet: bool,
+) {
+    if profile {
+        let total: f64 = run.times.stages().iter().map(|(_, t)| t.as_secs_f64()).sum();
+        for (stage, time) in run.times.stages() {
+            let share = 100.0 * time.as_secs_f64() / total.max(f64::MIN_POSITIVE);
+            eprintln!("{stage:<8} {:>8.3} s  {share:>5.1} %", time.as_secs_f64());
+        }
+    }
+    for violation in run.counters.violations() {
+        eprintln!("error: the counters do not add up (a defect of ours): {violation}");
+    }
+    if quiet {
+        return;
+    }
+    sources(&run.counters.sources, quiet);
+    for (rule, counts) in &run.counters.rules {
+        if counts.errors > 0 {
+            let reason = counts.error.as_deref().unwrap_or("");
+            eprintln!("  {rule}: failed on {} rows, which did not match: {reason}", counts.errors);
+        }
+        if counts.first_seen_cold > 0 {
+            eprintln!(
+                "  {rule}: {} rows came before there was enough history to call anything new; \
+                 --assume-history takes it as complete",
+                counts.first_seen_cold
+            );
+        }
+    }
+    eprintln!(
+        "{} findings by {} of {} rules{}",
+        findings.total(),
+        findings.rules.len(),
+        content.rules.len(),
+        if findings.withdrawn > 0 {
+            format!("; {} withdrawn by late events", findings.withdrawn)
+        } else {
+            String::new()
+        }
+    );
+    for (rule, n) in &findings.rules {
+        eprintln!("  {n:>6}  {rule}");
+    }
+}
+
+/// What became of the records and rows of each source.
+pub(crate) fn sources(counters: &BTreeMap<String, SourceCounts>, quiet: bool) {
+    if quiet {
+        return;
+    }
+    for (source, counts) in counters {
+        let aside: u64 = counts.dead_letters.values().sum();
+        eprintln!(
+            "{source}: received {} = mapped {} + to no row {} + set aside {aside} + dropped {}",
+            counts.received, counts.mapped, counts.mapped_empty, counts.dropped
+        );
+        for (code, n) in &counts.dead_letters {
+            eprintln!("  set aside: {n} {code}");
+        }
+        for (table, rows) in &counts.rows {
+            eprintln!(
+                "  {table}: {} rows = {} evaluated + {} too late for rules that remember",
+                rows.mapped, rows.evaluated, rows.too_late
+            );
+        }
+        for (column, n) in &counts.conflicts {
+            eprintln!("  {n} values of `{column}` were of another type and are NULL");
+        }
+        let unmapped: Vec<String> = counts
+            .unmapped_fields
+            .iter()
+            .take(8)
+            .map(|(field, (n, example))| format!("{} ({n}, e.g. {})", printable(field), cut(example)))
+            .collect();
+        if !unmapped.is_empty() {
+            let more = counts.unmapped_fields.len() - unmapped.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            eprintln!("  fields no mapping reads: {}{more}", unmapped.join(", "));
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    let shown = printable(text);
+    match shown.char_indices().nth(40) {
+        Some((at, _)) => format!("{}..", shown.get(..at).unwrap_or_default()),
+        None => shown,
+    }
+}

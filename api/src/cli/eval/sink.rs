@@ -1,0 +1,119 @@
+//! Findings to stdout as they become final. Only what can still change is kept in full.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluice_engine::{Commit, EngineError, FindingSink, Seq};
+use sluice_finding::{Finding, FindingId, FindingState, fold};
+
+use crate::cli::{Format, exit::Failure, output::Output, view};
+
+/// A sink that prints.
+pub(crate) struct FindingPrinter<'a> {
+    out: &'a mut Output,
+    live: bool,
+    /// Findings that are not final yet.
+    open: BTreeMap<FindingId, Finding>,
+    /// Findings that are, by id: a repetition must not be printed again.
+    printed: BTreeSet<FindingId>,
+    tally: Tally,
+    seq: u64,
+    /// Findings of the one JSON document, if that is the format.
+    document: Vec<serde_json::Value>,
+}
+
+/// How many findings there were.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    /// Net findings by rule.
+    pub(crate) rules: BTreeMap<String, u64>,
+    /// Findings that a late row took back.
+    pub(crate) withdrawn: u64,
+}
+
+impl Tally {
+    /// Net findings of all rules.
+    pub(crate) fn total(&self) -> u64 {
+        self.rules.values().sum()
+    }
+}
+
+impl<'a> FindingPrinter<'a> {
+    pub(crate) fn new(out: &'a mut Output, live: bool) -> Self {
+        FindingPrinter {
+            out,
+            live,
+            open: BTreeMap::new(),
+            printed: BTreeSet::new(),
+            tally: Tally::default(),
+            seq: 0,
+            document: Vec::new(),
+        }
+    }
+
+    /// Prints what did not become final before the input stopped, and the document.
+    pub(crate) fn finish(mut self) -> Result<Tally, Failure> {
+        for finding in std::mem::take(&mut self.open).into_values() {
+            match finding.state {
+                FindingState::Withdrawn => self.tally.withdrawn += 1,
+                FindingState::Provisional | FindingState::Confirmed => self.net(&finding)?,
+            }
+        }
+        if self.out.format() == Format::Json {
+            self.out.json(&std::mem::take(&mut self.document).into())?;
+        }
+        self.out.flush()?;
+        Ok(self.tally)
+    }
+
+    fn keep(&mut self, finding: Finding) -> Result<(), Failure> {
+        if self.printed.contains(&finding.id) {
+            return Ok(());
+        }
+        let Some(kept) = fold(self.open.get(&finding.id), finding) else { return Ok(()) };
+        if self.live {
+            self.print(&kept)?;
+        }
+        if kept.state == FindingState::Confirmed {
+            self.open.remove(&kept.id);
+            self.printed.insert(kept.id);
+            self.net(&kept)
+        } else {
+            self.open.insert(kept.id, kept);
+            Ok(())
+        }
+    }
+
+    fn net(&mut self, finding: &Finding) -> Result<(), Failure> {
+        *self.tally.rules.entry(finding.rule_id.to_string()).or_default() += 1;
+        if self.live { Ok(()) } else { self.print(finding) }
+    }
+
+    fn print(&mut self, finding: &Finding) -> Result<(), Failure> {
+        match self.out.format() {
+            Format::Table | Format::Md => {
+                let live = if self.live { format!("{:<12}", finding.state.name()) } else { String::new() };
+                self.out.text(&format!("{live}{}\n", view::text(finding)))
+            }
+            Format::Json => {
+                self.document.push(view::json(finding));
+                Ok(())
+            }
+            Format::Ndjson => self.out.json_line(&view::json(finding)),
+        }
+    }
+}
+
+impl FindingSink for FindingPrinter<'_> {
+    fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError> {
+        let failed = |failure: Failure| match failure {
+            Failure::Write(error) => EngineError::Commit(Box::new(error)),
+            other => EngineError::Commit(format!("{other:?}").into()),
+        };
+        for finding in commit.findings {
+            self.keep(finding).map_err(failed)?;
+        }
+        self.out.flush().map_err(failed)?;
+        self.seq += 1;
+        Ok(Seq(self.seq))
+    }
+}

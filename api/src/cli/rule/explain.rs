@@ -1,0 +1,199 @@
+//! `sluice rule explain`: how a rule runs, and which predicate an event passed or failed.
+
+use std::{fs, path::PathBuf};
+
+use clap::Args;
+use serde_json::{Value, json};
+use sluice_engine::{Content, LoadedRule, rule_test::explain_event};
+use sluice_stream::{Class, ExplainNode, Stage, Window};
+
+use super::ContentArgs;
+use crate::cli::{
+    Format,
+    exit::{Exit, Failure},
+    load,
+    output::Output,
+};
+
+/// With an event: TRUE, FALSE or NULL per predicate, with the values it saw.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A rule file, or the id of a shipped rule.
+    rule: String,
+    /// A file with one wire record, or one row as JSON with a `table` key; `-` is stdin.
+    #[arg(long, value_name = "FILE")]
+    event: Option<PathBuf>,
+    /// The mapping source of a wire record; `auto` looks at it.
+    #[arg(long, default_value = "auto")]
+    source: String,
+    #[command(flatten)]
+    content: ContentArgs,
+}
+
+impl Explain {
+    pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
+        let path = PathBuf::from(&self.rule);
+        let shipped = !path.try_exists()?;
+        let rules = vec![if shipped { PathBuf::from("builtin") } else { path }];
+        let content = load::content(&self.content.mappings, &rules, out.quiet())?;
+        let loaded = content
+            .rules
+            .iter()
+            .find(|r| !shipped || *r.plan.rule == *self.rule)
+            .ok_or_else(|| {
+                let ids = content.rules.iter().map(|r| &*r.plan.rule);
+                let near = sluice_rule::suggest(&self.rule, ids)
+                    .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
+                Failure::argument(
+                    format!("no file and no shipped rule `{}`", self.rule),
+                    format!("{near}name a file, or an id that `sluice rule lint` knows"),
+                )
+            })?;
+        let events = match &self.event {
+            Some(path) => {
+                let text = if path.as_os_str() == "-" {
+                    std::io::read_to_string(std::io::stdin())?
+                } else {
+                    fs::read_to_string(path).map_err(|e| {
+                        Failure::argument(
+                            format!("cannot read {}: {e}", path.display()),
+                            "name a file with one event",
+                        )
+                    })?
+                };
+                explain_event(&content, loaded, text.trim(), &self.source)
+                    .map_err(|e| Failure::argument(e, "one wire record with --source, or one row as JSON with `table`"))?
+            }
+            None => Vec::new(),
+        };
+        match out.format() {
+            Format::Table | Format::Md => text(out, &content, loaded, &events)?,
+            Format::Json | Format::Ndjson => {
+                let nodes: Vec<Value> = events.iter().map(node_json).collect();
+                let mut object = plan_json(&content, loaded);
+                object["events"] = nodes.into();
+                if out.format() == Format::Json { out.json(&object)? } else { out.json_line(&object)? }
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn text(
+    out: &mut Output,
+    content: &Content,
+    loaded: &LoadedRule,
+    events: &[ExplainNode],
+) -> Result<(), Failure> {
+    let plan = plan_json(content, loaded);
+    let words = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+    for key in ["rule", "title", "class", "operator", "key", "state", "lateness"] {
+        if !plan[key].is_null() {
+            out.line(&format!("{key:<10} {}", words(&plan[key])))?;
+        }
+    }
+    for branch in plan["tables"].as_array().into_iter().flatten() {
+        out.line(&format!("{:<10} {}", "table", words(&branch["table"])))?;
+        out.line(&format!("{:<10} {}", "  witness", words(&branch["witness"])))?;
+        for atom in branch["atoms"].as_array().into_iter().flatten() {
+            out.line(&format!("{:<10} {}", "  atom", words(atom)))?;
+        }
+        for residual in branch["residual"].as_array().into_iter().flatten() {
+            out.line(&format!("{:<10} {}", "  last", words(residual)))?;
+        }
+    }
+    for (number, node) in events.iter().enumerate() {
+        let verdict = if node.verdict == Some(true) { "matches" } else { "does not match" };
+        out.line("")?;
+        out.line(&format!("row {}: {verdict}", number + 1))?;
+        tree(out, node, 1)?;
+    }
+    Ok(())
+}
+
+fn tree(out: &mut Output, node: &ExplainNode, depth: usize) -> Result<(), Failure> {
+    let verdict = match node.verdict {
+        Some(true) => "TRUE ",
+        Some(false) => "FALSE",
+        None => "NULL ",
+    };
+    let values: Vec<String> = node.values.iter().map(|(c, v)| format!("{c} = {v}")).collect();
+    let seen = if values.is_empty() { String::new() } else { format!("    [{}]", values.join(", ")) };
+    out.line(&format!("{}{verdict} {}{seen}", "  ".repeat(depth), node.sql))?;
+    node.children.iter().try_for_each(|child| tree(out, child, depth + 1))
+}
+
+fn node_json(node: &ExplainNode) -> Value {
+    let values: serde_json::Map<String, Value> =
+        node.values.iter().map(|(c, v)| (c.to_string(), v.to_string().into())).collect();
+    json!({
+        "sql": node.sql.to_string(), "verdict": node.verdict, "values": values,
+        "children": node.children.iter().map(node_json).collect::<Vec<_>>(),
+    })
+}
+
+/// How the rule runs, as data.
+fn plan_json(content: &Content, loaded: &LoadedRule) -> Value {
+    let plan = &loaded.plan;
+    let set = content.rule_set();
+    let tables: Vec<Value> = plan
+        .branches
+        .iter()
+        .enumerate()
+        .map(|(index, branch)| {
+            let slot = content.rules.iter().position(|r| r.plan.rule == plan.rule);
+            let view = set.table(&branch.table).and_then(|t| {
+                let entry = t.branches.iter().position(|b| Some(b.0) == slot && b.1 == index)?;
+                Some(t.network.describe(entry))
+            });
+            json!({
+                "table": branch.table.as_str(),
+                "witness": view.as_ref().map(|v| v.witness.join(" or ")),
+                "atoms": view.map(|v| v.atoms),
+                "residual": branch.residual.iter().map(|e| e.sql()).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let (operator, key, state) = match &plan.stage {
+        Stage::Stateless => ("each row that passes is a finding".to_owned(), None, None),
+        Stage::FirstSeen(first) => (
+            format!("first_seen within {} s", first.span / 1000),
+            Some(names(plan, first.outputs..plan.intermediate.fields().len())),
+            Some("per key tuple: its last time, and its times above the final watermark".to_owned()),
+        ),
+        Stage::Window(window) => (
+            match window.window {
+                Window::Tumble { size } => format!("tumble of {} s", size / 1000),
+                Window::Hop { slide, size } => {
+                    format!("hop of {} s every {} s", size / 1000, slide / 1000)
+                }
+                Window::Session { gap } => format!("session with gaps up to {} s", gap / 1000),
+                Window::Sliding { size } => format!("sliding over {} s", size / 1000),
+            },
+            Some(names(plan, 0..window.keys)),
+            Some("per key: the rows of open windows, at most 10,000; beyond it the finding says `capped`".to_owned()),
+        ),
+    };
+    let class = match plan.class {
+        Class::Monotone => "speaks on the event that decides, never takes back",
+        Class::Repairable => "may be changed or withdrawn by a late event until its lateness has passed",
+        Class::Final => "speaks once, when its lateness has passed",
+    };
+    json!({
+        "rule": &*plan.rule, "title": loaded.rule.title, "class": class, "operator": operator,
+        "key": key, "state": state,
+        "lateness": plan.lateness.map(|l| format!("{} s", l / 1000)),
+        "tables": tables,
+    })
+}
+
+fn names(plan: &sluice_stream::StreamPlan, columns: std::ops::Range<usize>) -> String {
+    plan.intermediate
+        .fields()
+        .iter()
+        .skip(columns.start)
+        .take(columns.len())
+        .map(|f| f.name().as_str())
+        .collect::<Vec<_>>()
+        .join(", ")
+}

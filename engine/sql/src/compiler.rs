@@ -1,0 +1,196 @@
+//! Rules, mappings and queries in, plans out. This file is the order of the steps; each step is a
+//! module: text ([`crate::refuse`]), types ([`crate::blame`]), shape ([`crate::classify`]),
+//! conditions ([`crate::predicate`]), lowering (`lowering`).
+
+mod lowering;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use sluice_event::{Schema, TableName, Transform};
+use sluice_rule::{Diagnostic, Mapping, Rule, Span};
+use sluice_stream::StreamPlan;
+
+use crate::{
+    BatchFindings, SqlError, blame,
+    classify::classify,
+    dialect,
+    error::SqlProblem,
+    eval::Interner,
+    refuse, sandbox,
+    session::{Session, Tables, with_stack},
+};
+
+/// The typed wire records of a source before mapping.
+#[derive(Clone, Debug)]
+pub struct RawTable {
+    /// `raw.<source>`, dots of the source as underscores.
+    pub name: TableName,
+    /// The wire columns.
+    pub schema: SchemaRef,
+}
+
+/// Compiles SQL over a fixed set of tables.
+///
+/// Conditions of all rules compiled by one `Compiler` share ids: equal expressions are one.
+#[derive(Debug)]
+pub struct Compiler {
+    session: Session,
+    tables: Result<Tables, SqlProblem>,
+    raw: BTreeMap<TableName, SchemaRef>,
+    interner: Interner,
+}
+
+/// A rule that runs, and what its author should look at.
+#[derive(Clone, Debug)]
+pub struct CompiledRule {
+    /// The plan.
+    pub plan: StreamPlan,
+    /// Warnings and remarks, in the order of their places.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// What compiling needs to know of a rule.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RuleText<'a> {
+    /// The id.
+    pub(crate) id: &'a str,
+    /// The file, for diagnostics.
+    pub(crate) path: &'a str,
+    /// The statement, blanked so that places are those of the file.
+    pub(crate) sql: &'a str,
+    /// The rule's own lateness, milliseconds.
+    pub(crate) lateness: Option<i64>,
+    /// A later moment to speak.
+    pub(crate) emit: Option<Emit>,
+    /// Output columns that the front matter names: key, column, where.
+    pub(crate) columns: Vec<(&'static str, &'a str, Option<Span>)>,
+}
+
+/// When a rule speaks, if not as soon as it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Emit {
+    /// When the watermark passes.
+    Watermark,
+    /// When nothing can change it.
+    Final,
+}
+
+impl Compiler {
+    /// A compiler over every table of the vocabulary, `events` and these.
+    pub fn new(raw: Vec<RawTable>) -> Compiler {
+        let raw: BTreeMap<_, _> = raw.into_iter().map(|t| (t.name, t.schema)).collect();
+        let tables = Tables::stream(&raw)
+            .map_err(|e| SqlProblem::new("R011", crate::error::plain(&e)));
+        Compiler { session: Session::rules(), tables, raw, interner: Interner::default() }
+    }
+
+    /// The full schema of a table; `None` for `events` and unknown ones.
+    pub fn schema(&self, table: &TableName) -> Option<SchemaRef> {
+        let typed = || Schema::builtin().table(table.as_str()).map(|t| Arc::clone(&t.arrow));
+        self.raw.get(table).cloned().or_else(typed)
+    }
+
+    /// Compiles a rule.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of places.
+    pub fn compile_rule(&self, rule: &Rule) -> Result<CompiledRule, Vec<Diagnostic>> {
+        let entity = rule.entity.iter().map(|(column, _)| ("entity", column.as_str()));
+        let by = rule.suppression.iter().flat_map(|s| &s.by);
+        let columns = entity.chain(by.map(|column| ("suppression", column.as_str())));
+        self.compile_text(&RuleText {
+            id: rule.id.as_str(),
+            path: &rule.file.path,
+            sql: &rule.file.sql,
+            lateness: rule.lateness,
+            emit: rule.emit.map(|emit| match emit {
+                sluice_rule::Emit::Watermark => Emit::Watermark,
+                sluice_rule::Emit::Final => Emit::Final,
+            }),
+            columns: columns.map(|(key, column)| (key, column, rule.place(key))).collect(),
+        })
+    }
+
+    /// Compiles a mapping over the wire columns of its source.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn compile_mapping(
+        &self,
+        mapping: &Mapping,
+        wire: SchemaRef,
+    ) -> Result<Arc<dyn Transform>, Vec<Diagnostic>> {
+        let path = mapping.file.path.as_str();
+        let Some(table) = Schema::builtin().table(mapping.to.as_str()) else {
+            let primary = format!("no table `{}`", mapping.to);
+            return Err(vec![Diagnostic::error("R011", path, primary)]);
+        };
+        let source = mapping.source.replace('.', "_");
+        let when = mapping.when.as_ref().map(|when| when.text.as_str());
+        crate::compile_transform(table, &source, wire, when, &mapping.file.sql, 0).map_err(|found| {
+            report::diagnostics(found, &RuleText { path, ..RuleText::default() })
+        })
+    }
+
+    /// Runs a rule over whole tables in DataFusion: what the stream must agree with.
+    ///
+    /// # Errors
+    /// What is wrong with the text, or the value it fails on.
+    pub fn batch(
+        &self,
+        rule: &Rule,
+        tables: &BTreeMap<TableName, Vec<RecordBatch>>,
+        history_start: Option<i64>,
+    ) -> Result<BatchFindings, SqlError> {
+        crate::batch(&rule.file.sql, tables, history_start)
+    }
+
+    fn compile_text(&self, text: &RuleText<'_>) -> Result<CompiledRule, Vec<Diagnostic>> {
+        // Planning recurses: on a stack of known size.
+        let planned = with_stack(|| Ok(self.compile(text)));
+        match planned {
+            Ok(Ok((plan, warnings))) => {
+                Ok(CompiledRule { plan, warnings: report::diagnostics(warnings, text) })
+            }
+            Ok(Err(problems)) => Err(report::diagnostics(problems, text)),
+            Err(error) => Err(report::diagnostics(SqlProblem::all(&error), text)),
+        }
+    }
+
+    fn compile(&self, text: &RuleText<'_>) -> Result<(StreamPlan, Vec<SqlProblem>), Vec<SqlProblem>> {
+        let all = |e: datafusion::common::DataFusionError| SqlProblem::all(&e);
+        let tables = self.tables.as_ref().map_err(|e| vec![e.clone()])?;
+        sandbox::check_text(text.sql).map_err(all)?;
+        let statement =
+            dialect::parse_one(text.sql).map_err(|e| vec![refuse::syntax(&e, text.sql)])?;
+        let catalogue = refuse::Catalogue {
+            session: &self.session,
+            raw: &self.raw,
+            sql: text.sql,
+        };
+        let refused = refuse::check(&statement, &catalogue);
+        if !refused.is_empty() {
+            return Err(refused);
+        }
+        sandbox::check_statement(&statement).map_err(all)?;
+        let raw = self
+            .session
+            .over(tables)
+            .statement_to_plan(statement)
+            .map_err(|e| blame::planning(&e, &catalogue))?;
+        let mistyped = blame::types(&raw);
+        if !mistyped.is_empty() {
+            return Err(mistyped);
+        }
+        let plan = self
+            .session
+            .analyze(raw.clone())
+            .map_err(|e| blame::analysis(&e, &raw))?;
+        let shape = classify(&plan).map_err(|p| vec![p])?;
+        lowering::lower(self, text, &plan, shape)
+    }
+}

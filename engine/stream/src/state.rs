@@ -1,0 +1,345 @@
+//! How operator state becomes bytes: entries, their keys and a compact encoding with a checksum.
+//! Not where they are stored.
+
+use std::sync::Arc;
+
+use sluice_event::{EventUid, Value};
+use thiserror::Error;
+
+use crate::KeyedRow;
+
+/// One entry of keyed state; `None` deletes it.
+///
+/// Key: `vnode u16 BE | operator u64 BE | key bytes`, so that a virtual node is one range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateEntry {
+    /// The key.
+    pub key: Vec<u8>,
+    /// Version byte, payload, CRC-32C; `None`: deleted.
+    pub value: Option<Vec<u8>>,
+}
+
+impl StateEntry {
+    /// The virtual node of entries that belong to no key (watermarks, operators): every shard
+    /// imports them.
+    pub const SHARED: u16 = u16::MAX;
+
+    /// The virtual node of this entry.
+    pub fn vnode(&self) -> u16 {
+        match self.key.first_chunk() {
+            Some(bytes) => u16::from_be_bytes(*bytes),
+            None => Self::SHARED,
+        }
+    }
+
+    pub(crate) fn new(vnode: u16, operator: u64, key: &[u8], value: Option<Writer>) -> Self {
+        let mut bytes = Vec::with_capacity(10 + key.len());
+        bytes.extend(vnode.to_be_bytes());
+        bytes.extend(operator.to_be_bytes());
+        bytes.extend(key);
+        StateEntry { key: bytes, value: value.map(Writer::finish) }
+    }
+
+    /// Operator and key bytes.
+    pub(crate) fn parts(&self) -> Result<(u64, &[u8]), StateError> {
+        let rest = self.key.get(2..).ok_or(StateError::Truncated)?;
+        let (operator, key) = rest.split_first_chunk().ok_or(StateError::Truncated)?;
+        Ok((u64::from_be_bytes(*operator), key))
+    }
+}
+
+/// Why saved state could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StateError {
+    /// The value ends inside a field.
+    #[error("saved operator state is truncated")]
+    Truncated,
+    /// The checksum does not match: the bytes are not those written.
+    #[error("saved operator state has a wrong checksum")]
+    Checksum,
+    /// Written by a version this one does not know.
+    #[error("saved operator state has version {0}, this build reads {VERSION}")]
+    Version(u8),
+    /// A tag no version writes.
+    #[error("saved operator state holds an unknown tag {0}")]
+    Tag(u8),
+}
+
+const VERSION: u8 = 1;
+
+/// Appends fields to a value.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    pub(crate) fn new() -> Self {
+        Writer { bytes: vec![VERSION] }
+    }
+
+    pub(crate) fn byte(&mut self, value: u8) {
+        self.bytes.push(value);
+    }
+
+    pub(crate) fn bool(&mut self, value: bool) {
+        self.byte(value.into());
+    }
+
+    /// LEB128.
+    pub(crate) fn unsigned(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.bytes.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.bytes.push(value as u8);
+    }
+
+    pub(crate) fn length(&mut self, value: usize) {
+        self.unsigned(value as u64);
+    }
+
+    /// Zigzag, then LEB128.
+    pub(crate) fn signed(&mut self, value: i64) {
+        self.unsigned(((value << 1) ^ (value >> 63)) as u64);
+    }
+
+    pub(crate) fn option(&mut self, value: Option<i64>) {
+        self.bool(value.is_some());
+        if let Some(v) = value {
+            self.signed(v);
+        }
+    }
+
+    pub(crate) fn wide(&mut self, value: u128) {
+        self.bytes.extend(value.to_be_bytes());
+    }
+
+    pub(crate) fn float(&mut self, value: f64) {
+        self.bytes.extend(value.to_bits().to_be_bytes());
+    }
+
+    pub(crate) fn text(&mut self, value: &str) {
+        self.length(value.len());
+        self.bytes.extend(value.as_bytes());
+    }
+
+    pub(crate) fn value(&mut self, value: &Value) {
+        match value {
+            Value::Null => self.byte(0),
+            Value::Bool(false) => self.byte(1),
+            Value::Bool(true) => self.byte(2),
+            Value::Int(v) => {
+                self.byte(3);
+                self.signed(*v);
+            }
+            Value::Float(v) => {
+                self.byte(4);
+                self.float(*v);
+            }
+            Value::Text(v) => {
+                self.byte(5);
+                self.text(v);
+            }
+            Value::Time(v) => {
+                self.byte(6);
+                self.signed(*v);
+            }
+        }
+    }
+
+    pub(crate) fn values(&mut self, values: &[Value]) {
+        self.length(values.len());
+        values.iter().for_each(|v| self.value(v));
+    }
+
+    /// A row without its key, which the entry already has.
+    pub(crate) fn row(&mut self, row: &KeyedRow) {
+        self.signed(row.time);
+        self.wide(row.uid.bits);
+        self.byte(u8::from(row.uid.native) | u8::from(row.late) << 1);
+        self.values(&row.values);
+        self.text(&row.evidence);
+    }
+
+    pub(crate) fn rows(&mut self, rows: &[KeyedRow]) {
+        self.length(rows.len());
+        rows.iter().for_each(|r| self.row(r));
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let sum = crc32c(&self.bytes);
+        self.bytes.extend(sum.to_be_bytes());
+        self.bytes
+    }
+}
+
+/// Reads fields back in the order they were written.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Checks checksum and version.
+    pub(crate) fn new(value: &'a [u8]) -> Result<Self, StateError> {
+        let (bytes, sum) = value.split_last_chunk().ok_or(StateError::Truncated)?;
+        if crc32c(bytes) != u32::from_be_bytes(*sum) {
+            return Err(StateError::Checksum);
+        }
+        match bytes.split_first() {
+            Some((&VERSION, bytes)) => Ok(Reader { bytes }),
+            Some((&other, _)) => Err(StateError::Version(other)),
+            None => Err(StateError::Truncated),
+        }
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, StateError> {
+        let (&first, rest) = self.bytes.split_first().ok_or(StateError::Truncated)?;
+        self.bytes = rest;
+        Ok(first)
+    }
+
+    pub(crate) fn bool(&mut self) -> Result<bool, StateError> {
+        Ok(self.byte()? != 0)
+    }
+
+    pub(crate) fn unsigned(&mut self) -> Result<u64, StateError> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(StateError::Truncated)
+    }
+
+    pub(crate) fn signed(&mut self) -> Result<i64, StateError> {
+        let value = self.unsigned()?;
+        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
+    pub(crate) fn option(&mut self) -> Result<Option<i64>, StateError> {
+        if self.bool()? { self.signed().map(Some) } else { Ok(None) }
+    }
+
+    pub(crate) fn wide(&mut self) -> Result<u128, StateError> {
+        self.chunk().map(u128::from_be_bytes)
+    }
+
+    pub(crate) fn float(&mut self) -> Result<f64, StateError> {
+        self.chunk().map(|b| f64::from_bits(u64::from_be_bytes(b)))
+    }
+
+    pub(crate) fn text(&mut self) -> Result<Arc<str>, StateError> {
+        let length = self.unsigned()? as usize;
+        let (text, rest) = self.bytes.split_at_checked(length).ok_or(StateError::Truncated)?;
+        self.bytes = rest;
+        std::str::from_utf8(text).map(Arc::from).map_err(|_| StateError::Checksum)
+    }
+
+    /// As many of `item` as the length before them says.
+    pub(crate) fn list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T, StateError>,
+    ) -> Result<Vec<T>, StateError> {
+        let length = self.unsigned()?;
+        (0..length).map(|_| item(self)).collect()
+    }
+
+    pub(crate) fn value(&mut self) -> Result<Value, StateError> {
+        Ok(match self.byte()? {
+            0 => Value::Null,
+            1 => Value::Bool(false),
+            2 => Value::Bool(true),
+            3 => Value::Int(self.signed()?),
+            4 => Value::Float(self.float()?),
+            5 => Value::Text(self.text()?),
+            6 => Value::Time(self.signed()?),
+            tag => return Err(StateError::Tag(tag)),
+        })
+    }
+
+    pub(crate) fn values(&mut self) -> Result<Box<[Value]>, StateError> {
+        self.list(Self::value).map(Vec::into_boxed_slice)
+    }
+
+    pub(crate) fn row(&mut self, key: &Arc<[u8]>) -> Result<KeyedRow, StateError> {
+        let (time, bits, flags) = (self.signed()?, self.wide()?, self.byte()?);
+        Ok(KeyedRow {
+            time,
+            uid: EventUid { bits, native: flags & 1 != 0 },
+            late: flags & 2 != 0,
+            key: key.clone(),
+            values: self.values()?,
+            evidence: self.text()?,
+        })
+    }
+
+    pub(crate) fn rows(&mut self, key: &Arc<[u8]>) -> Result<Vec<KeyedRow>, StateError> {
+        self.list(|r| r.row(key))
+    }
+
+    fn chunk<const N: usize>(&mut self) -> Result<[u8; N], StateError> {
+        let (chunk, rest) = self.bytes.split_first_chunk().ok_or(StateError::Truncated)?;
+        self.bytes = rest;
+        Ok(*chunk)
+    }
+}
+
+/// CRC-32C (Castagnoli), reflected, one table lookup per byte.
+fn crc32c(bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut i = 0;
+        while i < 256 {
+            let mut crc = i as u32;
+            let mut bit = 0;
+            while bit < 8 {
+                crc = if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
+                bit += 1;
+            }
+            table[i] = crc;
+            i += 1;
+        }
+        table
+    };
+    !bytes.iter().fold(!0, |crc, b| TABLE[(crc as u8 ^ b) as usize] ^ crc >> 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checksum_is_castagnoli() {
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    }
+
+    #[test]
+    fn numbers_come_back() {
+        let numbers = [0, 1, -1, 63, -64, 64, i64::MIN, i64::MAX];
+        let mut w = Writer::new();
+        numbers.iter().for_each(|n| w.signed(*n));
+        w.option(None);
+        w.option(Some(-5));
+        let bytes = w.finish();
+        let mut r = Reader::new(&bytes).unwrap();
+        for n in numbers {
+            assert_eq!(r.signed(), Ok(n));
+        }
+        assert_eq!((r.option(), r.option()), (Ok(None), Ok(Some(-5))));
+        assert_eq!(r.byte(), Err(StateError::Truncated));
+    }
+
+    #[test]
+    fn flipped_bit_is_refused() {
+        let mut w = Writer::new();
+        w.text("abc");
+        let mut bytes = w.finish();
+        bytes[2] ^= 1;
+        assert_eq!(Reader::new(&bytes).err(), Some(StateError::Checksum));
+    }
+}

@@ -1,0 +1,374 @@
+//! Aggregates that take rows in and, over sliding windows, out again. Exact and independent of the
+//! order of rows, floating-point sums included.
+
+use std::collections::{BTreeMap, HashMap};
+
+use foldhash::fast::RandomState;
+use sluice_event::Value;
+
+use crate::{
+    Aggregate, AggregateFunction,
+    state::{Reader, StateError, Writer},
+};
+
+/// Whether rows ever leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Rows only come: least and greatest need one value.
+    Growing,
+    /// Rows come and leave: least and greatest need them all.
+    Sliding,
+}
+
+/// One running value per aggregate of a plan.
+#[derive(Clone, Debug)]
+pub(crate) struct Accumulators(Vec<Accumulator>);
+
+#[derive(Clone, Debug)]
+enum Accumulator {
+    Count(i64),
+    Distinct(HashMap<Value, u32, RandomState>),
+    Sum(Sum),
+    Mean(Sum),
+    Extreme { greatest: bool, value: Option<Value> },
+    Ordered { greatest: bool, values: BTreeMap<Value, u32> },
+}
+
+impl Accumulators {
+    pub(crate) fn new(aggregates: &[Aggregate], mode: Mode) -> Self {
+        let new = |a: &Aggregate| match (a.function, mode) {
+            (AggregateFunction::Count, _) => Accumulator::Count(0),
+            (AggregateFunction::CountDistinct, _) => Accumulator::Distinct(HashMap::default()),
+            (AggregateFunction::Sum, _) => Accumulator::Sum(Sum::default()),
+            (AggregateFunction::Avg, _) => Accumulator::Mean(Sum::default()),
+            (f @ (AggregateFunction::Min | AggregateFunction::Max), mode) => {
+                let greatest = f == AggregateFunction::Max;
+                match mode {
+                    Mode::Growing => Accumulator::Extreme { greatest, value: None },
+                    Mode::Sliding => Accumulator::Ordered { greatest, values: BTreeMap::new() },
+                }
+            }
+        };
+        Accumulators(aggregates.iter().map(new).collect())
+    }
+
+    /// A row comes in. At most `distinct_max` distinct values are kept; `false` if one was not.
+    pub(crate) fn add(
+        &mut self,
+        aggregates: &[Aggregate],
+        row: &[Value],
+        distinct_max: usize,
+    ) -> bool {
+        let mut kept = true;
+        for (accumulator, aggregate) in self.0.iter_mut().zip(aggregates) {
+            if let Some(value) = counted(aggregate, row) {
+                kept &= accumulator.add(value, distinct_max);
+            }
+        }
+        kept
+    }
+
+    /// A row that came in leaves. Only in [`Mode::Sliding`].
+    pub(crate) fn remove(&mut self, aggregates: &[Aggregate], row: &[Value]) {
+        for (accumulator, aggregate) in self.0.iter_mut().zip(aggregates) {
+            if let Some(value) = counted(aggregate, row) {
+                accumulator.remove(value);
+            }
+        }
+    }
+
+    /// The results in the order of the aggregates.
+    pub(crate) fn values(&self) -> Box<[Value]> {
+        self.0.iter().map(Accumulator::value).collect()
+    }
+
+    /// Roughly how many bytes this holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let own = |a: &Accumulator| match a {
+            Accumulator::Distinct(values) => 64 + values.len() * 64,
+            Accumulator::Ordered { values, .. } => 64 + values.len() * 64,
+            Accumulator::Count(_)
+            | Accumulator::Sum(_)
+            | Accumulator::Mean(_)
+            | Accumulator::Extreme { .. } => 64,
+        };
+        self.0.iter().map(own).sum()
+    }
+
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        for accumulator in &self.0 {
+            match accumulator {
+                Accumulator::Count(n) => w.signed(*n),
+                Accumulator::Distinct(values) => {
+                    let mut sorted: Vec<(&Value, &u32)> = values.iter().collect();
+                    sorted.sort_unstable();
+                    encode_multiset(sorted.into_iter(), w);
+                }
+                Accumulator::Sum(sum) | Accumulator::Mean(sum) => sum.encode(w),
+                Accumulator::Extreme { value, .. } => w.values(value.as_slice()),
+                Accumulator::Ordered { values, .. } => encode_multiset(values.iter(), w),
+            }
+        }
+    }
+
+    /// Reads what [`Self::encode`] wrote for the same aggregates and mode.
+    pub(crate) fn decode(
+        aggregates: &[Aggregate],
+        mode: Mode,
+        r: &mut Reader<'_>,
+    ) -> Result<Self, StateError> {
+        let mut new = Self::new(aggregates, mode);
+        let entry = |r: &mut Reader<'_>| Ok((r.value()?, r.unsigned()? as u32));
+        for accumulator in &mut new.0 {
+            match accumulator {
+                Accumulator::Count(n) => *n = r.signed()?,
+                Accumulator::Distinct(values) => *values = r.list(entry)?.into_iter().collect(),
+                Accumulator::Sum(sum) | Accumulator::Mean(sum) => *sum = Sum::decode(r)?,
+                Accumulator::Extreme { value, .. } => *value = r.list(Reader::value)?.pop(),
+                Accumulator::Ordered { values, .. } => {
+                    *values = r.list(entry)?.into_iter().collect();
+                }
+            }
+        }
+        Ok(new)
+    }
+}
+
+/// The value a row gives an aggregate; `None` if it does not count.
+fn counted<'a>(aggregate: &Aggregate, row: &'a [Value]) -> Option<&'a Value> {
+    const ANY: &Value = &Value::Bool(true);
+    if aggregate.filter.is_some_and(|f| row.get(f).and_then(Value::as_bool) != Some(true)) {
+        return None;
+    }
+    match aggregate.argument {
+        None => Some(ANY),
+        Some(column) => row.get(column).filter(|v| !v.is_null()),
+    }
+}
+
+fn encode_multiset<'a>(
+    values: impl ExactSizeIterator<Item = (&'a Value, &'a u32)>,
+    w: &mut Writer,
+) {
+    w.length(values.len());
+    for (value, count) in values {
+        w.value(value);
+        w.unsigned(u64::from(*count));
+    }
+}
+
+impl Accumulator {
+    fn add(&mut self, value: &Value, distinct_max: usize) -> bool {
+        match self {
+            Accumulator::Count(n) => *n += 1,
+            Accumulator::Distinct(values) => {
+                if let Some(count) = values.get_mut(value) {
+                    *count = count.saturating_add(1);
+                } else if values.len() < distinct_max {
+                    values.insert(value.clone(), 1);
+                } else {
+                    return false;
+                }
+            }
+            Accumulator::Sum(sum) | Accumulator::Mean(sum) => sum.add(value, 1),
+            Accumulator::Extreme { greatest, value: best } => {
+                if best.as_ref().is_none_or(|b| if *greatest { value > b } else { value < b }) {
+                    *best = Some(value.clone());
+                }
+            }
+            Accumulator::Ordered { values, .. } => *values.entry(value.clone()).or_default() += 1,
+        }
+        true
+    }
+
+    fn remove(&mut self, value: &Value) {
+        match self {
+            Accumulator::Count(n) => *n -= 1,
+            Accumulator::Distinct(values) => {
+                if let Some(count) = values.get_mut(value) {
+                    *count -= 1;
+                    if *count == 0 {
+                        values.remove(value);
+                    }
+                }
+            }
+            Accumulator::Sum(sum) | Accumulator::Mean(sum) => sum.add(value, -1),
+            Accumulator::Extreme { .. } => {}
+            Accumulator::Ordered { values, .. } => {
+                if let Some(count) = values.get_mut(value) {
+                    *count -= 1;
+                    if *count == 0 {
+                        values.remove(value);
+                    }
+                }
+            }
+        }
+    }
+
+    fn value(&self) -> Value {
+        match self {
+            Accumulator::Count(n) => Value::Int(*n),
+            Accumulator::Distinct(values) => Value::Int(values.len() as i64),
+            Accumulator::Sum(sum) => sum.total(),
+            Accumulator::Mean(sum) => sum.mean(),
+            Accumulator::Extreme { value, .. } => value.clone().unwrap_or_default(),
+            Accumulator::Ordered { greatest, values } => {
+                let end =
+                    if *greatest { values.last_key_value() } else { values.first_key_value() };
+                end.map_or(Value::Null, |(v, _)| v.clone())
+            }
+        }
+    }
+}
+
+/// A sum that rows can leave without a trace: integers in 128 bits, floats as the exact expansion
+/// of Shewchuk (Adaptive Precision Floating-Point Arithmetic, 1997), rounded once when read.
+#[derive(Clone, Debug, Default)]
+struct Sum {
+    count: i64,
+    floats: i64,
+    integer: i128,
+    /// Non-overlapping, increasing magnitude; their exact sum is the sum of the finite floats.
+    parts: Vec<f64>,
+    nans: i64,
+    infinite: i64,
+    negative_infinite: i64,
+}
+
+impl Sum {
+    fn add(&mut self, value: &Value, sign: i64) {
+        match value {
+            Value::Int(v) => self.integer += i128::from(*v) * i128::from(sign),
+            Value::Float(v) => {
+                self.floats += sign;
+                match *v {
+                    v if v.is_nan() => self.nans += sign,
+                    f64::INFINITY => self.infinite += sign,
+                    f64::NEG_INFINITY => self.negative_infinite += sign,
+                    v => self.grow(if sign < 0 { -v } else { v }),
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Text(_) | Value::Time(_) => return,
+        }
+        self.count += sign;
+    }
+
+    fn grow(&mut self, mut x: f64) {
+        let mut kept = 0;
+        for i in 0..self.parts.len() {
+            let mut y = self.parts[i];
+            if x.abs() < y.abs() {
+                (x, y) = (y, x);
+            }
+            let high = x + y;
+            let low = if high.is_finite() { y - (high - x) } else { 0.0 };
+            if low != 0.0 {
+                self.parts[kept] = low;
+                kept += 1;
+            }
+            x = high;
+        }
+        self.parts.truncate(kept);
+        if x != 0.0 {
+            self.parts.push(x);
+        }
+    }
+
+    fn float(&self) -> f64 {
+        if self.nans > 0 || (self.infinite > 0 && self.negative_infinite > 0) {
+            return f64::NAN;
+        } else if self.infinite > 0 {
+            return f64::INFINITY;
+        } else if self.negative_infinite > 0 {
+            return f64::NEG_INFINITY;
+        }
+        let mut parts = self.parts.iter().rev().copied();
+        let mut high = parts.next().unwrap_or(0.0);
+        while let Some(part) = parts.next() {
+            let sum = high + part;
+            let low = part - (sum - high);
+            high = sum;
+            if low != 0.0 {
+                // Half-way cases round by what is below.
+                let below = parts.next().unwrap_or(0.0);
+                let twice = low * 2.0;
+                if below != 0.0 && (low < 0.0) == (below < 0.0) && high + twice - high == twice {
+                    high += twice;
+                }
+                break;
+            }
+        }
+        high
+    }
+
+    /// Integers wrap at 64 bits, as SQL's engine sums them.
+    fn total(&self) -> Value {
+        match (self.count, self.floats) {
+            (0, _) => Value::Null,
+            (_, 0) => Value::Int(self.integer as i64),
+            _ => Value::Float(self.float() + self.integer as f64),
+        }
+    }
+
+    fn mean(&self) -> Value {
+        if self.count == 0 {
+            return Value::Null;
+        }
+        Value::Float((self.float() + self.integer as f64) / self.count as f64)
+    }
+
+    fn encode(&self, w: &mut Writer) {
+        for n in [self.count, self.floats, self.nans, self.infinite, self.negative_infinite] {
+            w.signed(n);
+        }
+        w.wide(self.integer as u128);
+        w.length(self.parts.len());
+        self.parts.iter().for_each(|p| w.float(*p));
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Result<Self, StateError> {
+        let (count, floats, nans) = (r.signed()?, r.signed()?, r.signed()?);
+        let (infinite, negative_infinite) = (r.signed()?, r.signed()?);
+        let integer = r.wide()? as i128;
+        let parts = r.list(Reader::float)?;
+        Ok(Sum { count, floats, integer, parts, nans, infinite, negative_infinite })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(values: &[f64]) -> Sum {
+        let mut s = Sum::default();
+        values.iter().for_each(|v| s.add(&Value::Float(*v), 1));
+        s
+    }
+
+    #[test]
+    fn float_sum_does_not_depend_on_order() {
+        let values = [1e100, 0.1, -1e100, 0.2, 1e-30, 3e16, 1.0, -3e16];
+        let mut reversed = values;
+        reversed.reverse();
+        assert_eq!(sum(&values).total(), sum(&reversed).total());
+        assert_eq!(sum(&[0.1; 10]).total(), Value::Float(1.0));
+    }
+
+    #[test]
+    fn what_left_leaves_no_trace() {
+        let mut s = sum(&[1.5, 1e300, f64::INFINITY]);
+        s.add(&Value::Float(1e300), -1);
+        s.add(&Value::Float(f64::INFINITY), -1);
+        assert_eq!(s.total(), Value::Float(1.5));
+        s.add(&Value::Float(1.5), -1);
+        assert_eq!(s.total(), Value::Null);
+    }
+
+    #[test]
+    fn integers_wrap_as_in_batch() {
+        let mut s = Sum::default();
+        s.add(&Value::Int(i64::MAX), 1);
+        s.add(&Value::Int(1), 1);
+        assert_eq!(s.total(), Value::Int(i64::MIN));
+    }
+}

@@ -1,0 +1,91 @@
+//! Keyed operators against a naive model that defines each from the list of rows: whatever the
+//! batching, the interleaving, the number of shards and the restarts, the net findings are equal.
+//!
+//! `WINDOWS_CASES` sets the cases per kind, `WINDOWS_SEED` runs one seed alone.
+
+#![allow(clippy::unwrap_used, reason = "a failing unwrap is a failing test")]
+
+#[path = "windows/limits.rs"]
+mod limits;
+#[path = "windows/model.rs"]
+mod model;
+#[path = "windows/run.rs"]
+mod run;
+
+use sluice_stream::{Class, HistoryStart, Window};
+
+use run::{Case, Random, Shape, check};
+
+fn seeds() -> Vec<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|v| v.parse().ok());
+    match number("WINDOWS_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("WINDOWS_CASES").unwrap_or(400)).collect(),
+    }
+}
+
+fn windows(window: Window, classes: &[Class]) {
+    for seed in seeds() {
+        let mut random = Random(seed);
+        let class = classes[random.below(classes.len() as u64) as usize];
+        let case = Case {
+            class,
+            stage: model::Stage::Window { window, having: model::Having::any(class, &mut random) },
+            history: HistoryStart::Always,
+        };
+        check(seed, &case, &Shape::any(&mut random));
+    }
+}
+
+const ALL: &[Class] = &[Class::Monotone, Class::Repairable, Class::Final];
+
+#[test]
+fn sliding_is_what_the_definition_says() {
+    windows(Window::Sliding { size: 100 }, ALL);
+    windows(Window::Sliding { size: 37 }, ALL);
+}
+
+#[test]
+fn tumble_is_what_the_definition_says() {
+    windows(Window::Tumble { size: 100 }, ALL);
+}
+
+#[test]
+fn hop_is_what_the_definition_says() {
+    windows(Window::Hop { slide: 25, size: 100 }, ALL);
+}
+
+#[test]
+fn session_is_what_the_definition_says() {
+    windows(Window::Session { gap: 15 }, &[Class::Repairable, Class::Final]);
+}
+
+#[test]
+fn first_seen_is_what_the_definition_says() {
+    for seed in seeds().into_iter().flat_map(|s| [2 * s, 2 * s + 1]) {
+        let mut random = Random(seed);
+        let history = match random.below(3) {
+            0 => HistoryStart::Always,
+            1 => HistoryStart::At(random.time()),
+            _ => HistoryStart::FirstAccepted,
+        };
+        let span = [5, 60, 200, 5_000][random.below(4) as usize];
+        let class = [Class::Repairable, Class::Final][random.below(2) as usize];
+        let case = Case { class, stage: model::Stage::FirstSeen { span }, history };
+        check(seed, &case, &Shape::any(&mut random));
+    }
+}
+
+#[test]
+fn hot_key_of_ten_thousand_rows() {
+    for class in [Class::Monotone, Class::Repairable] {
+        let window = Window::Sliding { size: 100 };
+        let stage = model::Stage::Window { window, having: model::Having::Count(50) };
+        let case = Case { class, stage, history: HistoryStart::Always };
+        check(
+            7,
+            &case,
+            &Shape { rows: 10_000, range: 10_000, keys: 1, partitions: 2, chunk: 500, grid: 1 },
+        );
+    }
+}

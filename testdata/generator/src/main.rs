@@ -1,0 +1,141 @@
+//! The generator on the command line: `bulk SOURCE --bytes 200MB` and `scenario NAME`, to stdout.
+
+use std::{
+    io::{self, BufWriter, ErrorKind, Write},
+    process::ExitCode,
+};
+
+use sluice_generator::{Format, Generator, HEADER_V5, SOURCES, Scenario, cloudtrail_envelope};
+
+const USAGE: &str = "usage: sluice-generator bulk SOURCE [--bytes 200MB] [OPTIONS]
+       sluice-generator scenario okta|lateral|cloudtrail [--source SOURCE] [OPTIONS]
+
+SOURCE is one of okta.system, aws.cloudtrail, kubernetes.audit, aws.vpc_flow, linux.sshd.
+A scenario of two sources needs --source to write one of them.
+
+options: --seed N          default 1
+         --start MILLIS    first event, milliseconds since 1970 (default 2026-01-01T09:00:00Z)
+         --extended        VPC flow version 5 with its header, syslog of RFC 5424
+         --envelope        CloudTrail as {\"Records\":[..]} (scenarios only)";
+
+/// 2026-01-01T09:00:00Z.
+const START: i64 = 1_767_258_000_000;
+
+struct Arguments {
+    verb: String,
+    what: String,
+    bytes: u64,
+    source: Option<String>,
+    seed: u64,
+    start: i64,
+    format: Format,
+    envelope: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = match parse(std::env::args().skip(1)) {
+        Some(arguments) => arguments,
+        None => return usage(),
+    };
+    match write(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => usage(),
+        // The reader had enough.
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: write log: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
+}
+
+/// Writes what was asked for; `false` if there is no such thing.
+fn write(arguments: &Arguments) -> io::Result<bool> {
+    let generator = Generator::new(arguments.seed, arguments.start).format(arguments.format);
+    let mut out = BufWriter::new(io::stdout().lock());
+    match arguments.verb.as_str() {
+        "bulk" => {
+            let Some(lines) = generator.bulk(&arguments.what) else { return Ok(false) };
+            header(&mut out, &arguments.what, arguments.format)?;
+            let mut left = arguments.bytes;
+            for line in lines {
+                let size = line.text.len() as u64 + 1;
+                if size > left {
+                    break;
+                }
+                left -= size;
+                writeln!(out, "{}", line.text)?;
+            }
+        }
+        "scenario" => {
+            let Some(scenario) = Scenario::parse(&arguments.what) else { return Ok(false) };
+            let mut lines = generator.scenario(scenario);
+            let source = arguments.source.as_deref().or(lines.first().map(|l| l.source));
+            let source = source.unwrap_or_default().to_owned();
+            let mixed = lines.iter().any(|l| l.source != source);
+            if (mixed && arguments.source.is_none()) || !SOURCES.contains(&source.as_str()) {
+                return Ok(false);
+            }
+            lines.retain(|l| l.source == source);
+            header(&mut out, &source, arguments.format)?;
+            if arguments.envelope {
+                writeln!(out, "{}", cloudtrail_envelope(lines.iter()))?;
+            } else {
+                lines.iter().try_for_each(|line| writeln!(out, "{}", line.text))?;
+            }
+        }
+        _ => return Ok(false),
+    }
+    out.flush()?;
+    Ok(true)
+}
+
+fn header(out: &mut impl Write, source: &str, format: Format) -> io::Result<()> {
+    if source == "aws.vpc_flow" && format == Format::Extended {
+        writeln!(out, "{HEADER_V5}")?;
+    }
+    Ok(())
+}
+
+fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
+    let mut arguments = Arguments {
+        verb: words.next()?,
+        what: words.next()?,
+        bytes: 200_000_000,
+        source: None,
+        seed: 1,
+        start: START,
+        format: Format::Classic,
+        envelope: false,
+    };
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--bytes" => arguments.bytes = size(&words.next()?)?,
+            "--source" => arguments.source = words.next(),
+            "--seed" => arguments.seed = words.next()?.parse().ok()?,
+            "--start" => arguments.start = words.next()?.parse().ok()?,
+            "--extended" => arguments.format = Format::Extended,
+            "--envelope" => arguments.envelope = true,
+            _ => return None,
+        }
+    }
+    Some(arguments)
+}
+
+/// `200MB`, `5kB`, `1GB` or plain bytes; units of a thousand.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text.trim_start_matches(|c: char| c.is_ascii_digit()) {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
