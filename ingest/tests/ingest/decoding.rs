@@ -168,7 +168,7 @@ fn detection_says_what_it_saw() {
 fn the_shipped_mappings_of_a_source_agree() {
     let mut mappings = Vec::new();
     for (path, text) in builtin_mappings() {
-        let (mapping, _) = sluice_rule::Mapping::parse(&path, &text).unwrap();
+        let (mapping, _) = sluice_rule::Mapping::parse(&path, &path, &text).unwrap();
         mappings.push(Arc::new(mapping));
     }
     let any = spec().mappings[0].transform.clone();
