@@ -127,6 +127,10 @@ fn names_of_unmapped_fields_are_bounded() {
 fn unmapped_fields_are_counted_with_an_example() {
     let outcome = run("{\"user\":\"a\",\"new\":{\"x\":1}}\n{\"new\":2,\"user\":\"b\"}\n");
     assert_eq!(outcome.unmapped, [("new".to_owned(), 2, "{\"x\":1}".to_owned())]);
+    // A name that was met first in a record that failed is not mixed up with the next one.
+    let outcome = run("{\"broken\":[}\n{\"new\":2,\"user\":\"b\"}\n{\"broken\":3}\n");
+    let names: Vec<_> = outcome.unmapped.iter().map(|(n, c, _)| (n.as_str(), *c)).collect();
+    assert_eq!(names, [("broken", 1), ("new", 1)]);
 }
 
 #[test]
