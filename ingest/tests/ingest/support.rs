@@ -190,7 +190,7 @@ pub(crate) fn run_file(spec: SourceSpec, file: FoundFile, limits: Limits) -> Out
     assert!(counts.balanced(), "{counts:?}");
     assert_eq!(counts.dead(), outcome.dead.len() as u64);
     let fields = mapper.unmapped().fields();
-    outcome.unmapped = fields.map(|f| (f.name.clone(), f.count, f.example.clone())).collect();
+    outcome.unmapped = fields.map(|f| (f.name.clone(), f.records, f.example.clone())).collect();
     outcome.unmapped_more = mapper.unmapped().more;
     outcome
 }
