@@ -73,7 +73,7 @@ pub struct UnmappedField {
     /// The name on the wire.
     pub name: String,
     /// How many records had it.
-    pub count: u64,
+    pub records: u64,
     /// Its first value, shortened.
     pub example: String,
 }
@@ -229,15 +229,15 @@ fn column_of(wire: &WireSchema, names: &[&str]) -> Option<usize> {
 
 impl Unmapped {
     /// The fields in the order they were first seen.
-    pub fn fields(&self) -> &[UnmappedField] {
-        &self.fields
+    pub fn fields(&self) -> impl Iterator<Item = &UnmappedField> {
+        self.fields.iter().filter(|f| f.records > 0)
     }
 
     /// Adds what another decoder of the same source saw.
     pub fn add(&mut self, other: &Unmapped) {
-        for field in &other.fields {
+        for field in other.fields() {
             match self.fields.iter_mut().find(|f| f.name == field.name) {
-                Some(own) => own.count += field.count,
+                Some(own) => own.records += field.records,
                 None => self.fields.push(field.clone()),
             }
         }
@@ -245,19 +245,23 @@ impl Unmapped {
     }
 
     fn is_new(&self, index: usize) -> bool {
-        index >= self.fields.len()
+        // A name whose first value did not parse was learned, but never counted.
+        self.fields.get(index).is_none_or(|f| f.records == 0)
     }
 
     fn again(&mut self, index: usize) {
-        self.fields[index].count += 1;
+        self.fields[index].records += 1;
     }
 
     fn first(&mut self, index: usize, name: &str, example: &str) {
-        debug_assert_eq!(index, self.fields.len());
         let mut short: String = example.chars().take(80).collect();
         if short.len() < example.len() {
             short.push('…');
         }
-        self.fields.push(UnmappedField { name: name.to_owned(), count: 1, example: short });
+        if self.fields.len() <= index {
+            let unseen = UnmappedField { name: String::new(), records: 0, example: String::new() };
+            self.fields.resize(index + 1, unseen);
+        }
+        self.fields[index] = UnmappedField { name: name.to_owned(), records: 1, example: short };
     }
 }

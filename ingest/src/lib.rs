@@ -54,7 +54,7 @@ pub struct Limits {
     pub chunk_bytes: usize,
     /// or at this many records.
     pub chunk_records: usize,
-    /// Beyond the first MiB, decompressed bytes per compressed byte.
+    /// Beyond the first 16 MiB, decompressed bytes per compressed byte.
     pub ratio: u64,
     /// Decompressed bytes of one file.
     pub decoded_bytes: u64,

@@ -1,6 +1,8 @@
 //! Files and bad input, from bytes to rows and dead letters: the next good record is always
 //! processed, and the counters add up.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 #[path = "ingest/support.rs"]
 mod support;
 

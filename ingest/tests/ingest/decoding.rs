@@ -6,7 +6,7 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use regex::Regex;
 use serde_json::{Value, json};
 use sluice_event::{PartitionId, TimeFormat, WireSchema, WireType};
-use sluice_ingest::{Chunk, Codec, Decoder, Limits, Mapper, SourceSpec, detect};
+use sluice_ingest::{Chunk, Codec, Decoder, Limits, Mapper, SourceSpec, builtin_mappings, detect};
 
 use crate::support::{RECEIVED, run, run_spec, spec};
 
@@ -164,6 +164,31 @@ fn detection_says_what_it_saw() {
     assert_eq!(say(" \n"), "the input is empty");
 }
 
+#[test]
+fn the_shipped_mappings_of_a_source_agree() {
+    let mut mappings = Vec::new();
+    for (path, text) in builtin_mappings() {
+        let (mapping, _) = sluice_rule::Mapping::parse(&path, &path, &text).unwrap();
+        mappings.push(Arc::new(mapping));
+    }
+    let any = spec().mappings[0].transform.clone();
+    let sources = SourceSpec::from_mappings(&mappings, |_, _| Ok(any.clone())).unwrap();
+    let schemas = SourceSpec::wire_schemas(&mappings);
+    assert!(!sources.is_empty());
+    for source in &sources {
+        assert_eq!(schemas[&*source.source], source.raw_schema());
+    }
+    // The records of their own tests are recognised.
+    for mapping in &mappings {
+        let head: String = mapping.tests.iter().map(|t| t.records.join("\n") + "\n").collect();
+        let detection = detect(&sources, head.as_bytes());
+        let best = detection.best.as_ref().map(|m| m.source.as_str());
+        if mapping.priority < 50 {
+            assert_eq!(best, Some(mapping.source.as_str()), "{}: {detection}", mapping.id);
+        }
+    }
+}
+
 /// A random value, now and then of the type a column wants.
 fn value(rng: &mut StdRng, depth: u32) -> Value {
     match rng.random_range(0..if depth > 2 { 6 } else { 8 }) {
@@ -176,7 +201,10 @@ fn value(rng: &mut StdRng, depth: u32) -> Value {
         6 => Value::Array((0..rng.random_range(0..3)).map(|_| value(rng, depth + 1)).collect()),
         _ => ["x", "y", "z", "k", "user"]
             .iter()
-            .filter_map(|k| rng.random::<bool>().then(|| ((*k).to_owned(), value(rng, depth + 1))))
+            .filter_map(|k| match rng.random::<bool>() {
+                true => Some(((*k).to_owned(), value(rng, depth + 1))),
+                false => None,
+            })
             .collect::<serde_json::Map<_, _>>()
             .into(),
     }

@@ -126,7 +126,7 @@ fn folders_are_sorted_and_not_left() {
     }
     std::os::unix::fs::symlink(outside.join("secret"), inside.join("link")).unwrap();
     std::os::unix::fs::symlink(&inside, inside.join("sub/loop")).unwrap();
-    let found = find_files(&[inside.clone()]).unwrap();
+    let found = find_files(std::slice::from_ref(&inside)).unwrap();
     let names: Vec<_> =
         found.files.iter().map(|f| f.path.strip_prefix(&inside).unwrap().to_owned()).collect();
     assert_eq!(names, ["a", "b", "sub/c"].map(std::path::PathBuf::from));

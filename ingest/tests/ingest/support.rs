@@ -63,7 +63,7 @@ impl Transform for Users {
         let mut rows = RecordBatch::try_new(table.arrow.clone(), columns).unwrap();
         // The times of the records are wanted: a mapping without `time` gives none.
         let at = table.index("time").unwrap();
-        let fields = table.arrow.fields().iter().cloned().map(|f| f.as_ref().clone());
+        let fields = table.arrow.fields().iter().map(|f| f.as_ref().clone());
         let nullable: Vec<_> = fields.map(|f| f.with_nullable(true)).collect();
         let mut columns = rows.columns().to_vec();
         columns[at] = new_null_array(columns[at].data_type(), names.len());
@@ -190,8 +190,7 @@ pub(crate) fn run_file(spec: SourceSpec, file: FoundFile, limits: Limits) -> Out
     assert!(counts.balanced(), "{counts:?}");
     assert_eq!(counts.dead(), outcome.dead.len() as u64);
     let fields = mapper.unmapped().fields();
-    outcome.unmapped =
-        fields.iter().map(|f| (f.name.clone(), f.count, f.example.clone())).collect();
+    outcome.unmapped = fields.map(|f| (f.name.clone(), f.records, f.example.clone())).collect();
     outcome.unmapped_more = mapper.unmapped().more;
     outcome
 }
