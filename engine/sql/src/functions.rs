@@ -24,7 +24,7 @@ use datafusion::{
     },
 };
 
-pub(crate) use marker::{FIRST_SEEN, Marker, WindowKind, interval_millis, marker, window_type};
+pub(crate) use marker::{Marker, WindowKind, interval_millis, marker, window_type};
 pub(crate) use time::{bin, floor, hop_starts, window_struct};
 
 /// Functions that read the clock, chance, the file system or the build, or make rows of nothing.
