@@ -10,8 +10,8 @@ use datafusion::{
     logical_expr::{Distinct, Expr, LogicalPlan},
 };
 
-pub(crate) use groups::{Groups, KeyOrWindow};
-pub(crate) use rows::{Arm, FirstSeen, Rows, is_scalar};
+pub(crate) use groups::{Groups, unbounded};
+pub(crate) use rows::{Arm, Rows, is_scalar};
 
 use crate::{
     error::SqlProblem,

@@ -4,16 +4,18 @@
 
 mod lowering;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::datatypes::SchemaRef;
-use sluice_event::{Schema, TableName};
-use sluice_rule::{Diagnostic, Span};
+use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
+use sluice_event::{Schema, TableName, Transform};
+use sluice_rule::{Diagnostic, Mapping, Rule, Span};
 use sluice_stream::StreamPlan;
 
 use crate::{
-    blame,
+    BatchFindings, SqlError, blame,
     classify::classify,
     dialect,
     error::SqlProblem,
@@ -96,7 +98,58 @@ impl Compiler {
     ///
     /// # Errors
     /// Everything that is wrong with it, in the order of places.
-    pub(crate) fn compile_text(&self, text: &RuleText<'_>) -> Result<CompiledRule, Vec<Diagnostic>> {
+    pub fn compile_rule(&self, rule: &Rule) -> Result<CompiledRule, Vec<Diagnostic>> {
+        let entity = rule.entity.iter().map(|(column, _)| ("entity", column.as_str()));
+        let by = rule.suppression.iter().flat_map(|s| &s.by);
+        let columns = entity.chain(by.map(|column| ("suppression", column.as_str())));
+        self.compile_text(&RuleText {
+            id: rule.id.as_str(),
+            path: &rule.file.path,
+            sql: &rule.file.sql,
+            lateness: rule.lateness,
+            emit: rule.emit.map(|emit| match emit {
+                sluice_rule::Emit::Watermark => Emit::Watermark,
+                sluice_rule::Emit::Final => Emit::Final,
+            }),
+            columns: columns.map(|(key, column)| (key, column, rule.place(key))).collect(),
+        })
+    }
+
+    /// Compiles a mapping over the wire columns of its source.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn compile_mapping(
+        &self,
+        mapping: &Mapping,
+        wire: SchemaRef,
+    ) -> Result<Arc<dyn Transform>, Vec<Diagnostic>> {
+        let path = mapping.file.path.as_str();
+        let Some(table) = Schema::builtin().table(mapping.to.as_str()) else {
+            let primary = format!("no table `{}`", mapping.to);
+            return Err(vec![Diagnostic::error("R011", path, primary)]);
+        };
+        let source = mapping.source.replace('.', "_");
+        let when = mapping.when.as_ref().map(|when| when.text.as_str());
+        crate::compile_transform(table, &source, wire, when, &mapping.file.sql, 0).map_err(|found| {
+            report::diagnostics(found, &RuleText { path, ..RuleText::default() })
+        })
+    }
+
+    /// Runs a rule over whole tables in DataFusion: what the stream must agree with.
+    ///
+    /// # Errors
+    /// What is wrong with the text, or the value it fails on.
+    pub fn batch(
+        &self,
+        rule: &Rule,
+        tables: &BTreeMap<TableName, Vec<RecordBatch>>,
+        history_start: Option<i64>,
+    ) -> Result<BatchFindings, SqlError> {
+        crate::batch(&rule.file.sql, tables, history_start)
+    }
+
+    fn compile_text(&self, text: &RuleText<'_>) -> Result<CompiledRule, Vec<Diagnostic>> {
         // Planning recurses: on a stack of known size.
         let planned = with_stack(|| Ok(self.compile(text)));
         match planned {

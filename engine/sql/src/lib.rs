@@ -6,17 +6,26 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod blame;
+mod classify;
+mod compiler;
 mod dialect;
 mod error;
 mod eval;
 mod functions;
 mod lower;
+mod monotone;
+mod predicate;
 mod query;
+mod refuse;
 mod sandbox;
 mod session;
+mod text;
 mod transform;
+mod warn;
 
 pub use batch::{BatchFindings, batch};
+pub use compiler::{CompiledRule, Compiler, RawTable};
 pub use error::{SqlError, SqlProblem};
 pub use query::{QueryLimits, QueryResult, query};
 pub use transform::compile_transform;

@@ -18,7 +18,7 @@ use sluice_event::{Eval, Value};
 use sluice_stream::{Atom, Leaf, Predicate, Test, Text};
 
 pub(crate) use self::fallible::is_fallible;
-pub(crate) use self::pattern::{Flaw, regex_flaw};
+pub(crate) use self::pattern::regex_flaw;
 pub(crate) use self::subject::is_text;
 use self::{
     pattern::{like_test, regex_with_flags, sigma_pattern},

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 use datafusion::{
     common::{DFSchema, ScalarValue},
-    functions::core::expr_ext::FieldAccessor,
     logical_expr::{
         Aggregate as AggregateNode, Expr, ExprSchemable, Operator,
         expr::{AggregateFunction as AggregateCall, Cast, ScalarFunction},
@@ -49,7 +48,7 @@ pub(crate) struct Groups {
 }
 
 /// An expression of GROUP BY.
-pub(crate) enum KeyOrWindow {
+enum KeyOrWindow {
     /// A key.
     Key,
     /// The window; `start_only` for `date_bin`, whose value is the start.
@@ -95,7 +94,7 @@ impl Groups {
                     layout.push(GroupColumn::Window);
                     fields.push(Field::new(name, crate::functions::window_type(), true));
                     columns.push(if start_only {
-                        let start = bare(name).field("start");
+                        let start = datafusion::functions::core::expr_fn::get_field(bare(name), "start");
                         let field = Arc::new(Field::new(name, type_of(expr, input)?, true));
                         Expr::Cast(Cast::new_from_field(Box::new(start), field))
                     } else {

@@ -69,7 +69,7 @@ fn pieces(pattern: &str) -> Option<Vec<Piece>> {
 /// and is a backslash before anything else.
 pub(super) fn sigma_pattern(pattern: &str) -> String {
     let mut like = String::with_capacity(pattern.len() + 8);
-    let mut literal = |like: &mut String, c: char| {
+    let literal = |like: &mut String, c: char| {
         if matches!(c, '%' | '_' | '\\') {
             like.push('\\');
         }

@@ -1,0 +1,245 @@
+//! Unknown tables, columns and functions, with the nearest name there is.
+
+use std::ops::ControlFlow;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::{
+    common::Column,
+    execution::FunctionRegistry,
+    sql::sqlparser::ast::{
+        Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Select,
+        SelectItem, Spanned, TableFactor, Visit, Visitor,
+    },
+};
+use sluice_event::{Schema, TableName};
+use sluice_rule::suggest;
+
+use super::{Catalogue, Checker};
+use crate::{error::SqlProblem, functions::BANNED, session::common_schema};
+
+/// The columns a SELECT over one table may name.
+pub(super) struct Columns {
+    table: String,
+    names: Vec<String>,
+    qualifier: String,
+}
+
+impl Catalogue<'_> {
+    /// The columns of a table, `events` among them.
+    pub(super) fn schema(&self, table: &str) -> Option<SchemaRef> {
+        if table == "events" {
+            return common_schema();
+        }
+        let typed = || Schema::builtin().table(table).map(|t| t.arrow.clone());
+        self.raw.get(&TableName::new(table)).cloned().or_else(typed)
+    }
+
+    fn tables(&self) -> Vec<String> {
+        let typed = Schema::builtin().tables().map(|t| t.name.to_string());
+        typed.chain(["events".to_owned()]).chain(self.raw.keys().map(ToString::to_string)).collect()
+    }
+}
+
+/// `column` is not one of `table`.
+pub(crate) fn unknown_column(column: &str, table: &str, names: &[String]) -> SqlProblem {
+    if let Some(same) = names.iter().find(|n| n.eq_ignore_ascii_case(column)) {
+        return SqlProblem::new("R018", format!("`{column}` differs from a column only by case"))
+            .detail(format!("it is `{same}`"))
+            .hint(crate::text::identifier(same));
+    }
+    let problem = SqlProblem::new("R011", format!("no column `{column}` in `{table}`"))
+        .hint(format!("`sluice schema {table}` lists all"));
+    match suggest(column, names.iter().map(String::as_str)) {
+        Some(near) => problem.detail(format!("did you mean `{near}`?")),
+        None => problem,
+    }
+}
+
+/// The plain arguments of a call.
+pub(super) fn arguments(call: &Function) -> Vec<&Expr> {
+    let FunctionArguments::List(list) = &call.args else { return Vec::new() };
+    list.args
+        .iter()
+        .filter_map(|arg| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+            _ => None,
+        })
+        .collect()
+}
+
+fn folded(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+}
+
+impl Checker<'_> {
+    pub(super) fn table(&mut self, name: &ObjectName) {
+        let parts: Vec<String> =
+            name.0.iter().filter_map(|p| p.as_ident()).map(folded).collect();
+        let table = parts.join(".");
+        if self.ctes.contains(&table) || self.catalogue.schema(&table).is_some() {
+            return;
+        }
+        let quoted = name.0.iter().filter_map(|p| p.as_ident()).any(|p| p.quote_style == Some('\''));
+        let file = quoted || table.contains('/') || table.contains('\\') || table.contains(':');
+        let problem = if file {
+            SqlProblem::new("R019", "a rule reads tables, not files or URLs")
+                .hint("sluice eval -r RULES FILE reads a file through its mapping")
+        } else if ["findings", "incidents", "entity_risk"].contains(&table.as_str())
+            || table.starts_with("lookup.")
+            || table.starts_with("baseline.")
+        {
+            SqlProblem::new("R011", format!("`{table}` is not available in this build"))
+                .detail("rules read typed tables, `events` and `raw.<source>`")
+        } else {
+            let tables = self.catalogue.tables();
+            let known = tables.iter().map(String::as_str);
+            let names = known.chain(self.ctes.iter().map(String::as_str));
+            let problem = SqlProblem::new("R011", format!("no table `{table}`"))
+                .hint("`sluice schema` lists all");
+            match suggest(&table, names) {
+                Some(near) => problem.detail(format!("did you mean `{near}`?")),
+                None => problem,
+            }
+        };
+        self.refuse(name.span(), problem);
+    }
+
+    pub(super) fn function(&mut self, call: &Function) {
+        let name = call.name.to_string().to_lowercase();
+        let state = self.catalogue.session.state();
+        if BANNED.contains(&name.as_str()) {
+            // The sandbox says which are refused for what; those of the clock are refused here with
+            // everything else.
+            if ["generate_series", "gen_series", "range", "list_range"].contains(&name.as_str()) {
+                return;
+            }
+            let problem = SqlProblem::new("R010", format!("`{name}` is not allowed"))
+                .detail("the same events must give the same findings, whenever they are read")
+                .hint("event time is `time`; lateness is a setting");
+            return self.refuse(call.name.span(), problem);
+        }
+        let known = state.udf(&name).is_ok()
+            || state.udaf(&name).is_ok()
+            || state.udwf(&name).is_ok()
+            || state.higher_order_functions().contains_key(&name)
+            || ["first_value", "last_value", "extract", "position"].contains(&name.as_str());
+        if known {
+            return;
+        }
+        let mut names: Vec<String> = state.udfs().into_iter().chain(state.udafs()).collect();
+        names.sort_unstable();
+        let problem = SqlProblem::new("R012", format!("no function `{name}`"));
+        let problem = match suggest(&name, names.iter().map(String::as_str)) {
+            Some(near) => problem.detail(format!("did you mean `{near}`?")),
+            None => problem,
+        };
+        self.refuse(call.name.span(), problem);
+    }
+
+    /// The columns in scope if FROM is one table of the catalogue, and the names SELECT gives.
+    pub(super) fn scope(&self, select: &Select) -> (Option<Columns>, Vec<String>) {
+        let aliases = select
+            .projection
+            .iter()
+            .filter_map(|item| match item {
+                SelectItem::ExprWithAlias { alias, .. } => Some(folded(alias)),
+                _ => None,
+            })
+            .collect();
+        let [from] = select.from.as_slice() else { return (None, aliases) };
+        let TableFactor::Table { name, alias, args: None, .. } = &from.relation else {
+            return (None, aliases);
+        };
+        let parts: Vec<String> =
+            name.0.iter().filter_map(|p| p.as_ident()).map(folded).collect();
+        let table = parts.join(".");
+        if !from.joins.is_empty() || self.ctes.contains(&table) {
+            return (None, aliases);
+        }
+        let qualifier = match alias {
+            Some(alias) => folded(&alias.name),
+            None => parts.last().cloned().unwrap_or_default(),
+        };
+        let columns = self.catalogue.schema(&table).map(|schema| Columns {
+            names: schema.fields().iter().map(|f| f.name().clone()).collect(),
+            table,
+            qualifier,
+        });
+        (columns, aliases)
+    }
+
+    /// Every column named in a SELECT over one table.
+    pub(super) fn columns(&mut self, select: &Select, columns: &Columns, aliases: &[String]) {
+        let mut idents = Identifiers::default();
+        for item in &select.projection {
+            let _ = item.visit(&mut idents);
+        }
+        let _ = select.selection.visit(&mut idents);
+        let _ = select.group_by.visit(&mut idents);
+        let _ = select.having.visit(&mut idents);
+        for parts in idents.found {
+            let (qualifier, ident) = match parts.as_slice() {
+                [ident] => (None, ident),
+                [first, second, ..] if folded(first) == columns.qualifier => (Some(first), second),
+                [first, ..] => (None, first),
+                [] => continue,
+            };
+            let name = folded(ident);
+            let alias = qualifier.is_none() && aliases.contains(&name);
+            if alias || columns.names.contains(&name) || idents.parameters.contains(&name) {
+                continue;
+            }
+            let shown = if ident.quote_style.is_some() { &name } else { &ident.value };
+            self.refuse(ident.span, unknown_column(shown, &columns.table, &columns.names));
+        }
+    }
+}
+
+/// Identifiers of expressions, and the parameters of lambdas among them; not those of subqueries.
+#[derive(Default)]
+struct Identifiers {
+    found: Vec<Vec<Ident>>,
+    parameters: Vec<String>,
+    depth: usize,
+}
+
+impl Visitor for Identifiers {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &datafusion::sql::sqlparser::ast::Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &datafusion::sql::sqlparser::ast::Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        use datafusion::sql::sqlparser::ast::OneOrManyWithParens::{Many, One};
+        if self.depth > 0 {
+            return ControlFlow::Continue(());
+        }
+        match expr {
+            Expr::Identifier(ident) => self.found.push(vec![ident.clone()]),
+            Expr::CompoundIdentifier(parts) => self.found.push(parts.clone()),
+            Expr::Lambda(lambda) => match &lambda.params {
+                One(parameter) => self.parameters.push(folded(&parameter.name)),
+                Many(all) => self.parameters.extend(all.iter().map(|p| folded(&p.name))),
+            },
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// What DataFusion could not resolve, in our words.
+pub(crate) fn unresolved(field: &Column, valid: &[Column]) -> SqlProblem {
+    let names: Vec<String> = valid.iter().map(|c| c.name.clone()).collect();
+    let table = valid
+        .first()
+        .and_then(|c| c.relation.as_ref())
+        .map_or_else(|| "the query".to_owned(), |r| r.table().to_owned());
+    unknown_column(&field.name, &table, &names)
+}
