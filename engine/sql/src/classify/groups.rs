@@ -27,8 +27,6 @@ pub(crate) struct Groups {
     pub(crate) rows: Rows,
     /// The window.
     pub(crate) window: Window,
-    /// The SQL name of the window.
-    pub(crate) kind: WindowKind,
     /// How many leading intermediate columns are keys.
     pub(crate) keys: usize,
     /// Names and types of the intermediate columns.
@@ -103,7 +101,7 @@ impl Groups {
                 }
             }
         }
-        let Some((window, kind)) = window else { return Err(unbounded()) };
+        let Some((window, _)) = window else { return Err(unbounded()) };
         let keys = intermediate.exprs.len();
         let (mut aggregates, mut growth) = (Vec::new(), Vec::new());
         for (i, expr) in node.aggr_expr.iter().enumerate() {
@@ -124,7 +122,6 @@ impl Groups {
         Ok(Groups {
             rows,
             window,
-            kind,
             keys,
             intermediate: Arc::new(ArrowSchema::new(intermediate)),
             aggregates,
