@@ -7,7 +7,9 @@ use datafusion::{
         DFSchema, DataFusionError, ScalarValue, SchemaError, Span,
         tree_node::{TreeNode, TreeNodeRecursion},
     },
-    logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, expr::Between, expr::InList},
+    logical_expr::{
+        BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, expr::Between, expr::InList,
+    },
 };
 
 use crate::{
@@ -59,7 +61,12 @@ fn last_sentence(text: &str) -> String {
 }
 
 fn in_our_words(mut problem: SqlProblem) -> SqlProblem {
-    for prefix in ["Invalid function ", "Error during planning: ", "Schema error: ", "type_coercion\ncaused by\n"] {
+    for prefix in [
+        "Invalid function ",
+        "Error during planning: ",
+        "Schema error: ",
+        "type_coercion\ncaused by\n",
+    ] {
         if let Some(rest) = problem.message.strip_prefix(prefix) {
             problem.message = rest.to_owned();
         }
@@ -103,7 +110,11 @@ fn place(expr: &Expr) -> Option<(u64, u64, u64)> {
         Ok(TreeNodeRecursion::Continue)
     });
     let span = found?;
-    Some((span.start.line, span.start.column, span.end.column.saturating_sub(span.start.column).max(1)))
+    Some((
+        span.start.line,
+        span.start.column,
+        span.end.column.saturating_sub(span.start.column).max(1),
+    ))
 }
 
 /// Comparisons that plan but do not mean what they say: text with numbers (the column would be cast,
@@ -146,14 +157,21 @@ fn mismatch(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<SqlProblem> 
     if is_text(&l) && number(&r) || number(&l) && is_text(&r) {
         let (text, figure) = if is_text(&l) { (left, right) } else { (right, left) };
         let (text_sql, figure_sql) = (sql_text(text), sql_text(figure));
-        let problem = SqlProblem::new("R013", format!("`{text_sql}` is text, `{figure_sql}` is a number"))
-            .detail("the text would be read as a number, and one that is none fails the rule");
-        return Some(match (text, figure) {
-            (_, Expr::Literal(..)) => problem.hint(format!("{text_sql} = '{figure_sql}', or try_cast({text_sql} AS BIGINT) = {figure_sql}")),
-            (Expr::Literal(..), _) => problem.hint(format!("{figure_sql} = {}", text_sql.trim_matches('\''))),
-            _ => problem.hint(format!("try_cast({text_sql} AS BIGINT) = {figure_sql}")),
-        }
-        .at(at));
+        let problem =
+            SqlProblem::new("R013", format!("`{text_sql}` is text, `{figure_sql}` is a number"))
+                .detail("the text would be read as a number, and one that is none fails the rule");
+        return Some(
+            match (text, figure) {
+                (_, Expr::Literal(..)) => problem.hint(format!(
+                    "{text_sql} = '{figure_sql}', or try_cast({text_sql} AS BIGINT) = {figure_sql}"
+                )),
+                (Expr::Literal(..), _) => {
+                    problem.hint(format!("{figure_sql} = {}", text_sql.trim_matches('\'')))
+                }
+                _ => problem.hint(format!("try_cast({text_sql} AS BIGINT) = {figure_sql}")),
+            }
+            .at(at),
+        );
     }
     let finer = |t: &DataType, literal: &Expr| {
         matches!(t, DataType::Timestamp(TimeUnit::Millisecond, _)) && is_finer(literal)
@@ -181,7 +199,9 @@ fn is_finer(expr: &Expr) -> bool {
         Expr::Literal(ScalarValue::TimestampMicrosecond(Some(v), _), _) => v % 1_000 != 0,
         Expr::Literal(ScalarValue::Utf8(Some(text)), _) => text
             .rsplit_once('.')
-            .map(|(_, fraction)| fraction.chars().take_while(char::is_ascii_digit).collect::<String>())
+            .map(|(_, fraction)| {
+                fraction.chars().take_while(char::is_ascii_digit).collect::<String>()
+            })
             .is_some_and(|digits| digits.trim_end_matches('0').len() > 3),
         _ => false,
     }

@@ -71,13 +71,16 @@ pub(crate) fn classify(plan: &LogicalPlan) -> Result<Shape, SqlProblem> {
         }
         LogicalPlan::Aggregate(aggregate) => match classify(&aggregate.input)? {
             Shape::Rows(rows) => Groups::new(rows, aggregate).map(Shape::Groups),
-            Shape::Groups(_) => Err(SqlProblem::new("R016", "a window over the groups of a window")
-                .detail("a rule keeps one level of windows")
-                .hint("put the inner SELECT into a rule of its own")),
+            Shape::Groups(_) => {
+                Err(SqlProblem::new("R016", "a window over the groups of a window")
+                    .detail("a rule keeps one level of windows")
+                    .hint("put the inner SELECT into a rule of its own"))
+            }
         },
         LogicalPlan::Distinct(Distinct::All(_) | Distinct::On(_)) => {
-            Err(SqlProblem::new("R016", "DISTINCT would remember every row for ever")
-                .hint("first_seen(INTERVAL '1 day', user_entity) in WHERE, or GROUP BY with sliding(..)"))
+            Err(SqlProblem::new("R016", "DISTINCT would remember every row for ever").hint(
+                "first_seen(INTERVAL '1 day', user_entity) in WHERE, or GROUP BY with sliding(..)",
+            ))
         }
         LogicalPlan::Join(_) => Err(refused("a join of streams")),
         LogicalPlan::Sort(_) => Err(refused("ORDER BY")),

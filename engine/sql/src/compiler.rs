@@ -83,8 +83,8 @@ impl Compiler {
     /// A compiler over every table of the vocabulary, `events` and these.
     pub fn new(raw: Vec<RawTable>) -> Compiler {
         let raw: BTreeMap<_, _> = raw.into_iter().map(|t| (t.name, t.schema)).collect();
-        let tables = Tables::stream(&raw)
-            .map_err(|e| SqlProblem::new("R011", crate::error::plain(&e)));
+        let tables =
+            Tables::stream(&raw).map_err(|e| SqlProblem::new("R011", crate::error::plain(&e)));
         Compiler { session: Session::rules(), tables, raw, interner: Interner::default() }
     }
 
@@ -131,9 +131,8 @@ impl Compiler {
         };
         let source = mapping.source.replace('.', "_");
         let when = mapping.when.as_ref().map(|when| when.text.as_str());
-        crate::compile_transform(table, &source, wire, when, &mapping.file.sql, 0).map_err(|found| {
-            report::diagnostics(found, &RuleText { path, ..RuleText::default() })
-        })
+        crate::compile_transform(table, &source, wire, when, &mapping.file.sql, 0)
+            .map_err(|found| report::diagnostics(found, &RuleText { path, ..RuleText::default() }))
     }
 
     /// Runs a rule over whole tables in DataFusion: what the stream must agree with.
@@ -161,17 +160,16 @@ impl Compiler {
         }
     }
 
-    fn compile(&self, text: &RuleText<'_>) -> Result<(StreamPlan, Vec<SqlProblem>), Vec<SqlProblem>> {
+    fn compile(
+        &self,
+        text: &RuleText<'_>,
+    ) -> Result<(StreamPlan, Vec<SqlProblem>), Vec<SqlProblem>> {
         let all = |e: datafusion::common::DataFusionError| SqlProblem::all(&e);
         let tables = self.tables.as_ref().map_err(|e| vec![e.clone()])?;
         sandbox::check_text(text.sql).map_err(all)?;
         let statement =
             dialect::parse_one(text.sql).map_err(|e| vec![refuse::syntax(&e, text.sql)])?;
-        let catalogue = refuse::Catalogue {
-            session: &self.session,
-            raw: &self.raw,
-            sql: text.sql,
-        };
+        let catalogue = refuse::Catalogue { session: &self.session, raw: &self.raw, sql: text.sql };
         let refused = refuse::check(&statement, &catalogue);
         if !refused.is_empty() {
             return Err(refused);
@@ -186,10 +184,7 @@ impl Compiler {
         if !mistyped.is_empty() {
             return Err(mistyped);
         }
-        let plan = self
-            .session
-            .analyze(raw.clone())
-            .map_err(|e| blame::analysis(&e, &raw))?;
+        let plan = self.session.analyze(raw.clone()).map_err(|e| blame::analysis(&e, &raw))?;
         let shape = classify(&plan).map_err(|p| vec![p])?;
         lowering::lower(self, text, &plan, shape)
     }

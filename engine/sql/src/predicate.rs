@@ -219,10 +219,8 @@ impl PredicateCompiler<'_> {
             ));
             self.compare(&between.expr, op, bound, &whole)
         };
-        let inside = and(vec![
-            bound(Operator::GtEq, &between.low)?,
-            bound(Operator::LtEq, &between.high)?,
-        ]);
+        let inside =
+            and(vec![bound(Operator::GtEq, &between.low)?, bound(Operator::LtEq, &between.high)?]);
         Ok(if between.negated { not(inside) } else { inside })
     }
 
@@ -271,10 +269,8 @@ impl PredicateCompiler<'_> {
             return self.opaque(whole);
         };
         let Some(subject) = self.text(first)? else { return self.opaque(whole) };
-        let text = |needle: &String, ignore_case| Text {
-            needle: needle.as_str().into(),
-            ignore_case,
-        };
+        let text =
+            |needle: &String, ignore_case| Text { needle: needle.as_str().into(), ignore_case };
         let any = |test: &dyn Fn(&String) -> Test| {
             or(needles.iter().map(|needle| leaf(&subject, test(needle))).collect())
         };
@@ -307,7 +303,10 @@ impl PredicateCompiler<'_> {
         let sql = sql_text(expr);
         let eval = self.session.eval(expr.clone(), sql.clone(), self.schema)?;
         let id = self.interner.id(eval.expr());
-        Ok(Predicate::Leaf(Leaf { atom: Atom::Opaque { eval: Arc::new(eval), id }, sql: sql.into() }))
+        Ok(Predicate::Leaf(Leaf {
+            atom: Atom::Opaque { eval: Arc::new(eval), id },
+            sql: sql.into(),
+        }))
     }
 
     fn text(&self, expr: &Expr) -> Result<Option<Subject>> {

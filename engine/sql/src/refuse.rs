@@ -281,7 +281,10 @@ impl Checker<'_> {
                 pattern.span(),
                 SqlProblem::new("R014", "a backslash in LIKE vanishes")
                     .detail("it escapes the character after it")
-                    .hint(format!("LIKE '{doubled}', or icontains(column, '{}')", text.trim_matches('%'))),
+                    .hint(format!(
+                        "LIKE '{doubled}', or icontains(column, '{}')",
+                        text.trim_matches('%')
+                    )),
             );
         }
     }
@@ -310,7 +313,8 @@ impl Visitor for Checker<'_> {
             }
         }
         if let Some(order) = &query.order_by {
-            let problem = not_here("ORDER BY", "a stream has no end to sort at; findings carry `time`");
+            let problem =
+                not_here("ORDER BY", "a stream has no end to sort at; findings carry `time`");
             self.clause("ORDER BY", order.span(), problem.hint("leave it out"));
         }
         if let Some(limit) = &query.limit_clause {
@@ -319,10 +323,18 @@ impl Visitor for Checker<'_> {
                 _ => "OFFSET",
             };
             let problem = not_here(word, "which rows come first depends on how they arrive");
-            self.clause(word, limit.span(), problem.hint("suppression: {by: [user_entity], for: 1h} folds repeats"));
+            self.clause(
+                word,
+                limit.span(),
+                problem.hint("suppression: {by: [user_entity], for: 1h} folds repeats"),
+            );
         }
         if let Some(fetch) = &query.fetch {
-            self.clause("FETCH", fetch.span(), not_here("FETCH", "which rows come first depends on how they arrive"));
+            self.clause(
+                "FETCH",
+                fetch.span(),
+                not_here("FETCH", "which rows come first depends on how they arrive"),
+            );
         }
         if let SetExpr::SetOperation { op, set_quantifier, .. } = query.body.as_ref() {
             let all = matches!(set_quantifier, SetQuantifier::All | SetQuantifier::AllByName);
@@ -375,8 +387,10 @@ impl Visitor for Checker<'_> {
                             .hint("GROUP BY user_entity, sliding(time, INTERVAL '10 minutes')"),
                     );
                 }
-                if is_called(call, &["regexp_like", "regexp_match", "regexp_count", "regexp_replace"])
-                    && let Some(pattern) = names::arguments(call).get(1)
+                if is_called(
+                    call,
+                    &["regexp_like", "regexp_match", "regexp_count", "regexp_replace"],
+                ) && let Some(pattern) = names::arguments(call).get(1)
                 {
                     self.regex(pattern);
                 }

@@ -2,7 +2,10 @@
 //! that split bursts. Not what is refused.
 
 use datafusion::{
-    common::{Spans, tree_node::{TreeNode, TreeNodeRecursion}},
+    common::{
+        Spans,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
     logical_expr::{BinaryExpr, Expr, Operator},
 };
 use sluice_stream::{Atom, Predicate, Test, Window};
@@ -42,12 +45,7 @@ pub(crate) fn groups(groups: &Groups, warnings: &mut Vec<SqlProblem>) {
 }
 
 /// About one arm; its first `keys` columns are group keys.
-pub(crate) fn arm(
-    arm: &Arm,
-    conditions: &Conditions,
-    keys: usize,
-    warnings: &mut Vec<SqlProblem>,
-) {
+pub(crate) fn arm(arm: &Arm, conditions: &Conditions, keys: usize, warnings: &mut Vec<SqlProblem>) {
     for failing in &conditions.residual {
         let sql = failing.sql();
         warnings.push(
@@ -72,7 +70,9 @@ pub(crate) fn arm(
         warnings.push(
             SqlProblem::new("R020", format!("rows without `{name}` are dropped by this condition"))
                 .detail("NULL is neither equal nor different")
-                .hint(format!("({sql}) IS NOT TRUE keeps them; AND {name} IS NOT NULL says it is meant"))
+                .hint(format!(
+                    "({sql}) IS NOT TRUE keeps them; AND {name} IS NOT NULL says it is meant"
+                ))
                 .at(arm.filters.iter().find_map(|f| negative_place(f, name))),
         );
     }

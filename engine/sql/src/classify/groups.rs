@@ -57,9 +57,12 @@ impl Groups {
     /// GROUP BY over rows.
     pub(crate) fn new(rows: Rows, node: &AggregateNode) -> Result<Groups, SqlProblem> {
         if rows.first_seen.is_some() {
-            return Err(SqlProblem::new("R016", "a window over rows that `first_seen` let through")
-                .detail("a rule keeps one kind of state")
-                .hint("put the `first_seen` into a rule of its own"));
+            return Err(SqlProblem::new(
+                "R016",
+                "a window over rows that `first_seen` let through",
+            )
+            .detail("a rule keeps one kind of state")
+            .hint("put the `first_seen` into a rule of its own"));
         }
         let input = node.input.schema();
         let mut intermediate = Intermediate { input, exprs: Vec::new(), fields: Vec::new() };
@@ -87,12 +90,16 @@ impl Groups {
                     if window.replace((found, kind)).is_some() {
                         return Err(SqlProblem::new("R016", "two windows in one GROUP BY")
                             .detail("a group has one place in time")
-                            .hint(format!("GROUP BY user_entity, {}(time, INTERVAL '10 minutes')", kind.name())));
+                            .hint(format!(
+                                "GROUP BY user_entity, {}(time, INTERVAL '10 minutes')",
+                                kind.name()
+                            )));
                     }
                     layout.push(GroupColumn::Window);
                     fields.push(Field::new(name, crate::functions::window_type(), true));
                     columns.push(if start_only {
-                        let start = datafusion::functions::core::expr_fn::get_field(bare(name), "start");
+                        let start =
+                            datafusion::functions::core::expr_fn::get_field(bare(name), "start");
                         let field = Arc::new(Field::new(name, type_of(expr, input)?, true));
                         Expr::Cast(Cast::new_from_field(Box::new(start), field))
                     } else {
@@ -108,7 +115,10 @@ impl Groups {
             let position = node.group_expr.len() + i;
             let field = node.schema.field(position);
             let Expr::AggregateFunction(call) = expr.clone().unalias_nested().data else {
-                return Err(SqlProblem::new("R016", format!("`{}` is not an aggregate", sql_text(expr))));
+                return Err(SqlProblem::new(
+                    "R016",
+                    format!("`{}` is not an aggregate", sql_text(expr)),
+                ));
             };
             let (aggregate, nonnegative) = intermediate.aggregate(&call)?;
             layout.push(GroupColumn::Aggregate(aggregates.len()));
@@ -134,7 +144,11 @@ impl Groups {
     }
 
     /// SELECT over groups.
-    pub(crate) fn project(mut self, exprs: &[Expr], input: &DFSchema) -> Result<Groups, SqlProblem> {
+    pub(crate) fn project(
+        mut self,
+        exprs: &[Expr],
+        input: &DFSchema,
+    ) -> Result<Groups, SqlProblem> {
         super::no_markers(exprs)?;
         self.columns = exprs
             .iter()
@@ -144,7 +158,11 @@ impl Groups {
     }
 
     /// HAVING, or WHERE of an outer query.
-    pub(crate) fn filter(mut self, predicate: &Expr, input: &DFSchema) -> Result<Groups, SqlProblem> {
+    pub(crate) fn filter(
+        mut self,
+        predicate: &Expr,
+        input: &DFSchema,
+    ) -> Result<Groups, SqlProblem> {
         for term in terms(predicate, Operator::And) {
             self.having.push(substitute(term.clone(), input, &self.columns)?);
         }
@@ -203,7 +221,9 @@ impl Intermediate<'_> {
             _ => return Err(unsupported(name, params.distinct)),
         };
         let argument = match params.args.as_slice() {
-            [Expr::Literal(value, _)] if function == AggregateFunction::Count && !value.is_null() => {
+            [Expr::Literal(value, _)]
+                if function == AggregateFunction::Count && !value.is_null() =>
+            {
                 None
             }
             [argument] => Some(argument),
@@ -273,8 +293,11 @@ fn key_or_window(expr: &Expr, rows: &Rows, input: &DFSchema) -> Result<KeyOrWind
         None => match expr.clone().unalias_nested().data {
             Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "date_bin" => {
                 let [size, time] = args.as_slice() else {
-                    return Err(SqlProblem::new("R016", "`date_bin` with an origin is not a window")
-                        .hint("GROUP BY user_entity, tumble(time, INTERVAL '5 minutes')"));
+                    return Err(SqlProblem::new(
+                        "R016",
+                        "`date_bin` with an origin is not a window",
+                    )
+                    .hint("GROUP BY user_entity, tumble(time, INTERVAL '5 minutes')"));
                 };
                 over_time("date_bin", Some(time), rows, input)?;
                 let kind = WindowKind::Tumble;
@@ -328,8 +351,11 @@ fn window(kind: WindowKind, lengths: &[Expr]) -> Result<Window, SqlProblem> {
                     .hint("hop(time, INTERVAL '1 minute', INTERVAL '10 minutes')"));
             }
             if size % slide != 0 {
-                return Err(SqlProblem::new("R016", "the size of `hop` is a multiple of its slide")
-                    .hint("hop(time, INTERVAL '1 minute', INTERVAL '10 minutes')"));
+                return Err(SqlProblem::new(
+                    "R016",
+                    "the size of `hop` is a multiple of its slide",
+                )
+                .hint("hop(time, INTERVAL '1 minute', INTERVAL '10 minutes')"));
             }
             Window::Hop { slide, size }
         }

@@ -89,11 +89,7 @@ impl Rows {
     }
 
     /// WHERE; `first_seen` may be one of the conjuncts.
-    pub(crate) fn filter(
-        mut self,
-        predicate: &Expr,
-        input: &DFSchema,
-    ) -> Result<Rows, SqlProblem> {
+    pub(crate) fn filter(mut self, predicate: &Expr, input: &DFSchema) -> Result<Rows, SqlProblem> {
         if self.first_seen.is_some() {
             return Err(SqlProblem::new("R016", "a condition after `first_seen`")
                 .detail("a row that fails it would still be remembered as seen")
@@ -119,14 +115,18 @@ impl Rows {
 
     fn first_of(&mut self, args: &[Expr], input: &DFSchema) -> Result<(), SqlProblem> {
         if self.first_seen.is_some() {
-            return Err(SqlProblem::new("R016", "two `first_seen` in one rule")
-                .hint("name all keys in one: first_seen(INTERVAL '14 days', user_entity, src_country)"));
+            return Err(SqlProblem::new("R016", "two `first_seen` in one rule").hint(
+                "name all keys in one: first_seen(INTERVAL '14 days', user_entity, src_country)",
+            ));
         }
         let Some((span, keys)) = args.split_first() else { return Err(misplaced("first_seen")) };
         let span = interval_millis(span).ok_or_else(|| {
-            SqlProblem::new("R016", "the first argument of `first_seen` is a fixed positive interval")
-                .detail("months have no fixed length and times are whole milliseconds")
-                .hint("first_seen(INTERVAL '14 days', user_entity, src_country)")
+            SqlProblem::new(
+                "R016",
+                "the first argument of `first_seen` is a fixed positive interval",
+            )
+            .detail("months have no fixed length and times are whole milliseconds")
+            .hint("first_seen(INTERVAL '14 days', user_entity, src_country)")
         })?;
         for arm in &mut self.arms {
             arm.keys = keys
@@ -191,10 +191,9 @@ pub(crate) fn substitute(
     });
     match replaced {
         Ok(replaced) => Ok(replaced.data),
-        Err(error) => Err(SqlProblem::all(&error)
-            .into_iter()
-            .next()
-            .unwrap_or_else(|| SqlProblem::new("R016", "this column cannot be traced to its table"))),
+        Err(error) => Err(SqlProblem::all(&error).into_iter().next().unwrap_or_else(|| {
+            SqlProblem::new("R016", "this column cannot be traced to its table")
+        })),
     }
 }
 

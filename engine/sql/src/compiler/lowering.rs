@@ -6,11 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 use datafusion::{
     common::{DFSchema, DataFusionError},
-    logical_expr::{
-        Expr, ExprSchemable, LogicalPlan,
-        expr::Cast,
-        utils::conjunction,
-    },
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, expr::Cast, utils::conjunction},
 };
 use sluice_event::{Encoder, Eval, TableName};
 use sluice_stream::{Branch, Class, FirstSeenPlan, Stage, StreamPlan, Window, WindowPlan};
@@ -19,7 +15,7 @@ use super::{Compiler, Emit, RuleText};
 use crate::{
     classify::{Arm, Groups, Rows, Shape},
     error::SqlProblem,
-    monotone::{growth_of, is_monotone, Growth},
+    monotone::{Growth, growth_of, is_monotone},
     predicate::PredicateCompiler,
     text::sql_text,
     warn,
@@ -152,8 +148,9 @@ impl Lowering<'_> {
         let having = condition
             .map(|c| {
                 let sql = sql_text(&c);
-                Ok::<_, Problems>(Arc::new(session.eval(c, sql, &schema).map_err(problems)?)
-                    as Arc<dyn Eval>)
+                Ok::<_, Problems>(
+                    Arc::new(session.eval(c, sql, &schema).map_err(problems)?) as Arc<dyn Eval>
+                )
             })
             .transpose()?;
         let select = groups
@@ -210,7 +207,12 @@ impl Lowering<'_> {
     }
 
     /// A column of exactly this type: simplifying may change the encoding of text.
-    fn eval(&self, expr: &Expr, to: &DataType, schema: &DFSchema) -> Result<Arc<dyn Eval>, Problems> {
+    fn eval(
+        &self,
+        expr: &Expr,
+        to: &DataType,
+        schema: &DFSchema,
+    ) -> Result<Arc<dyn Eval>, Problems> {
         let session = &self.compiler.session;
         let sql = sql_text(expr);
         let eval = session.eval(expr.clone(), sql.clone(), schema).map_err(problems)?;
@@ -238,11 +240,8 @@ fn problems(error: DataFusionError) -> Problems {
 
 /// The finding's columns: names as selected, without table and metadata.
 fn output_schema(schema: &DFSchema) -> SchemaRef {
-    let fields: Vec<Field> = schema
-        .fields()
-        .iter()
-        .map(|f| Field::new(f.name(), f.data_type().clone(), true))
-        .collect();
+    let fields: Vec<Field> =
+        schema.fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true)).collect();
     Arc::new(ArrowSchema::new(fields))
 }
 

@@ -23,8 +23,10 @@ fn diagnostic(problem: SqlProblem, text: &RuleText<'_>) -> Diagnostic {
         _ => Diagnostic::error,
     };
     let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    let mut diagnostic = new(code, text.path, message)
-        .at(span.map(|(line, column, length)| Span::new(small(line), small(column), small(length))));
+    let mut diagnostic =
+        new(code, text.path, message).at(
+            span.map(|(line, column, length)| Span::new(small(line), small(column), small(length)))
+        );
     diagnostic.detail = detail;
     diagnostic.hint = hint;
     diagnostic

@@ -60,9 +60,9 @@ fn run(sql: &str) -> String {
         Err(found) => found
             .iter()
             .map(|d| {
-                let place = d.span.map_or("-".to_owned(), |s| {
-                    format!("{}:{}+{}", s.line, s.column, s.length)
-                });
+                let place = d
+                    .span
+                    .map_or("-".to_owned(), |s| format!("{}:{}+{}", s.line, s.column, s.length));
                 format!("{} {place} {}", d.code, d.primary)
             })
             .collect::<Vec<_>>()
@@ -92,13 +92,19 @@ fn conditions_become_typed_atoms() {
         ("status = 'Failure'", "status = 'Failure'"),
         ("status <> 'Failure'", "not(status = 'Failure')"),
         ("status IN ('b', 'a', 'b')", "status IN ('a', 'b')"),
-        ("status NOT IN ('c', 'b', 'a', 'd', NULL)", "and(not(status IN ('a', 'b', 'c', 'd')), None)"),
+        (
+            "status NOT IN ('c', 'b', 'a', 'd', NULL)",
+            "and(not(status IN ('a', 'b', 'c', 'd')), None)",
+        ),
         ("status = 'a' OR dst_port = 1 OR status = 'b'", "or(status IN ('a', 'b'), dst_port = 1)"),
         ("status <> 'a' AND status <> 'b'", "not(status IN ('a', 'b'))"),
         ("user_name LIKE '%adm%'", "contains(user_name, 'adm')"),
         ("status ILIKE 'adm%'", "istarts(status, 'adm')"),
         ("starts_with(status, 'a')", "starts_with(status, 'a')"),
-        ("icontains(user_name, 'a', 'b')", "or(icontains(user_name, 'a'), icontains(user_name, 'b'))"),
+        (
+            "icontains(user_name, 'a', 'b')",
+            "or(icontains(user_name, 'a'), icontains(user_name, 'b'))",
+        ),
         ("regexp_like(user_name, '^a[0-9]+', 'i')", "user_name ~ '(?i)^a[0-9]+'"),
         ("user_name !~ 'a+b'", "not(user_name ~ 'a+b')"),
         ("dst_port BETWEEN 1 AND 5", "and(dst_port >= 1, dst_port <= 5)"),
@@ -109,7 +115,10 @@ fn conditions_become_typed_atoms() {
         ("NOT src_is_private", "not(src_is_private)"),
         ("(status = 'a') IS NOT TRUE", "not(is_true(status = 'a'))"),
         ("lower(user_name) = 'a'", "virtual lower(user_name) = 'a'"),
-        ("json_get_str(unmapped, 'k') LIKE 'x%'", "virtual starts_with(json_get_str(unmapped, 'k'), 'x')"),
+        (
+            "json_get_str(unmapped, 'k') LIKE 'x%'",
+            "virtual starts_with(json_get_str(unmapped, 'k'), 'x')",
+        ),
         ("time >= '2026-01-01T00:00:00Z'", "\"time\" >= '2026-01-01T00:00:00.000Z'"),
         ("bytes_out + bytes_in > 5", "opaque ((bytes_out + bytes_in) > 5)"),
     ];
@@ -117,7 +126,8 @@ fn conditions_become_typed_atoms() {
         .iter()
         .filter_map(|(sql, expected)| {
             let got = condition(sql);
-            (got != expected.replace("\"time\"", "time")).then(|| format!("{sql}\n  {got}\n  {expected}"))
+            (got != expected.replace("\"time\"", "time"))
+                .then(|| format!("{sql}\n  {got}\n  {expected}"))
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -138,7 +148,7 @@ fn windows_and_first_seen() {
     check(
         "SELECT user_entity, count(*) AS n FROM authentication WHERE status = 'Failure' \
          GROUP BY user_entity, sliding(time, INTERVAL '10 minutes') HAVING count(*) >= 5",
-        "authentication [status = 'Failure']; Sliding { size: 600000 } keys 1 having (\"count(*)\" >= 5) \
+        "authentication [status = 'Failure']; Sliding { size: 600000 } keys 1 having (\"count(Int64(1))\" >= 5) \
          Count(None,None); Monotone",
     );
     check(
@@ -159,8 +169,11 @@ fn windows_and_first_seen() {
 
 #[test]
 fn refusals_have_codes_and_places() {
-    check("SELECT user_nam FROM authentication", "R011 1:8+8 no column `user_nam` in `authentication`");
-    check("SELECT * FROM authentcation", "R011 1:15+14 no table `authentcation`");
+    check(
+        "SELECT user_nam FROM authentication",
+        "R011 1:8+8 no column `user_nam` in `authentication`",
+    );
+    check("SELECT * FROM authentcation", "R011 1:15+13 no table `authentcation`");
     check(
         "SELECT src_ip, count(*) AS n\nFROM network\nGROUP BY src_ip",
         "R015 3:1+15 this rule would keep state for ever",
@@ -190,11 +203,14 @@ fn refusals_have_codes_and_places() {
 }
 
 #[test]
-fn twenty_thousand_terms_compile_in_time_and_stack() {
+fn twenty_thousand_terms_do_not_overflow_the_stack() {
     for term in ["user_name LIKE '%needle{}%'", "user_name = 'v{}'"] {
-        let terms: Vec<String> =
-            (0..20_000).map(|i| term.replace("{}", &i.to_string())).collect();
+        let terms: Vec<String> = (0..20_000).map(|i| term.replace("{}", &i.to_string())).collect();
         let shown = run(&format!("SELECT time FROM network WHERE {}", terms.join(" OR ")));
-        assert!(shown.ends_with("stateless; Monotone"), "{}", &shown.chars().take(300).collect::<String>());
+        assert!(
+            shown.ends_with("stateless; Monotone"),
+            "{}",
+            &shown.chars().take(300).collect::<String>()
+        );
     }
 }

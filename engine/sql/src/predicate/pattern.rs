@@ -139,10 +139,7 @@ pub(crate) fn regex_flaw(pattern: &str) -> Option<Flaw> {
             return Some(Flaw { message: "this is not a regular expression".into(), offset: 0 });
         }
     };
-    let offset = pattern
-        .char_indices()
-        .take_while(|(at, _)| *at < span.start.offset)
-        .count();
+    let offset = pattern.char_indices().take_while(|(at, _)| *at < span.start.offset).count();
     Some(Flaw { message: kind, offset })
 }
 
@@ -213,7 +210,10 @@ mod tests {
     #[test]
     fn look_around_is_a_flaw_with_its_place() {
         let flaw = regex_flaw("ab(?=c)").unwrap();
-        assert_eq!((flaw.message.as_str(), flaw.offset), ("look-around cannot run in linear time", 2));
+        assert_eq!(
+            (flaw.message.as_str(), flaw.offset),
+            ("look-around cannot run in linear time", 2)
+        );
         assert!(regex_flaw("^a+$").is_none());
     }
 }

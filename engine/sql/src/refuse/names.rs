@@ -73,13 +73,13 @@ fn folded(ident: &Ident) -> String {
 
 impl Checker<'_> {
     pub(super) fn table(&mut self, name: &ObjectName) {
-        let parts: Vec<String> =
-            name.0.iter().filter_map(|p| p.as_ident()).map(folded).collect();
+        let parts: Vec<String> = name.0.iter().filter_map(|p| p.as_ident()).map(folded).collect();
         let table = parts.join(".");
         if self.ctes.contains(&table) || self.catalogue.schema(&table).is_some() {
             return;
         }
-        let quoted = name.0.iter().filter_map(|p| p.as_ident()).any(|p| p.quote_style == Some('\''));
+        let quoted =
+            name.0.iter().filter_map(|p| p.as_ident()).any(|p| p.quote_style == Some('\''));
         let file = quoted || table.contains('/') || table.contains('\\') || table.contains(':');
         let problem = if file {
             SqlProblem::new("R019", "a rule reads tables, not files or URLs")
@@ -150,8 +150,7 @@ impl Checker<'_> {
         let TableFactor::Table { name, alias, args: None, .. } = &from.relation else {
             return (None, aliases);
         };
-        let parts: Vec<String> =
-            name.0.iter().filter_map(|p| p.as_ident()).map(folded).collect();
+        let parts: Vec<String> = name.0.iter().filter_map(|p| p.as_ident()).map(folded).collect();
         let table = parts.join(".");
         if !from.joins.is_empty() || self.ctes.contains(&table) {
             return (None, aliases);
