@@ -2,7 +2,7 @@
 id: cloud.access_key_first_seen_address
 title: Long-lived access key used from a new address
 severity: medium
-status: stable
+status: experimental          # shadow: every entity is new once, so let it run through its interval first
 description: A long-lived access key was used from an address it was not used from during the last fourteen days. Leaked keys show up here first.
 attack: [TA0001, T1078.004]
 entity: {user_entity: user, src_ip: ip}

@@ -2,7 +2,7 @@
 id: identity.first_seen_country
 title: Sign-in from a country new for the user
 severity: medium
-status: stable
+status: experimental          # shadow: every entity is new once, so let it run through its interval first
 description: A successful sign-in from a country the user was not seen in during the last fourteen days.
 attack: [TA0001, T1078.004]
 entity: {user_entity: user, src_ip: ip}
