@@ -112,7 +112,7 @@ impl SourceCounts {
                 .unmapped_fields
                 .entry(field.name.clone())
                 .or_insert_with(|| (0, field.example.clone()));
-            seen.0 += field.count;
+            seen.0 += field.records;
         }
     }
 
@@ -135,10 +135,8 @@ impl SourceCounts {
             *self.conflicts.entry(column.clone()).or_default() += n;
         }
         for (field, (n, example)) in &other.unmapped_fields {
-            let seen = self
-                .unmapped_fields
-                .entry(field.clone())
-                .or_insert_with(|| (0, example.clone()));
+            let seen =
+                self.unmapped_fields.entry(field.clone()).or_insert_with(|| (0, example.clone()));
             seen.0 += n;
         }
     }

@@ -4,9 +4,7 @@
 use arrow::{
     array::{Array, ArrayRef, AsArray},
     compute::cast,
-    datatypes::{
-        DataType, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType, UInt64Type,
-    },
+    datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType, UInt64Type},
     record_batch::RecordBatch,
 };
 use serde_json::{Map, Value};

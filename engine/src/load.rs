@@ -51,10 +51,8 @@ impl Content {
                 .map(|(below, text)| SqlText { path: shown(&below), below, text: Ok(text) })
                 .collect()
         })?;
-        let mappings: Vec<Arc<Mapping>> = parse(mapping_files, &mut problems, Mapping::parse)
-            .into_iter()
-            .map(Arc::new)
-            .collect();
+        let mappings: Vec<Arc<Mapping>> =
+            parse(mapping_files, &mut problems, Mapping::parse).into_iter().map(Arc::new).collect();
         let schemas = SourceSpec::wire_schemas(&mappings);
         let raw = schemas
             .iter()
@@ -81,14 +79,10 @@ impl Content {
         let rule_files = read_sql(rules, builtin_rules)?;
         let parsed = parse(rule_files, &mut problems, Rule::parse);
         problems.extend(
-            duplicate_ids(&parsed)
-                .into_iter()
-                .map(|diagnostic| Problem { text: None, diagnostic }),
+            duplicate_ids(&parsed).into_iter().map(|diagnostic| Problem { text: None, diagnostic }),
         );
-        let mut rules: Vec<LoadedRule> = parsed
-            .into_iter()
-            .filter_map(|rule| compile(&compiler, rule, &mut problems))
-            .collect();
+        let mut rules: Vec<LoadedRule> =
+            parsed.into_iter().filter_map(|rule| compile(&compiler, rule, &mut problems)).collect();
         rules.sort_by(|a, b| a.plan.rule.cmp(&b.plan.rule));
         Ok(Content { compiler, sources, mappings, rules, problems })
     }
@@ -146,16 +140,11 @@ fn parse<T>(
     parsed
 }
 
-fn compile(
-    compiler: &Compiler,
-    rule: Rule,
-    problems: &mut Vec<Problem>,
-) -> Option<LoadedRule> {
+fn compile(compiler: &Compiler, rule: Rule, problems: &mut Vec<Problem>) -> Option<LoadedRule> {
     let text = rule.file.text.clone();
     let mut note = |list: Vec<Diagnostic>| {
         let list = list.into_iter().filter(|d| !rule.file.is_allowed(d));
-        problems
-            .extend(list.map(|diagnostic| Problem { diagnostic, text: Some(text.clone()) }));
+        problems.extend(list.map(|diagnostic| Problem { diagnostic, text: Some(text.clone()) }));
     };
     let compiled = match compiler.compile_rule(&rule) {
         Ok(compiled) => compiled,

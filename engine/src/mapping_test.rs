@@ -7,7 +7,10 @@ use sluice_event::PartitionId;
 use sluice_ingest::{Chunk, Mapper, Processed, SourceSpec};
 use sluice_rule::{Mapping, MappingTest};
 
-use crate::{Content, json, rule_test::{CaseReport, same_value}};
+use crate::{
+    Content, json,
+    rule_test::{CaseReport, same_value},
+};
 
 /// Runs every case of a mapping's tests block through the whole source: the record must reach this
 /// mapping by its own `when`.
@@ -28,14 +31,8 @@ pub fn test_mapping(content: &Content, mapping: &Mapping) -> Vec<CaseReport> {
 }
 
 fn run_case(spec: &std::sync::Arc<SourceSpec>, case: &MappingTest) -> Vec<String> {
-    let mut mapper = Mapper::new(
-        spec.clone(),
-        "default",
-        PartitionId(0),
-        spec.time_settings,
-        false,
-        i64::MIN,
-    );
+    let mut mapper =
+        Mapper::new(spec.clone(), "default", PartitionId(0), spec.time_settings, false, i64::MIN);
     let chunk = Chunk::of_lines(PartitionId(0), &case.records, case.received_at);
     let decoded = mapper.decode(&chunk);
     let processed = mapper.map(decoded);
@@ -78,8 +75,7 @@ fn differences(wanted: &BTreeMap<String, Value>, row: &Map<String, Value>) -> Ve
         .iter()
         .filter_map(|(column, wanted)| {
             let got = row.get(column).unwrap_or(&Value::Null);
-            (!same_value(wanted, got))
-                .then(|| format!("{column} is {got} instead of {wanted}"))
+            (!same_value(wanted, got)).then(|| format!("{column} is {got} instead of {wanted}"))
         })
         .collect()
 }

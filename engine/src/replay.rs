@@ -102,8 +102,8 @@ impl Replay {
             .iter()
             .map(|i| {
                 let row = &self.rows[*i];
-                let lateness = lateness
-                    .unwrap_or(self.partitions[row.partition.0 as usize].time.lateness);
+                let lateness =
+                    lateness.unwrap_or(self.partitions[row.partition.0 as usize].time.lateness);
                 let seen = seen.entry(row.partition).or_insert(i64::MIN);
                 let accepted = row.time >= seen.saturating_sub(lateness);
                 *seen = (*seen).max(row.time);

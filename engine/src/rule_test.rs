@@ -107,8 +107,7 @@ impl Way {
 impl<'a> Bench<'a> {
     /// Prepares one rule.
     pub fn new(content: &'a Content, loaded: &'a LoadedRule, history: History) -> Self {
-        let rules =
-            RuleSet::new(vec![loaded.clone()], |table| content.compiler.schema(table));
+        let rules = RuleSet::new(vec![loaded.clone()], |table| content.compiler.schema(table));
         Bench { content, loaded, rules: Arc::new(rules), history }
     }
 
@@ -121,11 +120,7 @@ impl<'a> Bench<'a> {
     ///
     /// # Errors
     /// If the pipeline fails, or a counter does not add up.
-    pub fn run(
-        &self,
-        replay: &Replay,
-        way: &Way,
-    ) -> Result<BTreeMap<FindingId, Finding>, String> {
+    pub fn run(&self, replay: &Replay, way: &Way) -> Result<BTreeMap<FindingId, Finding>, String> {
         let shards = NonZeroUsize::new(way.shards).unwrap_or(NonZeroUsize::MIN);
         let engine = Engine {
             rules: self.rules.clone(),
@@ -138,15 +133,13 @@ impl<'a> Bench<'a> {
             },
         };
         let error = |e: &dyn std::fmt::Display| format!("{}: {e}", way.name);
-        let mut source =
-            replay.source(&way.order, &way.cuts, way.ends).map_err(|e| error(&e))?;
+        let mut source = replay.source(&way.order, &way.cuts, way.ends).map_err(|e| error(&e))?;
         let mut sink = MemorySink::default();
         let mut options = RunOptions { stop_after: way.restart_after, ..RunOptions::default() };
         loop {
             let stopping = options.stop_after.is_some();
-            let summary = engine
-                .run(&mut source, &mut sink, &Unobserved, options)
-                .map_err(|e| error(&e))?;
+            let summary =
+                engine.run(&mut source, &mut sink, &Unobserved, options).map_err(|e| error(&e))?;
             let wrong = summary.counters.violations();
             if !wrong.is_empty() {
                 return Err(format!("{}: {}", way.name, wrong.join("; ")));
@@ -205,8 +198,7 @@ impl<'a> Bench<'a> {
             .map(|(row, key)| {
                 let id = FindingId::derive("default", &self.loaded.plan.rule, key);
                 let mut fields = serde_json::Map::new();
-                for (field, column) in
-                    found.rows.schema().fields().iter().zip(found.rows.columns())
+                for (field, column) in found.rows.schema().fields().iter().zip(found.rows.columns())
                 {
                     fields.insert(field.name().clone(), crate::json::value(column, row));
                 }

@@ -166,10 +166,7 @@ impl Worker {
     }
 
     /// Decodes and maps records; counts what became of them.
-    fn batches(
-        &mut self,
-        delivery: Delivery,
-    ) -> (Vec<EventBatch>, Vec<sluice_ingest::DeadLetter>) {
+    fn batches(&mut self, delivery: Delivery) -> (Vec<EventBatch>, Vec<sluice_ingest::DeadLetter>) {
         let Some(state) = self.partitions.get_mut(&delivery.partition()) else {
             return Default::default();
         };

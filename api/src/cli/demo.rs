@@ -75,8 +75,7 @@ impl Demo {
         };
         let aside = Aside::new(source.names(), quiet);
         let first = Mutex::new(None);
-        let mut sink =
-            Timed { sink: FindingPrinter::new(out, false), started, first: &first };
+        let mut sink = Timed { sink: FindingPrinter::new(out, false), started, first: &first };
         let stop = setup::interrupt();
         let options = RunOptions { stop: stop.clone(), ..RunOptions::default() };
         let run = engine.run(&mut source, &mut sink, &aside, options)?;
@@ -96,12 +95,7 @@ impl Demo {
     }
 }
 
-fn report(
-    events: usize,
-    rules: &BTreeMap<String, u64>,
-    first: Option<Duration>,
-    whole: Duration,
-) {
+fn report(events: usize, rules: &BTreeMap<String, u64>, first: Option<Duration>, whole: Duration) {
     let total: u64 = rules.values().sum();
     let first = first.map_or("never".to_owned(), |d| format!("after {:.2} s", d.as_secs_f64()));
     eprintln!(

@@ -48,14 +48,19 @@ impl Test {
         let (mut passed, mut failed) = (0, 0);
         for mapping in &content.mappings {
             for report in test_mapping(&content, mapping) {
-                if !mapping.id.contains(&self.filter) && !report.name.contains(&self.filter) {
+                let id = mapping.id.as_str();
+                if !id.contains(&self.filter) && !report.name.contains(&self.filter) {
                     continue;
                 }
                 let ok = report.failures.is_empty();
-                if ok { passed += 1 } else { failed += 1 }
+                if ok {
+                    passed += 1
+                } else {
+                    failed += 1
+                }
                 if out.format() == Format::Table {
                     let word = if ok { "ok  " } else { "FAIL" };
-                    out.line(&format!("{word} {}: {}", mapping.id, report.name))?;
+                    out.line(&format!("{word} {id}: {}", report.name))?;
                     for failure in &report.failures {
                         out.line(&format!("     {failure}"))?;
                     }
@@ -64,7 +69,7 @@ impl Test {
                     }
                 } else {
                     out.json_line(&json!({
-                        "mapping_id": mapping.id, "case": report.name, "line": report.line,
+                        "mapping_id": id, "case": report.name, "line": report.line,
                         "passed": ok, "failures": report.failures,
                     }))?;
                 }

@@ -66,7 +66,9 @@ impl New {
         let well_formed = !self.id.is_empty()
             && self.id.split('.').all(|part| {
                 !part.is_empty()
-                    && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+                    && part
+                        .chars()
+                        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
             });
         if !well_formed {
             return Err(Failure::argument(

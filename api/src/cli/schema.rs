@@ -41,9 +41,7 @@ impl SchemaVerb {
                 let rows: Vec<Vec<String>> = table
                     .columns
                     .iter()
-                    .map(|c| {
-                        vec![c.name.into(), c.kind.name().into(), described(c)]
-                    })
+                    .map(|c| vec![c.name.into(), c.kind.name().into(), described(c)])
                     .collect();
                 out.table(&["COLUMN", "TYPE", "DESCRIPTION"], &rows)?;
             }

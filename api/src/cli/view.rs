@@ -9,11 +9,8 @@ use super::output::printable;
 
 /// One net finding as JSON.
 pub(crate) fn json(finding: &Finding) -> Value {
-    let entities: Vec<Value> = finding
-        .entities
-        .iter()
-        .map(|e| json!({"kind": e.kind.name(), "id": e.id}))
-        .collect();
+    let entities: Vec<Value> =
+        finding.entities.iter().map(|e| json!({"kind": e.kind.name(), "id": e.id})).collect();
     let mut object = Map::new();
     let mut set = |name: &str, value: Value| object.insert(name.to_owned(), value);
     set("id", finding.id.to_string().into());
@@ -63,9 +60,23 @@ pub(crate) fn text(finding: &Finding) -> String {
 /// The columns of an event that a person looks for first, in that order, then how many more.
 fn evidence_line(evidence: &str) -> String {
     const FIRST: &[&str] = &[
-        "time", "source", "event_code", "api_operation", "status", "user_name", "actor_user_name",
-        "src_ip", "src_country", "dst_ip", "dst_port", "failure_reason", "error_code", "change",
-        "resource_name", "device_hostname", "bytes_out",
+        "time",
+        "source",
+        "event_code",
+        "api_operation",
+        "status",
+        "user_name",
+        "actor_user_name",
+        "src_ip",
+        "src_country",
+        "dst_ip",
+        "dst_port",
+        "failure_reason",
+        "error_code",
+        "change",
+        "resource_name",
+        "device_hostname",
+        "bytes_out",
     ];
     let Ok(Value::Object(row)) = serde_json::from_str::<Value>(evidence) else {
         return evidence.to_owned();

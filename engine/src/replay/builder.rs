@@ -44,9 +44,8 @@ impl ReplayBuilder {
         time: i64,
         values: &BTreeMap<String, Value>,
     ) -> Result<(), String> {
-        let schema = Schema::builtin()
-            .table(table.as_str())
-            .ok_or_else(|| format!("no table `{table}`"))?;
+        let schema =
+            Schema::builtin().table(table.as_str()).ok_or_else(|| format!("no table `{table}`"))?;
         if let Some(unknown) = values.keys().find(|k| schema.index(k).is_none()) {
             return Err(format!("no column `{unknown}` in `{table}`"));
         }
@@ -58,10 +57,12 @@ impl ReplayBuilder {
                 array(values.get(column.name), field.data_type())
             };
             columns.push(
-                array.ok_or_else(|| format!("`{}` is not a {}", column.name, column.kind.name()))?,
+                array
+                    .ok_or_else(|| format!("`{}` is not a {}", column.name, column.kind.name()))?,
             );
         }
-        let rows = RecordBatch::try_new(schema.arrow.clone(), columns).map_err(|e| e.to_string())?;
+        let rows =
+            RecordBatch::try_new(schema.arrow.clone(), columns).map_err(|e| e.to_string())?;
         let context = Fill {
             source: "replay",
             vendor: None,
@@ -92,8 +93,7 @@ impl ReplayBuilder {
     pub fn finish(mut self) -> Result<Replay, String> {
         let mut tables = BTreeMap::new();
         for (table, batches) in self.batches {
-            let rows =
-                concat_batches(&batches[0].schema(), &batches).map_err(|e| e.to_string())?;
+            let rows = concat_batches(&batches[0].schema(), &batches).map_err(|e| e.to_string())?;
             tables.insert(table, rows);
         }
         for partition in self.partitions.iter_mut().filter(|p| p.tables.is_empty()) {
@@ -136,9 +136,7 @@ fn array(value: Option<&Value>, data_type: &DataType) -> Option<ArrayRef> {
     let built: ArrayRef = match data_type {
         DataType::Timestamp(_, zone) => {
             let time = resolve_time(value.as_str()?)?;
-            Arc::new(
-                TimestampMillisecondArray::from(vec![time]).with_timezone_opt(zone.clone()),
-            )
+            Arc::new(TimestampMillisecondArray::from(vec![time]).with_timezone_opt(zone.clone()))
         }
         DataType::Boolean => Arc::new(BooleanArray::from(vec![value.as_bool()?])),
         DataType::List(_) => list(value.as_array()?)?,

@@ -126,9 +126,9 @@ pub(super) fn same_fields(
         match found.get(id) {
             None => failures.push(format!("{way} has {id} {}, the stream not", fields(wanted))),
             Some(finding) => {
-                let differ = wanted.iter().any(|(k, v)| {
-                    !same_value(v, finding.fields.get(k).unwrap_or(&Value::Null))
-                });
+                let differ = wanted
+                    .iter()
+                    .any(|(k, v)| !same_value(v, finding.fields.get(k).unwrap_or(&Value::Null)));
                 if differ {
                     failures.push(format!(
                         "{way} has {id} {}, the stream {}",

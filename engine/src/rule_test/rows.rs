@@ -33,7 +33,9 @@ pub(super) fn replay(content: &Content, case: &RuleTest) -> Result<Replay, Strin
     let mut builder = ReplayBuilder::new(vec![only]);
     for (index, event) in case.events.iter().enumerate() {
         let added = match (&event.table, &event.raw) {
-            (Some(table), _) => builder.row(ONLY, table, event.t.unwrap_or(TEST_BASE), &event.columns),
+            (Some(table), _) => {
+                builder.row(ONLY, table, event.t.unwrap_or(TEST_BASE), &event.columns)
+            }
             (None, Some(raw)) => {
                 let received = event.t.unwrap_or(TEST_BASE);
                 let source = event.source.as_deref().unwrap_or_default();
@@ -133,4 +135,3 @@ pub(super) fn batch_tables(
     }
     Ok(tables)
 }
-

@@ -113,8 +113,7 @@ impl Shape {
                     _ => format!("session(time, INTERVAL '{minutes} minutes')"),
                 };
                 let bare = kind > 5 && dice.one_in(6);
-                let having =
-                    if bare { String::new() } else { format!(" HAVING {}", having(dice)) };
+                let having = if bare { String::new() } else { format!(" HAVING {}", having(dice)) };
                 format!(
                     "SELECT {key}, count(*) AS n, count(DISTINCT src_ip) AS ips, \
                      sum(src_port) AS total, min(time) AS first_time, max(time) AS last_time, \

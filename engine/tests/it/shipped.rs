@@ -41,8 +41,7 @@ fn every_rule_passes_its_tests_in_every_way() {
         assert!(quiet > 0, "{}: no quiet test", loaded.plan.rule);
         assert!(quiet < loaded.rule.tests.len(), "{}: no firing test", loaded.plan.rule);
         for report in test_rule(&content, loaded, 7) {
-            failures
-                .extend(report.failures.iter().map(|f| format!("{}: {f}", loaded.plan.rule)));
+            failures.extend(report.failures.iter().map(|f| format!("{}: {f}", loaded.plan.rule)));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
@@ -76,10 +75,7 @@ fn every_rule_gives_on_the_scenarios_what_batch_gives() {
 /// The rows the mappings make of all scenarios, one partition per source.
 fn scenarios(content: &Content) -> Replay {
     let generator = Generator::new(1, 1_767_225_600_000);
-    let lines: Vec<_> = [Scenario::OktaTakeover, Scenario::LateralMovement, Scenario::LeakedKey]
-        .into_iter()
-        .flat_map(|s| generator.scenario(s))
-        .collect();
+    let lines: Vec<_> = Scenario::ALL.into_iter().flat_map(|s| generator.scenario(s)).collect();
     let partitions = content
         .sources
         .iter()

@@ -9,7 +9,7 @@ use sluice_generator::{Generator, Line, Scenario};
 use sluice_ingest::{Chunk, SourceSpec};
 
 /// The time the scenarios cover.
-pub(super) const LENGTH_MS: i64 = 2 * 60 * 60 * 1_000;
+pub(super) const LENGTH_MS: i64 = 90 * 60 * 1_000;
 
 /// Lines handed over at once; small, so that findings come while the replay runs.
 const CHUNK_LINES: usize = 100;
@@ -31,14 +31,8 @@ impl ScenarioSource {
         pace: Option<u32>,
     ) -> Self {
         let generator = Generator::new(seed, start);
-        let mut lines: Vec<Line> = [
-            Scenario::OktaTakeover,
-            Scenario::LateralMovement,
-            Scenario::LeakedKey,
-        ]
-        .into_iter()
-        .flat_map(|scenario| generator.scenario(scenario))
-        .collect();
+        let mut lines: Vec<Line> =
+            Scenario::ALL.into_iter().flat_map(|s| generator.scenario(s)).collect();
         lines.sort_by_key(|line| line.time_ms);
         let mut names: Vec<String> = lines.iter().map(|l| l.source.to_owned()).collect();
         names.sort();

@@ -154,9 +154,10 @@ pub(crate) fn map_rows(args: &InputArgs, out: &mut Output) -> Result<Exit, Failu
         let progress = |p: sluice_event::PartitionId| {
             mappers.get(p.0 as usize).map_or(i64::MIN, |(_, m)| m.seen())
         };
-        let next = opened.input.next_chunk(&progress).map_err(|e| {
-            Failure::argument(e.to_string(), "the rows before it were printed")
-        })?;
+        let next = opened
+            .input
+            .next_chunk(&progress)
+            .map_err(|e| Failure::argument(e.to_string(), "the rows before it were printed"))?;
         let chunk = match next {
             None => break,
             Some(NextChunk::End(_)) => continue,
@@ -216,7 +217,10 @@ fn time(text: &str) -> Result<i64, Failure> {
 
 fn duration(text: &str) -> Result<i64, Failure> {
     parse_duration(text).ok_or_else(|| {
-        Failure::argument(format!("`{text}` is not a duration"), "a number with a unit: 90s, 10m, 2h")
+        Failure::argument(
+            format!("`{text}` is not a duration"),
+            "a number with a unit: 90s, 10m, 2h",
+        )
     })
 }
 

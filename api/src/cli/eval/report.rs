@@ -32,12 +32,7 @@ impl Aside {
             return;
         }
         let name = self.names.get(letter.partition.0 as usize).map_or("input", String::as_str);
-        eprintln!(
-            "{name}:{}: {}: {}",
-            letter.line,
-            letter.code.name(),
-            printable(&letter.message)
-        );
+        eprintln!("{name}:{}: {}: {}", letter.line, letter.code.name(), printable(&letter.message));
         if *shown == SHOWN_MAX {
             eprintln!("further records that are set aside are only counted");
         }
@@ -128,7 +123,9 @@ pub(crate) fn sources(counters: &BTreeMap<String, SourceCounts>, quiet: bool) {
             .unmapped_fields
             .iter()
             .take(8)
-            .map(|(field, (n, example))| format!("{} ({n}, e.g. {})", printable(field), cut(example)))
+            .map(|(field, (n, example))| {
+                format!("{} ({n}, e.g. {})", printable(field), cut(example))
+            })
             .collect();
         if !unmapped.is_empty() {
             let more = counts.unmapped_fields.len() - unmapped.len();

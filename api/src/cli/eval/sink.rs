@@ -91,7 +91,8 @@ impl<'a> FindingPrinter<'a> {
     fn print(&mut self, finding: &Finding) -> Result<(), Failure> {
         match self.out.format() {
             Format::Table | Format::Md => {
-                let live = if self.live { format!("{:<12}", finding.state.name()) } else { String::new() };
+                let live =
+                    if self.live { format!("{:<12}", finding.state.name()) } else { String::new() };
                 self.out.text(&format!("{live}{}\n", view::text(finding)))
             }
             Format::Json => {

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 use sluice_engine::{Content, LoadedRule, rule_test::explain_event};
-use sluice_stream::{Class, ExplainNode, Stage, Window};
+use sluice_stream::{Class, ExplainNode, NetworkView, Stage, Window};
 
 use super::ContentArgs;
 use crate::cli::{
@@ -36,19 +36,18 @@ impl Explain {
         let shipped = !path.try_exists()?;
         let rules = vec![if shipped { PathBuf::from("builtin") } else { path }];
         let content = load::content(&self.content.mappings, &rules, out.quiet())?;
-        let loaded = content
-            .rules
-            .iter()
-            .find(|r| !shipped || *r.plan.rule == *self.rule)
-            .ok_or_else(|| {
-                let ids = content.rules.iter().map(|r| &*r.plan.rule);
-                let near = sluice_rule::suggest(&self.rule, ids)
-                    .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
-                Failure::argument(
-                    format!("no file and no shipped rule `{}`", self.rule),
-                    format!("{near}name a file, or an id that `sluice rule lint` knows"),
-                )
-            })?;
+        let loaded =
+            content.rules.iter().find(|r| !shipped || *r.plan.rule == *self.rule).ok_or_else(
+                || {
+                    let ids = content.rules.iter().map(|r| &*r.plan.rule);
+                    let near = sluice_rule::suggest(&self.rule, ids)
+                        .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
+                    Failure::argument(
+                        format!("no file and no shipped rule `{}`", self.rule),
+                        format!("{near}name a file, or an id that `sluice rule lint` knows"),
+                    )
+                },
+            )?;
         let events = match &self.event {
             Some(path) => {
                 let text = if path.as_os_str() == "-" {
@@ -61,8 +60,12 @@ impl Explain {
                         )
                     })?
                 };
-                explain_event(&content, loaded, text.trim(), &self.source)
-                    .map_err(|e| Failure::argument(e, "one wire record with --source, or one row as JSON with `table`"))?
+                explain_event(&content, loaded, text.trim(), &self.source).map_err(|e| {
+                    Failure::argument(
+                        e,
+                        "one wire record with --source, or one row as JSON with `table`",
+                    )
+                })?
             }
             None => Vec::new(),
         };
@@ -72,7 +75,11 @@ impl Explain {
                 let nodes: Vec<Value> = events.iter().map(node_json).collect();
                 let mut object = plan_json(&content, loaded);
                 object["events"] = nodes.into();
-                if out.format() == Format::Json { out.json(&object)? } else { out.json_line(&object)? }
+                if out.format() == Format::Json {
+                    out.json(&object)?
+                } else {
+                    out.json_line(&object)?
+                }
             }
         }
         Ok(Exit::Done)
@@ -118,7 +125,8 @@ fn tree(out: &mut Output, node: &ExplainNode, depth: usize) -> Result<(), Failur
         None => "NULL ",
     };
     let values: Vec<String> = node.values.iter().map(|(c, v)| format!("{c} = {v}")).collect();
-    let seen = if values.is_empty() { String::new() } else { format!("    [{}]", values.join(", ")) };
+    let seen =
+        if values.is_empty() { String::new() } else { format!("    [{}]", values.join(", ")) };
     out.line(&format!("{}{verdict} {}{seen}", "  ".repeat(depth), node.sql))?;
     node.children.iter().try_for_each(|child| tree(out, child, depth + 1))
 }
@@ -144,12 +152,12 @@ fn plan_json(content: &Content, loaded: &LoadedRule) -> Value {
             let slot = content.rules.iter().position(|r| r.plan.rule == plan.rule);
             let view = set.table(&branch.table).and_then(|t| {
                 let entry = t.branches.iter().position(|b| Some(b.0) == slot && b.1 == index)?;
-                Some(t.network.describe(entry))
+                t.network.describe(entry)
             });
             json!({
                 "table": branch.table.as_str(),
-                "witness": view.as_ref().map(|v| v.witness.join(" or ")),
-                "atoms": view.map(|v| v.atoms),
+                "witness": view.as_ref().map(witness),
+                "atoms": view.map(|v| v.atoms.iter().map(atom).collect::<Vec<_>>()),
                 "residual": branch.residual.iter().map(|e| e.sql()).collect::<Vec<_>>(),
             })
         })
@@ -176,7 +184,9 @@ fn plan_json(content: &Content, loaded: &LoadedRule) -> Value {
     };
     let class = match plan.class {
         Class::Monotone => "speaks on the event that decides, never takes back",
-        Class::Repairable => "may be changed or withdrawn by a late event until its lateness has passed",
+        Class::Repairable => {
+            "may be changed or withdrawn by a late event until its lateness has passed"
+        }
         Class::Final => "speaks once, when its lateness has passed",
     };
     json!({
@@ -185,6 +195,22 @@ fn plan_json(content: &Content, loaded: &LoadedRule) -> Value {
         "lateness": plan.lateness.map(|l| format!("{} s", l / 1000)),
         "tables": tables,
     })
+}
+
+/// What must hold on a row for the rule to be looked at.
+fn witness(view: &NetworkView) -> String {
+    match &view.witness {
+        Some(witness) => witness.join(" or "),
+        None => "none: evaluated on every row".to_owned(),
+    }
+}
+
+/// An atom and how many rules have it.
+fn atom((sql, rules): &(std::sync::Arc<str>, usize)) -> String {
+    match rules {
+        1 => sql.to_string(),
+        n => format!("{sql}  (shared by {n})"),
+    }
 }
 
 fn names(plan: &sluice_stream::StreamPlan, columns: std::ops::Range<usize>) -> String {

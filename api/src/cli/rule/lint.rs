@@ -45,9 +45,8 @@ impl Lint {
                 }
             }
             Format::Json => {
-                let of = |level: Level| {
-                    problems.iter().filter(|p| p.diagnostic.level == level).count()
-                };
+                let of =
+                    |level: Level| problems.iter().filter(|p| p.diagnostic.level == level).count();
                 let findings: Vec<_> = problems.iter().map(|p| json!(p.diagnostic)).collect();
                 out.json(&json!({
                     "summary": {
@@ -69,7 +68,8 @@ impl Lint {
         if content.errors().next().is_some() {
             return Ok(Exit::NotLoaded);
         }
-        let fails = problems.iter().any(|p| serious(p.diagnostic.level) >= serious(self.fail_level));
+        let fails =
+            problems.iter().any(|p| serious(p.diagnostic.level) >= serious(self.fail_level));
         Ok(if fails { Exit::CheckFailed } else { Exit::Done })
     }
 }

@@ -53,7 +53,11 @@ impl Test {
                     continue;
                 }
                 let ok = report.failures.is_empty();
-                if ok { passed += 1 } else { failed += 1 }
+                if ok {
+                    passed += 1
+                } else {
+                    failed += 1
+                }
                 if out.format() == Format::Table {
                     let word = if ok { "ok  " } else { "FAIL" };
                     out.line(&format!("{word} {id}: {}", report.name))?;
@@ -77,4 +81,3 @@ impl Test {
         Ok(if failed == 0 { Exit::Done } else { Exit::CheckFailed })
     }
 }
-
