@@ -10,7 +10,7 @@ codec:
     null: "-"
     header: version account-id
     fields: [version, account-id, interface-id, srcaddr, dstaddr, srcport, dstport, protocol, packets, bytes, start, end, action, log-status]
-detect: {matches: '^\d+ (\d{12}|-|unknown) eni-[0-9a-f]+ '}
+detect: {matches: '^(version account-id .*log-status|[2-9] (\d{12}|unknown|-) .*(OK|NODATA|SKIPDATA))'}
 columns:
   account-id: string
   interface-id: string

@@ -10,7 +10,7 @@ codec:
     null: "-"
     header: version account-id                 # a line that starts so names the fields of a custom format
     fields: [version, account-id, interface-id, srcaddr, dstaddr, srcport, dstport, protocol, packets, bytes, start, end, action, log-status]
-detect: {matches: '^\d+ (\d{12}|-|unknown) eni-[0-9a-f]+ '}
+detect: {matches: '^(version account-id .*log-status|[2-9] (\d{12}|unknown|-) .*(OK|NODATA|SKIPDATA))'}
 columns:
   version: int
   account-id: string
