@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use sluice_event::PartitionId;
 use sluice_ingest::SourceSpec;
 use sluice_stream::Emission;
@@ -194,13 +194,6 @@ fn feed(
         delivered += 1;
         let index = delivery.partition().0 as usize % workers.len();
         workers[index].send(ToWorker::Delivery(delivery)).map_err(closed)?;
-    }
-}
-
-/// Waits for messages until every sender is gone.
-pub(crate) fn drain<T>(receiver: &Receiver<T>, mut each: impl FnMut(T)) {
-    while let Ok(message) = receiver.recv() {
-        each(message);
     }
 }
 

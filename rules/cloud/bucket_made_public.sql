@@ -11,7 +11,7 @@ suppression: {by: [user_entity, resource_uid], for: 1h}
 false_positives:
   - The bucket of a public web site
 blind_spots:
-  - A policy whose condition limits who everybody is: it is reported all the same
+  - A policy whose condition limits who everybody is, which is reported all the same
 runbook: Put the block on public access back. The access log of the bucket says what was read.
 references: ["https://attack.mitre.org/techniques/T1530/"]
 ---*/

@@ -12,7 +12,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use serde_json::Value;
-use sluice_event::{EventBatch, PartitionId, TableName, TimeSettings};
+use sluice_event::{PartitionId, TableName, TimeSettings};
 use sluice_ingest::{Chunk, Mapper};
 use sluice_rule::{RuleTest, TEST_BASE, resolve_time};
 

@@ -24,18 +24,19 @@ fn generated_rules_give_what_batch_gives() {
     let cases = number("SLUICE_ORACLE_CASES").unwrap_or(2_000) as usize;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     println!("oracle: {cases} cases from seed {seed} on {threads} threads");
+    let run = |thread: usize| {
+        let content = Content::load(&[], &[]).unwrap();
+        let mut failures = Vec::new();
+        let rules = cases.div_ceil(STREAMS);
+        for rule in (0..rules).filter(|r| r % threads == thread) {
+            let seed = seed + rule as u64;
+            let streams = STREAMS.min(cases - rule * STREAMS);
+            failures.extend(case(&content, seed, streams));
+        }
+        failures
+    };
+    let run = &run;
     let failures: Vec<String> = std::thread::scope(|scope| {
-        let run = |thread: usize| {
-            let content = Content::load(&[], &[]).unwrap();
-            let mut failures = Vec::new();
-            let rules = cases.div_ceil(STREAMS);
-            for rule in (0..rules).filter(|r| r % threads == thread) {
-                let seed = seed + rule as u64;
-                let streams = STREAMS.min(cases - rule * STREAMS);
-                failures.extend(case(&content, seed, streams));
-            }
-            failures
-        };
         let handles: Vec<_> = (0..threads).map(|t| scope.spawn(move || run(t))).collect();
         handles.into_iter().flat_map(|h| h.join().unwrap()).collect()
     });

@@ -54,18 +54,18 @@ fn every_rule_gives_on_the_scenarios_what_batch_gives() {
     let replay = scenarios(&content);
     assert!(replay.rows.len() > 1_000, "{} rows", replay.rows.len());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let run = |thread: usize| {
+        let mut failures = Vec::new();
+        let mine = content.rules.iter().enumerate().filter(|(i, _)| i % threads == thread);
+        for (_, loaded) in mine {
+            let bench = Bench::new(&content, loaded, History::None);
+            let wrong = agree(&bench, &replay, 11, false).unwrap_or_else(|e| vec![e]);
+            failures.extend(wrong.iter().take(3).map(|f| format!("{}: {f}", loaded.plan.rule)));
+        }
+        failures
+    };
+    let run = &run;
     let failures: Vec<String> = std::thread::scope(|scope| {
-        let run = |thread: usize| {
-            let mut failures = Vec::new();
-            let mine = content.rules.iter().enumerate().filter(|(i, _)| i % threads == thread);
-            for (_, loaded) in mine {
-                let bench = Bench::new(&content, loaded, History::None);
-                let wrong = agree(&bench, &replay, 11, false).unwrap_or_else(|e| vec![e]);
-                failures.extend(wrong.iter().take(3).map(|f| format!("{}: {f}", loaded.plan.rule)));
-            }
-            failures
-        };
-        let run = &run;
         let handles: Vec<_> = (0..threads).map(|t| scope.spawn(move || run(t))).collect();
         handles.into_iter().flat_map(|h| h.join().unwrap()).collect()
     });

@@ -10,7 +10,7 @@ codec:
     null: "-"
     header: version account-id
     fields: [version, account-id, interface-id, srcaddr, dstaddr, srcport, dstport, protocol, packets, bytes, start, end, action, log-status]
-detect: {matches: '^\d+ (\d{12}|-|unknown) eni-[0-9a-f]+ '}
+detect: {matches: '^(version account-id .*log-status|[2-9] (\d{12}|unknown|-) .*(OK|NODATA|SKIPDATA))'}
 columns:
   account-id: string
   interface-id: string
@@ -37,15 +37,15 @@ SELECT start AS time,
 FROM aws_vpc_flow
 /*--- tests
 - name: nothing passed
-  raw: '2 111122223333 eni-0a1b2c3d - - - - - - - 1767258000 1767258060 - NODATA'
+  raw: '2 111122223333 eni-0a1b2c3d - - - - - - - 1767171600 1767171660 - NODATA'
   expect:
-    - {table: network, time: "2026-01-01T09:00:00Z", activity: Other, status: Unknown, event_code: NODATA, src_ip: null, interface: eni-0a1b2c3d}
+    - {table: network, time: "2025-12-31T09:00:00Z", activity: Other, status: Unknown, event_code: NODATA, src_ip: null, interface: eni-0a1b2c3d}
 - name: records lost by AWS
-  raw: '2 111122223333 eni-0a1b2c3d - - - - - - - 1767258060 1767258120 - SKIPDATA'
+  raw: '2 111122223333 eni-0a1b2c3d - - - - - - - 1767171660 1767171720 - SKIPDATA'
   expect:
     - {table: network, event_code: SKIPDATA, bytes_out: null, cloud_account_uid: "111122223333"}
 - name: an account AWS did not know
-  raw: '2 unknown eni-0a1b2c3d - - - - - - - 1767258000 1767258060 - NODATA'
+  raw: '2 unknown eni-0a1b2c3d - - - - - - - 1767171600 1767171660 - NODATA'
   expect:
     - {table: network, event_code: NODATA, cloud_account_uid: null}
 ---*/

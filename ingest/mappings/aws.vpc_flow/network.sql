@@ -10,7 +10,7 @@ codec:
     null: "-"
     header: version account-id                 # a line that starts so names the fields of a custom format
     fields: [version, account-id, interface-id, srcaddr, dstaddr, srcport, dstport, protocol, packets, bytes, start, end, action, log-status]
-detect: {matches: '^\d+ (\d{12}|-|unknown) eni-[0-9a-f]+ '}
+detect: {matches: '^(version account-id .*log-status|[2-9] (\d{12}|unknown|-) .*(OK|NODATA|SKIPDATA))'}
 columns:
   version: int
   account-id: string
@@ -37,7 +37,7 @@ columns:
 time: start
 # A record covers up to ten minutes and is delivered some minutes after them.
 time_settings: {delay: 2m, lateness: 20m, max_skew: 5m, idle: 2m}
-when: "\"log-status\" IS DISTINCT FROM 'NODATA' AND \"log-status\" IS DISTINCT FROM 'SKIPDATA'"
+when: ("log-status" IN ('NODATA', 'SKIPDATA')) IS NOT TRUE
 priority: 10
 vendor: AWS
 product: VPC Flow Logs
@@ -82,19 +82,19 @@ SELECT start AS time,
 FROM aws_vpc_flow
 /*--- tests
 - name: an accepted inbound connection
-  raw: '2 111122223333 eni-0a1b2c3d 203.0.113.9 10.0.1.5 51234 22 6 20 4249 1767258000 1767258060 ACCEPT OK'
+  raw: '2 111122223333 eni-0a1b2c3d 203.0.113.9 10.0.1.5 51234 22 6 20 4249 1767171600 1767171660 ACCEPT OK'
   expect:
-    - {table: network, time: "2026-01-01T09:00:00Z", activity: Traffic, status: Success, action: Allowed, src_ip: 203.0.113.9, src_port: 51234, dst_ip: 10.0.1.5, dst_port: 22, protocol: tcp, direction: Inbound, bytes_out: 4249, packets_out: 20, duration_ms: 60000, cloud_account_uid: "111122223333", interface: eni-0a1b2c3d}
+    - {table: network, time: "2025-12-31T09:00:00Z", activity: Traffic, status: Success, action: Allowed, src_ip: 203.0.113.9, src_port: 51234, dst_ip: 10.0.1.5, dst_port: 22, protocol: tcp, direction: Inbound, bytes_out: 4249, packets_out: 20, duration_ms: 60000, cloud_account_uid: "111122223333", interface: eni-0a1b2c3d}
 - name: a rejected flow between two hosts inside
-  raw: '2 111122223333 eni-0a1b2c3d 10.0.2.9 10.0.1.5 40000 3389 6 1 40 1767258000 1767258030 REJECT OK'
+  raw: '2 111122223333 eni-0a1b2c3d 10.0.2.9 10.0.1.5 40000 3389 6 1 40 1767171600 1767171630 REJECT OK'
   expect:
     - {table: network, status: Failure, action: Denied, disposition: Blocked, direction: Lateral, dst_port: 3389}
 - name: an outbound name query
-  raw: '2 111122223333 eni-0a1b2c3d 10.0.1.5 198.51.100.53 40001 53 17 2 150 1767258000 1767258010 ACCEPT OK'
+  raw: '2 111122223333 eni-0a1b2c3d 10.0.1.5 198.51.100.53 40001 53 17 2 150 1767171600 1767171610 ACCEPT OK'
   expect:
     - {table: network, protocol: udp, direction: Outbound, bytes_out: 150}
 - name: IPv6 with a protocol that has no name here
-  raw: '2 111122223333 eni-0a1b2c3d 2001:db8::1 fd00::5 0 0 88 1 60 1767258000 1767258010 ACCEPT OK'
+  raw: '2 111122223333 eni-0a1b2c3d 2001:db8::1 fd00::5 0 0 88 1 60 1767171600 1767171610 ACCEPT OK'
   expect:
     - {table: network, src_ip: "2001:db8::1", dst_ip: "fd00::5", protocol: "88", direction: Inbound}
 ---*/

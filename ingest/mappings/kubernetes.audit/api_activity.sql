@@ -87,19 +87,19 @@ SELECT coalesce(requestReceivedTimestamp, stageTimestamp) AS time,
 FROM kubernetes_audit
 /*--- tests
 - name: a shell in a pod
-  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"k-10","stage":"ResponseStarted","requestURI":"/api/v1/namespaces/shop/pods/web-1/exec?command=sh&stdin=true&tty=true","verb":"create","user":{"username":"ann@example.com","uid":"u-1","groups":["system:authenticated"]},"sourceIPs":["203.0.113.9","10.0.0.1"],"userAgent":"kubectl/v1.30.0","objectRef":{"resource":"pods","namespace":"shop","name":"web-1","apiVersion":"v1","subresource":"exec"},"responseStatus":{"code":101},"requestReceivedTimestamp":"2026-01-01T09:00:00.000000Z","stageTimestamp":"2026-01-01T09:00:00.100000Z","annotations":{"authorization.k8s.io/decision":"allow"}}'
+  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"k-10","stage":"ResponseStarted","requestURI":"/api/v1/namespaces/shop/pods/web-1/exec?command=sh&stdin=true&tty=true","verb":"create","user":{"username":"ann@example.com","uid":"u-1","groups":["system:authenticated"]},"sourceIPs":["203.0.113.9","10.0.0.1"],"userAgent":"kubectl/v1.30.0","objectRef":{"resource":"pods","namespace":"shop","name":"web-1","apiVersion":"v1","subresource":"exec"},"responseStatus":{"code":101},"requestReceivedTimestamp":"2025-12-31T09:00:00.000000Z","stageTimestamp":"2025-12-31T09:00:00.100000Z","annotations":{"authorization.k8s.io/decision":"allow"}}'
   expect:
-    - {table: api_activity, time: "2026-01-01T09:00:00Z", activity: Create, status: Success, user_name: ann@example.com, user_type: User, src_ip: 203.0.113.9, api_operation: create pods/exec, resource_type: pods/exec, resource_name: web-1, resource_uid: pods/shop/web-1, k8s_namespace: shop, k8s_verb: create, is_read_only: false}
+    - {table: api_activity, time: "2025-12-31T09:00:00Z", activity: Create, status: Success, user_name: ann@example.com, user_type: User, src_ip: 203.0.113.9, api_operation: create pods/exec, resource_type: pods/exec, resource_name: web-1, resource_uid: pods/shop/web-1, k8s_namespace: shop, k8s_verb: create, is_read_only: false}
 - name: a refused list of secrets by a service account
-  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-11","stage":"ResponseComplete","requestURI":"/api/v1/secrets?limit=500","verb":"list","user":{"username":"system:serviceaccount:shop:web"},"sourceIPs":["10.0.3.7"],"userAgent":"curl/8.5","objectRef":{"resource":"secrets","apiVersion":"v1"},"responseStatus":{"code":403,"reason":"Forbidden","message":"secrets is forbidden"},"requestReceivedTimestamp":"2026-01-01T09:01:00.000000Z"}'
+  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-11","stage":"ResponseComplete","requestURI":"/api/v1/secrets?limit=500","verb":"list","user":{"username":"system:serviceaccount:shop:web"},"sourceIPs":["10.0.3.7"],"userAgent":"curl/8.5","objectRef":{"resource":"secrets","apiVersion":"v1"},"responseStatus":{"code":403,"reason":"Forbidden","message":"secrets is forbidden"},"requestReceivedTimestamp":"2025-12-31T09:01:00.000000Z"}'
   expect:
     - {table: api_activity, activity: Read, status: Failure, error_code: Forbidden, user_type: Service, api_operation: list secrets, resource_uid: null, response_code: 403}
 - name: a request for no object keeps its path
-  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-12","stage":"ResponseComplete","requestURI":"/healthz?timeout=5s","verb":"get","user":{"username":"system:anonymous"},"sourceIPs":["10.0.3.8"],"userAgent":"kube-probe/1.30","responseStatus":{"code":200},"requestReceivedTimestamp":"2026-01-01T09:02:00.000000Z"}'
+  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-12","stage":"ResponseComplete","requestURI":"/healthz?timeout=5s","verb":"get","user":{"username":"system:anonymous"},"sourceIPs":["10.0.3.8"],"userAgent":"kube-probe/1.30","responseStatus":{"code":200},"requestReceivedTimestamp":"2025-12-31T09:02:00.000000Z"}'
   expect:
     - {table: api_activity, status: Success, api_operation: get /healthz, event_code: get, user_type: System, resource_type: null}
 - name: a request just received has no outcome yet
-  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-13","stage":"RequestReceived","requestURI":"/api/v1/pods","verb":"list","user":{"username":"ann@example.com"},"sourceIPs":["203.0.113.9"],"objectRef":{"resource":"pods"},"requestReceivedTimestamp":"2026-01-01T09:03:00.000000Z"}'
+  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-13","stage":"RequestReceived","requestURI":"/api/v1/pods","verb":"list","user":{"username":"ann@example.com"},"sourceIPs":["203.0.113.9"],"objectRef":{"resource":"pods"},"requestReceivedTimestamp":"2025-12-31T09:03:00.000000Z"}'
   expect:
     - {table: api_activity, status: Unknown, api_operation: list pods, error_code: null}
 ---*/

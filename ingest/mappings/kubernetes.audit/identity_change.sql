@@ -39,10 +39,10 @@ SELECT coalesce(requestReceivedTimestamp, stageTimestamp) AS time,
        coalesce(responseStatus.message, responseStatus.reason) AS status_detail,
        concat(verb, ' ', objectRef.resource) AS event_code,
        -- A binding may name several subjects: the first is who the row is about, the text keeps all.
-       CASE WHEN json_get_str(requestObject, 'subjects', 0, 'kind') IN ('User', 'ServiceAccount') THEN json_get_str(requestObject, 'subjects', 0, 'name') END AS user_name,
-       CASE json_get_str(requestObject, 'subjects', 0, 'kind') WHEN 'User' THEN 'User' WHEN 'ServiceAccount' THEN 'Service' END AS user_type,
-       json_get_str(requestObject, 'subjects', 0, 'namespace') AS user_domain,
-       CASE WHEN json_get_str(requestObject, 'subjects', 0, 'kind') = 'Group' THEN json_get_str(requestObject, 'subjects', 0, 'name') END AS target_group,
+       CASE WHEN json_get_str(requestObject, 'subjects', '0', 'kind') IN ('User', 'ServiceAccount') THEN json_get_str(requestObject, 'subjects', '0', 'name') END AS user_name,
+       CASE json_get_str(requestObject, 'subjects', '0', 'kind') WHEN 'User' THEN 'User' WHEN 'ServiceAccount' THEN 'Service' END AS user_type,
+       json_get_str(requestObject, 'subjects', '0', 'namespace') AS user_domain,
+       CASE WHEN json_get_str(requestObject, 'subjects', '0', 'kind') = 'Group' THEN json_get_str(requestObject, 'subjects', '0', 'name') END AS target_group,
        json_get_str(requestObject, 'roleRef', 'name') AS target_role,
        "user".username AS actor_user_name,
        "user".uid AS actor_user_uid,
@@ -57,15 +57,15 @@ SELECT coalesce(requestReceivedTimestamp, stageTimestamp) AS time,
 FROM kubernetes_audit
 /*--- tests
 - name: cluster-admin bound to a user
-  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","auditID":"k-1","stage":"ResponseComplete","requestURI":"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings","verb":"create","user":{"username":"adm@example.com","groups":["system:authenticated"]},"sourceIPs":["203.0.113.9"],"userAgent":"kubectl/v1.30.0","objectRef":{"resource":"clusterrolebindings","name":"bob-admin","apiGroup":"rbac.authorization.k8s.io","apiVersion":"v1"},"responseStatus":{"code":201},"requestObject":{"kind":"ClusterRoleBinding","subjects":[{"kind":"User","name":"bob@example.com"}],"roleRef":{"kind":"ClusterRole","name":"cluster-admin"}},"requestReceivedTimestamp":"2026-01-01T09:00:00.000000Z","stageTimestamp":"2026-01-01T09:00:00.010000Z"}'
+  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","auditID":"k-1","stage":"ResponseComplete","requestURI":"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings","verb":"create","user":{"username":"adm@example.com","groups":["system:authenticated"]},"sourceIPs":["203.0.113.9"],"userAgent":"kubectl/v1.30.0","objectRef":{"resource":"clusterrolebindings","name":"bob-admin","apiGroup":"rbac.authorization.k8s.io","apiVersion":"v1"},"responseStatus":{"code":201},"requestObject":{"kind":"ClusterRoleBinding","subjects":[{"kind":"User","name":"bob@example.com"}],"roleRef":{"kind":"ClusterRole","name":"cluster-admin"}},"requestReceivedTimestamp":"2025-12-31T09:00:00.000000Z","stageTimestamp":"2025-12-31T09:00:00.010000Z"}'
   expect:
-    - {table: identity_change, time: "2026-01-01T09:00:00Z", change: role_assigned, status: Success, user_name: bob@example.com, actor_user_name: adm@example.com, target_role: cluster-admin, src_ip: 203.0.113.9}
+    - {table: identity_change, time: "2025-12-31T09:00:00Z", change: role_assigned, status: Success, user_name: bob@example.com, actor_user_name: adm@example.com, target_role: cluster-admin, src_ip: 203.0.113.9}
 - name: a role bound to a group has no single user
-  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-2","stage":"ResponseComplete","verb":"create","user":{"username":"adm@example.com"},"sourceIPs":["203.0.113.9"],"objectRef":{"resource":"rolebindings","namespace":"shop","name":"devs"},"responseStatus":{"code":201},"requestObject":{"subjects":[{"kind":"Group","name":"developers"}],"roleRef":{"kind":"Role","name":"edit"}},"requestReceivedTimestamp":"2026-01-01T09:01:00.000000Z"}'
+  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-2","stage":"ResponseComplete","verb":"create","user":{"username":"adm@example.com"},"sourceIPs":["203.0.113.9"],"objectRef":{"resource":"rolebindings","namespace":"shop","name":"devs"},"responseStatus":{"code":201},"requestObject":{"subjects":[{"kind":"Group","name":"developers"}],"roleRef":{"kind":"Role","name":"edit"}},"requestReceivedTimestamp":"2025-12-31T09:01:00.000000Z"}'
   expect:
     - {table: identity_change, user_name: null, target_group: developers, target_role: edit, change: role_assigned}
 - name: a refused removal
-  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-3","stage":"ResponseComplete","verb":"delete","user":{"username":"ann@example.com"},"sourceIPs":["203.0.113.9"],"objectRef":{"resource":"clusterrolebindings","name":"bob-admin"},"responseStatus":{"code":403,"reason":"Forbidden","message":"not allowed"},"requestReceivedTimestamp":"2026-01-01T09:02:00.000000Z"}'
+  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-3","stage":"ResponseComplete","verb":"delete","user":{"username":"ann@example.com"},"sourceIPs":["203.0.113.9"],"objectRef":{"resource":"clusterrolebindings","name":"bob-admin"},"responseStatus":{"code":403,"reason":"Forbidden","message":"not allowed"},"requestReceivedTimestamp":"2025-12-31T09:02:00.000000Z"}'
   expect:
     - {table: identity_change, change: role_revoked, status: Failure, status_detail: not allowed, target_role: null}
 ---*/

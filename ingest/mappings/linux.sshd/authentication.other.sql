@@ -44,15 +44,15 @@ SELECT "timestamp" AS time,
 FROM linux_sshd
 /*--- tests
 - name: the server starts
-  raw: '2026-01-01T08:00:00+00:00 web-1 sshd[700]: Server listening on 0.0.0.0 port 22.'
+  raw: '2025-12-31T08:00:00+00:00 web-1 sshd[700]: Server listening on 0.0.0.0 port 22.'
   expect:
-    - {table: authentication, time: "2026-01-01T08:00:00Z", activity: Other, status: Unknown, event_code: other, device_hostname: web-1, message: "Server listening on 0.0.0.0 port 22."}
+    - {table: authentication, time: "2025-12-31T08:00:00Z", activity: Other, status: Unknown, event_code: other, device_hostname: web-1, message: "Server listening on 0.0.0.0 port 22."}
 - name: a line of another program in the same file
-  raw: 'Jan  1 08:01:00 web-1 CRON[702]: pam_unix(cron:session): session opened for user root(uid=0) by (uid=0)'
+  raw: 'Dec 31 08:01:00 web-1 CRON[702]: pam_unix(cron:session): session opened for user root(uid=0) by (uid=0)'
   expect:
     - {table: authentication, activity: Other, app_name: CRON, user_name: null}
 - name: a client that does not speak SSH
-  raw: '2026-01-01T08:02:00+00:00 web-1 sshd[703]: banner exchange: Connection from 203.0.113.9 port 4444: invalid format'
+  raw: '2025-12-31T08:02:00+00:00 web-1 sshd[703]: banner exchange: Connection from 203.0.113.9 port 4444: invalid format'
   expect:
     - {table: authentication, event_code: other, src_ip: null}
 ---*/

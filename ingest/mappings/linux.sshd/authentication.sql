@@ -99,39 +99,39 @@ SELECT "timestamp" AS time,
 FROM linux_sshd
 /*--- tests
 - name: a key accepted
-  raw: '2026-01-01T09:00:00.123456+00:00 web-1 sshd[811]: Accepted publickey for ann from 203.0.113.9 port 51234 ssh2: ED25519 SHA256:AbCdEf'
+  raw: '2025-12-31T09:00:00.123456+00:00 web-1 sshd[811]: Accepted publickey for ann from 203.0.113.9 port 51234 ssh2: ED25519 SHA256:AbCdEf'
   expect:
-    - {table: authentication, time: "2026-01-01T09:00:00.123Z", activity: Logon, status: Success, user_name: ann, src_ip: 203.0.113.9, src_port: 51234, device_hostname: web-1, event_code: accepted, failure_reason: null}
+    - {table: authentication, time: "2025-12-31T09:00:00.123Z", activity: Logon, status: Success, user_name: ann, src_ip: 203.0.113.9, src_port: 51234, device_hostname: web-1, event_code: accepted, failure_reason: null}
 - name: a password refused for a name that does not exist
-  raw: '2026-01-01T09:01:00+00:00 web-1 sshd[812]: Failed password for invalid user oracle from 203.0.113.9 port 51235 ssh2'
+  raw: '2025-12-31T09:01:00+00:00 web-1 sshd[812]: Failed password for invalid user oracle from 203.0.113.9 port 51235 ssh2'
   expect:
     - {table: authentication, activity: Logon, status: Failure, failure_reason: unknown_user, user_name: oracle}
 - name: a user name that pretends to be the end of the line does not move the address
-  raw: '2026-01-01T09:02:00+00:00 web-1 sshd[813]: Failed password for invalid user root from 198.51.100.1 port 22 ssh2 from 203.0.113.9 port 51236 ssh2'
+  raw: '2025-12-31T09:02:00+00:00 web-1 sshd[813]: Failed password for invalid user root from 198.51.100.1 port 22 ssh2 from 203.0.113.9 port 51236 ssh2'
   expect:
     - {table: authentication, status: Failure, src_ip: 203.0.113.9, src_port: 51236, user_name: root from 198.51.100.1 port 22 ssh2}
 - name: the classic time stamp has no year
-  raw: 'Jan  1 09:03:00 web-1 sshd[814]: Invalid user admin from 203.0.113.9 port 51237'
+  raw: 'Dec 31 09:03:00 web-1 sshd[814]: Invalid user admin from 203.0.113.9 port 51237'
   expect:
     - {table: authentication, activity: Preauth, status: Failure, failure_reason: unknown_user, user_name: admin, device_hostname: web-1}
 - name: a user leaves
-  raw: '2026-01-01T09:04:00+00:00 web-1 sshd[815]: Disconnected from user ann 203.0.113.9 port 51234'
+  raw: '2025-12-31T09:04:00+00:00 web-1 sshd[815]: Disconnected from user ann 203.0.113.9 port 51234'
   expect:
     - {table: authentication, activity: Logoff, status: Success, user_name: ann, src_ip: 203.0.113.9}
 - name: a connection that ends before any sign-in is no logoff
-  raw: '2026-01-01T09:05:00+00:00 web-1 sshd[816]: Connection closed by authenticating user root 203.0.113.9 port 51238 [preauth]'
+  raw: '2025-12-31T09:05:00+00:00 web-1 sshd[816]: Connection closed by authenticating user root 203.0.113.9 port 51238 [preauth]'
   expect:
     - {table: authentication, activity: Other, status: Unknown, user_name: root}
 - name: the session of the login stack
-  raw: '2026-01-01T09:06:00+00:00 web-1 sshd[811]: pam_unix(sshd:session): session opened for user ann(uid=1000) by (uid=0)'
+  raw: '2025-12-31T09:06:00+00:00 web-1 sshd[811]: pam_unix(sshd:session): session opened for user ann(uid=1000) by (uid=0)'
   expect:
     - {table: authentication, activity: Other, status: Success, user_name: ann, event_code: session_opened}
 - name: an IPv6 client in RFC 5424 form
-  raw: '<86>1 2026-01-01T09:07:00.000Z web-1 sshd-session 817 - - Failed password for root from 2001:db8::9 port 51239 ssh2'
+  raw: '<86>1 2025-12-31T09:07:00.000Z web-1 sshd-session 817 - - Failed password for root from 2001:db8::9 port 51239 ssh2'
   expect:
     - {table: authentication, status: Failure, failure_reason: bad_password, user_name: root, src_ip: "2001:db8::9", actor_process_name: sshd-session}
 - name: a repeated line counts its repetitions beside the row
-  raw: '2026-01-01T09:08:00+00:00 web-1 sshd[818]: message repeated 3 times: [ Failed password for root from 203.0.113.9 port 51240 ssh2]'
+  raw: '2025-12-31T09:08:00+00:00 web-1 sshd[818]: message repeated 3 times: [ Failed password for root from 203.0.113.9 port 51240 ssh2]'
   expect:
     - {table: authentication, status: Failure, user_name: root, src_port: 51240}
 ---*/

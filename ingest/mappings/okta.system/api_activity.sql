@@ -71,15 +71,15 @@ SELECT published AS time,
 FROM okta_system
 /*--- tests
 - name: an API token created
-  raw: '{"uuid":"33333333-0000-4000-8000-000000000001","published":"2026-01-01T09:00:00.000Z","eventType":"system.api_token.create","displayMessage":"Create API token","outcome":{"result":"SUCCESS"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"203.0.113.9","userAgent":{"rawUserAgent":"Mozilla/5.0"}},"target":[{"id":"00Tabc","type":"Token","displayName":"backup"}]}'
+  raw: '{"uuid":"33333333-0000-4000-8000-000000000001","published":"2025-12-31T09:00:00.000Z","eventType":"system.api_token.create","displayMessage":"Create API token","outcome":{"result":"SUCCESS"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"203.0.113.9","userAgent":{"rawUserAgent":"Mozilla/5.0"}},"target":[{"id":"00Tabc","type":"Token","displayName":"backup"}]}'
   expect:
     - {table: api_activity, activity: Create, status: Success, api_operation: system.api_token.create, user_email: ann@example.com, src_ip: 203.0.113.9, resource_uid: 00Tabc, resource_name: backup, resources: [00Tabc]}
 - name: a sign-on policy that asks for a factor is not an outcome yet
-  raw: '{"uuid":"33333333-0000-4000-8000-000000000002","published":"2026-01-01T09:01:00.000Z","eventType":"policy.evaluate_sign_on","outcome":{"result":"CHALLENGE","reason":"Sign-on policy evaluation resulted in CHALLENGE"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"203.0.113.9"},"target":[]}'
+  raw: '{"uuid":"33333333-0000-4000-8000-000000000002","published":"2025-12-31T09:01:00.000Z","eventType":"policy.evaluate_sign_on","outcome":{"result":"CHALLENGE","reason":"Sign-on policy evaluation resulted in CHALLENGE"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"203.0.113.9"},"target":[]}'
   expect:
     - {table: api_activity, activity: Other, status: Unknown, event_code: policy.evaluate_sign_on, error_code: null}
 - name: an event type nobody has heard of still has who, when and from where
-  raw: '{"uuid":"33333333-0000-4000-8000-000000000003","published":"2026-01-01T09:02:00.000Z","eventType":"brand.new.event","outcome":{"result":"FAILURE","reason":"quota"},"actor":{"id":"00sys","type":"SystemPrincipal","alternateId":"system@okta.com"},"client":{"ipAddress":"2001:DB8::1"}}'
+  raw: '{"uuid":"33333333-0000-4000-8000-000000000003","published":"2025-12-31T09:02:00.000Z","eventType":"brand.new.event","outcome":{"result":"FAILURE","reason":"quota"},"actor":{"id":"00sys","type":"SystemPrincipal","alternateId":"system@okta.com"},"client":{"ipAddress":"2001:DB8::1"}}'
   expect:
-    - {table: api_activity, time: "2026-01-01T09:02:00Z", status: Failure, error_code: quota, user_type: System, src_ip: "2001:db8::1", resource_uid: null}
+    - {table: api_activity, time: "2025-12-31T09:02:00Z", status: Failure, error_code: quota, user_type: System, src_ip: "2001:db8::1", resource_uid: null}
 ---*/

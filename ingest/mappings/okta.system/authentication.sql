@@ -105,19 +105,19 @@ SELECT published AS time,
 FROM okta_system
 /*--- tests
 - name: a wrong password is a failed logon
-  raw: '{"uuid":"11111111-0000-4000-8000-000000000001","published":"2026-01-01T09:00:00.000Z","eventType":"user.session.start","displayMessage":"User login to Okta","severity":"WARN","outcome":{"result":"FAILURE","reason":"INVALID_CREDENTIALS"},"actor":{"id":"00uann","type":"User","alternateId":"Ann@Example.com","displayName":"Ann"},"client":{"ipAddress":"203.0.113.9","device":"Computer","zone":"null","userAgent":{"rawUserAgent":"Mozilla/5.0","os":"Mac OS X","browser":"CHROME"},"geographicalContext":{"country":"Germany","city":"Berlin"}},"securityContext":{"asNumber":64496,"asOrg":"Example Net","domain":".","isProxy":false},"target":[]}'
+  raw: '{"uuid":"11111111-0000-4000-8000-000000000001","published":"2025-12-31T09:00:00.000Z","eventType":"user.session.start","displayMessage":"User login to Okta","severity":"WARN","outcome":{"result":"FAILURE","reason":"INVALID_CREDENTIALS"},"actor":{"id":"00uann","type":"User","alternateId":"Ann@Example.com","displayName":"Ann"},"client":{"ipAddress":"203.0.113.9","device":"Computer","zone":"null","userAgent":{"rawUserAgent":"Mozilla/5.0","os":"Mac OS X","browser":"CHROME"},"geographicalContext":{"country":"Germany","city":"Berlin"}},"securityContext":{"asNumber":64496,"asOrg":"Example Net","domain":".","isProxy":false},"target":[]}'
   expect:
-    - {table: authentication, time: "2026-01-01T09:00:00Z", activity: Logon, status: Failure, failure_reason: bad_password, user_email: Ann@Example.com, user_uid: 00uann, src_ip: 203.0.113.9, src_country: Germany, src_asn: 64496, event_code: user.session.start}
+    - {table: authentication, time: "2025-12-31T09:00:00Z", activity: Logon, status: Failure, failure_reason: bad_password, user_email: Ann@Example.com, user_uid: 00uann, src_ip: 203.0.113.9, src_country: Germany, src_asn: 64496, event_code: user.session.start}
 - name: a refused push is a failed logon although its event succeeded
-  raw: '{"uuid":"11111111-0000-4000-8000-000000000002","published":"2026-01-01T09:01:00.000Z","eventType":"user.mfa.okta_verify.deny_push","outcome":{"result":"SUCCESS"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"203.0.113.9"},"target":[]}'
+  raw: '{"uuid":"11111111-0000-4000-8000-000000000002","published":"2025-12-31T09:01:00.000Z","eventType":"user.mfa.okta_verify.deny_push","outcome":{"result":"SUCCESS"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"203.0.113.9"},"target":[]}'
   expect:
     - {table: authentication, activity: Logon, status: Failure, failure_reason: mfa_denied, is_mfa: true, user_name: ann@example.com}
 - name: single sign-on to an application names it
-  raw: '{"uuid":"11111111-0000-4000-8000-000000000003","published":"2026-01-01T09:02:00.000Z","eventType":"user.authentication.sso","outcome":{"result":"SUCCESS"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"203.0.113.9"},"authenticationContext":{"externalSessionId":"102abc"},"target":[{"id":"0oa1","type":"AppInstance","alternateId":"Payroll","displayName":"Payroll"}]}'
+  raw: '{"uuid":"11111111-0000-4000-8000-000000000003","published":"2025-12-31T09:02:00.000Z","eventType":"user.authentication.sso","outcome":{"result":"SUCCESS"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"203.0.113.9"},"authenticationContext":{"externalSessionId":"102abc"},"target":[{"id":"0oa1","type":"AppInstance","alternateId":"Payroll","displayName":"Payroll"}]}'
   expect:
     - {table: authentication, activity: Service Ticket Request, status: Success, app_name: Payroll, session_uid: 102abc}
 - name: an unknown user leaves the id empty and keeps what was typed
-  raw: '{"uuid":"11111111-0000-4000-8000-000000000004","published":"2026-01-01T09:03:00.000Z","eventType":"user.session.start","outcome":{"result":"FAILURE","reason":"VERIFICATION_ERROR"},"actor":{"id":"unknown","type":"User","alternateId":"admin","displayName":"unknown"},"client":{"ipAddress":"203.0.113.9"},"target":[]}'
+  raw: '{"uuid":"11111111-0000-4000-8000-000000000004","published":"2025-12-31T09:03:00.000Z","eventType":"user.session.start","outcome":{"result":"FAILURE","reason":"VERIFICATION_ERROR"},"actor":{"id":"unknown","type":"User","alternateId":"admin","displayName":"unknown"},"client":{"ipAddress":"203.0.113.9"},"target":[]}'
   expect:
     - {table: authentication, status: Failure, failure_reason: unknown_user, user_name: admin, user_uid: null, user_email: null}
 ---*/

@@ -129,19 +129,19 @@ SELECT published AS time,
 FROM okta_system
 /*--- tests
 - name: an admin role granted by one user to another
-  raw: '{"uuid":"22222222-0000-4000-8000-000000000001","published":"2026-01-01T09:00:00.000Z","eventType":"user.account.privilege.grant","displayMessage":"Grant user privilege","outcome":{"result":"SUCCESS"},"actor":{"id":"00uadm","type":"User","alternateId":"adm@example.com"},"client":{"ipAddress":"203.0.113.9","userAgent":{"rawUserAgent":"Mozilla/5.0"}},"debugContext":{"debugData":{"privilegeGranted":"Super administrator"}},"target":[{"id":"00ubob","type":"User","alternateId":"bob@example.com","displayName":"Bob"}]}'
+  raw: '{"uuid":"22222222-0000-4000-8000-000000000001","published":"2025-12-31T09:00:00.000Z","eventType":"user.account.privilege.grant","displayMessage":"Grant user privilege","outcome":{"result":"SUCCESS"},"actor":{"id":"00uadm","type":"User","alternateId":"adm@example.com"},"client":{"ipAddress":"203.0.113.9","userAgent":{"rawUserAgent":"Mozilla/5.0"}},"debugContext":{"debugData":{"privilegeGranted":"Super administrator"}},"target":[{"id":"00ubob","type":"User","alternateId":"bob@example.com","displayName":"Bob"}]}'
   expect:
     - {table: identity_change, class_uid: 3005, change: role_assigned, status: Success, user_name: bob@example.com, user_uid: 00ubob, actor_user_name: adm@example.com, actor_user_uid: 00uadm, target_role: Super administrator, src_ip: 203.0.113.9}
 - name: all factors of a user reset
-  raw: '{"uuid":"22222222-0000-4000-8000-000000000002","published":"2026-01-01T09:01:00.000Z","eventType":"user.mfa.factor.reset_all","outcome":{"result":"SUCCESS"},"actor":{"id":"00uadm","type":"User","alternateId":"adm@example.com"},"client":{"ipAddress":"203.0.113.9"},"target":[{"id":"00ubob","type":"User","alternateId":"bob@example.com"}]}'
+  raw: '{"uuid":"22222222-0000-4000-8000-000000000002","published":"2025-12-31T09:01:00.000Z","eventType":"user.mfa.factor.reset_all","outcome":{"result":"SUCCESS"},"actor":{"id":"00uadm","type":"User","alternateId":"adm@example.com"},"client":{"ipAddress":"203.0.113.9"},"target":[{"id":"00ubob","type":"User","alternateId":"bob@example.com"}]}'
   expect:
     - {table: identity_change, class_uid: 3001, change: mfa_removed, user_email: bob@example.com, actor_user_name: adm@example.com}
 - name: a user added to a group
-  raw: '{"uuid":"22222222-0000-4000-8000-000000000003","published":"2026-01-01T09:02:00.000Z","eventType":"group.user_membership.add","outcome":{"result":"SUCCESS"},"actor":{"id":"00uadm","type":"User","alternateId":"adm@example.com"},"client":{"ipAddress":"203.0.113.9"},"target":[{"id":"00ubob","type":"User","alternateId":"bob@example.com"},{"id":"00gadm","type":"UserGroup","displayName":"Administrators"}]}'
+  raw: '{"uuid":"22222222-0000-4000-8000-000000000003","published":"2025-12-31T09:02:00.000Z","eventType":"group.user_membership.add","outcome":{"result":"SUCCESS"},"actor":{"id":"00uadm","type":"User","alternateId":"adm@example.com"},"client":{"ipAddress":"203.0.113.9"},"target":[{"id":"00ubob","type":"User","alternateId":"bob@example.com"},{"id":"00gadm","type":"UserGroup","displayName":"Administrators"}]}'
   expect:
     - {table: identity_change, class_uid: 3006, change: member_added, user_name: bob@example.com, target_group: Administrators, target_group_uid: 00gadm}
 - name: a new identity provider has no account it is about
-  raw: '{"uuid":"22222222-0000-4000-8000-000000000004","published":"2026-01-01T09:03:00.000Z","eventType":"system.idp.lifecycle.create","outcome":{"result":"SUCCESS"},"actor":{"id":"00uadm","type":"User","alternateId":"adm@example.com"},"client":{"ipAddress":"203.0.113.9"},"target":[{"id":"0oaidp","type":"IdentityProvider","displayName":"Partner IdP"}]}'
+  raw: '{"uuid":"22222222-0000-4000-8000-000000000004","published":"2025-12-31T09:03:00.000Z","eventType":"system.idp.lifecycle.create","outcome":{"result":"SUCCESS"},"actor":{"id":"00uadm","type":"User","alternateId":"adm@example.com"},"client":{"ipAddress":"203.0.113.9"},"target":[{"id":"0oaidp","type":"IdentityProvider","displayName":"Partner IdP"}]}'
   expect:
     - {table: identity_change, class_uid: 3004, change: federation_changed, user_name: null, actor_user_name: adm@example.com, target_app: Partner IdP}
 ---*/
