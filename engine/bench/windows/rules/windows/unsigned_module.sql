@@ -4,7 +4,7 @@ title: Unsigned module from a folder of users
 severity: medium
 status: experimental
 description: Unsigned module from a folder of users.
-attack: [T1574.002]
+attack: [T1574.001]
 entity: {device: device}
 ---*/
 SELECT time,
