@@ -13,7 +13,7 @@ use arrow::{
         ListArray, StringArray, StringBuilder, TimestampMillisecondArray,
     },
     buffer::OffsetBuffer,
-    compute::cast,
+    compute::{cast, filter},
     datatypes::{DataType, Field, Int32Type, TimestampMillisecondType},
     record_batch::RecordBatch,
 };
@@ -209,7 +209,9 @@ impl Filler<'_> {
     fn rewrite(&mut self, name: &str, form: impl Fn(&str) -> Cow<'_, str>) {
         let Some(index) = self.index(name) else { return };
         let Some(column) = self.text(name) else { return };
-        if column.iter().flatten().all(|v| form(v).len() == v.len() && form(v) == v) {
+        // A form that borrows all of a value is the value.
+        let kept = |v: &str| matches!(form(v), Cow::Borrowed(same) if same.len() == v.len());
+        if column.iter().flatten().all(kept) {
             return;
         }
         let made: StringArray = column.iter().map(|v| v.map(&form)).collect();
@@ -267,7 +269,14 @@ impl Filler<'_> {
             return;
         }
         let set = self.column_of_lists(name);
-        let mut values = StringBuilder::new();
+        if let ([column], None, None) = (texts.as_slice(), more, set)
+            && let Some(made) = one_each(column, &take)
+        {
+            self.columns[index] = Arc::new(made);
+            return;
+        }
+        let size = texts.iter().map(|c| c.value_data().len()).sum();
+        let mut values = StringBuilder::with_capacity(self.rows, size);
         let mut lengths = Vec::with_capacity(self.rows);
         let mut seen: Vec<&str> = Vec::new();
         for row in 0..self.rows {
@@ -341,6 +350,26 @@ impl Filler<'_> {
             ));
         }
     }
+}
+
+/// Lists of the one text of each row, sharing the column; `None` if a text does not belong in a list.
+fn one_each(column: &StringArray, take: impl Fn(&str) -> bool) -> Option<ListArray> {
+    if !column.iter().flatten().all(|v| !v.is_empty() && take(v)) {
+        return None;
+    }
+    let (values, offsets): (ArrayRef, _) = match column.nulls().filter(|n| n.null_count() > 0) {
+        None => {
+            let offsets = OffsetBuffer::from_repeated_length(1, column.len());
+            (Arc::new(column.clone()), offsets)
+        }
+        Some(nulls) => {
+            let there = BooleanArray::new(nulls.inner().clone(), None);
+            let lengths = nulls.iter().map(usize::from);
+            (filter(column, &there).ok()?, OffsetBuffer::from_lengths(lengths))
+        }
+    };
+    let item = Arc::new(Field::new_list_field(DataType::Utf8, true));
+    ListArray::try_new(item, offsets, values, None).ok()
 }
 
 /// A column of lists and the texts its rows are ranges of.

@@ -10,6 +10,7 @@ mod cloudtrail;
 mod kubernetes;
 mod okta;
 mod random;
+mod rules;
 mod scenario;
 mod sshd;
 mod vpc_flow;
@@ -17,6 +18,7 @@ mod world;
 
 pub use background::Bulk;
 pub use cloudtrail::envelope as cloudtrail_envelope;
+pub use rules::multiply;
 pub use scenario::Scenario;
 pub use vpc_flow::HEADER_V5;
 

@@ -1,17 +1,23 @@
-//! The generator on the command line: `bulk SOURCE --bytes 200MB` and `scenario NAME`, to stdout.
+//! The generator on the command line: `bulk SOURCE --bytes 200MB` and `scenario NAME`, to stdout;
+//! `rules FOLDER --total 1000 --out FOLDER`.
 
 use std::{
     io::{self, BufWriter, ErrorKind, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use sluice_generator::{Format, Generator, HEADER_V5, SOURCES, Scenario, cloudtrail_envelope};
+use sluice_generator::{
+    Format, Generator, HEADER_V5, SOURCES, Scenario, cloudtrail_envelope, multiply,
+};
 
 const USAGE: &str = "usage: sluice-generator bulk SOURCE [--bytes 200MB] [OPTIONS]
        sluice-generator scenario okta|lateral|cloudtrail [--source SOURCE] [OPTIONS]
+       sluice-generator rules FOLDER --out FOLDER [--total 1000]
 
 SOURCE is one of okta.system, aws.cloudtrail, kubernetes.audit, aws.vpc_flow, linux.sshd.
 A scenario of two sources needs --source to write one of them.
+`rules` copies the rules of a folder, with other values in their conditions, until there are --total.
 
 options: --seed N          default 1
          --start MILLIS    first event, milliseconds since 1970 (default 2026-01-01T09:00:00Z)
@@ -30,6 +36,8 @@ struct Arguments {
     start: i64,
     format: Format,
     envelope: bool,
+    total: usize,
+    out: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -43,7 +51,7 @@ fn main() -> ExitCode {
         // The reader had enough.
         Err(e) if e.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("error: write log: {e}");
+            eprintln!("error: {e}");
             ExitCode::FAILURE
         }
     }
@@ -56,6 +64,12 @@ fn usage() -> ExitCode {
 
 /// Writes what was asked for; `false` if there is no such thing.
 fn write(arguments: &Arguments) -> io::Result<bool> {
+    if arguments.verb == "rules" {
+        let Some(to) = &arguments.out else { return Ok(false) };
+        let written = multiply(Path::new(&arguments.what), to, arguments.total)?;
+        eprintln!("{written} rules in {}", to.display());
+        return Ok(true);
+    }
     let generator = Generator::new(arguments.seed, arguments.start).format(arguments.format);
     let mut out = BufWriter::new(io::stdout().lock());
     match arguments.verb.as_str() {
@@ -112,6 +126,8 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
         start: START,
         format: Format::Classic,
         envelope: false,
+        total: 1000,
+        out: None,
     };
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -120,6 +136,8 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
             "--seed" => arguments.seed = words.next()?.parse().ok()?,
             "--start" => arguments.start = words.next()?.parse().ok()?,
             "--extended" => arguments.format = Format::Extended,
+            "--total" => arguments.total = words.next()?.parse().ok()?,
+            "--out" => arguments.out = words.next().map(PathBuf::from),
             "--envelope" => arguments.envelope = true,
             _ => return None,
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, StringBuilder},
+    array::{Array, ArrayRef, AsArray, StringArray, StringBuilder},
     compute::cast,
     datatypes::{DataType, Float64Type, Int64Type},
 };
@@ -21,27 +21,57 @@ pub(super) fn texts(array: &ArrayRef) -> ArrayRef {
 
 /// Per row an object of the columns that are not NULL there; NULL if none is. Keys come as JSON text.
 pub(super) fn objects(columns: &[(&str, &ArrayRef)], rows: usize) -> ArrayRef {
-    let columns: Vec<(&str, Vec<Value>)> =
-        columns.iter().map(|(key, array)| (*key, values(array))).collect();
+    let columns: Vec<(&str, Cells)> =
+        columns.iter().map(|(key, array)| (*key, Cells::of(array))).collect();
     let mut builder = StringBuilder::new();
-    let mut text = String::new();
+    let mut text = Vec::new();
     for row in 0..rows {
         text.clear();
-        for (key, values) in &columns {
-            let Some(value) = values.get(row).filter(|v| !v.is_null()) else { continue };
-            text.push(if text.is_empty() { '{' } else { ',' });
-            text.push_str(key);
-            text.push(':');
-            text.push_str(&value.to_string());
+        for (key, cells) in &columns {
+            let before = text.len();
+            text.push(if text.is_empty() { b'{' } else { b',' });
+            text.extend_from_slice(key.as_bytes());
+            text.push(b':');
+            if !cells.write(row, &mut text) {
+                text.truncate(before);
+            }
         }
-        if text.is_empty() {
-            builder.append_null();
-        } else {
-            text.push('}');
-            builder.append_value(&text);
+        if !text.is_empty() {
+            text.push(b'}');
         }
+        // JSON written by `serde_json` is text.
+        builder.append_option(std::str::from_utf8(&text).ok().filter(|t| !t.is_empty()));
     }
     Arc::new(builder.finish())
+}
+
+/// The values of a column, ready to be written as JSON.
+enum Cells {
+    /// The usual kind: written without a copy.
+    Text(StringArray),
+    Other(Vec<Value>),
+}
+
+impl Cells {
+    fn of(array: &ArrayRef) -> Cells {
+        match array.as_string_opt::<i32>() {
+            Some(texts) => Cells::Text(texts.clone()),
+            None => Cells::Other(values(array)),
+        }
+    }
+
+    /// Appends the value of a row; `false` if there is none.
+    fn write(&self, row: usize, out: &mut Vec<u8>) -> bool {
+        match self {
+            Cells::Text(texts) => {
+                texts.is_valid(row) && serde_json::to_writer(out, texts.value(row)).is_ok()
+            }
+            Cells::Other(values) => match values.get(row) {
+                Some(value) if !value.is_null() => serde_json::to_writer(out, value).is_ok(),
+                _ => false,
+            },
+        }
+    }
 }
 
 fn values(array: &ArrayRef) -> Vec<Value> {
