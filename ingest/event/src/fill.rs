@@ -254,7 +254,8 @@ impl Filler<'_> {
         self.columns[index] = Arc::new(made.finish());
     }
 
-    /// The distinct non-empty values of several columns per row; a list the mapping set is kept.
+    /// The distinct non-empty values of several columns per row; a list the mapping set is kept. An
+    /// empty one counts as not set: a mapping's unset list columns arrive as empty lists.
     fn list(
         &mut self,
         name: &str,
@@ -268,7 +269,7 @@ impl Filler<'_> {
         if texts.is_empty() && more.is_none() {
             return;
         }
-        let set = self.column_of_lists(name);
+        let set = self.column_of_lists(name).filter(|(_, items)| !items.is_empty());
         if let ([column], None, None) = (texts.as_slice(), more, set)
             && let Some(made) = one_each(column, &take)
         {
@@ -281,7 +282,7 @@ impl Filler<'_> {
         let mut seen: Vec<&str> = Vec::new();
         for row in 0..self.rows {
             seen.clear();
-            if let Some(set) = set.filter(|s| s.0.is_valid(row)) {
+            if let Some(set) = set.filter(|s| s.0.is_valid(row) && s.0.value_length(row) > 0) {
                 seen.extend(items(set, row));
             } else {
                 let row_texts =
