@@ -224,7 +224,7 @@ pub fn agree(
         (0..replay.rows.len()).filter(|i| reads(&replay.rows[*i].table)).collect();
     let reference = net(bench.run(replay, &Way::whole(&listed))?);
     let mut failures = Vec::new();
-    for way in ways(replay, &listed, &mut dice) {
+    for way in ways(&listed, &mut dice) {
         let found = net(bench.run(replay, &way)?);
         failures.extend(compare::same(&way.name, &reference, &found));
     }
@@ -257,7 +257,7 @@ fn against_batch(
 }
 
 /// Ways over one order of arrival.
-fn ways(replay: &Replay, order: &[usize], dice: &mut Dice) -> Vec<Way> {
+fn ways(order: &[usize], dice: &mut Dice) -> Vec<Way> {
     let rows = order.len();
     let whole = Way::whole(order);
     let named = |name: &str| Way { name: name.to_owned(), ..whole.clone() };

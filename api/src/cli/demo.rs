@@ -23,6 +23,8 @@ use super::{
 };
 use source::ScenarioSource;
 
+const HOUR_MS: i64 = 60 * 60 * 1_000;
+
 /// Replays an Okta account takeover by push fatigue, lateral movement in VPC flow and sshd logs,
 /// and a leaked AWS key used in CloudTrail, each inside benign background.
 #[derive(Debug, Args)]
@@ -37,7 +39,7 @@ pub(crate) struct Demo {
     /// Other people, addresses and times.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Start of the replayed logs; default: so long ago that they end now.
+    /// Start of the replayed logs; default: so long ago that they end within the last hour.
     #[arg(long, value_name = "RFC3339")]
     start: Option<String>,
 }
@@ -53,7 +55,8 @@ impl Demo {
                     "RFC 3339: 2026-01-01T00:00:00Z",
                 )
             })?,
-            None => clock() - source::LENGTH_MS,
+            // From a full hour on, so that windows fall the same way every time.
+            None => (clock() - source::LENGTH_MS).div_euclid(HOUR_MS) * HOUR_MS,
         };
         let pace = (!self.once).then_some(self.speed.max(1));
         let mut source = ScenarioSource::new(self.seed, start, &content.sources, pace);
@@ -94,8 +97,8 @@ impl Demo {
     }
 }
 
-fn report(events: usize, rules: &BTreeMap<String, u64>, first: Option<Duration>, whole: Duration) {
-    let total: u64 = rules.values().sum();
+fn report(events: usize, findings: &Tally, first: Option<Duration>, whole: Duration) {
+    let (rules, total) = (&findings.rules, findings.total());
     let first = first.map_or("never".to_owned(), |d| format!("after {:.2} s", d.as_secs_f64()));
     eprintln!(
         "{events} events, {total} findings by {} rules in {:.2} s, the first {first}",

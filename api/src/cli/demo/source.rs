@@ -1,7 +1,7 @@
 //! The generator's scenarios as a source: one partition per kind of log, in order of time, at a
 //! pace or as fast as they are taken.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{collections::VecDeque, sync::Arc, thread, time::Duration};
 
 use sluice_engine::{Delivery, EngineError, Partition, Progress, Source};
 use sluice_event::PartitionId;
@@ -11,14 +11,15 @@ use sluice_ingest::{Chunk, SourceSpec};
 /// The time the scenarios cover.
 pub(super) const LENGTH_MS: i64 = 90 * 60 * 1_000;
 
-/// Lines handed over at once; small, so that findings come while the replay runs.
-const CHUNK_LINES: usize = 100;
+/// Lines taken at once, in order of time; those of one source are handed over together.
+const STEP_LINES: usize = 400;
 
 pub(super) struct ScenarioSource {
     partitions: Vec<Partition>,
     names: Vec<String>,
     lines: Vec<Line>,
     next: usize,
+    ready: VecDeque<Delivery>,
     ended: usize,
     pace: Option<u32>,
 }
@@ -50,7 +51,7 @@ impl ScenarioSource {
                 })
             })
             .collect();
-        ScenarioSource { partitions, names, lines, next: 0, ended: 0, pace }
+        ScenarioSource { partitions, names, lines, next: 0, ready: VecDeque::new(), ended: 0, pace }
     }
 
     /// How many lines there are.
@@ -70,30 +71,35 @@ impl Source for ScenarioSource {
     }
 
     fn next(&mut self, _progress: &Progress) -> Result<Option<Delivery>, EngineError> {
-        let Some(first) = self.lines.get(self.next) else {
-            let ended = self.partitions.get(self.ended).map(|p| Delivery::End(p.id));
-            self.ended += 1;
-            return Ok(ended);
-        };
-        let run = self.lines[self.next..]
-            .iter()
-            .take(CHUNK_LINES)
-            .take_while(|line| line.source == first.source)
-            .count();
-        let chunk = &self.lines[self.next..self.next + run];
-        if let (Some(pace), Some(last)) = (self.pace, chunk.last()) {
-            let before = self.next.checked_sub(1).and_then(|i| self.lines.get(i));
-            let passed = before.map_or(0, |b| last.time_ms - b.time_ms).max(0) as u64;
+        if self.ready.is_empty() {
+            self.step();
+        }
+        if let Some(delivery) = self.ready.pop_front() {
+            return Ok(Some(delivery));
+        }
+        let ended = self.partitions.get(self.ended).map(|p| Delivery::End(p.id));
+        self.ended += 1;
+        Ok(ended)
+    }
+}
+
+impl ScenarioSource {
+    /// Takes the next lines, when their time has come.
+    fn step(&mut self) {
+        let end = (self.next + STEP_LINES).min(self.lines.len());
+        let Some(lines) = self.lines.get(self.next..end).filter(|l| !l.is_empty()) else { return };
+        let before = self.next.checked_sub(1).and_then(|i| self.lines.get(i));
+        if let (Some(pace), Some(before), Some(last)) = (self.pace, before, lines.last()) {
+            let passed = (last.time_ms - before.time_ms).max(0) as u64;
             thread::sleep(Duration::from_millis(passed / u64::from(pace)));
         }
-        let partition = self.names.iter().position(|n| *n == first.source).unwrap_or_default();
-        let received = chunk.iter().map(|l| l.time_ms).max().unwrap_or_default();
-        let texts: Vec<String> = chunk.iter().map(|l| l.text.clone()).collect();
-        self.next += run;
-        Ok(Some(Delivery::Records(Chunk::of_lines(
-            PartitionId(partition as u32),
-            &texts,
-            received,
-        ))))
+        for (id, name) in self.names.iter().enumerate() {
+            let mine: Vec<&Line> = lines.iter().filter(|l| l.source == *name).collect();
+            let Some(received) = mine.iter().map(|l| l.time_ms).max() else { continue };
+            let texts: Vec<String> = mine.iter().map(|l| l.text.clone()).collect();
+            let chunk = Chunk::of_lines(PartitionId(id as u32), &texts, received);
+            self.ready.push_back(Delivery::Records(chunk));
+        }
+        self.next = end;
     }
 }
