@@ -3,10 +3,7 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::{
-    common::{
-        DFSchema, DataFusionError, ScalarValue, SchemaError, Span,
-        tree_node::{TreeNode, TreeNodeRecursion},
-    },
+    common::{DFSchema, DataFusionError, ScalarValue, SchemaError, Span},
     logical_expr::{
         BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, expr::Between, expr::InList,
     },
@@ -17,7 +14,11 @@ use crate::{
     predicate::is_text,
     refuse::{Catalogue, unresolved},
     text::sql_text,
+    walk,
 };
+
+/// Line, column and length of the SQL text.
+type Place = (u64, u64, u64);
 
 /// What planning says is wrong.
 pub(crate) fn planning(error: &DataFusionError, _: &Catalogue<'_>) -> Vec<SqlProblem> {
@@ -76,38 +77,24 @@ fn in_our_words(mut problem: SqlProblem) -> SqlProblem {
 }
 
 /// The smallest expression without a type and the first place in it.
-fn culprit(plan: &LogicalPlan) -> Option<(String, Option<(u64, u64, u64)>)> {
+fn culprit(plan: &LogicalPlan) -> Option<(String, Option<Place>)> {
     let mut found = None;
-    let _ = plan.apply_with_subqueries(|node| {
-        let schema = inputs(node);
-        node.apply_expressions(|expr| {
-            expr.apply(|e| {
-                if e.get_type(&schema).is_err() {
-                    found = Some((sql_text(e), place(e)));
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
+    walk::each(plan, |e, schema| {
+        if e.get_type(schema).is_err() {
+            found = Some((sql_text(e), place(e)));
+        }
     });
     found
 }
 
-fn inputs(node: &LogicalPlan) -> DFSchema {
-    let mut schema = DFSchema::empty();
-    for input in node.inputs() {
-        schema.merge(input.schema());
-    }
-    schema
-}
-
 /// The first place in an expression.
-fn place(expr: &Expr) -> Option<(u64, u64, u64)> {
+pub(crate) fn place(expr: &Expr) -> Option<Place> {
     let mut found: Option<Span> = None;
-    let _ = expr.apply(|e| {
+    walk::any(expr, |e| {
         if let Expr::Column(column) = e {
-            found = found.or(column.spans.first());
+            found = column.spans.first();
         }
-        Ok(TreeNodeRecursion::Continue)
+        found.is_some()
     });
     let span = found?;
     Some((
@@ -121,26 +108,18 @@ fn place(expr: &Expr) -> Option<(u64, u64, u64)> {
 /// and one bad row fail), times with literals finer than they are.
 pub(crate) fn types(plan: &LogicalPlan) -> Vec<SqlProblem> {
     let mut found = Vec::new();
-    let _ = plan.apply_with_subqueries(|node| {
-        let schema = inputs(node);
-        node.apply_expressions(|expr| {
-            expr.apply(|e| {
-                match e {
-                    Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {
-                        found.extend(mismatch(left, right, &schema));
-                    }
-                    Expr::InList(InList { expr, list, .. }) => {
-                        found.extend(list.iter().find_map(|item| mismatch(expr, item, &schema)));
-                    }
-                    Expr::Between(Between { expr, low, high, .. }) => {
-                        let bad = mismatch(expr, low, &schema);
-                        found.extend(bad.or_else(|| mismatch(expr, high, &schema)));
-                    }
-                    _ => {}
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
+    walk::each(plan, |e, schema| match e {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {
+            found.extend(mismatch(left, right, schema));
+        }
+        Expr::InList(InList { expr, list, .. }) => {
+            found.extend(list.iter().find_map(|item| mismatch(expr, item, schema)));
+        }
+        Expr::Between(Between { expr, low, high, .. }) => {
+            let bad = mismatch(expr, low, schema);
+            found.extend(bad.or_else(|| mismatch(expr, high, schema)));
+        }
+        _ => {}
     });
     found
 }

@@ -4,7 +4,7 @@
 use std::{any::TypeId, convert::Infallible, ops::ControlFlow};
 
 use datafusion::{
-    common::{Result, plan_datafusion_err},
+    common::Result,
     sql::{
         parser::{DFParserBuilder, Statement},
         sqlparser::{
@@ -104,15 +104,28 @@ pub(crate) fn parse_one(sql: &str) -> Result<Statement> {
         .with_recursion_limit(NESTING_MAX)
         .build()?
         .parse_statements()?;
-    let count = statements.len();
-    let mut statement = statements
-        .pop_front()
-        .filter(|_| count == 1)
-        .ok_or_else(|| plan_datafusion_err!("exactly one statement is allowed, got {count}"))?;
+    let Some(mut statement) = statements.pop_front() else {
+        return Err(SqlProblem::new("R019", "there is no statement").into());
+    };
+    if !statements.is_empty() {
+        return Err(SqlProblem::new("R019", "one statement is allowed, this is the second")
+            .hint("a file for each rule")
+            .at(second_statement(sql))
+            .into());
+    }
     if let Statement::Statement(inner) = &mut statement {
         rebalance(inner);
     }
     Ok(statement)
+}
+
+/// Where the text after the first semicolon starts: line, column and length of its first word.
+fn second_statement(sql: &str) -> Option<(u64, u64, u64)> {
+    let tokens = Tokenizer::new(&SluiceDialect, sql).tokenize_with_location().ok()?;
+    let mut rest = tokens.into_iter().skip_while(|t| t.token != Token::SemiColon);
+    let first =
+        rest.find(|t| !matches!(t.token, Token::SemiColon | Token::Whitespace(_) | Token::EOF))?;
+    crate::sandbox::place(first.span)
 }
 
 /// Parses one expression (a mapping's `when`).

@@ -164,7 +164,7 @@ impl SqlError {
 }
 
 /// A problem of ours on its way through DataFusion.
-fn carried(error: &DataFusionError) -> Option<&SqlProblem> {
+pub(crate) fn carried(error: &DataFusionError) -> Option<&SqlProblem> {
     match error {
         DataFusionError::External(inner) => inner.downcast_ref::<SqlProblem>(),
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {

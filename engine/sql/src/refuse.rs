@@ -4,7 +4,7 @@
 
 mod names;
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{collections::BTreeMap, convert::Infallible, ops::ControlFlow};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
@@ -41,10 +41,10 @@ pub(crate) struct Catalogue<'a> {
 
 /// A text that does not parse, or holds more than one statement.
 pub(crate) fn syntax(error: &DataFusionError, sql: &str) -> SqlProblem {
-    let text = crate::error::plain(error);
-    if text.contains("exactly one statement") {
-        return SqlProblem::new("R019", text).hint("one rule per file");
+    if let Some(problem) = crate::error::carried(error) {
+        return problem.clone();
     }
+    let text = crate::error::plain(error);
     let text = text.trim_start_matches("sql parser error: ").trim_start_matches("ParserError(\"");
     let text = text.trim_end_matches("\")");
     let (text, place) = match text.rsplit_once(" at Line: ") {
@@ -68,7 +68,7 @@ pub(crate) fn syntax(error: &DataFusionError, sql: &str) -> SqlProblem {
 pub(crate) fn check(statement: &Statement, catalogue: &Catalogue<'_>) -> Vec<SqlProblem> {
     let mut checker = Checker { catalogue, found: Vec::new(), ctes: Vec::new() };
     if let Statement::Statement(inner) = statement {
-        let _: ControlFlow<()> = inner.visit(&mut checker);
+        let ControlFlow::Continue(()) = inner.visit(&mut checker);
     }
     checker.found
 }
@@ -221,10 +221,10 @@ impl Checker<'_> {
         } else if exprs.is_empty() {
             let mut aggregates = FindCalls { names: AGGREGATES, found: None };
             for item in &select.projection {
-                let _ = item.visit(&mut aggregates);
+                aggregates.search(item);
             }
             if let Some(having) = &select.having {
-                let _ = having.visit(&mut aggregates);
+                aggregates.search(having);
             }
             if let Some(span) = aggregates.found {
                 self.refuse(
@@ -249,17 +249,17 @@ impl Checker<'_> {
         // `first_seen` is a condition of WHERE joined by AND.
         let mut stray = FindCalls { names: &["first_seen"], found: None };
         for item in &select.projection {
-            let _ = item.visit(&mut stray);
+            stray.search(item);
         }
         for expr in exprs.iter().chain(&select.having) {
-            let _ = expr.visit(&mut stray);
+            stray.search(expr);
         }
         for conjunct in select.selection.iter().flat_map(conjuncts) {
             if !matches!(conjunct, Expr::Function(f) if is_called(f, &["first_seen"])) {
-                let _ = conjunct.visit(&mut stray);
+                stray.search(conjunct);
             }
             let mut windows = FindCalls { names: MARKERS, found: None };
-            let _ = conjunct.visit(&mut windows);
+            windows.search(conjunct);
             if let Some(span) = windows.found {
                 self.refuse(span, misplaced("sliding"));
             }
@@ -303,9 +303,9 @@ impl Checker<'_> {
 }
 
 impl Visitor for Checker<'_> {
-    type Break = ();
+    type Break = Infallible;
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Infallible> {
         if let Some(with) = &query.with {
             self.ctes.extend(with.cte_tables.iter().map(|cte| cte.alias.name.value.clone()));
             if with.recursive {
@@ -349,12 +349,12 @@ impl Visitor for Checker<'_> {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Infallible> {
         self.select(select);
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Infallible> {
         match factor {
             TableFactor::Table { name, args: None, .. } => self.table(name),
             TableFactor::MatchRecognize { .. } => self.refuse(
@@ -375,7 +375,7 @@ impl Visitor for Checker<'_> {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Infallible> {
         match expr {
             Expr::Function(call) => {
                 self.function(call);
@@ -459,6 +459,13 @@ fn is_called(call: &Function, names: &[&str]) -> bool {
 struct FindCalls<'a> {
     names: &'a [&'a str],
     found: Option<Span>,
+}
+
+impl FindCalls<'_> {
+    /// Looks in a part of the statement unless it has been found.
+    fn search(&mut self, part: &impl Visit) -> bool {
+        self.found.is_some() || part.visit(self).is_break()
+    }
 }
 
 impl Visitor for FindCalls<'_> {

@@ -1,6 +1,6 @@
 //! Unknown tables, columns and functions, with the nearest name there is.
 
-use std::ops::ControlFlow;
+use std::{convert::Infallible, ops::ControlFlow};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
@@ -170,12 +170,10 @@ impl Checker<'_> {
     /// Every column named in a SELECT over one table.
     pub(super) fn columns(&mut self, select: &Select, columns: &Columns, aliases: &[String]) {
         let mut idents = Identifiers::default();
-        for item in &select.projection {
-            let _ = item.visit(&mut idents);
-        }
-        let _ = select.selection.visit(&mut idents);
-        let _ = select.group_by.visit(&mut idents);
-        let _ = select.having.visit(&mut idents);
+        let ControlFlow::Continue(()) = select.projection.visit(&mut idents);
+        let ControlFlow::Continue(()) = select.selection.visit(&mut idents);
+        let ControlFlow::Continue(()) = select.group_by.visit(&mut idents);
+        let ControlFlow::Continue(()) = select.having.visit(&mut idents);
         for parts in idents.found {
             let (qualifier, ident) = match parts.as_slice() {
                 [ident] => (None, ident),
@@ -203,19 +201,25 @@ struct Identifiers {
 }
 
 impl Visitor for Identifiers {
-    type Break = ();
+    type Break = Infallible;
 
-    fn pre_visit_query(&mut self, _: &datafusion::sql::sqlparser::ast::Query) -> ControlFlow<()> {
+    fn pre_visit_query(
+        &mut self,
+        _: &datafusion::sql::sqlparser::ast::Query,
+    ) -> ControlFlow<Infallible> {
         self.depth += 1;
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, _: &datafusion::sql::sqlparser::ast::Query) -> ControlFlow<()> {
+    fn post_visit_query(
+        &mut self,
+        _: &datafusion::sql::sqlparser::ast::Query,
+    ) -> ControlFlow<Infallible> {
         self.depth -= 1;
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Infallible> {
         use datafusion::sql::sqlparser::ast::OneOrManyWithParens::{Many, One};
         if self.depth > 0 {
             return ControlFlow::Continue(());
