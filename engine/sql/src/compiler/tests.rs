@@ -1,5 +1,7 @@
 //! Texts in, plan summaries or problems out.
 
+mod agreement;
+
 use sluice_stream::{Predicate, Stage, StreamPlan};
 
 use super::{Compiler, RuleText};
