@@ -11,7 +11,6 @@ pub(crate) use groups::{Groups, unbounded};
 pub(crate) use rows::{Arm, Rows, is_scalar};
 
 use crate::{
-    blame,
     error::SqlProblem,
     functions::{Marker, marker},
     walk,
@@ -112,7 +111,7 @@ fn no_markers(exprs: &[Expr]) -> Result<(), SqlProblem> {
             found.is_some()
         });
         if let Some(name) = found {
-            return Err(misplaced(name).at(blame::place(expr)));
+            return Err(misplaced(name));
         }
     }
     Ok(())

@@ -61,12 +61,13 @@ pub(crate) fn syntax(error: &DataFusionError, sql: &str) -> SqlProblem {
     if text.contains("recursion limit") {
         problem = SqlProblem::new("R019", "the statement nests deeper than 50 levels");
     }
-    problem.at(place)
+    problem.hint("SELECT user_entity, time FROM authentication WHERE status = 'Failure'").at(place)
 }
 
 /// Everything the syntax tree shows to be wrong.
 pub(crate) fn check(statement: &Statement, catalogue: &Catalogue<'_>) -> Vec<SqlProblem> {
-    let mut checker = Checker { catalogue, found: Vec::new(), ctes: Vec::new() };
+    let mut checker =
+        Checker { catalogue, found: Vec::new(), ctes: Vec::new(), qualifiers: Vec::new() };
     if let Statement::Statement(inner) = statement {
         let ControlFlow::Continue(()) = inner.visit(&mut checker);
     }
@@ -77,6 +78,8 @@ struct Checker<'a> {
     catalogue: &'a Catalogue<'a>,
     found: Vec<SqlProblem>,
     ctes: Vec<String>,
+    /// Names of tables in the queries around and before this one.
+    qualifiers: Vec<String>,
 }
 
 const MARKERS: &[&str] = &["tumble", "hop", "session", "sliding"];
@@ -160,6 +163,7 @@ impl Checker<'_> {
         let (columns, aliases) = self.scope(select);
         if let Some(columns) = columns {
             self.columns(select, &columns, &aliases);
+            self.qualifiers.push(columns.qualifier);
         }
     }
 
@@ -269,7 +273,7 @@ impl Checker<'_> {
         }
     }
 
-    fn like(&mut self, pattern: &Expr) {
+    fn like(&mut self, of: &Expr, pattern: &Expr) {
         let Some(text) = literal(pattern) else { return };
         let mut chars = text.chars();
         while let Some(c) = chars.next() {
@@ -282,7 +286,7 @@ impl Checker<'_> {
                 SqlProblem::new("R014", "a backslash in LIKE vanishes")
                     .detail("it escapes the character after it")
                     .hint(format!(
-                        "LIKE '{doubled}', or icontains(column, '{}')",
+                        "{of} LIKE '{doubled}', or icontains({of}, '{}')",
                         text.trim_matches('%')
                     )),
             );
@@ -296,7 +300,7 @@ impl Checker<'_> {
             .map(|(line, column, _)| (line, column + 1 + flaw.offset as u64, 1));
         self.found.push(
             SqlProblem::new("R032", flaw.message)
-                .hint("several conditions joined by AND, or a pattern without it")
+                .hint("user_name ~ '^a' AND user_name !~ '^admin': two patterns instead of one")
                 .at(place),
         );
     }
@@ -315,7 +319,7 @@ impl Visitor for Checker<'_> {
         if let Some(order) = &query.order_by {
             let problem =
                 not_here("ORDER BY", "a stream has no end to sort at; findings carry `time`");
-            self.clause("ORDER BY", order.span(), problem.hint("leave it out"));
+            self.clause("ORDER BY", order.span(), problem.hint("leave ORDER BY out"));
         }
         if let Some(limit) = &query.limit_clause {
             let word = match limit {
@@ -416,7 +420,9 @@ impl Visitor for Checker<'_> {
                     .detail("over a stream it changes with every row")
                     .hint("a number, or HAVING over a window"),
             ),
-            Expr::Like { pattern, .. } | Expr::ILike { pattern, .. } => self.like(pattern),
+            Expr::Like { expr, pattern, .. } | Expr::ILike { expr, pattern, .. } => {
+                self.like(expr, pattern);
+            }
             Expr::BinaryOp {
                 op:
                     BinaryOperator::PGRegexMatch
