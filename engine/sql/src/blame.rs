@@ -45,8 +45,8 @@ pub(crate) fn analysis(error: &DataFusionError, plan: &LogicalPlan) -> Vec<SqlPr
         .into_iter()
         .map(|problem| match &culprit {
             Some(culprit) if carried(error).is_some() => problem.at(culprit.place),
-            Some(culprit) if problem.span.is_none() => culprit.problem(&plain(error)),
-            _ => in_our_words(problem),
+            Some(culprit) => culprit.problem(&plain(error)),
+            None => in_our_words(problem),
         })
         .collect()
 }

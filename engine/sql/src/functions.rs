@@ -119,9 +119,6 @@ fn literals_only(name: &str, args: &ReturnFieldArgs<'_>) -> Result<()> {
                     .detail("it is the same for all rows, and not NULL")
                     .hint(match name {
                         "cidr_match" => "cidr_match(src_ip, '10.0.0.0/8')",
-                        "json_get_str" | "json_get_int" | "json_get_bool" | "json_contains" => {
-                            "json_get_str(unmapped, 'key'), with CASE around the call"
-                        }
                         _ => "contains(lower(user_name), lower(user_domain)) for two columns",
                     })
                     .into());

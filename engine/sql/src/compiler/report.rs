@@ -34,7 +34,7 @@ fn diagnostic(problem: SqlProblem, text: &RuleText<'_>) -> Diagnostic {
 }
 
 /// Where what a message names in backticks stands in the text, else where the statement starts.
-pub(super) fn place_in(sql: &str, message: &str) -> Option<(u64, u64, u64)> {
+pub(crate) fn place_in(sql: &str, message: &str) -> Option<(u64, u64, u64)> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let named = message.split('`').nth(1).filter(|name| !name.is_empty());
     let found = named.and_then(|name| {
