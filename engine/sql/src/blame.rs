@@ -89,7 +89,9 @@ impl Culprit {
             .map(|(sql, data_type)| format!("`{sql}` is {}", kind_name(data_type)))
             .collect();
         let of = |wanted: fn(&DataType) -> bool| self.parts.iter().find(|(_, t)| wanted(t));
-        let hint = if let Some((sql, _)) = of(|t| *t == DataType::Boolean) {
+        let hint = if let Some((sql, _)) = of(DataType::is_nested) {
+            format!("array_has({sql}, 'push')")
+        } else if let Some((sql, _)) = of(|t| *t == DataType::Boolean) {
             format!("{sql} IS TRUE")
         } else if let Some((sql, _)) = of(|t| matches!(t, DataType::Timestamp(_, _))) {
             format!("{sql} >= '2026-01-01T00:00:00Z'")

@@ -91,6 +91,10 @@ impl SqlProblem {
             return SqlProblem::new("R016", format!("two columns are named `{name}`"))
                 .hint(format!("{name} AS {name}_2"));
         }
+        if text.starts_with("Failed to coerce ") && text.contains(" CASE ") {
+            return SqlProblem::new("R013", "the branches of a `CASE` have different types")
+                .hint("CASE WHEN src_port = 22 THEN 'ssh' ELSE CAST(src_port AS VARCHAR) END");
+        }
         if let Some(diagnostic) = error.diagnostic()
             && diagnostic.message == "expressions have incompatible types"
         {

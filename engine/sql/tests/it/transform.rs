@@ -303,8 +303,8 @@ fn every_problem_of_a_mapping_has_a_place() {
         ),
         (
             "\n\nSELECT CASE WHEN eventType = 'a' THEN target ELSE 'b' END AS user_name FROM okta_system",
-            (3, 18, 9),
-            "R013: types do not fit",
+            (3, 8, 4),
+            "R013: the branches of a `CASE` have different types",
         ),
         (
             "\n SELECT DISTINCT uuid AS user_name FROM okta_system",
