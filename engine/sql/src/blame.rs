@@ -3,21 +3,22 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::{
-    common::{
-        DFSchema, DataFusionError, ScalarValue, SchemaError, Span,
-        tree_node::{TreeNode, TreeNodeRecursion},
-    },
+    common::{DFSchema, DataFusionError, ScalarValue, SchemaError, Span},
     logical_expr::{
         BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, expr::Between, expr::InList,
     },
 };
 
 use crate::{
-    error::{SqlProblem, plain},
+    error::{SqlProblem, carried, plain},
     predicate::is_text,
     refuse::{Catalogue, unresolved},
     text::sql_text,
+    walk,
 };
+
+/// Line, column and length of the SQL text.
+type Place = (u64, u64, u64);
 
 /// What planning says is wrong.
 pub(crate) fn planning(error: &DataFusionError, _: &Catalogue<'_>) -> Vec<SqlProblem> {
@@ -42,22 +43,86 @@ pub(crate) fn analysis(error: &DataFusionError, plan: &LogicalPlan) -> Vec<SqlPr
     let culprit = culprit(plan);
     SqlProblem::all(error)
         .into_iter()
-        .map(|mut problem| {
-            if let Some((sql, span)) = &culprit
-                && problem.span.is_none()
-            {
-                problem = SqlProblem::new("R013", format!("`{sql}` mixes types"))
-                    .detail(last_sentence(&plain(error)))
-                    .hint("try_cast(column AS BIGINT), or a literal of the column's type")
-                    .at(*span);
-            }
-            in_our_words(problem)
+        .map(|problem| match &culprit {
+            Some(culprit) if carried(error).is_some() => problem.at(culprit.place),
+            Some(culprit) => culprit.problem(&plain(error)),
+            None => in_our_words(problem),
         })
         .collect()
 }
 
-fn last_sentence(text: &str) -> String {
-    text.lines().next().unwrap_or(text).to_owned()
+/// An expression without a type.
+struct Culprit {
+    sql: String,
+    place: Option<Place>,
+    /// What it is made of: SQL and type.
+    parts: Vec<(String, DataType)>,
+}
+
+impl Culprit {
+    fn of(expr: &Expr, schema: &DFSchema) -> Culprit {
+        let parts: Vec<&Expr> = match expr {
+            Expr::BinaryExpr(binary) => vec![&binary.left, &binary.right],
+            Expr::InList(list) => std::iter::once(list.expr.as_ref()).chain(&list.list).collect(),
+            Expr::Between(between) => vec![&between.expr, &between.low, &between.high],
+            Expr::Like(like) => vec![&like.expr, &like.pattern],
+            Expr::ScalarFunction(call) => call.args.iter().collect(),
+            Expr::Case(case) => {
+                let branches = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
+                branches.chain(case.else_expr.as_deref()).collect()
+            }
+            _ => Vec::new(),
+        };
+        let typed = parts.into_iter().filter_map(|e| Some((sql_text(e), e.get_type(schema).ok()?)));
+        Culprit { sql: sql_text(expr), place: place(expr), parts: typed.collect() }
+    }
+
+    /// `text` is DataFusion's; only what our functions say in it is passed on.
+    fn problem(&self, text: &str) -> SqlProblem {
+        let ours = text
+            .split_once("user-defined coercion failed with: Error during planning: ")
+            .and_then(|(_, rest)| rest.split_once(" No function matches"))
+            .map(|(ours, _)| ours.trim_end_matches('.').to_owned());
+        let kinds: Vec<String> = self
+            .parts
+            .iter()
+            .map(|(sql, data_type)| format!("`{sql}` is {}", kind_name(data_type)))
+            .collect();
+        let of = |wanted: fn(&DataType) -> bool| self.parts.iter().find(|(_, t)| wanted(t));
+        let hint = if let Some((sql, _)) = of(DataType::is_nested) {
+            format!("array_has({sql}, 'push')")
+        } else if let Some((sql, _)) = of(|t| *t == DataType::Boolean) {
+            format!("{sql} IS TRUE")
+        } else if let Some((sql, _)) = of(|t| matches!(t, DataType::Timestamp(_, _))) {
+            format!("{sql} >= '2026-01-01T00:00:00Z'")
+        } else if let Some((sql, _)) = of(|t| t.is_numeric()) {
+            format!("CAST({sql} AS VARCHAR)")
+        } else {
+            "try_cast(user_uid AS BIGINT)".to_owned()
+        };
+        let problem = SqlProblem::new("R013", format!("types do not fit in `{}`", self.sql));
+        let problem = match ours {
+            Some(ours) => problem.detail(ours),
+            None if kinds.is_empty() => problem,
+            None => problem.detail(kinds.join(", ")),
+        };
+        problem.hint(hint).at(self.place)
+    }
+}
+
+/// A type in words.
+pub(crate) fn kind_name(data_type: &DataType) -> &'static str {
+    match data_type {
+        DataType::Null => "NULL",
+        DataType::Boolean => "true or false",
+        t if is_text(t) => "text",
+        t if t.is_numeric() => "a number",
+        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => "a time",
+        DataType::Interval(_) | DataType::Duration(_) => "a length of time",
+        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(_, _) => "a list",
+        DataType::Struct(_) | DataType::Map(_, _) => "an object",
+        _ => "of another type",
+    }
 }
 
 fn in_our_words(mut problem: SqlProblem) -> SqlProblem {
@@ -76,38 +141,24 @@ fn in_our_words(mut problem: SqlProblem) -> SqlProblem {
 }
 
 /// The smallest expression without a type and the first place in it.
-fn culprit(plan: &LogicalPlan) -> Option<(String, Option<(u64, u64, u64)>)> {
+fn culprit(plan: &LogicalPlan) -> Option<Culprit> {
     let mut found = None;
-    let _ = plan.apply_with_subqueries(|node| {
-        let schema = inputs(node);
-        node.apply_expressions(|expr| {
-            expr.apply(|e| {
-                if e.get_type(&schema).is_err() {
-                    found = Some((sql_text(e), place(e)));
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
+    walk::each(plan, |e, schema| {
+        if e.get_type(schema).is_err() {
+            found = Some(Culprit::of(e, schema));
+        }
     });
     found
 }
 
-fn inputs(node: &LogicalPlan) -> DFSchema {
-    let mut schema = DFSchema::empty();
-    for input in node.inputs() {
-        schema.merge(input.schema());
-    }
-    schema
-}
-
 /// The first place in an expression.
-fn place(expr: &Expr) -> Option<(u64, u64, u64)> {
+fn place(expr: &Expr) -> Option<Place> {
     let mut found: Option<Span> = None;
-    let _ = expr.apply(|e| {
+    walk::any(expr, |e| {
         if let Expr::Column(column) = e {
-            found = found.or(column.spans.first());
+            found = column.spans.first();
         }
-        Ok(TreeNodeRecursion::Continue)
+        found.is_some()
     });
     let span = found?;
     Some((
@@ -121,26 +172,18 @@ fn place(expr: &Expr) -> Option<(u64, u64, u64)> {
 /// and one bad row fail), times with literals finer than they are.
 pub(crate) fn types(plan: &LogicalPlan) -> Vec<SqlProblem> {
     let mut found = Vec::new();
-    let _ = plan.apply_with_subqueries(|node| {
-        let schema = inputs(node);
-        node.apply_expressions(|expr| {
-            expr.apply(|e| {
-                match e {
-                    Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {
-                        found.extend(mismatch(left, right, &schema));
-                    }
-                    Expr::InList(InList { expr, list, .. }) => {
-                        found.extend(list.iter().find_map(|item| mismatch(expr, item, &schema)));
-                    }
-                    Expr::Between(Between { expr, low, high, .. }) => {
-                        let bad = mismatch(expr, low, &schema);
-                        found.extend(bad.or_else(|| mismatch(expr, high, &schema)));
-                    }
-                    _ => {}
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
+    walk::each(plan, |e, schema| match e {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {
+            found.extend(mismatch(left, right, schema));
+        }
+        Expr::InList(InList { expr, list, .. }) => {
+            found.extend(list.iter().find_map(|item| mismatch(expr, item, schema)));
+        }
+        Expr::Between(Between { expr, low, high, .. }) => {
+            let bad = mismatch(expr, low, schema);
+            found.extend(bad.or_else(|| mismatch(expr, high, schema)));
+        }
+        _ => {}
     });
     found
 }
@@ -166,7 +209,11 @@ fn mismatch(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<SqlProblem> 
                     "{text_sql} = '{figure_sql}', or try_cast({text_sql} AS BIGINT) = {figure_sql}"
                 )),
                 (Expr::Literal(..), _) => {
-                    problem.hint(format!("{figure_sql} = {}", text_sql.trim_matches('\'')))
+                    let bare = text_sql.trim_matches('\'');
+                    problem.hint(match bare.parse::<f64>() {
+                        Ok(_) => format!("{figure_sql} = {bare}"),
+                        Err(_) => format!("CAST({figure_sql} AS VARCHAR) = {text_sql}"),
+                    })
                 }
                 _ => problem.hint(format!("try_cast({text_sql} AS BIGINT) = {figure_sql}")),
             }
@@ -176,15 +223,23 @@ fn mismatch(left: &Expr, right: &Expr, schema: &DFSchema) -> Option<SqlProblem> 
     let finer = |t: &DataType, literal: &Expr| {
         matches!(t, DataType::Timestamp(TimeUnit::Millisecond, _)) && is_finer(literal)
     };
-    if finer(&l, right) || finer(&r, left) {
-        return Some(
-            SqlProblem::new("R013", "times are whole milliseconds, this literal is finer")
-                .detail("it would be cut off and compare equal where it is not")
-                .hint("time >= '2026-01-01T00:00:00.001Z'")
-                .at(at),
-        );
-    }
-    None
+    let literal = if finer(&l, right) {
+        right
+    } else if finer(&r, left) {
+        left
+    } else {
+        return None;
+    };
+    let sql = sql_text(literal);
+    let problem = SqlProblem::new("R016", format!("`{sql}` is finer than a millisecond"))
+        .detail("times are whole milliseconds: it would be cut off")
+        .hint("time >= '2026-01-01T00:00:00.001Z'");
+    // A plain literal is found in the text by its name.
+    Some(if matches!(literal, Expr::Literal(ScalarValue::Utf8(_), _)) {
+        problem
+    } else {
+        problem.at(at)
+    })
 }
 
 /// Whether a literal is a time with digits after the millisecond.

@@ -5,10 +5,7 @@
 mod groups;
 mod rows;
 
-use datafusion::{
-    common::tree_node::{TreeNode, TreeNodeRecursion},
-    logical_expr::{Distinct, Expr, LogicalPlan},
-};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
 pub(crate) use groups::{Groups, unbounded};
 pub(crate) use rows::{Arm, Rows, is_scalar};
@@ -16,6 +13,7 @@ pub(crate) use rows::{Arm, Rows, is_scalar};
 use crate::{
     error::SqlProblem,
     functions::{Marker, marker},
+    walk,
 };
 
 /// A classified query.
@@ -105,15 +103,14 @@ fn refused(what: &str) -> SqlProblem {
 fn no_markers(exprs: &[Expr]) -> Result<(), SqlProblem> {
     for expr in exprs {
         let mut found = None;
-        let walk = expr.apply(|e| {
-            found = found.take().or_else(|| match marker(e) {
-                Some(Marker::Window(kind, _)) => Some(kind.name()),
-                Some(Marker::FirstSeen(_)) => Some("first_seen"),
-                None => None,
+        walk::any(expr, |e| {
+            found = marker(e).map(|marker| match marker {
+                Marker::Window(kind, _) => kind.name(),
+                Marker::FirstSeen(_) => "first_seen",
             });
-            Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+            found.is_some()
         });
-        if let (Ok(_), Some(name)) = (walk, found) {
+        if let Some(name) = found {
             return Err(misplaced(name));
         }
     }

@@ -24,6 +24,8 @@ use crate::{
     session::{Session, Tables, with_stack},
 };
 
+pub(crate) use report::place_in;
+
 /// The typed wire records of a source before mapping.
 #[derive(Clone, Debug)]
 pub struct RawTable {

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use datafusion::common::{
-    DataFusionError, SchemaError,
+    DataFusionError, SchemaError, Span,
     diagnostic::{Diagnostic, DiagnosticKind},
     utils::datafusion_strsim::levenshtein,
 };
@@ -85,6 +85,27 @@ impl SqlProblem {
             )
             .hint("split it into WITH queries");
         }
+        if text.starts_with("Projections require unique expression names") {
+            let first = text.split("\" at position ").next().unwrap_or_default();
+            let name = first.rsplit([' ', '.', '"']).next().unwrap_or_default();
+            return SqlProblem::new("R016", format!("two columns are named `{name}`"))
+                .hint(format!("{name} AS {name}_2"));
+        }
+        if text.starts_with("Failed to coerce ") && text.contains(" CASE ") {
+            return SqlProblem::new("R013", "the branches of a `CASE` have different types")
+                .hint("CASE WHEN src_port = 22 THEN 'ssh' ELSE CAST(src_port AS VARCHAR) END");
+        }
+        if let Some(diagnostic) = error.diagnostic()
+            && diagnostic.message == "expressions have incompatible types"
+        {
+            let notes = &diagnostic.notes;
+            let kinds: Vec<_> = notes.iter().map(|n| kind_in_words(&n.message)).collect();
+            let place = notes.iter().find_map(|n| n.span.map(place));
+            return SqlProblem::new("R013", "the types on both sides do not fit")
+                .detail(kinds.join(" and "))
+                .hint("try_cast(user_uid AS BIGINT) = 5, or array_has(mfa_factors, 'push')")
+                .at(span(diagnostic).or(place));
+        }
         let code = code(error, &text);
         let (text, suggestion) = match text.split_once(". Did you mean ") {
             Some((text, names)) => (text.to_owned(), Some(format!("did you mean {names}"))),
@@ -164,7 +185,7 @@ impl SqlError {
 }
 
 /// A problem of ours on its way through DataFusion.
-fn carried(error: &DataFusionError) -> Option<&SqlProblem> {
+pub(crate) fn carried(error: &DataFusionError) -> Option<&SqlProblem> {
     match error {
         DataFusionError::External(inner) => inner.downcast_ref::<SqlProblem>(),
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
@@ -207,14 +228,38 @@ fn code(error: &DataFusionError, text: &str) -> &'static str {
     }
 }
 
+/// The type in `has type Int64`, in words.
+fn kind_in_words(note: &str) -> &'static str {
+    let name = note.trim_start_matches("has type ");
+    let is = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
+    if is(&["Utf8", "LargeUtf8", "Dictionary"]) {
+        "text"
+    } else if is(&["Int", "UInt", "Float", "Decimal"]) && !is(&["Interval"]) {
+        "a number"
+    } else if is(&["Timestamp", "Date"]) {
+        "a time"
+    } else if is(&["Interval", "Duration"]) {
+        "a length of time"
+    } else if is(&["Boolean"]) {
+        "true or false"
+    } else if is(&["List", "LargeList"]) {
+        "a list"
+    } else {
+        "an object"
+    }
+}
+
 fn span(diagnostic: &Diagnostic) -> Option<(u64, u64, u64)> {
-    let span = diagnostic.span?;
+    diagnostic.span.map(place)
+}
+
+fn place(span: Span) -> (u64, u64, u64) {
     let length = if span.start.line == span.end.line {
         span.end.column.saturating_sub(span.start.column).max(1)
     } else {
         1
     };
-    Some((span.start.line, span.start.column, length))
+    (span.start.line, span.start.column, length)
 }
 
 /// The candidate most like `word`, if one is like it at all.

@@ -27,6 +27,8 @@ use datafusion::{
 pub(crate) use marker::{Marker, WindowKind, interval_millis, marker, window_type};
 pub(crate) use time::{bin, floor, hop_starts, window_struct};
 
+use crate::error::SqlProblem;
+
 /// Functions that read the clock, chance, the file system or the build, or make rows of nothing.
 pub(crate) const BANNED: &[&str] = &[
     "current_date",
@@ -98,7 +100,10 @@ fn text_then_literals(name: &str, least: usize, types: &[DataType]) -> Result<Ve
         }
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => {}
         DataType::Dictionary(_, value) if value.is_string() => {}
-        other => return plan_err!("{name}: the first argument must be text, got {other}"),
+        other => {
+            let kind = crate::blame::kind_name(other);
+            return plan_err!("the first argument of {name} must be text, this is {kind}");
+        }
     }
     Ok(coerced)
 }
@@ -108,7 +113,16 @@ fn literals_only(name: &str, args: &ReturnFieldArgs<'_>) -> Result<()> {
     for (i, value) in args.scalar_arguments.iter().enumerate().skip(1) {
         match value {
             Some(value) if !value.is_null() => {}
-            _ => return plan_err!("{name}: argument {} must be a literal, not NULL", i + 1),
+            _ => {
+                let text = format!("argument {} of `{name}` must be a literal", i + 1);
+                return Err(SqlProblem::new("R016", text)
+                    .detail("it is the same for all rows, and not NULL")
+                    .hint(match name {
+                        "cidr_match" => "cidr_match(src_ip, '10.0.0.0/8')",
+                        _ => "contains(lower(user_name), lower(user_domain)) for two columns",
+                    })
+                    .into());
+            }
         }
     }
     Ok(())

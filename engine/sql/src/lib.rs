@@ -22,6 +22,7 @@ mod sandbox;
 mod session;
 mod text;
 mod transform;
+mod walk;
 mod warn;
 
 pub use batch::{BatchFindings, batch};

@@ -4,7 +4,7 @@
 
 mod names;
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{collections::BTreeMap, convert::Infallible, ops::ControlFlow};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
@@ -41,10 +41,10 @@ pub(crate) struct Catalogue<'a> {
 
 /// A text that does not parse, or holds more than one statement.
 pub(crate) fn syntax(error: &DataFusionError, sql: &str) -> SqlProblem {
-    let text = crate::error::plain(error);
-    if text.contains("exactly one statement") {
-        return SqlProblem::new("R019", text).hint("one rule per file");
+    if let Some(problem) = crate::error::carried(error) {
+        return problem.clone();
     }
+    let text = crate::error::plain(error);
     let text = text.trim_start_matches("sql parser error: ").trim_start_matches("ParserError(\"");
     let text = text.trim_end_matches("\")");
     let (text, place) = match text.rsplit_once(" at Line: ") {
@@ -61,14 +61,15 @@ pub(crate) fn syntax(error: &DataFusionError, sql: &str) -> SqlProblem {
     if text.contains("recursion limit") {
         problem = SqlProblem::new("R019", "the statement nests deeper than 50 levels");
     }
-    problem.at(place)
+    problem.hint("SELECT user_entity, time FROM authentication WHERE status = 'Failure'").at(place)
 }
 
 /// Everything the syntax tree shows to be wrong.
 pub(crate) fn check(statement: &Statement, catalogue: &Catalogue<'_>) -> Vec<SqlProblem> {
-    let mut checker = Checker { catalogue, found: Vec::new(), ctes: Vec::new() };
+    let mut checker =
+        Checker { catalogue, found: Vec::new(), ctes: Vec::new(), qualifiers: Vec::new() };
     if let Statement::Statement(inner) = statement {
-        let _: ControlFlow<()> = inner.visit(&mut checker);
+        let ControlFlow::Continue(()) = inner.visit(&mut checker);
     }
     checker.found
 }
@@ -77,6 +78,8 @@ struct Checker<'a> {
     catalogue: &'a Catalogue<'a>,
     found: Vec<SqlProblem>,
     ctes: Vec<String>,
+    /// Names of tables in the queries around and before this one.
+    qualifiers: Vec<String>,
 }
 
 const MARKERS: &[&str] = &["tumble", "hop", "session", "sliding"];
@@ -160,6 +163,7 @@ impl Checker<'_> {
         let (columns, aliases) = self.scope(select);
         if let Some(columns) = columns {
             self.columns(select, &columns, &aliases);
+            self.qualifiers.push(columns.qualifier);
         }
     }
 
@@ -221,10 +225,10 @@ impl Checker<'_> {
         } else if exprs.is_empty() {
             let mut aggregates = FindCalls { names: AGGREGATES, found: None };
             for item in &select.projection {
-                let _ = item.visit(&mut aggregates);
+                aggregates.search(item);
             }
             if let Some(having) = &select.having {
-                let _ = having.visit(&mut aggregates);
+                aggregates.search(having);
             }
             if let Some(span) = aggregates.found {
                 self.refuse(
@@ -249,17 +253,17 @@ impl Checker<'_> {
         // `first_seen` is a condition of WHERE joined by AND.
         let mut stray = FindCalls { names: &["first_seen"], found: None };
         for item in &select.projection {
-            let _ = item.visit(&mut stray);
+            stray.search(item);
         }
         for expr in exprs.iter().chain(&select.having) {
-            let _ = expr.visit(&mut stray);
+            stray.search(expr);
         }
         for conjunct in select.selection.iter().flat_map(conjuncts) {
             if !matches!(conjunct, Expr::Function(f) if is_called(f, &["first_seen"])) {
-                let _ = conjunct.visit(&mut stray);
+                stray.search(conjunct);
             }
             let mut windows = FindCalls { names: MARKERS, found: None };
-            let _ = conjunct.visit(&mut windows);
+            windows.search(conjunct);
             if let Some(span) = windows.found {
                 self.refuse(span, misplaced("sliding"));
             }
@@ -269,7 +273,7 @@ impl Checker<'_> {
         }
     }
 
-    fn like(&mut self, pattern: &Expr) {
+    fn like(&mut self, of: &Expr, pattern: &Expr) {
         let Some(text) = literal(pattern) else { return };
         let mut chars = text.chars();
         while let Some(c) = chars.next() {
@@ -282,7 +286,7 @@ impl Checker<'_> {
                 SqlProblem::new("R014", "a backslash in LIKE vanishes")
                     .detail("it escapes the character after it")
                     .hint(format!(
-                        "LIKE '{doubled}', or icontains(column, '{}')",
+                        "{of} LIKE '{doubled}', or icontains({of}, '{}')",
                         text.trim_matches('%')
                     )),
             );
@@ -296,16 +300,16 @@ impl Checker<'_> {
             .map(|(line, column, _)| (line, column + 1 + flaw.offset as u64, 1));
         self.found.push(
             SqlProblem::new("R032", flaw.message)
-                .hint("several conditions joined by AND, or a pattern without it")
+                .hint("user_name ~ '^a' AND user_name !~ '^admin': two patterns instead of one")
                 .at(place),
         );
     }
 }
 
 impl Visitor for Checker<'_> {
-    type Break = ();
+    type Break = Infallible;
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Infallible> {
         if let Some(with) = &query.with {
             self.ctes.extend(with.cte_tables.iter().map(|cte| cte.alias.name.value.clone()));
             if with.recursive {
@@ -315,7 +319,7 @@ impl Visitor for Checker<'_> {
         if let Some(order) = &query.order_by {
             let problem =
                 not_here("ORDER BY", "a stream has no end to sort at; findings carry `time`");
-            self.clause("ORDER BY", order.span(), problem.hint("leave it out"));
+            self.clause("ORDER BY", order.span(), problem.hint("leave ORDER BY out"));
         }
         if let Some(limit) = &query.limit_clause {
             let word = match limit {
@@ -349,12 +353,12 @@ impl Visitor for Checker<'_> {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Infallible> {
         self.select(select);
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Infallible> {
         match factor {
             TableFactor::Table { name, args: None, .. } => self.table(name),
             TableFactor::MatchRecognize { .. } => self.refuse(
@@ -375,7 +379,7 @@ impl Visitor for Checker<'_> {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Infallible> {
         match expr {
             Expr::Function(call) => {
                 self.function(call);
@@ -416,7 +420,9 @@ impl Visitor for Checker<'_> {
                     .detail("over a stream it changes with every row")
                     .hint("a number, or HAVING over a window"),
             ),
-            Expr::Like { pattern, .. } | Expr::ILike { pattern, .. } => self.like(pattern),
+            Expr::Like { expr, pattern, .. } | Expr::ILike { expr, pattern, .. } => {
+                self.like(expr, pattern);
+            }
             Expr::BinaryOp {
                 op:
                     BinaryOperator::PGRegexMatch
@@ -459,6 +465,13 @@ fn is_called(call: &Function, names: &[&str]) -> bool {
 struct FindCalls<'a> {
     names: &'a [&'a str],
     found: Option<Span>,
+}
+
+impl FindCalls<'_> {
+    /// Looks in a part of the statement unless it has been found.
+    fn search(&mut self, part: &impl Visit) -> bool {
+        self.found.is_some() || part.visit(self).is_break()
+    }
 }
 
 impl Visitor for FindCalls<'_> {

@@ -214,6 +214,7 @@ impl Visitor for Checker {
         ControlFlow::Break(
             refused(format!("{what} is not allowed"))
                 .detail("a query reads tables; nothing here makes rows or opens files")
+                .hint("FROM authentication")
                 .at(place(factor.span())),
         )
     }

@@ -1,18 +1,31 @@
 //! Expressions as SQL for people: messages, `explain`, the names of leaves. Nothing parses it.
 
+use std::sync::LazyLock;
+
 use datafusion::{
     common::{
-        ScalarValue,
+        Column, ScalarValue,
         tree_node::{Transformed, TreeNode},
     },
     logical_expr::{Expr, expr::Cast},
-    sql::unparser::expr_to_sql,
+    sql::unparser::{Unparser, dialect::Dialect},
 };
+use regex::Regex;
 use sluice_event::Value;
 
 use crate::predicate::is_text;
 
-/// An expression as SQL, without what coercion added.
+/// Quotes only names that need it.
+struct Plain;
+
+impl Dialect for Plain {
+    fn identifier_quote_style(&self, name: &str) -> Option<char> {
+        // A name with parentheses is the text of an aggregate.
+        (!name.contains('(') && identifier(name).starts_with('"')).then_some('"')
+    }
+}
+
+/// An expression as SQL, without what coercion added and without table names.
 pub(crate) fn sql_text(expr: &Expr) -> String {
     let plain = expr.clone().transform_up(|e| {
         Ok(match e {
@@ -25,11 +38,34 @@ pub(crate) fn sql_text(expr: &Expr) -> String {
                 Transformed::yes(*expr)
             }
             Expr::Alias(alias) => Transformed::yes(*alias.expr),
+            Expr::Column(column) => {
+                Transformed::yes(Expr::Column(Column::new_unqualified(as_written(&column.name))))
+            }
             e => Transformed::no(e),
         })
     });
     let plain = plain.map_or_else(|_| expr.clone(), |t| t.data);
-    expr_to_sql(&plain).map_or_else(|_| plain.human_display().to_string(), |sql| sql.to_string())
+    let unparser = Unparser::new(&Plain).with_pretty(true);
+    unparser
+        .expr_to_sql(&plain)
+        .map_or_else(|_| plain.human_display().to_string(), |sql| sql.to_string())
+}
+
+/// The name of an aggregate's column as the aggregate was written, about: literals without types.
+fn as_written(name: &str) -> String {
+    static TYPED: LazyLock<Option<[Regex; 2]>> = LazyLock::new(|| {
+        Some([
+            Regex::new(r"\b(?:Int64|Float64|Boolean)\(([^()]*)\)").ok()?,
+            Regex::new(r#"\bUtf8\("([^"]*)"\)"#).ok()?,
+        ])
+    });
+    match TYPED.as_ref() {
+        Some([plain, text]) if name.contains('(') => {
+            let name = plain.replace_all(name, "$1");
+            text.replace_all(&name, "'$1'").replace("count(1)", "count(*)")
+        }
+        _ => name.to_owned(),
+    }
 }
 
 /// A column name as SQL, quoted where it must be.

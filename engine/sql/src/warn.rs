@@ -2,10 +2,7 @@
 //! that split bursts. Not what is refused.
 
 use datafusion::{
-    common::{
-        Spans,
-        tree_node::{TreeNode, TreeNodeRecursion},
-    },
+    common::Spans,
     logical_expr::{BinaryExpr, Expr, Operator},
 };
 use sluice_stream::{Atom, Predicate, Test, Window};
@@ -14,6 +11,7 @@ use crate::{
     classify::{Arm, Groups},
     error::SqlProblem,
     predicate::Conditions,
+    walk,
 };
 
 /// Windows this many slides long are costly.
@@ -136,13 +134,13 @@ fn strict(atom: &Atom, column: usize) -> bool {
 /// Where an expression first names a column that `wanted` accepts.
 fn place(expr: &Expr, wanted: impl Fn(&str) -> bool) -> Option<(u64, u64, u64)> {
     let mut found = None;
-    let _ = expr.apply(|e| {
+    walk::any(expr, |e| {
         if let Expr::Column(column) = e
             && wanted(&column.name)
         {
-            found = found.or(span(&column.spans));
+            found = span(&column.spans);
         }
-        Ok(if found.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        found.is_some()
     });
     found
 }

@@ -18,6 +18,7 @@ use crate::{
     error::SqlProblem,
     functions::{Marker, interval_millis, marker},
     predicate::terms,
+    walk,
 };
 
 /// Rows out of one or more tables, all with the same columns.
@@ -151,12 +152,7 @@ impl Rows {
 }
 
 fn contains_first_seen(expr: &Expr) -> bool {
-    let mut found = false;
-    let _ = expr.apply(|e| {
-        found |= matches!(marker(e), Some(Marker::FirstSeen(_)));
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    });
-    found
+    walk::any(expr, |e| matches!(marker(e), Some(Marker::FirstSeen(_))))
 }
 
 /// A column without a qualifier.

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 use datafusion::{
     common::{DFSchema, DataFusionError},
-    logical_expr::{Expr, ExprSchemable, LogicalPlan, expr::Cast, utils::conjunction},
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, expr::Cast, utils::conjunction},
 };
 use sluice_event::{Encoder, Eval, TableName};
 use sluice_stream::{Branch, Class, FirstSeenPlan, Stage, StreamPlan, Window, WindowPlan};
@@ -16,7 +16,7 @@ use crate::{
     classify::{Arm, Groups, Rows, Shape},
     error::SqlProblem,
     monotone::{Growth, growth_of, is_monotone},
-    predicate::PredicateCompiler,
+    predicate::{PredicateCompiler, terms},
     text::sql_text,
     warn,
 };
@@ -71,11 +71,9 @@ impl Lowering<'_> {
         let first_seen = rows.first_seen;
         let mut arms = rows.arms;
         for arm in &mut arms {
-            if first_seen.is_some() {
-                identity.arm(arm, &arm.keys);
-            } else {
-                identity.arm(arm, &[]);
-            }
+            let filters = self.conditions(arm)?;
+            let keys: &[Expr] = if first_seen.is_some() { &arm.keys } else { &[] };
+            identity.arm(arm, filters, keys);
             let keys = std::mem::take(&mut arm.keys);
             arm.columns.extend(keys);
         }
@@ -121,7 +119,7 @@ impl Lowering<'_> {
         let session = &self.compiler.session;
         let mut identity = Identity::new("window");
         for arm in &groups.rows.arms {
-            identity.arm(arm, &arm.columns);
+            identity.arm(arm, self.conditions(arm)?, &arm.columns);
         }
         identity.part(&format!("{:?} {} {:?}", groups.window, groups.keys, groups.aggregates));
         let schema = DFSchema::try_from(Arc::clone(&groups.group)).map_err(problems)?;
@@ -171,6 +169,18 @@ impl Lowering<'_> {
             select,
         });
         Ok((branches, intermediate, stage, class, identity.hash()))
+    }
+
+    /// The simplified conjuncts of an arm: texts that mean the same are often the same.
+    fn conditions(&mut self, arm: &Arm) -> Result<Vec<String>, Problems> {
+        let schema = self.schema(arm)?;
+        let mut all = Vec::new();
+        for filter in &arm.filters {
+            let session = &self.compiler.session;
+            let simple = session.simplify(filter.clone(), &schema).map_err(problems)?;
+            all.extend(terms(&simple, Operator::And).into_iter().map(ToString::to_string));
+        }
+        Ok(all)
     }
 
     /// `keys`: how many leading columns are group keys, if any.
@@ -312,9 +322,8 @@ impl Identity {
     }
 
     /// A table, its conditions in any order, and the columns that are kept.
-    fn arm(&mut self, arm: &Arm, columns: &[Expr]) {
+    fn arm(&mut self, arm: &Arm, mut filters: Vec<String>, columns: &[Expr]) {
         self.part(arm.table.as_str());
-        let mut filters: Vec<String> = arm.filters.iter().map(|f| f.to_string()).collect();
         filters.sort_unstable();
         filters.dedup();
         self.0.int(filters.len() as i64);

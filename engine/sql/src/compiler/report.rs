@@ -14,7 +14,8 @@ pub(super) fn diagnostics(problems: Vec<SqlProblem>, text: &RuleText<'_>) -> Vec
 }
 
 fn diagnostic(problem: SqlProblem, text: &RuleText<'_>) -> Diagnostic {
-    let SqlProblem { code, message, detail, hint, span } = problem;
+    let span = problem.span.or_else(|| place_in(text.sql, &problem.message));
+    let SqlProblem { code, message, detail, hint, .. } = problem;
     let new = match code {
         "R020" | "R021" | "R022" | "R023" | "R024" | "R025" | "R030" | "R033" => {
             Diagnostic::warning
@@ -30,4 +31,30 @@ fn diagnostic(problem: SqlProblem, text: &RuleText<'_>) -> Diagnostic {
     diagnostic.detail = detail;
     diagnostic.hint = hint;
     diagnostic
+}
+
+/// Where what a message names in backticks stands in the text, else where the statement starts.
+pub(crate) fn place_in(sql: &str, message: &str) -> Option<(u64, u64, u64)> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let named = message.split('`').nth(1).filter(|name| !name.is_empty());
+    let found = named.and_then(|name| {
+        sql.match_indices(name).find(|(at, _)| {
+            let before = sql.get(..*at).and_then(|s| s.chars().next_back());
+            let after = sql.get(at + name.len()..).and_then(|s| s.chars().next());
+            let open = |c: Option<char>| !c.is_some_and(is_word);
+            (open(before) || !name.starts_with(is_word))
+                && (open(after) || !name.ends_with(is_word))
+        })
+    });
+    let (at, length) = match found {
+        Some((at, name)) => (at, name.lines().next().unwrap_or_default().chars().count()),
+        None => {
+            let at = sql.len() - sql.trim_start().len();
+            (at, sql.trim_start().chars().take_while(|c| is_word(*c)).count())
+        }
+    };
+    let before = sql.get(..at)?;
+    let line = before.matches('\n').count() as u64 + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() as u64 + 1;
+    (!sql.trim().is_empty()).then_some((line, column, (length as u64).max(1)))
 }

@@ -5,7 +5,8 @@
 use std::{fmt, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, BooleanArray, Int64Array, StringArray},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, StringArray},
+    compute::cast,
     datatypes::{DataType, Field, FieldRef},
 };
 use datafusion::{
@@ -18,7 +19,7 @@ use datafusion::{
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::{literals, literals_only, over_text, text_then_literals};
+use super::{over_text, text_then_literals};
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     [Wanted::Text, Wanted::Int, Wanted::Bool, Wanted::Presence]
@@ -66,8 +67,7 @@ impl ScalarUDFImpl for JsonGet {
         internal_err!("return_field_from_args is used")
     }
 
-    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        literals_only(self.name(), &args)?;
+    fn return_field_from_args(&self, _: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let output = match self.wanted {
             Wanted::Text => DataType::Utf8,
             Wanted::Int => DataType::Int64,
@@ -77,27 +77,47 @@ impl ScalarUDFImpl for JsonGet {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let path = literals(self.name(), &args.args)?;
         let array = args.args[0].to_array(args.number_rows)?;
-        let result = over_text(&array, |texts| {
-            let values = texts.iter().map(|text| text.and_then(|text| get(text, &path)));
-            Ok(match self.wanted {
-                Wanted::Text => {
-                    Arc::new(values.map(|v| v.and_then(text)).collect::<StringArray>()) as ArrayRef
-                }
-                Wanted::Int => Arc::new(values.map(|v| v.and_then(int)).collect::<Int64Array>()),
-                Wanted::Bool => {
-                    Arc::new(values.map(|v| v.and_then(boolean)).collect::<BooleanArray>())
-                }
-                Wanted::Presence => Arc::new(
-                    texts
-                        .iter()
-                        .map(|text| text.map(|text| get(text, &path).is_some()))
-                        .collect::<BooleanArray>(),
-                ),
+        let path = &args.args[1..];
+        if path.iter().any(|p| matches!(p, ColumnarValue::Array(_))) {
+            let arrays: Vec<ArrayRef> =
+                path.iter().map(|p| p.to_array(args.number_rows)).collect::<Result<_>>()?;
+            let parts: Vec<_> = arrays.iter().map(|p| p.as_string::<i32>()).collect();
+            let array = cast(&array, &DataType::Utf8)?;
+            let found = array.as_string::<i32>().iter().enumerate().map(|(row, text)| {
+                let part = |p: &&StringArray| p.is_valid(row).then(|| p.value(row).to_owned());
+                let path: Vec<String> = parts.iter().map(part).collect::<Option<_>>()?;
+                text.map(|text| get(text, &path))
+            });
+            return Ok(ColumnarValue::Array(self.wanted.collect(found)));
+        }
+        // A path with NULL in it leads nowhere.
+        let path: Option<Vec<String>> = path
+            .iter()
+            .map(|p| match p {
+                ColumnarValue::Scalar(value) => value.try_as_str().flatten().map(str::to_owned),
+                ColumnarValue::Array(_) => None,
             })
+            .collect();
+        let result = over_text(&array, |texts| {
+            let found = texts.iter().map(|text| Some(get(text?, path.as_deref()?)));
+            Ok(self.wanted.collect(found))
         })?;
         Ok(ColumnarValue::Array(result))
+    }
+}
+
+impl Wanted {
+    /// What was found per row as the function's result; the outer `None` is NULL for all of them.
+    fn collect(self, found: impl Iterator<Item = Option<Option<Value>>>) -> ArrayRef {
+        match self {
+            Wanted::Text => Arc::new(found.map(|v| v?.and_then(text)).collect::<StringArray>()),
+            Wanted::Int => Arc::new(found.map(|v| v?.and_then(int)).collect::<Int64Array>()),
+            Wanted::Bool => Arc::new(found.map(|v| v?.and_then(boolean)).collect::<BooleanArray>()),
+            Wanted::Presence => {
+                Arc::new(found.map(|v| v.map(|v| v.is_some())).collect::<BooleanArray>())
+            }
+        }
     }
 }
 

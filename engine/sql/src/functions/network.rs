@@ -110,11 +110,13 @@ impl ScalarUDFImpl for AddressFunction {
     }
 }
 
-/// A network: both families as 128 bits, IPv4 as mapped into IPv6.
+/// A network: both families as 128 bits, IPv4 as mapped into IPv6. An IPv6 network holds no IPv4
+/// address, not even `::/0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Network {
     bits: u128,
     mask: u128,
+    v4: bool,
 }
 
 impl Network {
@@ -125,24 +127,24 @@ impl Network {
             Some((ip, prefix)) => (ip, Some(prefix.parse::<u32>().map_err(|_| bad())?)),
             None => (text, None),
         };
-        let ip: IpAddr = ip.trim().parse().map_err(|_| bad())?;
+        let ip: IpAddr = ip.parse().map_err(|_| bad())?;
         let (width, offset) = if ip.is_ipv4() { (32, 96) } else { (128, 0) };
         let prefix = prefix.unwrap_or(width);
         if prefix > width {
             return Err(bad());
         }
         let mask = u128::MAX.checked_shl(128 - (offset + prefix)).unwrap_or(0);
-        Ok(Network { bits: mapped(ip) & mask, mask })
+        let v4 = ip.to_canonical().is_ipv4() && offset + prefix >= 96;
+        Ok(Network { bits: mapped(ip) & mask, mask, v4 })
     }
 
     fn contains(self, address: u128) -> bool {
-        address & self.mask == self.bits
+        let v4 = Ipv6Addr::from_bits(address).to_ipv4_mapped().is_some();
+        v4 == self.v4 && address & self.mask == self.bits
     }
 }
 
 fn address(text: &str) -> Option<u128> {
-    let text = text.trim();
-    let text = text.split_once('%').map_or(text, |(address, _zone)| address);
     text.parse().ok().map(mapped)
 }
 
@@ -168,7 +170,10 @@ mod tests {
             ("2001:db8::/32", "2001:db8:1::", true),
             ("::/0", "2001:db8::1", true),
             ("203.0.113.9", "203.0.113.9", true),
-            ("fe80::/10", "fe80::1%eth0", true),
+            ("::/0", "203.0.113.9", false),
+            ("::/64", "::ffff:10.0.0.1", false),
+            ("::ffff:10.0.0.0/104", "10.1.2.3", true),
+            ("fe80::/10", "fe80::1", true),
         ] {
             let network = Network::parse(network).unwrap();
             assert_eq!(network.contains(address(ip).unwrap()), inside, "{network:?} {ip}");

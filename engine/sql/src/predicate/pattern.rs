@@ -155,6 +155,11 @@ pub(super) fn cidr(text: &str) -> Option<Arc<str>> {
             let mask = u32::MAX.checked_shl(32_u32.checked_sub(length)?).unwrap_or(0);
             format!("{}/{length}", std::net::Ipv4Addr::from(u32::from(v4) & mask))
         }
+        // A network of mapped addresses is one of IPv4.
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() && length.unwrap_or(128) >= 96 => {
+            let length = length.unwrap_or(128).checked_sub(96)?;
+            return cidr(&format!("{}/{length}", v6.to_canonical()));
+        }
         IpAddr::V6(v6) => {
             let length = length.unwrap_or(128);
             let mask = u128::MAX.checked_shl(128_u32.checked_sub(length)?).unwrap_or(0);

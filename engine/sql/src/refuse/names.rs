@@ -1,6 +1,6 @@
 //! Unknown tables, columns and functions, with the nearest name there is.
 
-use std::ops::ControlFlow;
+use std::{convert::Infallible, ops::ControlFlow};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
@@ -17,11 +17,26 @@ use sluice_rule::suggest;
 use super::{Catalogue, Checker};
 use crate::{error::SqlProblem, functions::BANNED, session::common_schema};
 
+/// Functions of other dialects and what they are here.
+const SYNONYMS: &[(&str, &str)] = &[
+    ("cidrmatch", "cidr_match"),
+    ("endswith", "ends_with"),
+    ("ifnull", "coalesce"),
+    ("lcase", "lower"),
+    ("len", "length"),
+    ("lowercase", "lower"),
+    ("startswith", "starts_with"),
+    ("tolower", "lower"),
+    ("toupper", "upper"),
+    ("ucase", "upper"),
+    ("uppercase", "upper"),
+];
+
 /// The columns a SELECT over one table may name.
 pub(super) struct Columns {
     table: String,
     names: Vec<String>,
-    qualifier: String,
+    pub(super) qualifier: String,
 }
 
 impl Catalogue<'_> {
@@ -82,7 +97,7 @@ impl Checker<'_> {
             name.0.iter().filter_map(|p| p.as_ident()).any(|p| p.quote_style == Some('\''));
         let file = quoted || table.contains('/') || table.contains('\\') || table.contains(':');
         let problem = if file {
-            SqlProblem::new("R019", "a rule reads tables, not files or URLs")
+            SqlProblem::new("R019", format!("`{table}` is a file or URL, a rule reads tables"))
                 .hint("sluice eval -r RULES FILE reads a file through its mapping")
         } else if ["findings", "incidents", "entity_risk"].contains(&table.as_str())
             || table.starts_with("lookup.")
@@ -129,9 +144,17 @@ impl Checker<'_> {
         let mut names: Vec<String> = state.udfs().into_iter().chain(state.udafs()).collect();
         names.sort_unstable();
         let problem = SqlProblem::new("R012", format!("no function `{name}`"));
-        let problem = match suggest(&name, names.iter().map(String::as_str)) {
-            Some(near) => problem.detail(format!("did you mean `{near}`?")),
-            None => problem,
+        let known = SYNONYMS.iter().find(|(other, _)| *other == name).map(|(_, ours)| *ours);
+        let problem = match known.or_else(|| suggest(&name, names.iter().map(String::as_str))) {
+            Some(near) => {
+                let given: Vec<_> = arguments(call).iter().map(ToString::to_string).collect();
+                problem
+                    .detail(format!("did you mean `{near}`?"))
+                    .hint(format!("{near}({})", given.join(", ")))
+            }
+            None => problem.hint(
+                "icontains(user_name, 'adm'), cidr_match(src_ip, '10.0.0.0/8'), regexp_like(user_name, '^adm')",
+            ),
         };
         self.refuse(call.name.span(), problem);
     }
@@ -170,12 +193,10 @@ impl Checker<'_> {
     /// Every column named in a SELECT over one table.
     pub(super) fn columns(&mut self, select: &Select, columns: &Columns, aliases: &[String]) {
         let mut idents = Identifiers::default();
-        for item in &select.projection {
-            let _ = item.visit(&mut idents);
-        }
-        let _ = select.selection.visit(&mut idents);
-        let _ = select.group_by.visit(&mut idents);
-        let _ = select.having.visit(&mut idents);
+        let ControlFlow::Continue(()) = select.projection.visit(&mut idents);
+        let ControlFlow::Continue(()) = select.selection.visit(&mut idents);
+        let ControlFlow::Continue(()) = select.group_by.visit(&mut idents);
+        let ControlFlow::Continue(()) = select.having.visit(&mut idents);
         for parts in idents.found {
             let (qualifier, ident) = match parts.as_slice() {
                 [ident] => (None, ident),
@@ -185,6 +206,10 @@ impl Checker<'_> {
             };
             let name = folded(ident);
             let alias = qualifier.is_none() && aliases.contains(&name);
+            // Of a query around this one.
+            if parts.len() > 1 && qualifier.is_none() && self.qualifiers.contains(&name) {
+                continue;
+            }
             if alias || columns.names.contains(&name) || idents.parameters.contains(&name) {
                 continue;
             }
@@ -203,19 +228,25 @@ struct Identifiers {
 }
 
 impl Visitor for Identifiers {
-    type Break = ();
+    type Break = Infallible;
 
-    fn pre_visit_query(&mut self, _: &datafusion::sql::sqlparser::ast::Query) -> ControlFlow<()> {
+    fn pre_visit_query(
+        &mut self,
+        _: &datafusion::sql::sqlparser::ast::Query,
+    ) -> ControlFlow<Infallible> {
         self.depth += 1;
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, _: &datafusion::sql::sqlparser::ast::Query) -> ControlFlow<()> {
+    fn post_visit_query(
+        &mut self,
+        _: &datafusion::sql::sqlparser::ast::Query,
+    ) -> ControlFlow<Infallible> {
         self.depth -= 1;
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Infallible> {
         use datafusion::sql::sqlparser::ast::OneOrManyWithParens::{Many, One};
         if self.depth > 0 {
             return ControlFlow::Continue(());

@@ -23,6 +23,8 @@ use sluice_event::{ColumnType, TableSchema, Transform};
 
 use super::{NullColumns, Output, SqlTransform, Stage};
 use crate::{
+    blame,
+    compiler::place_in,
     dialect,
     error::{SqlProblem, nearest},
     functions::marker,
@@ -77,13 +79,17 @@ fn compile(
         None => None,
     };
     let tables = Tables::single(source_table, wire).map_err(all)?;
-    let plan = session.plan(sql, &tables).map_err(all)?;
-    let plan = session.analyze(plan).map_err(all)?;
+    let raw = session.plan(sql, &tables).map_err(|e| located(&e, sql))?;
+    let plan = session.analyze(raw.clone()).map_err(|e| {
+        let problems = blame::analysis(&e, &raw);
+        problems.into_iter().map(|p| placed(p, sql)).collect::<Vec<_>>()
+    })?;
     let LogicalPlan::Projection(select) = plan else {
-        return Err(vec![shape(&plan)]);
+        return Err(vec![placed(shape(&plan), sql)]);
     };
     let mut stages = Vec::new();
-    stages_below(&session, &select.input, &mut stages)?;
+    stages_below(&session, &select.input, &mut stages)
+        .map_err(|problems| problems.into_iter().map(|p| placed(p, sql)).collect::<Vec<_>>())?;
 
     let mut builder = Columns::new(table);
     let input = select.input.schema();
@@ -91,7 +97,8 @@ fn compile(
     for (expr, column) in select.expr.iter().zip(select.schema.columns()) {
         let place = places.next().flatten();
         if let Err(problems) = builder.add(&session, expr, &column.name, input) {
-            builder.problems.extend(problems.into_iter().map(|p| p.at(place)));
+            let problems = problems.into_iter().map(|p| placed(p.at(place), sql));
+            builder.problems.extend(problems);
         }
     }
     let (sources, fields, columns, unmapped) = builder.finish()?;
@@ -110,6 +117,17 @@ fn compile(
         unmapped,
         nulls: NullColumns::default(),
     })
+}
+
+/// The problems of an error, each with a place.
+fn located(error: &DataFusionError, sql: &str) -> Vec<SqlProblem> {
+    SqlProblem::all(error).into_iter().map(|problem| placed(problem, sql)).collect()
+}
+
+/// At what the message names, or where the statement starts, if it has no place of its own.
+fn placed(problem: SqlProblem, sql: &str) -> SqlProblem {
+    let place = problem.span.or_else(|| place_in(sql, &problem.message));
+    problem.at(place)
 }
 
 /// The condition of `when`.

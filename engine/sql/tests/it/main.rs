@@ -3,6 +3,7 @@
 
 mod batch;
 mod functions;
+mod refused;
 mod sandbox;
 mod support;
 mod transform;

@@ -219,13 +219,13 @@ fn mistakes_are_named_where_they_are() {
         (
             "SELECT published AS time, eventType AS status, uuid AS status FROM okta_system",
             "R016",
-            "",
-            None,
+            "two columns are named `status`",
+            Some(1),
         ),
-        ("SELECT min(published) AS time FROM okta_system", "R016", "GROUP BY", None),
-        ("SELECT published AS time FROM okta_system LIMIT 1", "R016", "LIMIT", None),
+        ("SELECT min(published) AS time FROM okta_system", "R016", "GROUP BY", Some(1)),
+        ("SELECT published AS time FROM okta_system LIMIT 1", "R016", "LIMIT", Some(1)),
         ("SELECT now() AS time FROM okta_system", "R010", "not allowed", Some(1)),
-        ("SELECT a.published AS time FROM okta_system a, okta_system b", "R016", "joins", None),
+        ("SELECT a.published AS time FROM okta_system a, okta_system b", "R016", "joins", Some(1)),
         ("SELECT published AS time FROM elsewhere", "R011", "not found", Some(1)),
     ] {
         let problems = compile(None, sql).unwrap_err();
@@ -241,5 +241,81 @@ fn mistakes_are_named_where_they_are() {
             compile(Some(when), "SELECT published AS time FROM okta_system").is_err(),
             "{when}"
         );
+    }
+}
+
+#[test]
+fn reasonable_expressions_simply_work() {
+    let wire = RecordBatch::try_from_iter([
+        ("a", text(&[Some("x"), None])),
+        ("j", text(&[Some(r#"{"k": {"m": "v"}}"#), None])),
+        ("n", Arc::new(Int64Array::from(vec![Some(6), None])) as ArrayRef),
+        ("code", Arc::new(arrow::array::Int32Array::from(vec![Some(1), None])) as ArrayRef),
+    ])
+    .unwrap();
+    let table = Schema::builtin().table("authentication").unwrap();
+    let mut wrong = Vec::new();
+    for (expr, expected) in [
+        ("CASE WHEN n = 6 THEN 'tcp' WHEN n = 17 THEN 'udp' ELSE NULL END", "tcp"),
+        ("CASE WHEN n = 6 THEN NULL ELSE 'udp' END", "NULL"),
+        ("CASE n WHEN 6 THEN 'tcp' WHEN 17 THEN 'udp' ELSE CAST(n AS VARCHAR) END", "tcp"),
+        ("CASE n WHEN 6 THEN 'tcp' ELSE n END", "tcp"),
+        ("CASE WHEN n = 1 THEN 'one' ELSE n END", "6"),
+        ("CASE a WHEN 'x' THEN 'y' WHEN NULL THEN 'z' END", "y"),
+        ("json_get_str(j, 'k', 'm')", "v"),
+        ("json_get_str(j, 'k', CASE WHEN a = 'x' THEN 'm' ELSE 'o' END)", "v"),
+        ("json_get_str(CASE WHEN a = 'x' THEN j END, 'k', 'm')", "v"),
+        ("json_get_str(j, 'k', CASE WHEN a = 'y' THEN 'm' END)", "NULL"),
+        ("json_get_str(j, 'k', CASE n WHEN 6 THEN CASE a WHEN 'x' THEN 'm' ELSE 'z' END END)", "v"),
+        ("json_get_str(j, 'k', NULL)", "NULL"),
+        ("coalesce(json_get_str(j, 'k', 'none'), a, 'z')", "x"),
+        ("nullif(a, '-')", "x"),
+        ("CASE WHEN a IN ('x', 'y') THEN concat(a, ':', n) END", "x:6"),
+    ] {
+        let sql = format!("SELECT {expr} AS user_name FROM t");
+        match compile_transform(table, "t", wire.schema(), None, &sql, 0) {
+            Err(found) => wrong.push(format!("{expr}: {found:?}")),
+            Ok(transform) => {
+                let mapped = transform.apply(&wire);
+                let values = texts(&mapped.rows, "user_name");
+                let found = values.first().cloned().flatten().unwrap_or("NULL".into());
+                if found != expected || !mapped.failed.is_empty() {
+                    wrong.push(format!("{expr}: {found}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_problem_of_a_mapping_has_a_place() {
+    for (sql, place, message) in [
+        (
+            "\nSELECT published AS time,\n  icontains(actor.id, eventType) AS user_name FROM okta_system",
+            (3, 3, 9),
+            "R016: argument 2 of `icontains` must be a literal",
+        ),
+        (
+            "\nSELECT published AS time,\n       target = 5 AS is_mfa FROM okta_system",
+            (3, 8, 6),
+            "R013: the types on both sides do not fit: a list and a number",
+        ),
+        (
+            "\n\nSELECT CASE WHEN eventType = 'a' THEN target ELSE 'b' END AS user_name FROM okta_system",
+            (3, 8, 4),
+            "R013: the branches of a `CASE` have different types",
+        ),
+        (
+            "\n SELECT DISTINCT uuid AS user_name FROM okta_system",
+            (2, 2, 6),
+            "R016: a mapping cannot",
+        ),
+        ("\n SELECT count(*) AS user_name FROM okta_system", (2, 2, 6), "R016: a mapping cannot"),
+    ] {
+        let found = compile(None, sql).unwrap_err();
+        let text = found[0].to_string();
+        assert!(text.starts_with(message), "{sql}: {text}");
+        assert_eq!(found[0].span, Some(place), "{sql}: {text}");
     }
 }
