@@ -11,6 +11,8 @@ mod limits;
 mod model;
 #[path = "windows/run.rs"]
 mod run;
+#[path = "windows/sessions.rs"]
+mod sessions;
 
 use sluice_stream::{Class, HistoryStart, Window};
 

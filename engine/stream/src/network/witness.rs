@@ -2,7 +2,7 @@
 //!
 //! A rule none of whose witnesses is TRUE in a batch is never looked at. Any valid set gives the
 //! same findings; which one is chosen decides the cost only. The choice is the set that is expected
-//! to hold on the fewest rows: long literals and rare equalities first, then short literals, ranges,
+//! to hold on the fewest rows: long literals and long equal texts first, then short ones, ranges,
 //! and that the column is there at all. An equality that many rules share (`event_code = '4688'`)
 //! names a kind of event, not a rare one, and ranks behind their own literals.
 
@@ -79,9 +79,12 @@ fn share(atom: AtomId, atoms: &Atoms, users: &[u32]) -> f64 {
     let entry = atoms.entry(atom);
     let popular = f64::from(users.get(atom as usize).copied().unwrap_or(0)) / 4.0;
     let share = match (&entry.check, &entry.test) {
-        (Check::Text(TextCheck::OneOf(_) | TextCheck::EqualsFolded(_)) | Check::OneOf(_), _) => {
-            0.002 * (1.0 + popular)
+        (Check::Text(TextCheck::OneOf(texts)), _) => {
+            let texts = texts.iter().map(|t| equal(t)).sum::<f64>();
+            texts * (1.0 + popular)
         }
+        (Check::Text(TextCheck::EqualsFolded(text)), _) => equal(text) * (1.0 + popular),
+        (Check::OneOf(numbers), _) => 0.01 * numbers.len() as f64 * (1.0 + popular),
         (Check::Text(TextCheck::Inside(_)), _) => 0.02 * (1.0 + popular),
         (Check::Text(_), Some(test)) => match Needles::of(test) {
             Some(needles) if needles.shortest() >= 8 || needles.tail().is_some() => 0.003,
@@ -96,6 +99,11 @@ fn share(atom: AtomId, atoms: &Atoms, users: &[u32]) -> f64 {
     };
     // A virtual column has to be extracted from every batch.
     if entry.group.is_some_and(|g| atoms.is_virtual(g)) { share * 3.0 } else { share }
+}
+
+/// A short text is a name of many rows (`success`), a long one of few (a path, a hash).
+fn equal(text: &str) -> f64 {
+    if text.len() < 12 { 0.02 } else { 0.002 }
 }
 
 /// Literals shorter than this are found in too many values to be a witness.
