@@ -51,6 +51,7 @@ pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Findin
         entities,
         attack: rule.attack.clone().into(),
         risk: risk.or(rule.risk).unwrap_or_else(|| severity.risk()),
+        shadow: rule.is_shadow(),
         fields,
         window: emission.window,
         count: emission.count,

@@ -3,7 +3,10 @@
 
 mod builder;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arrow::{
     array::UInt32Array, compute::take_record_batch, error::ArrowError, record_batch::RecordBatch,
@@ -67,6 +70,9 @@ impl Replay {
         ends: bool,
     ) -> Result<ReplaySource, ArrowError> {
         let mut seen: BTreeMap<PartitionId, i64> = BTreeMap::new();
+        let cuts: BTreeSet<usize> = cuts.iter().copied().collect();
+        let last: BTreeMap<PartitionId, usize> =
+            order.iter().enumerate().map(|(at, i)| (self.rows[*i].partition, at)).collect();
         let mut steps = Vec::new();
         let mut start = 0;
         while start < order.len() {
@@ -83,7 +89,7 @@ impl Replay {
             let seen = seen.entry(first.partition).or_insert(i64::MIN);
             steps.push(Step::Rows(Box::new(self.batch(&rows, seen)?)));
             // A partition with nothing more to say must not hold the others back.
-            if order[end..].iter().all(|i| self.rows[*i].partition != first.partition) {
+            if last.get(&first.partition) == Some(&(end - 1)) {
                 steps.push(Step::Idle(first.partition));
             }
             start = end;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crossbeam_channel::{Receiver, Sender};
 use sluice_event::{EventBatch, PartitionId, TableName};
 use sluice_ingest::Mapper;
-use sluice_stream::{Emission, Failures, KeyedRow, Scratch, Stage, keyed, stateless};
+use sluice_stream::{Emission, Failures, KeyedRow, RowFacts, Scratch, Stage, keyed, stateless};
 
 use crate::{
     Checkpoint, Counters, Delivery, Engine, Partition, Progress, RuleSet,
@@ -219,6 +219,7 @@ impl Worker {
         let mut watch = Stopwatch::start();
         let hits = table.network.evaluate(&batch.columns, scratch);
         watch.lap(&mut self.times.matching);
+        let mut facts = RowFacts::new(batch);
         for (entry, hit) in hits {
             let (slot, branch) = table.branches[entry];
             let plan = &rules.rules()[slot].plan;
@@ -226,12 +227,12 @@ impl Worker {
             counts.matched += hit.len() as u64;
             match &plan.stage {
                 Stage::Stateless => {
-                    let (emissions, failures) = stateless(plan, slot, branch, batch, &hit);
+                    let (emissions, failures) = stateless(plan, slot, branch, &mut facts, &hit);
                     note(counts, failures);
                     out.emissions.extend(emissions);
                 }
                 Stage::Window(_) | Stage::FirstSeen(_) => {
-                    let made = keyed(plan, branch, batch, &hit, &self.secret);
+                    let made = keyed(plan, branch, &mut facts, &hit, &self.secret);
                     note(counts, made.failures);
                     counts.too_late += made.too_late;
                     for (vnode, row) in made.rows {

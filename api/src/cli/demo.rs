@@ -4,7 +4,6 @@
 mod source;
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -16,7 +15,7 @@ use sluice_engine::{
 use sluice_event::rfc3339;
 
 use super::{
-    eval::{Aside, FindingPrinter},
+    eval::{Aside, FindingPrinter, Tally},
     exit::{Exit, Failure},
     load,
     output::Output,
@@ -75,7 +74,7 @@ impl Demo {
         };
         let aside = Aside::new(source.names(), quiet);
         let first = Mutex::new(None);
-        let mut sink = Timed { sink: FindingPrinter::new(out, false), started, first: &first };
+        let mut sink = Timed { sink: FindingPrinter::new(out, false).without_shadow(), started, first: &first };
         let stop = setup::interrupt();
         let options = RunOptions { stop: stop.clone(), ..RunOptions::default() };
         let run = engine.run(&mut source, &mut sink, &aside, options)?;
@@ -86,7 +85,7 @@ impl Demo {
         }
         if !quiet {
             let first = first.lock().ok().and_then(|f| *f);
-            report(events, &findings.rules, first, started.elapsed());
+            report(events, &findings, first, started.elapsed());
         }
         if stop.load(Ordering::Relaxed) {
             return Ok(Exit::Interrupted);
@@ -105,6 +104,9 @@ fn report(events: usize, rules: &BTreeMap<String, u64>, first: Option<Duration>,
     );
     for (rule, n) in rules {
         eprintln!("  {n:>6}  {rule}");
+    }
+    if findings.shadow > 0 {
+        eprintln!("  {:>6}  of rules on trial (status: experimental), not shown", findings.shadow);
     }
     eprintln!("next: sluice eval FILE | sluice rule new identity.my_rule | sluice schema");
 }

@@ -18,7 +18,7 @@ use super::{
 
 pub(crate) use input::{InputArgs, map_rows};
 pub(crate) use report::{Aside, summary};
-pub(crate) use sink::FindingPrinter;
+pub(crate) use sink::{FindingPrinter, Tally};
 
 /// Prints each net finding once, when nothing can change it any more; a summary goes to stderr.
 #[derive(Debug, Args)]

@@ -29,6 +29,7 @@ pub(crate) fn json(finding: &Finding) -> Value {
         set("window_end", rfc3339(end).into());
     }
     set("count", finding.count.into());
+    set("shadow", finding.shadow.into());
     set("late", finding.late.into());
     set("capped", finding.capped.into());
     set("fields", finding.fields.clone().into());
@@ -41,8 +42,9 @@ pub(crate) fn json(finding: &Finding) -> Value {
 pub(crate) fn text(finding: &Finding) -> String {
     let entities: Vec<String> =
         finding.entities.iter().map(|e| format!("{} {}", e.kind.name(), e.id)).collect();
+    let trial = if finding.shadow { "shadow: " } else { "" };
     let mut text = format!(
-        "{}  {:<13}  {}  {}",
+        "{}  {trial}{:<8}  {}  {}",
         rfc3339(finding.time),
         finding.severity.name(),
         finding.rule_id,

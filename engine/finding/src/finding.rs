@@ -33,6 +33,8 @@ pub struct Finding {
     pub attack: Arc<[String]>,
     /// The score this finding alone gives a quiet entity, 0 to 90.
     pub risk: u8,
+    /// Whether the rule is still on trial (`status: experimental`): kept, without consequence.
+    pub shadow: bool,
     /// Every selected column, in SELECT order.
     pub fields: Map<String, Value>,
     /// `[start, end]` of the window in milliseconds, for windowed rules.

@@ -31,7 +31,7 @@ mod state;
 mod watermark;
 mod window;
 
-pub use rows::{Failures, Keyed, KeyedRow, encode_key, keyed, row_key, stateless, vnode};
+pub use rows::{Failures, Keyed, KeyedRow, RowFacts, encode_key, keyed, row_key, stateless, vnode};
 pub use shard::{HistoryStart, OperatorStats, Shard, ShardOptions};
 pub use state::{StateEntry, StateError};
 pub use watermark::PartitionInfo;

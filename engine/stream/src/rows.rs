@@ -3,7 +3,10 @@
 //! What can fail is evaluated here, last, on these rows only, and where a row fails, on halves: one
 //! bad row neither matches nor harms the others.
 
+mod facts;
 mod json;
+
+pub use facts::RowFacts;
 
 use std::{hash::Hasher, sync::Arc};
 
@@ -60,9 +63,10 @@ pub fn stateless(
     plan: &StreamPlan,
     slot: usize,
     branch: usize,
-    batch: &EventBatch,
+    facts: &mut RowFacts,
     rows: &[u32],
 ) -> (Vec<Emission>, Failures) {
+    let batch = facts.batch;
     let mut failures = Failures::default();
     let Some((rows, columns)) = matching(plan, branch, batch, rows.to_vec(), &mut failures) else {
         return (Vec::new(), failures);
@@ -74,22 +78,20 @@ pub fn stateless(
             return (Vec::new(), failures);
         }
     };
-    let evidence = json::Rows::new(&batch.columns);
     let emission = |(row, origin): (usize, u32)| {
-        let origin = origin as usize;
-        let time = time_of(batch, origin);
+        let fact = facts.of(origin);
         Emission {
             slot,
-            key: row_key(batch.uid(origin)),
+            key: row_key(fact.uid),
             change: Change::Upsert(FindingState::Confirmed),
-            time,
+            time: fact.time,
             window: None,
             count: 1,
-            late: is_late(batch, origin, time),
+            late: fact.late,
             capped: false,
             columns: columns.clone(),
             row,
-            evidence: vec![evidence.text(origin)],
+            evidence: vec![fact.evidence.clone()],
             evidence_total: 1,
         }
     };
@@ -100,16 +102,14 @@ pub fn stateless(
 pub fn keyed(
     plan: &StreamPlan,
     branch: usize,
-    batch: &EventBatch,
+    facts: &mut RowFacts,
     rows: &[u32],
     secret: &[u8; 16],
 ) -> Keyed {
+    let batch = facts.batch;
     let mut out = Keyed::default();
     let lateness = plan.lateness.unwrap_or(batch.origin.time.lateness);
-    let in_time = |row: &u32| {
-        let row = *row as usize;
-        time_of(batch, row) >= batch.seen_before[row].saturating_sub(lateness)
-    };
+    let in_time = |row: &u32| facts.age(*row) <= lateness;
     let accepted: Vec<u32> = rows.iter().copied().filter(in_time).collect();
     out.too_late = (rows.len() - accepted.len()) as u64;
     let Some((rows, columns)) = matching(plan, branch, batch, accepted, &mut out.failures) else {
@@ -120,19 +120,17 @@ pub fn keyed(
         return out;
     };
     let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
-    let evidence = json::Rows::new(&batch.columns);
     for row in rows {
-        let row = row as usize;
         let values: Box<[Value]> =
             columns.iter_mut().map(|c| c.next().unwrap_or_default()).collect();
         let key = stage_key(&plan.stage, &values);
-        let time = time_of(batch, row);
+        let fact = facts.of(row);
         let keyed = KeyedRow {
-            time,
-            uid: batch.uid(row),
-            late: is_late(batch, row, time),
+            time: fact.time,
+            uid: fact.uid,
+            late: fact.late,
             values,
-            evidence: evidence.text(row),
+            evidence: fact.evidence.clone(),
             key: key.into(),
         };
         out.rows.push((vnode(secret, &keyed.key), keyed));
@@ -295,14 +293,6 @@ pub(crate) fn assemble(
     columns
         .and_then(|c| RecordBatch::try_new_with_options(schema.clone(), c, &options))
         .map_err(|error| error.to_string())
-}
-
-fn time_of(batch: &EventBatch, row: usize) -> i64 {
-    batch.times().get(row).copied().unwrap_or_default()
-}
-
-fn is_late(batch: &EventBatch, row: usize, time: i64) -> bool {
-    time < batch.seen_before[row].saturating_sub(batch.origin.time.delay)
 }
 
 #[cfg(test)]

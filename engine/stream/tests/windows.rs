@@ -20,7 +20,7 @@ fn seeds() -> Vec<u64> {
     let number = |name| std::env::var(name).ok().and_then(|v| v.parse().ok());
     match number("WINDOWS_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("WINDOWS_CASES").unwrap_or(400)).collect(),
+        None => (0..number("WINDOWS_CASES").unwrap_or(200)).collect(),
     }
 }
 

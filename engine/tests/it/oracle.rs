@@ -52,7 +52,7 @@ fn case(content: &Content, seed: u64, streams: usize) -> Vec<String> {
     let mut dice = Dice::new(seed);
     let shape = Shape::roll(&mut dice);
     let text = shape.file();
-    let loaded: LoadedRule = match content.compile("rules/oracle/case.sql", &text) {
+    let loaded: LoadedRule = match content.compile("oracle/case.sql", &text) {
         Ok(loaded) => loaded,
         Err(problems) => {
             let shown: Vec<String> =

@@ -11,6 +11,8 @@ use crate::cli::{Format, exit::Failure, output::Output, view};
 pub(crate) struct FindingPrinter<'a> {
     out: &'a mut Output,
     live: bool,
+    /// Leave out findings of rules on trial.
+    hide_shadow: bool,
     /// Findings that are not final yet.
     open: BTreeMap<FindingId, Finding>,
     /// Findings that are, by id: a repetition must not be printed again.
@@ -26,6 +28,8 @@ pub(crate) struct FindingPrinter<'a> {
 pub(crate) struct Tally {
     /// Net findings by rule.
     pub(crate) rules: BTreeMap<String, u64>,
+    /// Of them, those of rules on trial.
+    pub(crate) shadow: u64,
     /// Findings that a late row took back.
     pub(crate) withdrawn: u64,
 }
@@ -42,12 +46,18 @@ impl<'a> FindingPrinter<'a> {
         FindingPrinter {
             out,
             live,
+            hide_shadow: false,
             open: BTreeMap::new(),
             printed: BTreeSet::new(),
             tally: Tally::default(),
             seq: 0,
             document: Vec::new(),
         }
+    }
+
+    /// Leaves findings of rules on trial out; they are still counted.
+    pub(crate) fn without_shadow(self) -> Self {
+        FindingPrinter { hide_shadow: true, ..self }
     }
 
     /// Prints what did not become final before the input stopped, and the document.
@@ -84,6 +94,12 @@ impl<'a> FindingPrinter<'a> {
     }
 
     fn net(&mut self, finding: &Finding) -> Result<(), Failure> {
+        if finding.shadow {
+            self.tally.shadow += 1;
+            if self.hide_shadow {
+                return Ok(());
+            }
+        }
         *self.tally.rules.entry(finding.rule_id.to_string()).or_default() += 1;
         if self.live { Ok(()) } else { self.print(finding) }
     }

@@ -4,12 +4,13 @@ use std::{fmt::Write, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},
-    datatypes::{DataType, Float64Type, TimestampMillisecondType},
+    datatypes::{DataType, Float64Type, Int32Type, TimestampMillisecondType},
     record_batch::RecordBatch,
     util::display::{ArrayFormatter, FormatOptions},
 };
 
 /// Writes rows of one batch.
+#[derive(Debug)]
 pub(super) struct Rows<'a> {
     batch: &'a RecordBatch,
     /// Columns that have a value at all.
@@ -55,9 +56,16 @@ fn value(column: &ArrayRef, row: usize, out: &mut String) {
         out.push_str("null");
     } else if let Some(strings) = column.as_string_opt::<i32>() {
         string(strings.value(row), out);
+    } else if let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() {
+        match dictionary.key(row) {
+            Some(key) => value(dictionary.values(), key, out),
+            None => out.push_str("null"),
+        }
     } else if let Some(dictionary) = column.as_any_dictionary_opt() {
-        match dictionary.normalized_keys().get(row) {
-            Some(&key) => value(dictionary.values(), key, out),
+        // Of the row alone: it gives the keys of all rows.
+        let one = dictionary.slice(row, 1);
+        match one.as_any_dictionary_opt().and_then(|d| d.normalized_keys().first().copied()) {
+            Some(key) => value(dictionary.values(), key, out),
             None => out.push_str("null"),
         }
     } else if let Some(list) = column.as_list_opt::<i32>() {
@@ -105,17 +113,22 @@ fn is_empty_list(column: &ArrayRef, row: usize) -> bool {
 
 fn string(text: &str, out: &mut String) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|b| b < b' ' || b == b'"' || b == b'\\') {
+        let (plain, from) = rest.split_at(at);
+        let (special, after) = from.split_at(1);
+        out.push_str(plain);
+        match special {
+            "\"" => out.push_str("\\\""),
+            "\\" => out.push_str("\\\\"),
+            "\n" => out.push_str("\\n"),
+            "\r" => out.push_str("\\r"),
+            "\t" => out.push_str("\\t"),
             // Writing to a String does not fail.
-            c if c < ' ' => drop(write!(out, "\\u{:04x}", c as u32)),
-            c => out.push(c),
+            _ => drop(write!(out, "\\u{:04x}", from.as_bytes()[0])),
         }
+        rest = after;
     }
+    out.push_str(rest);
     out.push('"');
 }

@@ -95,8 +95,13 @@ fn batch(n: &[Option<i64>]) -> EventBatch {
 #[test]
 fn rows_that_fail_do_not_match_and_harm_no_other() {
     let batch = batch(&[Some(1), Some(0), Some(50), Some(2), Some(0), None, Some(4)]);
-    let (emissions, failures) =
-        stateless(&plan(Stage::Stateless), 5, 0, &batch, &[0, 1, 2, 3, 4, 5, 6]);
+    let (emissions, failures) = stateless(
+        &plan(Stage::Stateless),
+        5,
+        0,
+        &mut RowFacts::new(&batch),
+        &[0, 1, 2, 3, 4, 5, 6],
+    );
     assert_eq!((failures.rows, failures.first.as_deref()), (2, Some("division by zero")));
     let found: Vec<(i64, bool, i64)> = emissions
         .iter()
@@ -114,10 +119,21 @@ fn rows_that_fail_do_not_match_and_harm_no_other() {
 }
 
 #[test]
+fn evidence_of_a_row_is_made_once_for_all_rules() {
+    let batch = batch(&[Some(1), Some(0), Some(50), Some(2), Some(0), None, Some(4)]);
+    let mut facts = RowFacts::new(&batch);
+    let plan = plan(Stage::Stateless);
+    let (first, _) = stateless(&plan, 5, 0, &mut facts, &[0, 3]);
+    let (second, _) = stateless(&plan, 6, 0, &mut facts, &[3]);
+    assert!(Arc::ptr_eq(&first[1].evidence[0], &second[0].evidence[0]));
+    assert_eq!((&first[1].key, first[1].late), (&second[0].key, second[0].late));
+}
+
+#[test]
 fn too_late_rows_reach_no_shard_and_fail_nowhere() {
     let batch = batch(&[Some(1), Some(0), Some(50), Some(2), Some(0), None, Some(4)]);
     let stage = Stage::FirstSeen(FirstSeenPlan { span: 1, outputs: 1 });
-    let keyed = keyed(&plan(stage), 0, &batch, &[0, 1, 3, 4], &[1; 16]);
+    let keyed = keyed(&plan(stage), 0, &mut RowFacts::new(&batch), &[0, 1, 3, 4], &[1; 16]);
     assert_eq!((keyed.too_late, keyed.failures.rows), (1, 1));
     let rows: Vec<_> =
         keyed.rows.iter().map(|(_, r)| (r.time, r.late, r.values[1].clone())).collect();

@@ -1,0 +1,296 @@
+//! What an attacker or a broken producer may send, through the whole product: each bad record is
+//! reported by file, line, code and reason, and the good one after it is processed.
+
+use std::io::Write;
+
+use crate::support::{REFUSED, Run, Scratch, cloudtrail, okta, rule, shared, sluice, sluice_with};
+
+/// Records that no row can be made of, and the code and a part of the reason each must get.
+fn hopeless(good: &str) -> Vec<(Vec<u8>, &'static str, &'static str)> {
+    let with = |field: &str| format!("{},{field}}}", good.strip_suffix('}').unwrap()).into_bytes();
+    let deep = |open: &str, close: &str| {
+        with(&format!(r#""x":{}1{}"#, open.repeat(10_000), close.repeat(10_000)))
+    };
+    let fields: Vec<String> = (0..1_000_000).map(|i| format!("\"f{i}\":{i}")).collect();
+    let half: String = good.chars().take(good.len() / 2).collect();
+    vec![
+        (half.into_bytes(), "bad_json", "EOF"),
+        (deep("[", "]"), "too_deep", "nested deeper than 64"),
+        (deep(r#"{"a":"#, "}"), "too_deep", "nested deeper than 64"),
+        (b"\xff\xff\xff".to_vec(), "bad_utf8", "invalid UTF-8"),
+        (Vec::new(), "empty", "empty"),
+        (b"  \t ".to_vec(), "empty", "empty"),
+        (b"null".to_vec(), "empty", "empty"),
+        (with(&format!(r#""x":"{}""#, "a".repeat(30 << 20))), "too_large", "limit is 1048576"),
+        (format!("{{{}}}", fields.join(",")).into_bytes(), "too_large", "limit is 1048576"),
+        (with(&vec![r#""a":1"#; 150_000].join(",")), "too_many_fields", "too many fields"),
+        (with(r#""x":NaN"#), "bad_json", "expected value"),
+        (b"42".to_vec(), "bad_json", "expected a JSON object"),
+        (b"no JSON at all".to_vec(), "bad_json", "expected"),
+    ]
+}
+
+/// A file of `first`, then every hopeless record with a good one after it. Returns its lines.
+fn between_good_ones(good: impl Fn(&str) -> String) -> (Vec<u8>, Vec<(usize, String, String)>) {
+    let mut file = good("first").into_bytes();
+    let mut expected = Vec::new();
+    for (i, (bad, code, reason)) in hopeless(&good("bad")).into_iter().enumerate() {
+        file.push(b'\n');
+        file.extend(bad);
+        file.push(b'\n');
+        file.extend(good(&format!("after{i}")).into_bytes());
+        expected.push((2 + 2 * i, code.to_owned(), reason.to_owned()));
+    }
+    file.push(b'\n');
+    (file, expected)
+}
+
+#[track_caller]
+fn names_each(run: &Run, path: &str, expected: &[(usize, String, String)]) {
+    for (line, code, reason) in expected {
+        let start = format!("{path}:{line}: {code}: ");
+        let said = run.stderr.lines().find(|l| l.starts_with(&start));
+        let said = said.unwrap_or_else(|| panic!("no `{start}` in\n{}", run.stderr));
+        assert!(said.contains(reason), "{said}");
+    }
+}
+
+#[track_caller]
+fn every_bad_record(source: &str, good: impl Fn(&str) -> String, sql: &str) {
+    let scratch = Scratch::new();
+    let (file, expected) = between_good_ones(good);
+    let log = scratch.write("log", file);
+    let bad = expected.len() as u64;
+    let counted = [(source.to_owned(), [2 * bad + 1, bad + 1, 0, bad, 0])];
+    let users: Vec<String> =
+        std::iter::once("first".to_owned()).chain((0..bad).map(|i| format!("after{i}"))).collect();
+
+    let rows = sluice(&["mapping", "run", "--source", source, &log]).exits(1);
+    names_each(&rows, &log, &expected);
+    assert_eq!(rows.counters(), counted);
+    let seen: Vec<String> =
+        rows.rows().iter().map(|r| r["user_name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(seen, users);
+
+    let rules = scratch.write("all.sql", rule("all", sql));
+    let found = sluice(&["eval", "--source", source, "-r", &rules, &log]).exits(0);
+    names_each(&found, &log, &expected);
+    assert_eq!(found.counters(), counted);
+    let mut seen: Vec<String> = found
+        .rows()
+        .iter()
+        .map(|f| f["fields"]["user_name"].as_str().unwrap().to_owned())
+        .collect();
+    let mut users = users;
+    seen.sort();
+    users.sort();
+    assert_eq!(seen, users);
+}
+
+#[test]
+fn okta_records() {
+    every_bad_record("okta.system", okta, REFUSED);
+}
+
+#[test]
+fn cloudtrail_records() {
+    every_bad_record(
+        "aws.cloudtrail",
+        cloudtrail,
+        "SELECT time, user_name\nFROM api_activity\nWHERE api_operation = 'GetSecretValue'",
+    );
+}
+
+/// One odd record between two good ones: all three become rows. Returns the row of the odd one and
+/// the run.
+#[track_caller]
+fn evaluates(odd: impl AsRef<[u8]>) -> (serde_json::Value, Run) {
+    let scratch = Scratch::new();
+    let lines = [okta("first").as_bytes(), odd.as_ref(), okta("next").as_bytes()].join(&b'\n');
+    let log = scratch.write("log", lines);
+    let run = sluice(&["mapping", "run", "--received-at", "2026-01-01T10:00:00Z", &log]).exits(0);
+    assert_eq!(run.counters(), [("okta.system".to_owned(), [3, 3, 0, 0, 0])]);
+    let rows = run.rows();
+    assert_eq!((rows.len(), &rows[2]["user_name"]), (3, &"next".into()));
+    (rows[1].clone(), run)
+}
+
+fn with(field: &str) -> String {
+    format!("{},{field}}}", okta("odd").strip_suffix('}').unwrap())
+}
+
+#[test]
+fn numbers_beyond_their_type_are_null_and_counted() {
+    for number in ["1e400", "9223372036854775808", "-1e400"] {
+        let (row, run) = evaluates(with(&format!(r#""securityContext":{{"asNumber":{number}}}"#)));
+        assert!(row["src_asn"].is_null(), "{row}");
+        run.says(&["1 values of `securityContext.asNumber` were of another type and are NULL"]);
+    }
+    let (row, _) = evaluates(with(r#""securityContext":{"asNumber":64496}"#));
+    assert_eq!(row["src_asn"], 64_496);
+}
+
+#[test]
+fn of_duplicate_keys_the_last_counts() {
+    let (row, _) = evaluates(with(r#""actor":{"id":"2","type":"User","alternateId":"last"}"#));
+    assert_eq!(row["user_name"], "last");
+}
+
+#[test]
+fn invalid_utf_8_in_a_value_is_replaced() {
+    let odd: Vec<u8> = okta("o~d").bytes().map(|b| if b == b'~' { 0xff } else { b }).collect();
+    let (row, _) = evaluates(odd);
+    assert_eq!(row["user_name"], "o\u{fffd}d");
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends() {
+    let (row, _) = evaluates(format!("\u{feff}{}\r", okta("odd")));
+    assert_eq!(row["user_name"], "odd");
+    let scratch = Scratch::new();
+    let log = scratch.write("log", format!("\u{feff}{}\r\n{}\r\n", okta("a"), okta("b")));
+    let run = sluice(&["mapping", "run", &log]).exits(0);
+    assert_eq!(run.counters(), [("okta.system".to_owned(), [2, 2, 0, 0, 0])]);
+}
+
+#[test]
+fn times_that_cannot_be_are_bounded_and_flagged() {
+    let at = |time: &str| {
+        let (row, _) = evaluates(okta("odd").replace("\"2026-01-01T09:00:00.000Z\"", time));
+        let text = |name: &str| row[name].as_str().map(str::to_owned);
+        (text("time").unwrap(), text("time_flag"), text("original_time"))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let received = "2026-01-01T10:00:00.000Z".to_owned();
+    assert_eq!(
+        at(r#""9999-12-31T23:59:59Z""#),
+        ("2026-01-01T10:05:00.000Z".into(), some("future"), some("9999-12-31T23:59:59.000Z")),
+        "no further ahead than max_skew"
+    );
+    assert_eq!(at(r#""-0001-01-01T00:00:00Z""#), (received.clone(), some("missing"), None));
+    assert_eq!(at(r#""NaN""#), (received.clone(), some("missing"), None));
+    assert_eq!(at("null"), (received.clone(), some("missing"), None));
+    assert_eq!(at("1e300"), (received.clone(), some("missing"), None));
+    let (time, flag, _) = at("-62198755200");
+    assert_eq!((time, flag), (received, some("invalid")));
+    assert_eq!(at("1767258000"), ("2026-01-01T09:00:00.000Z".into(), None, None));
+    let nanoseconds = at("1767258000000000000");
+    assert_eq!(nanoseconds, ("2026-01-01T09:00:00.000Z".into(), None, None));
+}
+
+#[test]
+fn a_clock_in_the_future_takes_nothing_from_the_windows_of_others() {
+    let scratch = Scratch::new();
+    let future = okta("odd").replace("2026-01-01T", "9999-01-01T");
+    let log = scratch.write("log", [okta("a"), future, okta("b")].join("\n"));
+    let rules = scratch.write(
+        "w.sql",
+        rule(
+            "w",
+            "SELECT src_ip, max(user_name) AS user_name, count(*) AS n\nFROM authentication\n\
+             WHERE status = 'Failure' AND user_name IN ('a', 'b')\n\
+             GROUP BY src_ip, sliding(time, INTERVAL '10 minutes')\nHAVING count(*) >= 2",
+        ),
+    );
+    let run =
+        sluice(&["eval", "-r", &rules, "--received-at", "2026-01-01T09:00:00Z", &log]).exits(0);
+    assert_eq!(run.rows()[0]["count"], 2, "{}", run.stderr);
+    assert_eq!(run.counters()[0].1, [3, 3, 0, 0, 0]);
+}
+
+#[test]
+fn a_gzip_bomb_ends_its_file_only() {
+    let scratch = Scratch::new();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    writeln!(gz, "{}", okta("first")).unwrap();
+    for _ in 0..100 {
+        gz.write_all(&vec![b'a'; 1 << 20]).unwrap();
+    }
+    let bomb = gz.finish().unwrap();
+    assert!(bomb.len() < 200_000);
+    let bomb = scratch.write("logs/a.gz", bomb);
+    scratch.write("logs/b.ndjson", okta("next"));
+    let run = sluice(&["mapping", "run", &scratch.path("logs")])
+        .exits(1)
+        .says(&[&format!("{bomb}:2: decompress: inflates more than 100 to 1")]);
+    assert_eq!(run.counters()[0].1[1], 2, "both good records");
+}
+
+#[test]
+fn damaged_compression_keeps_what_was_read() {
+    let scratch = Scratch::new();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    (0..200).for_each(|i| writeln!(gz, "{}", okta(&format!("u{i}"))).unwrap());
+    let mut bytes = gz.finish().unwrap();
+    bytes.truncate(bytes.len() - 10);
+    let log = scratch.write("log.gz", bytes);
+    let run = sluice(&["mapping", "run", &log]).exits(1).says(&["decompress"]);
+    assert!(run.counters()[0].1[1] > 100);
+}
+
+#[test]
+fn compressed_plain_folder_and_stdin_read_the_same() {
+    let scratch = Scratch::new();
+    let rules = scratch.write("all.sql", rule("all", REFUSED));
+    let text = [okta("a"), okta("b")].join("\n");
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    gz.write_all(text.as_bytes()).unwrap();
+    // The content tells, not the name.
+    let gz = scratch.write("gz/log.txt", gz.finish().unwrap());
+    let zst = scratch.write("zst/log.json", zstd::encode_all(text.as_bytes(), 3).unwrap());
+    scratch.write("folder/x/log.ndjson", &text);
+    let ids = |run: Run| {
+        let run = run.exits(0);
+        assert_eq!(run.counters(), [("okta.system".to_owned(), [2, 2, 0, 0, 0])]);
+        let mut ids: Vec<String> =
+            run.rows().iter().map(|f| f["id"].as_str().unwrap().to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    let stdin = ids(sluice_with(&["eval", "-r", &rules, "-"], text.as_bytes()));
+    assert_eq!(stdin.len(), 2);
+    for path in [&gz, &zst, &scratch.path("folder")] {
+        assert_eq!(ids(sluice(&["eval", "-r", &rules, path])), stdin, "{path}");
+    }
+}
+
+#[test]
+fn what_is_no_log_is_refused_and_named() {
+    let scratch = Scratch::new();
+    let noise: Vec<u8> =
+        (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise = scratch.write("noise.bin", noise);
+    let text = scratch.write("poem.txt", "Roses are red\nviolets are blue\n");
+    let empty = scratch.write("empty.log", "");
+    let nowhere = scratch.path("nowhere.log");
+    for verb in [&["eval"][..], &["mapping", "run"][..]] {
+        let run = |path: &str| sluice(&[verb, &[path]].concat()).exits(3);
+        run(&noise).says(&[&noise, "not text: not a log", "--source"]);
+        run(&text).says(&[&text, "cannot tell what this is", "--source", "okta.system"]);
+        run(&empty).says(&[&empty, "empty", "--source"]);
+        run(&nowhere).says(&["cannot read", &nowhere, "No such file"]);
+    }
+    // Named, it is read, and every record of it is set aside.
+    let run = sluice(&["mapping", "run", "--source", "okta.system", &noise]).exits(1);
+    let [received, mapped, _, aside, _] = run.counters()[0].1;
+    assert!(received > 0 && mapped == 0 && aside == received, "{}", run.stderr);
+    assert!(run.stderr.contains("further records that are set aside are only counted"));
+    sluice(&["eval", "--source", "okta.system", &empty]).exits(0).says(&["received 0 "]);
+}
+
+#[test]
+fn a_file_that_is_no_log_in_a_folder_of_logs() {
+    let scratch = Scratch::new();
+    scratch.write("logs/empty.log", "");
+    scratch.write("logs/good.ndjson", okta("good"));
+    let run = sluice(&["mapping", "run", &scratch.path("logs")]).exits(0);
+    assert_eq!(run.counters(), [("okta.system".to_owned(), [1, 1, 0, 0, 0])]);
+}
+
+#[test]
+fn a_wide_real_log_of_no_source_is_refused() {
+    let Some(windows) = shared("otrf/windows-40k.ndjson.zst") else { return };
+    sluice(&["eval", windows.to_str().unwrap()])
+        .exits(3)
+        .says(&["cannot tell what this is", "--source"]);
+}
