@@ -220,8 +220,12 @@ impl Framer {
 
     /// Takes the complete records.
     pub fn take(&mut self) -> Framed {
-        let tail = self.bytes.split_off(self.open.start.min(self.bytes.len()));
-        let bytes = mem::replace(&mut self.bytes, tail);
+        let start = self.open.start.min(self.bytes.len());
+        // The next chunk is about as large.
+        let mut tail = Vec::with_capacity(self.bytes.len());
+        tail.extend_from_slice(&self.bytes[start..]);
+        let mut bytes = mem::replace(&mut self.bytes, tail);
+        bytes.truncate(start);
         self.open.start = 0;
         Framed {
             records: Records::new(bytes.into(), mem::take(&mut self.spans)),
