@@ -2,6 +2,7 @@
 
 use std::{mem, ops::Range};
 
+use memchr::memmem;
 use sluice_event::Records;
 
 use self::scan::{Event, Scanner};
@@ -47,16 +48,29 @@ impl Unwrap {
             .collect();
         Unwrap { paths }
     }
+}
+
+/// JSON lines that may be wrappers.
+#[derive(Debug)]
+struct Wrapped {
+    unwrap: Unwrap,
+    /// The first key of each path with the quote before it.
+    keys: Vec<memmem::Finder<'static>>,
+}
+
+impl Wrapped {
+    fn new(unwrap: Unwrap) -> Self {
+        let first = unwrap.paths.iter().filter_map(|path| path.keys.first());
+        let mut first: Vec<String> = first.map(|key| format!("\"{key}")).collect();
+        first.dedup();
+        let keys = first.iter().map(|key| memmem::Finder::new(key).into_owned()).collect();
+        Wrapped { unwrap, keys }
+    }
 
     /// Whether a line may hold several records: cheap, and never wrongly `false`.
     fn may_apply(&self, line: &[u8]) -> bool {
         line.trim_ascii_start().first() == Some(&b'[')
-            || self.paths.iter().any(|path| {
-                path.keys.first().is_some_and(|key| {
-                    memchr::memmem::find_iter(line, key.as_bytes())
-                        .any(|at| at > 0 && line[at - 1] == b'"')
-                })
-            })
+            || self.keys.iter().any(|key| key.find(line).is_some())
     }
 }
 
@@ -97,7 +111,7 @@ enum Mode {
     /// Until the head of the input says which: the bytes so far.
     Undecided(Vec<u8>, Unwrap),
     /// One record per line; JSON lines may be unwrapped.
-    Lines(Option<Unwrap>),
+    Lines(Option<Wrapped>),
     /// JSON values that span lines, or arrays of records.
     Document(Box<Scanner>),
 }
@@ -206,8 +220,12 @@ impl Framer {
 
     /// Takes the complete records.
     pub fn take(&mut self) -> Framed {
-        let tail = self.bytes.split_off(self.open.start.min(self.bytes.len()));
-        let bytes = mem::replace(&mut self.bytes, tail);
+        let start = self.open.start.min(self.bytes.len());
+        // The next chunk is about as large.
+        let mut tail = Vec::with_capacity(self.bytes.len());
+        tail.extend_from_slice(&self.bytes[start..]);
+        let mut bytes = mem::replace(&mut self.bytes, tail);
+        bytes.truncate(start);
         self.open.start = 0;
         Framed {
             records: Records::new(bytes.into(), mem::take(&mut self.spans)),
@@ -224,7 +242,7 @@ impl Framer {
             self.mode = if is_document(&head, &unwrap) {
                 Mode::Document(Box::new(Scanner::new(&unwrap)))
             } else {
-                Mode::Lines(Some(unwrap))
+                Mode::Lines(Some(Wrapped::new(unwrap)))
             };
             self.push(&head);
         }
@@ -351,10 +369,10 @@ impl Framer {
             if self.open.offset == 0 && self.bytes[self.open.start..].starts_with(BOM) {
                 self.open.start += BOM.len();
             }
-            if let Mode::Lines(Some(unwrap)) = &self.mode {
+            if let Mode::Lines(Some(wrapped)) = &self.mode {
                 let line = &self.bytes[self.open.start..];
-                if unwrap.may_apply(line)
-                    && let Some(spans) = scan::elements(line, unwrap)
+                if wrapped.may_apply(line)
+                    && let Some(spans) = scan::elements(line, &wrapped.unwrap)
                 {
                     for span in spans {
                         let start = self.open.start + span.start;

@@ -4,6 +4,7 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use arrow::{
     array::{Array, AsArray, StringArray},
+    buffer::Buffer,
     datatypes::TimestampMillisecondType,
     record_batch::RecordBatch,
 };
@@ -120,7 +121,7 @@ impl Default for TimeSettings {
 /// The original bytes of consecutive records. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Records {
-    bytes: Arc<[u8]>,
+    bytes: Buffer,
     spans: Arc<[Range<usize>]>,
 }
 
@@ -129,7 +130,7 @@ impl Records {
     ///
     /// # Panics
     /// If a span lies outside `bytes`.
-    pub fn new(bytes: Arc<[u8]>, spans: Vec<Range<usize>>) -> Self {
+    pub fn new(bytes: Buffer, spans: Vec<Range<usize>>) -> Self {
         assert!(spans.iter().all(|s| s.start <= s.end && s.end <= bytes.len()));
         Records { bytes, spans: spans.into() }
     }
