@@ -41,7 +41,7 @@ pub(crate) fn json(finding: &Finding) -> Value {
 pub(crate) fn text(finding: &Finding) -> String {
     let entities: Vec<String> =
         finding.entities.iter().map(|e| format!("{} {}", e.kind.name(), e.id)).collect();
-    let mut text = format!(
+    let mut line = format!(
         "{}  {:<13}  {}  {}",
         rfc3339(finding.time),
         finding.severity.name(),
@@ -49,12 +49,15 @@ pub(crate) fn text(finding: &Finding) -> String {
         finding.title
     );
     if !entities.is_empty() {
-        text.push_str(&format!("  [{}]", entities.join(", ")));
+        line.push_str(&format!("  [{}]", entities.join(", ")));
     }
-    if let Some(evidence) = finding.evidence.last() {
-        text.push_str(&format!("\n    {}", evidence_line(evidence)));
+    // Each line by itself: a line break in an event must not begin one of its own.
+    match finding.evidence.last() {
+        Some(evidence) => {
+            format!("{}\n    {}", printable(&line), printable(&evidence_line(evidence)))
+        }
+        None => printable(&line),
     }
-    printable_lines(&text)
 }
 
 /// The columns of an event that a person looks for first, in that order, then how many more.
@@ -87,8 +90,4 @@ fn evidence_line(evidence: &str) -> String {
         .filter_map(|name| row.get(*name).map(|v| format!("{name}={}", plain(v))))
         .collect();
     shown.join(" ")
-}
-
-fn printable_lines(text: &str) -> String {
-    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }
