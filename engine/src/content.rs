@@ -48,8 +48,8 @@ pub fn builtin_rules() -> Vec<SqlText> {
     found
 }
 
-/// Every `.sql` file in the given files and folders; `builtin` stands for `builtin()`. A file met
-/// later with the same place below its folder overrides an earlier one.
+/// Every `.sql` file in the given files and folders, once, in order of place and path; `builtin`
+/// stands for `builtin()`. A file with the place of a shipped one overrides that one.
 ///
 /// A symbolic link that leads out of its folder is not followed: it becomes a file with an error.
 ///
@@ -59,18 +59,27 @@ pub fn read_sql(
     paths: &[PathBuf],
     builtin: impl Fn() -> Vec<SqlText>,
 ) -> Result<Vec<SqlText>, EngineError> {
-    let mut found: BTreeMap<String, SqlText> = BTreeMap::new();
+    let (mut shipped, mut given) = (Vec::new(), BTreeMap::new());
     for path in paths {
-        let texts = if path.as_os_str() == BUILTIN { builtin() } else { read_path(path)? };
-        found.extend(texts.into_iter().map(|t| (t.below.clone(), t)));
+        if path.as_os_str() == BUILTIN {
+            shipped = builtin();
+        } else {
+            // A file that is named twice, or beside its folder, is one file.
+            given.extend(read_path(path)?);
+        }
     }
-    Ok(found.into_values().collect())
+    let mut found: Vec<SqlText> = given.into_values().collect();
+    shipped.retain(|s| found.iter().all(|f| f.below != s.below));
+    found.append(&mut shipped);
+    found.sort_by(|a, b| (&a.below, &a.path).cmp(&(&b.below, &b.path)));
+    Ok(found)
 }
 
 /// Files larger than this are refused unread; a rule file is at most 1 MiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-fn read_path(path: &Path) -> Result<Vec<SqlText>, EngineError> {
+/// The files at or below a path, by their real paths.
+fn read_path(path: &Path) -> Result<Vec<(PathBuf, SqlText)>, EngineError> {
     let at = |source| EngineError::Read { path: path.to_owned(), source };
     let metadata = fs::metadata(path).map_err(at)?;
     let root = path.canonicalize().map_err(at)?;
@@ -79,9 +88,9 @@ fn read_path(path: &Path) -> Result<Vec<SqlText>, EngineError> {
         walk(&root, path, path, &mut found)?;
     } else {
         let below = rule_place(path);
-        found.push(SqlText { path: path.display().to_string(), below, text: read(path) });
+        let text = SqlText { path: path.display().to_string(), below, text: read(path) };
+        found.push((root, text));
     }
-    found.sort_by(|a, b| a.below.cmp(&b.below));
     Ok(found)
 }
 
@@ -89,7 +98,7 @@ fn walk(
     root: &Path,
     top: &Path,
     folder: &Path,
-    found: &mut Vec<SqlText>,
+    found: &mut Vec<(PathBuf, SqlText)>,
 ) -> Result<(), EngineError> {
     let at = |source| EngineError::Read { path: folder.to_owned(), source };
     let mut entries: Vec<PathBuf> = fs::read_dir(folder)
@@ -103,13 +112,14 @@ fn walk(
         if hidden {
             continue;
         }
-        let inside = path.canonicalize().is_ok_and(|real| real.starts_with(root));
+        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let inside = real.starts_with(root);
         let is_sql = path.extension().is_some_and(|e| e == "sql");
         if inside && path.is_dir() {
             walk(root, top, &path, found)?;
         } else if is_sql {
             let below = path.strip_prefix(top).unwrap_or(&path);
-            found.push(SqlText {
+            let text = SqlText {
                 path: path.display().to_string(),
                 below: below.to_string_lossy().replace('\\', "/"),
                 text: if inside {
@@ -117,7 +127,8 @@ fn walk(
                 } else {
                     Err("a symbolic link that leads out of the rules folder is not followed".into())
                 },
-            });
+            };
+            found.push((real, text));
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use sluice_event::TableName;
 use sluice_ingest::{SourceSpec, builtin_mappings};
-use sluice_rule::{Diagnostic, Level, Mapping, Rule, duplicate_ids};
+use sluice_rule::{Diagnostic, Level, Mapping, Rule, duplicate_ids, lint};
 use sluice_sql::{Compiler, RawTable};
 
 use crate::{
@@ -78,9 +78,10 @@ impl Content {
         };
         let rule_files = read_sql(rules, builtin_rules)?;
         let parsed = parse(rule_files, &mut problems, Rule::parse);
-        problems.extend(
-            duplicate_ids(&parsed).into_iter().map(|diagnostic| Problem { text: None, diagnostic }),
-        );
+        problems.extend(duplicate_ids(&parsed).into_iter().map(|diagnostic| {
+            let file = parsed.iter().find(|r| r.file.path == diagnostic.path);
+            Problem { text: file.map(|r| r.file.text.clone()), diagnostic }
+        }));
         let mut rules: Vec<LoadedRule> =
             parsed.into_iter().filter_map(|rule| compile(&compiler, rule, &mut problems)).collect();
         rules.sort_by(|a, b| a.plan.rule.cmp(&b.plan.rule));
@@ -154,5 +155,6 @@ fn compile(compiler: &Compiler, rule: Rule, problems: &mut Vec<Problem>) -> Opti
         }
     };
     note(compiled.warnings);
+    note(lint(&rule));
     Some(LoadedRule { plan: Arc::new(compiled.plan), rule: Arc::new(rule) })
 }

@@ -62,7 +62,14 @@ impl Failure {
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        Failure::Engine(error)
+        match error {
+            // The sink of this crate writes to stdout: its failure is ours to explain.
+            EngineError::Commit(source) => match source.downcast::<io::Error>() {
+                Ok(error) => Failure::Write(*error),
+                Err(source) => Failure::Engine(EngineError::Commit(source)),
+            },
+            error => Failure::Engine(error),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use sluice_rule::{Level, Rule};
 use super::{
     exit::{Exit, Failure},
     output::Output,
+    schema,
 };
 
 #[derive(Debug, Subcommand)]
@@ -76,12 +77,7 @@ impl New {
                 "lower-case words of letters, digits and _, separated by dots: identity.my_rule",
             ));
         }
-        if sluice_event::Schema::builtin().table(&self.table).is_none() {
-            return Err(Failure::argument(
-                format!("no table `{}`", self.table),
-                "`sluice schema` lists the tables",
-            ));
-        }
+        schema::find(sluice_event::Schema::builtin(), &self.table)?;
         let path = self.dir.join(self.id.replace('.', "/")).with_extension("sql");
         if path.try_exists()? {
             return Err(Failure::argument(

@@ -73,7 +73,11 @@ impl SchemaVerb {
     }
 }
 
-fn find<'s>(schema: &'s Schema, name: &str) -> Result<&'s TableSchema, Failure> {
+/// A table by its name.
+///
+/// # Errors
+/// If there is none, with the nearest name.
+pub(super) fn find<'s>(schema: &'s Schema, name: &str) -> Result<&'s TableSchema, Failure> {
     schema.table(name).map(AsRef::as_ref).ok_or_else(|| {
         let names: Vec<&str> = schema.tables().map(|t| t.name.as_str()).collect();
         let near = suggest(name, names.iter().copied())

@@ -43,7 +43,7 @@ pub(crate) fn text(finding: &Finding) -> String {
     let entities: Vec<String> =
         finding.entities.iter().map(|e| format!("{} {}", e.kind.name(), e.id)).collect();
     let trial = if finding.shadow { "shadow: " } else { "" };
-    let mut text = format!(
+    let mut line = format!(
         "{}  {trial}{:<8}  {}  {}",
         rfc3339(finding.time),
         finding.severity.name(),
@@ -51,12 +51,15 @@ pub(crate) fn text(finding: &Finding) -> String {
         finding.title
     );
     if !entities.is_empty() {
-        text.push_str(&format!("  [{}]", entities.join(", ")));
+        line.push_str(&format!("  [{}]", entities.join(", ")));
     }
-    if let Some(evidence) = finding.evidence.last() {
-        text.push_str(&format!("\n    {}", evidence_line(evidence)));
+    // Each line by itself: a line break in an event must not begin one of its own.
+    match finding.evidence.last() {
+        Some(evidence) => {
+            format!("{}\n    {}", printable(&line), printable(&evidence_line(evidence)))
+        }
+        None => printable(&line),
     }
-    printable_lines(&text)
 }
 
 /// The columns of an event that a person looks for first, in that order, then how many more.
@@ -89,8 +92,4 @@ fn evidence_line(evidence: &str) -> String {
         .filter_map(|name| row.get(*name).map(|v| format!("{name}={}", plain(v))))
         .collect();
     shown.join(" ")
-}
-
-fn printable_lines(text: &str) -> String {
-    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }

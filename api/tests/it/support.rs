@@ -119,9 +119,14 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
 
-/// Shared data beside the repository; `None`, with a printed reason, where it is not there.
+/// Shared data beside the repository, or where `SLUICE_SHARED_DATA` says; `None`, with a printed
+/// reason, where it is not there.
 pub(crate) fn shared(below: &str) -> Option<PathBuf> {
-    let path = root().parent()?.join("shared/data").join(below);
+    let folder = match std::env::var_os("SLUICE_SHARED_DATA") {
+        Some(folder) => PathBuf::from(folder),
+        None => root().parent()?.join("shared/data"),
+    };
+    let path = folder.join(below);
     if path.exists() {
         return Some(path);
     }

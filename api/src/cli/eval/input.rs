@@ -86,7 +86,7 @@ impl InputArgs {
         }
         if opened.partitions.is_empty() {
             return Err(Failure::argument(
-                "no file looks like a source this knows",
+                "every file is empty, so nothing tells its source",
                 format!("name it with --source: {}", names(content).join(", ")),
             ));
         }
