@@ -131,10 +131,20 @@ impl Mapper {
 
         // The newest time before each record: over all decoded records, mapped or not, so that it
         // depends neither on the mappings nor on whether a rule reads the raw table.
-        let mut newest: Vec<i64> = times.iter().map(|t| t.time).collect();
+        // A time that is missing, invalid or in the future says nothing of how far the log has come:
+        // one such record must not make all later ones too late. A source without times has only
+        // its receive times.
+        let timeless = self.spec.time.is_none();
+        let mut newest: Vec<i64> = times
+            .iter()
+            .map(|t| if t.flag.is_none() || timeless { t.time } else { i64::MIN })
+            .collect();
         for part in &parts {
             for (time, row) in part.times.iter().zip(&part.wire_row) {
-                newest[*row as usize] = newest[*row as usize].max(*time);
+                let newest = &mut newest[*row as usize];
+                if *newest > i64::MIN {
+                    *newest = (*newest).max(*time);
+                }
             }
         }
         let mut before = Vec::with_capacity(newest.len());

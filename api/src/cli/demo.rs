@@ -77,7 +77,11 @@ impl Demo {
         };
         let aside = Aside::new(source.names(), quiet);
         let first = Mutex::new(None);
-        let mut sink = Timed { sink: FindingPrinter::new(out, false).without_shadow(), started, first: &first };
+        let mut sink = Timed {
+            sink: FindingPrinter::new(out, false).without_shadow(),
+            started,
+            first: &first,
+        };
         let stop = setup::interrupt();
         let options = RunOptions { stop: stop.clone(), ..RunOptions::default() };
         let run = engine.run(&mut source, &mut sink, &aside, options)?;

@@ -3,6 +3,7 @@
 
 mod mappings;
 mod refused_mappings;
+mod refused_rule_values;
 mod refused_rules;
 mod rules;
 
