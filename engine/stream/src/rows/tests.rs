@@ -1,3 +1,5 @@
+//! Rows on their way out: facts made once, failures bisected.
+
 use arrow::{
     array::{Array, BooleanArray, Int64Array, StringArray, TimestampMillisecondArray},
     datatypes::{DataType, Field, Int64Type, Schema, TimeUnit},
