@@ -114,7 +114,11 @@ fn statements_that_are_no_query() {
 fn two_statements() {
     refuses(
         "SELECT time, user_name FROM authentication; DROP TABLE findings",
-        &["error[R019]: one statement is allowed, this is the second", "--> FILE:9:45", "a file for each rule"],
+        &[
+            "error[R019]: one statement is allowed, this is the second",
+            "--> FILE:9:45",
+            "a file for each rule",
+        ],
     );
 }
 

@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef};
 use datafusion::{
     common::{DFSchema, DataFusionError},
-    logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, expr::Cast, utils::conjunction},
+    logical_expr::{
+        Expr, ExprSchemable, LogicalPlan, Operator, expr::Cast, lit, utils::conjunction,
+    },
 };
 use sluice_event::{Encoder, Eval, TableName};
 use sluice_stream::{Branch, Class, FirstSeenPlan, Stage, StreamPlan, Window, WindowPlan};
@@ -178,7 +180,8 @@ impl Lowering<'_> {
         for filter in &arm.filters {
             let session = &self.compiler.session;
             let simple = session.simplify(filter.clone(), &schema).map_err(problems)?;
-            all.extend(terms(&simple, Operator::And).into_iter().map(ToString::to_string));
+            let terms = terms(&simple, Operator::And).into_iter();
+            all.extend(terms.filter(|t| **t != lit(true)).map(ToString::to_string));
         }
         Ok(all)
     }
