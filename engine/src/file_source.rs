@@ -17,6 +17,11 @@ impl FileSource {
     pub fn new(input: FileInput, partitions: Vec<Partition>) -> Self {
         FileSource { input, partitions }
     }
+
+    /// Bytes read so far and in all, as the files lie there; stdin has no end that is known.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.input.bytes_read(), self.input.bytes_total())
+    }
 }
 
 impl Source for FileSource {

@@ -7,13 +7,17 @@ mod sink;
 use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
-use sluice_engine::{Engine, EngineConfig, FileSource, History, RunOptions};
+use indicatif::ProgressBar;
+use sluice_engine::{
+    Delivery, Engine, EngineConfig, EngineError, FileSource, History, Partition, Progress,
+    RunOptions, Source,
+};
 
 use super::{
     exit::{Exit, Failure},
     load,
     output::Output,
-    setup,
+    progress, setup,
 };
 
 pub(crate) use input::{InputArgs, map_rows};
@@ -68,12 +72,15 @@ impl Eval {
             config,
         };
         let quiet = out.quiet();
-        let mut source = FileSource::new(opened.input, opened.partitions);
+        let source = FileSource::new(opened.input, opened.partitions);
+        let bar = progress::bar(source.bytes().1, quiet);
+        let mut source = Shown { source, bar: bar.clone() };
         let aside = Aside::new(opened.names, quiet);
-        let mut sink = FindingPrinter::new(out, self.live);
+        let mut sink = FindingPrinter::new(out, self.live).beside(bar.clone());
         let stop = setup::interrupt();
         let options = RunOptions { stop: stop.clone(), ..RunOptions::default() };
         let run = engine.run(&mut source, &mut sink, &aside, options)?;
+        bar.finish_and_clear();
         let findings = sink.finish()?;
         summary(&run, &findings, &content, self.profile, quiet);
         if stop.load(std::sync::atomic::Ordering::Relaxed) {
@@ -81,5 +88,23 @@ impl Eval {
         }
         let failed = self.fail_on_finding && findings.total() > 0;
         Ok(if failed { Exit::CheckFailed } else { Exit::Done })
+    }
+}
+
+/// Files whose progress is shown.
+struct Shown {
+    source: FileSource,
+    bar: ProgressBar,
+}
+
+impl Source for Shown {
+    fn partitions(&self) -> Vec<Partition> {
+        self.source.partitions()
+    }
+
+    fn next(&mut self, progress: &Progress) -> Result<Option<Delivery>, EngineError> {
+        let next = self.source.next(progress);
+        self.bar.set_position(self.source.bytes().0);
+        next
     }
 }

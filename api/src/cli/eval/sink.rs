@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use indicatif::ProgressBar;
 use sluice_engine::{Commit, EngineError, FindingSink, Seq};
 use sluice_finding::{Finding, FindingId, FindingState, fold};
 
@@ -13,6 +14,8 @@ pub(crate) struct FindingPrinter<'a> {
     live: bool,
     /// Leave out findings of rules on trial.
     hide_shadow: bool,
+    /// Steps aside while a line is printed, and shows how many findings there are.
+    bar: ProgressBar,
     /// Findings that are not final yet.
     open: BTreeMap<FindingId, Finding>,
     /// Findings that are, by id: a repetition must not be printed again.
@@ -47,6 +50,7 @@ impl<'a> FindingPrinter<'a> {
             out,
             live,
             hide_shadow: false,
+            bar: ProgressBar::hidden(),
             open: BTreeMap::new(),
             printed: BTreeSet::new(),
             tally: Tally::default(),
@@ -58,6 +62,11 @@ impl<'a> FindingPrinter<'a> {
     /// Leaves findings of rules on trial out; they are still counted.
     pub(crate) fn without_shadow(self) -> Self {
         FindingPrinter { hide_shadow: true, ..self }
+    }
+
+    /// Shares the terminal with a progress bar.
+    pub(crate) fn beside(self, bar: ProgressBar) -> Self {
+        FindingPrinter { bar, ..self }
     }
 
     /// Prints what did not become final before the input stopped, and the document.
@@ -129,7 +138,9 @@ impl FindingSink for FindingPrinter<'_> {
         for finding in commit.findings {
             self.keep(finding).map_err(failed)?;
         }
-        self.out.flush().map_err(failed)?;
+        let out = &mut *self.out;
+        self.bar.suspend(|| out.flush()).map_err(failed)?;
+        self.bar.set_message(format!("{} findings", self.tally.total()));
         self.seq += 1;
         Ok(Seq(self.seq))
     }
