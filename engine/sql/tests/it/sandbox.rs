@@ -8,10 +8,10 @@ use sluice_sql::{QueryLimits, QueryResult, SqlError, query};
 use crate::support::{Row, authentication};
 
 fn run(sql: &str) -> Result<QueryResult, SqlError> {
-    run_within(sql, 32 << 20)
+    run_within(sql, 32 << 20, Duration::from_secs(60))
 }
 
-fn run_within(sql: &str, memory: usize) -> Result<QueryResult, SqlError> {
+fn run_within(sql: &str, memory: usize, deadline: Duration) -> Result<QueryResult, SqlError> {
     let rows: Vec<Row> = (0..3000)
         .map(|i| Row {
             uid: i,
@@ -21,12 +21,7 @@ fn run_within(sql: &str, memory: usize) -> Result<QueryResult, SqlError> {
             ip: None,
         })
         .collect();
-    let limits = QueryLimits {
-        deadline: Duration::from_millis(1500),
-        memory,
-        rows: 5000,
-        ..QueryLimits::default()
-    };
+    let limits = QueryLimits { deadline, memory, rows: 5000, ..QueryLimits::default() };
     query(sql, &authentication(&rows, 1000), limits)
 }
 
@@ -227,7 +222,7 @@ fn the_deadline_stops_what_never_ends() {
         "SELECT max(a.time) FROM events a JOIN events b ON a.time < b.time JOIN events c ON b.time < c.time",
         "SELECT count(*) FROM events a JOIN events b ON a.status = b.status JOIN events c ON b.status = c.status JOIN events d ON c.status = d.status",
     ] {
-        let error = run_within(sql, 512 << 20).unwrap_err();
+        let error = run_within(sql, 512 << 20, Duration::from_millis(1500)).unwrap_err();
         assert!(matches!(error, SqlError::Deadline(_)), "{sql}\n{error}");
     }
 }
