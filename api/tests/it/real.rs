@@ -163,7 +163,7 @@ fn panther(log_type: &str, shaped: impl Fn(&Value) -> bool) -> Option<Vec<Value>
         let exception = NOT_THE_RECORD.iter().find(|(test, _)| *test == name);
         match (own || shaped(&test["event"]), exception) {
             (true, None) => events.push(test["event"].clone()),
-            (true, Some((_, why))) => println!("{log_type}: left out `{name}`: {why}"),
+            (true, Some((_, why))) => eprintln!("{log_type}: left out `{name}`: {why}"),
             // Rules over several log types have events of the others.
             (false, _) => {}
         }
@@ -239,7 +239,7 @@ fn check(source: &str, events: &[Value], missing: fn(&Value, &Value) -> Vec<&'st
         }
     }
     assert!(holes.is_empty(), "{} holes, the first: {}", holes.len(), holes[0]);
-    println!("{source}: {n} events, each with who, what, from where, when and outcome it has");
+    eprintln!("{source}: {n} events, each with who, what, from where, when and outcome it has");
 }
 
 /// Whether a field says something.

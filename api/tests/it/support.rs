@@ -127,7 +127,7 @@ pub(crate) fn shared(below: &str) -> Option<PathBuf> {
         None => root().parent()?.join("shared/data"),
     };
     let path = folder.join(below);
-    if path.exists() {
+    if path.try_exists().is_ok_and(|there| there) {
         return Some(path);
     }
     eprintln!("skipped: {} is not there", path.display());
