@@ -2,7 +2,6 @@
 //! order.
 
 use crossbeam_channel::Receiver;
-use sluice_finding::FindingState;
 
 use crate::{
     Checkpoint, Commit, Counters, Engine, EngineError, FindingSink, Observer, RuleSet, findings,
@@ -82,19 +81,5 @@ impl<'a> Committer<'a> {
             self.sink.commit(Commit { findings: Vec::new(), checkpoint })?;
         }
         Ok(())
-    }
-}
-
-/// Findings of each rule that stand, and those taken back.
-pub fn tally<'f>(
-    findings: impl Iterator<Item = &'f sluice_finding::Finding>,
-    counters: &mut Counters,
-) {
-    for finding in findings {
-        let counts = counters.rules.entry(finding.rule_id.to_string()).or_default();
-        match finding.state {
-            FindingState::Provisional | FindingState::Confirmed => counts.findings += 1,
-            FindingState::Withdrawn => counts.withdrawn += 1,
-        }
     }
 }

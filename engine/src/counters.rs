@@ -54,11 +54,7 @@ pub struct RuleCounts {
     pub duplicates: u64,
     /// First-seen rows before there was enough history to tell.
     pub first_seen_cold: u64,
-    /// Findings that are not withdrawn.
-    pub findings: u64,
-    /// Findings a late row took back.
-    pub withdrawn: u64,
-    /// Keys held, and rows or keys given up at a limit.
+    /// Keys, or rows of a key, given up at a limit.
     pub evicted: u64,
 }
 
@@ -153,8 +149,6 @@ impl RuleCounts {
         self.too_late += other.too_late;
         self.duplicates += other.duplicates;
         self.first_seen_cold += other.first_seen_cold;
-        self.findings += other.findings;
-        self.withdrawn += other.withdrawn;
         self.evicted += other.evicted;
     }
 }

@@ -10,10 +10,6 @@ use sluice_stream::{Change, Emission};
 
 use crate::{json, rule_set::LoadedRule};
 
-/// Columns of a SELECT list that set attributes of the finding itself.
-pub const RESERVED: &[&str] =
-    &["title", "severity", "risk", "confidence", "message", "dedup_key", "time"];
-
 /// The finding an emission speaks of.
 pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Finding {
     let rule = &loaded.rule;

@@ -28,7 +28,6 @@ mod stopwatch;
 mod worker;
 
 pub use checkpoint::Checkpoint;
-pub use committer::tally;
 pub use config::{EngineConfig, History};
 pub use counters::{Counters, RowCounts, RuleCounts, SourceCounts};
 pub use error::EngineError;

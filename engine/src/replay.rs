@@ -162,13 +162,6 @@ impl Replay {
     }
 }
 
-impl ReplaySource {
-    /// How many deliveries are left.
-    pub fn remaining(&self) -> usize {
-        self.deliveries.len()
-    }
-}
-
 impl Source for ReplaySource {
     fn partitions(&self) -> Vec<Partition> {
         self.partitions.clone()

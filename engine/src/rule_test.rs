@@ -52,6 +52,17 @@ fn run_case(
     case: &RuleTest,
     seed: u64,
 ) -> Result<Vec<String>, String> {
+    // A case that is not run as written would pass for nothing.
+    for (key, used) in [
+        ("events_file", case.events_file.is_some()),
+        ("lookups", !case.lookups.is_empty()),
+        ("baseline", case.baseline.is_some()),
+        ("alerts", case.alerts.is_some()),
+    ] {
+        if used {
+            return Err(format!("`{key}` is not run yet: write the case without it"));
+        }
+    }
     let replay = rows::replay(content, case)?;
     let listed: Vec<usize> = (0..replay.rows.len()).collect();
     let history = case.history_start.map_or(History::None, History::Since);
