@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use sluice_event::PartitionId;
+use sluice_ingest::live::Positions;
 use sluice_stream::StateEntry;
+
+use crate::PartitionName;
 
 /// The state of a whole run at a batch boundary.
 ///
@@ -13,8 +16,15 @@ use sluice_stream::StateEntry;
 pub struct Checkpoint {
     /// Keyed state of all shards, watermarks included; independent of the number of shards.
     pub state: Vec<StateEntry>,
+    /// Whether `state` is all of it. Otherwise it is what changed since the last checkpoint of the
+    /// run, with `None` for what is gone.
+    pub full: bool,
     /// Per partition: the greatest event time seen, `i64::MIN` before the first row.
     pub seen: BTreeMap<PartitionId, i64>,
     /// How many deliveries of the source it reflects.
     pub delivered: u64,
+    /// Per place of a live input: the offset to read next.
+    pub positions: Positions,
+    /// The partitions of live inputs by number: their numbers stay for ever, since state names them.
+    pub partitions: Vec<PartitionName>,
 }

@@ -53,7 +53,7 @@ impl<'a> Committer<'a> {
                         .iter()
                         .map(|e| findings::finding(self.tenant, &self.rules.rules()[e.slot], e))
                         .collect();
-                    self.sink.commit(Commit { findings, checkpoint: None })?;
+                    self.sink.commit(Commit { findings, ..Commit::default() })?;
                 }
                 ToCommitter::DeadLetters(letters) => self.observer.dead_letters(&letters),
                 ToCommitter::Seen(delivered, seen) => {
@@ -77,8 +77,9 @@ impl<'a> Committer<'a> {
         self.parts_seen += 1;
         if self.parts_seen == self.parts {
             self.parts_seen = 0;
+            self.checkpoint.full = true;
             let checkpoint = Some(std::mem::take(&mut self.checkpoint));
-            self.sink.commit(Commit { findings: Vec::new(), checkpoint })?;
+            self.sink.commit(Commit { checkpoint, ..Commit::default() })?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sluice_finding::{Finding, FindingId, fold};
+use sluice_ingest::{DeadLetter, live::Place};
 
 use crate::{Checkpoint, EngineError};
 
@@ -22,9 +23,21 @@ pub trait FindingSink: Send {
 pub struct Commit {
     /// New and changed findings.
     pub findings: Vec<Finding>,
+    /// Records set aside.
+    pub set_aside: Vec<SetAside>,
     /// State of all shards and positions of all partitions, aligned at a batch boundary. Every
     /// finding of rows at or below its positions is in this or an earlier commit.
     pub checkpoint: Option<Checkpoint>,
+}
+
+/// A record set aside and where it was read. The same record set aside again, after a crash, is the
+/// same: (place, offset, line) name it.
+#[derive(Clone, Debug)]
+pub struct SetAside {
+    /// Where it was read; `None` for inputs that end.
+    pub place: Option<Place>,
+    /// The record.
+    pub letter: DeadLetter,
 }
 
 /// The number of a commit, from 1.

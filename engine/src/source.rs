@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use sluice_event::{EventBatch, PartitionId, TableName, TimeSettings};
-use sluice_ingest::Chunk;
+use sluice_ingest::{Chunk, live::Place};
 
 use crate::EngineError;
 
@@ -36,6 +36,16 @@ pub struct Partition {
     pub tables: Vec<TableName>,
     /// Its event-time behaviour.
     pub time: TimeSettings,
+}
+
+/// Names a partition of a live input across restarts: where its records lie and which mapping
+/// source they are read as.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionName {
+    /// Where its records lie.
+    pub place: Place,
+    /// The mapping source.
+    pub source: Arc<str>,
 }
 
 /// One step of a source.

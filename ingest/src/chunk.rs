@@ -1,5 +1,7 @@
 //! Consecutive records of one partition on their way to a worker. Not yet decoded.
 
+use std::sync::Arc;
+
 use sluice_event::{PartitionId, Records};
 
 use crate::{DeadLetterCode, Original};
@@ -19,8 +21,13 @@ pub struct Chunk {
     pub offsets: Vec<u64>,
     /// Records that could not be cut out of the input.
     pub faults: Vec<Fault>,
-    /// The receive reference in milliseconds since 1970 UTC: for a file its modification time.
+    /// The receive reference in milliseconds since 1970 UTC of records that have none of their own:
+    /// for a file its modification time.
     pub received_at: i64,
+    /// Per record: its own receive reference. Empty: all were received at `received_at`.
+    pub received_each: Vec<i64>,
+    /// Per record: what came around it. Empty for inputs that give nothing but bytes.
+    pub envelopes: Vec<Arc<Envelope>>,
     /// Whether the partition has ended with this chunk.
     pub at_end: bool,
 }
@@ -42,8 +49,20 @@ impl Chunk {
             records: Records::new(bytes.into(), spans),
             faults: Vec::new(),
             received_at,
+            received_each: Vec::new(),
+            envelopes: Vec::new(),
             at_end: true,
         }
+    }
+
+    /// The receive reference of a record.
+    pub fn reference(&self, record: usize) -> i64 {
+        self.received_each.get(record).copied().unwrap_or(self.received_at)
+    }
+
+    /// What came around a record.
+    pub fn envelope(&self, record: usize) -> Option<&Arc<Envelope>> {
+        self.envelopes.get(record)
     }
 
     /// Records received: those cut out and those set aside.
@@ -65,4 +84,22 @@ pub struct Fault {
     pub offset: u64,
     /// What it said.
     pub original: Original,
+    /// What came around it, if the input gives more than bytes.
+    pub envelope: Option<Arc<Envelope>>,
+}
+
+/// What a queue gives with a record beside its bytes. Mappings read it as `_topic`, `_key`,
+/// `_headers` (a JSON object) and `_timestamp`.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Envelope {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition of the topic.
+    pub partition: i32,
+    /// The key.
+    pub key: Option<Vec<u8>>,
+    /// Headers in order; names that are not UTF-8 are read lossily.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+    /// The record's own timestamp, milliseconds since 1970 UTC.
+    pub timestamp: Option<i64>,
 }

@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc};
 
 use sluice_event::PartitionId;
 
+use crate::Envelope;
+
 /// A record set aside: where it was, why, and what it said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -21,6 +23,10 @@ pub struct DeadLetter {
     pub line: u64,
     /// The byte the record starts at, counted in the decompressed input.
     pub offset: u64,
+    /// The receive reference it was read with, milliseconds since 1970 UTC.
+    pub received_at: i64,
+    /// What came around it, if the input gives more than bytes.
+    pub envelope: Option<Arc<Envelope>>,
     /// What it said.
     pub original: Original,
 }
@@ -104,6 +110,11 @@ impl DeadLetterCode {
         DeadLetterCode::NoMapping,
         DeadLetterCode::MappingError,
     ];
+
+    /// The code of a word, if there is one.
+    pub fn parse(word: &str) -> Option<DeadLetterCode> {
+        DeadLetterCode::ALL.into_iter().find(|code| code.name() == word)
+    }
 
     /// The word in reports, metrics and `dlq --code`.
     pub fn name(self) -> &'static str {

@@ -149,9 +149,9 @@ impl Decoder {
         let mut record = Vec::with_capacity(chunk.records.len());
         let mut failed = Vec::new();
         let mut skipped = 0;
-        let reference = chunk.received_at;
         for (index, bytes) in (0u32..).zip(chunk.records.iter()) {
             let row = record.len();
+            let reference = chunk.reference(index as usize);
             let columns = &mut self.columns;
             let tally = &mut self.tally;
             let result = match &mut self.codec {

@@ -215,6 +215,7 @@ impl Framer {
             line: self.line,
             offset: self.offset,
             original: Original::Whole(Vec::new()),
+            envelope: None,
         });
     }
 
@@ -402,6 +403,7 @@ impl Framer {
                     line: self.open.line,
                     offset: self.open.offset,
                     original: Original::Stub { head, length, hash: *hasher.finalize().as_bytes() },
+                    envelope: None,
                 });
             }
             None => {

@@ -202,6 +202,8 @@ impl OneFile {
             offsets: framed.offsets,
             faults: framed.faults,
             received_at: self.received_at,
+            received_each: Vec::new(),
+            envelopes: Vec::new(),
             at_end: matches!(self.state, State::Read),
         }
     }

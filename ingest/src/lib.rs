@@ -23,13 +23,14 @@ mod detect;
 mod frame;
 mod inflate;
 mod input;
+pub mod live;
 mod mapper;
 mod repair;
 mod spec;
 mod time;
 
 pub use builtin::builtin_mappings;
-pub use chunk::{Chunk, Fault};
+pub use chunk::{Chunk, Envelope, Fault};
 pub use counts::Counts;
 pub use dead_letter::{DeadLetter, DeadLetterCode, Original};
 pub use decode::{Decoded, Decoder, FailedRecord, Unmapped, UnmappedField};

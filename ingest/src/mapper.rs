@@ -212,6 +212,8 @@ impl<'a> Job<'a> {
                 partition: self.chunk.partition,
                 line: fault.line,
                 offset: fault.offset,
+                received_at: self.chunk.received_at,
+                envelope: fault.envelope.clone(),
                 original: fault.original.clone(),
             });
         }
@@ -243,6 +245,8 @@ impl<'a> Job<'a> {
             partition: self.chunk.partition,
             line: self.chunk.lines.get(at).copied().unwrap_or(0),
             offset: self.chunk.offsets.get(at).copied().unwrap_or(0),
+            received_at: self.chunk.reference(at),
+            envelope: self.chunk.envelope(at).cloned(),
             original: Original::Whole(self.chunk.records.get(at).to_vec()),
         }
     }
@@ -252,12 +256,17 @@ impl<'a> Job<'a> {
         let column = self.spec.time.as_ref().and_then(|path| leaf(wire, path));
         let column = column.as_ref().and_then(|c| c.as_primitive_opt::<TimestampMillisecondType>());
         (0..wire.num_rows())
-            .map(|row| self.clamp(column.filter(|c| c.is_valid(row)).map(|c| c.value(row))))
+            .map(|row| self.clamp(row, column.filter(|c| c.is_valid(row)).map(|c| c.value(row))))
             .collect()
     }
 
-    fn clamp(&self, time: Option<i64>) -> Clamped {
-        clamp(time, self.chunk.received_at, self.origin.time.max_skew)
+    /// The time of a row of the wire batch, against when its record was received.
+    fn clamp(&self, row: usize, time: Option<i64>) -> Clamped {
+        clamp(time, self.reference(row), self.origin.time.max_skew)
+    }
+
+    fn reference(&self, row: usize) -> i64 {
+        self.chunk.reference(self.decoded.record[row] as usize)
     }
 
     /// Maps the records that `taken` says.
@@ -312,6 +321,7 @@ impl<'a> Job<'a> {
         let wire_row: Vec<u32> = record.iter().map(|r| chosen[*r as usize]).collect();
         let (rows, times) = self.timed(rows, table, &wire_row, times);
         let rows = columns::native(rows, &wire_row, native);
+        let received: Vec<i64> = wire_row.iter().map(|row| self.reference(*row as usize)).collect();
         let rows = fill(
             rows,
             table,
@@ -320,7 +330,7 @@ impl<'a> Job<'a> {
                 vendor: entry.vendor.as_deref(),
                 product: entry.product.as_deref(),
                 tenant: &self.origin.tenant,
-                ingest_time: self.chunk.received_at,
+                ingest_time: &received,
                 class_uid: entry.class,
             },
         );
@@ -343,7 +353,7 @@ impl<'a> Job<'a> {
             .iter()
             .enumerate()
             .map(|(row, wire)| match own.filter(|c| c.is_valid(row)) {
-                Some(own) => self.clamp(Some(own.value(row))),
+                Some(own) => self.clamp(*wire as usize, Some(own.value(row))),
                 None => record_times[*wire as usize],
             })
             .collect();

@@ -17,6 +17,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sluice-sql", &["sluice-event", "sluice-rule", "sluice-stream"]),
     ("sluice-ingest", &["sluice-event", "sluice-rule"]),
     ("sluice-finding", &["sluice-event", "sluice-rule"]),
+    ("sluice-index", &["sluice-event", "sluice-finding"]),
+    ("sluice-store", &[]),
     (
         "sluice-engine",
         &[
@@ -25,6 +27,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "sluice-ingest",
             "sluice-rule",
             "sluice-sql",
+            "sluice-store",
             "sluice-stream",
         ],
     ),
@@ -36,6 +39,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "sluice-event",
             "sluice-finding",
             "sluice-generator",
+            "sluice-index",
             "sluice-ingest",
             "sluice-rule",
             "sluice-stream",

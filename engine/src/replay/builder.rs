@@ -68,7 +68,7 @@ impl ReplayBuilder {
             vendor: None,
             product: None,
             tenant: "default",
-            ingest_time: time,
+            ingest_time: &[time],
             class_uid: None,
         };
         let rows = fill(rows, schema, &context);

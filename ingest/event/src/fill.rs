@@ -37,8 +37,9 @@ pub struct Fill<'a> {
     pub product: Option<&'a str>,
     /// The tenant of the input.
     pub tenant: &'a str,
-    /// When the records were received, milliseconds since 1970 UTC.
-    pub ingest_time: i64,
+    /// When each row's record was received, milliseconds since 1970 UTC; the last one stands for
+    /// all further rows.
+    pub ingest_time: &'a [i64],
     /// The class the mapping names; the table's first one if none.
     pub class_uid: Option<i32>,
 }
@@ -145,16 +146,18 @@ impl Filler<'_> {
         self.columns[index] = Arc::new(made);
     }
 
-    fn ingest_time(&mut self, time: i64) {
+    fn ingest_time(&mut self, times: &[i64]) {
         let Some(index) = self.index("ingest_time") else { return };
         let kind = self.columns[index].data_type().clone();
-        let made = match self.columns[index].as_primitive_opt::<TimestampMillisecondType>() {
-            Some(set) if set.null_count() == 0 => return,
-            Some(set) if set.null_count() < self.rows => {
-                set.iter().map(|v| Some(v.unwrap_or(time))).collect()
-            }
-            _ => TimestampMillisecondArray::from_value(time, self.rows),
-        };
+        let last = times.last().copied().unwrap_or_default();
+        let time = |row: usize| times.get(row).copied().unwrap_or(last);
+        let set = self.columns[index].as_primitive_opt::<TimestampMillisecondType>();
+        if set.is_some_and(|set| set.null_count() == 0) {
+            return;
+        }
+        let made: TimestampMillisecondArray = (0..self.rows)
+            .map(|row| Some(set.filter(|s| s.is_valid(row)).map_or(time(row), |s| s.value(row))))
+            .collect();
         self.columns[index] = Arc::new(made.with_data_type(kind));
     }
 

@@ -10,7 +10,7 @@ const CONTEXT: Fill<'static> = Fill {
     vendor: Some("Okta"),
     product: None,
     tenant: "default",
-    ingest_time: 99,
+    ingest_time: &[99],
     class_uid: None,
 };
 

@@ -1,0 +1,168 @@
+//! What people did about a finding: kept apart from it, so that a replay never overwrites an analyst.
+
+/// The state of the work on a finding, and how it came about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Triage {
+    /// Where the work stands.
+    pub status: TriageStatus,
+    /// Why it was closed; with `Resolved` only.
+    pub reason: Option<Reason>,
+    /// Who works on it.
+    pub assignee: Option<String>,
+    /// Grows by one with every change; 0: nobody has touched it.
+    pub version: u64,
+    /// Every change, oldest first.
+    pub history: Vec<TriageEntry>,
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TriageEntry {
+    /// When, milliseconds since 1970 UTC.
+    pub at: i64,
+    /// Who: the name of a token.
+    pub by: String,
+    /// What.
+    pub change: TriageChange,
+}
+
+/// What to change; `None` leaves it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TriageChange {
+    /// The status to take.
+    pub status: Option<TriageStatus>,
+    /// Why; needed to resolve.
+    pub reason: Option<Reason>,
+    /// Who takes it; `Some(None)`: nobody.
+    pub assignee: Option<Option<String>>,
+    /// A remark.
+    pub comment: Option<String>,
+}
+
+/// Where the work on a finding stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TriageStatus {
+    /// Nobody has looked.
+    #[default]
+    New,
+    /// Somebody is at it.
+    InProgress,
+    /// Closed, with a reason.
+    Resolved,
+}
+
+/// Why a finding was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// It was what it said.
+    TruePositive,
+    /// The rule was wrong.
+    FalsePositive,
+    /// The rule was right and nothing was wrong.
+    Benign,
+    /// Another finding says the same.
+    Duplicate,
+}
+
+impl Triage {
+    /// The state after a change.
+    ///
+    /// # Errors
+    /// What is wrong with the change, for people: resolving without a reason, a reason without
+    /// resolving, nothing to change.
+    pub fn apply(&self, change: TriageChange, at: i64, by: &str) -> Result<Triage, String> {
+        if change == TriageChange::default() {
+            return Err("nothing to change: give status, assignee or comment".to_owned());
+        }
+        let mut next = self.clone();
+        let status = change.status.unwrap_or(self.status);
+        match (status, change.reason.or(self.reason.filter(|_| change.status.is_none()))) {
+            (TriageStatus::Resolved, None) => {
+                return Err(format!(
+                    "resolving needs a reason: {}",
+                    Reason::ALL.map(Reason::name).join(", ")
+                ));
+            }
+            (TriageStatus::Resolved, reason) => next.reason = reason,
+            (TriageStatus::New | TriageStatus::InProgress, _) if change.reason.is_some() => {
+                return Err("a reason goes with status `resolved` only".to_owned());
+            }
+            (TriageStatus::New | TriageStatus::InProgress, _) => next.reason = None,
+        }
+        next.status = status;
+        if let Some(assignee) = &change.assignee {
+            next.assignee.clone_from(assignee);
+        }
+        next.version += 1;
+        next.history.push(TriageEntry { at, by: by.to_owned(), change });
+        Ok(next)
+    }
+}
+
+impl TriageStatus {
+    /// Every status.
+    pub const ALL: [TriageStatus; 3] =
+        [TriageStatus::New, TriageStatus::InProgress, TriageStatus::Resolved];
+
+    /// The word on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            TriageStatus::New => "new",
+            TriageStatus::InProgress => "in_progress",
+            TriageStatus::Resolved => "resolved",
+        }
+    }
+
+    /// The status of a word.
+    pub fn parse(word: &str) -> Option<TriageStatus> {
+        TriageStatus::ALL.into_iter().find(|s| s.name() == word)
+    }
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 4] =
+        [Reason::TruePositive, Reason::FalsePositive, Reason::Benign, Reason::Duplicate];
+
+    /// The word on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::TruePositive => "true_positive",
+            Reason::FalsePositive => "false_positive",
+            Reason::Benign => "benign",
+            Reason::Duplicate => "duplicate",
+        }
+    }
+
+    /// The reason of a word.
+    pub fn parse(word: &str) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|r| r.name() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resolving_needs_a_reason_and_reopening_forgets_it() {
+        let new = Triage::default();
+        let resolve = |reason| TriageChange {
+            status: Some(TriageStatus::Resolved),
+            reason,
+            ..TriageChange::default()
+        };
+        assert!(new.apply(resolve(None), 1, "ann").is_err());
+        let closed = new.apply(resolve(Some(Reason::Benign)), 1, "ann").unwrap();
+        assert_eq!(
+            (closed.status, closed.reason, closed.version),
+            (TriageStatus::Resolved, Some(Reason::Benign), 1)
+        );
+        let note = TriageChange { comment: Some("x".into()), ..TriageChange::default() };
+        let noted = closed.apply(note, 2, "bob").unwrap();
+        assert_eq!((noted.reason, noted.history.len()), (Some(Reason::Benign), 2));
+        let reopen = TriageChange { status: Some(TriageStatus::New), ..TriageChange::default() };
+        assert_eq!(noted.apply(reopen, 3, "bob").unwrap().reason, None);
+        assert!(new.apply(TriageChange::default(), 4, "ann").is_err());
+    }
+}

@@ -1,0 +1,2 @@
+//! Search over findings.
+#![forbid(unsafe_code)]

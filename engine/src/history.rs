@@ -1,0 +1,100 @@
+//! Recent events in memory, for hunts: a ring of batches per table, bounded in bytes. Not durable,
+//! not used by detection.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arrow::record_batch::RecordBatch;
+use sluice_event::{EventBatch, TableName};
+use sluice_sql::{QueryLimits, QueryResult, SqlError, query};
+
+/// The newest rows of every table. Cheap to clone; clones share the rows.
+#[derive(Clone, Debug)]
+pub struct EventHistory {
+    rings: Arc<Mutex<BTreeMap<TableName, Ring>>>,
+    table_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    batches: VecDeque<(RecordBatch, usize)>,
+    bytes: usize,
+    dropped_rows: u64,
+}
+
+/// The answer to a hunt.
+#[derive(Clone, Debug)]
+pub struct HuntResult {
+    /// Rows and whether they were cut off.
+    pub result: QueryResult,
+    /// Rows looked at, all tables.
+    pub rows_scanned: u64,
+    /// Their bytes.
+    pub bytes_scanned: u64,
+    /// Per table of the history: the event time its rows begin at, milliseconds, if any was dropped
+    /// or not; `None` for an empty one.
+    pub covers_from: BTreeMap<TableName, Option<i64>>,
+}
+
+impl EventHistory {
+    /// A history that keeps at most so many bytes of each table.
+    pub fn new(table_bytes: usize) -> Self {
+        EventHistory { rings: Arc::default(), table_bytes }
+    }
+
+    /// Adds rows; the oldest batches of the table make room.
+    pub fn push(&self, batch: &EventBatch) {
+        let bytes = batch.columns.get_array_memory_size();
+        let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = rings.entry(batch.table.clone()).or_default();
+        ring.batches.push_back((batch.columns.clone(), bytes));
+        ring.bytes += bytes;
+        while ring.bytes > self.table_bytes
+            && let Some((old, size)) = ring.batches.pop_front()
+        {
+            ring.bytes -= size;
+            ring.dropped_rows += old.num_rows() as u64;
+        }
+    }
+
+    /// Per table: rows held, their bytes, and rows dropped to make room.
+    pub fn sizes(&self) -> BTreeMap<TableName, (u64, usize, u64)> {
+        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = |ring: &Ring| ring.batches.iter().map(|(b, _)| b.num_rows() as u64).sum();
+        rings.iter().map(|(t, r)| (t.clone(), (rows(r), r.bytes, r.dropped_rows))).collect()
+    }
+
+    /// Runs sandboxed SQL over the rows held now. Blocks until it is done or its deadline.
+    ///
+    /// # Errors
+    /// What is wrong with the SQL, or the limit it hit.
+    pub fn hunt(&self, sql: &str, limits: QueryLimits) -> Result<HuntResult, SqlError> {
+        let tables: BTreeMap<TableName, Vec<RecordBatch>> = {
+            let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
+            let batches = |ring: &Ring| ring.batches.iter().map(|(b, _)| b.clone()).collect();
+            rings.iter().map(|(table, ring)| (table.clone(), batches(ring))).collect()
+        };
+        let result = query(sql, &tables, limits)?;
+        let all = || tables.values().flatten();
+        Ok(HuntResult {
+            result,
+            rows_scanned: all().map(|b| b.num_rows() as u64).sum(),
+            bytes_scanned: all().map(|b| b.get_array_memory_size() as u64).sum(),
+            covers_from: tables.iter().map(|(t, b)| (t.clone(), oldest(b))).collect(),
+        })
+    }
+}
+
+fn oldest(batches: &[RecordBatch]) -> Option<i64> {
+    use arrow::{array::AsArray, datatypes::TimestampMillisecondType};
+    batches
+        .iter()
+        .filter_map(|b| {
+            let time = b.column_by_name("time")?;
+            let time = time.as_primitive_opt::<TimestampMillisecondType>()?;
+            time.values().iter().min().copied()
+        })
+        .min()
+}
