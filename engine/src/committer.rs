@@ -1,12 +1,22 @@
 //! The last stage: emissions become findings and are kept. One thread, so that what is kept has one
 //! order.
 
-use crossbeam_channel::Receiver;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::{
-    Checkpoint, Commit, Counters, Engine, EngineError, FindingSink, Observer, RuleSet, findings,
-    pipeline::ToCommitter,
-    stopwatch::{StageTimes, Stopwatch},
+    Checkpoint, Commit, Counters, Engine, EngineError, FindingSink, Observer, RuleCost, RuleSet,
+    board::{Posting, Slot, post},
+    findings,
+    pipeline::{Marker, ToCommitter},
+    stopwatch::{StageTimes, Stopwatch, Timer},
 };
 
 /// Makes findings and hands them to the sink; puts checkpoints together.
@@ -17,10 +27,28 @@ pub(crate) struct Committer<'a> {
     observer: &'a dyn Observer,
     /// How many stages take part in a checkpoint.
     parts: usize,
-    checkpoint: Checkpoint,
-    parts_seen: usize,
+    checkpoints: BTreeMap<u64, Parts>,
+    /// The number of the last marker whose checkpoint is kept.
+    kept: &'a AtomicU64,
+    /// Findings and records not yet given to the sink.
+    open: Commit,
+    /// Milliseconds to wait for more of them; `None` gives each to the sink at once.
+    pub commit_every: Option<i64>,
+    /// Where it shows what rules found.
+    pub slot: Option<Slot>,
+    costs: BTreeMap<usize, RuleCost>,
     times: StageTimes,
 }
+
+/// A checkpoint in the making.
+#[derive(Default)]
+struct Parts {
+    checkpoint: Checkpoint,
+    seen: usize,
+}
+
+/// A commit is made at this many findings without waiting longer.
+const FINDINGS_MAX: usize = 2_000;
 
 impl<'a> Committer<'a> {
     pub(crate) fn new(
@@ -28,6 +56,7 @@ impl<'a> Committer<'a> {
         parts: usize,
         sink: &'a mut dyn FindingSink,
         observer: &'a dyn Observer,
+        kept: &'a AtomicU64,
     ) -> Self {
         Committer {
             rules: &engine.rules,
@@ -35,8 +64,12 @@ impl<'a> Committer<'a> {
             sink,
             observer,
             parts,
-            checkpoint: Checkpoint::default(),
-            parts_seen: 0,
+            checkpoints: BTreeMap::new(),
+            kept,
+            open: Commit::default(),
+            commit_every: None,
+            slot: None,
+            costs: BTreeMap::new(),
             times: StageTimes::default(),
         }
     }
@@ -45,42 +78,108 @@ impl<'a> Committer<'a> {
         mut self,
         inbox: &Receiver<ToCommitter>,
     ) -> Result<(Counters, StageTimes), EngineError> {
-        while let Ok(message) = inbox.recv() {
+        let mut patience = Timer::every(self.commit_every.unwrap_or(0));
+        loop {
+            let empty = self.open.findings.is_empty() && self.open.set_aside.is_empty();
+            let message = if empty {
+                inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                inbox.recv_timeout(patience.left())
+            };
             let mut watch = Stopwatch::start();
             match message {
-                ToCommitter::Emissions(emissions) => {
-                    let findings: Vec<_> = emissions
-                        .iter()
-                        .map(|e| findings::finding(self.tenant, &self.rules.rules()[e.slot], e))
-                        .collect();
-                    self.sink.commit(Commit { findings, ..Commit::default() })?;
+                Ok(message) => {
+                    if empty {
+                        patience.restart();
+                    }
+                    self.take(message)?;
+                    let full = self.open.findings.len() >= FINDINGS_MAX;
+                    if full || patience.left().is_zero() {
+                        self.flush(None)?;
+                    }
                 }
-                ToCommitter::DeadLetters(letters) => self.observer.dead_letters(&letters),
-                ToCommitter::Seen(delivered, seen) => {
-                    self.checkpoint.delivered = delivered;
-                    self.checkpoint.seen.extend(seen);
-                    self.part()?;
-                }
-                ToCommitter::State(state) => {
-                    self.checkpoint.state.extend(state);
-                    self.part()?;
+                Err(RecvTimeoutError::Timeout) => self.flush(None)?,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.flush(None)?;
+                    return Ok((Counters::default(), self.times));
                 }
             }
             watch.lap(&mut self.times.emit);
+            self.show();
         }
-        Ok((Counters::default(), self.times))
+    }
+
+    fn take(&mut self, message: ToCommitter) -> Result<(), EngineError> {
+        match message {
+            ToCommitter::Emissions(emissions) => {
+                for emission in &emissions {
+                    let rule = &self.rules.rules()[emission.slot];
+                    let finding = findings::finding(self.tenant, rule, emission);
+                    let cost = self.costs.entry(emission.slot).or_default();
+                    cost.findings += 1;
+                    cost.last_fired = cost.last_fired.max(Some(finding.time));
+                    self.open.findings.push(finding);
+                }
+                Ok(())
+            }
+            ToCommitter::SetAside(letters) => {
+                self.observer.set_aside(&letters);
+                self.open.set_aside.extend(letters);
+                Ok(())
+            }
+            ToCommitter::Seen(marker, seen) => {
+                let parts = self.checkpoints.entry(marker.number).or_default();
+                parts.checkpoint.seen.extend(seen);
+                self.part(&marker)
+            }
+            ToCommitter::State(marker, state) => {
+                let parts = self.checkpoints.entry(marker.number).or_default();
+                parts.checkpoint.state.extend(state);
+                self.part(&marker)
+            }
+        }
     }
 
     /// One more stage has given its part of the checkpoint; with the last one it is kept. Findings
-    /// of rows before it were committed before it, since each stage sends them first.
-    fn part(&mut self) -> Result<(), EngineError> {
-        self.parts_seen += 1;
-        if self.parts_seen == self.parts {
-            self.parts_seen = 0;
-            self.checkpoint.full = true;
-            let checkpoint = Some(std::mem::take(&mut self.checkpoint));
-            self.sink.commit(Commit { checkpoint, ..Commit::default() })?;
+    /// of rows before it are in this commit or an earlier one, since each stage sends them first.
+    fn part(&mut self, marker: &Arc<Marker>) -> Result<(), EngineError> {
+        let Some(parts) = self.checkpoints.get_mut(&marker.number) else { return Ok(()) };
+        parts.seen += 1;
+        if parts.seen < self.parts {
+            return Ok(());
+        }
+        let mut checkpoint = std::mem::take(&mut parts.checkpoint);
+        self.checkpoints.remove(&marker.number);
+        checkpoint.full = marker.full;
+        checkpoint.delivered = marker.delivered;
+        checkpoint.positions.clone_from(&marker.standing.positions);
+        checkpoint.partitions.clone_from(&marker.standing.partitions);
+        let size =
+            |e: &sluice_stream::StateEntry| e.key.len() + e.value.as_ref().map_or(0, Vec::len);
+        let bytes = checkpoint.state.iter().map(|e| size(e) as u64).sum();
+        self.flush(Some(checkpoint))?;
+        self.kept.store(marker.number, Ordering::Release);
+        self.observer.checkpoint(&marker.standing, bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self, checkpoint: Option<Checkpoint>) -> Result<(), EngineError> {
+        let mut commit = std::mem::take(&mut self.open);
+        commit.checkpoint = checkpoint;
+        let empty = commit.findings.is_empty()
+            && commit.set_aside.is_empty()
+            && commit.checkpoint.is_none();
+        if !empty {
+            self.sink.commit(commit)?;
         }
         Ok(())
+    }
+
+    fn show(&self) {
+        let Some(slot) = &self.slot else { return };
+        let rules = self.rules.rules();
+        let costs = self.costs.iter().map(|(slot, c)| (rules[*slot].plan.rule.to_string(), *c));
+        let times = self.times;
+        post(slot, Posting { times, costs: costs.collect(), ..Posting::default() });
     }
 }

@@ -1,14 +1,18 @@
 //! The shard thread: keyed state behind one channel. Not the operators: those are in `stream`.
 
-use std::collections::VecDeque;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use crossbeam_channel::{Receiver, Sender};
 use sluice_stream::{HistoryStart, Limits, PartitionInfo, Shard, ShardOptions, StateEntry};
 
 use crate::{
-    Checkpoint, Counters, Engine, EngineError, History, Partition,
-    pipeline::{ShardMessage, ToCommitter, ToShard},
-    stopwatch::{StageTimes, Stopwatch},
+    Checkpoint, Counters, Engine, EngineError, History, Partition, RuleCost,
+    board::{Posting, Slot, post},
+    pipeline::{Marker, ShardMessage, ToCommitter, ToShard},
+    stopwatch::{StageTimes, Stopwatch, Timer},
 };
 
 /// A share of all keys and the alignment of markers over the workers.
@@ -21,7 +25,13 @@ pub(crate) struct KeyedStage {
     marked: Vec<bool>,
     held: Vec<VecDeque<ShardMessage>>,
     times: StageTimes,
+    /// Where it shows its counts.
+    pub slot: Option<Slot>,
+    shown: Timer,
 }
+
+/// Milliseconds between two looks at a stage's counts.
+pub(crate) const SHOW_EVERY: i64 = 250;
 
 impl KeyedStage {
     pub(crate) fn new(
@@ -56,6 +66,8 @@ impl KeyedStage {
             marked: vec![false; workers],
             held: (0..workers).map(|_| VecDeque::new()).collect(),
             times: StageTimes::default(),
+            slot: None,
+            shown: Timer::every(SHOW_EVERY),
         })
     }
 
@@ -72,8 +84,23 @@ impl KeyedStage {
             if self.take(worker, message, committer).is_err() {
                 break;
             }
+            if self.slot.is_some() && (inbox.is_empty() || self.shown.is_due()) {
+                self.show();
+            }
         }
+        self.show();
         (self.counters(), self.times)
+    }
+
+    fn show(&self) {
+        let Some(slot) = &self.slot else { return };
+        let mut costs: BTreeMap<String, RuleCost> = BTreeMap::new();
+        for (stats, (_, rule)) in self.shard.stats().iter().zip(&self.names) {
+            let cost = costs.entry(rule.clone()).or_default();
+            (cost.keys, cost.state_bytes) = (stats.keys, stats.state_bytes);
+        }
+        let (counters, times) = (self.counters(), self.times);
+        post(slot, Posting { counters, times, costs, ..Posting::default() });
     }
 
     /// `Err` when nobody listens any more.
@@ -94,17 +121,10 @@ impl KeyedStage {
                 }
                 self.shard.observe(rows.partition, rows.seen);
             }
+            ShardMessage::Assign(partition) => self.shard.assign(&partition),
             ShardMessage::Idle(partition) => self.shard.idle(partition),
             ShardMessage::End(partition) => self.shard.end(partition),
-            ShardMessage::Marker => {
-                self.marked[worker] = true;
-                if self.marked.iter().all(|m| *m) {
-                    committer.send(ToCommitter::State(self.shard.export(true))).map_err(drop)?;
-                    self.marked.fill(false);
-                    self.release(committer)?;
-                }
-                return Ok(());
-            }
+            ShardMessage::Marker(marker) => return self.mark(worker, marker, committer),
         }
         let emissions = self.shard.take();
         watch.lap(&mut self.times.window);
@@ -112,6 +132,23 @@ impl KeyedStage {
             return Ok(());
         }
         committer.send(ToCommitter::Emissions(emissions)).map_err(drop)
+    }
+
+    /// With the marker of the last worker the state is what it is after the marker's deliveries.
+    fn mark(
+        &mut self,
+        worker: usize,
+        marker: Arc<Marker>,
+        committer: &Sender<ToCommitter>,
+    ) -> Result<(), ()> {
+        self.marked[worker] = true;
+        if self.marked.contains(&false) {
+            return Ok(());
+        }
+        let state = self.shard.export(marker.full);
+        committer.send(ToCommitter::State(marker, state)).map_err(drop)?;
+        self.marked.fill(false);
+        self.release(committer)
     }
 
     fn release(&mut self, committer: &Sender<ToCommitter>) -> Result<(), ()> {

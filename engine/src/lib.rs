@@ -6,6 +6,7 @@
 //! (`api`). It knows neither the index nor signals: they follow a sink by sequence.
 #![forbid(unsafe_code)]
 
+mod board;
 mod checkpoint;
 mod committer;
 mod config;
@@ -30,15 +31,16 @@ mod source;
 mod stopwatch;
 mod worker;
 
+pub use board::{Board, RuleCost};
 pub use checkpoint::Checkpoint;
 pub use config::{EngineConfig, History};
 pub use counters::{Counters, RowCounts, RuleCounts, SourceCounts};
 pub use error::EngineError;
 pub use file_source::FileSource;
 pub use load::{Content, Problem};
-pub use pipeline::{Engine, Observer, RunOptions, Summary, Unobserved};
+pub use pipeline::{Engine, Live, Observer, RunOptions, Summary, Unobserved};
 pub use rule_set::{LoadedRule, RuleSet, TableRules};
 pub use sink::{Commit, FindingSink, MemorySink, Seq, SetAside};
 pub use sluice_sql::{QueryLimits, QueryResult, SqlError};
-pub use source::{Delivery, Partition, PartitionName, Progress, Source};
+pub use source::{Delivery, Partition, PartitionName, Progress, Source, Standing};
 pub use stopwatch::StageTimes;

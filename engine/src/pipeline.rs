@@ -3,14 +3,14 @@
 //! Acyclic, bounded channels, plain threads; no async. Not what a stage does: see [`crate::worker`],
 //! [`crate::keyed`], [`crate::committer`].
 //!
-//! Markers and watermarks travel in-band. A marker for epoch N follows everything delivered before
-//! it on every channel, so what a shard exports when it has the marker of every worker reflects
-//! exactly those deliveries.
+//! Markers and watermarks travel in-band. A marker follows everything delivered before it on every
+//! channel, so what a shard exports when it has the marker of every worker reflects exactly those
+//! deliveries.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
 };
@@ -18,11 +18,17 @@ use std::{
 use crossbeam_channel::{Sender, bounded};
 use sluice_event::PartitionId;
 use sluice_ingest::SourceSpec;
-use sluice_stream::Emission;
+use sluice_stream::{Emission, PartitionInfo};
 
 use crate::{
     Checkpoint, Counters, Delivery, EngineConfig, EngineError, FindingSink, Partition, Progress,
-    RuleSet, Source, committer::Committer, keyed::KeyedStage, stopwatch::StageTimes,
+    RuleSet, SetAside, Source,
+    board::Board,
+    committer::Committer,
+    history::EventHistory,
+    keyed::KeyedStage,
+    source::Standing,
+    stopwatch::{StageTimes, Timer},
     worker::Worker,
 };
 
@@ -46,6 +52,21 @@ pub struct RunOptions {
     pub stop_after: Option<u64>,
     /// Set by somebody else to stop early and cleanly: everything delivered is processed.
     pub stop: Arc<AtomicBool>,
+    /// Checkpoints and counts while it runs, for a run that does not end.
+    pub live: Option<Live>,
+}
+
+/// What a run without end needs beyond its input.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// Milliseconds between checkpoints. One more is taken when the run is stopped.
+    pub checkpoint_every: i64,
+    /// Milliseconds that findings wait for others, to be kept with one sync.
+    pub commit_every: i64,
+    /// Where the stages show their counts.
+    pub board: Arc<Board>,
+    /// Where rows are kept for hunts.
+    pub history: EventHistory,
 }
 
 /// What a run did.
@@ -62,8 +83,16 @@ pub struct Summary {
 /// To a worker.
 pub(crate) enum ToWorker {
     Delivery(Delivery),
-    /// Everything before it is the first so many deliveries.
-    Marker(u64),
+    Marker(Arc<Marker>),
+}
+
+/// A cut through the stream: everything before it is the first so many deliveries.
+pub(crate) struct Marker {
+    pub number: u64,
+    pub delivered: u64,
+    pub standing: Standing,
+    /// Whether shards hand over all of their state, or what changed since the last marker.
+    pub full: bool,
 }
 
 /// To a shard: what one worker made of one delivery, or a marker.
@@ -74,19 +103,20 @@ pub(crate) struct ToShard {
 
 pub(crate) enum ShardMessage {
     Rows(crate::worker::ShardRows),
+    Assign(PartitionInfo),
     Idle(PartitionId),
     End(PartitionId),
-    Marker,
+    Marker(Arc<Marker>),
 }
 
 /// To the committer.
 pub(crate) enum ToCommitter {
     Emissions(Vec<Emission>),
-    DeadLetters(Vec<sluice_ingest::DeadLetter>),
-    /// Part of a checkpoint: how many deliveries it covers, and a worker's partitions.
-    Seen(u64, Vec<(PartitionId, i64)>),
+    SetAside(Vec<SetAside>),
+    /// Part of a checkpoint: a worker's partitions.
+    Seen(Arc<Marker>, Vec<(PartitionId, i64)>),
     /// Part of a checkpoint: a shard's state.
-    State(Vec<sluice_stream::StateEntry>),
+    State(Arc<Marker>, Vec<sluice_stream::StateEntry>),
 }
 
 impl Engine {
@@ -109,12 +139,17 @@ impl Engine {
         let (shard_in, shard_out): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| bounded::<ToShard>(4 * workers)).unzip();
         let resume = options.resume.clone().unwrap_or_default();
+        let live = options.live.as_ref();
+        let kept = AtomicU64::new(0);
+        let board = live.map(|l| l.board.begin(workers, shards));
 
         thread::scope(|scope| {
             let (worker_in, worker_threads): (Vec<_>, Vec<_>) = (0..workers)
                 .map(|index| {
                     let (sender, receiver) = bounded::<ToWorker>(self.config.queue);
-                    let worker = Worker::new(self, index, &partitions, &resume, &progress);
+                    let mut worker = Worker::new(self, index, &partitions, &resume, &progress);
+                    worker.history = live.map(|l| l.history.clone());
+                    worker.slot = board.as_ref().and_then(|b| b.workers.get(index).cloned());
                     let out = (shard_in.clone(), to_committer.clone());
                     (sender, scope.spawn(move || worker.run(&receiver, &out.0, &out.1)))
                 })
@@ -124,16 +159,20 @@ impl Engine {
                 .into_iter()
                 .enumerate()
                 .map(|(index, receiver)| {
-                    let stage = KeyedStage::new(self, index, &partitions, &resume)?;
+                    let mut stage = KeyedStage::new(self, index, &partitions, &resume)?;
+                    stage.slot = board.as_ref().and_then(|b| b.shards.get(index).cloned());
                     let out = to_committer.clone();
                     Ok(scope.spawn(move || stage.run(&receiver, &out)))
                 })
                 .collect::<Result<_, EngineError>>()?;
             drop(to_committer);
-            let committer = Committer::new(self, workers + shards, sink, observer);
+            let mut committer = Committer::new(self, workers + shards, sink, observer, &kept);
+            committer.commit_every = live.map(|l| l.commit_every);
+            committer.slot = board.as_ref().map(|b| b.committer.clone());
             let committer_thread = scope.spawn(move || committer.run(&from_stages));
 
-            let fed = feed(source, &worker_in, &progress, &options, resume.delivered);
+            let feed = Feed { workers: &worker_in, progress: &progress, options: &options };
+            let fed = feed.run(source, &kept, resume.delivered);
             drop(worker_in);
 
             let mut summary = Summary::default();
@@ -157,11 +196,15 @@ impl Engine {
     }
 }
 
-/// Somebody who watches what is set aside. Called on the committer's thread. Findings are seen by
-/// the sink.
+/// Somebody who watches what is set aside and what became durable. Called on the committer's
+/// thread. Findings are seen by the sink.
 pub trait Observer: Sync {
     /// Records were set aside.
-    fn dead_letters(&self, _letters: &[sluice_ingest::DeadLetter]) {}
+    fn set_aside(&self, _letters: &[SetAside]) {}
+
+    /// A checkpoint is kept: everything before its positions is durable. `bytes` is the state it
+    /// wrote.
+    fn checkpoint(&self, _kept: &Standing, _bytes: u64) {}
 }
 
 /// Nobody watches.
@@ -170,30 +213,70 @@ pub struct Unobserved;
 
 impl Observer for Unobserved {}
 
-/// Moves deliveries from the source to the worker that owns their partition.
-fn feed(
-    source: &mut dyn Source,
-    workers: &[Sender<ToWorker>],
-    progress: &Progress,
-    options: &RunOptions,
-    resumed_at: u64,
-) -> Result<u64, EngineError> {
-    let mut delivered = resumed_at;
-    let closed = |_| EngineError::Thread("worker");
-    loop {
-        if options.stop.load(Ordering::Relaxed) {
-            return Ok(delivered);
-        }
-        if options.stop_after == Some(delivered) {
-            for worker in workers {
-                worker.send(ToWorker::Marker(delivered)).map_err(closed)?;
+/// Moves deliveries from the source to the worker that owns their partition, with markers between.
+struct Feed<'a> {
+    workers: &'a [Sender<ToWorker>],
+    progress: &'a Progress,
+    options: &'a RunOptions,
+}
+
+impl Feed<'_> {
+    /// `kept` is the number of the last marker whose checkpoint the sink has.
+    fn run(
+        &self,
+        source: &mut dyn Source,
+        kept: &AtomicU64,
+        resumed_at: u64,
+    ) -> Result<u64, EngineError> {
+        let mut delivered = resumed_at;
+        let mut marked = 0;
+        let mut due = self.options.live.as_ref().map(|l| Timer::every(l.checkpoint_every));
+        let mut last = resumed_at;
+        loop {
+            if source.at_boundary() {
+                let cut = |full| Marker {
+                    number: marked + 1,
+                    delivered,
+                    standing: source.standing(),
+                    full,
+                };
+                if self.options.stop_after == Some(delivered) {
+                    self.mark(cut(true))?;
+                    return Ok(delivered);
+                }
+                if self.options.stop.load(Ordering::Relaxed) {
+                    if due.is_some() {
+                        self.mark(cut(false))?;
+                    }
+                    return Ok(delivered);
+                }
+                // One at a time, so that a slow store is not asked for more and more.
+                if delivered != last
+                    && kept.load(Ordering::Acquire) == marked
+                    && due.as_mut().is_some_and(Timer::is_due)
+                {
+                    self.mark(cut(false))?;
+                    marked += 1;
+                    last = delivered;
+                }
             }
-            return Ok(delivered);
+            let Some(delivery) = source.next(self.progress)? else { return Ok(delivered) };
+            let Some(partition) = delivery.partition() else { continue };
+            delivered += 1;
+            let index = partition.0 as usize % self.workers.len();
+            self.workers[index]
+                .send(ToWorker::Delivery(delivery))
+                .map_err(|_| EngineError::Thread("worker"))?;
         }
-        let Some(delivery) = source.next(progress)? else { return Ok(delivered) };
-        delivered += 1;
-        let index = delivery.partition().0 as usize % workers.len();
-        workers[index].send(ToWorker::Delivery(delivery)).map_err(closed)?;
+    }
+
+    fn mark(&self, marker: Marker) -> Result<(), EngineError> {
+        let marker = Arc::new(marker);
+        for worker in self.workers {
+            let marker = ToWorker::Marker(marker.clone());
+            worker.send(marker).map_err(|_| EngineError::Thread("worker"))?;
+        }
+        Ok(())
     }
 }
 

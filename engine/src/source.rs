@@ -6,7 +6,10 @@ use std::sync::{
 };
 
 use sluice_event::{EventBatch, PartitionId, TableName, TimeSettings};
-use sluice_ingest::{Chunk, live::Place};
+use sluice_ingest::{
+    Chunk,
+    live::{Place, Positions},
+};
 
 use crate::EngineError;
 
@@ -22,6 +25,27 @@ pub trait Source: Send {
 
     /// The next delivery, or `None` when every partition has ended.
     fn next(&mut self, progress: &Progress) -> Result<Option<Delivery>, EngineError>;
+
+    /// Whether a checkpoint may fall here. Not between deliveries that were read together.
+    fn at_boundary(&self) -> bool {
+        true
+    }
+
+    /// Where the source stands after its last delivery.
+    fn standing(&self) -> Standing {
+        Standing::default()
+    }
+}
+
+/// Where a live source stands: what a checkpoint keeps of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Per place: the offset to read next.
+    pub positions: Positions,
+    /// Its partitions by number.
+    pub partitions: Vec<PartitionName>,
+    /// How many replays of dead letters were delivered since the process started.
+    pub replays: u64,
 }
 
 /// A partition of an input.
@@ -30,8 +54,10 @@ pub struct Partition {
     /// Its number, dense from 0.
     pub id: PartitionId,
     /// The mapping source of its records, an index into the pipeline's sources; `None` for rows
-    /// that need no mapping.
+    /// that need no mapping, and for records that no source takes.
     pub source: Option<usize>,
+    /// What it is called across restarts, if its input does not end.
+    pub name: Option<PartitionName>,
     /// The tables its rows may be in.
     pub tables: Vec<TableName>,
     /// Its event-time behaviour.
@@ -59,15 +85,21 @@ pub enum Delivery {
     Idle(PartitionId),
     /// The partition has ended.
     End(PartitionId),
+    /// A partition that was not declared joins; its records follow.
+    Join(Partition),
+    /// There is nothing for the moment.
+    Nothing,
 }
 
 impl Delivery {
     /// The partition it belongs to.
-    pub fn partition(&self) -> PartitionId {
+    pub fn partition(&self) -> Option<PartitionId> {
         match self {
-            Delivery::Records(chunk) => chunk.partition,
-            Delivery::Rows(batch) => batch.origin.partition,
-            Delivery::Idle(partition) | Delivery::End(partition) => *partition,
+            Delivery::Records(chunk) => Some(chunk.partition),
+            Delivery::Rows(batch) => Some(batch.origin.partition),
+            Delivery::Idle(partition) | Delivery::End(partition) => Some(*partition),
+            Delivery::Join(partition) => Some(partition.id),
+            Delivery::Nothing => None,
         }
     }
 }

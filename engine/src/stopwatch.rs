@@ -53,11 +53,46 @@ impl Stopwatch {
         Stopwatch(now())
     }
 
-    /// Adds the time since the start or the last lap.
-    pub(crate) fn lap(&mut self, into: &mut Duration) {
+    /// Adds the time since the start or the last lap; nanoseconds of it.
+    pub(crate) fn lap(&mut self, into: &mut Duration) -> u64 {
         let now = now();
-        *into += now - self.0;
+        let lap = now - self.0;
+        *into += lap;
         self.0 = now;
+        u64::try_from(lap.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Says when so much time has passed since it last said so.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    every: Duration,
+    last: Instant,
+}
+
+impl Timer {
+    pub(crate) fn every(milliseconds: i64) -> Self {
+        let every = Duration::from_millis(milliseconds.max(0).unsigned_abs());
+        Timer { every, last: now() }
+    }
+
+    pub(crate) fn is_due(&mut self) -> bool {
+        let now = now();
+        let due = now - self.last >= self.every;
+        if due {
+            self.last = now;
+        }
+        due
+    }
+
+    /// The time until it is due.
+    pub(crate) fn left(&self) -> Duration {
+        self.every.saturating_sub(now() - self.last)
+    }
+
+    /// Starts over.
+    pub(crate) fn restart(&mut self) {
+        self.last = now();
     }
 }
 

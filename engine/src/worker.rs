@@ -5,14 +5,19 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crossbeam_channel::{Receiver, Sender};
 use sluice_event::{EventBatch, PartitionId, TableName};
-use sluice_ingest::Mapper;
-use sluice_stream::{Emission, Failures, KeyedRow, RowFacts, Scratch, Stage, keyed, stateless};
+use sluice_ingest::{Counts, DeadLetter, Mapper, SourceSpec, live::Place, live::UNKNOWN};
+use sluice_stream::{
+    Emission, Failures, KeyedRow, PartitionInfo, RowFacts, Scratch, Stage, keyed, stateless,
+};
 
 use crate::{
-    Checkpoint, Counters, Delivery, Engine, Partition, Progress, RuleSet,
+    Checkpoint, Counters, Delivery, Engine, Partition, Progress, RuleCost, RuleSet, SetAside,
+    board::{Posting, Slot, post},
     counters::{RowCounts, RuleCounts},
+    history::EventHistory,
+    keyed::SHOW_EVERY,
     pipeline::{ShardMessage, ToCommitter, ToShard, ToWorker, owned},
-    stopwatch::{StageTimes, Stopwatch},
+    stopwatch::{StageTimes, Stopwatch, Timer},
 };
 
 /// What a worker made of one delivery, for one shard.
@@ -28,6 +33,8 @@ pub(crate) struct ShardRows {
 
 pub(crate) struct Worker {
     index: usize,
+    sources: Vec<Arc<SourceSpec>>,
+    tenant: String,
     rules: Arc<RuleSet>,
     secret: [u8; 16],
     shards: usize,
@@ -36,12 +43,23 @@ pub(crate) struct Worker {
     progress: Progress,
     counters: Counters,
     rule_counts: Vec<RuleCounts>,
+    /// Per rule: nanoseconds on its own rows.
+    rule_nanos: Vec<u64>,
+    /// Per table: rows, and nanoseconds in its network.
+    tables: BTreeMap<TableName, (u64, u64)>,
     times: StageTimes,
+    /// Where rows are kept for hunts.
+    pub history: Option<EventHistory>,
+    /// Where it shows its counts.
+    pub slot: Option<Slot>,
+    shown: Timer,
 }
 
 struct PartitionState {
     mapper: Option<Mapper>,
+    /// The name its records are counted under: the input's, or the mapping source of a file.
     source: String,
+    place: Option<Place>,
     seen: i64,
     first: BTreeMap<TableName, i64>,
 }
@@ -61,29 +79,47 @@ impl Worker {
         resume: &Checkpoint,
         progress: &Progress,
     ) -> Self {
-        let mine = owned(partitions, index, engine.config.workers.get());
-        let partitions = mine.map(|p| {
-            let seen = resume.seen.get(&p.id).copied().unwrap_or(i64::MIN);
-            let spec = p.source.map(|s| engine.sources[s].clone());
-            let source = spec.as_ref().map_or_else(|| "rows".to_owned(), |s| s.source.to_string());
-            let mapper = spec.map(|spec| {
-                let raw = engine.rules.tables().any(|t| *t == spec.raw_table());
-                Mapper::new(spec, &engine.config.tenant, p.id, p.time, raw, seen)
-            });
-            (p.id, PartitionState { mapper, source, seen, first: BTreeMap::new() })
-        });
-        Worker {
+        let mut worker = Worker {
             index,
+            sources: engine.sources.clone(),
+            tenant: engine.config.tenant.clone(),
             secret: engine.config.vnode_secret,
             shards: engine.config.shards.get(),
-            partitions: partitions.collect(),
+            partitions: BTreeMap::new(),
             scratch: BTreeMap::new(),
             progress: progress.clone(),
             counters: Counters::default(),
             rule_counts: vec![RuleCounts::default(); engine.rules.rules().len()],
+            rule_nanos: vec![0; engine.rules.rules().len()],
+            tables: BTreeMap::new(),
             rules: engine.rules.clone(),
             times: StageTimes::default(),
+            history: None,
+            slot: None,
+            shown: Timer::every(SHOW_EVERY),
+        };
+        for partition in owned(partitions, index, engine.config.workers.get()) {
+            worker.join(partition, resume.seen.get(&partition.id).copied().unwrap_or(i64::MIN));
         }
+        worker
+    }
+
+    /// Takes on a partition whose newest event time so far is `seen`.
+    fn join(&mut self, partition: &Partition, seen: i64) {
+        let spec = partition.source.and_then(|s| self.sources.get(s)).cloned();
+        let place = partition.name.as_ref().map(|n| n.place.clone());
+        let source = match (&place, &spec) {
+            (Some(place), _) => place.input.to_string(),
+            (None, Some(spec)) => spec.source.to_string(),
+            (None, None) => "rows".to_owned(),
+        };
+        let mapper = spec.map(|spec| {
+            // A service keeps raw rows for hunts too.
+            let raw = self.rules.tables().any(|t| *t == spec.raw_table());
+            Mapper::new(spec, &self.tenant, partition.id, partition.time, raw, seen)
+        });
+        let state = PartitionState { mapper, source, place, seen, first: BTreeMap::new() };
+        self.partitions.insert(partition.id, state);
     }
 
     pub(crate) fn run(
@@ -96,17 +132,51 @@ impl Worker {
             if self.take(message, shards, committer).is_err() {
                 break;
             }
+            if self.slot.is_some() && (inbox.is_empty() || self.shown.is_due()) {
+                self.show();
+            }
         }
+        self.show();
+        (self.counted(), self.times)
+    }
+
+    /// Everything counted so far.
+    fn counted(&self) -> Counters {
+        let mut counters = self.counters.clone();
         for state in self.partitions.values() {
             if let Some(mapper) = &state.mapper {
-                let counts = self.counters.sources.entry(state.source.clone()).or_default();
+                let counts = counters.sources.entry(state.source.clone()).or_default();
                 counts.add_unmapped(mapper.unmapped());
             }
         }
         for (loaded, counts) in self.rules.rules().iter().zip(&self.rule_counts) {
-            self.counters.rules.entry(loaded.plan.rule.to_string()).or_default().add(counts);
+            counters.rules.entry(loaded.plan.rule.to_string()).or_default().add(counts);
         }
-        (self.counters, self.times)
+        counters
+    }
+
+    fn show(&self) {
+        let Some(slot) = &self.slot else { return };
+        let costs = self.rules.rules().iter().zip(&self.rule_nanos).map(|(loaded, own)| {
+            let mut cost = RuleCost { nanos: *own, ..RuleCost::default() };
+            for branch in &loaded.plan.branches {
+                let (rows, nanos) = self.tables.get(&branch.table).copied().unwrap_or_default();
+                let sharing =
+                    self.rules.table(&branch.table).map_or(1, |t| t.branches.len().max(1));
+                cost.rows_seen += rows;
+                cost.nanos += nanos / sharing as u64;
+            }
+            (loaded.plan.rule.to_string(), cost)
+        });
+        post(
+            slot,
+            Posting {
+                counters: self.counted(),
+                times: self.times,
+                costs: costs.collect(),
+                seen: self.partitions.iter().map(|(id, p)| (*id, p.seen)).collect(),
+            },
+        );
     }
 
     /// `Err` when nobody listens any more.
@@ -130,13 +200,18 @@ impl Worker {
                 self.progress.set(partition, i64::MAX);
                 to_all(&|| ShardMessage::End(partition))
             }
-            ToWorker::Marker(delivered) => {
+            ToWorker::Delivery(Delivery::Join(partition)) => {
+                self.join(&partition, i64::MIN);
+                let Partition { id, tables, time, .. } = partition;
+                to_all(&|| ShardMessage::Assign(PartitionInfo { id, tables: tables.clone(), time }))
+            }
+            ToWorker::Marker(marker) => {
                 let seen = self.partitions.iter().map(|(id, p)| (*id, p.seen)).collect();
-                committer.send(ToCommitter::Seen(delivered, seen)).map_err(drop)?;
-                to_all(&|| ShardMessage::Marker)
+                committer.send(ToCommitter::Seen(marker.clone(), seen)).map_err(drop)?;
+                to_all(&|| ShardMessage::Marker(marker.clone()))
             }
             ToWorker::Delivery(delivery) => {
-                let partition = delivery.partition();
+                let Some(partition) = delivery.partition() else { return Ok(()) };
                 let mut out = Outbox {
                     emissions: Vec::new(),
                     rows: vec![BTreeMap::new(); self.shards],
@@ -144,7 +219,10 @@ impl Worker {
                 };
                 let (batches, letters) = self.batches(delivery);
                 if !letters.is_empty() {
-                    committer.send(ToCommitter::DeadLetters(letters)).map_err(drop)?;
+                    let place = self.partitions.get(&partition).and_then(|p| p.place.clone());
+                    let aside = letters.into_iter();
+                    let aside = aside.map(|letter| SetAside { place: place.clone(), letter });
+                    committer.send(ToCommitter::SetAside(aside.collect())).map_err(drop)?;
                 }
                 for batch in &batches {
                     self.evaluate(batch, &mut out);
@@ -166,10 +244,9 @@ impl Worker {
     }
 
     /// Decodes and maps records; counts what became of them.
-    fn batches(&mut self, delivery: Delivery) -> (Vec<EventBatch>, Vec<sluice_ingest::DeadLetter>) {
-        let Some(state) = self.partitions.get_mut(&delivery.partition()) else {
-            return Default::default();
-        };
+    fn batches(&mut self, delivery: Delivery) -> (Vec<EventBatch>, Vec<DeadLetter>) {
+        let state = delivery.partition().and_then(|p| self.partitions.get_mut(&p));
+        let Some(state) = state else { return Default::default() };
         match (delivery, &mut state.mapper) {
             (Delivery::Records(chunk), Some(mapper)) => {
                 let mut watch = Stopwatch::start();
@@ -181,6 +258,16 @@ impl Worker {
                 let counts = self.counters.sources.entry(state.source.clone()).or_default();
                 counts.add_records(&processed.counts);
                 (processed.batches, processed.dead_letters)
+            }
+            (Delivery::Records(chunk), None) => {
+                let letters = unknown(&chunk);
+                let mut counts = Counts { records: chunk.received(), ..Counts::default() };
+                for letter in &letters {
+                    *counts.dead_letters.entry(letter.code).or_default() += 1;
+                }
+                let source = self.counters.sources.entry(state.source.clone()).or_default();
+                source.add_records(&counts);
+                (Vec::new(), letters)
             }
             (Delivery::Rows(batch), _) => {
                 let newest = batch.times().iter().copied().max().unwrap_or(i64::MIN);
@@ -195,6 +282,9 @@ impl Worker {
     fn evaluate(&mut self, batch: &EventBatch, out: &mut Outbox) {
         if batch.is_empty() {
             return;
+        }
+        if let Some(history) = &self.history {
+            history.push(batch);
         }
         let Some(state) = self.partitions.get_mut(&batch.origin.partition) else { return };
         if !state.first.contains_key(&batch.table) {
@@ -218,7 +308,10 @@ impl Worker {
         let scratch = self.scratch.entry(batch.table.clone()).or_default();
         let mut watch = Stopwatch::start();
         let hits = table.network.evaluate(&batch.columns, scratch);
-        watch.lap(&mut self.times.matching);
+        let spent = watch.lap(&mut self.times.matching);
+        let (rows, nanos) = self.tables.entry(batch.table.clone()).or_default();
+        *rows += batch.len() as u64;
+        *nanos += spent;
         let mut facts = RowFacts::new(batch);
         for (entry, hit) in hits {
             let (slot, branch) = table.branches[entry];
@@ -241,9 +334,26 @@ impl Worker {
                     }
                 }
             }
+            self.rule_nanos[slot] += watch.lap(&mut self.times.project);
         }
-        watch.lap(&mut self.times.project);
     }
+}
+
+/// Records that no source takes: all of them are set aside.
+fn unknown(chunk: &sluice_ingest::Chunk) -> Vec<DeadLetter> {
+    let letter = |fault: &sluice_ingest::Fault| DeadLetter {
+        code: fault.code,
+        message: fault.message.clone(),
+        source: UNKNOWN.into(),
+        mapping: None,
+        partition: chunk.partition,
+        line: fault.line,
+        offset: fault.offset,
+        received_at: chunk.received_at,
+        envelope: fault.envelope.clone(),
+        original: fault.original.clone(),
+    };
+    chunk.faults.iter().map(letter).collect()
 }
 
 /// How many rows are further behind the newest row before them in their partition than the lateness

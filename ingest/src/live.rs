@@ -14,7 +14,7 @@ use std::{
 use crossbeam_channel::Sender;
 use thiserror::Error;
 
-use crate::Chunk;
+use crate::{Chunk, SourceSpec};
 
 /// An input without end. Runs on a thread of its own.
 ///
@@ -25,6 +25,12 @@ use crate::Chunk;
 pub trait Input: Send {
     /// Its name in the configuration, `okta` of `[sources.okta]`.
     fn name(&self) -> &Arc<str>;
+
+    /// Takes other mapping sources, between two runs.
+    ///
+    /// # Errors
+    /// If the source its configuration names is not among them.
+    fn remap(&mut self, sources: &[Arc<SourceSpec>]) -> Result<(), InputFailure>;
 
     /// Reads on from `from` until told to stop. Places that `from` does not name start where the
     /// configuration says. What goes wrong for a while is retried and shown in the status.
@@ -54,6 +60,10 @@ pub enum Arrival {
         /// The position after them: the offset to read next.
         next: u64,
     },
+    /// A place is read from now on. It holds back event time until it has spoken or is idle.
+    Assigned(Place),
+    /// A place is no longer read by this process.
+    Revoked(Place),
     /// A place is at its end and nothing has come for its idle time: it need not hold back others.
     Idle(Place),
     /// The input has failed for good.
@@ -97,6 +107,11 @@ impl InputControl {
     /// Asks the input to end.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// It may run again.
+    pub fn resume(&self) {
+        self.stop.store(false, Ordering::Relaxed);
     }
 
     /// Whether it should end.

@@ -29,7 +29,7 @@ pub(super) fn replay(content: &Content, case: &RuleTest) -> Result<Replay, Strin
     let lateness = case.config.lateness.unwrap_or(default.lateness);
     let delay = case.config.delay.unwrap_or(default.delay).min(lateness);
     let time = TimeSettings { lateness, delay, ..default };
-    let only = Partition { id: ONLY, source: None, tables: Vec::new(), time };
+    let only = Partition { id: ONLY, source: None, name: None, tables: Vec::new(), time };
     let mut builder = ReplayBuilder::new(vec![only]);
     for (index, event) in case.events.iter().enumerate() {
         let added = match (&event.table, &event.raw) {
@@ -51,7 +51,7 @@ pub(super) fn replay(content: &Content, case: &RuleTest) -> Result<Replay, Strin
 /// One event for `rule explain`: a row as JSON that names its table, or a wire record.
 pub(super) fn event(content: &Content, text: &str, source: &str) -> Result<Replay, String> {
     let time = TimeSettings::default();
-    let only = Partition { id: ONLY, source: None, tables: Vec::new(), time };
+    let only = Partition { id: ONLY, source: None, name: None, tables: Vec::new(), time };
     let mut builder = ReplayBuilder::new(vec![only]);
     let object: Option<serde_json::Map<String, Value>> = serde_json::from_str(text).ok();
     let table = object.as_ref().and_then(|o| o.get("table")).and_then(Value::as_str);

@@ -32,7 +32,7 @@ mod watermark;
 mod window;
 
 pub use rows::{Failures, Keyed, KeyedRow, RowFacts, encode_key, keyed, row_key, stateless, vnode};
-pub use shard::{HistoryStart, OperatorStats, Shard, ShardOptions};
+pub use shard::{HistoryStart, OperatorStats, Shard, ShardOptions, operator};
 pub use state::{StateEntry, StateError};
 pub use watermark::PartitionInfo;
 pub use window::{Limits, window_row_key};

@@ -292,7 +292,7 @@ impl Operator {
             }
         };
         Some(Operator {
-            fingerprint: fingerprint(plan),
+            fingerprint: operator(plan),
             tables: plan.branches.iter().map(|b| b.table.clone()).collect(),
             frontier: Frontier::START,
             kind,
@@ -335,9 +335,12 @@ impl Operator {
     }
 }
 
+/// The operator that a plan's state entries name: the same for the same rule with the same stateful
+/// part, whatever else of it changed.
+///
 /// State is a rule's own: rules that differ only in their thresholds have the same plan fingerprint
 /// but have said different things.
-fn fingerprint(plan: &StreamPlan) -> u64 {
+pub fn operator(plan: &StreamPlan) -> u64 {
     use std::hash::Hasher;
     let mut hasher = SipHasher13::new_with_keys(plan.fingerprint, 0);
     hasher.write(plan.rule.as_bytes());

@@ -112,15 +112,17 @@ impl Watermarks {
     }
 
     /// The least of the partitions that feed any of `tables`: active ones by their newest row, all
-    /// ended gives plus infinity. With only idle ones left nothing moves (`START`).
+    /// ended gives plus infinity. With only idle ones left, W is their newest row: none is on its
+    /// way, so rules that wait for stragglers need not wait for traffic. F stays, since late rows may
+    /// still come.
     pub(crate) fn frontier(&self, tables: &[TableName], lateness: Option<i64>) -> Frontier {
         let mut least = Frontier { watermark: i64::MAX, closed: i64::MAX };
-        let (mut active, mut idle, mut any) = (false, false, false);
+        let (mut active, mut idle, mut any) = (false, None, false);
         for p in self.feeding(tables) {
             any = true;
             match p.progress.activity {
                 Activity::Ended => {}
-                Activity::Idle => idle = true,
+                Activity::Idle => idle = idle.max(Some(p.progress.max.unwrap_or(i64::MIN))),
                 Activity::Active => {
                     active = true;
                     let Some(max) = p.progress.max else { return Frontier::START };
@@ -131,7 +133,11 @@ impl Watermarks {
                 }
             }
         }
-        if !any || (idle && !active) { Frontier::START } else { least }
+        match idle {
+            Some(watermark) if !active => Frontier { watermark, closed: i64::MIN },
+            Some(_) | None if any => least,
+            Some(_) | None => Frontier::START,
+        }
     }
 
     /// The first accepted event time of any of `tables`.
@@ -201,12 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn only_idle_partitions_move_nothing_and_all_ended_is_infinity() {
+    fn only_idle_partitions_wait_for_no_straggler_and_all_ended_is_infinity() {
         let (mut w, t) = two();
         w.observe(PartitionId(0), 1_000);
         w.idle(PartitionId(0));
         w.end(PartitionId(1));
-        assert_eq!(w.frontier(&t, None), Frontier::START);
+        assert_eq!(w.frontier(&t, None), Frontier { watermark: 1_000, closed: i64::MIN });
         w.end(PartitionId(0));
         assert_eq!(w.frontier(&t, None), Frontier { watermark: i64::MAX, closed: i64::MAX });
     }

@@ -207,6 +207,7 @@ fn events(shape: &Shape, dice: &mut Dice) -> Replay {
         .map(|id| Partition {
             id: PartitionId(id as u32),
             source: None,
+            name: None,
             tables: vec![table.clone()],
             time,
         })

@@ -83,6 +83,7 @@ fn scenarios(content: &Content) -> Replay {
         .map(|(id, spec)| Partition {
             id: PartitionId(id as u32),
             source: None,
+            name: None,
             tables: Vec::new(),
             time: spec.time_settings,
         })

@@ -46,6 +46,7 @@ impl ScenarioSource {
                 Some(Partition {
                     id: PartitionId(id as u32),
                     source: Some(source),
+                    name: None,
                     tables: sources[source].tables(),
                     time: sources[source].time_settings,
                 })

@@ -79,6 +79,7 @@ impl InputArgs {
             opened.partitions.push(Partition {
                 id,
                 source: Some(index),
+                name: None,
                 tables: spec.tables(),
                 time: settings(spec.time_settings, lateness),
             });

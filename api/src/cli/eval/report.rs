@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Mutex};
 
-use sluice_engine::{Content, Observer, SourceCounts, Summary};
+use sluice_engine::{Content, Observer, SetAside, SourceCounts, Summary};
 use sluice_ingest::DeadLetter;
 
 use super::sink::Tally;
@@ -40,8 +40,8 @@ impl Aside {
 }
 
 impl Observer for Aside {
-    fn dead_letters(&self, letters: &[DeadLetter]) {
-        letters.iter().for_each(|letter| self.show(letter));
+    fn set_aside(&self, letters: &[SetAside]) {
+        letters.iter().for_each(|aside| self.show(&aside.letter));
     }
 }
 
