@@ -159,7 +159,7 @@ impl<'a> Committer<'a> {
         let bytes = checkpoint.state.iter().map(|e| size(e) as u64).sum();
         self.flush(Some(checkpoint))?;
         self.kept.store(marker.number, Ordering::Release);
-        self.observer.checkpoint(&marker.standing, bytes);
+        self.observer.checkpoint(&marker.standing, bytes, marker.age.elapsed());
         Ok(())
     }
 

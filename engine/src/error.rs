@@ -36,3 +36,14 @@ pub enum EngineError {
     #[error("the {0} thread stopped unexpectedly")]
     Thread(&'static str),
 }
+
+/// An error with everything that led to it.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

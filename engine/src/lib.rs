@@ -19,6 +19,7 @@ pub mod findings;
 pub mod history;
 pub mod json;
 mod keyed;
+mod live_source;
 mod load;
 pub mod mapping_test;
 mod pipeline;

@@ -13,6 +13,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use crossbeam_channel::{Sender, bounded};
@@ -28,7 +29,7 @@ use crate::{
     history::EventHistory,
     keyed::KeyedStage,
     source::Standing,
-    stopwatch::{StageTimes, Timer},
+    stopwatch::{StageTimes, Stopwatch, Timer},
     worker::Worker,
 };
 
@@ -91,6 +92,8 @@ pub(crate) struct Marker {
     pub number: u64,
     pub delivered: u64,
     pub standing: Standing,
+    /// Since it was sent.
+    pub age: Stopwatch,
     /// Whether shards hand over all of their state, or what changed since the last marker.
     pub full: bool,
 }
@@ -202,9 +205,9 @@ pub trait Observer: Sync {
     /// Records were set aside.
     fn set_aside(&self, _letters: &[SetAside]) {}
 
-    /// A checkpoint is kept: everything before its positions is durable. `bytes` is the state it
-    /// wrote.
-    fn checkpoint(&self, _kept: &Standing, _bytes: u64) {}
+    /// A checkpoint is kept: everything before its positions is durable. It wrote so many bytes of
+    /// state, and took so long since its marker was sent.
+    fn checkpoint(&self, _kept: &Standing, _bytes: u64, _took: Duration) {}
 }
 
 /// Nobody watches.
@@ -238,6 +241,7 @@ impl Feed<'_> {
                     number: marked + 1,
                     delivered,
                     standing: source.standing(),
+                    age: Stopwatch::start(),
                     full,
                 };
                 if self.options.stop_after == Some(delivered) {

@@ -1,20 +1,47 @@
 //! The engine as a service: live inputs, checkpoints, reload, and what it shows of itself. Not a
 //! server (see `api`), not a store (see [`crate::durable`]).
+//!
+//! A service is a sequence of runs of one pipeline. A reload ends the run with a checkpoint and begins
+//! the next one from it with other rules, so that swapping rules, restarting and crashing all go one
+//! way.
 
+mod input;
+mod reload;
+mod replay;
 mod status;
+mod watch;
 
+pub use replay::ReplayReport;
 pub use status::{
     CheckpointHealth, InputHealth, Phase, ReloadReport, RuleChange, RuleHealth, ServiceStatus,
 };
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
 
-use sluice_ingest::live::Input;
+use crossbeam_channel::{Sender, bounded};
+use sluice_ingest::live::{Arrival, Input, InputControl, Place};
 
+use self::{
+    input::InputThread,
+    reload::{Reload, feeds},
+    status::RuleCard,
+};
 use crate::{
-    Content, EngineConfig, EngineError, History,
+    Board, Content, Engine, EngineConfig, EngineError, FindingSink, Live, Observer, RunOptions,
+    Standing,
     durable::{FindingStore, StoredLetter},
     history::EventHistory,
+    live_source::{LiveSource, Replay},
+    stopwatch::Stopwatch,
 };
 
 /// What a service is made of.
@@ -27,6 +54,8 @@ pub struct ServiceParts {
     pub inputs: Vec<LiveInput>,
     /// Where findings and state are kept.
     pub store: FindingStore,
+    /// The directory whose file system must not fill up.
+    pub data_dir: PathBuf,
     /// Where recent events are kept for hunts.
     pub history: EventHistory,
     /// Settings of checkpoints and of the disk.
@@ -61,22 +90,54 @@ impl Default for ServiceSettings {
     }
 }
 
-/// A running service. Cheap to clone; the service stops when it is told to.
+/// A running service. Cheap to clone; it stops when it is told to.
 #[derive(Clone)]
 pub struct Service {
     shared: Arc<Shared>,
 }
 
-/// What a replay of dead letters did.
-#[derive(Clone, Debug, Default)]
-pub struct ReplayReport {
-    /// Letters that made rows, or that their mapping makes no row of.
-    pub replayed: u64,
-    /// Letters that failed again: id and present reason.
-    pub failed: Vec<(String, String)>,
+/// What the service's threads and its callers share.
+struct Shared {
+    started_at: i64,
+    store: FindingStore,
+    board: Arc<Board>,
+    inputs: Vec<InputEntry>,
+    state: Mutex<State>,
+    /// Told when a checkpoint is kept, a command is done, or the phase changes.
+    changed: Condvar,
+    replays: Sender<Replay>,
 }
 
-struct Shared {}
+/// An input as it is shown.
+struct InputEntry {
+    name: Arc<str>,
+    kind: &'static str,
+    mapping: String,
+    control: Arc<InputControl>,
+}
+
+struct State {
+    phase: Phase,
+    rules: Vec<RuleCard>,
+    standing: Standing,
+    checkpoint: CheckpointHealth,
+    report: Option<ReloadReport>,
+    command: Option<Command>,
+    /// Ends the run at hand.
+    stop: Arc<AtomicBool>,
+    replays_sent: u64,
+    disk_free: Option<u64>,
+    content: Arc<Content>,
+    thread: Option<JoinHandle<Result<(), EngineError>>>,
+}
+
+enum Command {
+    Stop,
+    Reload(Box<Content>),
+}
+
+/// Arrivals waiting for the engine: with parts of about 1 MiB, 8 MiB.
+const ARRIVALS: usize = 8;
 
 impl Service {
     /// Starts it on threads of its own.
@@ -84,23 +145,96 @@ impl Service {
     /// # Errors
     /// If the stored state cannot be read or does not fit.
     pub fn start(parts: ServiceParts) -> Result<Service, EngineError> {
-        let _ = parts;
-        let _ = History::None;
-        Ok(Service { shared: Arc::new(Shared {}) })
+        let ServiceParts { content, config, inputs, store, data_dir, history, settings } = parts;
+        let mut watch = Stopwatch::start();
+        let resume = store.checkpoint()?.unwrap_or_default();
+        let mut recovery = Duration::ZERO;
+        watch.lap(&mut recovery);
+        let standing =
+            Standing { positions: resume.positions, partitions: resume.partitions, replays: 0 };
+
+        let (arrivals_in, arrivals) = bounded(ARRIVALS);
+        let (replays, replays_out) = bounded(1);
+        let threads: Vec<InputThread> = inputs.into_iter().map(InputThread::new).collect();
+        let mappings = threads.iter().map(|i| (i.name.clone(), i.source())).collect();
+        let source = LiveSource::new(
+            arrivals,
+            replays_out,
+            mappings,
+            content.sources.clone(),
+            config.lateness,
+            standing.clone(),
+        );
+        let content = Arc::new(content);
+        let shared = Arc::new(Shared {
+            started_at: watch::clock(),
+            store,
+            board: Arc::new(Board::default()),
+            inputs: threads.iter().map(InputThread::entry).collect(),
+            state: Mutex::new(State {
+                phase: Phase::Starting,
+                rules: status::cards(&content, &feeds(&threads, &content)),
+                standing,
+                checkpoint: CheckpointHealth { recovery, ..CheckpointHealth::default() },
+                report: None,
+                command: None,
+                stop: Arc::default(),
+                replays_sent: 0,
+                disk_free: None,
+                content: content.clone(),
+                thread: None,
+            }),
+            changed: Condvar::new(),
+            replays,
+        });
+        let runner = Runner {
+            shared: shared.clone(),
+            inputs: threads,
+            arrivals: arrivals_in,
+            source,
+            config,
+            history,
+            settings,
+            content,
+        };
+        let thread = thread::Builder::new()
+            .name("sluice-run".to_owned())
+            .spawn(move || runner.run())
+            .map_err(|_| EngineError::Thread("run"))?;
+        shared.lock().thread = Some(thread);
+        watch::disk(&shared, data_dir, settings.min_free)?;
+        Ok(Service { shared })
     }
 
     /// What it shows of itself now.
     pub fn status(&self) -> ServiceStatus {
-        let _ = &self.shared;
-        ServiceStatus::default()
+        self.shared.status()
+    }
+
+    /// The mapping sources that run, for those who map records outside the pipeline.
+    pub fn content(&self) -> Arc<Content> {
+        self.shared.lock().content.clone()
     }
 
     /// Takes other rules and mappings at the next batch boundary. State of rules whose stateful part
     /// is unchanged is kept. If a file has errors, nothing changes and the report says so. Waits
     /// until it is done.
     pub fn reload(&self, content: Content) -> ReloadReport {
-        let _ = content;
-        ReloadReport::default()
+        if let Some(refused) = reload::refused(&content) {
+            self.shared.lock().report = Some(refused.clone());
+            return refused;
+        }
+        let mut state = self.shared.wait_while(|s| s.command.is_some() && s.is_running());
+        if !state.is_running() {
+            let problems = vec!["the service is not running".to_owned()];
+            return ReloadReport { at: watch::clock(), problems, ..ReloadReport::default() };
+        }
+        state.report = None;
+        state.command = Some(Command::Reload(Box::new(content)));
+        state.stop.store(true, Ordering::Relaxed);
+        drop(state);
+        let state = self.shared.wait_while(|s| s.report.is_none() && s.is_running());
+        state.report.clone().unwrap_or_default()
     }
 
     /// Sends dead letters through the current mappings again, each with its original receive time.
@@ -108,15 +242,205 @@ impl Service {
     /// its present reason. Waits until it is done.
     ///
     /// # Errors
-    /// If the store fails.
+    /// If the store fails, or the service is not running.
     pub fn replay(&self, letters: Vec<StoredLetter>) -> Result<ReplayReport, EngineError> {
-        let _ = letters;
-        Ok(ReplayReport::default())
+        replay::replay(&self.shared, letters)
     }
 
-    /// Stops after a last checkpoint and waits for it, at most 10 s. The error that had stopped it
-    /// before, if one had.
+    /// Stops after a last checkpoint and waits for it. The error that had stopped it before, if one
+    /// had.
+    ///
+    /// # Errors
+    /// What made the pipeline fail, now or before.
     pub fn stop(&self) -> Result<(), EngineError> {
+        let thread = {
+            let mut state = self.shared.lock();
+            state.command = Some(Command::Stop);
+            state.stop.store(true, Ordering::Relaxed);
+            state.thread.take()
+        };
+        match thread {
+            Some(thread) => thread.join().map_err(|_| EngineError::Thread("run"))?,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while(&self, holds: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let state = self.lock();
+        self.changed.wait_while(state, |s| holds(s)).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_phase(&self, phase: Phase) {
+        self.lock().phase = phase;
+        self.changed.notify_all();
+    }
+}
+
+impl State {
+    fn is_running(&self) -> bool {
+        !matches!(self.phase, Phase::Failed(_) | Phase::Stopped)
+    }
+}
+
+/// The thread that runs the pipeline, again and again.
+struct Runner {
+    shared: Arc<Shared>,
+    inputs: Vec<InputThread>,
+    arrivals: Sender<Arrival>,
+    source: LiveSource,
+    config: EngineConfig,
+    history: EventHistory,
+    settings: ServiceSettings,
+    content: Arc<Content>,
+}
+
+impl Runner {
+    fn run(mut self) -> Result<(), EngineError> {
+        let outcome = self.runs();
+        self.stop_inputs();
+        self.shared.set_phase(match &outcome {
+            Ok(()) => Phase::Stopped,
+            Err(error) => Phase::Failed(crate::error::chain(error)),
+        });
+        outcome
+    }
+
+    fn runs(&mut self) -> Result<(), EngineError> {
+        let mut sink = self.shared.store.sink();
+        self.start_inputs();
+        loop {
+            let stop = Arc::new(AtomicBool::new(false));
+            {
+                let mut state = self.shared.lock();
+                // A command that came while no run was going on ends this one at once.
+                stop.store(state.command.is_some(), Ordering::Relaxed);
+                state.stop = stop.clone();
+                if state.phase == Phase::Starting {
+                    state.phase = Phase::Running;
+                }
+            }
+            self.shared.changed.notify_all();
+            self.once(&mut sink, stop)?;
+            let command = self.shared.lock().command.take();
+            match command {
+                Some(Command::Reload(content)) => self.reload(*content)?,
+                Some(Command::Stop) | None => return Ok(()),
+            }
+        }
+    }
+
+    /// One run, from the last checkpoint to the next command.
+    fn once(
+        &mut self,
+        sink: &mut dyn FindingSink,
+        stop: Arc<AtomicBool>,
+    ) -> Result<(), EngineError> {
+        let engine = Engine {
+            rules: Arc::new(self.content.rule_set()),
+            sources: self.content.sources.clone(),
+            config: self.config.clone(),
+        };
+        let options = RunOptions {
+            resume: self.shared.store.checkpoint()?,
+            stop,
+            live: Some(Live {
+                checkpoint_every: self.settings.checkpoint_every,
+                commit_every: self.settings.commit_every,
+                board: self.shared.board.clone(),
+                history: self.history.clone(),
+            }),
+            ..RunOptions::default()
+        };
+        engine.run(&mut self.source, sink, &*self.shared, options).map(drop)
+    }
+
+    fn reload(&mut self, content: Content) -> Result<(), EngineError> {
+        let reload = Reload::between(&self.content, &content);
+        let content = Arc::new(content);
+        let mut problems = content.problems.iter().map(reload::shown).collect::<Vec<_>>();
+        let mut applied = true;
+        if reload.mappings {
+            self.stop_inputs();
+            for input in &mut self.inputs {
+                if let Err(failure) = input.remap(&content.sources) {
+                    applied = false;
+                    problems.push(failure.to_string());
+                }
+            }
+            if applied {
+                self.source.remap(content.sources.clone());
+            } else {
+                for input in &mut self.inputs {
+                    // They ran with these before.
+                    input.remap(&self.content.sources).ok();
+                }
+            }
+            self.start_inputs();
+        }
+        let mut state_freed = 0;
+        if applied {
+            let operators: Vec<u64> =
+                content.rules.iter().map(|r| sluice_stream::operator(&r.plan)).collect();
+            state_freed = self.shared.store.sweep_state(&operators)?;
+            self.content = content.clone();
+        }
+        let mut state = self.shared.lock();
+        if applied {
+            state.rules = status::cards(&content, &feeds(&self.inputs, &content));
+            state.content = content;
+        }
+        state.report = Some(ReloadReport {
+            at: watch::clock(),
+            applied,
+            rules: if applied { reload.rules } else { BTreeMap::new() },
+            kept: reload.kept,
+            problems,
+            state_freed,
+        });
+        drop(state);
+        self.shared.changed.notify_all();
         Ok(())
+    }
+
+    fn start_inputs(&mut self) {
+        let from = self.source.taken();
+        for input in &mut self.inputs {
+            input.start(&from, &self.arrivals);
+        }
+    }
+
+    /// Asks every input to end and waits for it, taking what it still has to say.
+    fn stop_inputs(&mut self) {
+        self.inputs.iter().for_each(|i| i.control.stop());
+        while self.inputs.iter().any(InputThread::is_running) {
+            self.source.drain();
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.source.drain();
+        self.inputs.iter_mut().for_each(InputThread::join);
+    }
+}
+
+impl Observer for Shared {
+    fn checkpoint(&self, kept: &Standing, bytes: u64, took: Duration) {
+        for input in &self.inputs {
+            let of_input = |place: &Place| place.input == input.name;
+            let positions = kept.positions.iter().filter(|(p, _)| of_input(p));
+            input.control.set_durable(positions.map(|(p, n)| (p.clone(), *n)).collect());
+        }
+        let mut state = self.lock();
+        state.standing = kept.clone();
+        state.checkpoint.epoch += 1;
+        state.checkpoint.at = Some(watch::clock());
+        state.checkpoint.bytes = bytes;
+        state.checkpoint.took = took;
+        drop(state);
+        self.changed.notify_all();
     }
 }

@@ -63,6 +63,13 @@ impl Stopwatch {
     }
 }
 
+impl Stopwatch {
+    /// The time since the start or the last lap.
+    pub(crate) fn elapsed(&self) -> Duration {
+        now() - self.0
+    }
+}
+
 /// Says when so much time has passed since it last said so.
 #[derive(Debug)]
 pub(crate) struct Timer {

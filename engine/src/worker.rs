@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crossbeam_channel::{Receiver, Sender};
 use sluice_event::{EventBatch, PartitionId, TableName};
-use sluice_ingest::{Counts, DeadLetter, Mapper, SourceSpec, live::Place, live::UNKNOWN};
+use sluice_ingest::{
+    Chunk, Counts, DeadLetter, DeadLetterCode, Mapper, Original, SourceSpec,
+    live::{Place, UNKNOWN},
+};
 use sluice_stream::{
     Emission, Failures, KeyedRow, PartitionInfo, RowFacts, Scratch, Stage, keyed, stateless,
 };
@@ -340,20 +343,35 @@ impl Worker {
 }
 
 /// Records that no source takes: all of them are set aside.
-fn unknown(chunk: &sluice_ingest::Chunk) -> Vec<DeadLetter> {
-    let letter = |fault: &sluice_ingest::Fault| DeadLetter {
-        code: fault.code,
-        message: fault.message.clone(),
+fn unknown(chunk: &Chunk) -> Vec<DeadLetter> {
+    let letter = |code, message: String, line, offset, original| DeadLetter {
+        code,
+        message,
         source: UNKNOWN.into(),
         mapping: None,
         partition: chunk.partition,
-        line: fault.line,
-        offset: fault.offset,
+        line,
+        offset,
         received_at: chunk.received_at,
-        envelope: fault.envelope.clone(),
-        original: fault.original.clone(),
+        envelope: None,
+        original,
     };
-    chunk.faults.iter().map(letter).collect()
+    let faults = chunk.faults.iter().map(|f| DeadLetter {
+        envelope: f.envelope.clone(),
+        ..letter(f.code, f.message.clone(), f.line, f.offset, f.original.clone())
+    });
+    let records = chunk.records.iter().enumerate().map(|(at, record)| DeadLetter {
+        received_at: chunk.reference(at),
+        envelope: chunk.envelope(at).cloned(),
+        ..letter(
+            DeadLetterCode::NoSource,
+            "no mapping source takes this record".to_owned(),
+            chunk.lines.get(at).copied().unwrap_or_default(),
+            chunk.offsets.get(at).copied().unwrap_or_default(),
+            Original::Whole(record.to_vec()),
+        )
+    });
+    faults.chain(records).collect()
 }
 
 /// How many rows are further behind the newest row before them in their partition than the lateness

@@ -1,12 +1,17 @@
 //! What a running service shows of itself. Snapshots: they cost the pipeline nothing and decide
 //! nothing.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
-use sluice_event::TableName;
+use sluice_event::{PartitionId, TableName};
 use sluice_ingest::live::{InputStatus, Place};
 
-use crate::{Counters, StageTimes};
+use super::Shared;
+use crate::{Content, Counters, StageTimes};
 
 /// The whole service at one moment. Times are milliseconds since 1970 UTC.
 #[derive(Clone, Debug, Default)]
@@ -100,7 +105,7 @@ pub struct RuleHealth {
     pub rows_seen: u64,
     /// Rows that passed its condition.
     pub matched: u64,
-    /// Findings it made, changes of one not counted again.
+    /// Findings it made or changed.
     pub findings: u64,
     /// Rows on which an expression of it failed.
     pub errors: u64,
@@ -152,4 +157,91 @@ pub enum RuleChange {
     Reset,
     /// It is gone.
     Removed,
+}
+
+/// What is known of a rule before it has seen a row.
+pub(super) struct RuleCard(RuleHealth);
+
+/// The cards of all rules, when inputs fill the tables `fed`.
+pub(super) fn cards(content: &Content, fed: &BTreeSet<TableName>) -> Vec<RuleCard> {
+    let card = |loaded: &crate::LoadedRule| {
+        let rule = &loaded.rule;
+        let mut tables: Vec<TableName> =
+            loaded.plan.branches.iter().map(|b| b.table.clone()).collect();
+        tables.sort();
+        tables.dedup();
+        let missing: Vec<&str> =
+            tables.iter().filter(|t| !fed.contains(t)).map(TableName::as_str).collect();
+        let cannot_fire = if missing.len() < tables.len() {
+            String::new()
+        } else {
+            format!("no input fills {}", missing.join(", "))
+        };
+        RuleCard(RuleHealth {
+            id: loaded.plan.rule.clone(),
+            title: rule.title.clone(),
+            severity: rule.severity.name(),
+            status: rule.status.name(),
+            path: rule.file.path.clone(),
+            attack: rule.attack.clone(),
+            tables,
+            cannot_fire,
+            ..RuleHealth::default()
+        })
+    };
+    content.rules.iter().map(card).collect()
+}
+
+impl Shared {
+    pub(super) fn status(&self) -> ServiceStatus {
+        let total = self.board.total();
+        let state = self.lock();
+        let partitions = || (0u32..).map(PartitionId).zip(&state.standing.partitions);
+        let inputs = self.inputs.iter().map(|input| {
+            let own = |place: &Place| place.input == input.name;
+            let positions = state.standing.positions.iter().filter(|(p, _)| own(p));
+            let seen = |id| total.seen.get(&id).copied().filter(|t| *t > i64::MIN);
+            InputHealth {
+                name: input.name.clone(),
+                kind: input.kind,
+                mapping: input.mapping.clone(),
+                status: input.control.status(),
+                positions: positions.map(|(p, n)| (p.clone(), *n)).collect(),
+                partitions: partitions()
+                    .filter(|(_, name)| own(&name.place))
+                    .map(|(id, name)| (name.place.clone(), name.source.clone(), seen(id)))
+                    .collect(),
+            }
+        });
+        let rules = state.rules.iter().map(|RuleCard(card)| {
+            let counts = total.counters.rules.get(&*card.id).cloned().unwrap_or_default();
+            let cost = total.costs.get(&*card.id).copied().unwrap_or_default();
+            RuleHealth {
+                rows_seen: cost.rows_seen,
+                matched: counts.matched,
+                findings: cost.findings,
+                errors: counts.errors,
+                error: counts.error,
+                too_late: counts.too_late,
+                duplicates: counts.duplicates,
+                evicted: counts.evicted,
+                nanos: cost.nanos,
+                keys: cost.keys,
+                state_bytes: cost.state_bytes,
+                last_fired: cost.last_fired,
+                ..card.clone()
+            }
+        });
+        ServiceStatus {
+            phase: state.phase.clone(),
+            started_at: self.started_at,
+            checkpoint: state.checkpoint,
+            inputs: inputs.collect(),
+            rules: rules.collect(),
+            times: total.times,
+            reload: state.report.clone(),
+            disk_free: state.disk_free,
+            counters: total.counters.clone(),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The keyed state of a share of all keys, for every rule that has state. No threads, no clock, no
 //! store: rows and watermarks go in, emissions and state entries come out.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use siphasher::sip::SipHasher13;
 use sluice_event::{PartitionId, TableName};
@@ -223,6 +223,7 @@ impl Shard {
     /// If an entry was not written by [`export`](Shard::export) or its bytes changed; the shard is
     /// then in part restored and must not be used.
     pub fn import(&mut self, entries: Vec<StateEntry>) -> Result<(), StateError> {
+        let mut known = BTreeSet::new();
         for entry in &entries {
             let Some(value) = &entry.value else { continue };
             let (fingerprint, key) = entry.parts()?;
@@ -236,6 +237,7 @@ impl Shard {
             let same = |o: &&mut Operator| o.fingerprint == fingerprint;
             let Some(operator) = self.operators.iter_mut().find(same) else { continue };
             if entry.vnode() == StateEntry::SHARED {
+                known.insert(fingerprint);
                 operator.decode(&mut r)?;
                 continue;
             }
@@ -244,6 +246,15 @@ impl Shard {
                 (Kind::Window(o), Stage::Window(plan)) => o.import(plan, &key, &mut r)?,
                 (Kind::FirstSeen(o), _) => o.import(&key, &mut r)?,
                 (Kind::Window(_), Stage::Stateless | Stage::FirstSeen(_)) => {}
+            }
+        }
+        // A rule that joins a running stream knows nothing of what was before: its history starts
+        // with the newest row, not with the table's first.
+        for operator in self.operators.iter_mut().filter(|o| !known.contains(&o.fingerprint)) {
+            if let Kind::FirstSeen(first_seen) = &mut operator.kind
+                && let Some(newest) = self.watermarks.newest(&operator.tables)
+            {
+                first_seen.decide(History::Since(newest));
             }
         }
         self.advance();

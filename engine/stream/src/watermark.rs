@@ -148,6 +148,11 @@ impl Watermarks {
             .min()
     }
 
+    /// The newest event time of what feeds any of `tables`.
+    pub(crate) fn newest(&self, tables: &[TableName]) -> Option<i64> {
+        self.feeding(tables).filter_map(|p| p.progress.max).max()
+    }
+
     pub(crate) fn progress(&self) -> impl Iterator<Item = (PartitionId, &Progress)> {
         self.partitions.iter().map(|(id, p)| (*id, &p.progress))
     }

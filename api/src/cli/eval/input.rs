@@ -80,7 +80,7 @@ impl InputArgs {
                 id,
                 source: Some(index),
                 name: None,
-                tables: spec.tables(),
+                tables: spec.tables().into_iter().chain([spec.raw_table()]).collect(),
                 time: settings(spec.time_settings, lateness),
             });
             opened.names.push(name);

@@ -1,0 +1,79 @@
+//! What a reload changes. Not the swap.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluice_event::TableName;
+use sluice_stream::operator;
+
+use super::{ReloadReport, RuleChange, input::InputThread, watch};
+use crate::{Content, LoadedRule, Problem};
+
+/// The difference between two sets of rules and mappings.
+pub(super) struct Reload {
+    /// Rules that are not simply kept.
+    pub rules: BTreeMap<String, RuleChange>,
+    /// Rules that are.
+    pub kept: u64,
+    /// Whether any mapping file changed.
+    pub mappings: bool,
+}
+
+impl Reload {
+    pub(super) fn between(old: &Content, new: &Content) -> Reload {
+        let by_id = |content: &Content| -> BTreeMap<String, LoadedRule> {
+            content.rules.iter().map(|r| (r.plan.rule.to_string(), r.clone())).collect()
+        };
+        let (old_rules, new_rules) = (by_id(old), by_id(new));
+        let mut rules = BTreeMap::new();
+        let mut kept = 0;
+        for (id, rule) in &new_rules {
+            let change = match old_rules.get(id) {
+                None => RuleChange::Added,
+                Some(was) if was.rule.file.text == rule.rule.file.text => {
+                    kept += 1;
+                    continue;
+                }
+                Some(was) if operator(&was.plan) == operator(&rule.plan) => RuleChange::Edited,
+                Some(_) => RuleChange::Reset,
+            };
+            rules.insert(id.clone(), change);
+        }
+        let gone = old_rules.keys().filter(|id| !new_rules.contains_key(*id));
+        rules.extend(gone.map(|id| (id.clone(), RuleChange::Removed)));
+        let texts = |content: &Content| -> BTreeSet<(String, String)> {
+            let files = content.mappings.iter();
+            files.map(|m| (m.id.to_string(), m.file.text.to_string())).collect()
+        };
+        Reload { rules, kept, mappings: texts(old) != texts(new) }
+    }
+}
+
+/// The report of content that cannot be taken, if it cannot.
+pub(super) fn refused(content: &Content) -> Option<ReloadReport> {
+    content.errors().next()?;
+    Some(ReloadReport {
+        at: watch::clock(),
+        applied: false,
+        problems: content.problems.iter().map(shown).collect(),
+        ..ReloadReport::default()
+    })
+}
+
+/// A problem as `rule lint` prints it.
+pub(super) fn shown(problem: &Problem) -> String {
+    problem.diagnostic.render(problem.text.as_deref())
+}
+
+/// The tables that some input can fill.
+pub(super) fn feeds(inputs: &[InputThread], content: &Content) -> BTreeSet<TableName> {
+    let mut tables = BTreeSet::new();
+    for input in inputs {
+        let source = input.source();
+        let takes = |spec: &str| source.as_deref().is_none_or(|s| s == spec);
+        for spec in content.sources.iter().filter(|s| takes(&s.source)) {
+            tables.extend(spec.tables());
+            tables.insert(spec.raw_table());
+        }
+    }
+    tables
+}

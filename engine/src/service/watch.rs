@@ -1,0 +1,71 @@
+//! The clock for people, and the thread that watches the disk. Nothing here decides a finding.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Weak},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use super::{Phase, Shared};
+use crate::EngineError;
+
+/// Between two looks at the disk. A disk that fills faster than `min_free` in this time is full
+/// before inputs pause.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// Pauses inputs while the file system of `folder` has less than `min_free` bytes, until it has twice
+/// as much, so that they do not flap.
+pub(super) fn disk(
+    shared: &Arc<Shared>,
+    folder: PathBuf,
+    min_free: u64,
+) -> Result<(), EngineError> {
+    let shared = Arc::downgrade(shared);
+    thread::Builder::new()
+        .name("sluice-disk".to_owned())
+        .spawn(move || {
+            let mut paused = false;
+            while let Some(shared) = Weak::upgrade(&shared) {
+                let free = sluice_store::free_space(&folder).ok();
+                if !look(&shared, free, min_free, &mut paused) {
+                    break;
+                }
+                drop(shared);
+                thread::sleep(EVERY);
+            }
+        })
+        .map(drop)
+        .map_err(|_| EngineError::Thread("disk"))
+}
+
+/// `false` when the service has ended.
+fn look(shared: &Shared, free: Option<u64>, min_free: u64, paused: &mut bool) -> bool {
+    let mut state = shared.lock();
+    if !state.is_running() {
+        return false;
+    }
+    state.disk_free = free;
+    let Some(free) = free else { return true };
+    let full = free < if *paused { 2 * min_free } else { min_free };
+    if full != *paused {
+        *paused = full;
+        state.phase = if full {
+            tracing::error!(free, min_free, "disk nearly full: inputs pause");
+            Phase::Paused(format!("{free} bytes free on disk, {min_free} are needed"))
+        } else {
+            tracing::warn!(free, "disk has space again: inputs go on");
+            Phase::Running
+        };
+        for input in &shared.inputs {
+            input.control.pause(full);
+        }
+    }
+    true
+}
+
+/// Milliseconds since 1970 UTC.
+#[expect(clippy::disallowed_methods, reason = "stamps for people; nothing is decided by it")]
+pub(super) fn clock() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+}
