@@ -5,19 +5,21 @@
 //! the next one from it with other rules, so that swapping rules, restarting and crashing all go one
 //! way.
 
+mod health;
 mod input;
 mod reload;
 mod replay;
 mod status;
 mod watch;
 
+pub use health::DATA_GAP;
 pub use replay::ReplayReport;
 pub use status::{
     CheckpointHealth, InputHealth, Phase, ReloadReport, RuleChange, RuleHealth, ServiceStatus,
 };
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -31,6 +33,7 @@ use crossbeam_channel::{Sender, bounded};
 use sluice_ingest::live::{Arrival, Input, InputControl, Place};
 
 use self::{
+    health::HealthSink,
     input::InputThread,
     reload::{Reload, feeds},
     status::RuleCard,
@@ -312,7 +315,12 @@ impl Runner {
     }
 
     fn runs(&mut self) -> Result<(), EngineError> {
-        let mut sink = self.shared.store.sink();
+        let mut sink = HealthSink {
+            sink: self.shared.store.sink(),
+            shared: self.shared.clone(),
+            tenant: self.config.tenant.clone(),
+            told: BTreeSet::new(),
+        };
         self.start_inputs();
         loop {
             let stop = Arc::new(AtomicBool::new(false));

@@ -1,0 +1,72 @@
+//! Findings about the service itself: what it could not see. An analyst must not take silence for
+//! safety.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde_json::{Map, Value, json};
+use sluice_event::Encoder;
+use sluice_finding::{Finding, FindingId, FindingState};
+use sluice_ingest::live::Place;
+use sluice_rule::Severity;
+
+use super::{Shared, watch};
+use crate::{Commit, EngineError, FindingSink, Seq};
+
+/// The id under which a range of records that were gone before they were read is reported.
+pub const DATA_GAP: &str = "sluice.data_gap";
+
+/// Adds what inputs report of themselves to what is kept.
+pub(super) struct HealthSink<S> {
+    pub sink: S,
+    pub shared: Arc<Shared>,
+    pub tenant: String,
+    pub told: BTreeSet<(Place, u64, u64)>,
+}
+
+impl<S: FindingSink> FindingSink for HealthSink<S> {
+    fn commit(&mut self, mut commit: Commit) -> Result<Seq, EngineError> {
+        let gaps = self.shared.inputs.iter().flat_map(|i| i.control.status().gaps);
+        for gap in gaps.collect::<Vec<_>>() {
+            if self.told.insert(gap.clone()) {
+                commit.findings.push(data_gap(&self.tenant, &gap));
+            }
+        }
+        self.sink.commit(commit)
+    }
+}
+
+fn data_gap(tenant: &str, (place, from, to): &(Place, u64, u64)) -> Finding {
+    let mut key = Encoder::default();
+    key.text(&place.to_string());
+    key.text(&format!("{from}..{to}"));
+    let fields: Map<String, Value> = [
+        ("input", json!(&*place.input)),
+        ("part", json!(&*place.part)),
+        ("from_offset", json!(from)),
+        ("to_offset", json!(to)),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into_iter()
+    .collect();
+    Finding {
+        id: FindingId::derive(tenant, DATA_GAP, &key.hash128().to_be_bytes()),
+        rule_id: DATA_GAP.into(),
+        rule_version: "1".into(),
+        title: format!("{} records of {place} were deleted before they were read", to - from),
+        severity: Severity::High,
+        time: watch::clock(),
+        state: FindingState::Confirmed,
+        revision: 1,
+        entities: Vec::new(),
+        attack: Arc::from([]),
+        risk: 0,
+        shadow: false,
+        fields,
+        window: None,
+        count: to - from,
+        late: false,
+        capped: false,
+        evidence: Vec::new(),
+        evidence_total: 0,
+    }
+}
