@@ -1,17 +1,95 @@
 //! Findings, triage, dead letters and state on disk, through [`sluice_store`]. Not the index, which
 //! follows.
+//!
+//! Keyspaces, numbers big-endian:
+//!
+//! | name | key | value |
+//! |---|---|---|
+//! | `finding` | id | the finding: written by the engine only |
+//! | `triage` | id | what people did about it: never touched by the engine |
+//! | `current` | id | sequence of its last change |
+//! | `change` | sequence | id; the older entry goes with the newer one, so each finding is there once |
+//! | `removed` | sequence | id of a finding that retention dropped; the last million |
+//! | `age` | event time, id | nothing: the order in which findings go |
+//! | `state` | state key | keyed state of the last checkpoint |
+//! | `letter` | source, code, receive time, id | a record set aside |
+//! | `letter_id` | id | its key in `letter` |
+//! | `meta` | a word | `checkpoint` (positions, partitions, epoch), `seq`, `totals` |
+//!
+//! A sequence number is given to every change of a finding or its triage and to every removal, so
+//! that a follower can stop and go on anywhere. Writers take turns; readers wait for nobody.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+mod change;
+mod codec;
+mod findings;
+mod letters;
+mod records;
+mod retention;
+mod state;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Duration,
+};
 
 use sluice_finding::{Finding, FindingId, Triage, TriageChange};
 use sluice_ingest::{DeadLetter, DeadLetterCode, live::Place};
+use sluice_store::{Layout, Space, Store};
 
 use crate::{Checkpoint, Commit, EngineError, FindingSink, Seq};
+use change::{Book, Room};
+use codec::CodecError;
+
+/// What the directory holds, by a version that changes when an older build could not read it.
+const LAYOUT: Layout<10> = Layout {
+    name: "sluice-findings",
+    version: 1,
+    spaces: [
+        "finding",
+        "triage",
+        "current",
+        "change",
+        "removed",
+        "age",
+        "state",
+        "letter",
+        "letter_id",
+        "meta",
+    ],
+};
 
 /// The store of one node. Cheap to clone; the directory is locked while any clone lives.
 #[derive(Clone, Debug)]
 pub struct FindingStore {
-    inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    spaces: Spaces,
+    retention: Retention,
+    /// Held while a change is put together and written.
+    book: Mutex<Book>,
+    /// The last sequence number that can be read.
+    last: Mutex<u64>,
+    news: Condvar,
+}
+
+#[derive(Debug)]
+struct Spaces {
+    finding: Space,
+    triage: Space,
+    current: Space,
+    change: Space,
+    removed: Space,
+    age: Space,
+    state: Space,
+    letter: Space,
+    letter_id: Space,
+    meta: Space,
 }
 
 /// Bounds of what is kept.
@@ -47,7 +125,7 @@ pub struct Stored {
     pub finding: Finding,
     /// What people did about it.
     pub triage: Triage,
-    /// The commit that last changed either.
+    /// The change that last touched either.
     pub seq: Seq,
 }
 
@@ -115,62 +193,96 @@ impl FindingStore {
     /// # Errors
     /// If another process has it, or it is damaged.
     pub fn open(dir: &Path, retention: Retention) -> Result<FindingStore, EngineError> {
-        let _ = (dir, retention);
-        Ok(FindingStore { inner: Arc::new(()) })
+        let (store, spaces) = Store::open(dir, &LAYOUT)?;
+        let [finding, triage, current, change, removed, age, state, letter, letter_id, meta] =
+            spaces;
+        let spaces = Spaces {
+            finding,
+            triage,
+            current,
+            change,
+            removed,
+            age,
+            state,
+            letter,
+            letter_id,
+            meta,
+        };
+        let book = Book::load(&store.snapshot(), &spaces)?;
+        let last = Mutex::new(book.seq);
+        let inner =
+            Inner { store, spaces, retention, book: Mutex::new(book), last, news: Condvar::new() };
+        Ok(FindingStore { inner: Arc::new(inner) })
     }
 
     /// The engine's way in. There is one at a time.
     pub fn sink(&self) -> impl FindingSink + use<> {
-        let _ = &self.inner;
-        Unwritten
+        DurableSink { inner: self.inner.clone() }
     }
 
     /// What to resume from: the last checkpoint with all state (`full`), if there is one.
+    ///
+    /// # Errors
+    /// If it cannot be read. It is never taken for none: that would lose what positions stand for.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>, EngineError> {
-        Ok(None)
+        self.inner.load_checkpoint()
     }
 
     /// Removes state that belongs to none of these operators; the bytes freed.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn sweep_state(&self, operators: &[u64]) -> Result<u64, EngineError> {
-        let _ = operators;
-        Ok(0)
+        self.inner.sweep_state(operators)
     }
 
     /// A finding.
+    ///
+    /// # Errors
+    /// If it cannot be read.
     pub fn finding(&self, id: FindingId) -> Result<Option<Stored>, EngineError> {
-        let _ = id;
-        Ok(None)
+        self.inner.finding(id)
     }
 
     /// Findings whose last change is after `seq`, in that order, at most `limit`; and the sequence
     /// to go on from (which may be past the last one returned).
+    ///
+    /// # Errors
+    /// If they cannot be read.
     pub fn after(&self, seq: Seq, limit: usize) -> Result<(Vec<Stored>, Seq), EngineError> {
-        let _ = limit;
-        Ok((Vec::new(), seq))
+        self.inner.after(seq, limit)
     }
 
-    /// Findings removed by retention after `seq`: followers forget them.
+    /// Findings removed by retention after `seq` and not found again since: followers forget them.
+    /// The last million are remembered: a follower further behind than that starts anew.
+    ///
+    /// # Errors
+    /// If they cannot be read.
     pub fn removed_after(
         &self,
         seq: Seq,
         limit: usize,
     ) -> Result<(Vec<FindingId>, Seq), EngineError> {
-        let _ = limit;
-        Ok((Vec::new(), seq))
+        self.inner.removed_after(seq, limit)
     }
 
-    /// The last commit.
+    /// The last change.
     pub fn last(&self) -> Seq {
-        Seq(0)
+        Seq(*self.inner.last.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Waits until there is a commit after `seq`, at most `patience`; the last commit.
+    /// Waits until there is a change after `seq`, at most `patience`; the last change.
     pub fn wait(&self, seq: Seq, patience: Duration) -> Seq {
-        let _ = patience;
-        seq
+        let last = self.inner.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.inner.news.wait_timeout_while(last, patience, |last| *last <= seq.0);
+        Seq(*waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
     /// Changes the triage of a finding, durably. With `expected`, only if that is its version.
+    ///
+    /// # Errors
+    /// If there is no such finding, it has another version, the change makes no sense, or it cannot
+    /// be written.
     pub fn triage(
         &self,
         id: FindingId,
@@ -179,55 +291,107 @@ impl FindingStore {
         at: i64,
         by: &str,
     ) -> Result<Stored, TriageError> {
-        let _ = (expected, change, at, by);
-        Err(TriageError::NotFound(id))
+        let mut draft = self.inner.change();
+        let stored = draft.triage(id, expected, change, at, by)?;
+        draft.keep(Room::Ordinary)?;
+        Ok(stored)
     }
 
     /// Dead letters, oldest first, after the one with id `after`.
+    ///
+    /// # Errors
+    /// If they cannot be read, or `after` is gone: then nobody knows where to go on.
     pub fn dead_letters(
         &self,
         filter: &LetterFilter,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<StoredLetter>, EngineError> {
-        let _ = (filter, after, limit);
-        Ok(Vec::new())
+        self.inner.dead_letters(filter, after, limit)
     }
 
     /// One dead letter.
+    ///
+    /// # Errors
+    /// If it cannot be read.
     pub fn dead_letter(&self, id: &str) -> Result<Option<StoredLetter>, EngineError> {
-        let _ = id;
-        Ok(None)
+        self.inner.dead_letter(id)
     }
 
     /// Removes dead letters, durably; how many there were.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn drop_dead_letters(&self, ids: &[String]) -> Result<u64, EngineError> {
-        let _ = ids;
-        Ok(0)
+        let mut draft = self.inner.change();
+        let dropped = draft.drop_letters(ids)?;
+        draft.keep(Room::Freeing)?;
+        Ok(dropped)
     }
 
     /// A replay was in vain: keeps the letter with its present reason and counts the attempt.
+    ///
+    /// # Errors
+    /// If the store fails. A letter that is gone meanwhile is no error.
     pub fn failed_again(&self, id: &str, letter: &DeadLetter) -> Result<(), EngineError> {
-        let _ = (id, letter);
+        let mut draft = self.inner.change();
+        draft.failed_again(id, letter)?;
+        draft.keep(Room::Ordinary)?;
         Ok(())
     }
 
     /// Applies retention at a time (milliseconds since 1970 UTC). Called every minute or so.
+    ///
+    /// # Errors
+    /// If the store fails.
     pub fn retain(&self, now: i64) -> Result<(), EngineError> {
-        let _ = now;
-        Ok(())
+        self.inner.retain(now)
     }
 
     /// What it holds and has thrown away.
     pub fn stats(&self) -> StoreStats {
-        StoreStats::default()
+        let totals = self.inner.book.lock().unwrap_or_else(PoisonError::into_inner).totals.clone();
+        let disk_bytes = self.inner.store.disk_bytes().unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot measure the store");
+            0
+        });
+        StoreStats {
+            findings: totals.findings,
+            finding_bytes: totals.finding_bytes,
+            findings_expired: totals.findings_expired,
+            dead_letters: totals.letters,
+            dead_letters_expired: totals.letters_expired,
+            disk_bytes,
+        }
+    }
+
+    /// Bytes free for this user on the disk the store is on.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn free_bytes(&self) -> Result<u64, EngineError> {
+        Ok(self.inner.store.free_bytes()?)
     }
 }
 
-struct Unwritten;
+/// The engine's commits, on disk. Each is one atomic batch and one sync.
+struct DurableSink {
+    inner: Arc<Inner>,
+}
 
-impl FindingSink for Unwritten {
-    fn commit(&mut self, _commit: Commit) -> Result<Seq, EngineError> {
-        Ok(Seq(0))
+impl FindingSink for DurableSink {
+    fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError> {
+        let mut draft = self.inner.change();
+        draft.findings(commit.findings)?;
+        draft.set_aside(commit.set_aside)?;
+        if let Some(checkpoint) = commit.checkpoint {
+            draft.checkpoint(&checkpoint)?;
+        }
+        draft.keep(Room::Ordinary)
     }
+}
+
+/// What is stored under a name cannot be read.
+fn unreadable(what: impl Into<String>) -> impl FnOnce(CodecError) -> EngineError {
+    move |reason| EngineError::Stored { what: what.into(), reason: reason.to_string() }
 }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use sluice_store::StoreError;
 use thiserror::Error;
 
 /// An operation of the engine that failed.
@@ -29,12 +30,33 @@ pub enum EngineError {
     /// A sink did not keep a commit.
     #[error("keep findings")]
     Commit(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Something stored is not what this build writes.
+    #[error(
+        "stored {what} cannot be read: {reason}; run the version that wrote it, or restore the data \
+         directory from a backup"
+    )]
+    Stored {
+        /// What it is.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Saved state does not fit.
     #[error("restore state: {0}")]
     Restore(String),
     /// A thread of the pipeline died: a defect of ours.
     #[error("the {0} thread stopped unexpectedly")]
     Thread(&'static str),
+}
+
+impl EngineError {
+    /// Whether the disk was full: nothing was written, and it works again when there is room.
+    pub fn is_full(&self) -> bool {
+        matches!(self, EngineError::Store(error) if error.is_full())
+    }
 }
 
 /// An error with everything that led to it.

@@ -20,7 +20,6 @@ pub use status::{
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -57,8 +56,6 @@ pub struct ServiceParts {
     pub inputs: Vec<LiveInput>,
     /// Where findings and state are kept.
     pub store: FindingStore,
-    /// The directory whose file system must not fill up.
-    pub data_dir: PathBuf,
     /// Where recent events are kept for hunts.
     pub history: EventHistory,
     /// Settings of checkpoints and of the disk.
@@ -148,7 +145,7 @@ impl Service {
     /// # Errors
     /// If the stored state cannot be read or does not fit.
     pub fn start(parts: ServiceParts) -> Result<Service, EngineError> {
-        let ServiceParts { content, config, inputs, store, data_dir, history, settings } = parts;
+        let ServiceParts { content, config, inputs, store, history, settings } = parts;
         let mut watch = Stopwatch::start();
         let resume = store.checkpoint()?.unwrap_or_default();
         let mut recovery = Duration::ZERO;
@@ -205,7 +202,7 @@ impl Service {
             .spawn(move || runner.run())
             .map_err(|_| EngineError::Thread("run"))?;
         shared.lock().thread = Some(thread);
-        watch::disk(&shared, data_dir, settings.min_free)?;
+        watch::disk(&shared, settings.min_free)?;
         Ok(Service { shared })
     }
 

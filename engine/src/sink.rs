@@ -10,11 +10,12 @@ use crate::{Checkpoint, EngineError};
 /// The one writer of findings.
 ///
 /// Guarantees: a commit is kept whole or not at all; findings fold by id, so that committing one
-/// again changes nothing; sequences grow by one per commit. Non-guarantees: that a finding is final
-/// (see its state), or that a checkpoint comes with every commit. On failure the pipeline stops:
+/// again changes nothing; sequences grow by one per change of a finding, so that a follower can stop
+/// after any of them. Non-guarantees: that a finding is final (see its state), or that a checkpoint
+/// comes with every commit. On failure the pipeline stops:
 /// nothing after a failed commit is acknowledged.
 pub trait FindingSink: Send {
-    /// Keeps findings and, with some commits, the place to resume from.
+    /// Keeps findings and, with some commits, the place to resume from; the last change.
     fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError>;
 }
 
@@ -40,7 +41,7 @@ pub struct SetAside {
     pub letter: DeadLetter,
 }
 
-/// The number of a commit, from 1.
+/// The number of a change of a finding, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
 
@@ -75,12 +76,11 @@ impl MemorySink {
 impl FindingSink for MemorySink {
     fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError> {
         for finding in commit.findings {
-            self.keep(finding);
+            self.seq += u64::from(self.keep(finding).is_some());
         }
         if commit.checkpoint.is_some() {
             self.checkpoint = commit.checkpoint;
         }
-        self.seq += 1;
         Ok(Seq(self.seq))
     }
 }

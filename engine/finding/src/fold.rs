@@ -4,22 +4,40 @@ use crate::{Finding, FindingState};
 
 /// The finding to keep after `incoming` arrives for the same id, or `None` if nothing changed.
 ///
-/// What is confirmed is never unsettled: a replay may say it again in an earlier state and is
-/// ignored. A kept change gets the next revision.
+/// The last statement about an id wins, since it follows from all rows of its window: after a crash
+/// the rows since the last checkpoint come again, perhaps cut into other batches, and whatever was
+/// said on the way, the last statement is that of an undisturbed run. Two kinds of statement are
+/// ignored, so that such a replay does not take back for a moment what is known:
+///
+/// - what is confirmed is final, but for other values of it (a rule that was edited): nothing said
+///   before the confirmation, a withdrawal included, is news;
+/// - a provisional statement of the same rule version about the same window with fewer rows is an
+///   earlier one, since the rows of a window only grow. Windows that differ say nothing about which
+///   came first, and a withdrawal holds whatever its count: both are kept.
+///
+/// A kept change gets the next revision.
 pub fn fold(known: Option<&Finding>, mut incoming: Finding) -> Option<Finding> {
     let Some(known) = known else {
         incoming.revision = 1;
         return Some(incoming);
     };
-    incoming.revision = known.revision;
-    if known.state == FindingState::Confirmed && incoming.state == FindingState::Provisional {
+    if known.state == FindingState::Confirmed && incoming.state != FindingState::Confirmed {
         return None;
     }
-    // `late` depends on arrival: once true it stays, and alone it is no change.
-    incoming.late |= known.late;
+    let earlier = incoming.state == FindingState::Provisional
+        && incoming.window.is_some()
+        && incoming.window == known.window
+        && incoming.rule_version == known.rule_version
+        && incoming.count < known.count;
+    if earlier {
+        return None;
+    }
+    // `late` depends on arrival: it is no change alone, and once true it stays.
+    let late = incoming.late || known.late;
+    (incoming.revision, incoming.late) = (known.revision, known.late);
     if *known == incoming {
         return None;
     }
-    incoming.revision += 1;
+    (incoming.revision, incoming.late) = (known.revision + 1, late);
     Some(incoming)
 }

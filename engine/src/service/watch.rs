@@ -1,7 +1,6 @@
 //! The clock for people, and the thread that watches the disk. Nothing here decides a finding.
 
 use std::{
-    path::PathBuf,
     sync::{Arc, Weak},
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -14,20 +13,16 @@ use crate::EngineError;
 /// before inputs pause.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Pauses inputs while the file system of `folder` has less than `min_free` bytes, until it has twice
+/// Pauses inputs while the file system of the store has less than `min_free` bytes, until it has twice
 /// as much, so that they do not flap.
-pub(super) fn disk(
-    shared: &Arc<Shared>,
-    folder: PathBuf,
-    min_free: u64,
-) -> Result<(), EngineError> {
+pub(super) fn disk(shared: &Arc<Shared>, min_free: u64) -> Result<(), EngineError> {
     let shared = Arc::downgrade(shared);
     thread::Builder::new()
         .name("sluice-disk".to_owned())
         .spawn(move || {
             let mut paused = false;
             while let Some(shared) = Weak::upgrade(&shared) {
-                let free = sluice_store::free_space(&folder).ok();
+                let free = shared.store.free_bytes().ok();
                 if !look(&shared, free, min_free, &mut paused) {
                     break;
                 }

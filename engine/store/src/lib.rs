@@ -1,11 +1,23 @@
-//! The durable store: bytes in keyspaces, atomic batches, followers, retention.
+//! The durable store of one node: bytes in keyspaces, written in atomic batches.
+//!
+//! It is: one embedded database in one directory ([`Store`]), locked for one process, with
+//! keyspaces ([`Space`]), atomic synced batches over them ([`Batch`]) and consistent reads
+//! ([`Snapshot`]). It is not: what the bytes mean (see `engine`), a cache, a network service. It is
+//! the only crate that knows fjall.
+//!
+//! Promises:
+//! - a batch is kept whole or not at all, and is on disk when [`Store::commit`] returns;
+//! - what was acknowledged and is gone after damage is told at open, never silently missing;
+//! - a write that failed is never tried again: the store refuses all further ones until it is
+//!   opened anew, since nobody can know what is on the disk then;
+//! - damage gives an error, not a panic.
 #![forbid(unsafe_code)]
 
-/// Bytes that may still be written to the file system a path is on.
-///
-/// # Errors
-/// If the path cannot be looked at.
-pub fn free_space(path: &std::path::Path) -> std::io::Result<u64> {
-    let stat = rustix::fs::statvfs(path)?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
-}
+mod error;
+mod files;
+mod read;
+mod store;
+
+pub use error::StoreError;
+pub use read::{Bytes, Range, Snapshot};
+pub use store::{Batch, Layout, Space, Store};
