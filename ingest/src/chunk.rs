@@ -82,6 +82,8 @@ pub struct Fault {
     pub line: u64,
     /// The byte it starts at.
     pub offset: u64,
+    /// Its own receive reference, milliseconds since 1970 UTC, if it has one other than its chunk's.
+    pub received_at: Option<i64>,
     /// What it said.
     pub original: Original,
     /// What came around it, if the input gives more than bytes.

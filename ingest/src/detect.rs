@@ -3,10 +3,10 @@
 
 use std::fmt;
 
-use serde_json::Value;
-use sluice_event::PartitionId;
+use self::ask::Asker;
+use crate::{Codec, Framer, Limits, SourceSpec};
 
-use crate::{Chunk, Codec, Decoder, Framer, Limits, SourceSpec};
+pub(crate) mod ask;
 
 /// What an input looks like.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +63,7 @@ pub fn detect<'s>(sources: impl IntoIterator<Item = &'s SourceSpec>, head: &[u8]
             sampled = sampled.max(of);
             if records > 0 {
                 let source = spec.source.to_string();
-                let special = spec.detect_has.len() + usize::from(spec.detect_line.is_some());
+                let special = ask::special(spec);
                 found.push((Match { source, records, sampled: of }, special));
             }
         }
@@ -157,40 +157,9 @@ fn compare(spec: &SourceSpec, head: &[u8]) -> (usize, usize) {
     let records = records_of(&spec.framing(), head);
     let records: Vec<&Vec<u8>> =
         records.iter().filter(|r| !r.trim_ascii().is_empty()).take(SAMPLE_MAX).collect();
-    let line_fits = |record: &[u8]| match &spec.detect_line {
-        Some(line) => line.is_match(&String::from_utf8_lossy(record)),
-        None => true,
-    };
-    let hits = match spec.codec {
-        Codec::Json => records
-            .iter()
-            .filter(|r| line_fits(r))
-            .filter(|r| {
-                let value: Option<Value> = serde_json::from_slice(r).ok();
-                value.is_some_and(|v| v.is_object() && spec.detect_has.iter().all(|k| has(&v, k)))
-            })
-            .count(),
-        Codec::Delimited { .. } | Codec::Syslog { .. } | Codec::Lines
-            if spec.detect_line.is_some() =>
-        {
-            records.iter().filter(|r| line_fits(r) || is_header(spec, r)).count()
-        }
-        // Nothing says how its lines look: those that decode.
-        Codec::Delimited { .. } | Codec::Syslog { .. } => {
-            let texts: Vec<String> =
-                records.iter().map(|r| String::from_utf8_lossy(r).into_owned()).collect();
-            let mut decoder = Decoder::new(&spec.codec, &spec.wire, Limits::default());
-            decoder.decode(&Chunk::of_lines(PartitionId(0), &texts, 0)).record.len()
-        }
-        Codec::Lines => 0,
-    };
+    let mut asker = Asker::new(spec);
+    let hits = records.iter().filter(|record| asker.fits(record)).count();
     (hits, records.len())
-}
-
-fn is_header(spec: &SourceSpec, record: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(record).into_owned();
-    let mut decoder = Decoder::new(&spec.codec, &spec.wire, Limits::default());
-    decoder.decode(&Chunk::of_lines(PartitionId(0), &[text], 0)).skipped > 0
 }
 
 /// The complete records of a head; a last one that may be cut off counts only if it is the only.
@@ -205,10 +174,4 @@ fn records_of(framing: &crate::Framing, head: &[u8]) -> Vec<Vec<u8>> {
         records.pop();
     }
     records
-}
-
-/// Whether a record has a dotted key.
-fn has(value: &Value, path: &str) -> bool {
-    value.get(path).is_some()
-        || path.split('.').try_fold(value, |value, key| value.get(key)).is_some()
 }

@@ -52,19 +52,24 @@ impl Unwrap {
 
 /// JSON lines that may be wrappers.
 #[derive(Debug)]
-struct Wrapped {
+pub(crate) struct Wrapped {
     unwrap: Unwrap,
     /// The first key of each path with the quote before it.
     keys: Vec<memmem::Finder<'static>>,
 }
 
 impl Wrapped {
-    fn new(unwrap: Unwrap) -> Self {
+    pub(crate) fn new(unwrap: Unwrap) -> Self {
         let first = unwrap.paths.iter().filter_map(|path| path.keys.first());
         let mut first: Vec<String> = first.map(|key| format!("\"{key}")).collect();
         first.dedup();
         let keys = first.iter().map(|key| memmem::Finder::new(key).into_owned()).collect();
         Wrapped { unwrap, keys }
+    }
+
+    /// The records inside a value on one line; `None` if the value is a record itself.
+    pub(crate) fn elements(&self, line: &[u8]) -> Option<Vec<Range<usize>>> {
+        if self.may_apply(line) { scan::elements(line, &self.unwrap) } else { None }
     }
 
     /// Whether a line may hold several records: cheap, and never wrongly `false`.
@@ -215,6 +220,7 @@ impl Framer {
             line: self.line,
             offset: self.offset,
             original: Original::Whole(Vec::new()),
+            received_at: None,
             envelope: None,
         });
     }
@@ -372,9 +378,7 @@ impl Framer {
             }
             if let Mode::Lines(Some(wrapped)) = &self.mode {
                 let line = &self.bytes[self.open.start..];
-                if wrapped.may_apply(line)
-                    && let Some(spans) = scan::elements(line, &wrapped.unwrap)
-                {
+                if let Some(spans) = wrapped.elements(line) {
                     for span in spans {
                         let start = self.open.start + span.start;
                         self.spans.push(start..self.open.start + span.end);
@@ -403,6 +407,7 @@ impl Framer {
                     line: self.open.line,
                     offset: self.open.offset,
                     original: Original::Stub { head, length, hash: *hasher.finalize().as_bytes() },
+                    received_at: None,
                     envelope: None,
                 });
             }
@@ -426,7 +431,7 @@ impl Framer {
     }
 }
 
-const BOM: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Whether the head of a JSON input shows values that span lines, or records inside a value.
 fn is_document(head: &[u8], unwrap: &Unwrap) -> bool {

@@ -8,6 +8,7 @@
 //! - [`Chunk`]: consecutive records of one partition on their way to a worker;
 //! - [`Mapper`]: decodes a chunk ([`Decoder`]), routes each record to a mapping of its
 //!   [`SourceSpec`] and completes the rows; what fails is a [`DeadLetter`], and [`Counts`] add up;
+//! - [`Router`]: which source each record of a live input goes to;
 //! - [`detect()`]: which source an input looks like.
 //!
 //! Everything but [`FileInput`] is free of IO, and nothing here reads a clock: the receive time of
@@ -26,6 +27,7 @@ mod input;
 pub mod live;
 mod mapper;
 mod repair;
+mod route;
 mod spec;
 mod time;
 
@@ -38,6 +40,7 @@ pub use detect::{Detection, Looks, Match, detect};
 pub use frame::{Framed, Framer, Framing, Unwrap};
 pub use input::{FileInput, FoundFile, FoundFiles, InputError, NextChunk, find_files, stdin_file};
 pub use mapper::{DecodedChunk, Mapper, Processed};
+pub use route::{Message, RouteError, Router};
 pub use spec::{Codec, MappingEntry, SourceSpec};
 
 /// How much of an attacker's input is looked at before it is set aside.

@@ -212,7 +212,7 @@ impl<'a> Job<'a> {
                 partition: self.chunk.partition,
                 line: fault.line,
                 offset: fault.offset,
-                received_at: self.chunk.received_at,
+                received_at: fault.received_at.unwrap_or(self.chunk.received_at),
                 envelope: fault.envelope.clone(),
                 original: fault.original.clone(),
             });

@@ -12,3 +12,5 @@ mod bad_input;
 mod decoding;
 #[path = "ingest/files.rs"]
 mod files;
+#[path = "ingest/route.rs"]
+mod route;

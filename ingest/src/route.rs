@@ -1,0 +1,326 @@
+//! Which mapping source each record of a live input goes to: messages are cut into records by the
+//! framing of their source and sorted by source. Not decoding, not reading.
+
+use std::{fmt, sync::Arc};
+
+use sluice_rule::suggest;
+use thiserror::Error;
+
+use self::{
+    cut::{Piece, cut, first_records},
+    part::{At, Part},
+};
+use crate::{
+    Chunk, Codec, DeadLetterCode, Envelope, Framing, Limits, Original, SourceSpec, Unwrap,
+    detect::ask::Asker, frame::Wrapped, live::UNKNOWN,
+};
+
+mod cut;
+mod judge;
+mod part;
+
+/// Sorts the records of one input by mapping source.
+///
+/// The source of a record depends on its bytes alone, never on what came before it: read again from
+/// some position, every record goes where it went. Where several sources fit, the one that asks for
+/// more has it, then the first by name.
+#[derive(Debug)]
+pub struct Router {
+    /// Those that ask for more first.
+    candidates: Vec<Candidate>,
+    /// The one source everything is for; `None` asks all.
+    fixed: Option<usize>,
+    /// JSON of which no source is known yet.
+    plain: Cutter,
+    lines: Cutter,
+    limits: Limits,
+}
+
+/// What came in at one offset: a Kafka message, a record of a spool.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Its bytes; empty where the queue gave a null value.
+    pub bytes: Vec<u8>,
+    /// Its offset.
+    pub offset: u64,
+    /// When it was received, milliseconds since 1970 UTC.
+    pub received_at: i64,
+    /// What came around it.
+    pub envelope: Option<Arc<Envelope>>,
+    /// The mapping source, if that was decided before. One that no longer exists decides nothing.
+    pub source: Option<Arc<str>>,
+}
+
+/// Why there is no router.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RouteError {
+    /// No mapping file is of this source.
+    UnknownSource {
+        /// The name that was asked for.
+        name: String,
+        /// The nearest one there is.
+        suggestion: Option<String>,
+        /// All there are.
+        known: Vec<String>,
+    },
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RouteError::UnknownSource { name, suggestion, known } = self;
+        write!(f, "there is no mapping source `{name}`")?;
+        match suggestion {
+            Some(suggestion) => write!(f, "; did you mean `{suggestion}`?"),
+            None if known.is_empty() => write!(f, "; no mapping file is loaded"),
+            None => write!(f, "; there are {}", known.join(", ")),
+        }
+    }
+}
+
+/// A source as the router asks it.
+#[derive(Debug)]
+struct Candidate {
+    name: Arc<str>,
+    json: bool,
+    asker: Asker<Arc<SourceSpec>>,
+    cutter: Cutter,
+}
+
+/// How messages are cut.
+#[derive(Debug)]
+struct Cutter {
+    framing: Framing,
+    /// For JSON.
+    wrapped: Option<Wrapped>,
+}
+
+impl Router {
+    /// A router over these sources. With `mapping`, everything is for that one; without, every
+    /// record is asked for (`auto`).
+    ///
+    /// # Errors
+    /// No source is named `mapping`.
+    pub fn new(specs: Vec<Arc<SourceSpec>>, mapping: Option<&str>) -> Result<Router, RouteError> {
+        Router::with_limits(specs, mapping, Limits::default())
+    }
+
+    /// A router that sets records aside at these limits.
+    ///
+    /// # Errors
+    /// No source is named `mapping`.
+    pub fn with_limits(
+        specs: Vec<Arc<SourceSpec>>,
+        mapping: Option<&str>,
+        limits: Limits,
+    ) -> Result<Router, RouteError> {
+        let mut candidates: Vec<Candidate> = specs.into_iter().map(Candidate::new).collect();
+        candidates.sort_by(|a, b| {
+            b.asker.special().cmp(&a.asker.special()).then_with(|| a.name.cmp(&b.name))
+        });
+        let fixed = match mapping {
+            None => None,
+            Some(name) => {
+                let at = candidates.iter().position(|c| *c.name == *name);
+                Some(at.ok_or_else(|| unknown(name, &candidates))?)
+            }
+        };
+        Ok(Router {
+            candidates,
+            fixed,
+            plain: Cutter::new(Framing::Json(Unwrap::default())),
+            lines: Cutter::new(Framing::Lines),
+            limits,
+        })
+    }
+
+    /// The sources records may go to.
+    pub fn sources(&self) -> impl Iterator<Item = &SourceSpec> {
+        let fixed = self.fixed;
+        let candidates = self.candidates.iter().enumerate();
+        candidates.filter(move |(i, _)| fixed.is_none_or(|f| f == *i)).map(|(_, c)| c.asker.spec())
+    }
+
+    /// Cuts messages into records and sorts them by source: one chunk per source that has any, those
+    /// without a source as faults of [`UNKNOWN`]. The order of the messages is kept. A record's
+    /// offset is that of its message, its line its number in the message from 1.
+    pub fn chunks(&mut self, messages: Vec<Message>) -> Vec<(Arc<str>, Chunk)> {
+        let mut parts: Vec<Part> = Vec::new();
+        parts.resize_with(self.candidates.len() + 1, Part::default);
+        for message in messages {
+            let mut at = At::of(&message);
+            let known = |name: &Arc<str>| self.candidates.iter().position(|c| c.name == *name);
+            match message.source.as_ref().and_then(known).or(self.fixed) {
+                Some(source) => self.one_source(source, &message.bytes, &mut at, &mut parts),
+                None => self.any_source(&message.bytes, &mut at, &mut parts),
+            }
+        }
+        let unknown: Arc<str> = UNKNOWN.into();
+        let names = self.candidates.iter().map(|c| &c.name).chain([&unknown]);
+        names.zip(parts).filter_map(|(name, part)| Some((name.clone(), part.chunk()?))).collect()
+    }
+
+    /// What would become of a message: the first thing wrong with it that can be seen without
+    /// mapping it.
+    ///
+    /// # Errors
+    /// Why it will be set aside, and in words.
+    pub fn check(&mut self, message: &[u8]) -> Result<(), (DeadLetterCode, String)> {
+        let mut at = At::default();
+        let mut parts: Vec<Part> = Vec::new();
+        parts.resize_with(self.candidates.len() + 1, Part::default);
+        match self.fixed {
+            Some(source) => self.one_source(source, message, &mut at, &mut parts),
+            None => self.any_source(message, &mut at, &mut parts),
+        }
+        for (candidate, part) in self.candidates.iter().map(Some).chain([None]).zip(parts) {
+            let Some(chunk) = part.chunk() else { continue };
+            if let Some(fault) = chunk.faults.into_iter().next() {
+                return Err((fault.code, fault.message));
+            }
+            let json = candidate.is_some_and(|c| c.json);
+            for record in chunk.records.iter() {
+                judge::judge(record, json, self.limits).map_or(Ok(()), Err)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn one_source(&self, source: usize, bytes: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
+        let part = &mut parts[source];
+        cut(bytes, &self.candidates[source].cutter, self.limits, |piece| match piece {
+            Piece::Record(record) => part.record(record, at),
+            Piece::Fault(fault) => part.fault(fault, at),
+        });
+    }
+
+    fn any_source(&mut self, bytes: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
+        // A wrapper larger than a record is cut by what it wraps.
+        let large = bytes.len() > self.limits.record_bytes && looks_json(bytes);
+        let wrapper = if large { self.wrapper_of(bytes) } else { None };
+        let Router { candidates, plain, lines, limits, .. } = self;
+        let cutter = match wrapper {
+            Some(source) => &candidates[source].cutter,
+            None if looks_json(bytes) => &*plain,
+            None => &*lines,
+        };
+        // The candidates answer while they are cut with: only one of the two is changed.
+        let mut pieces = Vec::new();
+        cut(bytes, cutter, *limits, |piece| match piece {
+            Piece::Record(record) => pieces.push(Ok(record.to_vec())),
+            Piece::Fault(fault) => pieces.push(Err(fault)),
+        });
+        for piece in pieces {
+            match piece {
+                Ok(record) => self.place(&record, at, parts),
+                Err(fault) => last(parts).fault(fault, at),
+            }
+        }
+    }
+
+    /// The source whose wrapper a large message is.
+    fn wrapper_of(&mut self, bytes: &[u8]) -> Option<usize> {
+        let limits = self.limits;
+        self.candidates.iter_mut().position(|candidate| {
+            let Candidate { json: true, asker, cutter, .. } = candidate else { return false };
+            let first = first_records(bytes, &cutter.framing, limits);
+            first.iter().any(|record| asker.fits(record))
+        })
+    }
+
+    /// A record to the source it looks like, or the records it wraps.
+    fn place(&mut self, record: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
+        if let Some(source) = self.source_of(record) {
+            parts[source].record(record, at);
+            return;
+        }
+        if looks_json(record) {
+            for source in 0..self.candidates.len() {
+                let Candidate { asker, cutter, .. } = &mut self.candidates[source];
+                let wrapped = cutter.wrapped.as_ref();
+                let spans = wrapped.and_then(|w| w.elements(record)).unwrap_or_default();
+                let mut elements = spans.iter().filter_map(|span| record.get(span.clone()));
+                if !elements.clone().take(FIRST).any(|element| asker.fits(element)) {
+                    continue;
+                }
+                for element in elements.by_ref() {
+                    match self.source_of(element) {
+                        Some(source) => parts[source].record(element, at),
+                        None => self.unknown(element, at, parts),
+                    }
+                }
+                return;
+            }
+        }
+        self.unknown(record, at, parts);
+    }
+
+    fn source_of(&mut self, record: &[u8]) -> Option<usize> {
+        if judge::is_empty(record) {
+            return None;
+        }
+        let json = looks_json(record);
+        self.candidates.iter_mut().position(|c| c.json == json && c.asker.fits(record))
+    }
+
+    fn unknown(&self, record: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
+        let (code, message) = judge::judge(record, looks_json(record), self.limits)
+            .unwrap_or_else(|| (DeadLetterCode::NoSource, self.no_source(record)));
+        last(parts).set_aside(code, message, Original::Whole(record.to_vec()), at);
+    }
+
+    fn no_source(&self, record: &[u8]) -> String {
+        let json = looks_json(record);
+        let kind = if json { "JSON object" } else { "line" };
+        let asked = self.candidates.iter().filter(|c| c.json == json);
+        let names: Vec<&str> = asked.map(|c| &*c.name).collect();
+        match names.is_empty() {
+            true => format!("no mapping source reads a {kind}"),
+            false => format!("this {kind} looks like none of {}", names.join(", ")),
+        }
+    }
+}
+
+/// How many records of a wrapper are asked for its source.
+const FIRST: usize = 4;
+
+impl Candidate {
+    fn new(spec: Arc<SourceSpec>) -> Self {
+        Candidate {
+            name: spec.source.clone(),
+            json: matches!(spec.codec, Codec::Json),
+            cutter: Cutter::new(spec.framing()),
+            asker: Asker::new(spec),
+        }
+    }
+}
+
+impl Cutter {
+    fn new(framing: Framing) -> Self {
+        let wrapped = match &framing {
+            Framing::Lines => None,
+            Framing::Json(unwrap) => Some(Wrapped::new(unwrap.clone())),
+        };
+        Cutter { framing, wrapped }
+    }
+}
+
+/// The part of what has no source.
+fn last(parts: &mut [Part]) -> &mut Part {
+    let at = parts.len() - 1;
+    &mut parts[at]
+}
+
+fn looks_json(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(crate::frame::BOM).unwrap_or(bytes);
+    matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+fn unknown(name: &str, candidates: &[Candidate]) -> RouteError {
+    let mut known: Vec<String> = candidates.iter().map(|c| c.name.to_string()).collect();
+    known.sort();
+    RouteError::UnknownSource {
+        name: name.to_owned(),
+        suggestion: suggest(name, known.iter().map(String::as_str)).map(str::to_owned),
+        known,
+    }
+}

@@ -1,0 +1,257 @@
+//! Messages to sources: how they are cut, who takes them, and that none is lost.
+
+use std::sync::Arc;
+
+use regex::Regex;
+use sluice_event::{PartitionId, TimeSettings, WireSchema, WireType};
+use sluice_ingest::{
+    Chunk, Codec, DeadLetterCode, Envelope, Limits, Mapper, Message, Original, Router, SourceSpec,
+    Unwrap,
+};
+
+use crate::support::RECEIVED;
+
+pub(crate) fn source(name: &str, codec: Codec, has: &[&str], line: Option<&str>) -> SourceSpec {
+    SourceSpec {
+        source: name.into(),
+        codec,
+        unwrap: Unwrap::new(["$.Records[*]", "$.detail"]),
+        wire: WireSchema { columns: vec![("line".into(), WireType::String)] },
+        time: None,
+        native_id: None,
+        time_settings: TimeSettings::default(),
+        detect_has: has.iter().map(|h| (*h).to_owned()).collect(),
+        detect_line: line.map(|l| Regex::new(l).unwrap()),
+        mappings: Vec::new(),
+    }
+}
+
+fn specs() -> Vec<Arc<SourceSpec>> {
+    let mut plain = source("idp.log", Codec::Json, &["eventType", "actor.id"], None);
+    plain.unwrap = Unwrap::default();
+    let specs = [
+        source("cloud.trail", Codec::Json, &["eventName", "eventVersion"], None),
+        source("cloud.any", Codec::Json, &["eventName"], None),
+        plain,
+        source("host.sshd", Codec::Lines, &[], Some(r"sshd\[\d+\]")),
+    ];
+    specs.into_iter().map(Arc::new).collect()
+}
+
+pub(crate) fn message(offset: u64, bytes: impl Into<Vec<u8>>) -> Message {
+    Message { bytes: bytes.into(), offset, received_at: RECEIVED, envelope: None, source: None }
+}
+
+/// (source, records as text, offsets, lines) and (code, offset, line, original) of the faults.
+fn show(parts: &[(Arc<str>, Chunk)]) -> Vec<String> {
+    let mut shown = Vec::new();
+    for (name, chunk) in parts {
+        for (at, record) in chunk.records.iter().enumerate() {
+            let text = String::from_utf8_lossy(record);
+            shown.push(format!("{name} {}:{} {text}", chunk.offsets[at], chunk.lines[at]));
+        }
+        for f in &chunk.faults {
+            let text = String::from_utf8_lossy(f.original.bytes()).into_owned();
+            shown.push(format!("{name} {}:{} {} {text}", f.offset, f.line, f.code));
+        }
+    }
+    shown
+}
+
+const TRAIL: &str = r#"{"eventName":"a","eventVersion":"1"}"#;
+const IDP: &str = r#"{"eventType":"x","actor":{"id":"u"}}"#;
+const SSH: &str = "Jan  1 00:00:00 h sshd[7]: Accepted";
+
+#[test]
+fn auto_asks_every_record() {
+    let mut router = Router::new(specs(), None).unwrap();
+    let parts = router.chunks(vec![
+        message(5, TRAIL),
+        message(6, format!("{IDP}\n{TRAIL}\n{SSH}\n")),
+        message(7, format!("{{\"Records\":[{TRAIL},{{\"eventName\":\"b\"}}]}}")),
+        message(8, format!("{{\"detail\":{TRAIL},\"id\":1}}")),
+        message(9, format!("[{IDP},\n{TRAIL}]")),
+        message(10, r#"{"eventType":"x","actor":{"name":"id"}}"#),
+        message(11, "what"),
+        message(12, r#"{"Records":[]}"#),
+    ]);
+    assert_eq!(
+        show(&parts),
+        [
+            format!("cloud.trail 5:1 {TRAIL}"),
+            format!("cloud.trail 6:2 {TRAIL}"),
+            format!("cloud.trail 7:1 {TRAIL}"),
+            format!("cloud.trail 8:1 {TRAIL}"),
+            format!("cloud.trail 9:2 {TRAIL}"),
+            format!("idp.log 6:1 {IDP}"),
+            format!("idp.log 9:1 {IDP}"),
+            "cloud.any 7:2 {\"eventName\":\"b\"}".into(),
+            format!("host.sshd 6:3 {SSH}"),
+            "unknown 10:1 no_source {\"eventType\":\"x\",\"actor\":{\"name\":\"id\"}}".into(),
+            "unknown 11:1 no_source what".into(),
+            "unknown 12:1 no_source {\"Records\":[]}".into(),
+        ]
+    );
+}
+
+#[test]
+fn where_a_record_goes_does_not_depend_on_what_came_before() {
+    let all: Vec<String> = vec![
+        TRAIL.into(),
+        IDP.into(),
+        r#"{"eventName":"b"}"#.into(),
+        SSH.into(),
+        format!("{{\"Records\":[{TRAIL}]}}"),
+        r#"{"eventName":"b","eventType":"x","actor":{"id":1},"eventVersion":2}"#.into(),
+    ];
+    let alone: Vec<String> = all
+        .iter()
+        .flat_map(|m| show(&Router::new(specs(), None).unwrap().chunks(vec![message(1, &**m)])))
+        .collect();
+    for turn in 0..all.len() {
+        let mut router = Router::new(specs(), None).unwrap();
+        for at in (0..all.len()).map(|i| (i + turn) % all.len()) {
+            assert_eq!(show(&router.chunks(vec![message(1, &*all[at])])), [alone[at].clone()]);
+        }
+    }
+}
+
+#[test]
+fn escaped_names_and_damaged_numbers_are_found_too() {
+    let mut router = Router::new(specs(), None).unwrap();
+    for odd in [
+        r#"{"\u0065ventName":"a","eventVersion":"1"}"#.as_bytes(),
+        br#"{"eventName":1e999,"eventVersion":"\ud800"}"#,
+        b"\xef\xbb\xbf{\"eventName\":\"\xff\",\"eventVersion\":1}",
+    ] {
+        let parts = router.chunks(vec![message(0, odd)]);
+        assert_eq!(&*parts[0].0, "cloud.trail", "{parts:?}");
+    }
+}
+
+#[test]
+fn one_source_is_not_asked() {
+    let mut router = Router::new(specs(), Some("cloud.trail")).unwrap();
+    let parts = router.chunks(vec![
+        message(1, "{}"),
+        message(2, Vec::new()),
+        message(3, "null"),
+        message(4, "{\"a\":1}\n{\"b\":2}\n"),
+        message(5, "{\n \"a\": 1\n}"),
+        message(6, b"\xff\xff"),
+    ]);
+    assert_eq!(
+        show(&parts),
+        [
+            "cloud.trail 1:1 {}",
+            "cloud.trail 2:1 ",
+            "cloud.trail 3:1 null",
+            "cloud.trail 4:1 {\"a\":1}",
+            "cloud.trail 4:2 {\"b\":2}",
+            "cloud.trail 5:1 {\n \"a\": 1\n}",
+            "cloud.trail 6:1 \u{fffd}\u{fffd}",
+        ]
+    );
+    let spec = specs().remove(0);
+    let time = spec.time_settings;
+    let mut mapper = Mapper::new(spec, "t", PartitionId(0), time, false, i64::MIN);
+    let counts = mapper.process(&parts[0].1).counts;
+    assert_eq!(counts.dead_letters[&DeadLetterCode::Empty], 2);
+    assert_eq!(counts.dead_letters[&DeadLetterCode::BadUtf8], 1);
+    assert!(counts.balanced());
+}
+
+#[test]
+fn a_source_decided_before_goes_before_the_detection() {
+    let mut router = Router::new(specs(), None).unwrap();
+    let mut decided = message(1, IDP);
+    decided.source = Some("cloud.any".into());
+    let mut gone = message(2, IDP);
+    gone.source = Some("no.longer".into());
+    let parts = router.chunks(vec![decided, gone]);
+    assert_eq!(show(&parts), [format!("idp.log 2:1 {IDP}"), format!("cloud.any 1:1 {IDP}")]);
+}
+
+#[test]
+fn an_unknown_source_is_named_with_the_nearest() {
+    let error = Router::new(specs(), Some("cloud.trial")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "there is no mapping source `cloud.trial`; did you mean `cloud.trail`?"
+    );
+    let error = Router::new(specs(), Some("zzz")).unwrap_err().to_string();
+    assert!(error.contains("there are cloud.any, cloud.trail, host.sshd, idp.log"), "{error}");
+}
+
+#[test]
+fn times_and_envelopes_stay_with_their_records() {
+    let envelope = |n: i32| Some(Arc::new(Envelope { partition: n, ..Envelope::default() }));
+    let mut router = Router::new(specs(), None).unwrap();
+    let parts = router.chunks(vec![
+        Message { received_at: 10, envelope: envelope(1), ..message(1, format!("{TRAIL}\nx")) },
+        Message { received_at: 20, envelope: envelope(2), ..message(2, TRAIL) },
+        Message { received_at: 30, envelope: envelope(3), ..message(3, Vec::new()) },
+    ]);
+    let trail = &parts[0].1;
+    assert_eq!((trail.reference(0), trail.reference(1)), (10, 20));
+    assert_eq!(trail.envelope(1).unwrap().partition, 2);
+    let faults = &parts[1].1.faults;
+    let of = |i: usize| (faults[i].received_at, faults[i].envelope.as_ref().unwrap().partition);
+    assert_eq!((of(0), of(1)), ((Some(10), 1), (Some(30), 3)));
+    assert_eq!(faults[1].code, DeadLetterCode::Empty);
+    // Dead letters have them too.
+    let spec = specs().remove(3);
+    let time = spec.time_settings;
+    let mut mapper = Mapper::new(spec, "t", PartitionId(0), time, false, i64::MIN);
+    let processed = mapper.process(&parts[1].1);
+    assert_eq!(processed.dead_letters[1].received_at, 30);
+    assert_eq!(processed.dead_letters[1].envelope.as_ref().unwrap().partition, 3);
+    assert_eq!((processed.counts.records, processed.counts.dead()), (2, 2));
+}
+
+#[test]
+fn a_record_over_the_limit_is_a_stub_and_its_neighbours_are_not() {
+    let limits = Limits { record_bytes: 100, ..Limits::default() };
+    for mapping in [None, Some("cloud.trail")] {
+        let mut router = Router::with_limits(specs(), mapping, limits).unwrap();
+        let large = format!("{{\"eventName\":\"{}\",\"eventVersion\":1}}", "x".repeat(200));
+        let parts = router.chunks(vec![
+            message(1, format!("{TRAIL}\n{large}\n{TRAIL}\n")),
+            message(2, format!("{{\"Records\":[{TRAIL},{TRAIL},{large},{TRAIL}]}}")),
+        ]);
+        let faults: Vec<_> = parts.iter().flat_map(|(_, c)| &c.faults).collect();
+        assert_eq!(faults.len(), 2, "{:?}", show(&parts));
+        assert_eq!((faults[0].line, faults[1].line, faults[1].offset), (2, 3, 2));
+        let Original::Stub { length, .. } = faults[0].original else { panic!("a stub") };
+        assert_eq!(length, large.len() as u64);
+        let records: usize = parts.iter().map(|(_, c)| c.records.len()).sum();
+        assert_eq!(records, 5);
+    }
+}
+
+#[test]
+fn hostile_messages_end_as_dead_letters() {
+    let mut router = Router::new(specs(), None).unwrap();
+    let fields: Vec<String> = (0..1_000_000).map(|i| format!("\"{i}\":0")).collect();
+    let many = format!("{{{}}}", fields.join(","));
+    let few = format!("{{{}}}", fields[..20_000].join(","));
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(10_000), "]".repeat(10_000));
+    let cases: [(Vec<u8>, &str); 8] = [
+        (vec![b'x'; 30 << 20], "too_large"),
+        (format!("{{\"a\":\"{}\"}}", "y".repeat(30 << 20)).into(), "too_large"),
+        (many.into(), "too_large"),
+        (few.into(), "too_many_fields"),
+        (deep.into(), "too_deep"),
+        (vec![0xff; 1_000], "no_source"),
+        (br#"{"eventName":"a","eventVer"#.to_vec(), "bad_json"),
+        (Vec::new(), "empty"),
+    ];
+    for (bytes, code) in cases {
+        assert_eq!(router.check(&bytes).unwrap_err().0.name(), code);
+        let parts = router.chunks(vec![message(1, bytes), message(2, TRAIL)]);
+        assert_eq!(parts.len(), 2);
+        assert_eq!((&*parts[0].0, parts[0].1.records.len()), ("cloud.trail", 1));
+        assert_eq!((&*parts[1].0, parts[1].1.faults[0].code.name()), ("unknown", code));
+    }
+    assert_eq!(router.check(TRAIL.as_bytes()), Ok(()));
+}
