@@ -357,6 +357,7 @@ fn unknown(chunk: &Chunk) -> Vec<DeadLetter> {
         original,
     };
     let faults = chunk.faults.iter().map(|f| DeadLetter {
+        received_at: f.received_at.unwrap_or(chunk.received_at),
         envelope: f.envelope.clone(),
         ..letter(f.code, f.message.clone(), f.line, f.offset, f.original.clone())
     });
