@@ -1,0 +1,103 @@
+//! A real broker of a test's own, and its own tools to fill it: foreign clients, not ours.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// A running broker; stopped when dropped.
+pub(crate) struct Broker {
+    folder: TempDir,
+    bootstrap: String,
+}
+
+impl Broker {
+    /// Starts one, or says why this test is skipped.
+    pub(crate) fn own() -> Option<Broker> {
+        let Some(shared) = std::env::var_os("SLUICE_TEST_KAFKA_DIR") else {
+            println!("skipped: SLUICE_TEST_KAFKA_DIR is not set; `cargo xtask test` starts a Kafka");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let libs = Path::new(&shared).join("libs");
+        std::os::unix::fs::symlink(libs, folder.path().join("libs")).unwrap();
+        let mut broker = Broker { folder, bootstrap: String::new() };
+        broker.bootstrap = broker.script("start");
+        Some(broker)
+    }
+
+    /// Where clients connect.
+    pub(crate) fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Stops it and starts it again, on the same ports and data.
+    pub(crate) fn restart(&self) {
+        self.script("restart");
+    }
+
+    /// Makes a topic.
+    pub(crate) fn create_topic(&self, topic: &str, partitions: u32) {
+        let partitions = partitions.to_string();
+        let status = self
+            .java("org.apache.kafka.tools.TopicCommand")
+            .args(["--create", "--topic", topic, "--partitions", &partitions])
+            .stdout(Stdio::null())
+            .status()
+            .unwrap();
+        assert!(status.success(), "topic {topic}");
+    }
+
+    /// Sends records, one a line, and waits until the broker has them.
+    pub(crate) fn produce<'l>(&self, topic: &str, records: impl Iterator<Item = &'l str>) {
+        let mut text = String::new();
+        for record in records {
+            text.push_str(record);
+            text.push('\n');
+        }
+        if text.is_empty() {
+            return;
+        }
+        let mut producer = self
+            .java("org.apache.kafka.tools.ConsoleProducer")
+            .args(["--topic", topic, "--request-required-acks", "all", "--sync"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        producer.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        assert!(producer.wait().unwrap().success(), "produce to {topic}");
+    }
+
+    fn java(&self, class: &str) -> Command {
+        let mut java = Command::new("java");
+        java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp"])
+            .arg(self.folder.path().join("libs/*"))
+            .arg(class)
+            .args(["--bootstrap-server", &self.bootstrap])
+            .stderr(Stdio::null());
+        java
+    }
+
+    /// Runs the script that cares for brokers; where clients connect to this one.
+    fn script(&self, verb: &str) -> String {
+        let script: PathBuf =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(".ci/kafka/kafka.sh");
+        let out = Command::new(script).arg(verb).arg(self.folder.path()).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        let log = || fs::read_to_string(self.folder.path().join("broker.log")).unwrap_or_default();
+        assert!(out.status.success(), "{verb}: {}", log());
+        let line = text.lines().find_map(|l| l.strip_prefix("BOOTSTRAP="));
+        line.unwrap_or_default().to_owned()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.script("stop");
+    }
+}
