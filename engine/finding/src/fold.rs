@@ -41,3 +41,6 @@ pub fn fold(known: Option<&Finding>, mut incoming: Finding) -> Option<Finding> {
     (incoming.revision, incoming.late) = (known.revision + 1, late);
     Some(incoming)
 }
+
+#[cfg(test)]
+mod tests;

@@ -132,12 +132,14 @@ pub(crate) fn call<T>(
 fn translate(dir: &Path, operation: &'static str, error: fjall::Error) -> StoreError {
     match error {
         fjall::Error::Io(source) | fjall::Error::Storage(fjall::LsmError::Io(source)) => {
-            // A file that ends too early or is missing is no fault of the system.
-            match source.kind() {
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => {
-                    StoreError::damaged(dir, format!("{operation}: {source}"))
-                }
-                _ => StoreError::Io { operation, path: dir.to_owned(), source },
+            // What the database says itself, and files that are missing or there when they should
+            // not be, is no fault of the system.
+            let ours = source.raw_os_error().is_none()
+                || matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists);
+            if ours {
+                StoreError::damaged(dir, format!("{operation}: {source}"))
+            } else {
+                StoreError::Io { operation, path: dir.to_owned(), source }
             }
         }
         fjall::Error::Locked => StoreError::Locked { dir: dir.to_owned(), process: None },
