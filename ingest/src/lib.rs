@@ -29,6 +29,7 @@ mod mapper;
 mod repair;
 mod route;
 mod spec;
+pub mod spool;
 mod time;
 
 pub use builtin::builtin_mappings;
