@@ -6,8 +6,8 @@
 //! variables `SLUICE_SECTION__KEY`; flags. Beside each file, `conf.d/*.toml` add to it, in name order.
 
 mod check;
-mod layers;
 mod document;
+mod layers;
 mod options;
 mod reader;
 mod secret;
@@ -19,7 +19,7 @@ pub(crate) use layers::Layers;
 pub(crate) use options::Options;
 pub(crate) use reader::{Effective, Problem};
 pub(crate) use secret::Secret;
-pub(crate) use settings::{Config, Http, Kafka, LogFormat, Source};
+pub(crate) use settings::{Config, Http, Kafka, Log, LogFormat};
 pub(crate) use value::{HistoryStart, Start};
 
 use sluice_rule::Diagnostic;
@@ -44,9 +44,13 @@ impl Loaded {
     pub(crate) fn read(layers: &Layers) -> Loaded {
         let mut notes = Notes::default();
         let merged = layers.merge(&mut notes);
-        let config = Config::section(&mut Reader::root(&merged.table, &mut notes));
+        Loaded::typed(&merged.table, notes, merged.files)
+    }
+
+    fn typed(table: &tree::Table, mut notes: Notes, files: Vec<String>) -> Loaded {
+        let config = Config::section(&mut Reader::root(table, &mut notes));
         check::cross_field(&config, &mut notes);
-        Loaded { config, effective: notes.effective, problems: notes.problems, files: merged.files }
+        Loaded { config, effective: notes.effective, problems: notes.problems, files }
     }
 
     /// Whether anything keeps it from being used.

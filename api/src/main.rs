@@ -3,6 +3,7 @@
 
 mod cli;
 mod config;
+mod tokens;
 
 use std::process::ExitCode;
 

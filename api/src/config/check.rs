@@ -18,7 +18,8 @@ pub(crate) fn cross_field(config: &Config, notes: &mut Notes) {
     }
     if !config.api.listen.ip().is_loopback() && !config.api.insecure {
         let listen = config.api.listen;
-        let problem = format!("other machines can reach {listen}, and the server speaks plain HTTP");
+        let problem =
+            format!("other machines can reach {listen}, and the server speaks plain HTTP");
         notes.blame("api.listen", Diagnostic::error("C005", "", problem).hint(
             "tokens and findings could be read on the way. Listen on 127.0.0.1 behind a proxy that \
              ends TLS, or accept it with `insecure = true` under [api]",
@@ -46,7 +47,10 @@ fn bounds(config: &Config, notes: &mut Notes) {
     for (path, value, least, shown) in least {
         if value < least {
             let problem = format!("`{path}` is below {shown}");
-            notes.blame(path, Diagnostic::error("C005", "", problem).hint(format!("\"{shown}\" or more")));
+            notes.blame(
+                path,
+                Diagnostic::error("C005", "", problem).hint(format!("\"{shown}\" or more")),
+            );
         }
     }
     if engine.commit_every > engine.checkpoint_every {
@@ -88,8 +92,9 @@ fn check_kafka(name: &str, kafka: &Kafka, notes: &mut Notes) {
     } else {
         let wrong = kafka.brokers.split(',').map(str::trim).find(|b| !is_address(b));
         if let Some(wrong) = wrong.filter(|_| !kafka.brokers.is_empty()) {
-            let problem = Diagnostic::error("C003", "", format!("`{wrong}` is not the address of a broker"))
-                .hint("host:port, several with commas between: \"a:9092,b:9092\"");
+            let problem =
+                Diagnostic::error("C003", "", format!("`{wrong}` is not the address of a broker"))
+                    .hint("host:port, several with commas between: \"a:9092,b:9092\"");
             notes.blame(&path("brokers"), problem);
         }
     }
@@ -98,8 +103,14 @@ fn check_kafka(name: &str, kafka: &Kafka, notes: &mut Notes) {
         notes.blame(&path("group"), problem);
     }
     for topic in kafka.topics.iter().filter(|t| !t.starts_with('^') && !is_topic(t)) {
-        let problem = Diagnostic::error("C003", "", format!("`{topic}` cannot be the name of a topic"))
-            .hint("at most 249 letters, digits, `.`, `_` and `-`; a regular expression begins with `^`");
+        let problem = Diagnostic::error(
+            "C003",
+            "",
+            format!("`{topic}` cannot be the name of a topic"),
+        )
+        .hint(
+            "at most 249 letters, digits, `.`, `_` and `-`; a regular expression begins with `^`",
+        );
         notes.blame(&path("topics"), problem);
     }
     check_options(name, kafka, notes);
@@ -170,7 +181,8 @@ fn shared_topics(config: &Config, notes: &mut Notes) {
         for topic in &kafka.topics {
             let key = (kafka.brokers.as_str(), kafka.group.as_str(), topic.as_str());
             if let Some(other) = readers.insert(key, name) {
-                let problem = format!("`{other}` reads topic `{topic}` in group `{}` too", kafka.group);
+                let problem =
+                    format!("`{other}` reads topic `{topic}` in group `{}` too", kafka.group);
                 notes.blame(
                     &format!("sources.{name}.kafka.topics"),
                     Diagnostic::error("C005", "", problem)

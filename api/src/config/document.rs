@@ -29,7 +29,8 @@ pub(crate) fn parse(file: &Arc<File>, notes: &mut Notes) -> Table {
         for error in errors {
             let range = error.span().map_or(0..1, |s| s);
             let origin = Origin::File(file.clone(), range.start + start..range.end + start);
-            let problem = Diagnostic::error("C001", &file.path, error.message().replace('\n', "; "));
+            let problem =
+                Diagnostic::error("C001", &file.path, error.message().replace('\n', "; "));
             notes.problems.push(Problem::at(problem, Some(&origin)));
         }
         let table = tree(table.get_ref(), &|range| {
@@ -61,12 +62,10 @@ fn tree(table: &DeTable<'_>, at: &impl Fn(Range<usize>) -> Origin) -> Table {
 fn raw(value: &DeValue<'_>) -> Raw {
     match value {
         DeValue::String(text) => Raw::Text(text.to_string()),
-        DeValue::Integer(number) => {
-            match i64::from_str_radix(number.as_str(), number.radix()) {
-                Ok(number) => Raw::Integer(number),
-                Err(_) => Raw::Other("a number that is too large", number.to_string()),
-            }
-        }
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Raw::Integer(number),
+            Err(_) => Raw::Other("a number that is too large", number.to_string()),
+        },
         DeValue::Float(number) => Raw::Other("a number with a fraction", number.to_string()),
         DeValue::Boolean(value) => Raw::Bool(*value),
         // A date without quotes is as good as one with them.

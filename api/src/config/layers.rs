@@ -57,8 +57,21 @@ impl Layers {
         Layers { optional, named, env, flags: Vec::new() }
     }
 
+    /// A configuration of one text alone: no other layer.
+    pub(crate) fn of_text(path: &str, text: &str) -> super::Loaded {
+        let mut notes = Notes::default();
+        let file = Arc::new(File { path: path.to_owned(), text: text.to_owned() });
+        let table = document::parse(&file, &mut notes);
+        super::Loaded::typed(&table, notes, vec![path.to_owned()])
+    }
+
     /// Adds a flag, if it was given.
-    pub(crate) fn flag(mut self, name: &'static str, path: &'static str, value: Option<String>) -> Self {
+    pub(crate) fn flag(
+        mut self,
+        name: &'static str,
+        path: &'static str,
+        value: Option<String>,
+    ) -> Self {
         self.flags.extend(value.map(|value| (name, path, value)));
         self
     }
@@ -111,7 +124,10 @@ impl Layers {
                 word.to_ascii_lowercase().replace('_', ".")
             } else {
                 let alike = |key: &&String| key.replace('-', "_").eq_ignore_ascii_case(word);
-                below.and_then(|t| t.keys().find(alike)).cloned().unwrap_or(word.to_ascii_lowercase())
+                below
+                    .and_then(|t| t.keys().find(alike))
+                    .cloned()
+                    .unwrap_or(word.to_ascii_lowercase())
             };
             path.push(name);
         }

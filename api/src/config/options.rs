@@ -85,7 +85,9 @@ impl Options {
 /// Values that are references are shown; others of secret names never are.
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.0.iter().map(|(name, value)| (name, shown(name, value)))).finish()
+        f.debug_map()
+            .entries(self.0.iter().map(|(name, value)| (name, shown(name, value))))
+            .finish()
     }
 }
 
@@ -106,9 +108,10 @@ impl Setting for Options {
             let (raw, at) = match &entry.node {
                 Node::Leaf(raw, at) => (raw, at),
                 Node::Table(_) => {
-                    let wrong = Diagnostic::error("C003", "", format!("`{path}` is a table"))
-                        .hint("names of options have dots: write them in quotes, \
-                               \"fetch.wait.max.ms\" = \"50\"");
+                    let wrong = Diagnostic::error("C003", "", format!("`{path}` is a table")).hint(
+                        "names of options have dots: write them in quotes, \
+                               \"fetch.wait.max.ms\" = \"50\"",
+                    );
                     reader.notes.problems.push(Problem::at(wrong, Some(&entry.key)));
                     continue;
                 }

@@ -282,7 +282,10 @@ fn source<'r>(sources: &'r mut Reader<'_>, name: &str) -> Reader<'r> {
     if let Some(super::tree::Node::Table(kafka)) = reader.entry("kafka").map(|e| &e.node) {
         for (key, example) in [("brokers", "\"host:9092\""), ("topics", "[\"okta\"]")] {
             if !kafka.contains_key(key) {
-                reader.missing(format!("`{path}.kafka` has no `{key}`"), &format!("{key} = {example}"));
+                reader.missing(
+                    format!("`{path}.kafka` has no `{key}`"),
+                    &format!("{key} = {example}"),
+                );
             }
         }
     }

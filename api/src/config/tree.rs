@@ -109,7 +109,10 @@ impl std::fmt::Display for Origin {
 pub(crate) fn overlay(base: &mut Table, over: Table) {
     for (key, entry) in over {
         match (base.get_mut(&key), entry) {
-            (Some(Entry { node: Node::Table(below), .. }), Entry { node: Node::Table(above), .. }) => {
+            (
+                Some(Entry { node: Node::Table(below), .. }),
+                Entry { node: Node::Table(above), .. },
+            ) => {
                 overlay(below, above);
             }
             (_, entry) => {

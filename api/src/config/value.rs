@@ -65,7 +65,8 @@ fn text<'r>(raw: &'r Raw, hint: &str) -> Result<&'r str, Wrong> {
 
 impl Value for Millis {
     fn parse(raw: &Raw) -> Result<Self, Wrong> {
-        let hint = "a whole number and a unit of ms, s, m, h, d or w, in quotes: \"10s\", \"1h30m\"";
+        let hint =
+            "a whole number and a unit of ms, s, m, h, d or w, in quotes: \"10s\", \"1h30m\"";
         if let Raw::Integer(number) = raw {
             return Err(Wrong::new(
                 "a duration needs its unit",
@@ -105,7 +106,8 @@ const SIZE_UNITS: [(&str, u64); 9] = [
 ];
 
 fn parse_size(text: &str) -> Option<u64> {
-    let (number, unit) = text.trim().split_at_checked(text.trim().find(|c: char| !c.is_ascii_digit())?)?;
+    let (number, unit) =
+        text.trim().split_at_checked(text.trim().find(|c: char| !c.is_ascii_digit())?)?;
     let (_, size) = SIZE_UNITS.iter().find(|(u, _)| *u == unit.trim())?;
     number.parse::<u64>().ok()?.checked_mul(*size)
 }
@@ -172,10 +174,9 @@ impl Value for bool {
             Raw::Bool(value) => Ok(*value),
             Raw::Loose(text) if text == "true" => Ok(true),
             Raw::Loose(text) if text == "false" => Ok(false),
-            other => Err(Wrong::new(
-                format!("this is {}", kind(other)),
-                "true or false, without quotes",
-            )),
+            other => {
+                Err(Wrong::new(format!("this is {}", kind(other)), "true or false, without quotes"))
+            }
         }
     }
 
@@ -234,7 +235,8 @@ impl Value for PathBuf {
 
 impl Value for SocketAddr {
     fn parse(raw: &Raw) -> Result<Self, Wrong> {
-        let hint = "an address and a port: \"127.0.0.1:7777\", \"[::1]:7777\"; port 0 takes a free one";
+        let hint =
+            "an address and a port: \"127.0.0.1:7777\", \"[::1]:7777\"; port 0 takes a free one";
         let text = text(raw, hint)?;
         text.parse().map_err(|_| not_a("an address with a port", text, hint))
     }
