@@ -1,16 +1,23 @@
 //! The command line: one verb per file, one table of exit codes. Not the work itself.
 
+mod client;
+mod config;
 mod demo;
+mod dlq;
 mod errors;
 mod eval;
 mod exit;
+mod init;
 mod load;
 mod mapping;
 mod output;
 mod progress;
 mod rule;
+mod run;
 mod schema;
 mod setup;
+mod status;
+mod token;
 mod view;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -22,7 +29,8 @@ use exit::{Exit, Failure};
 /// Streaming security-event analytics: detection rules as SQL files over logs.
 ///
 /// Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 a check failed, 2 a rule or
-/// mapping could not be loaded, 3 wrong argument or unreadable input, 130 interrupted.
+/// mapping could not be loaded, 3 wrong configuration or argument, unreadable input or no connection,
+/// 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "sluice", version, max_term_width = 100)]
 struct Cli {
@@ -56,6 +64,8 @@ enum Format {
 enum Verb {
     /// Replay three attacks inside everyday logs and show what the shipped rules find
     Demo(demo::Demo),
+    /// Run the service: consume logs, keep findings, serve the API
+    Run(run::Run),
     /// Run rules over log files: same engine, same findings as a live stream
     Eval(eval::Eval),
     /// Write, check, test and explain rules
@@ -66,6 +76,20 @@ enum Verb {
     Mapping(mapping::MappingVerb),
     /// Tables and columns that rules can use
     Schema(schema::SchemaVerb),
+    /// What a running service is doing
+    Status(status::Status),
+    /// Records that could not become rows: look at them, send them through again, drop them
+    #[command(subcommand)]
+    Dlq(dlq::DlqVerb),
+    /// Make, list and revoke the tokens of the API
+    #[command(subcommand)]
+    Token(token::TokenVerb),
+    /// Check a configuration, show what takes effect, or print its JSON Schema
+    #[command(subcommand)]
+    Config(config::ConfigVerb),
+    /// Write a configuration to begin with
+    #[command(subcommand)]
+    Init(init::InitVerb),
     /// Print a shell completion script
     Completions {
         /// The shell.
@@ -87,14 +111,23 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if failed { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
-    setup::logging(cli.verbose, cli.quiet);
+    // `run` logs as its configuration says.
+    if !matches!(cli.verb, Verb::Run(_)) {
+        setup::logging(cli.verbose, cli.quiet);
+    }
     let mut out = output::Output::new(cli.output, cli.quiet);
     let outcome = match cli.verb {
         Verb::Demo(verb) => verb.run(&mut out),
+        Verb::Run(verb) => verb.run(cli.verbose, &out),
         Verb::Eval(verb) => verb.run(&mut out),
         Verb::Rule(verb) => verb.run(&mut out),
         Verb::Mapping(verb) => verb.run(&mut out),
         Verb::Schema(verb) => verb.run(&mut out),
+        Verb::Status(verb) => verb.run(&mut out),
+        Verb::Dlq(verb) => verb.run(&mut out),
+        Verb::Token(verb) => verb.run(&mut out),
+        Verb::Config(verb) => verb.run(&mut out),
+        Verb::Init(verb) => verb.run(&mut out),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sluice", &mut out);
             Ok(Exit::Done)

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod config;
+mod tokens;
 
 use std::process::ExitCode;
 

@@ -3,6 +3,7 @@
 use std::{error::Error, io};
 
 use super::exit::Failure;
+use crate::config::Problem;
 
 /// Prints a failure: every diagnostic of it, or the chain of causes.
 pub(crate) fn report(failure: &Failure) {
@@ -12,6 +13,7 @@ pub(crate) fn report(failure: &Failure) {
                 eprintln!("{}", diagnostic.render(text.as_deref()));
             }
         }
+        Failure::Config(problems) => config_problems(problems),
         Failure::Argument { primary, hint } => {
             eprintln!("error: {primary}");
             if let Some(hint) = hint {
@@ -21,6 +23,13 @@ pub(crate) fn report(failure: &Failure) {
         Failure::Engine(error) => chain(error),
         Failure::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         Failure::Write(error) => eprintln!("error: cannot write: {error}"),
+    }
+}
+
+/// Prints what is wrong with a configuration, in the order it was found.
+pub(crate) fn config_problems(problems: &[Problem]) {
+    for problem in problems {
+        eprintln!("{}", problem.diagnostic.render(problem.text.as_deref()));
     }
 }
 

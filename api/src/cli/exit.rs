@@ -5,6 +5,8 @@ use std::{io, process::ExitCode};
 use sluice_engine::EngineError;
 use sluice_rule::Diagnostic;
 
+use crate::config::Problem;
+
 /// How a verb ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -37,6 +39,8 @@ impl From<Exit> for ExitCode {
 pub(crate) enum Failure {
     /// Files with errors; every one of them, with the text they are in.
     NotLoaded(Vec<(Diagnostic, Option<String>)>),
+    /// What is wrong with the configuration; every problem of it.
+    Config(Vec<Problem>),
     /// An argument that cannot be: what is wrong and how to mend it.
     Argument { primary: String, hint: Option<String> },
     /// The engine stopped.
@@ -51,7 +55,10 @@ impl Failure {
             Failure::NotLoaded(_) => Exit::NotLoaded,
             // The reader of our output is gone (`| head`): no failure of ours.
             Failure::Write(e) if e.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
-            Failure::Argument { .. } | Failure::Engine(_) | Failure::Write(_) => Exit::Usage,
+            Failure::Config(_)
+            | Failure::Argument { .. }
+            | Failure::Engine(_)
+            | Failure::Write(_) => Exit::Usage,
         }
     }
 

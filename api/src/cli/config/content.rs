@@ -1,0 +1,79 @@
+//! Checks of a configuration against the content it names: mappings that are there, rules that
+//! load, secrets that can be read.
+
+use std::path::PathBuf;
+
+use sluice_engine::Content;
+use sluice_rule::Diagnostic;
+
+use crate::config::{Loaded, Problem};
+
+/// The mapping of an input that is told from its records.
+const AUTO: &str = "auto";
+
+/// Loads the content; an input whose mapping is not in it, or a folder that is not there, is a
+/// problem of the configuration.
+pub(crate) fn check(loaded: &mut Loaded) -> Option<Content> {
+    let paths = |list: &[String]| list.iter().map(PathBuf::from).collect::<Vec<_>>();
+    match Content::load(&paths(&loaded.config.mappings), &paths(&loaded.config.rules)) {
+        Ok(content) => {
+            check_mappings(loaded, &content);
+            Some(content)
+        }
+        Err(error) => {
+            let cause =
+                std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
+            let problem =
+                Diagnostic::error("C009", "rules, mappings", format!("cannot {error}{cause}"))
+                    .hint("`builtin`, or files and folders that are there");
+            loaded.problems.push(Problem { diagnostic: problem, text: None });
+            None
+        }
+    }
+}
+
+/// Every input's mapping must be a source of the content.
+pub(crate) fn check_mappings(loaded: &mut Loaded, content: &Content) {
+    let names: Vec<&str> = content.sources.iter().map(|s| &*s.source).collect();
+    let wrong: Vec<(String, String)> = loaded
+        .config
+        .sources
+        .iter()
+        .filter(|(_, s)| s.mapping != AUTO && !names.contains(&s.mapping.as_str()))
+        .map(|(name, s)| (name.clone(), s.mapping.clone()))
+        .collect();
+    for (name, mapping) in wrong {
+        let problem =
+            Diagnostic::error("C009", "", format!("there is no mapping source `{mapping}`"))
+                .did_you_mean(&mapping, names.iter().copied())
+                .hint(format!("there are: {AUTO}, {}", names.join(", ")));
+        loaded.blame(&format!("sources.{name}.mapping"), problem);
+    }
+}
+
+/// Every reference to a secret must lead somewhere.
+pub(crate) fn check_secrets(loaded: &mut Loaded) {
+    let mut wrong = Vec::new();
+    for (name, source) in &loaded.config.sources {
+        let Some(kafka) = &source.kafka else { continue };
+        let Err(list) = kafka.librdkafka.resolve(|name| std::env::var(name).ok()) else { continue };
+        for (option, primary, hint) in list {
+            let path = format!("sources.{name}.kafka.librdkafka.\"{option}\"");
+            wrong.push((path, Diagnostic::error("C006", "", primary).hint(hint)));
+        }
+    }
+    for (path, problem) in wrong {
+        loaded.blame(&path, problem);
+    }
+}
+
+/// The problems of the configuration and those of its rules and mappings, warnings about style
+/// left to `rule lint`.
+pub(crate) fn with_problems(mut problems: Vec<Problem>, content: Option<&Content>) -> Vec<Problem> {
+    let errors = content.into_iter().flat_map(Content::errors);
+    problems.extend(errors.map(|p| Problem {
+        diagnostic: p.diagnostic.clone(),
+        text: p.text.as_deref().map(str::to_owned),
+    }));
+    problems
+}

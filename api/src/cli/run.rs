@@ -1,0 +1,271 @@
+//! `sluice run`: the service. It reads the configuration and the content, composes the node, and
+//! stays until it is told to stop. Not the parts (see [`node`] and the crates behind it).
+
+mod compose;
+mod data_dir;
+mod follower;
+mod node;
+mod reload;
+mod watch;
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use clap::Args;
+use sluice_engine::service::{InputHealth, Phase, ReloadReport, RuleChange};
+use sluice_ingest::live::InputPhase;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    config::{ConfigArgs, check_mappings},
+    exit::{Exit, Failure},
+    load,
+    output::{Output, printable},
+    setup,
+};
+use crate::{config::Loaded, tokens::Tokens};
+
+pub(crate) use data_dir::{make as make_data_dir, store as store_dir};
+use node::Node;
+use reload::Reloader;
+
+/// After this long a stop that hangs (a broker that does not answer) ends the process anyway: what
+/// was not durable is read again at the next start.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Reads its inputs, keeps findings and its place, and serves the API, until a signal.
+///
+/// SIGTERM stops it and exits with 0, ctrl-c with 130, both within 10 s and after a last checkpoint; a
+/// second one ends it at once. SIGHUP reloads rules and mappings, as their change on disk does. After
+/// a crash it goes on where it was: the same findings, none lost, none twice.
+///
+///   sluice run
+///   sluice run --config /etc/sluice/sluice.toml
+///   SLUICE_LOG__FORMAT=json sluice run --data-dir /var/lib/sluice
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+/// Why a service ends.
+enum End {
+    Terminated,
+    Interrupted,
+    Failed(String),
+}
+
+impl Run {
+    pub(crate) fn run(self, verbose: u8, out: &Output) -> Result<Exit, Failure> {
+        let quiet = out.quiet();
+        let layers = self.config.layers();
+        let mut loaded = match self.config.load(quiet) {
+            Ok(loaded) => loaded,
+            Err(failure) => {
+                setup::logging(verbose, quiet);
+                return Err(failure);
+            }
+        };
+        setup::service_logging(&loaded.config.log, verbose, quiet);
+        let paths = |list: &[String]| list.iter().map(Into::into).collect::<Vec<_>>();
+        let (mappings, rules) = (paths(&loaded.config.mappings), paths(&loaded.config.rules));
+        let content = load::content(&mappings, &rules, quiet)?;
+        check_mappings(&mut loaded, &content);
+        if loaded.has_errors() {
+            return Err(Failure::Config(loaded.problems));
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("sluice-api")
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let node = tokio::task::block_in_place(|| Node::start(&loaded, content))?;
+            let reloader = Arc::new(Reloader::new(layers, &loaded, node.service.clone()));
+            let server = compose::serve(&loaded.config, &node, &reloader).await?;
+            if !quiet {
+                announce(&loaded, &node, server.address)?;
+            }
+            let end = until_end(&node, &reloader, &loaded).await;
+            finish(node, server, end).await
+        })
+    }
+}
+
+/// Says where it serves, what it reads, and how to get in.
+fn announce(loaded: &Loaded, node: &Node, address: std::net::SocketAddr) -> Result<(), Failure> {
+    let config = &loaded.config;
+    eprintln!("listening on http://{address}");
+    for (name, source) in &config.sources {
+        let from = match &source.kafka {
+            Some(kafka) => format!(
+                "topics {} at {} as group {}",
+                kafka.topics.join(", "),
+                kafka.brokers,
+                kafka.group
+            ),
+            None => format!("POST http://{address}/api/v1/ingest/{name}"),
+        };
+        eprintln!("reading {name} ({}): {}", source.mapping, printable(&from));
+    }
+    let dir = config.data_dir.display();
+    eprintln!("{} rules; findings and state in {dir}", node.rules);
+    let tokens = Tokens::open(&config.data_dir)
+        .map_err(|e| Failure::argument(e.to_string(), "tokens.json of the data directory"))?;
+    if tokens.list().is_empty() {
+        eprintln!("nobody can use the API yet; to make a token:");
+        eprintln!("  sluice token create --data-dir {dir} --role admin --name me");
+    }
+    Ok(())
+}
+
+/// Waits for a signal or for the service to fail; reloads in between.
+async fn until_end(node: &Node, reloader: &Arc<Reloader>, loaded: &Loaded) -> End {
+    let kinds = (SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup());
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
+        (signal(kinds.0), signal(kinds.1), signal(kinds.2))
+    else {
+        return End::Failed("cannot listen for signals".to_owned());
+    };
+    let (changed, mut changes) = tokio::sync::mpsc::channel(1);
+    let _watcher = watch::start(&loaded.config, &loaded.files, changed);
+    let mut look = tokio::time::interval(Duration::from_secs(1));
+    let mut inputs = InputLog::default();
+    loop {
+        let why = tokio::select! {
+            _ = terminate.recv() => return End::Terminated,
+            _ = interrupt.recv() => return End::Interrupted,
+            _ = hangup.recv() => "SIGHUP",
+            Some(()) = changes.recv() => "files changed",
+            _ = look.tick() => {
+                let status = node.service.status();
+                inputs.note(&status.inputs);
+                if let Phase::Failed(reason) = status.phase {
+                    return End::Failed(reason);
+                }
+                continue;
+            }
+        };
+        tracing::info!("{why}: reloading rules and mappings");
+        let reloader = reloader.clone();
+        match tokio::task::spawn_blocking(move || reloader.reload()).await {
+            Ok(report) => log_reload(&report),
+            Err(error) => tracing::error!("the reload ended early: {error}"),
+        }
+    }
+}
+
+/// Stops everything, within [`STOP_WITHIN`].
+async fn finish(node: Node, server: compose::Server, end: End) -> Result<Exit, Failure> {
+    let exit = match &end {
+        End::Terminated => Exit::Done,
+        End::Interrupted => Exit::Interrupted,
+        End::Failed(_) => Exit::Usage,
+    };
+    // A thread of its own: whatever hangs, and another signal, must not hold it up.
+    std::thread::spawn(move || {
+        std::thread::sleep(STOP_WITHIN);
+        tracing::warn!(
+            "not stopped within 10 s; what was in flight is read again at the next start"
+        );
+        std::process::exit(std::process::ExitCode::from(exit).exit_code());
+    });
+    tokio::spawn(async {
+        let again = async |kind| match signal(kind) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        };
+        tokio::select! {
+            _ = again(SignalKind::interrupt()) => {},
+            _ = again(SignalKind::terminate()) => {},
+        }
+        std::process::exit(130);
+    });
+    tracing::info!("stopping");
+    server.stop().await;
+    let stopped = tokio::task::block_in_place(|| node.stop());
+    match (end, stopped) {
+        (End::Failed(reason), _) => Err(Failure::argument(
+            format!("the service stopped: {reason}"),
+            "what was read is safe; mend the cause and start it again",
+        )),
+        (_, Err(error)) => Err(error.into()),
+        (_, Ok(())) => Ok(exit),
+    }
+}
+
+/// The number behind an exit code, which the type itself does not tell.
+trait Number {
+    fn exit_code(self) -> i32;
+}
+
+impl Number for std::process::ExitCode {
+    fn exit_code(self) -> i32 {
+        [Exit::Done, Exit::Usage, Exit::Interrupted]
+            .into_iter()
+            .zip([0, 3, 130])
+            .find(|(exit, _)| std::process::ExitCode::from(*exit) == self)
+            .map_or(3, |(_, number)| number)
+    }
+}
+
+/// Logs what a reload did.
+fn log_reload(report: &ReloadReport) {
+    for problem in &report.problems {
+        tracing::warn!("{}", problem.trim_end());
+    }
+    if !report.applied {
+        tracing::error!("nothing was reloaded: the rules and mappings from before go on");
+        return;
+    }
+    for (rule, change) in &report.rules {
+        let what = match change {
+            RuleChange::Added => "added",
+            RuleChange::Edited => "edited, its state kept",
+            RuleChange::Reset => "edited, its state begins empty",
+            RuleChange::Removed => "removed",
+        };
+        tracing::info!("rule {rule}: {what}");
+    }
+    tracing::info!("reloaded: {} rules changed, {} kept", report.rules.len(), report.kept);
+}
+
+/// Logs when an input changes what it is doing, once.
+#[derive(Default)]
+struct InputLog(std::collections::BTreeMap<Arc<str>, InputPhase>);
+
+impl InputLog {
+    fn note(&mut self, inputs: &[InputHealth]) {
+        for input in inputs {
+            let phase = &input.status.phase;
+            if self.0.get(&input.name) == Some(phase) {
+                continue;
+            }
+            let name = &input.name;
+            match phase {
+                InputPhase::Starting => {}
+                InputPhase::Running => tracing::info!("input {name}: reading"),
+                InputPhase::Paused => tracing::warn!("input {name}: paused"),
+                InputPhase::Retrying(why) => tracing::warn!("input {name}: tries again: {why}"),
+                InputPhase::Failed(why) => tracing::error!("input {name}: gave up: {why}"),
+                InputPhase::Stopped => tracing::info!("input {name}: stopped"),
+            }
+            self.0.insert(name.clone(), phase.clone());
+        }
+    }
+}
+
+/// The wall clock, milliseconds since 1970 UTC: for what people see, and for retention.
+#[expect(clippy::disallowed_methods, reason = "tokens end and retention counts by the wall clock")]
+pub(crate) fn clock() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+}
+
+/// The folder of one kind of file below the data directory.
+fn below(dir: &Path, name: &str) -> std::path::PathBuf {
+    dir.join(name)
+}

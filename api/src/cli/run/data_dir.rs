@@ -1,0 +1,99 @@
+//! The data directory: made for its owner alone, refused if it holds something else, and the one
+//! secret that is made with it.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use crate::{cli::exit::Failure, tokens};
+
+/// What this program keeps in it.
+const OURS: [&str; 6] = ["store", "index", "spool", "tokens.json", "tokens.lock", KEY];
+/// The key of the hash that spreads entities over shards.
+const KEY: &str = "node.key";
+
+/// The store's folder.
+pub(crate) fn store(dir: &Path) -> PathBuf {
+    super::below(dir, "store")
+}
+
+/// Makes the directory if it is not there.
+///
+/// # Errors
+/// If it cannot be made or written to, or holds the files of something else.
+pub(crate) fn make(dir: &Path) -> Result<(), Failure> {
+    let shown = dir.display();
+    let failed = |what: &str, error: io::Error| {
+        Failure::argument(
+            format!("cannot {what} {shown}: {error}"),
+            "`data_dir` names a directory that this user can write to",
+        )
+    };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| failed("make", e))?;
+    let mut foreign = None;
+    for entry in fs::read_dir(dir).map_err(|e| failed("read", e))? {
+        let name = entry.map_err(|e| failed("read", e))?.file_name();
+        let name = name.to_string_lossy().into_owned();
+        // Once something of ours is there, the directory is ours, whatever else people put in it.
+        if OURS.contains(&name.as_str()) {
+            return writable(dir).map_err(|e| failed("write to", e));
+        }
+        if !matches!(name.as_str(), "lost+found" | ".gitkeep") {
+            foreign = Some(name);
+        }
+    }
+    if let Some(name) = foreign {
+        return Err(Failure::argument(
+            format!("{shown} is not empty and not of Sluice: it holds `{name}`"),
+            "`data_dir` names a directory for Sluice alone; it is made if it is not there",
+        ));
+    }
+    writable(dir).map_err(|e| failed("write to", e))
+}
+
+/// Tries whether files can be made.
+fn writable(dir: &Path) -> io::Result<()> {
+    let probe = dir.join(format!(".probe-{}", std::process::id()));
+    fs::File::create(&probe)?;
+    fs::remove_file(&probe)
+}
+
+/// The key of the hash that spreads entities over shards; made once, so that nobody outside can
+/// aim all load at one of them.
+///
+/// # Errors
+/// If it cannot be read or made.
+pub(super) fn node_key(dir: &Path) -> Result<[u8; 16], Failure> {
+    let path = dir.join(KEY);
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::argument(
+            format!("cannot use {}: {error}", path.display()),
+            "it holds 16 bytes and belongs to the state beside it: restore both together",
+        )
+    };
+    match fs::read(&path) {
+        Ok(bytes) => bytes
+            .as_slice()
+            .try_into()
+            .map_err(|_| failed(&format!("it has {} bytes", bytes.len()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let key: [u8; 16] = tokens::random().map_err(|e| failed(&e))?;
+            let made = dir.join(format!("{KEY}.{}", std::process::id()));
+            let write = || {
+                let mut options = fs::OpenOptions::new();
+                let mut file =
+                    options.write(true).create(true).truncate(true).mode(0o600).open(&made)?;
+                file.write_all(&key)?;
+                file.sync_all()?;
+                fs::rename(&made, &path)?;
+                fs::File::open(dir)?.sync_all()
+            };
+            write().map_err(|e| failed(&e))?;
+            Ok(key)
+        }
+        Err(error) => Err(failed(&error)),
+    }
+}

@@ -1,0 +1,126 @@
+//! One node: store, engine, inputs and followers, started in order and stopped in the other. Not
+//! the HTTP server, not signals. `demo` may start one too, with inputs of its own.
+
+use std::time::Duration;
+
+use sluice_engine::{
+    Content, EngineConfig, EngineError, History,
+    durable::{FindingStore, Retention},
+    history::EventHistory,
+    service::{LiveInput, Service, ServiceParts, ServiceSettings},
+};
+
+use super::{
+    below, compose, data_dir,
+    follower::{Follower, Retainer},
+};
+use crate::{
+    cli::exit::Failure,
+    config::{Config, HistoryStart, Loaded},
+};
+
+/// A running node.
+pub(crate) struct Node {
+    /// The engine.
+    pub(crate) service: Service,
+    /// Findings, triage and dead letters.
+    pub(crate) store: FindingStore,
+    /// Recent events, for hunts.
+    pub(crate) history: EventHistory,
+    /// How many rules it started with.
+    pub(crate) rules: usize,
+    /// What HTTP senders push to.
+    pub(crate) doors: compose::Doors,
+    index: Follower,
+    retainer: Retainer,
+}
+
+impl Node {
+    /// Starts a node as configured.
+    ///
+    /// # Errors
+    /// If its data directory is not its own, an input cannot be made, or the state cannot be read.
+    pub(crate) fn start(loaded: &Loaded, content: Content) -> Result<Node, Failure> {
+        let config = &loaded.config;
+        data_dir::make(&config.data_dir)?;
+        let (inputs, doors) = compose::inputs(config, &content)?;
+        let secret = data_dir::node_key(&config.data_dir)?;
+        Node::start_with(config, content, inputs, doors, secret)
+    }
+
+    /// Starts a node with the inputs given.
+    ///
+    /// # Errors
+    /// If another process has the store, or the state in it cannot be read.
+    pub(crate) fn start_with(
+        config: &Config,
+        content: Content,
+        inputs: Vec<LiveInput>,
+        doors: compose::Doors,
+        vnode_secret: [u8; 16],
+    ) -> Result<Node, Failure> {
+        let dir = &config.data_dir;
+        let store = FindingStore::open(&data_dir::store(dir), retention(config))?;
+        let history = EventHistory::new(config.history.table_bytes.0 as usize);
+        let index = compose::index(&below(dir, "index"));
+        let rules = content.rules.len();
+        let service = Service::start(ServiceParts {
+            content,
+            config: engine(config, vnode_secret),
+            inputs,
+            store: store.clone(),
+            history: history.clone(),
+            settings: ServiceSettings {
+                checkpoint_every: config.engine.checkpoint_every.0,
+                commit_every: config.engine.commit_every.0,
+                min_free: config.engine.min_free.0,
+            },
+        })?;
+        let index = Follower::start(store.clone(), index);
+        let retainer = Retainer::start(store.clone());
+        Ok(Node { service, store, history, rules, doors, index, retainer })
+    }
+
+    /// How far the index is, and why it is behind if something is wrong with it.
+    pub(crate) fn index_health(&self) -> std::sync::Arc<super::follower::Health> {
+        self.index.health()
+    }
+
+    /// Stops it after a last checkpoint; the index keeps what it has read.
+    ///
+    /// # Errors
+    /// The error that had stopped the engine before, if one had.
+    pub(crate) fn stop(self) -> Result<(), EngineError> {
+        let stopped = self.service.stop();
+        self.retainer.stop();
+        self.index.stop();
+        stopped
+    }
+}
+
+fn engine(config: &Config, vnode_secret: [u8; 16]) -> EngineConfig {
+    let settings = &config.engine;
+    let cores = EngineConfig::default();
+    EngineConfig {
+        workers: settings.workers.map_or(cores.workers, |n| n.0),
+        shards: settings.shards.map_or(cores.shards, |n| n.0),
+        lateness: settings.lateness.map(|l| l.0),
+        history: match settings.history {
+            HistoryStart::FirstEvent => History::FirstEvent,
+            HistoryStart::None => History::None,
+            HistoryStart::At(time) => History::Since(time),
+        },
+        vnode_secret,
+        ..cores
+    }
+}
+
+fn retention(config: &Config) -> Retention {
+    let age = |millis: i64| Duration::from_millis(millis.unsigned_abs());
+    Retention {
+        finding_age: age(config.retention.finding_age.0),
+        finding_bytes: config.retention.finding_bytes.0,
+        dead_letter_age: age(config.retention.dead_letter_age.0),
+        dead_letter_bytes: config.retention.dead_letter_bytes.0,
+    }
+}

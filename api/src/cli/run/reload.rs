@@ -1,0 +1,76 @@
+//! Taking other rules and mappings while the service runs: all of them are checked first, and on
+//! any error the ones from before go on. One function for SIGHUP, changed files and the API.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value as Json;
+use sluice_engine::service::{ReloadReport, Service};
+
+use super::clock;
+use crate::{
+    cli::config::{check_content, with_problems},
+    config::{Effective, Layers, Loaded},
+};
+
+/// Settings that a reload takes; every other needs a restart.
+const RELOADED: [&str; 2] = ["rules", "mappings"];
+
+/// Reloads the content of one service.
+pub(crate) struct Reloader {
+    layers: Layers,
+    /// The settings the service was started with.
+    started: Vec<(String, Json)>,
+    service: Service,
+    /// One at a time.
+    turn: Mutex<()>,
+}
+
+impl Reloader {
+    /// A reloader for a service that was started with `loaded`.
+    pub(crate) fn new(layers: Layers, loaded: &Loaded, service: Service) -> Reloader {
+        Reloader { layers, started: values(&loaded.effective), service, turn: Mutex::new(()) }
+    }
+
+    /// Reads the configuration, rules and mappings again. If anything is wrong, nothing changes and the
+    /// report says what. Waits until it is done.
+    pub(crate) fn reload(&self) -> ReloadReport {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded = Loaded::read(&self.layers);
+        let content = check_content(&mut loaded);
+        let restart = self.needs_restart(&loaded);
+        let problems = with_problems(std::mem::take(&mut loaded.problems), content.as_ref());
+        let refused = problems.iter().any(|p| p.diagnostic.is_error());
+        let said = problems.iter().map(|p| p.diagnostic.render(p.text.as_deref()));
+        let said: Vec<String> = said.chain(restart).collect();
+        match content {
+            Some(content) if !refused => {
+                let mut report = self.service.reload(content);
+                report.problems.splice(0..0, said);
+                report
+            }
+            _ => ReloadReport { at: clock(), problems: said, ..ReloadReport::default() },
+        }
+    }
+
+    /// One line per setting that changed and is only read at the start.
+    fn needs_restart(&self, loaded: &Loaded) -> Vec<String> {
+        let now = values(&loaded.effective);
+        let of = |list: &[(String, Json)], path: &str| {
+            list.iter().find(|(p, _)| p == path).map(|(_, value)| value.clone())
+        };
+        let mut paths: Vec<&String> = self.started.iter().chain(&now).map(|(p, _)| p).collect();
+        paths.sort();
+        paths.dedup();
+        paths
+            .into_iter()
+            .filter(|path| !RELOADED.contains(&path.as_str()))
+            .filter(|path| of(&self.started, path) != of(&now, path))
+            .map(|path| format!("{path} has changed: it takes effect at the next start"))
+            .collect()
+    }
+}
+
+/// Settings as they would be shown: of secrets, the references.
+fn values(effective: &[Effective]) -> Vec<(String, Json)> {
+    effective.iter().map(|e| (e.path.clone(), e.value.clone())).collect()
+}

@@ -1,0 +1,206 @@
+//! What settings must not be together. Without the outside world: no network, no content.
+
+use std::collections::BTreeMap;
+
+use sluice_rule::Diagnostic;
+
+use super::{
+    reader::Notes,
+    settings::{Config, Kafka},
+};
+
+/// Checks settings against each other and against their bounds.
+pub(crate) fn cross_field(config: &Config, notes: &mut Notes) {
+    if config.sources.is_empty() {
+        notes.blame("sources", Diagnostic::error("C004", "configuration", "there is no source").hint(
+            "[sources.push]\nmapping = \"auto\"\nhttp = {}\nor let `sluice init kafka` write a file",
+        ));
+    }
+    if !config.api.listen.ip().is_loopback() && !config.api.insecure {
+        let listen = config.api.listen;
+        let problem =
+            format!("other machines can reach {listen}, and the server speaks plain HTTP");
+        notes.blame("api.listen", Diagnostic::error("C005", "", problem).hint(
+            "tokens and findings could be read on the way. Listen on 127.0.0.1 behind a proxy that \
+             ends TLS, or accept it with `insecure = true` under [api]",
+        ));
+    }
+    bounds(config, notes);
+    for (name, source) in &config.sources {
+        if let Some(kafka) = &source.kafka {
+            check_kafka(name, kafka, notes);
+        }
+    }
+    shared_topics(config, notes);
+}
+
+/// Values that no service could run with.
+fn bounds(config: &Config, notes: &mut Notes) {
+    let engine = &config.engine;
+    let least = [
+        ("engine.checkpoint_every", engine.checkpoint_every.0, 100, "100ms"),
+        ("engine.commit_every", engine.commit_every.0, 1, "1ms"),
+        ("hunts.deadline", config.hunts.deadline.0, 100, "100ms"),
+        ("retention.finding_age", config.retention.finding_age.0, 3_600_000, "1h"),
+        ("retention.dead_letter_age", config.retention.dead_letter_age.0, 60_000, "1m"),
+    ];
+    for (path, value, least, shown) in least {
+        if value < least {
+            let problem = format!("`{path}` is below {shown}");
+            notes.blame(
+                path,
+                Diagnostic::error("C005", "", problem).hint(format!("\"{shown}\" or more")),
+            );
+        }
+    }
+    if engine.commit_every > engine.checkpoint_every {
+        let problem = "findings would wait longer than a checkpoint";
+        notes.blame(
+            "engine.commit_every",
+            Diagnostic::error("C005", "", problem).hint("less than `engine.checkpoint_every`"),
+        );
+    }
+    let sizes = [
+        ("history.table_bytes", config.history.table_bytes.0),
+        ("hunts.memory", config.hunts.memory.0),
+        ("retention.finding_bytes", config.retention.finding_bytes.0),
+        ("retention.dead_letter_bytes", config.retention.dead_letter_bytes.0),
+    ];
+    for (path, value) in sizes {
+        if value < 1 << 20 {
+            let problem = format!("`{path}` is below 1 MiB");
+            notes.blame(path, Diagnostic::error("C005", "", problem).hint("\"1MiB\" or more"));
+        }
+    }
+    for (name, http) in config.sources.iter().filter_map(|(n, s)| Some((n, s.http.as_ref()?))) {
+        if http.max_body > http.spool_bytes {
+            let problem = format!("a body of {} bytes would never fit the spool", http.max_body.0);
+            notes.blame(
+                &format!("sources.{name}.http.max_body"),
+                Diagnostic::error("C005", "", problem).hint("less than `spool_bytes`"),
+            );
+        }
+    }
+}
+
+fn check_kafka(name: &str, kafka: &Kafka, notes: &mut Notes) {
+    let path = |key: &str| format!("sources.{name}.kafka.{key}");
+    if kafka.brokers.contains('@') {
+        let problem = Diagnostic::error("C006", "", "an address of a broker has no user or password")
+            .hint("host:port; credentials go to the librdkafka table: \"sasl.username\", \"sasl.password\"");
+        notes.blame(&path("brokers"), problem);
+    } else {
+        let wrong = kafka.brokers.split(',').map(str::trim).find(|b| !is_address(b));
+        if let Some(wrong) = wrong.filter(|_| !kafka.brokers.is_empty()) {
+            let problem =
+                Diagnostic::error("C003", "", format!("`{wrong}` is not the address of a broker"))
+                    .hint("host:port, several with commas between: \"a:9092,b:9092\"");
+            notes.blame(&path("brokers"), problem);
+        }
+    }
+    if kafka.group.trim().is_empty() {
+        let problem = Diagnostic::error("C003", "", "the group has no name").hint("\"sluice\"");
+        notes.blame(&path("group"), problem);
+    }
+    for topic in kafka.topics.iter().filter(|t| !t.starts_with('^') && !is_topic(t)) {
+        let problem = Diagnostic::error(
+            "C003",
+            "",
+            format!("`{topic}` cannot be the name of a topic"),
+        )
+        .hint(
+            "at most 249 letters, digits, `.`, `_` and `-`; a regular expression begins with `^`",
+        );
+        notes.blame(&path("topics"), problem);
+    }
+    check_options(name, kafka, notes);
+}
+
+/// Options of the client that do not go together, with its defaults for those not given.
+fn check_options(name: &str, kafka: &Kafka, notes: &mut Notes) {
+    let number = |option: &str, default: i64| {
+        kafka.librdkafka.get(option).and_then(|v| v.trim().parse().ok()).unwrap_or(default)
+    };
+    let place = |option: &str| format!("sources.{name}.kafka.librdkafka.\"{option}\"");
+    let mut blame = |options: &[&str], problem: Diagnostic| {
+        let given = options.iter().find(|o| kafka.librdkafka.get(o).is_some());
+        if let Some(option) = given {
+            notes.blame(&place(option), problem);
+        }
+    };
+    let fetch = number("fetch.max.bytes", 50 << 20);
+    let receive = number("receive.message.max.bytes", 100_000_000);
+    if fetch + 512 > receive {
+        let problem = format!("an answer of {fetch} bytes and its 512 of header is over {receive}");
+        blame(
+            &["fetch.max.bytes", "receive.message.max.bytes"],
+            Diagnostic::error("C005", "", problem)
+                .hint("fetch.max.bytes + 512 <= receive.message.max.bytes"),
+        );
+    }
+    let session = number("session.timeout.ms", 45_000);
+    let poll = number("max.poll.interval.ms", 300_000);
+    let heartbeat = number("heartbeat.interval.ms", 3_000);
+    if poll < session {
+        blame(
+            &["max.poll.interval.ms", "session.timeout.ms"],
+            Diagnostic::error("C005", "", "max.poll.interval.ms is less than session.timeout.ms")
+                .hint("librdkafka refuses it: make the interval the larger one"),
+        );
+    }
+    if heartbeat * 3 > session {
+        let problem = format!("heartbeats every {heartbeat} ms in a session of {session} ms");
+        blame(
+            &["heartbeat.interval.ms", "session.timeout.ms"],
+            Diagnostic::error("C005", "", problem)
+                .hint("one lost heartbeat would cost the partitions: at least three in a session"),
+        );
+    }
+    if poll <= 60_000 {
+        let problem = format!("a pause of {poll} ms costs this process its partitions");
+        blame(
+            &["max.poll.interval.ms"],
+            Diagnostic::warning("C007", "", problem)
+                .hint("a full disk or a long checkpoint may take a minute: 300000 is the default"),
+        );
+    }
+    for (option, error, what, hint) in kafka.librdkafka.exposed_files() {
+        let problem = if error {
+            Diagnostic::error("C006", "", what)
+        } else {
+            Diagnostic::warning("C006", "", what)
+        };
+        notes.blame(&place(&option), problem.hint(hint));
+    }
+}
+
+/// Two inputs that read a topic in one group would each get a part of it.
+fn shared_topics(config: &Config, notes: &mut Notes) {
+    let mut readers: BTreeMap<(&str, &str, &str), &str> = BTreeMap::new();
+    for (name, kafka) in config.sources.iter().filter_map(|(n, s)| Some((n, s.kafka.as_ref()?))) {
+        for topic in &kafka.topics {
+            let key = (kafka.brokers.as_str(), kafka.group.as_str(), topic.as_str());
+            if let Some(other) = readers.insert(key, name) {
+                let problem =
+                    format!("`{other}` reads topic `{topic}` in group `{}` too", kafka.group);
+                notes.blame(
+                    &format!("sources.{name}.kafka.topics"),
+                    Diagnostic::error("C005", "", problem)
+                        .hint("each would get some of the partitions: give one another `group`"),
+                );
+            }
+        }
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    let host_port = text.split_once("://").map_or(text, |(_, rest)| rest);
+    // Without a port, librdkafka takes 9092.
+    let (host, port) = host_port.rsplit_once(':').unwrap_or((host_port, "9092"));
+    !host.is_empty() && !host.contains(['/', ' ']) && port.parse::<u16>().is_ok()
+}
+
+fn is_topic(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    !text.is_empty() && text.len() <= 249 && text.chars().all(allowed)
+}

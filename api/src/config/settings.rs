@@ -1,0 +1,293 @@
+//! Every setting, with its default and what it costs or gains. `config schema`, `config show` and
+//! the file that `init` writes come from these lines.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use serde_json::{Value as Json, json};
+
+use super::{
+    options::Options,
+    reader::{Reader, Section, Setting, Value, Wrong, section},
+    tree::Raw,
+    value::{ByteSize, Count, HistoryStart, Millis, Start, word},
+};
+
+section! {
+    /// One node.
+    Config {
+        /// Where findings, state, spools, index and tokens are kept; made if it is not there. One
+        /// process at a time. A relative path counts from the working directory.
+        data_dir: PathBuf = "./data",
+        /// Rule files and folders; `builtin` is what this binary ships. A file with the id of a
+        /// shipped rule takes its place. Reloaded when they change.
+        rules: Vec<String> = "[\"builtin\"]",
+        /// Mapping files and folders, likewise.
+        mappings: Vec<String> = "[\"builtin\"]",
+        /// The HTTP server.
+        api: Api = "",
+        /// Where logs come from.
+        sources: BTreeMap<String, Source> = "",
+        /// How events become findings.
+        engine: EngineSettings = "",
+        /// Recent events in memory, for hunts.
+        history: HistorySettings = "",
+        /// Limits of one hunt.
+        hunts: HuntSettings = "",
+        /// How long and how much is kept.
+        retention: RetentionSettings = "",
+        /// What the process says of itself, on stderr.
+        log: Log = "",
+    }
+}
+
+section! {
+    /// The HTTP server.
+    Api {
+        /// Address and port. Port 0 takes a free one and prints it.
+        listen: SocketAddr = "127.0.0.1:7777",
+        /// Allows an address that other machines reach. The server speaks plain HTTP: on such an
+        /// address tokens and findings can be read on the way, so put a TLS proxy before it.
+        insecure: bool = "false",
+        /// Connections at once; the next ones wait. Each holds at most about 100 KiB beside what
+        /// its request needs.
+        max_connections: Count = "1024",
+    }
+}
+
+section! {
+    /// An input. Its name is in metrics, lag, tokens and in the URL that HTTP senders use.
+    Source {
+        /// The mapping source its records are read as, `okta.system`; `auto` looks at each record
+        /// and costs about a tenth of the decoding.
+        mapping: String = "auto",
+        /// Reads topics of Apache Kafka or what speaks its protocol.
+        kafka: Option<Kafka> = "",
+        /// Takes what senders post to `/api/v1/ingest/NAME`.
+        http: Option<Http> = "",
+    }
+}
+
+section! {
+    /// Topics of Kafka.
+    Kafka {
+        /// Where to find the cluster: `host:port`, several with commas between.
+        brokers: String = "",
+        /// Topics; one that begins with `^` is a regular expression.
+        topics: Vec<String> = "[]",
+        /// The consumer group: processes with the same one share the partitions.
+        group: String = "sluice",
+        /// Where to begin in a partition that has no position yet: `earliest`, `latest` or a time.
+        /// With `latest` what was written before the first start is never seen.
+        start: Start = "earliest",
+        /// Any option of librdkafka, as it names them. Secrets as `${env:NAME}` or `file:/path`.
+        librdkafka: Options = "",
+    }
+}
+
+section! {
+    /// Records posted over HTTP, durable on disk before they are accepted.
+    Http {
+        /// A larger body is refused with 413. After decompression; a record has its own limit.
+        max_body: ByteSize = "32MiB",
+        /// Bytes that may wait on disk to be processed; then senders get 429. At 10 MB/s, 1 GiB
+        /// carries over an outage of 100 s.
+        spool_bytes: ByteSize = "1GiB",
+    }
+}
+
+section! {
+    /// How events become findings.
+    EngineSettings {
+        /// Threads that decode, map and match; unset: one per core. A partition belongs to one, so
+        /// more than there are partitions idle.
+        workers: Option<Count> = "",
+        /// Threads that hold keyed state; unset: one per core. May change between starts.
+        shards: Option<Count> = "",
+        /// Time between checkpoints. After a crash at most this much, and what was in flight, is
+        /// processed again: nothing is lost or doubled, it only takes time.
+        checkpoint_every: Millis = "2s",
+        /// A finding waits at most this long to be written with others: at 20 ms there are at most
+        /// 50 syncs of the disk a second. Longer is cheaper and later.
+        commit_every: Millis = "20ms",
+        /// Below this much free space where `data_dir` is, inputs pause until there is twice as
+        /// much.
+        min_free: ByteSize = "256MiB",
+        /// Overrides, for every source, how far behind the newest event of its partition an event
+        /// still counts for rules that remember. Larger keeps more state and finds more in badly
+        /// ordered logs. Unset: what each mapping says, mostly 10m.
+        lateness: Option<Millis> = "",
+        /// Since when the history is complete, for rules that look for something new:
+        /// `first_event` waits a whole span of each rule before anything is new, `none` calls
+        /// everything new from the first event on, a time lies between.
+        history: HistoryStart = "first_event",
+    }
+}
+
+section! {
+    /// Recent events in memory, for hunts. Detection does not use them.
+    HistorySettings {
+        /// Memory for each table; the oldest rows make room. 256 MiB hold about a million rows.
+        table_bytes: ByteSize = "256MiB",
+    }
+}
+
+section! {
+    /// Limits of one hunt: SQL over the recent events.
+    HuntSettings {
+        /// Time to the last row; then 408.
+        deadline: Millis = "30s",
+        /// Memory for its sorts, joins and groups.
+        memory: ByteSize = "512MiB",
+        /// Rows of its answer; the rest is cut off and said so.
+        rows: Count = "10000",
+    }
+}
+
+section! {
+    /// How long and how much is kept; the oldest goes first, counted in the metrics.
+    RetentionSettings {
+        /// Findings and what people did about them, by event time.
+        finding_age: Millis = "365d",
+        /// Bytes of findings: 10 GiB hold about 5 million.
+        finding_bytes: ByteSize = "10GiB",
+        /// Dead letters, by receive time.
+        dead_letter_age: Millis = "30d",
+        /// Bytes of dead letters of one source and code, so that a flood of one kind cannot push
+        /// out the others.
+        dead_letter_bytes: ByteSize = "64MiB",
+    }
+}
+
+section! {
+    /// What the process says of itself, on stderr.
+    Log {
+        /// `text` for people, `json` for a collector: one object a line.
+        format: LogFormat = "text",
+        /// `error`, `warn`, `info` or `debug`. The environment variable SLUICE_LOG (a filter of
+        /// tracing) and -v and -q win over it.
+        level: LogLevel = "info",
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogLevel(pub(crate) &'static str);
+
+const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+const LEVELS: [(&str, LogLevel); 4] = [
+    ("error", LogLevel("error")),
+    ("warn", LogLevel("warn")),
+    ("info", LogLevel("info")),
+    ("debug", LogLevel("debug")),
+];
+
+impl Value for LogFormat {
+    fn parse(raw: &Raw) -> Result<Self, Wrong> {
+        word(raw, &FORMATS)
+    }
+
+    fn default(_text: &str) -> Self {
+        LogFormat::Text
+    }
+
+    fn shown(&self) -> Json {
+        FORMATS.iter().find(|(_, f)| f == self).map_or(Json::Null, |(name, _)| (*name).into())
+    }
+
+    fn schema() -> Json {
+        json!({"enum": FORMATS.map(|(name, _)| name)})
+    }
+}
+
+impl Value for LogLevel {
+    fn parse(raw: &Raw) -> Result<Self, Wrong> {
+        word(raw, &LEVELS)
+    }
+
+    fn default(_text: &str) -> Self {
+        LogLevel("info")
+    }
+
+    fn shown(&self) -> Json {
+        self.0.into()
+    }
+
+    fn schema() -> Json {
+        json!({"enum": LEVELS.map(|(name, _)| name)})
+    }
+}
+
+impl Setting for BTreeMap<String, Source> {
+    fn read(reader: &mut Reader<'_>, key: &'static str, _default: &'static str) -> Self {
+        let mut sources = reader.below(key);
+        let names = sources.keys();
+        names
+            .into_iter()
+            .map(|name| (name.to_owned(), Source::section(&mut source(&mut sources, name))))
+            .collect()
+    }
+
+    fn schema() -> Json {
+        json!({
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Za-z0-9_-]{1,64}$"},
+            "additionalProperties": super::reader::object_schema::<Source>(),
+        })
+    }
+}
+
+/// Checks of one input that need its table: its name, and that it is of one kind.
+fn source<'r>(sources: &'r mut Reader<'_>, name: &str) -> Reader<'r> {
+    let well_named = !name.is_empty()
+        && name.len() <= 64
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    let mut reader = sources.below(name);
+    if !well_named {
+        reader.missing(
+            format!("`{name}` cannot be the name of an input"),
+            "at most 64 letters, digits, _ and -: it is part of a URL and of metrics",
+        );
+    }
+    let path = reader.path("");
+    let path = path.trim_end_matches('.');
+    if reader.entry("file").is_some() {
+        reader.missing(
+            format!("`{path}`: `run` reads no files"),
+            "`sluice eval FILE` does, with the same rules and the same findings; to stream them, \
+             post their lines to an `http = {}` input",
+        );
+    } else {
+        let kinds = ["kafka", "http"].map(|kind| reader.entry(kind).is_some());
+        match kinds {
+            [true, true] => reader.missing(
+                format!("`{path}` has both `kafka` and `http`"),
+                "an input is of one kind: make two of it",
+            ),
+            [false, false] => reader.missing(
+                format!("`{path}` does not say where its records come from"),
+                "kafka = { brokers = \"host:9092\", topics = [\"..\"] }, or http = {}",
+            ),
+            _ => {}
+        }
+    }
+    if let Some(super::tree::Node::Table(kafka)) = reader.entry("kafka").map(|e| &e.node) {
+        for (key, example) in [("brokers", "\"host:9092\""), ("topics", "[\"okta\"]")] {
+            if !kafka.contains_key(key) {
+                reader.missing(
+                    format!("`{path}.kafka` has no `{key}`"),
+                    &format!("{key} = {example}"),
+                );
+            }
+        }
+    }
+    reader
+}
