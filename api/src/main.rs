@@ -2,6 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+#[allow(dead_code, unused_imports, reason = "`run` serves it")]
+mod http;
+#[allow(dead_code, reason = "`token` makes them, `run` reads them")]
+mod tokens;
 
 use std::process::ExitCode;
 
