@@ -71,20 +71,70 @@ impl EventHistory {
     /// # Errors
     /// What is wrong with the SQL, or the limit it hit.
     pub fn hunt(&self, sql: &str, limits: QueryLimits) -> Result<HuntResult, SqlError> {
+        self.hunt_between(sql, (None, None), limits)
+    }
+
+    /// [`EventHistory::hunt`] over the rows whose event time is at or after the first time and
+    /// before the second, milliseconds; the others are not scanned.
+    ///
+    /// # Errors
+    /// What is wrong with the SQL, or the limit it hit.
+    pub fn hunt_between(
+        &self,
+        sql: &str,
+        between: (Option<i64>, Option<i64>),
+        limits: QueryLimits,
+    ) -> Result<HuntResult, SqlError> {
         let tables: BTreeMap<TableName, Vec<RecordBatch>> = {
             let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
             let batches = |ring: &Ring| ring.batches.iter().map(|(b, _)| b.clone()).collect();
             rings.iter().map(|(table, ring)| (table.clone(), batches(ring))).collect()
         };
+        let covers_from = tables.iter().map(|(t, b)| (t.clone(), oldest(b))).collect();
+        let tables: BTreeMap<TableName, Vec<RecordBatch>> = tables
+            .into_iter()
+            .map(|(table, batches)| Ok((table, within(batches, between)?)))
+            .collect::<Result<_, SqlError>>()?;
         let result = query(sql, &tables, limits)?;
         let all = || tables.values().flatten();
         Ok(HuntResult {
             result,
             rows_scanned: all().map(|b| b.num_rows() as u64).sum(),
             bytes_scanned: all().map(|b| b.get_array_memory_size() as u64).sum(),
-            covers_from: tables.iter().map(|(t, b)| (t.clone(), oldest(b))).collect(),
+            covers_from,
         })
     }
+}
+
+/// The rows with a time in the range; a table that is left without any keeps an empty batch, so that
+/// it can still be named.
+fn within(
+    mut batches: Vec<RecordBatch>,
+    (from, to): (Option<i64>, Option<i64>),
+) -> Result<Vec<RecordBatch>, SqlError> {
+    use arrow::{
+        array::{AsArray, BooleanArray},
+        compute::filter_record_batch,
+        datatypes::TimestampMillisecondType,
+    };
+    if from.is_none() && to.is_none() {
+        return Ok(batches);
+    }
+    for batch in &mut batches {
+        let time = batch.column_by_name("time");
+        let Some(time) = time.and_then(|t| t.as_primitive_opt::<TimestampMillisecondType>()) else {
+            continue;
+        };
+        let inside = |t: i64| from.is_none_or(|from| from <= t) && to.is_none_or(|to| t < to);
+        let keep: BooleanArray = time.iter().map(|t| t.map(inside)).collect();
+        *batch = filter_record_batch(batch, &keep).map_err(|e| SqlError::Failed(e.to_string()))?;
+    }
+    let empty = batches.first().map(|b| b.slice(0, 0));
+    batches.retain(|b| b.num_rows() > 0);
+    if batches.is_empty() {
+        batches.extend(empty);
+    }
+    Ok(batches)
 }
 
 fn oldest(batches: &[RecordBatch]) -> Option<i64> {

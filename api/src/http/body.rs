@@ -1,0 +1,77 @@
+//! Request bodies: read under a cap and a deadline, JSON with unknown fields refused.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{FromRequest, Request},
+    http::header,
+};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::problem::{Code, Fault, Problem};
+
+/// Time for a whole body to arrive.
+pub(super) const BODY_TIME: Duration = Duration::from_secs(30);
+/// Bytes of a JSON body: the largest is a hunt's SQL of 64 KiB.
+const JSON_BYTES: usize = 1 << 20;
+
+/// A JSON body read into a struct that denies unknown fields.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let kind = request.headers().get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|k| k.to_str().ok()).unwrap_or_default();
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(Problem::new(
+                Code::UnsupportedMediaType,
+                format!("the body is JSON, not `{kind}`"),
+            )
+            .hint("send `Content-Type: application/json`"));
+        }
+        if request.headers().contains_key(header::CONTENT_ENCODING) {
+            return Err(Problem::new(
+                Code::UnsupportedMediaType,
+                "only ingest takes compressed bodies",
+            ));
+        }
+        let bytes = read(request.into_body(), JSON_BYTES, BODY_TIME).await?;
+        serde_json::from_slice(&bytes).map(Json).map_err(|e| {
+            let (line, column) = (e.line() as u64, e.column() as u64);
+            let text = e.to_string();
+            let text = text.split(" at line ").next().unwrap_or_default().to_owned();
+            let fault = Fault {
+                pointer: Some("/".to_owned()),
+                detail: text.clone(),
+                line: Some(line),
+                column: Some(column),
+                hint: None,
+            };
+            Problem::new(Code::InvalidBody, format!("{text} (line {line}, column {column})"))
+                .errors(vec![fault])
+        })
+    }
+}
+
+/// The whole body, at most `cap` bytes, within `time`.
+pub(super) async fn read(body: Body, cap: usize, time: Duration) -> Result<Bytes, Problem> {
+    let read = tokio::time::timeout(time, Limited::new(body, cap).collect()).await;
+    match read {
+        Err(_) => Err(Problem::new(
+            Code::Timeout,
+            format!("the body did not arrive within {} s", time.as_secs()),
+        )),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Problem::new(Code::TooLarge, format!("the body has more than {cap} bytes")))
+        }
+        Ok(Err(error)) => {
+            Err(Problem::new(Code::InvalidBody, format!("the body broke off: {error}")))
+        }
+    }
+}

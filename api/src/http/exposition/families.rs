@@ -1,0 +1,258 @@
+//! The metric families made of a snapshot: one line per metric.
+
+use std::collections::BTreeMap;
+
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use sluice_engine::{
+    durable::StoreStats,
+    service::{Phase, RuleHealth, ServiceStatus},
+};
+
+/// Families by name, each with its help.
+#[derive(Default)]
+struct Families(BTreeMap<&'static str, (&'static str, Vec<Sample>)>);
+
+/// Labels and a value.
+type Sample = (Vec<(&'static str, String)>, f64);
+
+/// What a snapshot says.
+pub(super) fn families(
+    status: &ServiceStatus,
+    stats: &StoreStats,
+    index_lag: Option<i64>,
+    version: &str,
+    now: i64,
+) -> Vec<MetricFamily> {
+    let mut out = Families::default();
+    out.add("sluice_build_info", "The program that runs.", &[("version", version)], 1.0);
+    records(&mut out, status);
+    inputs(&mut out, status, now);
+    for rule in &status.rules {
+        of_rule(&mut out, rule);
+    }
+    out.add("sluice_rules_loaded", "Rules that run.", &[], status.rules.len() as f64);
+    for (stage, time) in status.times.stages() {
+        let labels = [("stage", stage)];
+        let help = "Time of the threads by stage.";
+        out.add("sluice_stage_seconds_total", help, &labels, time.as_secs_f64());
+    }
+    service(&mut out, status, now);
+    store(&mut out, stats);
+    if let Some(lag) = index_lag {
+        let help = "How far search is behind the store.";
+        out.add("sluice_index_lag_seconds", help, &[], lag as f64 / 1_000.0);
+    }
+    out.finish()
+}
+
+fn records(out: &mut Families, status: &ServiceStatus) {
+    for (source, counts) in &status.counters.sources {
+        let of = [("source", source.as_str())];
+        out.add("sluice_records_received_total", "Records received.", &of, counts.received as f64);
+        let help = "Records that made at least one row.";
+        out.add("sluice_records_mapped_total", help, &of, counts.mapped as f64);
+        let help = "Records whose mapping made no row of them.";
+        out.add("sluice_records_mapped_empty_total", help, &of, counts.mapped_empty as f64);
+        for (code, n) in &counts.dead_letters {
+            let labels = [("source", source.as_str()), ("code", code.as_str())];
+            let help = "Records set aside.";
+            out.add("sluice_records_dead_letter_total", help, &labels, *n as f64);
+        }
+        let labels = [("source", source.as_str()), ("reason", "configuration")];
+        let help = "Records dropped because the configuration says so.";
+        out.add("sluice_records_dropped_total", help, &labels, counts.dropped as f64);
+        for (table, rows) in &counts.rows {
+            let labels = [("source", source.as_str()), ("table", table.as_str())];
+            out.add("sluice_rows_mapped_total", "Rows made.", &labels, rows.mapped as f64);
+            let help = "Rows every rule of the table could use.";
+            out.add("sluice_rows_evaluated_total", help, &labels, rows.evaluated as f64);
+            let help = "Rows too late for rules with a window.";
+            out.add("sluice_rows_too_late_total", help, &labels, rows.too_late as f64);
+        }
+        for (column, n) in &counts.conflicts {
+            let labels = [("source", source.as_str()), ("column", column.as_str())];
+            let help = "Values not of their declared type, now NULL.";
+            out.add("sluice_schema_conflicts_total", help, &labels, *n as f64);
+        }
+        // Names of fields are the sender's: a label would not be bounded.
+        let unmapped: u64 = counts.unmapped_fields.values().map(|(n, _)| n).sum();
+        let help = "Occurrences of top-level fields that no mapping reads.";
+        out.add("sluice_unmapped_fields_total", help, &of, unmapped as f64);
+    }
+    let wrong = status.counters.violations().len() as f64;
+    let help = "Counts that do not add up: records or rows lost without a reason. Must be 0.";
+    out.add("sluice_conservation_error", help, &[], wrong);
+}
+
+fn inputs(out: &mut Families, status: &ServiceStatus, now: i64) {
+    for input in &status.inputs {
+        let name = &*input.name;
+        let of = [("source", name)];
+        let shown = &input.status;
+        let (phase, _) = super::super::sources::phase(&shown.phase);
+        for word in ["starting", "running", "paused", "retrying", "failed", "stopped"] {
+            let labels = [("source", name), ("phase", word)];
+            let help = "1 for what an input is doing.";
+            out.add("sluice_source_phase", help, &labels, f64::from(u8::from(word == phase)));
+        }
+        for (place, lag) in &shown.places {
+            let Some(lag) = lag else { continue };
+            if let Some((topic, partition)) = place.part.rsplit_once('/') {
+                let labels = [("source", name), ("topic", topic), ("partition", partition)];
+                let help = "Records not yet read of a partition.";
+                out.add("sluice_kafka_lag", help, &labels, *lag as f64);
+            }
+        }
+        for (kind, n) in &shown.rebalances {
+            let labels = [("source", name), ("kind", kind)];
+            let help = "Assignments and revocations of partitions.";
+            out.add("sluice_kafka_rebalances_total", help, &labels, *n as f64);
+        }
+        let help = "Partitions paused because the engine is behind.";
+        out.add("sluice_kafka_paused_partitions", help, &of, shown.paused as f64);
+        let help = "Times an input made no progress and started over.";
+        out.add("sluice_kafka_stalled_total", help, &of, shown.stalled as f64);
+        let missing: u64 = shown.gaps.iter().map(|(_, from, to)| to.saturating_sub(*from)).sum();
+        let help = "Records that were gone before they were read.";
+        out.add("sluice_records_missing_total", help, &of, missing as f64);
+        let help = "Bytes pushed and not yet processed.";
+        out.add("sluice_spool_bytes", help, &of, shown.spool_bytes as f64);
+        // The oldest partition decides: it is what windows wait for.
+        let oldest = input.partitions.iter().filter_map(|(_, _, time)| *time).min();
+        if let Some(time) = oldest {
+            let help = "How far the event time of the slowest partition is behind the clock.";
+            out.add("sluice_watermark_lag_seconds", help, &of, (now - time) as f64 / 1_000.0);
+        }
+    }
+}
+
+fn of_rule(out: &mut Families, rule: &RuleHealth) {
+    let of = [("rule", &*rule.id)];
+    let help = "Time spent on a rule.";
+    out.add("sluice_rule_eval_seconds_total", help, &of, rule.nanos as f64 / 1e9);
+    let help = "Rows of the tables a rule reads.";
+    out.add("sluice_rule_candidates_total", help, &of, rule.rows_seen as f64);
+    let help = "Rows that passed a rule's condition.";
+    out.add("sluice_rule_matches_total", help, &of, rule.matched as f64);
+    out.add("sluice_rule_findings_total", "Findings a rule made.", &of, rule.findings as f64);
+    out.add("sluice_rule_keys", "Keys a rule remembers.", &of, rule.keys as f64);
+    let help = "What a rule remembers, roughly.";
+    out.add("sluice_rule_state_bytes", help, &of, rule.state_bytes as f64);
+    let help = "Keys or rows given up at a limit.";
+    out.add("sluice_rule_state_evicted_total", help, &of, rule.evicted as f64);
+    let help = "Rows a rule had already.";
+    out.add("sluice_rule_duplicates_total", help, &of, rule.duplicates as f64);
+    let help = "Rows too late for a rule's window.";
+    out.add("sluice_rule_too_late_total", help, &of, rule.too_late as f64);
+    let labels = [("rule", &*rule.id), ("kind", "expression")];
+    let help = "Rows on which an expression of a rule failed.";
+    out.add("sluice_rule_errors_total", help, &labels, rule.errors as f64);
+    let state = if rule.cannot_fire.is_empty() { "active" } else { "cannot_fire" };
+    for word in ["active", "cannot_fire"] {
+        let labels = [("rule", &*rule.id), ("state", word)];
+        let help = "1 for whether an input feeds what a rule reads.";
+        out.add("sluice_rule_state", help, &labels, f64::from(u8::from(word == state)));
+    }
+}
+
+fn service(out: &mut Families, status: &ServiceStatus, now: i64) {
+    let phase = match &status.phase {
+        Phase::Starting => "starting",
+        Phase::Running => "running",
+        Phase::Paused(_) => "paused",
+        Phase::Failed(_) => "failed",
+        Phase::Stopped => "stopped",
+    };
+    for word in ["starting", "running", "paused", "failed", "stopped"] {
+        let labels = [("phase", word)];
+        let help = "1 for what the service is doing.";
+        out.add("sluice_phase", help, &labels, f64::from(u8::from(word == phase)));
+    }
+    let checkpoint = &status.checkpoint;
+    let help = "The number of the last checkpoint.";
+    out.add("sluice_checkpoint_epoch", help, &[], checkpoint.epoch as f64);
+    if let Some(at) = checkpoint.at {
+        let help = "Time since the last checkpoint became durable.";
+        out.add("sluice_checkpoint_age_seconds", help, &[], (now - at) as f64 / 1_000.0);
+    }
+    let help = "Time the last checkpoint took.";
+    out.add("sluice_checkpoint_seconds", help, &[], checkpoint.took.as_secs_f64());
+    let help = "Bytes of state the last checkpoint wrote.";
+    out.add("sluice_checkpoint_bytes", help, &[], checkpoint.bytes as f64);
+    let help = "Time it took at start to read the last checkpoint back.";
+    out.add("sluice_recovery_seconds", help, &[], checkpoint.recovery.as_secs_f64());
+    let help = "When the process started, seconds since 1970 UTC.";
+    out.add("sluice_start_time_seconds", help, &[], status.started_at as f64 / 1_000.0);
+    if let Some(free) = status.disk_free {
+        out.add("sluice_disk_free_bytes", "Bytes free where the store is.", &[], free as f64);
+    }
+}
+
+fn store(out: &mut Families, stats: &StoreStats) {
+    out.add("sluice_store_findings", "Findings held.", &[], stats.findings as f64);
+    let help = "Bytes of the findings held.";
+    out.add("sluice_store_finding_bytes", help, &[], stats.finding_bytes as f64);
+    out.add("sluice_store_disk_bytes", "Bytes of the store.", &[], stats.disk_bytes as f64);
+    let help = "Dropped by retention.";
+    for (kind, (age, bytes)) in
+        [("finding", stats.findings_expired), ("dead_letter", stats.dead_letters_expired)]
+    {
+        for (reason, n) in [("age", age), ("bytes", bytes)] {
+            let labels = [("kind", kind), ("reason", reason)];
+            out.add("sluice_store_expired_total", help, &labels, n as f64);
+        }
+    }
+    for ((source, code), (n, bytes)) in &stats.dead_letters {
+        let labels = [("source", source.as_str()), ("code", code.name())];
+        out.add("sluice_dlq_letters", "Dead letters held.", &labels, *n as f64);
+        out.add("sluice_dlq_bytes", "Bytes of dead letters held.", &labels, *bytes as f64);
+    }
+}
+
+impl Families {
+    fn add(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&'static str, &str)],
+        value: f64,
+    ) {
+        let labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        self.0.entry(name).or_insert_with(|| (help, Vec::new())).1.push((labels, value));
+    }
+
+    fn finish(self) -> Vec<MetricFamily> {
+        self.0.into_iter().map(|(name, (help, samples))| family(name, help, samples)).collect()
+    }
+}
+
+fn family(name: &str, help: &str, samples: Vec<Sample>) -> MetricFamily {
+    // What only grows is named `_total`; everything else is a gauge.
+    let counter = name.ends_with("_total");
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(if counter { MetricType::COUNTER } else { MetricType::GAUGE });
+    let metric = |(labels, value): Sample| {
+        let mut metric = Metric::default();
+        let pair = |(name, value): (&str, String)| {
+            let mut pair = LabelPair::default();
+            pair.set_name(name.to_owned());
+            pair.set_value(value);
+            pair
+        };
+        metric.set_label(labels.into_iter().map(pair).collect());
+        if counter {
+            let mut of = Counter::default();
+            of.set_value(value);
+            metric.set_counter(of);
+        } else {
+            let mut of = Gauge::default();
+            of.set_value(value);
+            metric.set_gauge(of);
+        }
+        metric
+    };
+    family.set_metric(samples.into_iter().map(metric).collect());
+    family
+}

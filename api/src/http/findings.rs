@@ -1,0 +1,261 @@
+//! Findings: search, one of them, the work on it, many at once, and the live stream.
+
+mod bulk;
+mod change;
+mod query;
+mod stream;
+mod view;
+
+use axum::{
+    Extension,
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response, Sse},
+};
+use futures::Stream;
+use sluice_engine::durable::{Stored, TriageError};
+use sluice_finding::FindingId;
+
+use super::{
+    SearchError, body, clock,
+    params::Params,
+    problem::{Code, Fault, Problem},
+    router::Shared,
+};
+use crate::tokens::Principal;
+
+pub(super) use stream::Feed;
+
+/// Findings that match, newest first
+///
+/// `q` is words and `field:value`. The list is stable: what arrives while paging is on no later page.
+#[utoipa::path(
+    get, path = "/api/v1/findings", tag = "findings", operation_id = "list_findings",
+    params(query::ListParams),
+    responses((status = 200, description = "A page.", body = view::Page, example = json!({
+        "items": [{
+            "id": "8c0a3f4be1d25f6790ab12cd34ef5678", "rule_id": "identity.mfa_fatigue",
+            "rule_version": "1f2e3d4c5b6a", "title": "MFA fatigue", "severity": "high", "risk": 30,
+            "time": "2026-11-24T08:15:00.000Z", "state": "confirmed", "revision": 1,
+            "entities": [{"kind": "user", "id": "ann@example.com"}], "attack": ["T1621"],
+            "count": 6, "shadow": false, "late": false, "capped": false,
+            "fields": {"user_name": "ann@example.com", "pushes": 6}, "evidence_total": 6,
+            "status": "new", "version": 0, "seq": 42
+        }],
+        "next_cursor": null,
+        "total": {"value": 1, "relation": "eq"},
+        "facets": {"severity": [{"value": "high", "count": 1}]}
+    })))
+)]
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    Params(params): Params<query::ListParams>,
+) -> Result<axum::Json<view::Page>, Problem> {
+    query::list(shared, params).await.map(axum::Json)
+}
+
+/// One finding, with its evidence and what people did about it
+///
+/// `ETag` is the version of the triage: send it back as `If-Match` to change only what you saw.
+#[utoipa::path(
+    get, path = "/api/v1/findings/{id}", tag = "findings", operation_id = "get_finding",
+    params(("id" = String, Path, description = "32 hex digits.")),
+    responses(
+        (status = 200, description = "The finding.", body = view::Detail, example = json!({
+            "id": "8c0a3f4be1d25f6790ab12cd34ef5678", "rule_id": "identity.mfa_fatigue",
+            "rule_version": "1f2e3d4c5b6a", "title": "MFA fatigue", "severity": "high", "risk": 30,
+            "time": "2026-11-24T08:15:00.000Z", "state": "confirmed", "revision": 1,
+            "entities": [{"kind": "user", "id": "ann@example.com"}], "attack": ["T1621"],
+            "window_start": "2026-11-24T08:05:00.000Z", "window_end": "2026-11-24T08:15:00.000Z",
+            "count": 6, "shadow": false, "late": false, "capped": false,
+            "fields": {"user_name": "ann@example.com", "pushes": 6}, "evidence_total": 6,
+            "status": "in_progress", "assignee": "bob", "version": 1, "seq": 43,
+            "evidence": [{"time": "2026-11-24T08:14:59.000Z", "user_name": "ann@example.com"}],
+            "history": [{"at": "2026-11-24T08:20:00.000Z", "by": "bob",
+                "status": "in_progress", "assignee": "bob"}]
+        })),
+        (status = 404, description = "There is no such finding.", body = Problem,
+            content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn get(
+    State(shared): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let id = parse_id(&id)?;
+    let store = shared.app.store.clone();
+    let found = shared.reads.run(move || store.finding(id)).await??;
+    found.map(|stored| detail(&stored)).ok_or_else(|| not_found(&id.to_string()))
+}
+
+/// Work on a finding: status, assignee, comment
+///
+/// `resolved` needs a reason. With `If-Match`, 412 if somebody else was faster.
+#[utoipa::path(
+    patch, path = "/api/v1/findings/{id}", tag = "findings", operation_id = "change_finding",
+    params(
+        ("id" = String, Path, description = "32 hex digits."),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` it was seen with.")
+    ),
+    request_body(content = change::Change, example = json!({
+        "status": "resolved", "reason": "false_positive", "comment": "a test of the help desk"
+    })),
+    responses(
+        (status = 200, description = "The finding as it is now.", body = view::Detail,
+            example = json!({"id": "8c0a3f4be1d25f6790ab12cd34ef5678", "status": "resolved",
+                "reason": "false_positive", "version": 2})),
+        (status = 404, description = "There is no such finding.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 412, description = "It has changed since.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "The change makes no sense.", body = Problem,
+            content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn patch(
+    State(shared): State<Shared>,
+    Extension(principal): Extension<Principal>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body::Json(change): body::Json<change::Change>,
+) -> Result<Response, Problem> {
+    let id = parse_id(&id)?;
+    let expected = expected(&headers)?;
+    let change = change.checked()?;
+    let store = shared.app.store.clone();
+    let done = shared
+        .writes
+        .run(move || store.triage(id, expected, change, clock::now(), &principal.name))
+        .await?;
+    done.map(|stored| detail(&stored)).map_err(refused)
+}
+
+/// The same change for many findings
+///
+/// By `ids`, or by a search: then at most 500, newest first, and `more` says whether there are others.
+#[utoipa::path(
+    post, path = "/api/v1/findings/bulk", tag = "findings", operation_id = "change_findings",
+    request_body(content = bulk::Bulk, example = json!({
+        "query": "rule_id:identity.mfa_fatigue", "from": "now-24h",
+        "status": "resolved", "reason": "benign", "comment": "pentest"
+    })),
+    responses((status = 200, description = "What became of each.", body = bulk::Outcome,
+        example = json!({
+            "changed": 1, "failed": 1, "more": false,
+            "items": [
+                {"id": "8c0a3f4be1d25f6790ab12cd34ef5678", "ok": true, "version": 2},
+                {"id": "00000000000000000000000000000000", "ok": false, "code": "not_found",
+                 "detail": "there is no finding 00000000000000000000000000000000"}
+            ]
+        })))
+)]
+pub(super) async fn bulk(
+    State(shared): State<Shared>,
+    Extension(principal): Extension<Principal>,
+    body::Json(request): body::Json<bulk::Bulk>,
+) -> Result<axum::Json<bulk::Outcome>, Problem> {
+    bulk::change(shared, principal, request).await.map(axum::Json)
+}
+
+/// Findings as they come: server-sent events
+///
+/// `finding` has the finding as the list shows it, `withdrawn` one that a late event took back, `gap`
+/// says that this client was too slow and from which sequence to read again. `id` is the sequence of
+/// the commit; with `Last-Event-ID` the stream begins after it, else now. A comment every 15 s keeps
+/// the connection open.
+#[utoipa::path(
+    get, path = "/api/v1/findings/stream", tag = "findings", operation_id = "stream_findings",
+    params(
+        stream::StreamParams,
+        ("Last-Event-ID" = Option<u64>, Header, description = "Go on after this sequence.")
+    ),
+    responses((status = 200, description = "Events without end.", body = String,
+        content_type = "text/event-stream",
+        example = json!("event: finding\nid: 42\ndata: {\"id\":\"8c0a…\",\"severity\":\"high\"}\n\n")))
+)]
+pub(super) async fn stream(
+    State(shared): State<Shared>,
+    Extension(principal): Extension<Principal>,
+    headers: HeaderMap,
+    Params(params): Params<stream::StreamParams>,
+) -> Result<
+    Sse<impl Stream<Item = Result<axum::response::sse::Event, std::convert::Infallible>>>,
+    Problem,
+> {
+    stream::open(shared, principal, &headers, params)
+}
+
+fn detail(stored: &Stored) -> Response {
+    let mut response = axum::Json(view::Detail::of(stored)).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", stored.triage.version)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+fn parse_id(text: &str) -> Result<FindingId, Problem> {
+    let hex = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    text.parse().ok().filter(|_| hex).ok_or_else(|| not_found(text))
+}
+
+fn not_found(id: &str) -> Problem {
+    Problem::new(Code::NotFound, format!("there is no finding {id}"))
+}
+
+/// The version that `If-Match` names.
+fn expected(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(tag) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let tag = tag.to_str().unwrap_or_default().trim();
+    if tag == "*" {
+        return Ok(None);
+    }
+    let version =
+        tag.strip_prefix('"').and_then(|t| t.strip_suffix('"')).and_then(|t| t.parse().ok());
+    version.map(Some).ok_or_else(|| {
+        let detail = format!("If-Match is not an ETag of a finding: {tag}");
+        let pointer = Some("header/If-Match".to_owned());
+        let fault = Fault { pointer, detail: detail.clone(), ..Fault::default() };
+        Problem::new(Code::InvalidParameter, detail).errors(vec![fault]).hint("\"3\", in quotes")
+    })
+}
+
+fn refused(error: TriageError) -> Problem {
+    let text = error.to_string();
+    match error {
+        TriageError::NotFound(_) => Problem::new(Code::NotFound, text),
+        TriageError::Conflict(version) => Problem::new(Code::VersionMismatch, text)
+            .hint(format!("read it again, then send If-Match: \"{version}\"")),
+        TriageError::Invalid(_) => Problem::new(Code::Unprocessable, text),
+        TriageError::Store(error) => error.into(),
+    }
+}
+
+fn search_refused(error: SearchError) -> Problem {
+    match error {
+        SearchError::Query { message, position, hint } => {
+            let fault = Fault {
+                pointer: Some("query/q".to_owned()),
+                detail: message.clone(),
+                column: position.map(|p| p as u64),
+                hint: hint.clone(),
+                ..Fault::default()
+            };
+            let problem = Problem::new(Code::InvalidQuery, message).errors(vec![fault]);
+            match hint {
+                Some(hint) => problem.hint(hint),
+                None => problem,
+            }
+        }
+        SearchError::Unavailable(why) => {
+            Problem::new(Code::Unavailable, format!("search is not available: {why}"))
+                .retry(10)
+                .hint("detection goes on; GET /api/v1/findings/stream reads the store itself")
+        }
+    }
+}
+
+/// The status of a problem, for one item of many.
+fn item_code(problem: &Problem) -> &'static str {
+    debug_assert_ne!(problem.status(), StatusCode::OK);
+    problem.code()
+}

@@ -1,0 +1,157 @@
+//! `GET /findings`: search for ids, read the findings from the store.
+
+use serde::Deserialize;
+use sluice_engine::durable::Stored;
+use sluice_finding::FindingId;
+use utoipa::IntoParams;
+
+use super::{
+    super::{
+        SearchPage, SearchRequest, clock,
+        params::{limit, time},
+        problem::{Code, Problem},
+        router::Shared,
+    },
+    search_refused, view,
+};
+
+/// Which findings.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in super::super) struct ListParams {
+    /// Words and `field:value`, at most 4 KiB; all findings if not given.
+    q: Option<String>,
+    /// Event time at or after: RFC 3339, or `now-24h`.
+    from: Option<String>,
+    /// Event time before.
+    to: Option<String>,
+    /// 1 to 500, 50 if not given.
+    #[param(value_type = Option<u32>)]
+    limit: Option<String>,
+    /// `next_cursor` of the page before, with the other parameters as they were.
+    cursor: Option<String>,
+    /// Fields to count values of, with commas: `severity,rule_id`.
+    facets: Option<String>,
+}
+
+/// Bytes of a query.
+const QUERY_BYTES: usize = 4 << 10;
+const FACETS: usize = 10;
+const FACET_VALUES: usize = 20;
+const TENANT: &str = "default";
+
+/// A page.
+pub(super) async fn list(shared: Shared, params: ListParams) -> Result<view::Page, Problem> {
+    let list = [
+        TENANT,
+        "findings",
+        params.q.as_deref().unwrap_or_default(),
+        params.from.as_deref().unwrap_or_default(),
+        params.to.as_deref().unwrap_or_default(),
+    ];
+    let place = match &params.cursor {
+        None => Place { now: clock::now(), after: None },
+        Some(cursor) => Place::read(&shared.cursors.open(&list, cursor)?)?,
+    };
+    let request = SearchRequest {
+        query: query(params.q.as_deref())?,
+        from: time("from", params.from.as_deref(), place.now)?,
+        to: time("to", params.to.as_deref(), place.now)?,
+        limit: limit(params.limit.as_deref())?,
+        after: place.after,
+        facets: facets(params.facets.as_deref())?,
+        facet_limit: FACET_VALUES,
+        now: place.now,
+    };
+    let (page, items) = search(&shared, request).await?;
+    let cursor = |after| {
+        let place = Place { now: place.now, after: Some(after) };
+        shared.cursors.seal(&list, &place.bytes())
+    };
+    let facet = |(value, count)| view::Facet { value, count };
+    Ok(view::Page {
+        items: items.iter().map(view::Item::of).collect(),
+        next_cursor: page.next.map(cursor),
+        total: view::Total {
+            value: page.total.value,
+            relation: if page.total.exact { "eq" } else { "gte" },
+        },
+        facets: page
+            .facets
+            .into_iter()
+            .map(|(field, values)| (field, values.into_iter().map(facet).collect()))
+            .collect(),
+    })
+}
+
+/// Searches, and reads what was found. A finding that the index knows and retention has removed is
+/// left out.
+pub(super) async fn search(
+    shared: &Shared,
+    request: SearchRequest,
+) -> Result<(SearchPage, Vec<Stored>), Problem> {
+    let app = shared.app.clone();
+    let start = clock::monotonic();
+    let work = move || {
+        let page = app.search.search(&request).map_err(search_refused)?;
+        let mut found = Vec::with_capacity(page.ids.len());
+        for (id, _) in &page.ids {
+            found.extend(app.store.finding(*id)?);
+        }
+        Ok((page, found))
+    };
+    let outcome = shared.reads.run(work).await.and_then(|done| done);
+    let word = outcome.as_ref().map_or_else(Problem::code, |_| "ok");
+    shared.counters.query("search", word, start.elapsed());
+    outcome
+}
+
+/// The query, if it is not too long.
+pub(super) fn query(text: Option<&str>) -> Result<String, Problem> {
+    let text = text.unwrap_or_default();
+    if text.len() > QUERY_BYTES {
+        return Err(Problem::parameter(
+            "q",
+            format!("q has {} bytes, more than {QUERY_BYTES}", text.len()),
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn facets(text: Option<&str>) -> Result<Vec<String>, Problem> {
+    let fields: Vec<String> =
+        text.into_iter().flat_map(|t| t.split(',')).map(|f| f.trim().to_owned()).collect();
+    if fields.len() > FACETS || fields.iter().any(String::is_empty) {
+        return Err(Problem::parameter(
+            "facets",
+            format!("facets is at most {FACETS} fields with commas between: severity,rule_id"),
+        ));
+    }
+    Ok(fields)
+}
+
+/// Where a list goes on.
+struct Place {
+    /// What `now` meant when the first page was asked for: `now-24h` must not move while paging.
+    now: i64,
+    after: Option<(i64, FindingId)>,
+}
+
+impl Place {
+    fn bytes(&self) -> Vec<u8> {
+        let (time, id) = self.after.unwrap_or((0, FindingId(0)));
+        [&self.now.to_be_bytes()[..], &time.to_be_bytes(), &id.0.to_be_bytes()].concat()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Place, Problem> {
+        let read = || {
+            let (now, rest) = bytes.split_first_chunk()?;
+            let (time, rest) = rest.split_first_chunk()?;
+            let id = u128::from_be_bytes(rest.try_into().ok()?);
+            let after = (i64::from_be_bytes(*time), FindingId(id));
+            Some(Place { now: i64::from_be_bytes(*now), after: Some(after) })
+        };
+        read().ok_or_else(|| Problem::new(Code::InvalidCursor, "the cursor is of another list"))
+    }
+}

@@ -1,0 +1,192 @@
+//! A finding as the API shows it. The names of these fields are stable, and those of the finding
+//! itself are the ones the command line prints.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sluice_engine::{durable::Stored, findings::evidence_json};
+use sluice_event::rfc3339;
+use sluice_finding::{Finding, TriageEntry};
+use utoipa::ToSchema;
+
+/// A page of findings.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FindingPage)]
+pub(in super::super) struct Page {
+    pub(super) items: Vec<Item>,
+    /// Where the next page goes on; null at the end.
+    #[schema(required)]
+    pub(super) next_cursor: Option<String>,
+    pub(super) total: Total,
+    /// Per field asked for: values and how many findings have each, most first.
+    pub(super) facets: BTreeMap<String, Vec<Facet>>,
+}
+
+/// How many findings there are on all pages.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct Total {
+    pub(super) value: u64,
+    /// `eq`: exactly so many; `gte`: at least.
+    pub(super) relation: &'static str,
+}
+
+/// A value of a field.
+#[derive(Serialize, ToSchema)]
+pub(in super::super) struct Facet {
+    pub(super) value: String,
+    pub(super) count: u64,
+}
+
+/// A finding without its evidence.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Finding)]
+pub(in super::super) struct Item {
+    /// 32 hex digits; the same after a replay.
+    id: String,
+    rule_id: String,
+    /// 12 hex digits of the hash of the rule's SQL.
+    rule_version: String,
+    title: String,
+    /// `informational`, `low`, `medium`, `high` or `critical`.
+    severity: &'static str,
+    /// 0 to 90.
+    risk: u8,
+    /// Event time of the row that decided it.
+    time: String,
+    /// `provisional`, `confirmed` or `withdrawn`.
+    state: &'static str,
+    revision: u32,
+    entities: Vec<Entity>,
+    /// ATT&CK tactics and techniques.
+    attack: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window_start: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    window_end: Option<String>,
+    /// Events that contributed.
+    count: u64,
+    /// The rule is on trial.
+    shadow: bool,
+    /// An event behind the watermark contributed.
+    late: bool,
+    /// A limit was hit: counts are lower bounds.
+    capped: bool,
+    /// What the rule selected.
+    #[schema(value_type = Object)]
+    fields: Map<String, Value>,
+    /// Events the evidence was chosen from.
+    evidence_total: u64,
+    /// `new`, `in_progress` or `resolved`.
+    status: &'static str,
+    /// With `resolved`: `true_positive`, `false_positive`, `benign` or `duplicate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assignee: Option<String>,
+    /// Changes of triage so far; the `ETag`.
+    version: u64,
+    /// The commit that last changed the finding or its triage.
+    seq: u64,
+}
+
+/// A finding with its evidence and history.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FindingDetail)]
+pub(in super::super) struct Detail {
+    #[serde(flatten)]
+    item: Item,
+    /// Contributing events: the first ten and the last ten.
+    #[schema(value_type = Vec<Object>)]
+    evidence: Vec<Value>,
+    /// Every change of triage, oldest first.
+    history: Vec<Entry>,
+}
+
+/// Someone or something a finding is about.
+#[derive(Serialize, ToSchema)]
+struct Entity {
+    kind: &'static str,
+    id: String,
+}
+
+/// One change of triage: what is given was changed.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TriageEntry)]
+struct Entry {
+    at: String,
+    /// The name of a token.
+    by: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    /// Null: nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    assignee: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+}
+
+impl Item {
+    /// The view of a stored finding.
+    pub(in super::super) fn of(stored: &Stored) -> Item {
+        let Stored { finding, triage, seq } = stored;
+        let Finding { window, .. } = finding;
+        Item {
+            id: finding.id.to_string(),
+            rule_id: finding.rule_id.to_string(),
+            rule_version: finding.rule_version.to_string(),
+            title: finding.title.clone(),
+            severity: finding.severity.name(),
+            risk: finding.risk,
+            time: rfc3339(finding.time),
+            state: finding.state.name(),
+            revision: finding.revision,
+            entities: finding
+                .entities
+                .iter()
+                .map(|e| Entity { kind: e.kind.name(), id: e.id.clone() })
+                .collect(),
+            attack: finding.attack.to_vec(),
+            window_start: window.map(|w| rfc3339(w.0)),
+            window_end: window.map(|w| rfc3339(w.1)),
+            count: finding.count,
+            shadow: finding.shadow,
+            late: finding.late,
+            capped: finding.capped,
+            fields: finding.fields.clone(),
+            evidence_total: finding.evidence_total,
+            status: triage.status.name(),
+            reason: triage.reason.map(|r| r.name()),
+            assignee: triage.assignee.clone(),
+            version: triage.version,
+            seq: seq.0,
+        }
+    }
+}
+
+impl Detail {
+    /// The view of a stored finding.
+    pub(super) fn of(stored: &Stored) -> Detail {
+        Detail {
+            item: Item::of(stored),
+            evidence: evidence_json(&stored.finding.evidence),
+            history: stored.triage.history.iter().map(Entry::of).collect(),
+        }
+    }
+}
+
+impl Entry {
+    fn of(entry: &TriageEntry) -> Entry {
+        Entry {
+            at: rfc3339(entry.at),
+            by: entry.by.clone(),
+            status: entry.change.status.map(|s| s.name()),
+            reason: entry.change.reason.map(|r| r.name()),
+            assignee: entry.change.assignee.clone(),
+            comment: entry.change.comment.clone(),
+        }
+    }
+}

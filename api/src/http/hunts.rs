@@ -1,0 +1,176 @@
+//! Hunts: sandboxed SQL over recent events, answered in the format the caller accepts.
+
+mod format;
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Extension,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sluice_engine::{QueryLimits, history::HuntResult};
+use sluice_event::rfc3339;
+use utoipa::ToSchema;
+
+use super::{
+    body, clock,
+    params::time,
+    problem::{Code, Problem},
+    router::Shared,
+};
+use crate::tokens::Principal;
+use format::Format;
+
+/// What to look for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hunt {
+    /// One SELECT, at most 64 KiB.
+    sql: String,
+    /// Event time at or after: RFC 3339, or `now-1h`. Rows before are not scanned.
+    from: Option<String>,
+    /// Event time before.
+    to: Option<String>,
+    /// Rows of the answer, 1 to 10,000; 1,000 if not given. `truncated` says if there were more.
+    limit: Option<u64>,
+}
+
+/// Rows and what they cost.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HuntAnswer)]
+pub(super) struct Answer {
+    columns: Vec<Column>,
+    /// An object a row; NULL is null.
+    #[schema(value_type = Vec<Object>)]
+    rows: Vec<Value>,
+    /// Whether a limit cut rows off.
+    truncated: bool,
+    rows_scanned: u64,
+    bytes_scanned: u64,
+    elapsed_ms: u64,
+    /// Per table: the event time its rows begin at; null for an empty one.
+    covers_from: BTreeMap<String, Option<String>>,
+}
+
+/// A column of the answer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HuntColumn)]
+struct Column {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+const ROWS_DEFAULT: u64 = 1_000;
+const ROWS_MAX: u64 = 10_000;
+
+const TRUNCATED: HeaderName = HeaderName::from_static("sluice-truncated");
+const ROWS: HeaderName = HeaderName::from_static("sluice-rows-scanned");
+const BYTES: HeaderName = HeaderName::from_static("sluice-bytes-scanned");
+const COVERS: HeaderName = HeaderName::from_static("sluice-covers-from");
+
+/// Run one SELECT over recent events
+///
+/// The events are those still in memory: `covers_from` says since when. Nothing but the tables of
+/// `GET /api/v1/schema` can be read. By `Accept`: JSON, `application/x-ndjson`, `text/csv` (a cell
+/// that a spreadsheet would run begins with `'`) or `application/vnd.apache.arrow.stream`; the last
+/// three carry the costs in headers `Sluice-*`.
+#[utoipa::path(
+    post, path = "/api/v1/hunts", tag = "hunts", operation_id = "hunt",
+    request_body(content = Hunt, example = json!({
+        "sql": "SELECT user_name, count(*) AS n FROM authentication WHERE status = 'Failure' GROUP BY user_name ORDER BY n DESC",
+        "from": "now-1h", "limit": 100
+    })),
+    responses(
+        (status = 200, description = "The rows.", body = Answer, example = json!({
+            "columns": [{"name": "user_name", "type": "Utf8"}, {"name": "n", "type": "Int64"}],
+            "rows": [{"user_name": "ann", "n": 12}], "truncated": false,
+            "rows_scanned": 120000, "bytes_scanned": 9600000, "elapsed_ms": 14,
+            "covers_from": {"authentication": "2026-11-24T02:00:00.000Z"}
+        })),
+        (status = 400, description = "`invalid_sql`, with line, column and hint.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 408, description = "`deadline`.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 422, description = "`query_limit` or `query_failed`.", body = Problem,
+            content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn run(
+    State(shared): State<Shared>,
+    Extension(principal): Extension<Principal>,
+    headers: HeaderMap,
+    body::Json(hunt): body::Json<Hunt>,
+) -> Result<Response, Problem> {
+    let format = Format::accepted(&headers)?;
+    let now = clock::now();
+    let between = (time("from", hunt.from.as_deref(), now)?, time("to", hunt.to.as_deref(), now)?);
+    let limits = QueryLimits { rows: rows(hunt.limit)?, ..shared.hunt_limits };
+    let history = shared.app.history.clone();
+    let start = clock::monotonic();
+    let sql_bytes = hunt.sql.len();
+    let work = move || {
+        let found = history.hunt(&hunt.sql, between, limits)?;
+        let elapsed = start.elapsed();
+        let bytes = match format {
+            Format::Json => format::json(&answer(&found, elapsed)),
+            Format::Ndjson => format::ndjson(&found.result),
+            Format::Csv => format::csv(&found.result),
+            Format::Arrow => format::arrow(&found.result),
+        };
+        Ok((found, bytes?))
+    };
+    let outcome = shared.hunts.run(work).await.and_then(|done| done);
+    let took = start.elapsed();
+    let word = outcome.as_ref().map_or_else(Problem::code, |_| "ok");
+    shared.counters.query("hunt", word, took);
+    tracing::info!(by = principal.name, sql_bytes, outcome = word, ?took, "hunt");
+    let (found, bytes) = outcome?;
+    let mut response = bytes.into_response();
+    let out = response.headers_mut();
+    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.name()));
+    out.insert(TRUNCATED, HeaderValue::from_static(flag(found.result.truncated)));
+    out.insert(ROWS, HeaderValue::from(found.rows_scanned));
+    out.insert(BYTES, HeaderValue::from(found.bytes_scanned));
+    if let Ok(covers) = HeaderValue::from_str(&serde_json::json!(covers(&found)).to_string()) {
+        out.insert(COVERS, covers);
+    }
+    Ok(response)
+}
+
+fn rows(limit: Option<u64>) -> Result<usize, Problem> {
+    match limit.unwrap_or(ROWS_DEFAULT) {
+        limit @ 1..=ROWS_MAX => Ok(limit as usize),
+        other => {
+            Err(Problem::new(Code::InvalidBody, format!("limit is 1 to {ROWS_MAX}, not {other}")))
+        }
+    }
+}
+
+fn flag(truncated: bool) -> &'static str {
+    if truncated { "true" } else { "false" }
+}
+
+fn covers(found: &HuntResult) -> BTreeMap<String, Option<String>> {
+    found.covers_from.iter().map(|(t, from)| (t.to_string(), from.map(rfc3339))).collect()
+}
+
+fn answer(found: &HuntResult, elapsed: std::time::Duration) -> Answer {
+    let fields = found.result.schema.fields();
+    Answer {
+        columns: fields
+            .iter()
+            .map(|f| Column { name: f.name().clone(), kind: f.data_type().to_string() })
+            .collect(),
+        rows: format::rows(&found.result).map(Value::Object).collect(),
+        truncated: found.result.truncated,
+        rows_scanned: found.rows_scanned,
+        bytes_scanned: found.bytes_scanned,
+        elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        covers_from: covers(found),
+    }
+}

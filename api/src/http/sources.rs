@@ -1,0 +1,273 @@
+//! Inputs: what they are doing, how far behind, and what became of every record of each source.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use sluice_engine::{
+    RowCounts, SourceCounts,
+    service::{InputHealth, ServiceStatus},
+};
+use sluice_event::rfc3339;
+use sluice_ingest::live::InputPhase;
+use utoipa::ToSchema;
+
+use super::{clock, params::Params, problem::Problem, router::Shared, rules::Nothing};
+
+/// All inputs and all mapping sources.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SourceList)]
+pub(super) struct Sources {
+    /// As the configuration names them.
+    inputs: Vec<Input>,
+    /// As mappings name them: one input can feed several.
+    sources: Vec<Source>,
+}
+
+/// An input.
+#[derive(Serialize, ToSchema)]
+struct Input {
+    name: String,
+    /// `kafka` or `http`.
+    kind: &'static str,
+    /// A mapping source, or `auto`.
+    mapping: String,
+    /// `starting`, `running`, `paused`, `retrying`, `failed` or `stopped`.
+    phase: &'static str,
+    /// Why it is retrying or has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// How far behind in all: records, or bytes of a spool; null before that is known.
+    #[schema(required)]
+    lag: Option<u64>,
+    places: Vec<Place>,
+    /// Assignments and revocations since the start, by kind.
+    rebalances: BTreeMap<String, u64>,
+    /// Places paused because the engine is behind.
+    paused_places: u64,
+    /// Times it made no progress and started over.
+    stalled: u64,
+    /// Records that were gone before they were read.
+    gaps: Vec<Gap>,
+    /// Bytes on disk that are not yet processed.
+    spool_bytes: u64,
+}
+
+/// A Kafka partition, or a spool.
+#[derive(Serialize, ToSchema)]
+struct Place {
+    place: String,
+    #[schema(required)]
+    lag: Option<u64>,
+    /// The offset to read next, of what is durable.
+    #[schema(required)]
+    durable: Option<u64>,
+    /// The newest event time by source, and how far it is behind the clock.
+    watermarks: Vec<Watermark>,
+}
+
+/// The newest event time of a source in a place.
+#[derive(Serialize, ToSchema)]
+struct Watermark {
+    source: String,
+    #[schema(required)]
+    time: Option<String>,
+    #[schema(required)]
+    lag_seconds: Option<f64>,
+}
+
+/// Records that were gone before they were read.
+#[derive(Serialize, ToSchema)]
+struct Gap {
+    place: String,
+    from: u64,
+    to: u64,
+}
+
+/// A mapping source: each record ends in exactly one place. Counts are since the process started.
+#[derive(Serialize, ToSchema)]
+struct Source {
+    name: String,
+    received: u64,
+    mapped: u64,
+    /// Records whose mapping made no row of them.
+    mapped_empty: u64,
+    /// By code.
+    dead_letters: BTreeMap<String, u64>,
+    dropped: u64,
+    /// By table.
+    rows: BTreeMap<String, Rows>,
+    /// Values not of their declared type, now NULL, by column.
+    conflicts: BTreeMap<String, u64>,
+    /// Top-level fields that no mapping reads, most frequent first.
+    unmapped_fields: Vec<UnmappedField>,
+    /// The counts as one line.
+    conservation: String,
+    /// Whether they add up.
+    balanced: bool,
+}
+
+/// Rows of a table.
+#[derive(Serialize, ToSchema)]
+struct Rows {
+    mapped: u64,
+    evaluated: u64,
+    too_late: u64,
+}
+
+/// A field that no mapping reads.
+#[derive(Serialize, ToSchema)]
+struct UnmappedField {
+    name: String,
+    records: u64,
+    example: String,
+}
+
+/// Inputs with lag and watermarks, and what became of the records of each source
+#[utoipa::path(
+    get, path = "/api/v1/sources", tag = "sources", operation_id = "list_sources",
+    responses((status = 200, description = "Every input and source.", body = Sources, example = json!({
+        "inputs": [{
+            "name": "okta", "kind": "kafka", "mapping": "okta.system", "phase": "running",
+            "lag": 12, "places": [{"place": "okta:logins/0", "lag": 12, "durable": 81204,
+                "watermarks": [{"source": "okta.system", "time": "2026-11-24T08:15:00.000Z",
+                    "lag_seconds": 1.4}]}],
+            "rebalances": {"assign": 1}, "paused_places": 0, "stalled": 0, "gaps": [],
+            "spool_bytes": 0
+        }],
+        "sources": [{
+            "name": "okta.system", "received": 100, "mapped": 98, "mapped_empty": 0,
+            "dead_letters": {"bad_json": 2}, "dropped": 0,
+            "rows": {"authentication": {"mapped": 98, "evaluated": 98, "too_late": 0}},
+            "conflicts": {}, "unmapped_fields": [],
+            "conservation": "received 100 = mapped 98 + to no row 0 + dead letter 2 + dropped 0; rows 98 = evaluated 98 + too late 0",
+            "balanced": true
+        }]
+    })))
+)]
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    Params(Nothing {}): Params<Nothing>,
+) -> Result<Json<Sources>, Problem> {
+    let service = shared.app.service.clone();
+    let status = shared.reads.run(move || service.status()).await?;
+    Ok(Json(sources(&status, clock::now())))
+}
+
+fn sources(status: &ServiceStatus, now: i64) -> Sources {
+    Sources {
+        inputs: status.inputs.iter().map(|input| Input::of(input, now)).collect(),
+        sources: status.counters.sources.iter().map(|(n, c)| Source::of(n, c)).collect(),
+    }
+}
+
+impl Input {
+    fn of(input: &InputHealth, now: i64) -> Input {
+        let (phase, reason) = phase(&input.status.phase);
+        let watermarks = |place: &sluice_ingest::live::Place| {
+            let here = input.partitions.iter().filter(|(p, _, _)| p == place);
+            here.map(|(_, source, time)| Watermark {
+                source: source.to_string(),
+                time: time.map(rfc3339),
+                lag_seconds: time.map(|t| (now - t) as f64 / 1_000.0),
+            })
+            .collect()
+        };
+        let lags: Vec<u64> = input.status.places.values().flatten().copied().collect();
+        Input {
+            name: input.name.to_string(),
+            kind: input.kind,
+            mapping: input.mapping.clone(),
+            phase,
+            reason,
+            lag: (!lags.is_empty()).then(|| lags.iter().sum()),
+            places: input
+                .status
+                .places
+                .iter()
+                .map(|(place, lag)| Place {
+                    place: place.to_string(),
+                    lag: *lag,
+                    durable: input.positions.get(place).copied(),
+                    watermarks: watermarks(place),
+                })
+                .collect(),
+            rebalances: input
+                .status
+                .rebalances
+                .iter()
+                .map(|(kind, n)| ((*kind).to_owned(), *n))
+                .collect(),
+            paused_places: input.status.paused,
+            stalled: input.status.stalled,
+            gaps: input
+                .status
+                .gaps
+                .iter()
+                .map(|(place, from, to)| Gap { place: place.to_string(), from: *from, to: *to })
+                .collect(),
+            spool_bytes: input.status.spool_bytes,
+        }
+    }
+}
+
+/// The word of a phase, and why.
+pub(super) fn phase(phase: &InputPhase) -> (&'static str, Option<String>) {
+    match phase {
+        InputPhase::Starting => ("starting", None),
+        InputPhase::Running => ("running", None),
+        InputPhase::Paused => ("paused", None),
+        InputPhase::Retrying(why) => ("retrying", Some(why.clone())),
+        InputPhase::Failed(why) => ("failed", Some(why.clone())),
+        InputPhase::Stopped => ("stopped", None),
+    }
+}
+
+impl Source {
+    fn of(name: &str, counts: &SourceCounts) -> Source {
+        let mut unmapped: Vec<UnmappedField> = counts
+            .unmapped_fields
+            .iter()
+            .map(|(name, (records, example))| UnmappedField {
+                name: name.clone(),
+                records: *records,
+                example: example.clone(),
+            })
+            .collect();
+        unmapped.sort_by(|a, b| b.records.cmp(&a.records).then_with(|| a.name.cmp(&b.name)));
+        let rows = counts.rows.iter().map(|(table, rows)| {
+            let RowCounts { mapped, evaluated, too_late } = *rows;
+            (table.to_string(), Rows { mapped, evaluated, too_late })
+        });
+        Source {
+            name: name.to_owned(),
+            received: counts.received,
+            mapped: counts.mapped,
+            mapped_empty: counts.mapped_empty,
+            dead_letters: counts.dead_letters.clone(),
+            dropped: counts.dropped,
+            rows: rows.collect(),
+            conflicts: counts.conflicts.clone(),
+            unmapped_fields: unmapped,
+            conservation: conservation(counts),
+            balanced: counts.violations().is_empty(),
+        }
+    }
+}
+
+/// The law of conservation as a line (MET-3).
+fn conservation(counts: &SourceCounts) -> String {
+    let rows = |of: fn(&RowCounts) -> u64| counts.rows.values().map(of).sum::<u64>();
+    format!(
+        "received {} = mapped {} + to no row {} + dead letter {} + dropped {}; \
+         rows {} = evaluated {} + too late {}",
+        counts.received,
+        counts.mapped,
+        counts.mapped_empty,
+        counts.dead_letters.values().sum::<u64>(),
+        counts.dropped,
+        rows(|r| r.mapped),
+        rows(|r| r.evaluated),
+        rows(|r| r.too_late),
+    )
+}

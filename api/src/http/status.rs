@@ -1,0 +1,164 @@
+//! The state of the service: what it is doing, and what keeps it from being ready.
+
+use axum::{Json, extract::State};
+use serde::Serialize;
+use sluice_engine::{
+    durable::StoreStats,
+    service::{Phase, ServiceStatus},
+};
+use sluice_event::rfc3339;
+use utoipa::ToSchema;
+
+use super::{
+    clock, health, params::Params, problem::Problem, reload::Reload, router::Shared, rules::Nothing,
+};
+
+/// The service at one moment.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Status {
+    /// The program's version.
+    version: &'static str,
+    /// `starting`, `running`, `paused`, `failed` or `stopped`.
+    phase: &'static str,
+    /// Whether `/readyz` says so.
+    ready: bool,
+    /// What keeps it from being ready, or needs a look.
+    problems: Vec<String>,
+    started_at: String,
+    uptime_seconds: i64,
+    checkpoint: Checkpoint,
+    store: Store,
+    search: SearchState,
+    /// Rules that run.
+    rules: u64,
+    inputs: u64,
+    /// Bytes free where the store is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_free_bytes: Option<u64>,
+    /// Counts that do not add up: a defect if there are any.
+    conservation_errors: Vec<String>,
+    /// The last reload, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reload: Option<Reload>,
+}
+
+/// The last checkpoint.
+#[derive(Serialize, ToSchema)]
+struct Checkpoint {
+    epoch: u64,
+    #[schema(required)]
+    at: Option<String>,
+    took_ms: u64,
+    bytes: u64,
+    /// How long it took at start to read the last one back.
+    recovery_ms: u64,
+}
+
+/// What the store holds and has thrown away.
+#[derive(Serialize, ToSchema)]
+struct Store {
+    findings: u64,
+    finding_bytes: u64,
+    findings_expired: u64,
+    dead_letters: u64,
+    dead_letter_bytes: u64,
+    dead_letters_expired: u64,
+    disk_bytes: u64,
+    /// The last commit.
+    seq: u64,
+}
+
+/// The index.
+#[derive(Serialize, ToSchema)]
+struct SearchState {
+    /// How far it is behind the store; null if that cannot be told.
+    #[schema(required)]
+    lag_ms: Option<i64>,
+}
+
+/// What the service is doing, and what keeps it from being ready
+#[utoipa::path(
+    get, path = "/api/v1/status", tag = "service", operation_id = "status",
+    responses((status = 200, description = "The state.", body = Status, example = json!({
+        "version": "0.1.0", "phase": "running", "ready": true, "problems": [],
+        "started_at": "2026-11-24T08:00:00.000Z", "uptime_seconds": 900,
+        "checkpoint": {"epoch": 450, "at": "2026-11-24T08:14:59.000Z", "took_ms": 12,
+            "bytes": 40960, "recovery_ms": 80},
+        "store": {"findings": 14, "finding_bytes": 30000, "findings_expired": 0,
+            "dead_letters": 2, "dead_letter_bytes": 900, "dead_letters_expired": 0,
+            "disk_bytes": 1048576, "seq": 43},
+        "search": {"lag_ms": 40}, "rules": 60, "inputs": 2, "disk_free_bytes": 80000000000u64,
+        "conservation_errors": []
+    })))
+)]
+pub(super) async fn status(
+    State(shared): State<Shared>,
+    Params(Nothing {}): Params<Nothing>,
+) -> Result<Json<Status>, Problem> {
+    let app = shared.app.clone();
+    let read = move || {
+        let status = app.service.status();
+        (status, app.store.stats(), app.store.last().0, app.search.lag(), app.version)
+    };
+    let (status, stats, seq, lag_ms, version) = shared.reads.run(read).await?;
+    Ok(Json(Status::of(&status, &stats, seq, lag_ms, version)))
+}
+
+impl Status {
+    fn of(
+        status: &ServiceStatus,
+        stats: &StoreStats,
+        seq: u64,
+        lag_ms: Option<i64>,
+        version: &'static str,
+    ) -> Status {
+        let now = clock::now();
+        let problems = health::problems(status, now);
+        let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+        let (dead_letters, dead_letter_bytes) = stats
+            .dead_letters
+            .values()
+            .fold((0, 0), |(n, bytes), (more, size)| (n + more, bytes + size));
+        Status {
+            version,
+            phase: phase(&status.phase),
+            ready: problems.is_empty(),
+            problems,
+            started_at: rfc3339(status.started_at),
+            uptime_seconds: (now - status.started_at) / 1_000,
+            checkpoint: Checkpoint {
+                epoch: status.checkpoint.epoch,
+                at: status.checkpoint.at.map(rfc3339),
+                took_ms: millis(status.checkpoint.took),
+                bytes: status.checkpoint.bytes,
+                recovery_ms: millis(status.checkpoint.recovery),
+            },
+            store: Store {
+                findings: stats.findings,
+                finding_bytes: stats.finding_bytes,
+                findings_expired: stats.findings_expired.0 + stats.findings_expired.1,
+                dead_letters,
+                dead_letter_bytes,
+                dead_letters_expired: stats.dead_letters_expired.0 + stats.dead_letters_expired.1,
+                disk_bytes: stats.disk_bytes,
+                seq,
+            },
+            search: SearchState { lag_ms },
+            rules: status.rules.len() as u64,
+            inputs: status.inputs.len() as u64,
+            disk_free_bytes: status.disk_free,
+            conservation_errors: status.counters.violations(),
+            reload: status.reload.as_ref().map(Reload::of),
+        }
+    }
+}
+
+fn phase(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Running => "running",
+        Phase::Paused(_) => "paused",
+        Phase::Failed(_) => "failed",
+        Phase::Stopped => "stopped",
+    }
+}
