@@ -133,6 +133,16 @@ impl Router {
         })
     }
 
+    /// Takes other sources; the one everything is for stays the same.
+    ///
+    /// # Errors
+    /// It is not among them; the router is then as it was.
+    pub fn remap(&mut self, specs: Vec<Arc<SourceSpec>>) -> Result<(), RouteError> {
+        let mapping = self.fixed.and_then(|f| self.candidates.get(f)).map(|c| c.name.clone());
+        *self = Router::with_limits(specs, mapping.as_deref(), self.limits)?;
+        Ok(())
+    }
+
     /// The sources records may go to.
     pub fn sources(&self) -> impl Iterator<Item = &SourceSpec> {
         let fixed = self.fixed;

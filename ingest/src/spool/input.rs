@@ -6,7 +6,7 @@ use crossbeam_channel::{SendTimeoutError, Sender};
 
 use super::{Shared, Spool, SpoolError, reader::Reader};
 use crate::{
-    Message, Router,
+    Message, Router, SourceSpec,
     live::{Arrival, Input, InputControl, InputFailure, InputPhase, Place, Positions},
 };
 
@@ -89,6 +89,15 @@ impl Input for SpoolInput {
         &self.place.input
     }
 
+    fn remap(&mut self, sources: &[Arc<SourceSpec>]) -> Result<(), InputFailure> {
+        self.router.remap(sources.to_vec()).map_err(|e| InputFailure {
+            input: self.place.input.clone(),
+            primary: e.to_string(),
+            detail: None,
+            hint: Some("keep a mapping of the source this input names".into()),
+        })
+    }
+
     fn run(
         &mut self,
         from: &Positions,
@@ -103,6 +112,9 @@ impl Input for SpoolInput {
                 format!("it ends at {}, reading had come to {start}", stats.end),
                 "its folder was replaced by an older one: open it with that place as its start",
             ));
+        }
+        if !self.send(Arrival::Assigned(self.place.clone()), out, control, || {}) {
+            return Ok(());
         }
         let mut reader = Reader::new(self.shared.clone(), start);
         let idle = self.idle();
