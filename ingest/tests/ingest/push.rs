@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use flate2::{
-    Compression,
+    Compress, Compression, FlushCompress,
     write::{DeflateEncoder, GzEncoder, ZlibEncoder},
 };
 use serde_json::json;
@@ -92,21 +92,18 @@ const CHILD: &str = "SLUICE_TEST_BOMBS";
 /// 10 GiB of zeros, as short as each encoding has it.
 #[cfg(target_os = "linux")]
 fn bombs() -> Vec<(Encoding, Vec<u8>)> {
-    // A deflate stream of zeros repeats: one member of 64 MiB, 160 times.
-    let zeros = vec![0; 64 << 20];
-    let member = gzip(&zeros);
-    let frame = zstd(&zeros);
-    let mut stream = ZlibEncoder::new(Vec::new(), Compression::fast());
-    let mut raw = DeflateEncoder::new(Vec::new(), Compression::fast());
-    for _ in 0..16 {
-        stream.write_all(&zeros).unwrap();
-        raw.write_all(&zeros).unwrap();
-    }
+    let zeros = vec![0; 1 << 20];
+    // After a full flush a deflate stream goes on at a byte and knows nothing of what was before.
+    let mut block = Vec::with_capacity(1 << 16);
+    let mut stream = Compress::new(Compression::default(), false);
+    stream.compress_vec(&zeros, &mut block, FlushCompress::Full).unwrap();
+    assert_eq!(stream.total_in(), 1 << 20);
+    let blocks = block.repeat(10 << 10);
     vec![
-        (Encoding::Gzip, member.repeat(160)),
-        (Encoding::Zstd, frame.repeat(160)),
-        (Encoding::Deflate, stream.finish().unwrap()),
-        (Encoding::Deflate, raw.finish().unwrap()),
+        (Encoding::Gzip, gzip(&zeros).repeat(10 << 10)),
+        (Encoding::Zstd, zstd(&zeros).repeat(10 << 10)),
+        (Encoding::Deflate, [&[0x78, 0x9c], &blocks[..]].concat()),
+        (Encoding::Deflate, blocks),
     ]
 }
 
