@@ -32,7 +32,7 @@ pub(crate) enum InflateError {
 
 /// Decompressed bytes that are free of the ratio cap: wide Windows events in zstd come to 90 to 1
 /// over a whole file, and to more in parts of it.
-const FREE_BYTES: u64 = 16 << 20;
+pub(crate) const FREE_BYTES: u64 = 16 << 20;
 /// A zstd window of 128 MiB: what `zstd --long` makes at most without being asked twice.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 

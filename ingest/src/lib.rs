@@ -26,6 +26,7 @@ mod inflate;
 mod input;
 pub mod live;
 mod mapper;
+pub mod push;
 mod repair;
 mod route;
 mod spec;

@@ -12,5 +12,7 @@ mod bad_input;
 mod decoding;
 #[path = "ingest/files.rs"]
 mod files;
+#[path = "ingest/push.rs"]
+mod push;
 #[path = "ingest/route.rs"]
 mod route;

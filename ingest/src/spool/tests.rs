@@ -1,1 +1,470 @@
+//! The spool against a plain list, with its tail damaged, its process killed, and its input run.
 
+use std::{
+    fs::{self, OpenOptions},
+    hash::BuildHasher,
+    io::{Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, bounded};
+use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use sluice_event::{TimeSettings, WireSchema};
+
+use super::{reader::Reader, *};
+use crate::{
+    Codec, Router, SourceSpec, Unwrap,
+    live::{Arrival, Input, InputControl, InputPhase, Place, Positions},
+};
+
+const SMALL: SpoolSettings =
+    SpoolSettings { max_bytes: 1 << 20, segment_bytes: 2_000, queue_bytes: 1 << 20, start: 0 };
+
+fn record(bytes: impl Into<Vec<u8>>) -> SpoolRecord {
+    SpoolRecord { received_at: 7, source: None, bytes: bytes.into() }
+}
+
+/// Appends and waits for the answer.
+fn append(spool: &Spool, records: &[SpoolRecord]) -> Result<(), SpoolError> {
+    let (tell, told) = mpsc::sync_channel(1);
+    spool.append(records, Box::new(move |result| tell.send(result).unwrap()));
+    told.recv_timeout(Duration::from_secs(60)).unwrap()
+}
+
+/// Everything from an offset on, and the ranges that were skipped.
+fn read_all(spool: &Spool, from: u64) -> (Vec<(u64, SpoolRecord)>, Vec<(u64, u64)>) {
+    let mut reader = Reader::new(spool.shared.clone(), from);
+    let mut all = Vec::new();
+    loop {
+        let records = reader.read(500).unwrap();
+        if records.is_empty() {
+            return (all, reader.take_gaps());
+        }
+        all.extend(records);
+    }
+}
+
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "seg"))
+        .collect();
+    found.sort();
+    found
+}
+
+fn segment_first(path: &Path) -> u64 {
+    path.file_stem().unwrap().to_str().unwrap().parse().unwrap()
+}
+
+fn flip(path: &Path, at: u64) {
+    let mut file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.read_exact(&mut byte).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(&[byte[0] ^ 0x40]).unwrap();
+}
+
+fn random_records(rng: &mut StdRng) -> Vec<SpoolRecord> {
+    let count = rng.random_range(1..6);
+    (0..count)
+        .map(|_| {
+            let mut bytes = vec![0; rng.random_range(0..400)];
+            rng.fill_bytes(&mut bytes);
+            let source = rng.random_bool(0.3).then(|| "okta.system".into());
+            SpoolRecord { received_at: rng.random(), source, bytes }
+        })
+        .collect()
+}
+
+#[test]
+fn agrees_with_a_list_through_crashes() {
+    let given = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
+    let seed = given.unwrap_or_else(|| std::hash::RandomState::new().hash_one(0));
+    println!("SEED={seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let mut model: Vec<SpoolRecord> = Vec::new();
+    let mut offsets: Vec<u64> = Vec::new();
+    let mut torn = 0;
+    let mut highest = 0;
+    for _ in 0..60 {
+        let spool = Spool::open(dir.path(), SMALL).unwrap();
+        assert!(spool.stats().end >= highest, "an offset came again");
+        assert_eq!(spool.stats().torn_bytes, torn);
+        for _ in 0..rng.random_range(0..8) {
+            let records = random_records(&mut rng);
+            append(&spool, &records).unwrap();
+            model.extend(records);
+        }
+        let (found, gaps) = read_all(&spool, 0);
+        assert_eq!(gaps, []);
+        let (at, records): (Vec<u64>, Vec<SpoolRecord>) = found.into_iter().unzip();
+        assert_eq!(records, model);
+        assert!(at.is_sorted_by(|a, b| a < b));
+        assert_eq!(at[..offsets.len()], offsets, "records stay where they are");
+        offsets = at;
+        if !offsets.is_empty() {
+            let from = rng.random_range(0..offsets.len());
+            assert_eq!(read_all(&spool, offsets[from]).0.len(), model.len() - from);
+        }
+        highest = spool.stats().end;
+        drop(spool);
+        // The crash: something that was being written, of which a part reached the disk.
+        let path = segments(dir.path()).pop().unwrap();
+        let records = random_records(&mut rng);
+        let bytes = record::encode_all(&records, 0);
+        let first = records[0].encoded_bytes() as usize;
+        let mut tail = bytes[..rng.random_range(0..bytes.len())].to_vec();
+        if rng.random_bool(0.5) && !tail.is_empty() {
+            let at = rng.random_range(0..tail.len().min(first));
+            tail[at] ^= 1 << rng.random_range(0..8);
+            torn = tail.len() as u64;
+        } else {
+            // Records that were whole are kept: written, if not acknowledged.
+            let mut whole = 0;
+            for r in &records {
+                let next = whole + r.encoded_bytes() as usize;
+                if next > tail.len() {
+                    break;
+                }
+                model.push(r.clone());
+                whole = next;
+            }
+            torn = (tail.len() - whole) as u64;
+        }
+        OpenOptions::new().append(true).open(path).unwrap().write_all(&tail).unwrap();
+    }
+    assert!(segments(dir.path()).len() > 5);
+}
+
+#[test]
+fn damage_in_an_old_segment_is_a_gap_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), SMALL).unwrap();
+    for i in 0..100 {
+        append(&spool, &[record(format!("{i:0100}"))]).unwrap();
+    }
+    let files = segments(dir.path());
+    let (before, _) = read_all(&spool, 0);
+    let second = before.iter().position(|(at, _)| files[1].ends_with(format!("{at:020}.seg")));
+    let third = before.iter().position(|(at, _)| files[2].ends_with(format!("{at:020}.seg")));
+    let (second, third) = (second.unwrap(), third.unwrap());
+    // The third record of the second segment.
+    flip(&files[1], 2 * (before[1].0 - before[0].0) + 20);
+    let (after, gaps) = read_all(&spool, 0);
+    let lost = second + 2..third;
+    let expect: Vec<_> =
+        before.iter().enumerate().filter(|(i, _)| !lost.contains(i)).map(|(_, r)| r).collect();
+    assert_eq!(after.iter().collect::<Vec<_>>(), expect);
+    assert_eq!(gaps, [(before[second + 2].0, before[third].0)]);
+    assert_eq!(spool.stats().gaps, 1);
+    // Cut short, and gone: what is missing is a gap too.
+    OpenOptions::new().write(true).open(&files[3]).unwrap().set_len(0).unwrap();
+    fs::remove_file(&files[4]).unwrap();
+    let lost = (segment_first(&files[3]), segment_first(&files[5]));
+    assert_eq!(read_all(&spool, 0).1, [gaps[0], lost]);
+    drop(spool);
+    let spool = Spool::open(dir.path(), SMALL).unwrap();
+    let (again, gaps_again) = read_all(&spool, 0);
+    assert_eq!(gaps_again, [gaps[0], lost]);
+    assert_eq!(again.last(), before.last());
+}
+
+#[test]
+fn damage_where_writing_goes_on_loses_nothing_written_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = SpoolSettings { segment_bytes: 1 << 17, ..SMALL };
+    let spool = Spool::open(dir.path(), settings).unwrap();
+    append(&spool, &[record("first"), record("second"), record("third")]).unwrap();
+    let end = spool.stats().end;
+    flip(&segments(dir.path())[0], end / 2);
+    let mut reader = Reader::new(spool.shared.clone(), 0);
+    assert_eq!(reader.read(1 << 20).unwrap().len(), 1);
+    assert_eq!(reader.read(1 << 20).unwrap().len(), 0);
+    assert_eq!((reader.at(), reader.take_gaps().len()), (end, 1));
+    append(&spool, &[record("later")]).unwrap();
+    assert_eq!(reader.read(1 << 20).unwrap(), [(end, record("later"))]);
+    drop(spool);
+    drop(reader);
+    // At the next start what follows the damage is taken for the torn end: its offsets are not used.
+    let spool = Spool::open(dir.path(), settings).unwrap();
+    assert!(spool.stats().torn_bytes > 0);
+    append(&spool, &[record("after")]).unwrap();
+    let (all, _) = read_all(&spool, 0);
+    assert_eq!(all.len(), 2);
+    assert!(all[1].0 > end);
+}
+
+#[test]
+fn full_is_said_at_once_and_passes_when_segments_are_freed() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = SpoolSettings { max_bytes: 8_000, ..SMALL };
+    let spool = Spool::open(dir.path(), settings).unwrap();
+    let mut stored = 0;
+    let full = loop {
+        match append(&spool, &[record([b'x'; 300])]) {
+            Ok(()) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, SpoolError::Full { used, max: 8_000 } if used > 7_600), "{full}");
+    assert_eq!(read_all(&spool, 0).0.len(), stored);
+    // All was processed: whatever the limit allows must fit again.
+    spool.shared.free(spool.stats().end);
+    assert_eq!(append(&spool, &[record([b'x'; 3_900])]), Ok(()));
+    let large = append(&spool, &[record([b'x'; 4_100])]).unwrap_err();
+    assert!(matches!(large, SpoolError::TooLarge { max: 4_000, .. }), "{large}");
+}
+
+#[test]
+fn offsets_go_on_after_everything_was_freed_or_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), SMALL).unwrap();
+    for _ in 0..30 {
+        append(&spool, &[record([b'x'; 300])]).unwrap();
+    }
+    let end = spool.stats().end;
+    spool.shared.free(end);
+    assert_eq!(segments(dir.path()).len(), 1);
+    drop(spool);
+    let spool = Spool::open(dir.path(), SMALL).unwrap();
+    assert_eq!(spool.stats().end, end);
+    drop(spool);
+    fs::remove_dir_all(dir.path()).unwrap();
+    let spool = Spool::open(dir.path(), SpoolSettings { start: end, ..SMALL }).unwrap();
+    append(&spool, &[record("x")]).unwrap();
+    assert_eq!(read_all(&spool, 0).0, [(end, record("x"))]);
+}
+
+#[cfg(unix)]
+#[test]
+fn files_are_private_and_one_process_has_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("spool");
+    let spool = Spool::open(&dir, SMALL).unwrap();
+    let mode = |p: &Path| fs::metadata(p).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    assert_eq!(mode(&segments(&dir)[0]), 0o600);
+    assert_eq!(Spool::open(&dir, SMALL).unwrap_err(), SpoolError::Locked(dir.clone()));
+    drop(spool);
+    Spool::open(&dir, SMALL).unwrap();
+}
+
+#[test]
+fn after_a_failed_write_nothing_is_claimed() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), SMALL).unwrap();
+    append(&spool, &[record("kept")]).unwrap();
+    spool.shared.fail("fsync: input/output error");
+    let failed = SpoolError::Failed("fsync: input/output error".into());
+    assert_eq!(append(&spool, &[record("lost")]).unwrap_err(), failed);
+    assert_eq!(read_all(&spool, 0).0.len(), 1);
+    let mut input = SpoolInput::new("push".into(), &spool, router(60_000));
+    let (out, arrivals) = bounded(4);
+    let failure = input.run(&Positions::new(), &out, &InputControl::default()).unwrap_err();
+    assert!(failure.detail.unwrap().contains("fsync"));
+    assert!(matches!(arrivals.recv().unwrap(), Arrival::Records { .. }));
+}
+
+/// Set for the process that is killed: the folder of its spool.
+const CHILD: &str = "SLUICE_TEST_SPOOL";
+
+#[test]
+#[ignore = "the process that `what_was_acknowledged_survives_a_kill` kills"]
+fn child() {
+    let dir = PathBuf::from(std::env::var_os(CHILD).unwrap());
+    let spool = Spool::open(&dir.join("spool"), SMALL).unwrap();
+    let mut number: u64 = read_all(&spool, 0).0.len() as u64;
+    loop {
+        let acked = dir.join("acked");
+        let end = number + 3;
+        let records: Vec<SpoolRecord> = (number..end).map(numbered).collect();
+        let done = move |result: Result<(), SpoolError>| {
+            result.unwrap();
+            let mut file = OpenOptions::new().create(true).append(true).open(acked).unwrap();
+            file.write_all(&end.to_le_bytes()).unwrap();
+        };
+        spool.append(&records, Box::new(done));
+        number = end;
+        if spool.stats().disk_bytes > SMALL.max_bytes / 2 {
+            break;
+        }
+        if number.is_multiple_of(60) {
+            append(&spool, &[]).unwrap();
+        }
+    }
+}
+
+fn numbered(number: u64) -> SpoolRecord {
+    let length = (number * 37 % 200) as usize;
+    record([&number.to_le_bytes()[..], &vec![b'n'; length]].concat())
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let acked = || {
+        let bytes = fs::read(dir.path().join("acked")).unwrap_or_default();
+        let last = bytes.chunks_exact(8).next_back().map(|b| b.try_into().unwrap());
+        u64::from_le_bytes(last.unwrap_or_default())
+    };
+    for round in 0..6 {
+        let before = acked();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "spool::tests::child", "--ignored", "--nocapture"])
+            .env(CHILD, dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        for _ in 0..3_000 {
+            if acked() > before + 50 * round {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let promised = acked();
+        assert!(promised > before, "the child made no progress");
+        let spool = Spool::open(&dir.path().join("spool"), SMALL).unwrap();
+        let (found, gaps) = read_all(&spool, 0);
+        assert_eq!(gaps, []);
+        assert!(found.len() as u64 >= promised, "{} of {promised}", found.len());
+        for (number, (_, record)) in (0..).zip(&found) {
+            assert_eq!(*record, numbered(number));
+        }
+    }
+}
+
+fn router(idle: i64) -> Router {
+    let spec = SourceSpec {
+        source: "app.log".into(),
+        codec: Codec::Json,
+        unwrap: Unwrap::default(),
+        wire: WireSchema::default(),
+        time: None,
+        native_id: None,
+        time_settings: TimeSettings { idle, ..TimeSettings::default() },
+        detect_has: vec!["app".into()],
+        detect_line: None,
+        mappings: Vec::new(),
+    };
+    Router::new(vec![Arc::new(spec)], None).unwrap()
+}
+
+/// Runs an input until the end of `f`, which gets its arrivals.
+fn with_input(
+    spool: &Spool,
+    from: &Positions,
+    f: impl FnOnce(&Receiver<Arrival>, &InputControl),
+) -> InputControl {
+    let control = InputControl::default();
+    let (out, arrivals) = bounded(1);
+    let mut input = SpoolInput::new("push".into(), spool, router(200));
+    thread::scope(|scope| {
+        let running = scope.spawn(|| input.run(from, &out, &control));
+        f(&arrivals, &control);
+        control.stop();
+        running.join().unwrap().unwrap();
+    });
+    control
+}
+
+/// The records of the next arrival, and the position after it.
+fn records(arrivals: &Receiver<Arrival>) -> (Vec<String>, u64) {
+    match arrivals.recv_timeout(Duration::from_secs(20)).unwrap() {
+        Arrival::Records { parts, next, .. } => {
+            let texts = parts.iter().flat_map(|(_, chunk)| {
+                let faults = chunk.faults.iter().map(|f| f.code.to_string());
+                let records = chunk.records.iter().map(|r| String::from_utf8_lossy(r).into_owned());
+                records.chain(faults).collect::<Vec<_>>()
+            });
+            (texts.collect(), next)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_input_reads_waits_says_idle_and_frees() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), SMALL).unwrap();
+    let place = Place { input: "push".into(), part: "".into() };
+    let app = |n: usize| format!("{{\"app\":{n},\"x\":\"{}\"}}", "y".repeat(700));
+    let control = with_input(&spool, &Positions::new(), |arrivals, control| {
+        // Idle although it never had a record, and once only.
+        let idle = arrivals.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(matches!(idle, Arrival::Idle(ref p) if *p == place), "{idle:?}");
+        assert!(arrivals.recv_timeout(Duration::from_millis(500)).is_err());
+
+        append(&spool, &[record(app(0)), record("no json")]).unwrap();
+        let (texts, next) = records(arrivals);
+        assert_eq!(texts, [app(0), "no_source".into()]);
+        assert_eq!(next, spool.stats().end);
+        assert!(matches!(
+            arrivals.recv_timeout(Duration::from_secs(20)).unwrap(),
+            Arrival::Idle(_)
+        ));
+
+        // Told to read nothing.
+        control.pause(true);
+        thread::sleep(Duration::from_millis(200));
+        append(&spool, &[record(app(1))]).unwrap();
+        assert!(arrivals.recv_timeout(Duration::from_millis(300)).is_err());
+        let status = control.status();
+        assert_eq!(status.phase, InputPhase::Paused);
+        assert_eq!(status.places[&place], Some(spool.stats().end - next));
+        control.pause(false);
+        assert_eq!(records(arrivals).0, [app(1)]);
+
+        // What is durable elsewhere is freed, the segment that is written to stays.
+        for n in 2..20 {
+            append(&spool, &[record(app(n))]).unwrap();
+        }
+        let mut texts = Vec::new();
+        while texts.len() < 18 {
+            texts.extend(records(arrivals).0);
+        }
+        assert_eq!(texts, (2..20).map(app).collect::<Vec<_>>());
+        assert_eq!(spool.stats().first, 0);
+        let end = spool.stats().end;
+        assert_eq!(control.status().spool_bytes, end);
+        control.set_durable([(place.clone(), end)].into());
+        thread::sleep(Duration::from_millis(300));
+        assert!(spool.stats().disk_bytes < 2_000);
+        assert_eq!(control.status().spool_bytes, 0);
+    });
+    assert_eq!(control.status().phase, InputPhase::Stopped);
+    // From a position, the same records come again; from one that was freed, a gap is shown.
+    let control = with_input(&spool, &[(place.clone(), 100)].into(), |arrivals, _| {
+        let first = spool.stats().first;
+        append(&spool, &[record(app(20))]).unwrap();
+        let mut texts = Vec::new();
+        while texts.last() != Some(&app(20)) {
+            texts.extend(records(arrivals).0);
+        }
+        assert!(first > 100);
+    });
+    let gaps = control.status().gaps;
+    assert_eq!((gaps.len(), gaps[0].1), (1, 100), "{gaps:?}");
+}
+
+#[test]
+fn a_position_after_the_end_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), SMALL).unwrap();
+    let mut input = SpoolInput::new("push".into(), &spool, router(200));
+    let place = Place { input: "push".into(), part: "".into() };
+    let (out, _arrivals) = bounded(1);
+    let failure = input.run(&[(place, 1)].into(), &out, &InputControl::default()).unwrap_err();
+    assert!(failure.hint.unwrap().contains("start"));
+}
