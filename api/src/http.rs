@@ -38,6 +38,7 @@ pub(crate) use app::{
     App, Door, Findings, Hunts, LineError, PushError, Pushed, Running, Search, SearchError,
     SearchPage, SearchRequest, Total,
 };
+pub(crate) use cursor::cursor_key;
 pub(crate) use server::{HttpSettings, ServeError, Server, serve};
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub(crate) struct App {
     pub(crate) reload: Arc<dyn Fn() -> ReloadReport + Send + Sync>,
     /// Who may ask.
     pub(crate) tokens: Tokens,
-    /// Signs cursors; one per data directory (see [`super::serve`]).
+    /// Signs cursors (see [`super::cursor_key`]).
     pub(crate) cursor_key: [u8; 32],
     /// The version of the program.
     pub(crate) version: &'static str,

@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequest, Request},
     http::header,
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use super::problem::{Code, Fault, Problem};
@@ -16,6 +16,8 @@ use super::problem::{Code, Fault, Problem};
 pub(super) const BODY_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a JSON body: the largest is a hunt's SQL of 64 KiB.
 const JSON_BYTES: usize = 1 << 20;
+/// Time for the rest of a body that is too large anyway.
+const REST_TIME: Duration = Duration::from_secs(1);
 
 /// A JSON body read into a struct that denies unknown fields.
 pub(super) struct Json<T>(pub(super) T);
@@ -59,19 +61,53 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 }
 
 /// The whole body, at most `cap` bytes, within `time`.
+///
+/// What is beyond the cap is read a little further and thrown away: a client that is still writing
+/// when the connection closes would not see the answer.
 pub(super) async fn read(body: Body, cap: usize, time: Duration) -> Result<Bytes, Problem> {
-    let read = tokio::time::timeout(time, Limited::new(body, cap).collect()).await;
-    match read {
-        Err(_) => Err(Problem::new(
-            Code::Timeout,
-            format!("the body did not arrive within {} s", time.as_secs()),
-        )),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(Problem::new(Code::TooLarge, format!("the body has more than {cap} bytes")))
+    let mut kept = Kept { bytes: Vec::new(), seen: 0, cap };
+    let mut body = body;
+    match tokio::time::timeout(time, kept.fill(&mut body, cap)).await {
+        Err(_) => {
+            return Err(Problem::new(
+                Code::Timeout,
+                format!("the body did not arrive within {} s", time.as_secs()),
+            ));
         }
         Ok(Err(error)) => {
-            Err(Problem::new(Code::InvalidBody, format!("the body broke off: {error}")))
+            return Err(Problem::new(
+                Code::InvalidBody,
+                format!("the body broke off: {error}"),
+            ));
         }
+        Ok(Ok(())) => {}
+    }
+    if kept.seen <= cap {
+        return Ok(kept.bytes.into());
+    }
+    // Whether the rest comes or not, the answer is the same.
+    tokio::time::timeout(REST_TIME, kept.fill(&mut body, cap.saturating_mul(4))).await.ok();
+    Err(Problem::new(Code::TooLarge, format!("the body has more than {cap} bytes")))
+}
+
+struct Kept {
+    bytes: Vec<u8>,
+    seen: usize,
+    cap: usize,
+}
+
+impl Kept {
+    /// Reads until the end, or past `until` bytes.
+    async fn fill(&mut self, body: &mut Body, until: usize) -> Result<(), axum::Error> {
+        while self.seen <= until
+            && let Some(frame) = body.frame().await
+        {
+            let Ok(data) = frame?.into_data() else { continue };
+            self.seen += data.len();
+            if self.seen <= self.cap {
+                self.bytes.extend_from_slice(&data);
+            }
+        }
+        Ok(())
     }
 }

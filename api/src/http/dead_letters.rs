@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::{
     body, clock,
-    params::{Params, limit},
+    params::{Nothing, Params, limit},
     problem::{Code, Problem},
     router::Shared,
 };
@@ -118,6 +118,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn get(
     State(shared): State<Shared>,
+    Params(Nothing {}): Params<Nothing>,
     Path(id): Path<String>,
 ) -> Result<Json<view::Detail>, Problem> {
     let store = shared.app.store.clone();
@@ -144,6 +145,7 @@ pub(super) async fn get(
 )]
 pub(super) async fn replay(
     State(shared): State<Shared>,
+    Params(Nothing {}): Params<Nothing>,
     Extension(principal): Extension<Principal>,
     body::Json(selection): body::Json<select::Selection>,
 ) -> Result<Json<Replayed>, Problem> {
@@ -173,6 +175,7 @@ pub(super) async fn replay(
 )]
 pub(super) async fn drop_letters(
     State(shared): State<Shared>,
+    Params(Nothing {}): Params<Nothing>,
     Extension(principal): Extension<Principal>,
     body::Json(selection): body::Json<select::Selection>,
 ) -> Result<Json<Dropped>, Problem> {

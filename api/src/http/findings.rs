@@ -18,7 +18,7 @@ use sluice_finding::FindingId;
 
 use super::{
     SearchError, body, clock,
-    params::Params,
+    params::{Nothing, Params},
     problem::{Code, Fault, Problem},
     router::Shared,
 };
@@ -80,6 +80,7 @@ pub(super) async fn list(
 )]
 pub(super) async fn get(
     State(shared): State<Shared>,
+    Params(Nothing {}): Params<Nothing>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let id = parse_id(&id)?;
@@ -114,6 +115,7 @@ pub(super) async fn get(
 )]
 pub(super) async fn patch(
     State(shared): State<Shared>,
+    Params(Nothing {}): Params<Nothing>,
     Extension(principal): Extension<Principal>,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -151,6 +153,7 @@ pub(super) async fn patch(
 )]
 pub(super) async fn bulk(
     State(shared): State<Shared>,
+    Params(Nothing {}): Params<Nothing>,
     Extension(principal): Extension<Principal>,
     body::Json(request): body::Json<bulk::Bulk>,
 ) -> Result<axum::Json<bulk::Outcome>, Problem> {

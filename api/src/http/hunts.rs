@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::{
     body, clock,
-    params::time,
+    params::{Nothing, Params, time},
     problem::{Code, Problem},
     router::Shared,
 };
@@ -102,6 +102,7 @@ const COVERS: HeaderName = HeaderName::from_static("sluice-covers-from");
 )]
 pub(super) async fn run(
     State(shared): State<Shared>,
+    Params(Nothing {}): Params<Nothing>,
     Extension(principal): Extension<Principal>,
     headers: HeaderMap,
     body::Json(hunt): body::Json<Hunt>,

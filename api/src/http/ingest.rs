@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::{
     PushError, Pushed, body, clock,
+    params::{Nothing, Params},
     problem::{Code, Problem},
     router::Shared,
 };
@@ -74,6 +75,7 @@ const RETRY_FULL: u64 = 30;
 )]
 pub(super) async fn push(
     State(shared): State<Shared>,
+    Params(Nothing {}): Params<Nothing>,
     Extension(principal): Extension<Principal>,
     Path(input): Path<String>,
     request: Request,

@@ -17,6 +17,7 @@ use utoipa::{
 
 use super::{
     access::{self, Access},
+    params::{Nothing, Params},
     problem::{Fault, Problem},
     router::Shared,
 };
@@ -30,7 +31,10 @@ use crate::tokens::Role;
     responses((status = 200, description = "The description.", body = Object,
         example = json!({"openapi": "3.1.0", "info": {"title": "Sluice"}})))
 )]
-pub(super) async fn serve(State(shared): State<Shared>) -> Response {
+pub(super) async fn serve(
+    State(shared): State<Shared>,
+    Params(Nothing {}): Params<Nothing>,
+) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], shared.openapi.clone()).into_response()
 }
 

@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequestParts, Query},
     http::request::Parts,
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use super::problem::{Code, Fault, Problem};
 
@@ -30,6 +30,11 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
         Ok(Params(params))
     }
 }
+
+/// No parameters.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
 
 /// A page size, 1 to 500.
 pub(super) fn limit(text: Option<&str>) -> Result<usize, Problem> {

@@ -8,7 +8,12 @@ use sluice_engine::service::{ReloadReport, RuleChange};
 use sluice_event::rfc3339;
 use utoipa::ToSchema;
 
-use super::{clock, params::Params, problem::Problem, router::Shared, rules::Nothing};
+use super::{
+    clock,
+    params::{Nothing, Params},
+    problem::Problem,
+    router::Shared,
+};
 
 /// What a reload did.
 #[derive(Serialize, ToSchema)]

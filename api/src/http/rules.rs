@@ -4,13 +4,13 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sluice_engine::service::RuleHealth;
 use sluice_event::rfc3339;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{
-    params::Params,
+    params::{Nothing, Params},
     problem::{Code, Problem},
     router::Shared,
 };
@@ -64,11 +64,6 @@ pub(super) struct Rule {
     #[serde(skip_serializing_if = "String::is_empty")]
     cannot_fire: String,
 }
-
-/// No parameters.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Nothing {}
 
 /// The rules that run, with their health, by id
 #[utoipa::path(

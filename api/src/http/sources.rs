@@ -12,7 +12,12 @@ use sluice_event::rfc3339;
 use sluice_ingest::live::InputPhase;
 use utoipa::ToSchema;
 
-use super::{clock, params::Params, problem::Problem, router::Shared, rules::Nothing};
+use super::{
+    clock,
+    params::{Nothing, Params},
+    problem::Problem,
+    router::Shared,
+};
 
 /// All inputs and all mapping sources.
 #[derive(Serialize, ToSchema)]

@@ -10,7 +10,11 @@ use sluice_event::rfc3339;
 use utoipa::ToSchema;
 
 use super::{
-    clock, health, params::Params, problem::Problem, reload::Reload, router::Shared, rules::Nothing,
+    clock, health,
+    params::{Nothing, Params},
+    problem::Problem,
+    reload::Reload,
+    router::Shared,
 };
 
 /// The service at one moment.

@@ -5,6 +5,8 @@ use serde::Serialize;
 use sluice_event::Schema;
 use utoipa::ToSchema;
 
+use super::params::{Nothing, Params};
+
 /// All tables.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TableList)]
@@ -40,7 +42,7 @@ struct Column {
         ]}]
     })))
 )]
-pub(super) async fn list() -> Json<Tables> {
+pub(super) async fn list(Params(Nothing {}): Params<Nothing>) -> Json<Tables> {
     let items = Schema::builtin()
         .tables()
         .map(|table| Table {

@@ -1,1 +1,250 @@
-//! The API over a real socket.
+//! The API over a real socket, with stores and doors in memory. Each file is one surface.
+
+mod access;
+mod description;
+mod fakes;
+mod findings;
+mod hostile;
+mod hunts;
+mod ingest;
+mod letters;
+mod metrics;
+mod rules;
+mod stream;
+
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::Value;
+use sluice_engine::history::EventHistory;
+use tempfile::TempDir;
+
+use super::{App, HttpSettings, Server, serve};
+use crate::tokens::{Role, Tokens};
+use fakes::{Door, Index, Pipeline, Store};
+
+/// A server with what is behind it, and a token of every role.
+struct Fixture {
+    server: Option<Server>,
+    address: SocketAddr,
+    store: Arc<Store>,
+    pipeline: Arc<Pipeline>,
+    door: Arc<Door>,
+    tokens: Tokens,
+    secrets: BTreeMap<Role, String>,
+    agent: ureq::Agent,
+    _dir: TempDir,
+}
+
+/// What came back.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    headers: ureq::http::HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Fixture {
+    fn new() -> Fixture {
+        Fixture::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut HttpSettings)) -> Fixture {
+        let dir = tempfile::tempdir().unwrap();
+        let tokens = Tokens::open(dir.path()).unwrap();
+        let secrets = Role::ALL
+            .into_iter()
+            .map(|role| (role, tokens.create(role.name(), role, None, None, 0).unwrap()))
+            .collect();
+        let store = Arc::new(Store::default());
+        let pipeline = Arc::new(Pipeline::default());
+        let door = Arc::new(Door::default());
+        let app = App {
+            store: store.clone(),
+            service: pipeline.clone(),
+            history: Arc::new(history()),
+            search: Arc::new(Index(store.clone())),
+            doors: BTreeMap::from([
+                ("push".to_owned(), door.clone() as Arc<dyn super::Door>),
+                ("other".to_owned(), door.clone()),
+            ]),
+            reload: Arc::new(fakes::reload),
+            tokens: tokens.clone(),
+            cursor_key: [9; 32],
+            version: "0.0.0",
+        };
+        let mut settings = HttpSettings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            ..HttpSettings::default()
+        };
+        change(&mut settings);
+        let server = serve(app, settings).unwrap();
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build();
+        Fixture {
+            address: server.address(),
+            server: Some(server),
+            store,
+            pipeline,
+            door,
+            tokens,
+            secrets,
+            agent: config.into(),
+            _dir: dir,
+        }
+    }
+
+    /// One request with a role's token.
+    #[track_caller]
+    fn ask(&self, role: Role, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let headers: &[(&str, &str)] =
+            if body.is_some() { &[("content-type", "application/json")] } else { &[] };
+        let bytes = body.map(|b| b.to_string().into_bytes()).unwrap_or_default();
+        self.send(Some(&self.secrets[&role]), method, path, headers, &bytes)
+    }
+
+    #[track_caller]
+    fn get(&self, path: &str) -> Answer {
+        self.ask(Role::Admin, "GET", path, None)
+    }
+
+    #[track_caller]
+    fn post(&self, path: &str, body: Value) -> Answer {
+        self.ask(Role::Admin, "POST", path, Some(body))
+    }
+
+    #[track_caller]
+    fn send(
+        &self,
+        token: Option<&str>,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let mut request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.address));
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = if body.is_empty() {
+            self.agent.run(request.body(()).unwrap())
+        } else {
+            self.agent.run(request.body(body).unwrap())
+        };
+        let (parts, mut body) =
+            response.unwrap_or_else(|e| panic!("{method} {path}: {e}")).into_parts();
+        let body = body.with_config().limit(64 << 20).read_to_vec().unwrap();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    /// Sends bytes as they are and reads until the other side closes, or for `time`.
+    fn raw(&self, bytes: &[u8], time: Duration) -> String {
+        let mut stream = self.connect();
+        // The server may refuse before it has read all.
+        stream.write_all(bytes).ok();
+        read_for(&mut stream, time)
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).unwrap()
+    }
+
+    /// The head of a request with an admin's token, without the last line break.
+    fn head(&self, first: &str) -> String {
+        format!(
+            "{first}\r\nhost: sluice\r\nauthorization: Bearer {}\r\n",
+            self.secrets[&Role::Admin]
+        )
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    fn is(self, status: u16) -> Answer {
+        assert_eq!(self.status, status, "{}", self.text());
+        self
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |h| h.to_str().unwrap())
+    }
+
+    /// A complete problem with this code.
+    #[track_caller]
+    fn problem(&self, code: &str) -> Value {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text());
+        let problem = self.json();
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], self.status, "{problem}");
+        assert_eq!(problem["type"], format!("urn:sluice:problem:{code}"));
+        for field in ["title", "detail"] {
+            assert!(problem[field].as_str().is_some_and(|t| !t.is_empty()), "{problem}");
+        }
+        let instance = format!("urn:sluice:request:{}", self.header("x-request-id"));
+        assert_eq!(problem["instance"], instance);
+        problem
+    }
+}
+
+fn read_for(stream: &mut TcpStream, time: Duration) -> String {
+    stream.set_read_timeout(Some(time)).unwrap();
+    let mut all = Vec::new();
+    let mut buffer = [0; 4096];
+    while let Ok(n) = stream.read(&mut buffer) {
+        if n == 0 {
+            break;
+        }
+        all.extend_from_slice(&buffer[..n]);
+    }
+    String::from_utf8_lossy(&all).into_owned()
+}
+
+/// Sign-ins of ann, one a second from 1,000 s after 1970.
+fn history() -> EventHistory {
+    use arrow::array::{ArrayRef, StringArray, TimestampMillisecondArray};
+    let times: Vec<i64> = (0..100).map(|i| 1_000_000 + i * 1_000).collect();
+    let time: ArrayRef = Arc::new(TimestampMillisecondArray::from(times));
+    let names = (0..100).map(|i| Some(if i == 0 { "=1+1".to_owned() } else { format!("ann{i}") }));
+    let name: ArrayRef = Arc::new(names.collect::<StringArray>());
+    let history = EventHistory::new(1 << 20);
+    history.push(&fakes::batch("authentication", &[("time", time), ("user_name", name)]));
+    history
+}
+
+#[test]
+fn it_is_alive_ready_and_ends() {
+    let mut fixture = Fixture::new();
+    assert_eq!(fixture.send(None, "GET", "/healthz", &[], b"").is(200).text(), "alive");
+    assert_eq!(fixture.send(None, "GET", "/readyz", &[], b"").is(200).text(), "ready");
+    fixture.pipeline.change(|status| {
+        status.phase = sluice_engine::service::Phase::Paused("the disk is full".to_owned());
+    });
+    assert_eq!(fixture.send(None, "GET", "/readyz", &[], b"").is(503).text(), "unready");
+    let status = fixture.get("/api/v1/status").is(200).json();
+    assert_eq!(status["ready"], false);
+    assert_eq!(status["problems"][0], "it is paused: the disk is full");
+    fixture.server.take().unwrap().stop();
+    assert!(TcpStream::connect(fixture.address).is_err());
+}

@@ -63,10 +63,11 @@ struct Sent {
     data: Arc<str>,
 }
 
-/// Pages a client may be behind before it is told of a gap.
-const BUFFER: usize = 256;
+/// Pages a client may be behind before it is told of a gap. With [`PAGE`], 4,096 findings are held for
+/// all clients together: some 4 MiB.
+const BUFFER: usize = 64;
 /// Findings read from the store at a time.
-const PAGE: usize = 256;
+const PAGE: usize = 64;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often a client's token is looked at: a revoked one is cut off within about a second.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

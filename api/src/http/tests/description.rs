@@ -1,0 +1,128 @@
+//! The description: what is committed is what is served, every operation has an example, and every
+//! parameter it names is taken.
+
+use std::path::Path;
+
+use super::{
+    super::{openapi, router},
+    *,
+};
+
+const METHODS: [&str; 5] = ["get", "post", "patch", "put", "delete"];
+
+/// Every (method, path) of the served description.
+pub(super) fn operations(fixture: &Fixture) -> Vec<(String, String)> {
+    let api = fixture.get("/api/v1/openapi.json").is(200).json();
+    let paths = api["paths"].as_object().unwrap();
+    paths
+        .iter()
+        .flat_map(|(path, item)| {
+            let methods = METHODS.iter().filter(|m| item.get(**m).is_some());
+            methods.map(|m| (m.to_uppercase(), path.clone()))
+        })
+        .collect()
+}
+
+fn made() -> String {
+    openapi::text(&openapi::complete(router::routes().split_for_parts().1))
+}
+
+#[test]
+fn the_committed_description_is_the_one_made_from_the_handlers() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, made()).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap();
+    assert!(committed == made(), "api/openapi.json is behind: run with UPDATE_EXPECT=1");
+}
+
+#[test]
+fn it_is_openapi_3_1_and_every_operation_is_complete() {
+    let api: Value = serde_json::from_str(&made()).unwrap();
+    assert!(api["openapi"].as_str().unwrap().starts_with("3.1"));
+    for (path, item) in api["paths"].as_object().unwrap() {
+        for (method, operation) in METHODS.iter().filter_map(|m| Some((m, item.get(*m)?))) {
+            let what = format!("{method} {path}");
+            for field in ["operationId", "summary", "tags", "security", "responses"] {
+                assert!(operation.get(field).is_some(), "{what}: no {field}");
+            }
+            let has_example = |content: &Value| {
+                content.as_object().unwrap().values().any(|m| m.get("example").is_some())
+            };
+            let good = operation["responses"].as_object().unwrap();
+            let good = good.iter().find(|(status, _)| status.starts_with('2'));
+            assert!(has_example(&good.unwrap().1["content"]), "{what}: no example of the answer");
+            if let Some(body) = operation.get("requestBody") {
+                assert!(has_example(&body["content"]), "{what}: no example of the body");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere() {
+    fn walk(value: &Value, api: &Value) {
+        match value {
+            Value::Object(map) => {
+                if let Some(Value::String(to)) = map.get("$ref") {
+                    let pointer = to.strip_prefix('#').unwrap();
+                    assert!(api.pointer(pointer).is_some(), "{to}");
+                }
+                map.values().for_each(|v| walk(v, api));
+            }
+            Value::Array(list) => list.iter().for_each(|v| walk(v, api)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let api = serde_json::from_str(&made()).unwrap();
+    walk(&api, &api);
+}
+
+#[test]
+fn unknown_parameters_and_fields_are_named_in_the_refusal() {
+    let fixture = Fixture::new();
+    for path in [
+        "/api/v1/findings?severtiy=high",
+        "/api/v1/findings/stream?severtiy=high",
+        "/api/v1/dead-letters?severtiy=high",
+        "/api/v1/rules?severtiy=high",
+        "/api/v1/sources?severtiy=high",
+        "/api/v1/status?severtiy=high",
+    ] {
+        let problem = fixture.get(path).is(400).problem("invalid_parameter");
+        assert!(problem["detail"].as_str().unwrap().contains("severtiy"), "{path}: {problem}");
+    }
+    for path in [
+        "/api/v1/findings/bulk",
+        "/api/v1/hunts",
+        "/api/v1/dead-letters/replay",
+        "/api/v1/dead-letters/drop",
+    ] {
+        let body = serde_json::json!({"severtiy": 1});
+        let problem = fixture.post(path, body).is(400).problem("invalid_body");
+        assert!(problem["detail"].as_str().unwrap().contains("severtiy"), "{path}: {problem}");
+    }
+}
+
+#[test]
+fn the_page_needs_nothing_from_elsewhere_and_nothing_inline() {
+    let fixture = Fixture::new();
+    let page = fixture.send(None, "GET", "/api/v1/docs", &[], b"").is(200);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    let text = page.text();
+    for forbidden in ["http://", "https://", "<style", "style=", "onclick", "<script>"] {
+        assert!(!text.contains(forbidden), "{forbidden}");
+    }
+    let script = fixture.send(None, "GET", "/api/v1/docs/docs.js", &[], b"").is(200);
+    assert!(script.header("content-type").starts_with("text/javascript"));
+    for forbidden in
+        ["innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "http://", "https://"]
+    {
+        assert!(!script.text().contains(forbidden), "{forbidden}");
+    }
+    let style = fixture.send(None, "GET", "/api/v1/docs/docs.css", &[], b"").is(200);
+    assert!(style.header("content-type").starts_with("text/css"));
+    let home = fixture.send(None, "GET", "/", &[], b"").is(307);
+    assert_eq!(home.header("location"), "/api/v1/docs");
+}

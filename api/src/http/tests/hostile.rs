@@ -1,0 +1,123 @@
+//! Clients that mean harm or are broken (B-15), while another one is served.
+
+use super::*;
+
+fn alive(fixture: &Fixture) {
+    assert_eq!(fixture.send(None, "GET", "/healthz", &[], b"").is(200).text(), "alive");
+}
+
+/// The status of the first response of a raw exchange.
+fn status(text: &str) -> Option<u16> {
+    text.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
+}
+
+#[test]
+fn a_head_that_drips_is_closed_in_time_and_others_are_served() {
+    let fixture = Fixture::with(|settings| settings.head_time = Duration::from_secs(1));
+    let mut slow: Vec<TcpStream> = (0..50).map(|_| fixture.connect()).collect();
+    for stream in &mut slow {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: s").unwrap();
+    }
+    alive(&fixture);
+    // A byte now and then does not buy more time.
+    for _ in 0..6 {
+        std::thread::sleep(Duration::from_millis(300));
+        for stream in &mut slow {
+            stream.write_all(b"x").ok();
+        }
+        alive(&fixture);
+    }
+    for mut stream in slow {
+        let answer = read_for(&mut stream, Duration::from_millis(100));
+        assert!(answer.is_empty() || status(&answer) == Some(408), "{answer}");
+        stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        assert!(!matches!(stream.read(&mut [0]), Ok(1..)), "the connection is closed");
+    }
+}
+
+#[test]
+fn a_body_that_does_not_come_is_given_up() {
+    let fixture = Fixture::with(|settings| settings.request_time = Duration::from_secs(1));
+    let head = fixture.head("POST /api/v1/ingest/push HTTP/1.1");
+    // A length that lies: ten bytes are promised, two come.
+    let answer = fixture
+        .raw(format!("{head}content-length: 10\r\n\r\n{{}}").as_bytes(), Duration::from_secs(3));
+    assert_eq!(status(&answer), Some(408), "{answer}");
+    assert!(answer.contains("\"code\":\"timeout\""), "{answer}");
+    assert!(fixture.door.taken().is_empty());
+}
+
+#[test]
+fn heads_that_are_too_much_are_refused() {
+    let fixture = Fixture::new();
+    let head = fixture.head("GET /api/v1/rules HTTP/1.1");
+    let wide = format!("{head}x-wide: {}\r\n\r\n", "a".repeat(1 << 20));
+    let answer = fixture.raw(wide.as_bytes(), Duration::from_secs(2));
+    assert!(matches!(status(&answer), Some(431) | None), "{answer}");
+    let many = format!("{head}{}\r\n", "a: b\r\n".repeat(10_000));
+    let answer = fixture.raw(many.as_bytes(), Duration::from_secs(2));
+    assert!(matches!(status(&answer), Some(431) | None), "{answer}");
+    let parameters = "a=1&".repeat(150);
+    fixture.get(&format!("/api/v1/findings?{parameters}")).is(400).problem("invalid_parameter");
+    let line = format!("GET /api/v1/findings?{} HTTP/1.1", "a=1&".repeat(100_000));
+    let answer =
+        fixture.raw(format!("{}\r\n", fixture.head(&line)).as_bytes(), Duration::from_secs(2));
+    assert!(matches!(status(&answer), Some(414 | 431) | None), "{answer}");
+    let line = format!("GET /api/v1/findings?q={} HTTP/1.1", "a".repeat(20_000));
+    let answer =
+        fixture.raw(format!("{}\r\n", fixture.head(&line)).as_bytes(), Duration::from_secs(2));
+    assert_eq!(status(&answer), Some(414), "{answer}");
+    alive(&fixture);
+}
+
+#[test]
+fn what_is_not_http_or_two_lengths_at_once_is_refused() {
+    let fixture = Fixture::new();
+    let head = fixture.head("POST /api/v1/ingest/push HTTP/1.1");
+    for bytes in [
+        b"\x16\x03\x01\x02\x00\x01\x00".to_vec(),
+        b"GET\r\n\r\n".to_vec(),
+        format!("{head}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}").into_bytes(),
+        format!("{head}content-length: -1\r\n\r\n{{}}").into_bytes(),
+        format!("{head}transfer-encoding: chunked\r\n\r\nzz\r\n").into_bytes(),
+        format!("{head}x-a\0b: c\r\n\r\n").into_bytes(),
+    ] {
+        let answer = fixture.raw(&bytes, Duration::from_secs(1));
+        assert!(matches!(status(&answer), Some(400) | None), "{bytes:?}: {answer}");
+    }
+    // Both lengths: the chunks count, and no second request is smuggled in the rest.
+    let both = format!(
+        "{head}content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+    );
+    let answer = fixture.raw(both.as_bytes(), Duration::from_secs(1));
+    assert!(matches!(status(&answer), Some(202 | 400)), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+    alive(&fixture);
+}
+
+#[test]
+fn an_address_has_so_many_connections() {
+    let fixture = Fixture::with(|settings| settings.connections_per_address = 3);
+    let held: Vec<TcpStream> = (0..3).map(|_| fixture.connect()).collect();
+    std::thread::sleep(Duration::from_millis(100));
+    let answer = fixture.raw(b"GET /healthz HTTP/1.1\r\nhost: s\r\n\r\n", Duration::from_secs(1));
+    assert_eq!(answer, "");
+    drop(held);
+    std::thread::sleep(Duration::from_millis(200));
+    alive(&fixture);
+}
+
+#[test]
+fn bodies_are_json_and_not_deep() {
+    let fixture = Fixture::new();
+    let token = Some(fixture.secrets[&Role::Admin].as_str());
+    let send = |kind: &str, body: &[u8]| {
+        fixture.send(token, "POST", "/api/v1/hunts", &[("content-type", kind)], body)
+    };
+    send("text/plain", b"{}").is(415).problem("unsupported_media_type");
+    send("application/json", b"{\"sql\": ").is(400).problem("invalid_body");
+    send("application/json", b"\xff\xfe").is(400).problem("invalid_body");
+    send("application/json", "[".repeat(100_000).as_bytes()).is(400).problem("invalid_body");
+    send("application/json", &vec![b' '; 2 << 20]).is(413).problem("too_large");
+    send("application/json; charset=utf-8", br#"{"sql":"SELECT 1 AS one"}"#).is(200);
+}

@@ -1,0 +1,145 @@
+//! Hunts: the formats, the limits, and what SQL is refused (B-16 to B-23).
+
+use serde_json::json;
+
+use super::*;
+
+fn hunt(fixture: &Fixture, sql: &str) -> Answer {
+    fixture.post("/api/v1/hunts", json!({"sql": sql}))
+}
+
+fn accepting(fixture: &Fixture, accept: &str, body: &Value) -> Answer {
+    let token = Some(fixture.secrets[&Role::Analyst].as_str());
+    let headers = [("content-type", "application/json"), ("accept", accept)];
+    fixture.send(token, "POST", "/api/v1/hunts", &headers, body.to_string().as_bytes())
+}
+
+#[test]
+fn rows_come_with_their_costs_and_bounds() {
+    let fixture = Fixture::new();
+    let sql = "SELECT user_name, time FROM authentication ORDER BY time";
+    let answer = fixture.post("/api/v1/hunts", json!({"sql": sql, "limit": 2})).is(200).json();
+    assert_eq!(answer["columns"][0]["name"], "user_name");
+    assert_eq!(answer["rows"][0], json!({"user_name": "=1+1", "time": "1970-01-01T00:16:40.000Z"}));
+    assert_eq!(answer["rows"].as_array().unwrap().len(), 2);
+    assert_eq!(answer["truncated"], true);
+    assert_eq!(answer["rows_scanned"], 100);
+    assert_eq!(answer["covers_from"]["authentication"], "1970-01-01T00:16:40.000Z");
+    let between = json!({
+        "sql": "SELECT count(*) AS n FROM authentication",
+        "from": "1970-01-01T00:16:50Z", "to": "1970-01-01T00:17:00Z"
+    });
+    let answer = fixture.post("/api/v1/hunts", between).is(200).json();
+    assert_eq!((&answer["rows"][0]["n"], &answer["rows_scanned"]), (&json!(10), &json!(10)));
+    let nothing = json!({"sql": "SELECT user_name FROM authentication", "from": "now-1h"});
+    let answer = fixture.post("/api/v1/hunts", nothing).is(200).json();
+    assert_eq!((&answer["rows"], &answer["truncated"]), (&json!([]), &json!(false)));
+    for body in [
+        json!({"sql": "SELECT 1", "limit": 0}),
+        json!({"sql": "SELECT 1", "limit": 1_000_000_000_u64}),
+        json!({"sql": "SELECT 1", "limit": -1}),
+        json!({}),
+    ] {
+        fixture.post("/api/v1/hunts", body).is(400).problem("invalid_body");
+    }
+}
+
+#[test]
+fn the_format_is_the_one_accepted_and_csv_is_no_formula() {
+    let fixture = Fixture::new();
+    let body = json!({"sql": "SELECT user_name FROM authentication ORDER BY time", "limit": 2});
+    let csv = accepting(&fixture, "text/csv", &body).is(200);
+    assert_eq!(csv.text(), "\"user_name\"\r\n\"'=1+1\"\r\n\"ann1\"\r\n");
+    assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
+    assert_eq!(csv.header("sluice-truncated"), "true");
+    assert_eq!(csv.header("sluice-rows-scanned"), "100");
+    let ndjson = accepting(&fixture, "application/x-ndjson", &body).is(200);
+    assert_eq!(ndjson.text(), "{\"user_name\":\"=1+1\"}\n{\"user_name\":\"ann1\"}\n");
+    let arrow = accepting(&fixture, "application/vnd.apache.arrow.stream", &body).is(200);
+    let reader = arrow::ipc::reader::StreamReader::try_new(&arrow.body[..], None).unwrap();
+    assert_eq!(reader.map(|b| b.unwrap().num_rows()).sum::<usize>(), 2);
+    accepting(&fixture, "image/png", &body).is(406).problem("not_acceptable");
+}
+
+#[test]
+fn a_mistake_is_shown_where_it_is() {
+    let fixture = Fixture::new();
+    let problem =
+        hunt(&fixture, "SELECT user_nam\nFROM authentication").is(400).problem("invalid_sql");
+    let error = &problem["errors"][0];
+    assert_eq!((&error["line"], &error["column"]), (&json!(1), &json!(8)), "{problem}");
+    assert!(problem["hint"].as_str().unwrap().contains("user_name"), "{problem}");
+}
+
+#[test]
+fn nothing_but_one_query_of_the_tables_is_run() {
+    let fixture = Fixture::new();
+    for sql in [
+        // B-16
+        "CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'",
+        // B-17
+        "COPY (SELECT 1) TO '/tmp/x'",
+        "INSERT INTO events SELECT * FROM events",
+        "SET datafusion.execution.batch_size = 1",
+        "BEGIN",
+        "DROP VIEW v",
+        // B-18
+        "SELECT * FROM '/etc/passwd.csv'",
+        "SELECT * FROM 'http://169.254.169.254/'",
+        "SELECT * FROM read_parquet('/etc/passwd')",
+        "SELECT * FROM information_schema.tables",
+        // B-19
+        "SELECT 1; DROP TABLE findings",
+        "",
+        "-- nothing",
+    ] {
+        hunt(&fixture, sql).is(400).problem("invalid_sql");
+    }
+    hunt(&fixture, &format!("SELECT '{}'", "a".repeat(70_000))).is(400).problem("invalid_sql");
+}
+
+#[test]
+fn greed_ends_at_a_limit_and_others_go_on() {
+    let fixture = Fixture::with(|settings| settings.hunt.deadline = Duration::from_secs(2));
+    for sql in [
+        // B-20
+        "EXPLAIN ANALYZE SELECT count(*) FROM generate_series(1, 1000000000000) a",
+        // B-21
+        "SELECT count(*) FROM generate_series(1, 1000000000000000000) a, generate_series(1, 1000000000000000000) b",
+        // B-22
+        "SELECT repeat('a', 2000000000)",
+        "SELECT array_repeat(1, 2000000000)",
+        "SELECT range(0, 1000000000000)",
+    ] {
+        let answer = hunt(&fixture, sql);
+        assert!([400, 408, 422].contains(&answer.status), "{sql}: {}", answer.text());
+    }
+    // B-23
+    let joins = (0..5).map(|i| format!("authentication a{i}")).collect::<Vec<_>>().join(", ");
+    let cross = format!("SELECT count(*) FROM {joins} WHERE a0.user_name <> a4.user_name");
+    hunt(&fixture, &cross).is(408).problem("deadline");
+    let list = (0..12_000).map(|i| i.to_string()).collect::<Vec<_>>().join(",");
+    hunt(&fixture, &format!("SELECT 1 WHERE 1 IN ({list})")).is(400).problem("invalid_sql");
+    let deep = format!("SELECT {}1{}", "(".repeat(500), ")".repeat(500));
+    hunt(&fixture, &deep).is(400).problem("invalid_sql");
+    hunt(&fixture, "SELECT 1 AS one").is(200);
+}
+
+#[test]
+fn there_are_so_many_hunts_at_a_time() {
+    let fixture = Fixture::with(|settings| {
+        settings.hunts = 1;
+        settings.hunt.deadline = Duration::from_secs(4);
+    });
+    let joins = (0..5).map(|i| format!("authentication a{i}")).collect::<Vec<_>>().join(", ");
+    let cross = format!("SELECT count(*) FROM {joins} WHERE a0.user_name <> a4.user_name");
+    std::thread::scope(|scope| {
+        scope.spawn(|| hunt(&fixture, &cross).is(408));
+        std::thread::sleep(Duration::from_millis(500));
+        let answer = hunt(&fixture, "SELECT 1 AS one").is(429);
+        answer.problem("too_many_requests");
+        assert_eq!(answer.header("retry-after"), "2");
+        fixture.get("/api/v1/rules").is(200);
+    });
+    hunt(&fixture, "SELECT 1 AS one").is(200);
+}

@@ -1,0 +1,90 @@
+//! `/metrics`: what Prometheus' own checker asks of an exposition, and that it tells the truth.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sluice_engine::{
+    SourceCounts,
+    service::{InputHealth, RuleHealth},
+};
+use sluice_ingest::live::{InputStatus, Place};
+
+use super::*;
+
+fn scraped() -> String {
+    let fixture = Fixture::new();
+    fixture.pipeline.change(|status| {
+        let hostile = "x\"\\\n".to_owned();
+        let conflicts = BTreeMap::from([(hostile, 3)]);
+        let counts = SourceCounts { received: 5, mapped: 5, conflicts, ..SourceCounts::default() };
+        status.counters.sources.insert("okta.system".to_owned(), counts);
+        status.rules = vec![RuleHealth {
+            id: "identity.x".into(),
+            nanos: 2_500_000_000,
+            ..RuleHealth::default()
+        }];
+        let place = Place { input: "okta".into(), part: "a/b/3".into() };
+        let places = BTreeMap::from([(place, Some(7))]);
+        let shown = InputStatus { places, ..InputStatus::default() };
+        status.inputs =
+            vec![InputHealth { name: "okta".into(), status: shown, ..InputHealth::default() }];
+    });
+    fixture.get("/api/v1/rules").is(200);
+    fixture.send(None, "GET", "/api/v1/rules", &[], b"").is(401);
+    let answer = fixture.ask(Role::Metrics, "GET", "/metrics", None).is(200);
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
+    answer.text()
+}
+
+#[test]
+fn every_family_is_as_promtool_wants_it() {
+    let text = scraped();
+    let mut kinds = BTreeMap::new();
+    let mut helped = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            let (name, help) = rest.split_once(' ').unwrap();
+            assert!(helped.insert(name.to_owned()), "{name} twice");
+            assert!(help.ends_with('.'), "{name}");
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(name.starts_with("sluice_") && name == name.to_lowercase(), "{name}");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
+            for unit in ["_ms", "_millis", "_nanos", "_minutes", "_kb", "_mib", "_count", "_sum"] {
+                assert!(!name.contains(&format!("{unit}_")) && !name.ends_with(unit), "{name}");
+            }
+            kinds.insert(name.to_owned(), kind.to_owned());
+        } else {
+            let end = line.find(['{', ' ']).unwrap();
+            let name = &line[..end];
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|part| name.strip_suffix(part).filter(|f| kinds.contains_key(*f)))
+                .unwrap_or(name);
+            assert!(kinds.contains_key(family), "{name} has no TYPE");
+            assert!(helped.contains(family), "{name} has no HELP");
+            assert!(line.rsplit_once(' ').unwrap().1.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+    assert_eq!(kinds.len(), helped.len());
+}
+
+#[test]
+fn it_says_what_the_snapshots_say() {
+    let text = scraped();
+    for line in [
+        "sluice_records_received_total{source=\"okta.system\"} 5",
+        "sluice_schema_conflicts_total{source=\"okta.system\",column=\"x\\\"\\\\\\n\"} 3",
+        "sluice_rule_eval_seconds_total{rule=\"identity.x\"} 2.5",
+        "sluice_kafka_lag{source=\"okta\",topic=\"a/b\",partition=\"3\"} 7",
+        "sluice_phase{phase=\"running\"} 1",
+        "sluice_phase{phase=\"failed\"} 0",
+        "sluice_conservation_error 0",
+        "sluice_index_lag_seconds 0.04",
+        "sluice_rules_loaded 1",
+        "sluice_auth_failures_total{reason=\"missing\"} 1",
+        "sluice_http_requests_total{method=\"GET\",route=\"/api/v1/rules\",status=\"200\"} 1",
+        "sluice_build_info{version=\"0.0.0\"} 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "no `{line}` in\n{text}");
+    }
+}
