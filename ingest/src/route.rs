@@ -133,6 +133,15 @@ impl Router {
         })
     }
 
+    /// The same router over other sources.
+    ///
+    /// # Errors
+    /// The source everything is for is not among them.
+    pub fn over(&self, specs: Vec<Arc<SourceSpec>>) -> Result<Router, RouteError> {
+        let fixed = self.fixed.and_then(|at| self.candidates.get(at)).map(|c| c.name.clone());
+        Router::with_limits(specs, fixed.as_deref(), self.limits)
+    }
+
     /// The sources records may go to.
     pub fn sources(&self) -> impl Iterator<Item = &SourceSpec> {
         let fixed = self.fixed;

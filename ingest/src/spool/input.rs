@@ -6,7 +6,7 @@ use crossbeam_channel::{SendTimeoutError, Sender};
 
 use super::{Shared, Spool, SpoolError, reader::Reader};
 use crate::{
-    Message, Router,
+    Message, Router, SourceSpec,
     live::{Arrival, Input, InputControl, InputFailure, InputPhase, Place, Positions},
 };
 
@@ -87,6 +87,16 @@ impl SpoolInput {
 impl Input for SpoolInput {
     fn name(&self) -> &Arc<str> {
         &self.place.input
+    }
+
+    fn remap(&mut self, sources: &[Arc<SourceSpec>]) -> Result<(), InputFailure> {
+        self.router = self.router.over(sources.to_vec()).map_err(|error| InputFailure {
+            input: self.place.input.clone(),
+            primary: error.to_string(),
+            detail: None,
+            hint: Some("keep the mapping, or name another in `mapping`".to_owned()),
+        })?;
+        Ok(())
     }
 
     fn run(
