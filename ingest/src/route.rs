@@ -133,14 +133,13 @@ impl Router {
         })
     }
 
-    /// Takes other sources; the one everything is for stays the same.
+    /// The same router over other sources.
     ///
     /// # Errors
-    /// It is not among them; the router is then as it was.
-    pub fn remap(&mut self, specs: Vec<Arc<SourceSpec>>) -> Result<(), RouteError> {
-        let mapping = self.fixed.and_then(|f| self.candidates.get(f)).map(|c| c.name.clone());
-        *self = Router::with_limits(specs, mapping.as_deref(), self.limits)?;
-        Ok(())
+    /// The source everything is for is not among them.
+    pub fn over(&self, specs: Vec<Arc<SourceSpec>>) -> Result<Router, RouteError> {
+        let fixed = self.fixed.and_then(|at| self.candidates.get(at)).map(|c| c.name.clone());
+        Router::with_limits(specs, fixed.as_deref(), self.limits)
     }
 
     /// The sources records may go to.

@@ -90,12 +90,13 @@ impl Input for SpoolInput {
     }
 
     fn remap(&mut self, sources: &[Arc<SourceSpec>]) -> Result<(), InputFailure> {
-        self.router.remap(sources.to_vec()).map_err(|e| InputFailure {
+        self.router = self.router.over(sources.to_vec()).map_err(|error| InputFailure {
             input: self.place.input.clone(),
-            primary: e.to_string(),
+            primary: error.to_string(),
             detail: None,
-            hint: Some("keep a mapping of the source this input names".into()),
-        })
+            hint: Some("keep the mapping, or name another in `mapping`".to_owned()),
+        })?;
+        Ok(())
     }
 
     fn run(

@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sluice_engine::durable::{FindingStore, Retention};
+
 use crate::{cli::exit::Failure, tokens};
 
 /// What this program keeps in it.
@@ -16,8 +18,30 @@ const OURS: [&str; 6] = ["store", "index", "spool", "tokens.json", "tokens.lock"
 const KEY: &str = "node.key";
 
 /// The store's folder.
-pub(crate) fn store(dir: &Path) -> PathBuf {
-    super::below(dir, "store")
+pub(super) fn store(dir: &Path) -> PathBuf {
+    dir.join("store")
+}
+
+/// Opens the store of a data directory for one command, while no server runs on it.
+///
+/// # Errors
+/// If there is none, or another process has it.
+pub(crate) fn open_store(dir: &Path) -> Result<FindingStore, Failure> {
+    let shown = dir.display();
+    if !store(dir).is_dir() {
+        return Err(Failure::argument(
+            format!("there is no store in {shown}"),
+            "--data-dir names the `data_dir` of the configuration",
+        ));
+    }
+    // The bounds of what is kept are the service's; opening applies none.
+    FindingStore::open(&store(dir), Retention::default()).map_err(|error| {
+        let cause = std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
+        Failure::argument(
+            format!("cannot {error}{cause}"),
+            format!("if a server runs on {shown}, ask that one: leave out --data-dir, or name it with --url"),
+        )
+    })
 }
 
 /// Makes the directory if it is not there.
@@ -59,6 +83,14 @@ fn writable(dir: &Path) -> io::Result<()> {
     let probe = dir.join(format!(".probe-{}", std::process::id()));
     fs::File::create(&probe)?;
     fs::remove_file(&probe)
+}
+
+/// The key that signs cursors of the API: a page can be asked for after a restart.
+///
+/// # Errors
+/// As [`node_key`].
+pub(super) fn cursor_key(dir: &Path) -> Result<[u8; 32], Failure> {
+    Ok(blake3::derive_key("sluice 2026 cursors of the API", &node_key(dir)?))
 }
 
 /// The key of the hash that spreads entities over shards; made once, so that nobody outside can
