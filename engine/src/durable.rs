@@ -7,14 +7,14 @@
 //! |---|---|---|
 //! | `finding` | id | the finding: written by the engine only |
 //! | `triage` | id | what people did about it: never touched by the engine |
-//! | `current` | id | sequence of its last change |
+//! | `current` | id | sequence of its last and of its first change |
 //! | `change` | sequence | id; the older entry goes with the newer one, so each finding is there once |
 //! | `removed` | sequence | id of a finding that retention dropped; the last million |
 //! | `age` | event time, id | nothing: the order in which findings go |
 //! | `state` | state key | keyed state of the last checkpoint |
 //! | `letter` | source, code, receive time, id | a record set aside |
 //! | `letter_id` | id | its key in `letter` |
-//! | `meta` | a word | `checkpoint` (positions, partitions, epoch), `seq`, `totals` |
+//! | `meta` | a word | `checkpoint` (epoch, positions, partitions), `seq`, `totals` |
 //!
 //! A sequence number is given to every change of a finding or its triage and to every removal, so
 //! that a follower can stop and go on anywhere. Writers take turns; readers wait for nobody.
@@ -26,6 +26,7 @@ mod letters;
 mod records;
 mod retention;
 mod state;
+mod unsaid;
 
 use std::{
     collections::BTreeMap,

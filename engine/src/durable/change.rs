@@ -1,14 +1,20 @@
 //! One change of the store: put together while nobody else writes, then written at once or dropped.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{MutexGuard, PoisonError},
+};
 
+use sluice_finding::FindingId;
 use sluice_store::{Batch, Bytes, Snapshot, Space};
 
 use super::{
     Inner, Spaces,
     codec::{Reader, Writer},
     records::{Totals, decode_totals, encode_totals},
+    state::checkpoint_seq,
     unreadable,
+    unsaid::unsaid,
 };
 use crate::{EngineError, Seq};
 
@@ -21,6 +27,8 @@ pub(super) struct Book {
     /// The last sequence number given.
     pub(super) seq: u64,
     pub(super) totals: Totals,
+    /// Findings that were said after the checkpoint and, since the start, not again.
+    pub(super) unsaid: BTreeSet<FindingId>,
 }
 
 impl Book {
@@ -35,7 +43,8 @@ impl Book {
             Some(bytes) => decode_totals(&bytes).map_err(unreadable("totals"))?,
             None => Totals::default(),
         };
-        Ok(Book { seq, totals })
+        let unsaid = unsaid(snapshot, spaces, checkpoint_seq(snapshot, spaces)?)?;
+        Ok(Book { seq, totals, unsaid })
     }
 }
 

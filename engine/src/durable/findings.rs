@@ -5,11 +5,11 @@ use std::{
     ops::Bound,
 };
 
-use sluice_finding::{Finding, FindingId, Triage, TriageChange, fold};
+use sluice_finding::{Finding, FindingId, FindingState, Triage, TriageChange, fold};
 use sluice_store::Snapshot;
 
 use super::{
-    Inner, Stored, TriageError,
+    Inner, Spaces, Stored, TriageError,
     change::Draft,
     records::{decode_finding, decode_triage, encode_finding, encode_triage},
     unreadable,
@@ -30,10 +30,11 @@ impl Draft<'_> {
         let mut order = Vec::new();
         for finding in findings {
             let id = finding.id;
+            self.next.unsaid.remove(&id);
             let fate = match fates.entry(id) {
                 Entry::Occupied(fate) => fate.into_mut(),
                 Entry::Vacant(gap) => {
-                    let before = stored_finding(self.inner, &self.snapshot, id)?;
+                    let before = stored_finding(self.spaces(), &self.snapshot, id)?;
                     gap.insert(Fate { before, after: None })
                 }
             };
@@ -53,7 +54,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn put_finding(
+    pub(super) fn put_finding(
         &mut self,
         before: Option<(Finding, usize)>,
         finding: &Finding,
@@ -69,6 +70,7 @@ impl Draft<'_> {
             }
             None => totals.findings += 1,
         }
+        let back = before.as_ref().is_some_and(|(f, _)| f.state == FindingState::Withdrawn);
         let time_before = before.map(|(f, _)| f.time);
         if time_before != Some(finding.time) {
             if let Some(time) = time_before {
@@ -76,17 +78,21 @@ impl Draft<'_> {
             }
             self.batch.put(&spaces.age, &age_key(finding.time, id), &[]);
         }
-        self.announce(id).map(drop)
+        self.announce(id, back).map(drop)
     }
 
-    /// Gives the change of a finding its number, in place of the one before.
-    fn announce(&mut self, id: FindingId) -> Result<Seq, EngineError> {
+    /// Gives the change of a finding its number, in place of the one before. One that is back after
+    /// it was withdrawn is as good as new.
+    fn announce(&mut self, id: FindingId, back: bool) -> Result<Seq, EngineError> {
         let spaces = self.spaces();
-        if let Some(seq) = self.get(&spaces.current, &key(id))? {
-            self.batch.remove(&spaces.change, &seq);
+        let before = self.get(&spaces.current, &key(id))?;
+        let before = before.map(|bytes| Current::parse(&bytes)).transpose()?;
+        if let Some(before) = &before {
+            self.batch.remove(&spaces.change, &before.seq.to_be_bytes());
         }
         let seq = self.number();
-        self.batch.put(&spaces.current, &key(id), &seq.to_be_bytes());
+        let current = Current { seq, first: before.filter(|_| !back).map_or(seq, |b| b.first) };
+        self.batch.put(&spaces.current, &key(id), &current.bytes());
         self.batch.put(&spaces.change, &seq.to_be_bytes(), &key(id));
         Ok(Seq(seq))
     }
@@ -99,10 +105,10 @@ impl Draft<'_> {
         at: i64,
         by: &str,
     ) -> Result<Stored, TriageError> {
-        let Some((finding, _)) = stored_finding(self.inner, &self.snapshot, id)? else {
+        let Some((finding, _)) = stored_finding(self.spaces(), &self.snapshot, id)? else {
             return Err(TriageError::NotFound(id));
         };
-        let (before, length) = stored_triage(self.inner, &self.snapshot, id)?;
+        let (before, length) = stored_triage(self.spaces(), &self.snapshot, id)?;
         if expected.is_some_and(|version| version != before.version) {
             return Err(TriageError::Conflict(before.version));
         }
@@ -111,7 +117,7 @@ impl Draft<'_> {
         self.batch.put(&self.spaces().triage, &key(id), &bytes);
         let held = &mut self.next.totals.finding_bytes;
         *held = (*held + bytes.len() as u64).saturating_sub(length as u64);
-        let seq = self.announce(id)?;
+        let seq = self.announce(id, false)?;
         Ok(Stored { finding, triage, seq })
     }
 
@@ -126,8 +132,9 @@ impl Draft<'_> {
                 self.batch.remove(space, &key);
             }
         }
-        if let Some(seq) = self.get(&spaces.current, &key)? {
-            self.batch.remove(&spaces.change, &seq);
+        if let Some(current) = self.get(&spaces.current, &key)? {
+            let seq = Current::parse(&current)?.seq;
+            self.batch.remove(&spaces.change, &seq.to_be_bytes());
             self.batch.remove(&spaces.current, &key);
         }
         self.batch.remove(&spaces.age, &age_key(time, id));
@@ -197,39 +204,59 @@ impl Inner {
     }
 
     fn joined(&self, snapshot: &Snapshot, id: FindingId) -> Result<Option<Stored>, EngineError> {
-        let Some((finding, _)) = stored_finding(self, snapshot, id)? else { return Ok(None) };
-        let (triage, _) = stored_triage(self, snapshot, id)?;
-        let seq = snapshot.get(&self.spaces.current, &key(id))?;
-        let seq = exactly(seq.as_deref().unwrap_or_default(), "sequence number")?;
-        Ok(Some(Stored { finding, triage, seq: Seq(u64::from_be_bytes(seq)) }))
+        let spaces = &self.spaces;
+        let Some((finding, _)) = stored_finding(spaces, snapshot, id)? else { return Ok(None) };
+        let (triage, _) = stored_triage(spaces, snapshot, id)?;
+        let current = snapshot.get(&spaces.current, &key(id))?;
+        let current = Current::parse(current.as_deref().unwrap_or_default())?;
+        Ok(Some(Stored { finding, triage, seq: Seq(current.seq) }))
+    }
+}
+
+/// When a finding changed.
+pub(super) struct Current {
+    /// Its last change, of triage too.
+    pub(super) seq: u64,
+    /// The first since it was last withdrawn.
+    pub(super) first: u64,
+}
+
+impl Current {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Current, EngineError> {
+        let numbers = u128::from_be_bytes(exactly(bytes, "sequence number of a finding")?);
+        Ok(Current { seq: (numbers >> 64) as u64, first: numbers as u64 })
+    }
+
+    fn bytes(&self) -> [u8; 16] {
+        (u128::from(self.seq) << 64 | u128::from(self.first)).to_be_bytes()
     }
 }
 
 /// With the length of its bytes.
-fn stored_finding(
-    inner: &Inner,
+pub(super) fn stored_finding(
+    spaces: &Spaces,
     snapshot: &Snapshot,
     id: FindingId,
 ) -> Result<Option<(Finding, usize)>, EngineError> {
-    let Some(bytes) = snapshot.get(&inner.spaces.finding, &key(id))? else { return Ok(None) };
+    let Some(bytes) = snapshot.get(&spaces.finding, &key(id))? else { return Ok(None) };
     let finding = decode_finding(&bytes).map_err(unreadable(format!("finding {id}")))?;
     Ok(Some((finding, bytes.len())))
 }
 
 /// With the length of its bytes: 0 if nobody has touched it.
 fn stored_triage(
-    inner: &Inner,
+    spaces: &Spaces,
     snapshot: &Snapshot,
     id: FindingId,
 ) -> Result<(Triage, usize), EngineError> {
-    let Some(bytes) = snapshot.get(&inner.spaces.triage, &key(id))? else {
+    let Some(bytes) = snapshot.get(&spaces.triage, &key(id))? else {
         return Ok((Triage::default(), 0));
     };
     let triage = decode_triage(&bytes).map_err(unreadable(format!("triage of finding {id}")))?;
     Ok((triage, bytes.len()))
 }
 
-fn key(id: FindingId) -> [u8; 16] {
+pub(super) fn key(id: FindingId) -> [u8; 16] {
     id.0.to_be_bytes()
 }
 

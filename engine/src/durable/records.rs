@@ -204,10 +204,20 @@ fn read_envelope(r: &mut Reader<'_>) -> Read<Arc<Envelope>> {
     }))
 }
 
-/// All of a checkpoint but its state, which has a keyspace; and its epoch.
-pub(crate) fn encode_checkpoint(epoch: u64, checkpoint: &Checkpoint) -> Vec<u8> {
+/// Where a checkpoint stands among those of this store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Its number, from 1.
+    pub epoch: u64,
+    /// The last change of a finding that was written before or with it.
+    pub seq: u64,
+}
+
+/// All of a checkpoint but its state, which has a keyspace.
+pub(crate) fn encode_checkpoint(mark: Mark, checkpoint: &Checkpoint) -> Vec<u8> {
     let mut w = Writer::new();
-    w.unsigned(epoch);
+    w.unsigned(mark.epoch);
+    w.unsigned(mark.seq);
     w.unsigned(checkpoint.delivered);
     w.list(checkpoint.seen.iter(), |w, (partition, time)| {
         w.unsigned(partition.0.into());
@@ -224,9 +234,9 @@ pub(crate) fn encode_checkpoint(epoch: u64, checkpoint: &Checkpoint) -> Vec<u8> 
     w.finish()
 }
 
-pub(crate) fn decode_checkpoint(bytes: &[u8]) -> Read<(u64, Checkpoint)> {
+pub(crate) fn decode_checkpoint(bytes: &[u8]) -> Read<(Mark, Checkpoint)> {
     Reader::whole(bytes, |r| {
-        let epoch = r.unsigned()?;
+        let mark = Mark { epoch: r.unsigned()?, seq: r.unsigned()? };
         let checkpoint = Checkpoint {
             state: Vec::new(),
             full: true,
@@ -236,7 +246,7 @@ pub(crate) fn decode_checkpoint(bytes: &[u8]) -> Read<(u64, Checkpoint)> {
             partitions: r
                 .list(|r| Ok(PartitionName { place: read_place(r)?, source: r.text()?.into() }))?,
         };
-        Ok((epoch, checkpoint))
+        Ok((mark, checkpoint))
     })
 }
 
@@ -299,3 +309,6 @@ pub(crate) fn decode_totals(bytes: &[u8]) -> Read<Totals> {
         })
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,13 @@ use std::{
 };
 
 use sluice_event::Encoder;
-use sluice_store::Bytes;
+use sluice_store::{Bytes, Snapshot};
 use sluice_stream::StateEntry;
 
 use super::{
-    Inner,
+    Inner, Spaces,
     change::{Draft, Room},
-    records::{decode_checkpoint, encode_checkpoint},
+    records::{Mark, decode_checkpoint, encode_checkpoint},
     unreadable,
 };
 use crate::{Checkpoint, EngineError};
@@ -27,15 +27,17 @@ const KEPT: usize = 10;
 const SWEEP: usize = 10_000;
 
 impl Draft<'_> {
-    /// Replaces the checkpoint. State that is `full` replaces all there was; otherwise what is not
+    /// Replaces the checkpoint, after the findings of its commit. State that is `full` replaces all there was; otherwise what is not
     /// mentioned stays.
     pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), EngineError> {
+        self.withdraw_unsaid()?;
         let spaces = self.spaces();
         let epoch = match self.get(&spaces.meta, CHECKPOINT)? {
-            Some(bytes) => decode_checkpoint(&bytes).map_err(unreadable("checkpoint"))?.0,
+            Some(bytes) => decode_checkpoint(&bytes).map_err(unreadable("checkpoint"))?.0.epoch,
             None => 0,
         };
-        self.batch.put(&spaces.meta, CHECKPOINT, &encode_checkpoint(epoch + 1, checkpoint));
+        let mark = Mark { epoch: epoch + 1, seq: self.next.seq };
+        self.batch.put(&spaces.meta, CHECKPOINT, &encode_checkpoint(mark, checkpoint));
         // By key, so that what several shards say is written once.
         let entries: BTreeMap<Vec<u8>, &StateEntry> =
             checkpoint.state.iter().map(|entry| (stored_key(&entry.key), entry)).collect();
@@ -59,17 +61,25 @@ impl Draft<'_> {
     }
 }
 
+/// The last change before the checkpoint; 0 if there is none.
+pub(super) fn checkpoint_seq(snapshot: &Snapshot, spaces: &Spaces) -> Result<u64, EngineError> {
+    match snapshot.get(&spaces.meta, CHECKPOINT)? {
+        Some(bytes) => Ok(decode_checkpoint(&bytes).map_err(unreadable("checkpoint"))?.0.seq),
+        None => Ok(0),
+    }
+}
+
 impl Inner {
     pub(super) fn load_checkpoint(&self) -> Result<Option<Checkpoint>, EngineError> {
         let snapshot = self.store.snapshot();
         let Some(bytes) = snapshot.get(&self.spaces.meta, CHECKPOINT)? else { return Ok(None) };
-        let (epoch, mut checkpoint) =
+        let (mark, mut checkpoint) =
             decode_checkpoint(&bytes).map_err(unreadable("checkpoint"))?;
         for row in snapshot.range(&self.spaces.state, Bound::Unbounded, Bound::Unbounded) {
             let (key, value) = row?;
             checkpoint.state.push(entry(&key, &value)?);
         }
-        tracing::info!(epoch, entries = checkpoint.state.len(), "checkpoint loaded");
+        tracing::info!(mark.epoch, entries = checkpoint.state.len(), "checkpoint loaded");
         Ok(Some(checkpoint))
     }
 
