@@ -221,6 +221,75 @@ fn full_is_said_at_once_and_passes_when_segments_are_freed() {
     assert_eq!(append(&spool, &[record([b'x'; 3_900])]), Ok(()));
     let large = append(&spool, &[record([b'x'; 4_100])]).unwrap_err();
     assert!(matches!(large, SpoolError::TooLarge { max: 4_000, .. }), "{large}");
+    assert_eq!((full.passes(), large.passes()), (true, false));
+}
+
+#[test]
+fn many_senders_are_each_answered_once_and_their_records_stay_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = SpoolSettings { max_bytes: 64 << 20, ..SMALL };
+    let spool = Spool::open(dir.path(), settings).unwrap();
+    let (tell, told) = mpsc::sync_channel(10_000);
+    thread::scope(|scope| {
+        for sender in 0..8u32 {
+            let (spool, tell) = (&spool, tell.clone());
+            scope.spawn(move || {
+                for request in 0..100u32 {
+                    let records: Vec<SpoolRecord> =
+                        (0..3).map(|part| record(format!("{sender} {request} {part}"))).collect();
+                    let tell = tell.clone();
+                    spool.append(&records, Box::new(move |r| tell.send(r.is_ok()).unwrap()));
+                }
+            });
+        }
+    });
+    drop(tell);
+    // Dropped with requests waiting: they are written and answered first.
+    drop(spool);
+    let answers: Vec<bool> = told.iter().collect();
+    let stored = answers.iter().filter(|ok| **ok).count();
+    assert_eq!(answers.len(), 800);
+    let spool = Spool::open(dir.path(), settings).unwrap();
+    let all: Vec<String> = read_all(&spool, 0)
+        .0
+        .into_iter()
+        .map(|(_, r)| String::from_utf8(r.bytes).unwrap())
+        .collect();
+    assert_eq!(all.len(), stored * 3);
+    for three in all.chunks(3) {
+        let request = three[0].strip_suffix(" 0").unwrap();
+        assert_eq!(*three, [0, 1, 2].map(|part| format!("{request} {part}")));
+    }
+}
+
+/// A folder on a file system of about 1 MiB: `mount -t tmpfs -o size=1m none FOLDER`.
+const SMALL_DISK: &str = "SLUICE_TEST_SMALL_DISK";
+
+#[test]
+#[ignore = "needs a small file system in SLUICE_TEST_SMALL_DISK"]
+fn a_full_disk_is_said_and_passes() {
+    let dir = PathBuf::from(std::env::var_os(SMALL_DISK).unwrap());
+    let settings = SpoolSettings { max_bytes: 64 << 20, segment_bytes: 64 << 10, ..SMALL };
+    let spool = Spool::open(&dir.join("spool"), settings).unwrap();
+    let mut stored = 0;
+    for _ in 0..3 {
+        let error = loop {
+            match append(&spool, &[record([b'x'; 5_000])]) {
+                Ok(()) => stored += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, SpoolError::DiskFull);
+        assert_eq!(read_all(&spool, 0).0.len(), stored);
+        spool.shared.free(spool.stats().end / 2);
+        stored = read_all(&spool, 0).0.len();
+        append(&spool, &[record("more")]).unwrap();
+        stored += 1;
+    }
+    drop(spool);
+    let spool = Spool::open(&dir.join("spool"), settings).unwrap();
+    assert_eq!(read_all(&spool, 0).0.len(), stored);
+    assert_eq!(spool.stats().torn_bytes, 0);
 }
 
 #[test]
