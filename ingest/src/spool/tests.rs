@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     hash::BuildHasher,
-    io::{Read, Seek, SeekFrom, Write},
+    io::{Read as _, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, mpsc},
@@ -35,8 +35,11 @@ fn append(spool: &Spool, records: &[SpoolRecord]) -> Result<(), SpoolError> {
     told.recv_timeout(Duration::from_secs(60)).unwrap()
 }
 
-/// Everything from an offset on, and the ranges that were skipped.
-fn read_all(spool: &Spool, from: u64) -> (Vec<(u64, SpoolRecord)>, Vec<(u64, u64)>) {
+/// Records with their offsets, and the ranges that were skipped.
+type Read = (Vec<(u64, SpoolRecord)>, Vec<(u64, u64)>);
+
+/// Everything from an offset on.
+fn read_all(spool: &Spool, from: u64) -> Read {
     let mut reader = Reader::new(spool.shared.clone(), from);
     let mut all = Vec::new();
     loop {
@@ -341,6 +344,45 @@ fn after_a_failed_write_nothing_is_claimed() {
     let failure = input.run(&Positions::new(), &out, &InputControl::default()).unwrap_err();
     assert!(failure.detail.unwrap().contains("fsync"));
     assert!(matches!(arrivals.recv().unwrap(), Arrival::Records { .. }));
+}
+
+#[test]
+#[ignore = "the process whose fsync `an_fsync_error_is_the_end` makes fail"]
+fn fsync_child() {
+    let dir = PathBuf::from(std::env::var_os(CHILD).unwrap());
+    let spool = Spool::open(&dir, SMALL).unwrap();
+    let answers: Vec<_> = (0..5).map(|n| append(&spool, &[numbered(n)])).collect();
+    assert_eq!(answers[..2], [Ok(()), Ok(())]);
+    for answer in &answers[2..] {
+        let Err(SpoolError::Failed(why)) = answer else { panic!("{answer:?}") };
+        assert!(why.starts_with("fsync: "), "{why}");
+    }
+    // Readers see what was promised and no more.
+    assert_eq!(read_all(&spool, 0).0.len(), 2);
+}
+
+#[test]
+fn an_fsync_error_is_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let child = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"])
+        .args(["-e", "inject=fdatasync:error=EIO:when=3"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "spool::tests::fsync_child", "--ignored"])
+        .env(CHILD, dir.path())
+        .output();
+    let Ok(child) = child else {
+        println!("SKIPPED: there is no strace to make fsync fail");
+        return;
+    };
+    let said = String::from_utf8_lossy(&child.stdout);
+    if child.status.success() {
+        assert!(said.contains("1 passed"), "{said}");
+    } else {
+        let why = String::from_utf8_lossy(&child.stderr);
+        assert!(why.contains("ptrace"), "{said}{why}");
+        println!("SKIPPED: strace may not trace here: {why}");
+    }
 }
 
 /// Set for the process that is killed: the folder of its spool.
