@@ -65,6 +65,12 @@ impl Chunk {
         self.envelopes.get(record)
     }
 
+    /// Their bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.records.iter().map(|r| r.len() as u64).sum::<u64>()
+            + self.faults.iter().map(|f| f.original.length()).sum::<u64>()
+    }
+
     /// Records received: those cut out and those set aside.
     pub fn received(&self) -> u64 {
         (self.records.len() + self.faults.len()) as u64

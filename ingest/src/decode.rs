@@ -9,11 +9,14 @@ use arrow::{
 };
 use sluice_event::{PartitionId, WireSchema};
 
-use self::{column::Column, delimited::Delimited, json::Json, syslog::Syslog};
+use self::{
+    column::Column, delimited::Delimited, envelope::EnvelopeColumns, json::Json, syslog::Syslog,
+};
 use crate::{Chunk, Codec, DeadLetterCode, Limits};
 
 mod column;
 mod delimited;
+mod envelope;
 mod json;
 mod keys;
 mod syslog;
@@ -25,6 +28,7 @@ pub struct Decoder {
     codec: State,
     names: Vec<String>,
     columns: Vec<Column>,
+    envelope: EnvelopeColumns,
     schema: SchemaRef,
     tally: Tally,
 }
@@ -114,6 +118,9 @@ impl Failure {
 impl Decoder {
     /// A decoder for records of `codec` into the columns of `wire`.
     pub fn new(codec: &Codec, wire: &WireSchema, limits: Limits) -> Self {
+        let schema = wire.arrow();
+        let (envelope, wire) = EnvelopeColumns::split(wire);
+        let wire = &wire;
         let codec = match codec {
             Codec::Json => State::Json(Json::new(wire, limits)),
             Codec::Delimited { delimiter, fields, null, header } => State::Delimited {
@@ -129,7 +136,8 @@ impl Decoder {
             codec,
             names: wire.columns.iter().map(|(name, _)| name.clone()).collect(),
             columns: wire.columns.iter().map(|(_, kind)| Column::new(kind)).collect(),
-            schema: wire.arrow(),
+            envelope,
+            schema,
             tally: Tally::default(),
         }
     }
@@ -173,7 +181,15 @@ impl Decoder {
                 }),
             };
             match result {
-                Ok(Outcome::Row) => record.push(index),
+                Ok(Outcome::Row) => {
+                    if !self.envelope.is_empty()
+                        && let Some(envelope) = chunk.envelope(index as usize)
+                    {
+                        let offset = chunk.offsets.get(index as usize).copied().unwrap_or(0);
+                        self.envelope.fill(row, offset, envelope);
+                    }
+                    record.push(index);
+                }
                 Ok(Outcome::Skip) => skipped += 1,
                 Err(Failure { code, message }) => {
                     failed.push(FailedRecord { record: index, code, message });
@@ -185,7 +201,8 @@ impl Decoder {
             column.take_conflicts(name, &mut conflicts);
         }
         let rows = record.len();
-        let arrays = self.columns.iter_mut().map(|c| c.finish(rows)).collect();
+        let mut arrays = self.columns.iter_mut().map(|c| c.finish(rows)).collect();
+        self.envelope.finish(rows, &mut arrays);
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let wire = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
             .unwrap_or_else(|_| RecordBatch::new_empty(self.schema.clone()));
@@ -245,15 +262,16 @@ impl Unmapped {
     }
 
     fn is_new(&self, index: usize) -> bool {
-        // A name whose first value did not parse was learned, but never counted.
+        // A name that only rejected records had was learned, but never counted.
         self.fields.get(index).is_none_or(|f| f.records == 0)
     }
 
-    fn again(&mut self, index: usize) {
+    fn count(&mut self, index: usize) {
         self.fields[index].records += 1;
     }
 
-    fn first(&mut self, index: usize, name: &str, example: &str) {
+    /// Keeps the name and first value of a field; not yet counted.
+    fn learn(&mut self, index: usize, name: &str, example: &str) {
         let mut short: String = example.chars().take(80).collect();
         if short.len() < example.len() {
             short.push('…');
@@ -262,6 +280,6 @@ impl Unmapped {
             let unseen = UnmappedField { name: String::new(), records: 0, example: String::new() };
             self.fields.resize(index + 1, unseen);
         }
-        self.fields[index] = UnmappedField { name: name.to_owned(), records: 1, example: short };
+        self.fields[index] = UnmappedField { name: name.to_owned(), records: 0, example: short };
     }
 }

@@ -4,6 +4,8 @@
 //! In the order of the flow:
 //!
 //! - [`FileInput`]: files, folders and stdin, decompressed under caps, read aligned by event time;
+//! - [`push`] and [`spool`]: what senders post, stored before it is acknowledged;
+//! - [`live`]: inputs that do not end, and what the engine tells them;
 //! - [`Framer`]: bytes to records, in bounded memory;
 //! - [`Chunk`]: consecutive records of one partition on their way to a worker;
 //! - [`Mapper`]: decodes a chunk ([`Decoder`]), routes each record to a mapping of its
@@ -11,7 +13,7 @@
 //! - [`Router`]: which source each record of a live input goes to;
 //! - [`detect()`]: which source an input looks like.
 //!
-//! Everything but [`FileInput`] is free of IO, and nothing here reads a clock: the receive time of
+//! Everything but the inputs is free of IO, and nothing here reads a clock: the receive time of
 //! a record is given with it.
 #![forbid(unsafe_code)]
 

@@ -18,8 +18,8 @@ use sluice_event::{
 
 use self::columns::{keyword, leaf};
 use crate::{
-    Chunk, Counts, DeadLetter, DeadLetterCode, Decoded, Decoder, Limits, MappingEntry, Original,
-    SourceSpec, Unmapped, spec::RAW_COLUMNS,
+    Chunk, Counts, DeadLetter, DeadLetterCode, Decoded, Decoder, Fault, Limits, MappingEntry,
+    Original, SourceSpec, Unmapped, spec::RAW_COLUMNS,
 };
 
 mod columns;
@@ -77,6 +77,13 @@ impl Mapper {
             raw,
             seen,
         }
+    }
+
+    /// With other limits than the usual ones; to be said before the first record.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.decoder = Decoder::new(&self.spec.codec, &self.spec.wire, limits);
+        self
     }
 
     /// The newest event time of the partition, clamped; `i64::MIN` before its first record.
@@ -162,6 +169,37 @@ impl Mapper {
     }
 }
 
+impl Processed {
+    /// The faults of a chunk that no source reads ([`UNKNOWN`](crate::live::UNKNOWN)) as dead letters
+    /// of `source`. It has no records: [`crate::Router`] gives it none.
+    pub fn of_faults(source: &Arc<str>, chunk: &Chunk) -> Processed {
+        let dead_letters: Vec<DeadLetter> =
+            chunk.faults.iter().map(|f| of_fault(f, source, chunk)).collect();
+        let mut counts =
+            Counts { records: chunk.received(), bytes: chunk.bytes(), ..Counts::default() };
+        for letter in &dead_letters {
+            *counts.dead_letters.entry(letter.code).or_default() += 1;
+        }
+        debug_assert!(counts.balanced(), "{counts:?}");
+        Processed { batches: Vec::new(), dead_letters, counts }
+    }
+}
+
+fn of_fault(fault: &Fault, source: &Arc<str>, chunk: &Chunk) -> DeadLetter {
+    DeadLetter {
+        code: fault.code,
+        message: fault.message.clone(),
+        source: source.clone(),
+        mapping: None,
+        partition: chunk.partition,
+        line: fault.line,
+        offset: fault.offset,
+        received_at: fault.received_at.unwrap_or(chunk.received_at),
+        envelope: fault.envelope.clone(),
+        original: fault.original.clone(),
+    }
+}
+
 /// Mapping one chunk.
 struct Job<'a> {
     spec: &'a SourceSpec,
@@ -190,8 +228,7 @@ impl<'a> Job<'a> {
     ) -> Self {
         let counts = Counts {
             records: chunk.received(),
-            bytes: chunk.records.iter().map(|r| r.len() as u64).sum::<u64>()
-                + chunk.faults.iter().map(|f| f.original.length()).sum::<u64>(),
+            bytes: chunk.bytes(),
             dropped: decoded.skipped,
             lossy: decoded.lossy,
             duplicate_keys: decoded.duplicate_keys,
@@ -203,20 +240,8 @@ impl<'a> Job<'a> {
 
     /// Dead letters of framing and decoding, in the order of the input.
     fn set_aside(&mut self, decoded: &Decoded) {
-        for fault in &self.chunk.faults {
-            self.dead_letters.push(DeadLetter {
-                code: fault.code,
-                message: fault.message.clone(),
-                source: self.origin.source.clone(),
-                mapping: None,
-                partition: self.chunk.partition,
-                line: fault.line,
-                offset: fault.offset,
-                received_at: fault.received_at.unwrap_or(self.chunk.received_at),
-                envelope: fault.envelope.clone(),
-                original: fault.original.clone(),
-            });
-        }
+        let source = &self.origin.source;
+        self.dead_letters.extend(self.chunk.faults.iter().map(|f| of_fault(f, source, self.chunk)));
         for failed in &decoded.failed {
             let letter = self.letter(failed.record, failed.code, failed.message.clone(), None);
             self.dead_letters.push(letter);

@@ -31,8 +31,8 @@ pub struct Router {
     /// The one source everything is for; `None` asks all.
     fixed: Option<usize>,
     /// JSON of which no source is known yet.
-    plain: Cutter,
-    lines: Cutter,
+    plain: Arc<Cutter>,
+    lines: Arc<Cutter>,
     limits: Limits,
 }
 
@@ -83,7 +83,7 @@ struct Candidate {
     name: Arc<str>,
     json: bool,
     asker: Asker<Arc<SourceSpec>>,
-    cutter: Cutter,
+    cutter: Arc<Cutter>,
 }
 
 /// How messages are cut.
@@ -206,24 +206,15 @@ impl Router {
         // A wrapper larger than a record is cut by what it wraps.
         let large = bytes.len() > self.limits.record_bytes && looks_json(bytes);
         let wrapper = if large { self.wrapper_of(bytes) } else { None };
-        let Router { candidates, plain, lines, limits, .. } = self;
         let cutter = match wrapper {
-            Some(source) => &candidates[source].cutter,
-            None if looks_json(bytes) => &*plain,
-            None => &*lines,
+            Some(source) => &self.candidates[source].cutter,
+            None if looks_json(bytes) => &self.plain,
+            None => &self.lines,
         };
-        // The candidates answer while they are cut with: only one of the two is changed.
-        let mut pieces = Vec::new();
-        cut(bytes, cutter, *limits, |piece| match piece {
-            Piece::Record(record) => pieces.push(Ok(record.to_vec())),
-            Piece::Fault(fault) => pieces.push(Err(fault)),
+        cut(bytes, &cutter.clone(), self.limits, |piece| match piece {
+            Piece::Record(record) => self.place(record, at, parts),
+            Piece::Fault(fault) => last(parts).fault(fault, at),
         });
-        for piece in pieces {
-            match piece {
-                Ok(record) => self.place(&record, at, parts),
-                Err(fault) => last(parts).fault(fault, at),
-            }
-        }
     }
 
     /// The source whose wrapper a large message is.
@@ -304,12 +295,12 @@ impl Candidate {
 }
 
 impl Cutter {
-    fn new(framing: Framing) -> Self {
+    fn new(framing: Framing) -> Arc<Self> {
         let wrapped = match &framing {
             Framing::Lines => None,
             Framing::Json(unwrap) => Some(Wrapped::new(unwrap.clone())),
         };
-        Cutter { framing, wrapped }
+        Arc::new(Cutter { framing, wrapped })
     }
 }
 

@@ -108,6 +108,13 @@ pub enum SpoolError {
     },
 }
 
+impl SpoolError {
+    /// Whether the same records may be stored later: the sender should wait and try again.
+    pub fn passes(&self) -> bool {
+        matches!(self, SpoolError::Full { .. } | SpoolError::DiskFull | SpoolError::Busy)
+    }
+}
+
 /// What a spool holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpoolStats {

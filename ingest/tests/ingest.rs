@@ -10,6 +10,8 @@ mod support;
 mod bad_input;
 #[path = "ingest/decoding.rs"]
 mod decoding;
+#[path = "ingest/envelope.rs"]
+mod envelope;
 #[path = "ingest/files.rs"]
 mod files;
 #[path = "ingest/push.rs"]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sluice_event::{Schema, TableName, TimeSettings, WireSchema, WireType};
+use sluice_event::{EnvelopeColumn, Schema, TableName, TimeSettings, WireSchema, WireType};
 
 use crate::{
     About, Diagnostic, MappingTest, RuleId, Span, SqlFile, cases,
@@ -280,7 +280,10 @@ fn columns(
     if let (Some(given), Some(codec)) = (&given, codec)
         && !codec.is_open()
     {
-        for entry in entries.iter().filter(|e| !given.iter().any(|(name, _)| *name == e.key)) {
+        let fills = |name: &str| given.iter().any(|(n, _)| n == name);
+        // What came around a record is there for every codec.
+        let missing = |name: &str| !fills(name) && EnvelopeColumn::of(name).is_none();
+        for entry in entries.iter().filter(|e| missing(&e.key)) {
             let names: Vec<&str> = given.iter().map(|(name, _)| name.as_str()).collect();
             reader.push(
                 Diagnostic::error(

@@ -38,4 +38,4 @@ pub use time::{Clamped, clamp, rfc3339};
 pub use transform::{Mapped, RowError, Transform};
 pub use uid::EventUid;
 pub use value::Value;
-pub use wire::{TimeFormat, WireSchema, WireType};
+pub use wire::{EnvelopeColumn, TimeFormat, WireSchema, WireType};

@@ -19,6 +19,59 @@ impl WireSchema {
     }
 }
 
+/// A column that is filled from what came around a record, never from the record itself: its name
+/// is reserved. NULL where the input gives nothing but bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnvelopeColumn {
+    /// `_key: string`, the record's key; invalid UTF-8 is replaced.
+    Key,
+    /// `_topic: string`.
+    Topic,
+    /// `_headers: json`, an object of texts by name; a header without a value is null.
+    Headers,
+    /// `_timestamp: timestamp`, the time the queue has for the record.
+    Timestamp,
+    /// `_partition: int`.
+    Partition,
+    /// `_offset: int`.
+    Offset,
+}
+
+impl EnvelopeColumn {
+    /// The envelope column of a name, if it is one.
+    pub fn of(name: &str) -> Option<EnvelopeColumn> {
+        Some(match name {
+            "_key" => EnvelopeColumn::Key,
+            "_topic" => EnvelopeColumn::Topic,
+            "_headers" => EnvelopeColumn::Headers,
+            "_timestamp" => EnvelopeColumn::Timestamp,
+            "_partition" => EnvelopeColumn::Partition,
+            "_offset" => EnvelopeColumn::Offset,
+            _ => return None,
+        })
+    }
+
+    /// Whether it can be declared as this type.
+    pub fn is(self, kind: &WireType) -> bool {
+        match self {
+            EnvelopeColumn::Key | EnvelopeColumn::Topic => *kind == WireType::String,
+            EnvelopeColumn::Headers => *kind == WireType::Json,
+            EnvelopeColumn::Timestamp => matches!(kind, WireType::Timestamp(_)),
+            EnvelopeColumn::Partition | EnvelopeColumn::Offset => *kind == WireType::Int,
+        }
+    }
+
+    /// The type it has, as mapping files write it.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            EnvelopeColumn::Key | EnvelopeColumn::Topic => "string",
+            EnvelopeColumn::Headers => "json",
+            EnvelopeColumn::Timestamp => "timestamp",
+            EnvelopeColumn::Partition | EnvelopeColumn::Offset => "int",
+        }
+    }
+}
+
 /// The type of a wire field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WireType {

@@ -265,6 +265,18 @@ impl Column {
         }
     }
 
+    /// Appends JSON text that is known to be valid, or NULL and counts.
+    pub(crate) fn push_json(&mut self, json: &str) {
+        let fits = match &mut self.values {
+            Values::Json(v) | Values::Text(v) => {
+                v.push(json.as_bytes());
+                true
+            }
+            _ => false,
+        };
+        self.settle(fits);
+    }
+
     /// Appends NULL.
     pub(crate) fn push_null(&mut self) {
         self.pad(self.len() + 1);

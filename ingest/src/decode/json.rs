@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use sluice_event::WireSchema;
 
 use super::{
-    Failure, Tally,
+    Failure, Tally, Unmapped,
     column::{Column, Values},
     keys::{Key, KeySeed, Keys, Walk},
 };
@@ -22,11 +22,13 @@ use crate::{DeadLetterCode, Limits, repair};
 pub(crate) struct Json {
     keys: Keys,
     limits: Limits,
+    /// The undeclared fields of the record being read.
+    others: Vec<usize>,
 }
 
 impl Json {
     pub(crate) fn new(wire: &WireSchema, limits: Limits) -> Self {
-        Json { keys: Keys::new(&wire.columns, limits.unmapped_names), limits }
+        Json { keys: Keys::new(&wire.columns, limits.unmapped_names), limits, others: Vec::new() }
     }
 
     /// Appends one record at `row`; on failure nothing of it stays.
@@ -83,16 +85,21 @@ impl Json {
         tally: &mut Tally,
     ) -> Result<(), serde_json::Error> {
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let mut scope = Scope { reference, fields_left: self.limits.fields, duplicates: 0 };
+        let mut scope =
+            Scope { reference, fields_left: self.limits.fields, duplicates: 0, unknown: 0 };
+        self.others.clear();
         deserializer.deserialize_map(RecordVisitor {
             keys: &mut self.keys,
             columns,
             row,
             scope: &mut scope,
-            tally,
+            others: &mut self.others,
+            unmapped: &mut tally.unmapped,
         })?;
         deserializer.end()?;
         tally.duplicate_keys += scope.duplicates;
+        tally.unmapped.more += scope.unknown;
+        self.others.iter().for_each(|other| tally.unmapped.count(*other));
         Ok(())
     }
 }
@@ -104,6 +111,8 @@ struct Scope {
     reference: i64,
     fields_left: usize,
     duplicates: u64,
+    /// Undeclared fields whose names are not remembered.
+    unknown: u64,
 }
 
 impl Scope {
@@ -129,7 +138,8 @@ struct RecordVisitor<'a> {
     columns: &'a mut [Column],
     row: usize,
     scope: &'a mut Scope,
-    tally: &'a mut Tally,
+    others: &'a mut Vec<usize>,
+    unmapped: &'a mut Unmapped,
 }
 
 impl<'de> Visitor<'de> for RecordVisitor<'_> {
@@ -152,19 +162,18 @@ impl<'de> Visitor<'de> for RecordVisitor<'_> {
                     map.next_value_seed(ColumnSeed { column, scope: self.scope })?;
                 }
                 Key::Other(i) => {
-                    let unmapped = &mut self.tally.unmapped;
-                    if unmapped.is_new(i) {
+                    if self.unmapped.is_new(i) {
                         let raw: &RawValue = map.next_value()?;
                         let name = self.keys.name(self.columns.len() + i);
-                        unmapped.first(i, name, raw.get());
+                        self.unmapped.learn(i, name, raw.get());
                     } else {
                         map.next_value::<IgnoredAny>()?;
-                        unmapped.again(i);
                     }
+                    self.others.push(i);
                 }
                 Key::Unknown => {
                     map.next_value::<IgnoredAny>()?;
-                    self.tally.unmapped.more += 1;
+                    self.scope.unknown += 1;
                 }
             }
         }

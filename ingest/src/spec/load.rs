@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use regex::Regex;
-use sluice_event::{Transform, WireSchema, WireType};
+use sluice_event::{EnvelopeColumn, Transform, WireSchema, WireType};
 use sluice_rule::{CodecSpec, Diagnostic, Mapping};
 
 use super::{Codec, MappingEntry, SourceSpec, raw_schema};
@@ -96,6 +96,19 @@ fn merge(files: &[&Mapping], problems: &mut Vec<Diagnostic>) -> WireSchema {
     let mut merged = WireSchema::default();
     for (at, file) in files.iter().enumerate() {
         for (name, kind) in &file.columns.columns {
+            if let Some(column) = EnvelopeColumn::of(name)
+                && !column.is(kind)
+            {
+                problems.push(
+                    Diagnostic::error(
+                        "M023",
+                        &file.file.path,
+                        format!("`{name}` can only be declared as {}", column.type_name()),
+                    )
+                    .detail("it is filled from what came around a record, not from the record")
+                    .hint(format!("{name}: {}", column.type_name())),
+                );
+            }
             add(&mut merged.columns, name, kind, name, &mut |path| {
                 let declares = |f: &&&Mapping| f.columns.columns.iter().any(|(n, _)| n == name);
                 let other = files[..at].iter().find(declares).map_or("", |f| &f.file.path);

@@ -124,8 +124,13 @@ impl Reader {
 
     fn skip(&mut self, to: u64) {
         tracing::warn!(from = self.at, to, "a part of the spool cannot be read");
-        self.gaps.push((self.at, to));
+        match self.gaps.last_mut() {
+            Some(gap) if gap.1 == self.at => gap.1 = to,
+            _ => {
+                self.gaps.push((self.at, to));
+                self.shared.lock().gaps += 1;
+            }
+        }
         self.at = to;
-        self.shared.lock().gaps += 1;
     }
 }

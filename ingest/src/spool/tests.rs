@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     hash::BuildHasher,
-    io::{Read, Seek, SeekFrom, Write},
+    io::{Read as _, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, mpsc},
@@ -35,8 +35,11 @@ fn append(spool: &Spool, records: &[SpoolRecord]) -> Result<(), SpoolError> {
     told.recv_timeout(Duration::from_secs(60)).unwrap()
 }
 
-/// Everything from an offset on, and the ranges that were skipped.
-fn read_all(spool: &Spool, from: u64) -> (Vec<(u64, SpoolRecord)>, Vec<(u64, u64)>) {
+/// Records with their offsets, and the ranges that were skipped.
+type Read = (Vec<(u64, SpoolRecord)>, Vec<(u64, u64)>);
+
+/// Everything from an offset on.
+fn read_all(spool: &Spool, from: u64) -> Read {
     let mut reader = Reader::new(spool.shared.clone(), from);
     let mut all = Vec::new();
     loop {
@@ -221,6 +224,75 @@ fn full_is_said_at_once_and_passes_when_segments_are_freed() {
     assert_eq!(append(&spool, &[record([b'x'; 3_900])]), Ok(()));
     let large = append(&spool, &[record([b'x'; 4_100])]).unwrap_err();
     assert!(matches!(large, SpoolError::TooLarge { max: 4_000, .. }), "{large}");
+    assert_eq!((full.passes(), large.passes()), (true, false));
+}
+
+#[test]
+fn many_senders_are_each_answered_once_and_their_records_stay_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = SpoolSettings { max_bytes: 64 << 20, ..SMALL };
+    let spool = Spool::open(dir.path(), settings).unwrap();
+    let (tell, told) = mpsc::sync_channel(10_000);
+    thread::scope(|scope| {
+        for sender in 0..8u32 {
+            let (spool, tell) = (&spool, tell.clone());
+            scope.spawn(move || {
+                for request in 0..100u32 {
+                    let records: Vec<SpoolRecord> =
+                        (0..3).map(|part| record(format!("{sender} {request} {part}"))).collect();
+                    let tell = tell.clone();
+                    spool.append(&records, Box::new(move |r| tell.send(r.is_ok()).unwrap()));
+                }
+            });
+        }
+    });
+    drop(tell);
+    // Dropped with requests waiting: they are written and answered first.
+    drop(spool);
+    let answers: Vec<bool> = told.iter().collect();
+    let stored = answers.iter().filter(|ok| **ok).count();
+    assert_eq!(answers.len(), 800);
+    let spool = Spool::open(dir.path(), settings).unwrap();
+    let all: Vec<String> = read_all(&spool, 0)
+        .0
+        .into_iter()
+        .map(|(_, r)| String::from_utf8(r.bytes).unwrap())
+        .collect();
+    assert_eq!(all.len(), stored * 3);
+    for three in all.chunks(3) {
+        let request = three[0].strip_suffix(" 0").unwrap();
+        assert_eq!(*three, [0, 1, 2].map(|part| format!("{request} {part}")));
+    }
+}
+
+/// A folder on a file system of about 1 MiB: `mount -t tmpfs -o size=1m none FOLDER`.
+const SMALL_DISK: &str = "SLUICE_TEST_SMALL_DISK";
+
+#[test]
+#[ignore = "needs a small file system in SLUICE_TEST_SMALL_DISK"]
+fn a_full_disk_is_said_and_passes() {
+    let dir = PathBuf::from(std::env::var_os(SMALL_DISK).unwrap());
+    let settings = SpoolSettings { max_bytes: 64 << 20, segment_bytes: 64 << 10, ..SMALL };
+    let spool = Spool::open(&dir.join("spool"), settings).unwrap();
+    let mut stored = 0;
+    for _ in 0..3 {
+        let error = loop {
+            match append(&spool, &[record([b'x'; 5_000])]) {
+                Ok(()) => stored += 1,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, SpoolError::DiskFull);
+        assert_eq!(read_all(&spool, 0).0.len(), stored);
+        spool.shared.free(spool.stats().end / 2);
+        stored = read_all(&spool, 0).0.len();
+        append(&spool, &[record("more")]).unwrap();
+        stored += 1;
+    }
+    drop(spool);
+    let spool = Spool::open(&dir.join("spool"), settings).unwrap();
+    assert_eq!(read_all(&spool, 0).0.len(), stored);
+    assert_eq!(spool.stats().torn_bytes, 0);
 }
 
 #[test]
@@ -272,6 +344,45 @@ fn after_a_failed_write_nothing_is_claimed() {
     let failure = input.run(&Positions::new(), &out, &InputControl::default()).unwrap_err();
     assert!(failure.detail.unwrap().contains("fsync"));
     assert!(matches!(arrivals.recv().unwrap(), Arrival::Records { .. }));
+}
+
+#[test]
+#[ignore = "the process whose fsync `an_fsync_error_is_the_end` makes fail"]
+fn fsync_child() {
+    let dir = PathBuf::from(std::env::var_os(CHILD).unwrap());
+    let spool = Spool::open(&dir, SMALL).unwrap();
+    let answers: Vec<_> = (0..5).map(|n| append(&spool, &[numbered(n)])).collect();
+    assert_eq!(answers[..2], [Ok(()), Ok(())]);
+    for answer in &answers[2..] {
+        let Err(SpoolError::Failed(why)) = answer else { panic!("{answer:?}") };
+        assert!(why.starts_with("fsync: "), "{why}");
+    }
+    // Readers see what was promised and no more.
+    assert_eq!(read_all(&spool, 0).0.len(), 2);
+}
+
+#[test]
+fn an_fsync_error_is_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let child = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"])
+        .args(["-e", "inject=fdatasync:error=EIO:when=3"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "spool::tests::fsync_child", "--ignored"])
+        .env(CHILD, dir.path())
+        .output();
+    let Ok(child) = child else {
+        println!("SKIPPED: there is no strace to make fsync fail");
+        return;
+    };
+    let said = String::from_utf8_lossy(&child.stdout);
+    if child.status.success() {
+        assert!(said.contains("1 passed"), "{said}");
+    } else {
+        let why = String::from_utf8_lossy(&child.stderr);
+        assert!(why.contains("ptrace"), "{said}{why}");
+        println!("SKIPPED: strace may not trace here: {why}");
+    }
 }
 
 /// Set for the process that is killed: the folder of its spool.

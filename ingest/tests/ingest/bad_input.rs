@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use crate::support::{RECEIVED, run, run_file, spec};
-use sluice_ingest::{Limits, Original, stdin_file};
+use sluice_event::PartitionId;
+use sluice_ingest::{Chunk, Decoder, Limits, Original, stdin_file};
 
 const GOOD: &str = r#"{"user":"next","at":"2026-01-01T00:00:00Z"}"#;
 
@@ -244,4 +245,22 @@ fn a_file_that_is_no_log() {
     let outcome = run([&noise[..], b"\n", GOOD.as_bytes()].concat());
     assert_eq!(outcome.users(), ["next"]);
     assert!(outcome.counts.dead() > 0);
+}
+
+#[test]
+fn fields_of_rejected_records_are_not_counted_as_unmapped() {
+    let spec = spec();
+    let mut decoder = Decoder::new(&spec.codec, &spec.wire, Limits::default());
+    let long = "n".repeat(300);
+    let records = [
+        format!("{{\"user\":\"a\",\"odd\":1,\"{long}\":1,"),
+        format!("{{\"user\":\"b\",\"odd\":2,\"{long}\":1}}"),
+        "{\"user\":\"c\",\"only\":3,".to_owned(),
+        "{\"user\":\"d\",\"odd\":4".to_owned(),
+    ];
+    decoder.decode(&Chunk::of_lines(PartitionId(0), &records, RECEIVED));
+    let fields: Vec<_> = decoder.unmapped().fields().collect();
+    assert_eq!(fields.len(), 1);
+    assert_eq!((&*fields[0].name, fields[0].records, &*fields[0].example), ("odd", 1, "2"));
+    assert_eq!(decoder.unmapped().more, 1);
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use regex::Regex;
 use sluice_event::{PartitionId, TimeSettings, WireSchema, WireType};
 use sluice_ingest::{
-    Chunk, Codec, DeadLetterCode, Envelope, Limits, Mapper, Message, Original, Router, SourceSpec,
-    Unwrap,
+    Chunk, Codec, DeadLetterCode, Envelope, Limits, Mapper, Message, Original, Processed, Router,
+    SourceSpec, Unwrap,
 };
 
 use crate::support::RECEIVED;
@@ -199,14 +199,29 @@ fn times_and_envelopes_stay_with_their_records() {
     let of = |i: usize| (faults[i].received_at, faults[i].envelope.as_ref().unwrap().partition);
     assert_eq!((of(0), of(1)), ((Some(10), 1), (Some(30), 3)));
     assert_eq!(faults[1].code, DeadLetterCode::Empty);
-    // Dead letters have them too.
+    // Dead letters have them too, by a mapper and without one, and the counters add up.
     let spec = specs().remove(3);
     let time = spec.time_settings;
     let mut mapper = Mapper::new(spec, "t", PartitionId(0), time, false, i64::MIN);
-    let processed = mapper.process(&parts[1].1);
-    assert_eq!(processed.dead_letters[1].received_at, 30);
-    assert_eq!(processed.dead_letters[1].envelope.as_ref().unwrap().partition, 3);
-    assert_eq!((processed.counts.records, processed.counts.dead()), (2, 2));
+    for processed in [mapper.process(&parts[1].1), Processed::of_faults(&parts[1].0, &parts[1].1)] {
+        assert_eq!(processed.dead_letters[1].received_at, 30);
+        assert_eq!(processed.dead_letters[1].envelope.as_ref().unwrap().partition, 3);
+        assert_eq!((processed.counts.records, processed.counts.dead()), (2, 2));
+        assert_eq!(processed.counts.bytes, 1);
+        assert!(processed.counts.balanced());
+    }
+    let decoded = mapper.process(
+        &router.chunks(vec![Message {
+            received_at: 40,
+            envelope: envelope(4),
+            source: Some("host.sshd".into()),
+            ..message(4, " ")
+        }])[0]
+            .1,
+    );
+    let letter = &decoded.dead_letters[0];
+    assert_eq!((letter.code, letter.received_at, letter.offset), (DeadLetterCode::Empty, 40, 4));
+    assert_eq!(letter.envelope.as_ref().unwrap().partition, 4);
 }
 
 #[test]
@@ -227,6 +242,20 @@ fn a_record_over_the_limit_is_a_stub_and_its_neighbours_are_not() {
         let records: usize = parts.iter().map(|(_, c)| c.records.len()).sum();
         assert_eq!(records, 5);
     }
+}
+
+#[test]
+fn a_mapper_keeps_to_the_limits_it_is_given() {
+    let spec = specs().remove(0);
+    let time = spec.time_settings;
+    let limits = Limits { depth: 2, ..Limits::default() };
+    let mut mapper =
+        Mapper::new(spec, "t", PartitionId(0), time, false, i64::MIN).with_limits(limits);
+    let mut router = Router::new(specs(), Some("cloud.trail")).unwrap();
+    let parts = router.chunks(vec![message(0, "{\"a\":{}}"), message(1, "{\"a\":{\"b\":{}}}")]);
+    let counts = mapper.process(&parts[0].1).counts;
+    assert_eq!(counts.dead_letters[&DeadLetterCode::TooDeep], 1);
+    assert_eq!(counts.dead_letters[&DeadLetterCode::NoMapping], 1);
 }
 
 #[test]
