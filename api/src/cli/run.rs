@@ -9,7 +9,6 @@ mod reload;
 mod watch;
 
 use std::{
-    path::Path,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -28,7 +27,7 @@ use super::{
 };
 use crate::{config::Loaded, tokens::Tokens};
 
-pub(crate) use data_dir::{make as make_data_dir, store as store_dir};
+pub(crate) use data_dir::{make as make_data_dir, open_store};
 use node::Node;
 use reload::Reloader;
 
@@ -86,7 +85,7 @@ impl Run {
         runtime.block_on(async {
             let node = tokio::task::block_in_place(|| Node::start(&loaded, content))?;
             let reloader = Arc::new(Reloader::new(layers, &loaded, node.service.clone()));
-            let server = compose::serve(&loaded.config, &node, &reloader).await?;
+            let server = compose::serve(&loaded.config, &node, &reloader)?;
             if !quiet {
                 announce(&loaded, &node, server.address)?;
             }
@@ -105,7 +104,7 @@ fn announce(loaded: &Loaded, node: &Node, address: std::net::SocketAddr) -> Resu
             Some(kafka) => format!(
                 "topics {} at {} as group {}",
                 kafka.topics.join(", "),
-                kafka.brokers,
+                kafka.brokers.0,
                 kafka.group
             ),
             None => format!("POST http://{address}/api/v1/ingest/{name}"),
@@ -172,7 +171,7 @@ async fn finish(node: Node, server: compose::Server, end: End) -> Result<Exit, F
         tracing::warn!(
             "not stopped within 10 s; what was in flight is read again at the next start"
         );
-        std::process::exit(std::process::ExitCode::from(exit).exit_code());
+        std::process::exit(exit.code().into());
     });
     tokio::spawn(async {
         let again = async |kind| match signal(kind) {
@@ -183,11 +182,13 @@ async fn finish(node: Node, server: compose::Server, end: End) -> Result<Exit, F
             _ = again(SignalKind::interrupt()) => {},
             _ = again(SignalKind::terminate()) => {},
         }
-        std::process::exit(130);
+        std::process::exit(Exit::Interrupted.code().into());
     });
     tracing::info!("stopping");
-    server.stop().await;
-    let stopped = tokio::task::block_in_place(|| node.stop());
+    let stopped = tokio::task::block_in_place(|| {
+        server.stop();
+        node.stop()
+    });
     match (end, stopped) {
         (End::Failed(reason), _) => Err(Failure::argument(
             format!("the service stopped: {reason}"),
@@ -195,21 +196,6 @@ async fn finish(node: Node, server: compose::Server, end: End) -> Result<Exit, F
         )),
         (_, Err(error)) => Err(error.into()),
         (_, Ok(())) => Ok(exit),
-    }
-}
-
-/// The number behind an exit code, which the type itself does not tell.
-trait Number {
-    fn exit_code(self) -> i32;
-}
-
-impl Number for std::process::ExitCode {
-    fn exit_code(self) -> i32 {
-        [Exit::Done, Exit::Usage, Exit::Interrupted]
-            .into_iter()
-            .zip([0, 3, 130])
-            .find(|(exit, _)| std::process::ExitCode::from(*exit) == self)
-            .map_or(3, |(_, number)| number)
     }
 }
 
@@ -263,9 +249,4 @@ impl InputLog {
 #[expect(clippy::disallowed_methods, reason = "tokens end and retention counts by the wall clock")]
 pub(crate) fn clock() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
-}
-
-/// The folder of one kind of file below the data directory.
-fn below(dir: &Path, name: &str) -> std::path::PathBuf {
-    dir.join(name)
 }

@@ -1,13 +1,16 @@
 //! `sluice status`: what a running service is doing, in the words of its own API.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json, json};
 
 use super::{
     Format,
     client::{Client, ServerArgs},
     exit::{Exit, Failure},
     output::Output,
+    run::open_store,
 };
 
 /// Exit code 0 if a server answers, 3 if none does.
@@ -19,23 +22,53 @@ use super::{
 pub(crate) struct Status {
     #[command(flatten)]
     server: ServerArgs,
+    /// Look into the store itself; only while no server runs on it.
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    data_dir: Option<PathBuf>,
 }
 
 impl Status {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
-        let client = Client::new(&self.server)?;
-        let status = client.get("/status", &[])?;
+        let (server, status) = match &self.data_dir {
+            Some(dir) => ("none runs".to_owned(), of_store(dir)?),
+            None => {
+                let client = Client::new(&self.server)?;
+                (client.url().to_owned(), client.get("/status", &[])?)
+            }
+        };
         match out.format() {
             Format::Json => out.json(&status)?,
             Format::Ndjson => out.json_line(&status)?,
             Format::Table | Format::Md => {
-                let mut rows = vec![vec!["server".to_owned(), client.url().to_owned()]];
+                let mut rows = vec![vec!["server".to_owned(), server]];
                 flatten("", &status, &mut rows);
                 out.table(&["WHAT", "VALUE"], &rows)?;
             }
         }
         Ok(Exit::Done)
     }
+}
+
+/// What a store holds, and where its inputs would go on.
+fn of_store(dir: &Path) -> Result<Json, Failure> {
+    let store = open_store(dir)?;
+    let stats = store.stats();
+    let letters: Vec<Json> = stats
+        .dead_letters
+        .iter()
+        .map(|((source, code), (count, bytes))| {
+            let name = format!("{source} {code}");
+            json!({"name": name, "source": source, "code": code.name(), "count": count, "bytes": bytes})
+        })
+        .collect();
+    let positions = store.checkpoint()?.map(|c| c.positions).unwrap_or_default();
+    let positions: Map<String, Json> =
+        positions.iter().map(|(place, next)| (place.to_string(), (*next).into())).collect();
+    Ok(json!({
+        "phase": "stopped", "seq": store.last().0, "findings": stats.findings,
+        "finding_bytes": stats.finding_bytes, "disk_bytes": stats.disk_bytes,
+        "dead_letters": letters, "positions": positions,
+    }))
 }
 
 /// Every scalar with its path: whatever the server adds is shown too.

@@ -73,31 +73,25 @@ fn bounds(config: &Config, notes: &mut Notes) {
         }
     }
     for (name, http) in config.sources.iter().filter_map(|(n, s)| Some((n, s.http.as_ref()?))) {
-        if http.max_body > http.spool_bytes {
-            let problem = format!("a body of {} bytes would never fit the spool", http.max_body.0);
+        if http.spool_bytes < config.api.max_body {
+            let problem = "the largest body would never fit the spool";
             notes.blame(
-                &format!("sources.{name}.http.max_body"),
-                Diagnostic::error("C005", "", problem).hint("less than `spool_bytes`"),
+                &format!("sources.{name}.http.spool_bytes"),
+                Diagnostic::error("C005", "", problem).hint("more than `api.max_body`"),
             );
         }
+    }
+    if config.hunts.deadline.0 >= 30_000 {
+        let problem = "a request is ended after 30 s, before this deadline";
+        notes.blame(
+            "hunts.deadline",
+            Diagnostic::error("C005", "", problem).hint("less than \"30s\""),
+        );
     }
 }
 
 fn check_kafka(name: &str, kafka: &Kafka, notes: &mut Notes) {
     let path = |key: &str| format!("sources.{name}.kafka.{key}");
-    if kafka.brokers.contains('@') {
-        let problem = Diagnostic::error("C006", "", "an address of a broker has no user or password")
-            .hint("host:port; credentials go to the librdkafka table: \"sasl.username\", \"sasl.password\"");
-        notes.blame(&path("brokers"), problem);
-    } else {
-        let wrong = kafka.brokers.split(',').map(str::trim).find(|b| !is_address(b));
-        if let Some(wrong) = wrong.filter(|_| !kafka.brokers.is_empty()) {
-            let problem =
-                Diagnostic::error("C003", "", format!("`{wrong}` is not the address of a broker"))
-                    .hint("host:port, several with commas between: \"a:9092,b:9092\"");
-            notes.blame(&path("brokers"), problem);
-        }
-    }
     if kafka.group.trim().is_empty() {
         let problem = Diagnostic::error("C003", "", "the group has no name").hint("\"sluice\"");
         notes.blame(&path("group"), problem);
@@ -179,7 +173,7 @@ fn shared_topics(config: &Config, notes: &mut Notes) {
     let mut readers: BTreeMap<(&str, &str, &str), &str> = BTreeMap::new();
     for (name, kafka) in config.sources.iter().filter_map(|(n, s)| Some((n, s.kafka.as_ref()?))) {
         for topic in &kafka.topics {
-            let key = (kafka.brokers.as_str(), kafka.group.as_str(), topic.as_str());
+            let key = (kafka.brokers.0.as_str(), kafka.group.as_str(), topic.as_str());
             if let Some(other) = readers.insert(key, name) {
                 let problem =
                     format!("`{other}` reads topic `{topic}` in group `{}` too", kafka.group);
@@ -191,13 +185,6 @@ fn shared_topics(config: &Config, notes: &mut Notes) {
             }
         }
     }
-}
-
-fn is_address(text: &str) -> bool {
-    let host_port = text.split_once("://").map_or(text, |(_, rest)| rest);
-    // Without a port, librdkafka takes 9092.
-    let (host, port) = host_port.rsplit_once(':').unwrap_or((host_port, "9092"));
-    !host.is_empty() && !host.contains(['/', ' ']) && port.parse::<u16>().is_ok()
 }
 
 fn is_topic(text: &str) -> bool {

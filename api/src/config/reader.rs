@@ -124,18 +124,21 @@ pub(crate) struct Reader<'t> {
     table: Option<&'t Table>,
     /// Where the table was begun, to say what is missing in it.
     begun: Option<&'t Origin>,
+    /// An unknown key whose problem is told already.
+    pub(crate) said: Option<&'static str>,
     pub(crate) notes: &'t mut Notes,
 }
 
 impl<'t> Reader<'t> {
     /// Reads the root.
     pub(crate) fn root(table: &'t Table, notes: &'t mut Notes) -> Reader<'t> {
-        Reader { path: String::new(), table: Some(table), begun: None, notes }
+        Reader { path: String::new(), table: Some(table), begun: None, said: None, notes }
     }
 
     /// The path of a key of this table.
     pub(crate) fn path(&self, key: &str) -> String {
-        let quoted = if key.contains('.') { format!("\"{key}\"") } else { key.to_owned() };
+        let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let quoted = if key.chars().all(bare) { key.to_owned() } else { format!("{key:?}") };
         if self.path.is_empty() { quoted } else { format!("{}.{quoted}", self.path) }
     }
 
@@ -163,7 +166,7 @@ impl<'t> Reader<'t> {
             }
             None => (None, None),
         };
-        Reader { path, table, begun, notes: self.notes }
+        Reader { path, table, begun, said: None, notes: self.notes }
     }
 
     /// Reads a value, or takes its default.
@@ -202,7 +205,7 @@ impl<'t> Reader<'t> {
     /// Every key that is none of these is unknown.
     pub(crate) fn only(&mut self, known: &[&str]) {
         for key in self.keys() {
-            if known.contains(&key) {
+            if known.contains(&key) || self.said == Some(key) {
                 continue;
             }
             let path = self.path(key);

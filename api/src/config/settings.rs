@@ -9,7 +9,7 @@ use super::{
     options::Options,
     reader::{Reader, Section, Setting, Value, Wrong, section},
     tree::Raw,
-    value::{ByteSize, Count, HistoryStart, Millis, Start, word},
+    value::{Brokers, ByteSize, Count, HistoryStart, Millis, Start, word},
 };
 
 section! {
@@ -48,9 +48,11 @@ section! {
         /// Allows an address that other machines reach. The server speaks plain HTTP: on such an
         /// address tokens and findings can be read on the way, so put a TLS proxy before it.
         insecure: bool = "false",
-        /// Connections at once; the next ones wait. Each holds at most about 100 KiB beside what
-        /// its request needs.
-        max_connections: Count = "1024",
+        /// Connections at once; one more is closed at once. Each holds at most about 100 KiB beside
+        /// what its request needs.
+        max_connections: Count = "2048",
+        /// Bytes of a pushed body as it comes over the wire, compressed or not; more gets 413.
+        max_body: ByteSize = "16MiB",
     }
 }
 
@@ -71,7 +73,7 @@ section! {
     /// Topics of Kafka.
     Kafka {
         /// Where to find the cluster: `host:port`, several with commas between.
-        brokers: String = "",
+        brokers: Brokers = "",
         /// Topics; one that begins with `^` is a regular expression.
         topics: Vec<String> = "[]",
         /// The consumer group: processes with the same one share the partitions.
@@ -87,11 +89,9 @@ section! {
 section! {
     /// Records posted over HTTP, durable on disk before they are accepted.
     Http {
-        /// A larger body is refused with 413. After decompression; a record has its own limit.
-        max_body: ByteSize = "32MiB",
-        /// Bytes that may wait on disk to be processed; then senders get 429. At 10 MB/s, 1 GiB
-        /// carries over an outage of 100 s.
-        spool_bytes: ByteSize = "1GiB",
+        /// Bytes that may wait on disk to be processed; then senders are told to wait. 4 GiB hold an
+        /// hour of 1 MB a second.
+        spool_bytes: ByteSize = "4GiB",
     }
 }
 
@@ -135,7 +135,7 @@ section! {
     /// Limits of one hunt: SQL over the recent events.
     HuntSettings {
         /// Time to the last row; then 408.
-        deadline: Millis = "30s",
+        deadline: Millis = "25s",
         /// Memory for its sorts, joins and groups.
         memory: ByteSize = "512MiB",
         /// Rows of its answer; the rest is cut off and said so.
@@ -260,6 +260,7 @@ fn source<'r>(sources: &'r mut Reader<'_>, name: &str) -> Reader<'r> {
     let path = reader.path("");
     let path = path.trim_end_matches('.');
     if reader.entry("file").is_some() {
+        reader.said = Some("file");
         reader.missing(
             format!("`{path}`: `run` reads no files"),
             "`sluice eval FILE` does, with the same rules and the same findings; to stream them, \

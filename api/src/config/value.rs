@@ -19,6 +19,10 @@ pub(crate) struct Millis(pub(crate) i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ByteSize(pub(crate) u64);
 
+/// Addresses of a Kafka cluster, `host:port` with commas between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Brokers(pub(crate) String);
+
 /// A number of things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Count(pub(crate) NonZeroUsize);
@@ -252,6 +256,42 @@ impl Value for SocketAddr {
     fn schema() -> Json {
         json!({"type": "string"})
     }
+}
+
+impl Value for Brokers {
+    fn parse(raw: &Raw) -> Result<Self, Wrong> {
+        let hint = "host:port, several with commas between: \"a:9092,b:9092\"";
+        let text = text(raw, hint)?;
+        if text.contains('@') {
+            return Err(Wrong::new(
+                "the address of a broker has no user or password",
+                "credentials go to the librdkafka table: \"sasl.username\", \"sasl.password\"",
+            ));
+        }
+        match text.split(',').map(str::trim).find(|address| !is_address(address)) {
+            Some(wrong) => Err(not_a("the address of a broker", wrong, hint)),
+            None => Ok(Brokers(text.to_owned())),
+        }
+    }
+
+    fn default(text: &str) -> Self {
+        Brokers(text.to_owned())
+    }
+
+    fn shown(&self) -> Json {
+        self.0.as_str().into()
+    }
+
+    fn schema() -> Json {
+        json!({"type": "string", "minLength": 1})
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    let host_port = text.split_once("://").map_or(text, |(_, rest)| rest);
+    // Without a port, librdkafka takes 9092.
+    let (host, port) = host_port.rsplit_once(':').unwrap_or((host_port, "9092"));
+    !host.is_empty() && !host.contains(['/', ' ']) && port.parse::<u16>().is_ok()
 }
 
 /// A list of strings; in the environment separated by commas.

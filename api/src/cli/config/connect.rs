@@ -62,8 +62,9 @@ fn data_dir(loaded: &mut Loaded) {
 }
 
 /// Bytes free where a directory is.
-fn free_bytes(_dir: &Path) -> Option<u64> {
-    None
+fn free_bytes(dir: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(dir).ok()?;
+    found.f_bavail.checked_mul(found.f_frsize)
 }
 
 /// Brokers, credentials and topics of one input, and what its records become.

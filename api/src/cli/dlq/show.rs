@@ -1,6 +1,8 @@
 //! A dead letter for people, from its JSON: the same whoever gave it.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Value as Json;
+use sluice_rule::visible;
 
 fn word(letter: &Json, key: &str) -> String {
     match &letter[key] {
@@ -12,10 +14,7 @@ fn word(letter: &Json, key: &str) -> String {
 
 /// `okta:logins/3@17`: input, part and offset.
 fn place(letter: &Json) -> String {
-    let input = word(letter, "input");
-    let part = letter["part"].as_str().filter(|p| !p.is_empty());
-    let part = part.map_or(String::new(), |p| format!(":{p}"));
-    format!("{input}{part}@{}", word(letter, "offset"))
+    format!("{}@{}", word(letter, "place"), word(letter, "offset"))
 }
 
 /// The cells of a list.
@@ -28,11 +27,11 @@ pub(super) fn row(letter: &Json) -> Vec<String> {
         word(letter, "code"),
         place(letter),
         // One line each, whatever it says.
-        sluice_rule::visible(&message),
+        visible(&message),
     ]
 }
 
-/// All of it, line by line; whoever prints them escapes what is not text.
+/// All of it, line by line. Bytes that are not UTF-8 are escaped, as is what acts on a terminal.
 pub(super) fn text(letter: &Json) -> Vec<String> {
     let mut lines = vec![format!("{}: {}", word(letter, "code"), word(letter, "message"))];
     let mut add = |name: &str, value: String| lines.push(format!("  {name:<10} {value}"));
@@ -43,16 +42,18 @@ pub(super) fn text(letter: &Json) -> Vec<String> {
     add("line", word(letter, "line"));
     add("received", word(letter, "received_at"));
     add("attempts", word(letter, "attempts"));
-    let original = &letter["original"];
-    add("bytes", word(original, "length"));
-    if original["truncated"] == true {
+    add("bytes", word(letter, "length"));
+    if letter["whole"] == false {
         add("note", "only its head was kept: it is over the limit of a record".to_owned());
     }
     lines.push(String::new());
-    match (original["text"].as_str(), original["base64"].as_str()) {
-        (Some(text), _) => lines.extend(text.split('\n').map(str::to_owned)),
-        (None, Some(bytes)) => lines.push(format!("not UTF-8, base64: {bytes}")),
-        (None, None) => lines.push("(nothing)".to_owned()),
+    let bytes = STANDARD.decode(letter["base64"].as_str().unwrap_or("")).unwrap_or_default();
+    match std::str::from_utf8(&bytes) {
+        Ok("") => lines.push("(nothing)".to_owned()),
+        Ok(text) => lines.extend(text.split('\n').map(visible)),
+        Err(_) => {
+            lines.extend(bytes.split(|b| *b == b'\n').map(|line| line.escape_ascii().to_string()));
+        }
     }
     lines
 }

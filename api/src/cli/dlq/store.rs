@@ -4,7 +4,7 @@ use std::path::Path;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value as Json, json};
-use sluice_engine::durable::{FindingStore, LetterFilter, Retention, StoredLetter};
+use sluice_engine::durable::{FindingStore, LetterFilter, StoredLetter};
 use sluice_event::rfc3339;
 use sluice_ingest::Original;
 
@@ -19,23 +19,7 @@ impl Opened {
     /// # Errors
     /// If there is none, or a server has it.
     pub(super) fn open(dir: &Path) -> Result<Opened, Failure> {
-        let store = run::store_dir(dir);
-        if !store.is_dir() {
-            return Err(Failure::argument(
-                format!("there is no store in {}", dir.display()),
-                "--data-dir names the `data_dir` of the configuration",
-            ));
-        }
-        // Its bounds are those of the service; opening it applies none.
-        let opened = FindingStore::open(&store, Retention::default()).map_err(|error| {
-            let cause =
-                std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
-            Failure::argument(
-                format!("cannot open the store in {}: {error}{cause}", dir.display()),
-                "if a server runs on it, ask that one: leave out --data-dir, or name it with --url",
-            )
-        })?;
-        Ok(Opened(opened))
+        run::open_store(dir).map(Opened)
     }
 
     /// The letters after one, and the id to go on after, if there may be more.
@@ -68,17 +52,13 @@ impl Opened {
 fn letter_json(stored: &StoredLetter) -> Json {
     let letter = &stored.letter;
     let bytes = letter.original.bytes();
-    let text = std::str::from_utf8(bytes).ok();
-    let base64 = text.is_none().then(|| STANDARD.encode(bytes));
     json!({
         "id": stored.id, "code": letter.code.name(), "message": letter.message,
         "source": &*letter.source, "mapping": letter.mapping,
-        "input": &*stored.place.input, "part": &*stored.place.part,
-        "offset": letter.offset, "line": letter.line,
+        "input": &*stored.place.input, "place": stored.place.to_string(),
+        "line": letter.line, "offset": letter.offset,
         "received_at": rfc3339(letter.received_at), "attempts": stored.attempts,
-        "original": {
-            "text": text, "base64": base64, "length": letter.original.length(),
-            "truncated": matches!(letter.original, Original::Stub { .. }),
-        },
+        "length": letter.original.length(), "text": String::from_utf8_lossy(bytes),
+        "whole": matches!(letter.original, Original::Whole(_)), "base64": STANDARD.encode(bytes),
     })
 }

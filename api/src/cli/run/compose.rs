@@ -30,7 +30,7 @@ pub(super) fn inputs(
             inputs.push(kafka_input(name, &source.mapping, kafka, content)?);
         }
         if let Some(http) = &source.http {
-            let spool = super::below(&config.data_dir, "spool").join(name);
+            let spool = config.data_dir.join("spool").join(name);
             inputs.push(http_input(name, &source.mapping, http, &spool, content, &mut doors)?);
         }
     }
@@ -87,19 +87,19 @@ pub(super) fn index(_dir: &Path) -> OpenIndex {
 pub(super) struct Server {
     /// Where it listens.
     pub(super) address: SocketAddr,
-    listener: tokio::net::TcpListener,
+    listener: std::net::TcpListener,
 }
 
 /// Serves the API of a node.
 ///
 /// # Errors
 /// If the address cannot be listened on.
-pub(super) async fn serve(
+pub(super) fn serve(
     config: &Config,
     _node: &Node,
     _reloader: &Arc<Reloader>,
 ) -> Result<Server, Failure> {
-    let listener = tokio::net::TcpListener::bind(config.api.listen).await.map_err(|error| {
+    let listener = std::net::TcpListener::bind(config.api.listen).map_err(|error| {
         Failure::argument(
             format!("cannot listen on {}: {error}", config.api.listen),
             "another process may have the port: `api.listen` or --listen names another",
@@ -110,7 +110,7 @@ pub(super) async fn serve(
 
 impl Server {
     /// Takes no more connections, and waits a little for open ones.
-    pub(super) async fn stop(self) {
+    pub(super) fn stop(self) {
         drop(self.listener);
     }
 }

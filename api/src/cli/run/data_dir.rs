@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sluice_engine::durable::{FindingStore, Retention};
+
 use crate::{cli::exit::Failure, tokens};
 
 /// What this program keeps in it.
@@ -16,8 +18,30 @@ const OURS: [&str; 6] = ["store", "index", "spool", "tokens.json", "tokens.lock"
 const KEY: &str = "node.key";
 
 /// The store's folder.
-pub(crate) fn store(dir: &Path) -> PathBuf {
-    super::below(dir, "store")
+pub(super) fn store(dir: &Path) -> PathBuf {
+    dir.join("store")
+}
+
+/// Opens the store of a data directory for one command, while no server runs on it.
+///
+/// # Errors
+/// If there is none, or another process has it.
+pub(crate) fn open_store(dir: &Path) -> Result<FindingStore, Failure> {
+    let shown = dir.display();
+    if !store(dir).is_dir() {
+        return Err(Failure::argument(
+            format!("there is no store in {shown}"),
+            "--data-dir names the `data_dir` of the configuration",
+        ));
+    }
+    // The bounds of what is kept are the service's; opening applies none.
+    FindingStore::open(&store(dir), Retention::default()).map_err(|error| {
+        let cause = std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
+        Failure::argument(
+            format!("cannot {error}{cause}"),
+            format!("if a server runs on {shown}, ask that one: leave out --data-dir, or name it with --url"),
+        )
+    })
 }
 
 /// Makes the directory if it is not there.

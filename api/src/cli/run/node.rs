@@ -11,7 +11,7 @@ use sluice_engine::{
 };
 
 use super::{
-    below, compose, data_dir,
+    compose, data_dir,
     follower::{Follower, Retainer},
 };
 use crate::{
@@ -62,7 +62,7 @@ impl Node {
         let dir = &config.data_dir;
         let store = FindingStore::open(&data_dir::store(dir), retention(config))?;
         let history = EventHistory::new(config.history.table_bytes.0 as usize);
-        let index = compose::index(&below(dir, "index"));
+        let index = compose::index(&dir.join("index"));
         let rules = content.rules.len();
         let service = Service::start(ServiceParts {
             content,
