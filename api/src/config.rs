@@ -16,11 +16,9 @@ mod tree;
 mod value;
 
 pub(crate) use layers::Layers;
-pub(crate) use options::Options;
 pub(crate) use reader::{Effective, Problem};
-pub(crate) use secret::Secret;
 pub(crate) use settings::{Config, Http, Kafka, Log, LogFormat};
-pub(crate) use value::{HistoryStart, Start};
+pub(crate) use value::HistoryStart;
 
 use sluice_rule::Diagnostic;
 

@@ -102,7 +102,7 @@ impl Check {
             connect::check(&mut loaded, content.as_ref(), out)?;
         }
         // What is found in rules and mappings is part of the list.
-        let problems = content::with_problems(loaded.problems, content.as_ref());
+        let problems = with_problems(loaded.problems, content.as_ref());
         out.flush()?;
         let errors = problems.iter().filter(|p| p.diagnostic.is_error()).count();
         let warnings = problems.len() - errors;

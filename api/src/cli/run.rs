@@ -25,7 +25,7 @@ use super::{
     output::{Output, printable},
     setup,
 };
-use crate::{config::Loaded, tokens::Tokens};
+use crate::{config::Loaded, http::Server, tokens::Tokens};
 
 pub(crate) use data_dir::{make as make_data_dir, open_store};
 use node::Node;
@@ -83,11 +83,11 @@ impl Run {
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let node = tokio::task::block_in_place(|| Node::start(&loaded, content))?;
+            let node = tokio::task::block_in_place(|| Node::start(&loaded.config, content))?;
             let reloader = Arc::new(Reloader::new(layers, &loaded, node.service.clone()));
             let server = compose::serve(&loaded.config, &node, &reloader)?;
             if !quiet {
-                announce(&loaded, &node, server.address)?;
+                announce(&loaded, &node, server.address())?;
             }
             let end = until_end(&node, &reloader, &loaded).await;
             finish(node, server, end).await
@@ -159,7 +159,7 @@ async fn until_end(node: &Node, reloader: &Arc<Reloader>, loaded: &Loaded) -> En
 }
 
 /// Stops everything, within [`STOP_WITHIN`].
-async fn finish(node: Node, server: compose::Server, end: End) -> Result<Exit, Failure> {
+async fn finish(node: Node, server: Server, end: End) -> Result<Exit, Failure> {
     let exit = match &end {
         End::Terminated => Exit::Done,
         End::Interrupted => Exit::Interrupted,

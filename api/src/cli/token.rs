@@ -170,7 +170,8 @@ fn open(dir: &std::path::Path) -> Result<Tokens, Failure> {
     Tokens::open(dir).map_err(failure)
 }
 
-fn failure(error: TokenError) -> Failure {
+/// What went wrong with the tokens, and how to mend it.
+pub(super) fn failure(error: TokenError) -> Failure {
     let cause = std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
     let hint = match &error {
         TokenError::File { .. } => "run it as the user that owns the data directory",

@@ -101,7 +101,7 @@ impl Setting for Options {
         if reader.entry(key).is_none() {
             return options;
         }
-        let mut reader = reader.below(key);
+        let reader = reader.below(key);
         for name in reader.keys() {
             let path = reader.path(name);
             let Some(entry) = reader.entry(name) else { continue };

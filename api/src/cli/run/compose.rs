@@ -1,81 +1,123 @@
 //! Where the parts of other crates and modules come together: inputs, the search index, the HTTP
 //! server.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use sluice_engine::{Content, service::LiveInput};
+use sluice_engine::{Content, QueryLimits, service::LiveInput};
+use sluice_ingest::{
+    Router,
+    live::{Place, Positions},
+    spool::{Spool, SpoolInput, SpoolSettings},
+};
 
-use super::{follower::OpenIndex, node::Node, reload::Reloader};
+use super::{data_dir, follower::OpenIndex, node::Node, reload::Reloader};
 use crate::{
     cli::exit::Failure,
     config::{Config, Http, Kafka},
+    http::{
+        self, App, Door, HttpSettings, PushError, Pushed, Search, SearchError, SearchPage,
+        SearchRequest, Server,
+    },
+    tokens::Tokens,
 };
 
-/// What HTTP senders push to: the spool of each `http` input by name.
-#[derive(Clone, Default)]
-pub(crate) struct Doors {}
+/// What HTTP senders push to, by the name of the input.
+pub(super) type Doors = BTreeMap<String, Arc<dyn Door>>;
 
-/// The inputs of a configuration, and the doors of those that are pushed to.
+/// The inputs of a configuration, and the doors of those that are pushed to. `from` is where the
+/// store says they go on.
 ///
 /// # Errors
-/// Every input that cannot be made.
+/// The first input that cannot be made.
 pub(super) fn inputs(
     config: &Config,
     content: &Content,
+    from: &Positions,
 ) -> Result<(Vec<LiveInput>, Doors), Failure> {
-    let mut doors = Doors::default();
+    let mut doors = Doors::new();
     let mut inputs = Vec::new();
     for (name, source) in &config.sources {
-        if let Some(kafka) = &source.kafka {
-            inputs.push(kafka_input(name, &source.mapping, kafka, content)?);
-        }
-        if let Some(http) = &source.http {
-            let spool = config.data_dir.join("spool").join(name);
-            inputs.push(http_input(name, &source.mapping, http, &spool, content, &mut doors)?);
-        }
+        let router = router(name, &source.mapping, content)?;
+        let (input, kind) = if let Some(kafka) = &source.kafka {
+            (kafka_input(name, kafka, router)?, "kafka")
+        } else if let Some(http) = &source.http {
+            let place = Place { input: name.as_str().into(), part: "".into() };
+            let settings = SpoolSettings {
+                max_bytes: http.spool_bytes.0,
+                start: from.get(&place).copied().unwrap_or(0),
+                ..SpoolSettings::default()
+            };
+            let spool = spool(name, &config.data_dir.join("spool").join(name), settings)?;
+            let input = Box::new(SpoolInput::new(place.input, &spool, router));
+            doors.insert(name.clone(), door(spool, http));
+            (input as _, "http")
+        } else {
+            // Refused by the configuration already.
+            continue;
+        };
+        inputs.push(LiveInput { input, kind, mapping: source.mapping.clone() });
     }
     Ok((inputs, doors))
 }
 
+fn router(name: &str, mapping: &str, content: &Content) -> Result<Router, Failure> {
+    let fixed = (mapping != "auto").then_some(mapping);
+    Router::new(content.sources.clone(), fixed).map_err(|error| {
+        let path = format!("`sources.{name}.mapping` names a mapping source, or is \"auto\"");
+        Failure::argument(format!("input {name}: {error}"), path)
+    })
+}
+
+fn spool(name: &str, dir: &Path, settings: SpoolSettings) -> Result<Spool, Failure> {
+    Spool::open(dir, settings).map_err(|error| {
+        Failure::argument(
+            format!("input {name}: {error}"),
+            format!("{} is the spool of this input, for one process at a time", dir.display()),
+        )
+    })
+}
+
 /// Options of the client with their secrets, for the consumer alone.
-fn librdkafka(
+///
+/// # Errors
+/// Every option whose reference leads nowhere.
+pub(in crate::cli) fn librdkafka(
     name: &str,
     kafka: &Kafka,
-) -> Result<std::collections::BTreeMap<String, String>, Failure> {
+) -> Result<BTreeMap<String, String>, Failure> {
     let resolved = kafka.librdkafka.resolve(|name| std::env::var(name).ok()).map_err(|wrong| {
-        let list = wrong.iter().map(|(option, what, _)| format!("`{option}`: {what}"));
+        let list: Vec<String> = wrong.iter().map(|(o, what, _)| format!("`{o}`: {what}")).collect();
         let hint = wrong.first().map_or(String::new(), |(_, _, hint)| hint.clone());
-        Failure::argument(format!("input {name}: {}", list.collect::<Vec<_>>().join("; ")), hint)
+        Failure::argument(format!("input {name}: {}", list.join("; ")), hint)
     })?;
     Ok(resolved.into_iter().map(|(option, secret)| (option, secret.reveal().to_owned())).collect())
 }
 
 fn kafka_input(
     name: &str,
-    mapping: &str,
     kafka: &Kafka,
-    _content: &Content,
-) -> Result<LiveInput, Failure> {
-    let _ = librdkafka(name, kafka)?;
-    Err(unfinished(name, mapping, "kafka"))
-}
-
-fn http_input(
-    name: &str,
-    mapping: &str,
-    _http: &Http,
-    _spool: &Path,
-    _content: &Content,
-    _doors: &mut Doors,
-) -> Result<LiveInput, Failure> {
-    Err(unfinished(name, mapping, "http"))
-}
-
-fn unfinished(name: &str, mapping: &str, kind: &str) -> Failure {
-    Failure::argument(
-        format!("input {name} ({mapping}): this build has no {kind} inputs"),
+    _router: Router,
+) -> Result<Box<dyn sluice_ingest::live::Input>, Failure> {
+    let _options = librdkafka(name, kafka)?;
+    Err(Failure::argument(
+        format!("input {name}: this build has no Kafka inputs"),
         "use a build that has",
-    )
+    ))
+}
+
+fn door(spool: Spool, _http: &Http) -> Arc<dyn Door> {
+    Arc::new(SpoolDoor { _spool: spool })
+}
+
+/// Takes pushed records into a spool.
+struct SpoolDoor {
+    _spool: Spool,
+}
+
+impl Door for SpoolDoor {
+    fn push(&self, _encoding: Option<&str>, _body: &[u8], _at: i64) -> Result<Pushed, PushError> {
+        Err(PushError::Busy("this build takes no pushed records".to_owned()))
+    }
 }
 
 /// How to open the search index in a directory.
@@ -83,34 +125,65 @@ pub(super) fn index(_dir: &Path) -> OpenIndex {
     Box::new(|| Err("this build has no search index".to_owned()))
 }
 
-/// A server that answers.
-pub(super) struct Server {
-    /// Where it listens.
-    pub(super) address: SocketAddr,
-    listener: std::net::TcpListener,
+/// Search without an index.
+struct NoSearch;
+
+impl Search for NoSearch {
+    fn search(&self, _request: &SearchRequest) -> Result<SearchPage, SearchError> {
+        Err(SearchError::Unavailable("this build has no search index".to_owned()))
+    }
+
+    fn lag(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// Serves the API of a node.
 ///
 /// # Errors
-/// If the address cannot be listened on.
+/// If the address cannot be listened on, or the tokens cannot be read.
 pub(super) fn serve(
     config: &Config,
-    _node: &Node,
-    _reloader: &Arc<Reloader>,
+    node: &Node,
+    reloader: &Arc<Reloader>,
 ) -> Result<Server, Failure> {
-    let listener = std::net::TcpListener::bind(config.api.listen).map_err(|error| {
+    let tokens = Tokens::open(&config.data_dir).map_err(crate::cli::token::failure)?;
+    let reload = {
+        let reloader = reloader.clone();
+        move || reloader.reload()
+    };
+    let app = App {
+        store: Arc::new(node.store.clone()),
+        service: Arc::new(node.service.clone()),
+        history: Arc::new(node.history.clone()),
+        search: Arc::new(NoSearch),
+        doors: node.doors.clone(),
+        reload: Arc::new(reload),
+        tokens,
+        cursor_key: data_dir::cursor_key(&config.data_dir)?,
+        version: env!("CARGO_PKG_VERSION"),
+    };
+    let listen = config.api.listen;
+    http::serve(app, http_settings(config)).map_err(|error| {
+        let cause = std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
         Failure::argument(
-            format!("cannot listen on {}: {error}", config.api.listen),
-            "another process may have the port: `api.listen` or --listen names another",
+            format!("cannot {error}{cause}"),
+            format!("another process may have {listen}: `api.listen` or --listen names another"),
         )
-    })?;
-    Ok(Server { address: listener.local_addr()?, listener })
+    })
 }
 
-impl Server {
-    /// Takes no more connections, and waits a little for open ones.
-    pub(super) fn stop(self) {
-        drop(self.listener);
+fn http_settings(config: &Config) -> HttpSettings {
+    HttpSettings {
+        listen: config.api.listen,
+        connections: config.api.max_connections.0.get(),
+        push_bytes: config.api.max_body.0 as usize,
+        hunt: QueryLimits {
+            deadline: Duration::from_millis(config.hunts.deadline.0.unsigned_abs()),
+            memory: config.hunts.memory.0 as usize,
+            rows: config.hunts.rows.0.get(),
+            ..QueryLimits::default()
+        },
+        ..HttpSettings::default()
     }
 }

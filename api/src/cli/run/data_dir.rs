@@ -85,6 +85,14 @@ fn writable(dir: &Path) -> io::Result<()> {
     fs::remove_file(&probe)
 }
 
+/// The key that signs cursors of the API: a page can be asked for after a restart.
+///
+/// # Errors
+/// As [`node_key`].
+pub(super) fn cursor_key(dir: &Path) -> Result<[u8; 32], Failure> {
+    Ok(blake3::derive_key("sluice 2026 cursors of the API", &node_key(dir)?))
+}
+
 /// The key of the hash that spreads entities over shards; made once, so that nobody outside can
 /// aim all load at one of them.
 ///

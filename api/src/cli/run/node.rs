@@ -1,5 +1,5 @@
 //! One node: store, engine, inputs and followers, started in order and stopped in the other. Not
-//! the HTTP server, not signals. `demo` may start one too, with inputs of its own.
+//! the HTTP server, not signals.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use sluice_engine::{
     Content, EngineConfig, EngineError, History,
     durable::{FindingStore, Retention},
     history::EventHistory,
-    service::{LiveInput, Service, ServiceParts, ServiceSettings},
+    service::{Service, ServiceParts, ServiceSettings},
 };
 
 use super::{
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     cli::exit::Failure,
-    config::{Config, HistoryStart, Loaded},
+    config::{Config, HistoryStart},
 };
 
 /// A running node.
@@ -30,7 +30,7 @@ pub(crate) struct Node {
     /// How many rules it started with.
     pub(crate) rules: usize,
     /// What HTTP senders push to.
-    pub(crate) doors: compose::Doors,
+    pub(super) doors: compose::Doors,
     index: Follower,
     retainer: Retainer,
 }
@@ -39,28 +39,15 @@ impl Node {
     /// Starts a node as configured.
     ///
     /// # Errors
-    /// If its data directory is not its own, an input cannot be made, or the state cannot be read.
-    pub(crate) fn start(loaded: &Loaded, content: Content) -> Result<Node, Failure> {
-        let config = &loaded.config;
-        data_dir::make(&config.data_dir)?;
-        let (inputs, doors) = compose::inputs(config, &content)?;
-        let secret = data_dir::node_key(&config.data_dir)?;
-        Node::start_with(config, content, inputs, doors, secret)
-    }
-
-    /// Starts a node with the inputs given.
-    ///
-    /// # Errors
-    /// If another process has the store, or the state in it cannot be read.
-    pub(crate) fn start_with(
-        config: &Config,
-        content: Content,
-        inputs: Vec<LiveInput>,
-        doors: compose::Doors,
-        vnode_secret: [u8; 16],
-    ) -> Result<Node, Failure> {
+    /// If its data directory is not its own or in use, an input cannot be made, or the state cannot
+    /// be read.
+    pub(crate) fn start(config: &Config, content: Content) -> Result<Node, Failure> {
         let dir = &config.data_dir;
+        data_dir::make(dir)?;
+        let vnode_secret = data_dir::node_key(dir)?;
         let store = FindingStore::open(&data_dir::store(dir), retention(config))?;
+        let positions = store.checkpoint()?.map(|c| c.positions).unwrap_or_default();
+        let (inputs, doors) = compose::inputs(config, &content, &positions)?;
         let history = EventHistory::new(config.history.table_bytes.0 as usize);
         let index = compose::index(&dir.join("index"));
         let rules = content.rules.len();
