@@ -202,7 +202,14 @@ async fn finish(node: Node, server: Server, end: End) -> Result<Exit, Failure> {
 /// Logs what a reload did.
 fn log_reload(report: &ReloadReport) {
     for problem in &report.problems {
-        tracing::warn!("{}", problem.trim_end());
+        // What is wrong, where, and what to do; the lines of the file are for `rule lint`.
+        let told = |line: &&str| !line.contains('|');
+        let line = problem.lines().map(str::trim).filter(told).collect::<Vec<_>>().join(" ");
+        match problem.split_once('[').map(|(level, _)| level) {
+            Some("error") => tracing::error!("{line}"),
+            Some("info") => tracing::debug!("{line}"),
+            _ => tracing::warn!("{line}"),
+        }
     }
     if !report.applied {
         tracing::error!("nothing was reloaded: the rules and mappings from before go on");
