@@ -3,6 +3,7 @@
 
 mod compose;
 mod data_dir;
+mod door;
 mod follower;
 mod node;
 mod reload;
@@ -84,7 +85,7 @@ impl Run {
             .build()?;
         runtime.block_on(async {
             let node = tokio::task::block_in_place(|| Node::start(&loaded.config, content))?;
-            let reloader = Arc::new(Reloader::new(layers, &loaded, node.service.clone()));
+            let reloader = Arc::new(Reloader::new(layers, &loaded, &node));
             let server = compose::serve(&loaded.config, &node, &reloader)?;
             if !quiet {
                 announce(&loaded, &node, server.address())?;

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{REFUSED, Run, Scratch, rule};
+use crate::support::{REFUSED, Run, Scratch, okta, rule};
 
 fn command(arguments: &[&str], env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
@@ -287,6 +287,77 @@ fn a_service_starts_is_asked_reloads_and_stops() {
     // Stopped, its store can be looked into, and what it kept is there.
     sluice(&["status", "--data-dir", &data], &[]).exits(0).prints(&["\"phase\":\"stopped\""]);
     sluice(&["dlq", "list", "--data-dir", &data], &[]).exits(0);
+}
+
+/// Posts a body to an input with a token; the status and the answer.
+fn post(service: &Service, token: &str, body: &str) -> (u16, Value) {
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut answer = agent
+        .post(format!("{}/api/v1/ingest/push", service.url))
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/x-ndjson")
+        .send(body)
+        .unwrap();
+    let text = answer.body_mut().read_to_string().unwrap();
+    (answer.status().as_u16(), serde_json::from_str(&text).unwrap())
+}
+
+#[test]
+fn what_is_pushed_becomes_findings_and_dead_letters_that_are_worked_on() {
+    let scratch = Scratch::new();
+    let (config, data) = (config(&scratch), scratch.path("data"));
+    let service = Service::start(&config, &[]);
+    let create = ["token", "create", "--data-dir", &data, "--role"];
+    let token = sluice(&[&create[..], &["admin"]].concat(), &[]).exits(0);
+    let shipper = sluice(&[&create[..], &["ingest", "--input", "push"]].concat(), &[]).exits(0);
+    let env = [("SLUICE_URL", service.url.as_str()), ("SLUICE_TOKEN", token.stdout.trim())];
+    let store = |key: &str| {
+        let run = sluice(&["status", "--output", "json"], &env);
+        let status = serde_json::from_str::<Value>(&run.stdout).ok();
+        status.map_or(Value::Null, |status| status["store"][key].clone())
+    };
+    wait_for("an answer", || store("findings") == 0);
+    let body = [okta("ann"), "not json \u{1b}[2J".to_owned(), okta("bob")].join("\n");
+    let (status, answer) = post(&service, shipper.stdout.trim(), &body);
+    assert_eq!((status, &answer["accepted"], &answer["rejected"]), (202, &json!(2), &json!(1)));
+    wait_for("the findings", || store("findings") == 2);
+    wait_for("the dead letter", || store("dead_letters") == 1);
+
+    let letters = sluice(&["dlq", "list", "--code", "bad_json"], &env).exits(0).rows();
+    let id = letters[0]["id"].as_str().unwrap();
+    assert_eq!(
+        (&letters[0]["input"], &letters[0]["source"]),
+        (&json!("push"), &json!("okta.system"))
+    );
+    let show = sluice(&["dlq", "show", id, "--output", "table"], &env).exits(0);
+    assert!(!show.stdout.contains('\u{1b}'));
+    show.prints(&["bad_json", "not json \\u{1b}[2J"]);
+    // It is as bad as before, and stays.
+    sluice(&["dlq", "replay", "--source", "push"], &env).exits(1).says(&["1 failed again"]);
+    assert_eq!(sluice(&["dlq", "list"], &env).exits(0).rows()[0]["attempts"], 1);
+
+    // A service that stopped goes on: what it kept is there, and can be dropped without it.
+    let (code, said) = service.stop("-TERM");
+    assert_eq!(code, 0, "{said}");
+    let status = sluice(&["status", "--data-dir", &data, "--output", "json"], &[]).exits(0);
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!((&status["findings"], &status["dead_letters"][0]["count"]), (&json!(2), &json!(1)));
+    assert!(status["positions"]["push"].as_u64().unwrap() > 0, "{status}");
+    sluice(&["dlq", "drop", id, "--yes", "--data-dir", &data], &[]).exits(0).says(&["1 dropped"]);
+    let service = Service::start(&config, &[]);
+    let env = [("SLUICE_URL", service.url.as_str()), ("SLUICE_TOKEN", token.stdout.trim())];
+    assert!(!service.said.contains("nobody can use the API"), "{}", service.said);
+    wait_for("an answer", || sluice(&["status"], &env).code == 0);
+    assert_eq!(sluice(&["dlq", "list"], &env).exits(0).rows().len(), 0);
+    // What senders repeat is no second finding.
+    assert_eq!(post(&service, shipper.stdout.trim(), &okta("ann")).0, 202);
+    thread::sleep(Duration::from_secs(1));
+    let (code, said) = service.stop("-TERM");
+    assert_eq!(code, 0, "{said}");
+    let status = sluice(&["status", "--data-dir", &data, "--output", "json"], &[]).exits(0);
+    let status: Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(status["findings"], 2);
 }
 
 #[test]
