@@ -334,7 +334,7 @@ fn what_is_pushed_becomes_findings_and_dead_letters_that_are_worked_on() {
     assert!(!show.stdout.contains('\u{1b}'));
     show.prints(&["bad_json", "not json \\u{1b}[2J"]);
     // It is as bad as before, and stays.
-    sluice(&["dlq", "replay", "--source", "push"], &env).exits(1).says(&["1 failed again"]);
+    sluice(&["dlq", "replay", "--source", "okta.system"], &env).exits(1).says(&["1 failed again"]);
     assert_eq!(sluice(&["dlq", "list"], &env).exits(0).rows()[0]["attempts"], 1);
 
     // A service that stopped goes on: what it kept is there, and can be dropped without it.
