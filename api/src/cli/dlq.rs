@@ -60,7 +60,7 @@ struct PlaceArgs {
 /// Which dead letters; all that is given must fit.
 #[derive(Debug, Args)]
 struct FilterArgs {
-    /// Of this mapping source or input.
+    /// Of this mapping source.
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
     /// With this code: bad_json, no_mapping, ..

@@ -2,6 +2,8 @@
 
 use std::{error::Error, io};
 
+use sluice_engine::EngineError;
+
 use super::exit::Failure;
 use crate::config::Problem;
 
@@ -20,7 +22,7 @@ pub(crate) fn report(failure: &Failure) {
                 eprintln!("   = help: {hint}");
             }
         }
-        Failure::Engine(error) => chain(error),
+        Failure::Engine(error) => eprintln!("error: {}", engine(error).replace('\n', "\n   ")),
         Failure::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         Failure::Write(error) => eprintln!("error: cannot write: {error}"),
     }
@@ -33,11 +35,17 @@ pub(crate) fn config_problems(problems: &[Problem]) {
     }
 }
 
-fn chain(error: &dyn Error) {
-    eprintln!("error: cannot {error}");
+/// What stopped the engine, with its causes, each on a line of its own.
+pub(crate) fn engine(error: &EngineError) -> String {
+    let mut text = match error {
+        // These say what is the matter; the others what was tried.
+        EngineError::Store(_) | EngineError::Stored { .. } => error.to_string(),
+        error => format!("cannot {error}"),
+    };
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprintln!("   = because: {error}");
+        text.push_str(&format!("\n= because: {error}"));
         cause = error.source();
     }
+    text
 }

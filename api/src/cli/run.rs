@@ -3,6 +3,7 @@
 
 mod compose;
 mod data_dir;
+mod door;
 mod follower;
 mod node;
 mod reload;
@@ -84,7 +85,7 @@ impl Run {
             .build()?;
         runtime.block_on(async {
             let node = tokio::task::block_in_place(|| Node::start(&loaded.config, content))?;
-            let reloader = Arc::new(Reloader::new(layers, &loaded, node.service.clone()));
+            let reloader = Arc::new(Reloader::new(layers, &loaded, &node));
             let server = compose::serve(&loaded.config, &node, &reloader)?;
             if !quiet {
                 announce(&loaded, &node, server.address())?;
@@ -202,7 +203,14 @@ async fn finish(node: Node, server: Server, end: End) -> Result<Exit, Failure> {
 /// Logs what a reload did.
 fn log_reload(report: &ReloadReport) {
     for problem in &report.problems {
-        tracing::warn!("{}", problem.trim_end());
+        // What is wrong, where, and what to do; the lines of the file are for `rule lint`.
+        let told = |line: &&str| !line.contains('|');
+        let line = problem.lines().map(str::trim).filter(told).collect::<Vec<_>>().join(" ");
+        match problem.split_once('[').map(|(level, _)| level) {
+            Some("error") => tracing::error!("{line}"),
+            Some("info") => tracing::debug!("{line}"),
+            _ => tracing::warn!("{line}"),
+        }
     }
     if !report.applied {
         tracing::error!("nothing was reloaded: the rules and mappings from before go on");

@@ -17,7 +17,7 @@ use super::{
 pub(crate) struct Options(BTreeMap<String, String>);
 
 /// Options that this program sets itself, with the reason.
-const OWNED: [(&str, &str); 10] = [
+const OWNED: [(&str, &str); 13] = [
     ("bootstrap.servers", "write `brokers` of the kafka table"),
     ("metadata.broker.list", "write `brokers` of the kafka table"),
     ("group.id", "write `group` of the kafka table"),
@@ -27,6 +27,9 @@ const OWNED: [(&str, &str); 10] = [
     ("auto.commit.interval.ms", "positions are committed when what they cover is durable"),
     ("enable.auto.offset.store", "positions are committed when what they cover is durable"),
     ("offset.store.method", "positions are kept in the store of findings"),
+    ("offset.store.path", "positions are kept in the store of findings"),
+    ("statistics.interval.ms", "lag and idleness are read from the statistics"),
+    ("log.queue", "the client's log goes to the log of this process"),
     ("enable.partition.eof", "the end of a partition is how an idle one is told"),
 ];
 

@@ -4,7 +4,9 @@
 mod bad_records;
 mod bad_rules;
 mod cli;
+mod config;
 mod demo;
 mod real;
+mod service_cli;
 mod support;
 mod tidy;

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use sluice_engine::Content;
 use sluice_rule::Diagnostic;
 
-use crate::config::{Loaded, Problem};
+use crate::{
+    cli::errors,
+    config::{Loaded, Problem},
+};
 
 /// The mapping of an input that is told from its records.
 const AUTO: &str = "auto";
@@ -21,11 +24,9 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Content> {
             Some(content)
         }
         Err(error) => {
-            let cause =
-                std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
-            let problem =
-                Diagnostic::error("C009", "rules, mappings", format!("cannot {error}{cause}"))
-                    .hint("`builtin`, or files and folders that are there");
+            let said = errors::engine(&error).replace("\n=", ",");
+            let problem = Diagnostic::error("C009", "rules, mappings", said)
+                .hint("`builtin`, or files and folders that are there");
             loaded.problems.push(Problem { diagnostic: problem, text: None });
             None
         }

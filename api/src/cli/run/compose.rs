@@ -10,19 +10,16 @@ use sluice_ingest::{
     spool::{Spool, SpoolInput, SpoolSettings},
 };
 
-use super::{data_dir, follower::OpenIndex, node::Node, reload::Reloader};
+use super::{data_dir, door::SpoolDoor, follower::OpenIndex, node::Node, reload::Reloader};
 use crate::{
     cli::exit::Failure,
-    config::{Config, Http, Kafka},
-    http::{
-        self, App, Door, HttpSettings, PushError, Pushed, Search, SearchError, SearchPage,
-        SearchRequest, Server,
-    },
+    config::{Config, Kafka},
+    http::{self, App, HttpSettings, Search, SearchError, SearchPage, SearchRequest, Server},
     tokens::Tokens,
 };
 
 /// What HTTP senders push to, by the name of the input.
-pub(super) type Doors = BTreeMap<String, Arc<dyn Door>>;
+pub(super) type Doors = BTreeMap<String, Arc<SpoolDoor>>;
 
 /// The inputs of a configuration, and the doors of those that are pushed to. `from` is where the
 /// store says they go on.
@@ -49,7 +46,9 @@ pub(super) fn inputs(
             };
             let spool = spool(name, &config.data_dir.join("spool").join(name), settings)?;
             let input = Box::new(SpoolInput::new(place.input, &spool, router));
-            doors.insert(name.clone(), door(spool, http));
+            let fixed = fixed(&source.mapping).map(str::to_owned);
+            let door = SpoolDoor::new(spool, fixed, content.sources.clone());
+            doors.insert(name.clone(), Arc::new(door));
             (input as _, "http")
         } else {
             // Refused by the configuration already.
@@ -60,9 +59,13 @@ pub(super) fn inputs(
     Ok((inputs, doors))
 }
 
+/// The mapping source of every record; `None` looks at each.
+fn fixed(mapping: &str) -> Option<&str> {
+    (mapping != "auto").then_some(mapping)
+}
+
 fn router(name: &str, mapping: &str, content: &Content) -> Result<Router, Failure> {
-    let fixed = (mapping != "auto").then_some(mapping);
-    Router::new(content.sources.clone(), fixed).map_err(|error| {
+    Router::new(content.sources.clone(), fixed(mapping)).map_err(|error| {
         let path = format!("`sources.{name}.mapping` names a mapping source, or is \"auto\"");
         Failure::argument(format!("input {name}: {error}"), path)
     })
@@ -105,21 +108,6 @@ fn kafka_input(
     ))
 }
 
-fn door(spool: Spool, _http: &Http) -> Arc<dyn Door> {
-    Arc::new(SpoolDoor { _spool: spool })
-}
-
-/// Takes pushed records into a spool.
-struct SpoolDoor {
-    _spool: Spool,
-}
-
-impl Door for SpoolDoor {
-    fn push(&self, _encoding: Option<&str>, _body: &[u8], _at: i64) -> Result<Pushed, PushError> {
-        Err(PushError::Busy("this build takes no pushed records".to_owned()))
-    }
-}
-
 /// How to open the search index in a directory.
 pub(super) fn index(_dir: &Path) -> OpenIndex {
     Box::new(|| Err("this build has no search index".to_owned()))
@@ -157,7 +145,7 @@ pub(super) fn serve(
         service: Arc::new(node.service.clone()),
         history: Arc::new(node.history.clone()),
         search: Arc::new(NoSearch),
-        doors: node.doors.clone(),
+        doors: node.doors.iter().map(|(n, d)| (n.clone(), d.clone() as _)).collect(),
         reload: Arc::new(reload),
         tokens,
         cursor_key: data_dir::cursor_key(&config.data_dir)?,

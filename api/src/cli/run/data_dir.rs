@@ -10,7 +10,10 @@ use std::{
 
 use sluice_engine::durable::{FindingStore, Retention};
 
-use crate::{cli::exit::Failure, tokens};
+use crate::{
+    cli::{errors, exit::Failure},
+    tokens,
+};
 
 /// What this program keeps in it.
 const OURS: [&str; 6] = ["store", "index", "spool", "tokens.json", "tokens.lock", KEY];
@@ -36,9 +39,8 @@ pub(crate) fn open_store(dir: &Path) -> Result<FindingStore, Failure> {
     }
     // The bounds of what is kept are the service's; opening applies none.
     FindingStore::open(&store(dir), Retention::default()).map_err(|error| {
-        let cause = std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
         Failure::argument(
-            format!("cannot {error}{cause}"),
+            errors::engine(&error),
             format!("if a server runs on {shown}, ask that one: leave out --data-dir, or name it with --url"),
         )
     })

@@ -17,6 +17,7 @@ use sluice_engine::{
 use sluice_finding::FindingId;
 
 use super::clock;
+use crate::cli::errors;
 
 /// An index that is brought up to date. It may be emptied between runs: it begins again at 0.
 pub(super) trait Index: Send {
@@ -174,8 +175,7 @@ fn follow(
 }
 
 fn said(error: EngineError) -> String {
-    let cause = std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
-    format!("cannot {error}{cause}")
+    errors::engine(&error).replace('\n', " ")
 }
 
 /// The thread that applies retention each minute.

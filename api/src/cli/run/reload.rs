@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value as Json;
 use sluice_engine::service::{ReloadReport, Service};
 
-use super::clock;
+use super::{clock, compose::Doors, node::Node};
 use crate::{
     cli::config::{check_content, with_problems},
     config::{Effective, Layers, Loaded},
@@ -21,14 +21,21 @@ pub(crate) struct Reloader {
     /// The settings the service was started with.
     started: Vec<(String, Json)>,
     service: Service,
+    doors: Doors,
     /// One at a time.
     turn: Mutex<()>,
 }
 
 impl Reloader {
-    /// A reloader for a service that was started with `loaded`.
-    pub(crate) fn new(layers: Layers, loaded: &Loaded, service: Service) -> Reloader {
-        Reloader { layers, started: values(&loaded.effective), service, turn: Mutex::new(()) }
+    /// A reloader for a node that was started with `loaded`.
+    pub(crate) fn new(layers: Layers, loaded: &Loaded, node: &Node) -> Reloader {
+        Reloader {
+            layers,
+            started: values(&loaded.effective),
+            service: node.service.clone(),
+            doors: node.doors.clone(),
+            turn: Mutex::new(()),
+        }
     }
 
     /// Reads the configuration, rules and mappings again. If anything is wrong, nothing changes and the
@@ -44,7 +51,11 @@ impl Reloader {
         let said: Vec<String> = said.chain(restart).collect();
         match content {
             Some(content) if !refused => {
+                let sources = content.sources.clone();
                 let mut report = self.service.reload(content);
+                if report.applied {
+                    self.doors.values().for_each(|door| door.remap(sources.clone()));
+                }
                 report.problems.splice(0..0, said);
                 report
             }
