@@ -75,10 +75,7 @@ pub(super) async fn read(body: Body, cap: usize, time: Duration) -> Result<Bytes
             ));
         }
         Ok(Err(error)) => {
-            return Err(Problem::new(
-                Code::InvalidBody,
-                format!("the body broke off: {error}"),
-            ));
+            return Err(Problem::new(Code::InvalidBody, format!("the body broke off: {error}")));
         }
         Ok(Ok(())) => {}
     }

@@ -31,6 +31,7 @@ use fakes::{Door, Index, Pipeline, Store};
 /// A server with what is behind it, and a token of every role.
 struct Fixture {
     server: Option<Server>,
+    runtime: tokio::runtime::Runtime,
     address: SocketAddr,
     store: Arc<Store>,
     pipeline: Arc<Pipeline>,
@@ -47,6 +48,14 @@ struct Answer {
     status: u16,
     headers: ureq::http::HeaderMap,
     body: Vec<u8>,
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.stop());
+        }
+    }
 }
 
 impl Fixture {
@@ -83,7 +92,12 @@ impl Fixture {
             ..HttpSettings::default()
         };
         change(&mut settings);
-        let server = serve(app, settings).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let server = runtime.block_on(serve(app, settings)).unwrap();
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -92,6 +106,7 @@ impl Fixture {
         Fixture {
             address: server.address(),
             server: Some(server),
+            runtime,
             store,
             pipeline,
             door,
@@ -245,6 +260,7 @@ fn it_is_alive_ready_and_ends() {
     let status = fixture.get("/api/v1/status").is(200).json();
     assert_eq!(status["ready"], false);
     assert_eq!(status["problems"][0], "it is paused: the disk is full");
-    fixture.server.take().unwrap().stop();
+    let server = fixture.server.take().unwrap();
+    fixture.runtime.block_on(server.stop());
     assert!(TcpStream::connect(fixture.address).is_err());
 }

@@ -135,11 +135,11 @@ fn it_ends_with_its_token_and_with_the_server() {
 
     let mut stream = open(&fixture, "", None);
     let server = fixture.server.take().unwrap();
-    let stopping = std::thread::spawn(move || server.stop());
+    let stopping = fixture.runtime.spawn(server.stop());
     stream.set_read_timeout(Some(Duration::from_secs(4))).unwrap();
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
-    stopping.join().unwrap();
+    fixture.runtime.block_on(stopping).unwrap();
 }
 
 #[test]
