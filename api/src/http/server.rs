@@ -34,6 +34,9 @@ pub(crate) struct HttpSettings {
     pub(crate) requests_per_token: usize,
     /// Clients of the live stream; one more gets 503. 1,000.
     pub(crate) streams: usize,
+    /// Pages of 64 findings that a client of the live stream may be behind before it is told of a gap.
+    /// 64: some 4 MiB, which all clients share.
+    pub(crate) stream_pages: usize,
     /// From the first byte of a connection, or the end of a request, to the end of the next head:
     /// 5 s. An idle connection is closed as soon.
     pub(crate) head_time: Duration,
@@ -57,6 +60,7 @@ impl Default for HttpSettings {
             connections_per_address: 256,
             requests_per_token: 64,
             streams: 1_000,
+            stream_pages: 64,
             head_time: Duration::from_secs(5),
             request_time: Duration::from_secs(30),
             write_time: Duration::from_secs(30),

@@ -73,6 +73,7 @@ impl Fixture {
         let store = Arc::new(Store::default());
         let pipeline = Arc::new(Pipeline::default());
         let door = Arc::new(Door::default());
+        let spooled = Arc::new(fakes::spool_door(&dir.path().join("spool")));
         let app = App {
             store: store.clone(),
             service: pipeline.clone(),
@@ -80,7 +81,7 @@ impl Fixture {
             search: Arc::new(Index(store.clone())),
             doors: BTreeMap::from([
                 ("push".to_owned(), door.clone() as Arc<dyn super::Door>),
-                ("other".to_owned(), door.clone()),
+                ("spooled".to_owned(), spooled),
             ]),
             reload: Arc::new(fakes::reload),
             tokens: tokens.clone(),
@@ -101,6 +102,8 @@ impl Fixture {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
+            // A connection on which a body was refused is closed: none is used twice.
+            .max_idle_connections(0)
             .timeout_global(Some(Duration::from_secs(60)))
             .build();
         Fixture {

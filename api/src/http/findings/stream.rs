@@ -63,10 +63,7 @@ struct Sent {
     data: Arc<str>,
 }
 
-/// Pages a client may be behind before it is told of a gap. With [`PAGE`], 4,096 findings are held for
-/// all clients together: some 4 MiB.
-const BUFFER: usize = 64;
-/// Findings read from the store at a time.
+/// Findings of a page: read from the store at a time.
 const PAGE: usize = 64;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often a client's token is looked at: a revoked one is cut off within about a second.
@@ -75,12 +72,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_millis(200);
 
 impl Feed {
-    /// Follows the store from now on, on a thread of its own, until the server stops.
+    /// Follows the store from now on, on a thread of its own, until the server stops. A client that is
+    /// more than `pages` behind is told of a gap.
     pub(in super::super) fn follow(
         store: Arc<dyn Findings>,
+        pages: usize,
         stopped: watch::Receiver<bool>,
     ) -> Feed {
-        let (sender, _) = broadcast::channel(BUFFER);
+        let (sender, _) = broadcast::channel(pages);
         let feed = Feed { sender };
         let out = feed.sender.clone();
         let follow = move || {
