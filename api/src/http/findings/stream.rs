@@ -111,7 +111,7 @@ impl Feed {
 }
 
 /// Opens the stream of one client.
-pub(super) fn open(
+pub(super) async fn open(
     shared: Shared,
     principal: Principal,
     headers: &HeaderMap,
@@ -134,11 +134,14 @@ pub(super) fn open(
         )
         .retry(30));
     }
-    clients.inc();
     // Subscribed before the store is read: nothing falls between.
+    let live = shared.feed.sender.subscribe();
+    let store = shared.app.store.clone();
+    let now = shared.reads.run(move || store.last()).await?;
+    clients.inc();
     let client = Client {
-        live: shared.feed.sender.subscribe(),
-        at: resume,
+        live,
+        at: resume.unwrap_or(now),
         behind: resume.is_some(),
         ready: VecDeque::new(),
         filter,
@@ -157,8 +160,8 @@ struct Client {
     token: String,
     filter: Filter,
     live: broadcast::Receiver<Arc<Page>>,
-    /// The last commit that was read whole; `None` until the first page.
-    at: Option<Seq>,
+    /// The last commit that was read whole.
+    at: Seq,
     /// Whether the store has more than the live pages will bring.
     behind: bool,
     ready: VecDeque<Event>,
@@ -174,7 +177,8 @@ impl Client {
             if !self.live_token() {
                 return None;
             }
-            if let (true, Some(at)) = (self.behind, self.at) {
+            if self.behind {
+                let at = self.at;
                 let store = self.shared.app.store.clone();
                 let page = self.shared.reads.run(move || page(&*store, at)).await;
                 // The client connects again, with its Last-Event-ID.
@@ -198,7 +202,7 @@ impl Client {
 
     /// Makes events of what is after the last commit read.
     fn take(&mut self, page: &Page) {
-        let after = self.at.unwrap_or(Seq(0));
+        let after = self.at;
         for sent in page.items.iter().filter(|sent| sent.seq > after) {
             if self.filter.takes(sent) {
                 let event = Event::default().event(sent.event).data(&*sent.data);
@@ -206,14 +210,14 @@ impl Client {
                 self.ready.push_back(event);
             }
         }
-        self.at = self.at.max(Some(page.to));
+        self.at = self.at.max(page.to);
     }
 
     /// Tells that some pages are lost to this client, and from where it can read them.
     fn gap(&mut self, pages: u64) {
         self.shared.counters.gaps.inc();
         let data = serde_json::json!({
-            "after": self.at.map(|seq| seq.0),
+            "after": self.at.0,
             "pages": pages,
             "detail": "this client was too slow: read what is missing with Last-Event-ID, or by GET /api/v1/findings",
         });
