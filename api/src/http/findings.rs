@@ -185,7 +185,7 @@ pub(super) async fn stream(
     Sse<impl Stream<Item = Result<axum::response::sse::Event, std::convert::Infallible>>>,
     Problem,
 > {
-    stream::open(shared, principal, &headers, params)
+    stream::open(shared, principal, &headers, params).await
 }
 
 fn detail(stored: &Stored) -> Response {

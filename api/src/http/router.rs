@@ -54,7 +54,6 @@ pub(super) struct Inside {
     pub(super) hunt_limits: QueryLimits,
     pub(super) push_bytes: usize,
     pub(super) streams: usize,
-    pub(super) started_at: i64,
     /// The description, as served.
     pub(super) openapi: String,
     boot: String,
@@ -115,7 +114,7 @@ pub(super) fn router(
     // Without random numbers the tokens could not have been made; the time tells restarts apart too.
     let boot =
         tokens::random::<8>().map_or_else(|_| format!("{:x}", clock::now()), |b| tokens::hex(&b));
-    let feed = Feed::follow(app.store.clone(), stopped.clone());
+    let feed = Feed::follow(app.store.clone(), settings.stream_pages, stopped.clone());
     let shared = Shared(Arc::new(Inside {
         counters: Counters::new()?,
         cursors: Cursors::new(app.cursor_key),
@@ -131,7 +130,6 @@ pub(super) fn router(
         hunt_limits: settings.hunt,
         push_bytes: settings.push_bytes,
         streams: settings.streams,
-        started_at: clock::now(),
         openapi: openapi::text(&openapi),
         boot,
         requests: AtomicU64::new(1),

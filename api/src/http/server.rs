@@ -2,13 +2,9 @@
 //! it all ends. Not the routes.
 
 mod connections;
+mod stall;
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -18,11 +14,12 @@ use hyper_util::{
 };
 use sluice_engine::QueryLimits;
 use thiserror::Error;
-use tokio::{runtime::Runtime, sync::watch};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tower::ServiceExt;
 
 use super::{App, router};
 use connections::Connections;
+use stall::Stalling;
 
 /// How the server listens and what it bears.
 #[derive(Clone, Debug)]
@@ -37,11 +34,16 @@ pub(crate) struct HttpSettings {
     pub(crate) requests_per_token: usize,
     /// Clients of the live stream; one more gets 503. 1,000.
     pub(crate) streams: usize,
+    /// Pages of 64 findings that a client of the live stream may be behind before it is told of a gap.
+    /// 64: some 4 MiB, which all clients share.
+    pub(crate) stream_pages: usize,
     /// From the first byte of a connection, or the end of a request, to the end of the next head:
     /// 5 s. An idle connection is closed as soon.
     pub(crate) head_time: Duration,
     /// From the end of the head to the head of the response, 30 s.
     pub(crate) request_time: Duration,
+    /// A client that takes nothing of its answer for this long is cut off: 30 s.
+    pub(crate) write_time: Duration,
     /// What one hunt may use; its deadline is below `request_time`.
     pub(crate) hunt: QueryLimits,
     /// Hunts at a time. 2: each may use a core and `hunt.memory` bytes.
@@ -58,8 +60,10 @@ impl Default for HttpSettings {
             connections_per_address: 256,
             requests_per_token: 64,
             streams: 1_000,
+            stream_pages: 64,
             head_time: Duration::from_secs(5),
             request_time: Duration::from_secs(30),
+            write_time: Duration::from_secs(30),
             hunt: QueryLimits { deadline: Duration::from_secs(25), ..QueryLimits::default() },
             hunts: 2,
             push_bytes: 16 << 20,
@@ -71,8 +75,7 @@ impl Default for HttpSettings {
 pub(crate) struct Server {
     address: SocketAddr,
     stop: watch::Sender<bool>,
-    runtime: Option<Runtime>,
-    done: Option<tokio::task::JoinHandle<()>>,
+    done: JoinHandle<()>,
 }
 
 /// Why there is no server.
@@ -87,9 +90,6 @@ pub(crate) enum ServeError {
         #[source]
         source: io::Error,
     },
-    /// No threads.
-    #[error("start the threads of the HTTP server")]
-    Threads(#[source] io::Error),
     /// A metric is defined twice: a defect.
     #[error("define metrics")]
     Metrics(#[source] prometheus::Error),
@@ -103,33 +103,20 @@ pub(super) struct Peer(pub(super) SocketAddr);
 const HEAD_BYTES: usize = 32 << 10;
 /// How long requests may go on after the end was asked for.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
-/// Threads of the runtime: they only move bytes, work is on the blocking threads.
-const THREADS: usize = 2;
 
-/// Listens and serves on threads of its own.
+/// Listens and serves, on the runtime it is called in.
 ///
 /// # Errors
-/// If the address is taken or not ours, or there are no threads.
-pub(crate) fn serve(app: App, settings: HttpSettings) -> Result<Server, ServeError> {
+/// If the address is taken or not ours.
+pub(crate) async fn serve(app: App, settings: HttpSettings) -> Result<Server, ServeError> {
     let failed = |source| ServeError::Listen { address: settings.listen, source };
-    let listener = TcpListener::bind(settings.listen).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
-        .thread_name("http")
-        .enable_all()
-        .build()
-        .map_err(ServeError::Threads)?;
     let (stop, stopped) = watch::channel(false);
     app.tokens.watch();
     let router = router::router(app, &settings, stopped.clone()).map_err(ServeError::Metrics)?;
-    let listener = {
-        let _inside = runtime.enter();
-        tokio::net::TcpListener::from_std(listener).map_err(failed)?
-    };
-    let done = runtime.spawn(accept(listener, router, settings, stopped));
-    Ok(Server { address, stop, runtime: Some(runtime), done: Some(done) })
+    let done = tokio::spawn(accept(listener, router, settings, stopped));
+    Ok(Server { address, stop, done })
 }
 
 impl Server {
@@ -138,32 +125,24 @@ impl Server {
         self.address
     }
 
-    /// Takes no more connections, lets requests end, and waits for that, at most 5 s.
-    pub(crate) fn stop(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
+    /// Takes no more connections, ends streams, lets requests end, and waits for that, at most 5 s.
+    pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
-        if let (Some(runtime), Some(done)) = (self.runtime.take(), self.done.take()) {
-            runtime.block_on(async {
-                if tokio::time::timeout(DRAIN_TIME, done).await.is_err() {
-                    tracing::warn!("requests that did not end in time are cut off");
-                }
-            });
-            runtime.shutdown_background();
+        if tokio::time::timeout(DRAIN_TIME, &mut self.done).await.is_err() {
+            tracing::warn!("requests that did not end in time are cut off");
+            self.done.abort();
         }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.end();
+        self.stop.send_replace(true);
     }
 }
 
 async fn accept(
-    listener: tokio::net::TcpListener,
+    listener: TcpListener,
     router: Router,
     settings: HttpSettings,
     mut stopped: watch::Receiver<bool>,
@@ -199,7 +178,8 @@ async fn accept(
             request.extensions_mut().insert(Peer(peer));
             router.clone().oneshot(request.map(axum::body::Body::new))
         });
-        let connection = server.serve_connection(TokioIo::new(stream), service);
+        let connection = server
+            .serve_connection(TokioIo::new(Stalling::new(stream, settings.write_time)), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             let _place = place;

@@ -31,6 +31,7 @@ use fakes::{Door, Index, Pipeline, Store};
 /// A server with what is behind it, and a token of every role.
 struct Fixture {
     server: Option<Server>,
+    runtime: tokio::runtime::Runtime,
     address: SocketAddr,
     store: Arc<Store>,
     pipeline: Arc<Pipeline>,
@@ -49,6 +50,14 @@ struct Answer {
     body: Vec<u8>,
 }
 
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.stop());
+        }
+    }
+}
+
 impl Fixture {
     fn new() -> Fixture {
         Fixture::with(|_| {})
@@ -64,6 +73,7 @@ impl Fixture {
         let store = Arc::new(Store::default());
         let pipeline = Arc::new(Pipeline::default());
         let door = Arc::new(Door::default());
+        let spooled = Arc::new(fakes::spool_door(&dir.path().join("spool")));
         let app = App {
             store: store.clone(),
             service: pipeline.clone(),
@@ -71,7 +81,7 @@ impl Fixture {
             search: Arc::new(Index(store.clone())),
             doors: BTreeMap::from([
                 ("push".to_owned(), door.clone() as Arc<dyn super::Door>),
-                ("other".to_owned(), door.clone()),
+                ("spooled".to_owned(), spooled),
             ]),
             reload: Arc::new(fakes::reload),
             tokens: tokens.clone(),
@@ -83,15 +93,23 @@ impl Fixture {
             ..HttpSettings::default()
         };
         change(&mut settings);
-        let server = serve(app, settings).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let server = runtime.block_on(serve(app, settings)).unwrap();
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
+            // A connection on which a body was refused is closed: none is used twice.
+            .max_idle_connections(0)
             .timeout_global(Some(Duration::from_secs(60)))
             .build();
         Fixture {
             address: server.address(),
             server: Some(server),
+            runtime,
             store,
             pipeline,
             door,
@@ -245,6 +263,7 @@ fn it_is_alive_ready_and_ends() {
     let status = fixture.get("/api/v1/status").is(200).json();
     assert_eq!(status["ready"], false);
     assert_eq!(status["problems"][0], "it is paused: the disk is full");
-    fixture.server.take().unwrap().stop();
+    let server = fixture.server.take().unwrap();
+    fixture.runtime.block_on(server.stop());
     assert!(TcpStream::connect(fixture.address).is_err());
 }

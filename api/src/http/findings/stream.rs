@@ -63,10 +63,7 @@ struct Sent {
     data: Arc<str>,
 }
 
-/// Pages a client may be behind before it is told of a gap. With [`PAGE`], 4,096 findings are held for
-/// all clients together: some 4 MiB.
-const BUFFER: usize = 64;
-/// Findings read from the store at a time.
+/// Findings of a page: read from the store at a time.
 const PAGE: usize = 64;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often a client's token is looked at: a revoked one is cut off within about a second.
@@ -75,12 +72,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_millis(200);
 
 impl Feed {
-    /// Follows the store from now on, on a thread of its own, until the server stops.
+    /// Follows the store from now on, on a thread of its own, until the server stops. A client that is
+    /// more than `pages` behind is told of a gap.
     pub(in super::super) fn follow(
         store: Arc<dyn Findings>,
+        pages: usize,
         stopped: watch::Receiver<bool>,
     ) -> Feed {
-        let (sender, _) = broadcast::channel(BUFFER);
+        let (sender, _) = broadcast::channel(pages);
         let feed = Feed { sender };
         let out = feed.sender.clone();
         let follow = move || {
@@ -112,7 +111,7 @@ impl Feed {
 }
 
 /// Opens the stream of one client.
-pub(super) fn open(
+pub(super) async fn open(
     shared: Shared,
     principal: Principal,
     headers: &HeaderMap,
@@ -135,11 +134,14 @@ pub(super) fn open(
         )
         .retry(30));
     }
-    clients.inc();
     // Subscribed before the store is read: nothing falls between.
+    let live = shared.feed.sender.subscribe();
+    let store = shared.app.store.clone();
+    let now = shared.reads.run(move || store.last()).await?;
+    clients.inc();
     let client = Client {
-        live: shared.feed.sender.subscribe(),
-        at: resume,
+        live,
+        at: resume.unwrap_or(now),
         behind: resume.is_some(),
         ready: VecDeque::new(),
         filter,
@@ -158,8 +160,8 @@ struct Client {
     token: String,
     filter: Filter,
     live: broadcast::Receiver<Arc<Page>>,
-    /// The last commit that was read whole; `None` until the first page.
-    at: Option<Seq>,
+    /// The last commit that was read whole.
+    at: Seq,
     /// Whether the store has more than the live pages will bring.
     behind: bool,
     ready: VecDeque<Event>,
@@ -175,7 +177,8 @@ impl Client {
             if !self.live_token() {
                 return None;
             }
-            if let (true, Some(at)) = (self.behind, self.at) {
+            if self.behind {
+                let at = self.at;
                 let store = self.shared.app.store.clone();
                 let page = self.shared.reads.run(move || page(&*store, at)).await;
                 // The client connects again, with its Last-Event-ID.
@@ -199,7 +202,7 @@ impl Client {
 
     /// Makes events of what is after the last commit read.
     fn take(&mut self, page: &Page) {
-        let after = self.at.unwrap_or(Seq(0));
+        let after = self.at;
         for sent in page.items.iter().filter(|sent| sent.seq > after) {
             if self.filter.takes(sent) {
                 let event = Event::default().event(sent.event).data(&*sent.data);
@@ -207,14 +210,14 @@ impl Client {
                 self.ready.push_back(event);
             }
         }
-        self.at = self.at.max(Some(page.to));
+        self.at = self.at.max(page.to);
     }
 
     /// Tells that some pages are lost to this client, and from where it can read them.
     fn gap(&mut self, pages: u64) {
         self.shared.counters.gaps.inc();
         let data = serde_json::json!({
-            "after": self.at.map(|seq| seq.0),
+            "after": self.at.0,
             "pages": pages,
             "detail": "this client was too slow: read what is missing with Last-Event-ID, or by GET /api/v1/findings",
         });

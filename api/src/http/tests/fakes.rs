@@ -19,12 +19,15 @@ use sluice_engine::{
 };
 use sluice_event::{EventBatch, Origin, PartitionId, Records, Schema, TableName};
 use sluice_finding::{Finding, FindingId, FindingState, Triage, TriageChange};
-use sluice_ingest::{DeadLetter, DeadLetterCode, Original, live::Place};
+use sluice_ingest::{
+    DeadLetter, DeadLetterCode, Original,
+    live::Place,
+    push::{LineError, PushAnswer},
+};
 use sluice_rule::Severity;
 
 use super::super::{
-    Findings, LineError, PushError, Pushed, Running, Search, SearchError, SearchPage,
-    SearchRequest, Total, clock,
+    Findings, PushError, Running, Search, SearchError, SearchPage, SearchRequest, Total, clock,
 };
 
 /// Findings by id, each with the commit that changed it last.
@@ -39,6 +42,7 @@ struct Inside {
     findings: BTreeMap<FindingId, Stored>,
     letters: BTreeMap<String, StoredLetter>,
     seq: u64,
+    read: u64,
     broken: bool,
 }
 
@@ -76,6 +80,11 @@ impl Store {
         self.inside.lock().unwrap().letters.insert(id, stored);
     }
 
+    /// How far followers have read.
+    pub(super) fn read(&self) -> u64 {
+        self.inside.lock().unwrap().read
+    }
+
     /// From now on nothing works.
     pub(super) fn break_down(&self) {
         self.inside.lock().unwrap().broken = true;
@@ -96,7 +105,7 @@ impl Findings for Store {
     }
 
     fn after(&self, seq: Seq, limit: usize) -> Result<(Vec<Stored>, Seq), EngineError> {
-        let inside = self.inside()?;
+        let mut inside = self.inside()?;
         let mut found: Vec<Stored> =
             inside.findings.values().filter(|s| s.seq > seq).cloned().collect();
         found.sort_by_key(|s| s.seq);
@@ -104,6 +113,7 @@ impl Findings for Store {
         let end = found.get(limit).map(|s| s.seq);
         found.retain(|s| end.is_none_or(|end| s.seq < end));
         let to = end.map_or(Seq(inside.seq), |end| Seq(end.0 - 1));
+        inside.read = inside.read.max(to.0);
         Ok((found, to))
     }
 
@@ -281,7 +291,7 @@ impl Door {
 }
 
 impl super::super::Door for Door {
-    fn push(&self, encoding: Option<&str>, body: &[u8], at: i64) -> Result<Pushed, PushError> {
+    fn push(&self, encoding: Option<&str>, body: &[u8], at: i64) -> Result<PushAnswer, PushError> {
         if let Some(error) = self.refuse.lock().unwrap().clone() {
             return Err(error);
         }
@@ -290,7 +300,7 @@ impl super::super::Door for Door {
             None | Some("gzip") => {}
             Some(other) => return Err(PushError::Encoding(format!("`{other}` is not read"))),
         }
-        let mut pushed = Pushed::default();
+        let mut pushed = PushAnswer::default();
         for (line, text) in (1..).zip(body.split(|b| *b == b'\n').filter(|l| !l.is_empty())) {
             match serde_json::from_slice::<serde_json::Value>(text) {
                 Ok(_) => {
@@ -368,4 +378,25 @@ pub(super) fn batch(table: &str, given: &[(&str, ArrayRef)]) -> EventBatch {
         sub_index: Vec::new(),
         seen_before: Vec::new(),
     }
+}
+
+/// A door onto a spool, for the records of one source: JSON objects with a `uuid`.
+pub(super) fn spool_door(dir: &std::path::Path) -> super::super::SpoolDoor {
+    use sluice_event::{TimeSettings, WireSchema, WireType};
+    use sluice_ingest::{Codec, SourceSpec, Unwrap, push::PushLimits, spool};
+    let spec = SourceSpec {
+        source: "okta.system".into(),
+        codec: Codec::Json,
+        unwrap: Unwrap::new(["$[*]", "$"]),
+        wire: WireSchema { columns: vec![("uuid".to_owned(), WireType::String)] },
+        time: None,
+        native_id: Some("uuid".into()),
+        time_settings: TimeSettings::default(),
+        detect_has: vec!["uuid".into()],
+        detect_line: None,
+        mappings: Vec::new(),
+    };
+    let spool = spool::Spool::open(dir, spool::SpoolSettings::default()).unwrap();
+    let specs = vec![std::sync::Arc::new(spec)];
+    super::super::SpoolDoor::new(spool, specs, Some("okta.system"), PushLimits::default()).unwrap()
 }

@@ -108,6 +108,26 @@ fn an_address_has_so_many_connections() {
 }
 
 #[test]
+fn a_client_that_never_reads_is_cut_off() {
+    let fixture = Fixture::with(|settings| settings.write_time = Duration::from_secs(1));
+    let mut finding = fakes::finding(1, 0, "identity.x", sluice_rule::Severity::Low);
+    finding.fields.insert("text".to_owned(), "x".repeat(1 << 20).into());
+    fixture.store.commit((0..50).map(|n| {
+        finding.id.0 = n;
+        finding.clone()
+    }));
+    let head = fixture.head("GET /api/v1/findings?limit=50 HTTP/1.1");
+    let mut stream = fixture.connect();
+    stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    // What lay in the buffers is still there; the rest of the 50 MiB never comes.
+    let got = read_for(&mut stream, Duration::from_secs(2)).len();
+    assert!((1..50 << 20).contains(&got), "{got}");
+    alive(&fixture);
+}
+
+#[test]
 fn bodies_are_json_and_not_deep() {
     let fixture = Fixture::new();
     let token = Some(fixture.secrets[&Role::Admin].as_str());

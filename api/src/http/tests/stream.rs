@@ -100,15 +100,18 @@ fn a_filter_keeps_to_its_fields() {
 
 #[test]
 fn a_slow_client_is_told_of_the_gap_and_holds_nobody_up() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::with(|settings| settings.stream_pages = 4);
     let mut slow = open(&fixture, "", None);
     let mut long = some(1, Severity::Low);
     long.fields.insert("text".to_owned(), "x".repeat(100_000).into());
     // More pages than its buffer has, after what the buffers of the socket take.
-    for n in 0..500 {
+    for n in 0..200 {
         long.id.0 = n;
-        fixture.store.commit([long.clone()]);
-        std::thread::sleep(Duration::from_millis(3));
+        let seq = fixture.store.commit([long.clone()]);
+        // A page each.
+        while fixture.store.read() < seq {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
     fixture.get("/api/v1/rules").is(200);
     let text = read_for(&mut slow, Duration::from_secs(2));
@@ -135,11 +138,11 @@ fn it_ends_with_its_token_and_with_the_server() {
 
     let mut stream = open(&fixture, "", None);
     let server = fixture.server.take().unwrap();
-    let stopping = std::thread::spawn(move || server.stop());
+    let stopping = fixture.runtime.spawn(server.stop());
     stream.set_read_timeout(Some(Duration::from_secs(4))).unwrap();
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
-    stopping.join().unwrap();
+    fixture.runtime.block_on(stopping).unwrap();
 }
 
 #[test]
