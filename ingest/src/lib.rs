@@ -12,7 +12,7 @@
 //!
 //! Everything but [`FileInput`] is free of IO, and nothing here reads a clock: the receive time of
 //! a record is given with it.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod builtin;
 mod chunk;
@@ -23,9 +23,11 @@ mod detect;
 mod frame;
 mod inflate;
 mod input;
+pub mod kafka;
 pub mod live;
 mod mapper;
 mod repair;
+mod route;
 mod spec;
 mod time;
 
@@ -38,6 +40,7 @@ pub use detect::{Detection, Looks, Match, detect};
 pub use frame::{Framed, Framer, Framing, Unwrap};
 pub use input::{FileInput, FoundFile, FoundFiles, InputError, NextChunk, find_files, stdin_file};
 pub use mapper::{DecodedChunk, Mapper, Processed};
+pub use route::{Message, Router};
 pub use spec::{Codec, MappingEntry, SourceSpec};
 
 /// How much of an attacker's input is looked at before it is set aside.
