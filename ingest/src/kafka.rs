@@ -18,6 +18,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 
+pub use self::check::{Checked, CheckedTopic, check};
 pub use self::settings::{KafkaSettings, Start};
 use self::{
     context::Context,
@@ -29,6 +30,7 @@ use crate::{
     live::{Arrival, Input, InputControl, InputFailure, InputPhase, Positions},
 };
 
+mod check;
 mod clock;
 mod context;
 mod headers;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sluice_event::{PartitionId, Records};
 
-use crate::{Chunk, Envelope, SourceSpec};
+use crate::{Chunk, DeadLetterCode, Envelope, Fault, Original, SourceSpec};
 
 /// Stands in for the router.
 #[derive(Debug)]
@@ -45,20 +45,41 @@ impl Router {
     pub fn chunks(&mut self, messages: Vec<Message>) -> Vec<(Arc<str>, Chunk)> {
         let mut bytes = Vec::new();
         let mut spans = Vec::new();
-        for m in &messages {
+        let mut faults = Vec::new();
+        let (mut offsets, mut received, mut envelopes) = (Vec::new(), Vec::new(), Vec::new());
+        for m in messages {
+            let code = match m.bytes.len() {
+                0 => Some(DeadLetterCode::Empty),
+                n if n > 1 << 20 => Some(DeadLetterCode::TooLarge),
+                _ => None,
+            };
+            if let Some(code) = code {
+                faults.push(Fault {
+                    code,
+                    message: String::new(),
+                    line: 1,
+                    offset: m.offset,
+                    original: Original::Whole(m.bytes.into_iter().take(4096).collect()),
+                    envelope: m.envelope,
+                });
+                continue;
+            }
             let start = bytes.len();
             bytes.extend_from_slice(&m.bytes);
             spans.push(start..bytes.len());
+            offsets.push(m.offset);
+            received.push(m.received_at);
+            envelopes.extend(m.envelope);
         }
         let chunk = Chunk {
             partition: PartitionId(0),
-            lines: vec![1; messages.len()],
-            offsets: messages.iter().map(|m| m.offset).collect(),
+            lines: vec![1; spans.len()],
+            offsets,
             records: Records::new(bytes.into(), spans),
-            faults: Vec::new(),
+            faults,
             received_at: 0,
-            received_each: messages.iter().map(|m| m.received_at).collect(),
-            envelopes: messages.into_iter().filter_map(|m| m.envelope).collect(),
+            received_each: received,
+            envelopes,
             at_end: false,
         };
         vec![(self.specs[0].source.clone(), chunk)]

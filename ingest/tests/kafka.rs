@@ -4,5 +4,9 @@
 #[path = "kafka/support.rs"]
 mod support;
 
+#[path = "kafka/faults.rs"]
+mod faults;
+#[path = "kafka/positions.rs"]
+mod positions;
 #[path = "kafka/records.rs"]
 mod records;

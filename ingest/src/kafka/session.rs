@@ -656,7 +656,7 @@ enum Handed {
 }
 
 /// Takes a message into the batch of its partition. Its bytes.
-fn take(
+pub(super) fn take(
     input: &Arc<str>,
     name: &mut Arc<str>,
     places: &mut Places,
@@ -708,7 +708,7 @@ fn received(timestamp: Timestamp) -> i64 {
     }
 }
 
-fn add(
+pub(super) fn add(
     list: &mut TopicPartitionList,
     topic: &str,
     number: i32,
@@ -717,10 +717,10 @@ fn add(
     list.add_partition_offset(topic, number, Offset::Offset(signed(next)))
 }
 
-fn unsigned(offset: i64) -> u64 {
+pub(super) fn unsigned(offset: i64) -> u64 {
     u64::try_from(offset).unwrap_or(0)
 }
 
-fn signed(offset: u64) -> i64 {
+pub(super) fn signed(offset: u64) -> i64 {
     i64::try_from(offset).unwrap_or(i64::MAX)
 }

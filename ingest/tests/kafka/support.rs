@@ -21,7 +21,6 @@ use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
-    message::OwnedHeaders,
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use sluice_event::{TimeSettings, WireSchema};
@@ -183,10 +182,6 @@ impl Sender {
     pub(crate) fn flush(&self) {
         self.0.flush(Duration::from_secs(60)).unwrap();
     }
-}
-
-pub(crate) fn no_headers() -> OwnedHeaders {
-    OwnedHeaders::new()
 }
 
 /// The settings most tests start from.
