@@ -53,6 +53,9 @@ const ASK: Duration = Duration::from_secs(5);
 /// Reading samples of all topics.
 const READ: Duration = Duration::from_secs(5);
 
+/// After a question failed: errors that say why.
+const TELL: Duration = Duration::from_millis(200);
+
 /// Tries the settings of the input `name` out, in about 10 s at most.
 pub fn check(name: &str, settings: &KafkaSettings) -> Checked {
     let mut checked = Checked::default();
@@ -109,10 +112,12 @@ impl Check<'_> {
                     Some(error.to_string()),
                 )),
                 Ok(regex) => {
-                    let before = found.len();
-                    let topics = all.topics().iter().filter(|t| regex.is_match(t.name()));
-                    found.extend(topics.map(|t| (t.name().to_owned(), t.partitions().len())));
-                    if found.len() == before {
+                    let matches = all.topics().iter().filter(|t| regex.is_match(t.name()));
+                    let matches: Vec<_> = matches.collect();
+                    found.extend(
+                        matches.iter().map(|t| (t.name().to_owned(), t.partitions().len())),
+                    );
+                    if matches.is_empty() {
                         checked.problems.push(self.failure(
                             format!("no topic matches `{pattern}`"),
                             Some("one that is created later will be read".to_owned()),
@@ -207,9 +212,12 @@ impl Check<'_> {
     /// What the cluster said meanwhile says more than the failure of the question.
     fn problem(&self, error: &KafkaError) -> InputFailure {
         let mut troubles = Troubles::default();
-        while self.consumer.poll(Duration::ZERO).is_some() {}
-        let told = self.consumer.context().take();
-        for (code, reason) in told.errors {
+        let until = now() + TELL;
+        while now() < until {
+            // Nothing is assigned: it gives errors only, and those to the context.
+            let _ = self.consumer.poll(Duration::from_millis(20));
+        }
+        for (code, reason) in self.consumer.context().take().errors {
             troubles.add(code, &reason, &self.settings.group, |_| false);
         }
         if let Some(code) = error.rdkafka_error_code()

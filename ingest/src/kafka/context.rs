@@ -196,7 +196,10 @@ pub(super) fn assign(
 }
 
 /// Gives partitions back; those that were never started need not be.
-fn unassign(consumer: &BaseConsumer<Context>, revoked: &[(String, i32)]) -> KafkaResult<()> {
+pub(super) fn unassign(
+    consumer: &BaseConsumer<Context>,
+    revoked: &[(String, i32)],
+) -> KafkaResult<()> {
     if !matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative) {
         return consumer.unassign();
     }

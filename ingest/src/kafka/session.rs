@@ -17,7 +17,7 @@ use rdkafka::{
 
 use super::{
     clock::{now, wall},
-    context::{Context, Rebalance, Statistics, assign},
+    context::{Context, Rebalance, Statistics, assign, unassign},
     headers::headers,
     place::{Places, Tracked, part, partition},
     settings::{KafkaSettings, Start},
@@ -181,7 +181,9 @@ impl<'a> Session<'a> {
             }
         }
         if check {
-            self.check_positions()?;
+            // Which one it is, nobody says.
+            let assigned = self.places.assigned().map(|(t, p, _)| (t.to_string(), p)).collect();
+            self.restart(assigned)?;
         }
         self.pauses();
         if now.duration_since(self.commit_asked) >= AGAIN {
@@ -342,29 +344,17 @@ impl<'a> Session<'a> {
         Ok(next)
     }
 
-    /// Some position is outside of its partition: all are compared, and reading goes on.
-    fn check_positions(&mut self) -> Result<(), InputFailure> {
-        let assigned: Vec<_> =
-            self.places.assigned().map(|(t, p, tracked)| (t.clone(), p, tracked.next)).collect();
-        for (topic, number, _) in assigned {
-            match self.position(&topic, number)? {
-                Ok(next) => self.seek(&topic, number, next),
-                // Then its fetching fails again, and it is checked again.
-                Err(error) => {
-                    tracing::warn!(input = %self.name, %topic, number, %error, "no answer about a partition")
-                }
+    /// Starts partitions anew, each where it is to be read: librdkafka does not go on from an error
+    /// by a seek.
+    fn restart(&mut self, partitions: Vec<(String, i32)>) -> Result<(), InputFailure> {
+        unassign(self.consumer, &partitions).map_err(|e| self.failure(&e))?;
+        for (topic, number) in &partitions {
+            if let Some(tracked) = self.places.get_mut(topic, *number) {
+                tracked.assigned = false;
             }
         }
-        Ok(())
-    }
-
-    fn seek(&mut self, topic: &str, number: i32, next: u64) {
-        let Some(tracked) = self.places.get_mut(topic, number) else { return };
-        tracked.next = next.max(tracked.next);
-        let offset = Offset::Offset(signed(tracked.next));
-        if let Err(error) = self.consumer.seek(topic, number, offset, ASK) {
-            tracing::warn!(input = %self.name, topic, number, %error, "could not go to a position");
-        }
+        self.waiting.extend(partitions);
+        self.start(false)
     }
 
     fn revoked(&mut self, partitions: &[(String, i32)], lost: bool) {
@@ -586,22 +576,26 @@ impl<'a> Session<'a> {
             return Ok(None);
         }
         let mut stalled = Vec::new();
+        let mut again = false;
         for (topic, number, tracked) in self.places.iter_mut() {
             let due = tracked.assigned && now.duration_since(tracked.moved) >= STALL;
             if due && tracked.lag.is_some_and(|lag| lag > 0) {
                 tracked.moved = now;
                 tracked.stalls += 1;
-                stalled.push((topic.clone(), number, tracked.next, tracked.stalls));
+                again |= tracked.stalls > 1;
+                let place = &tracked.place;
+                tracing::warn!(%place, next = tracked.next, "nothing comes though there is something");
+                stalled.push((topic.to_string(), number));
             }
         }
-        for (topic, number, next, times) in stalled {
-            tracing::warn!(input = %self.name, %topic, number, next, "nothing comes though there is something");
-            self.control.update(|status| status.stalled += 1);
-            if times > 1 {
-                return Ok(Some(End::Stalled));
-            }
-            self.seek(&topic, number, next);
+        if stalled.is_empty() {
+            return Ok(None);
         }
+        self.control.update(|status| status.stalled += stalled.len() as u64);
+        if again {
+            return Ok(Some(End::Stalled));
+        }
+        self.restart(stalled)?;
         Ok(None)
     }
 

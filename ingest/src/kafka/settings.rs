@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use rdkafka::{ClientConfig, config::RDKafkaLogLevel, error::KafkaError};
+use rdkafka::{ClientConfig, config::RDKafkaLogLevel, consumer::BaseConsumer, error::KafkaError};
 
+use super::context::Context;
 use crate::live::InputFailure;
 
 /// What a Kafka input reads, and how.
@@ -92,6 +93,9 @@ const OWNED: &[(&str, &str)] = &[
     ("log.queue", "logs go to the log of this process"),
 ];
 
+/// Where options are written down.
+const OPTIONS: &str = "options and their values: librdkafka's CONFIGURATION.md, release 2.12";
+
 /// How often librdkafka tells ends and states.
 const STATISTICS: Duration = Duration::from_secs(1);
 
@@ -147,18 +151,22 @@ impl KafkaSettings {
             config.set(key, value);
         }
         config.set_log_level(RDKafkaLogLevel::Info);
-        match config.create_native_config() {
-            Ok(_) => Ok(config),
+        match config.create_with_context::<_, BaseConsumer<Context>>(Context::default()) {
+            Ok(consumer) => {
+                // Options are judged together only where a client is made.
+                super::close(consumer);
+                Ok(config)
+            }
             Err(KafkaError::ClientConfig(_, reason, key, _)) => Err(failure(
                 format!("the Kafka client refuses the option `{key}`"),
                 // It repeats the value, which may be a secret.
                 (!self.librdkafka.contains_key(&key)).then_some(reason),
-                "options and their values: librdkafka's CONFIGURATION.md, release 2.12".to_owned(),
+                OPTIONS.to_owned(),
             )),
             Err(other) => Err(failure(
                 "the Kafka client refuses the options".to_owned(),
                 Some(other.to_string()),
-                "options and their values: librdkafka's CONFIGURATION.md, release 2.12".to_owned(),
+                OPTIONS.to_owned(),
             )),
         }
     }

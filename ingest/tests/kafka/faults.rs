@@ -145,7 +145,7 @@ fn a_slow_engine_loses_nothing_and_the_group_does_not_notice() {
         ("max.poll.interval.ms", "6000"),
         // Small fetches: many arrivals.
         ("max.partition.fetch.bytes", "20000"),
-        ("fetch.max.bytes", "60000"),
+        ("fetch.max.bytes", "1000000"),
         ("queued.max.messages.kbytes", "200"),
     ] {
         told.librdkafka.insert(key.to_owned(), value.to_owned());

@@ -224,12 +224,6 @@ pub(crate) struct Got {
     pub(crate) envelope: Arc<Envelope>,
 }
 
-impl Got {
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.bytes).into_owned()
-    }
-}
-
 /// An input on a thread, and what came of it.
 pub(crate) struct Running {
     pub(crate) control: Arc<InputControl>,
