@@ -17,8 +17,8 @@ mod value;
 
 pub(crate) use layers::Layers;
 pub(crate) use reader::{Effective, Problem};
-pub(crate) use settings::{Config, Http, Kafka, Log, LogFormat};
-pub(crate) use value::HistoryStart;
+pub(crate) use settings::{Config, Kafka, Log, LogFormat};
+pub(crate) use value::{HistoryStart, Start};
 
 use sluice_rule::Diagnostic;
 

@@ -1,9 +1,8 @@
 //! `sluice run`: the service. It reads the configuration and the content, composes the node, and
 //! stays until it is told to stop. Not the parts (see [`node`] and the crates behind it).
 
-mod compose;
+pub(in crate::cli) mod compose;
 mod data_dir;
-mod door;
 mod follower;
 mod node;
 mod reload;
@@ -86,7 +85,7 @@ impl Run {
         runtime.block_on(async {
             let node = tokio::task::block_in_place(|| Node::start(&loaded.config, content))?;
             let reloader = Arc::new(Reloader::new(layers, &loaded, &node));
-            let server = compose::serve(&loaded.config, &node, &reloader)?;
+            let server = compose::serve(&loaded.config, &node, &reloader).await?;
             if !quiet {
                 announce(&loaded, &node, server.address())?;
             }
@@ -186,10 +185,8 @@ async fn finish(node: Node, server: Server, end: End) -> Result<Exit, Failure> {
         std::process::exit(Exit::Interrupted.code().into());
     });
     tracing::info!("stopping");
-    let stopped = tokio::task::block_in_place(|| {
-        server.stop();
-        node.stop()
-    });
+    server.stop().await;
+    let stopped = tokio::task::block_in_place(|| node.stop());
     match (end, stopped) {
         (End::Failed(reason), _) => Err(Failure::argument(
             format!("the service stopped: {reason}"),

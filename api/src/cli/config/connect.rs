@@ -4,11 +4,17 @@
 use std::{net::TcpListener, path::Path};
 
 use sluice_engine::Content;
+use sluice_event::PartitionId;
+use sluice_ingest::{DeadLetterCode, Mapper, Message, Router};
 use sluice_rule::Diagnostic;
 
 use crate::{
-    cli::{exit::Failure, output::Output},
-    config::Loaded,
+    cli::{
+        exit::Failure,
+        output::{Output, printable},
+        run::compose,
+    },
+    config::{Kafka, Loaded},
 };
 
 /// Adds what is wrong outside to the problems, and prints the rows that sample records become.
@@ -28,7 +34,7 @@ pub(super) fn check(
         loaded.blame("api.listen", problem);
     }
     data_dir(loaded);
-    let kafka: Vec<(String, String, crate::config::Kafka)> = loaded
+    let kafka: Vec<(String, String, Kafka)> = loaded
         .config
         .sources
         .iter()
@@ -71,14 +77,67 @@ fn free_bytes(dir: &Path) -> Option<u64> {
 fn kafka_input(
     loaded: &mut Loaded,
     name: &str,
-    _mapping: &str,
-    _kafka: &crate::config::Kafka,
-    _content: Option<&Content>,
-    _out: &mut Output,
+    mapping: &str,
+    kafka: &Kafka,
+    content: Option<&Content>,
+    out: &mut Output,
 ) -> Result<(), Failure> {
     let path = format!("sources.{name}.kafka.brokers");
-    let problem = Diagnostic::warning("C010", &path, "this build cannot ask the brokers")
-        .hint("use a build that can");
-    loaded.blame(&path, problem);
+    let settings = match compose::kafka_settings(name, kafka) {
+        Ok(settings) => settings,
+        // A reference that leads nowhere was found already.
+        Err(Failure::Argument { .. }) => return Ok(()),
+        Err(other) => return Err(other),
+    };
+    let checked = sluice_ingest::kafka::check(name, &settings);
+    for failure in checked.problems {
+        let mut problem = Diagnostic::error("C011", &path, failure.primary);
+        if let Some(detail) = failure.detail {
+            problem = problem.detail(detail);
+        }
+        loaded.blame(&path, problem.hint(failure.hint.unwrap_or_default()));
+    }
+    for topic in checked.topics {
+        if !out.quiet() {
+            eprintln!(
+                "input {name}: topic {} has {} partitions and {} records",
+                topic.topic, topic.partitions, topic.records
+            );
+        }
+        let Some(content) = content else { continue };
+        rows(content, mapping, topic.samples, out)?;
+    }
+    Ok(())
+}
+
+/// The rows that records become, as `mapping run` prints them.
+fn rows(
+    content: &Content,
+    mapping: &str,
+    samples: Vec<Message>,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let fixed = (mapping != "auto").then_some(mapping);
+    // An unknown mapping was found already.
+    let Ok(mut router) = Router::new(content.sources.clone(), fixed) else { return Ok(()) };
+    for (source, chunk) in router.chunks(samples) {
+        let fault = |code: DeadLetterCode, text: &str| eprintln!("set aside: {code}: {text}");
+        let Some(spec) = content.sources.iter().find(|s| s.source == source) else {
+            chunk.faults.iter().for_each(|f| fault(f.code, &f.message));
+            continue;
+        };
+        let (partition, time) = (PartitionId(0), spec.time_settings);
+        let mut mapper = Mapper::new(spec.clone(), "default", partition, time, false, i64::MIN);
+        let processed = mapper.process(&chunk);
+        processed.dead_letters.iter().for_each(|l| fault(l.code, &printable(&l.message)));
+        for batch in &processed.batches {
+            for row in 0..batch.len() {
+                let mut object = serde_json::Map::new();
+                object.insert("table".to_owned(), batch.table.as_str().into());
+                object.extend(sluice_engine::json::row(&batch.columns, row));
+                out.json_line(&object.into())?;
+            }
+        }
+    }
     Ok(())
 }

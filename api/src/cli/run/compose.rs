@@ -5,16 +5,20 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use sluice_engine::{Content, QueryLimits, service::LiveInput};
 use sluice_ingest::{
-    Router,
-    live::{Place, Positions},
+    RouteError, Router,
+    kafka::{self, KafkaInput, KafkaSettings},
+    live::{Input, InputFailure, Place, Positions},
+    push::PushLimits,
     spool::{Spool, SpoolInput, SpoolSettings},
 };
 
-use super::{data_dir, door::SpoolDoor, follower::OpenIndex, node::Node, reload::Reloader};
+use super::{data_dir, follower::OpenIndex, node::Node, reload::Reloader};
 use crate::{
     cli::exit::Failure,
-    config::{Config, Kafka},
-    http::{self, App, HttpSettings, Search, SearchError, SearchPage, SearchRequest, Server},
+    config::{Config, Kafka, Start},
+    http::{
+        self, App, HttpSettings, Search, SearchError, SearchPage, SearchRequest, Server, SpoolDoor,
+    },
     tokens::Tokens,
 };
 
@@ -46,8 +50,9 @@ pub(super) fn inputs(
             };
             let spool = spool(name, &config.data_dir.join("spool").join(name), settings)?;
             let input = Box::new(SpoolInput::new(place.input, &spool, router));
-            let fixed = fixed(&source.mapping).map(str::to_owned);
-            let door = SpoolDoor::new(spool, fixed, content.sources.clone());
+            let specs = content.sources.clone();
+            let door = SpoolDoor::new(spool, specs, fixed(&source.mapping), PushLimits::default());
+            let door = door.map_err(|error| unknown(name, &error))?;
             doors.insert(name.clone(), Arc::new(door));
             (input as _, "http")
         } else {
@@ -65,10 +70,12 @@ fn fixed(mapping: &str) -> Option<&str> {
 }
 
 fn router(name: &str, mapping: &str, content: &Content) -> Result<Router, Failure> {
-    Router::new(content.sources.clone(), fixed(mapping)).map_err(|error| {
-        let path = format!("`sources.{name}.mapping` names a mapping source, or is \"auto\"");
-        Failure::argument(format!("input {name}: {error}"), path)
-    })
+    Router::new(content.sources.clone(), fixed(mapping)).map_err(|error| unknown(name, &error))
+}
+
+fn unknown(name: &str, error: &RouteError) -> Failure {
+    let hint = format!("`sources.{name}.mapping` names a mapping source, or is \"auto\"");
+    Failure::argument(format!("input {name}: {error}"), hint)
 }
 
 fn spool(name: &str, dir: &Path, settings: SpoolSettings) -> Result<Spool, Failure> {
@@ -96,16 +103,34 @@ pub(in crate::cli) fn librdkafka(
     Ok(resolved.into_iter().map(|(option, secret)| (option, secret.reveal().to_owned())).collect())
 }
 
-fn kafka_input(
-    name: &str,
-    kafka: &Kafka,
-    _router: Router,
-) -> Result<Box<dyn sluice_ingest::live::Input>, Failure> {
-    let _options = librdkafka(name, kafka)?;
-    Err(Failure::argument(
-        format!("input {name}: this build has no Kafka inputs"),
-        "use a build that has",
-    ))
+fn kafka_input(name: &str, kafka: &Kafka, router: Router) -> Result<Box<dyn Input>, Failure> {
+    let settings = kafka_settings(name, kafka)?;
+    let input = KafkaInput::new(name, settings, router).map_err(|f| failure(&f))?;
+    Ok(Box::new(input))
+}
+
+/// What the client of an input is told.
+///
+/// # Errors
+/// Every option whose reference leads nowhere.
+pub(in crate::cli) fn kafka_settings(name: &str, kafka: &Kafka) -> Result<KafkaSettings, Failure> {
+    Ok(KafkaSettings {
+        brokers: kafka.brokers.0.clone(),
+        topics: kafka.topics.clone(),
+        group: kafka.group.clone(),
+        start: match kafka.start {
+            Start::Earliest => kafka::Start::Earliest,
+            Start::Latest => kafka::Start::Latest,
+            Start::At(time) => kafka::Start::Timestamp(time),
+        },
+        librdkafka: librdkafka(name, kafka)?,
+    })
+}
+
+/// What stopped an input, on the command line.
+pub(in crate::cli) fn failure(failure: &InputFailure) -> Failure {
+    let detail = failure.detail.as_ref().map_or(String::new(), |d| format!(": {d}"));
+    Failure::argument(format!("{failure}{detail}"), failure.hint.clone().unwrap_or_default())
 }
 
 /// How to open the search index in a directory.
@@ -130,7 +155,7 @@ impl Search for NoSearch {
 ///
 /// # Errors
 /// If the address cannot be listened on, or the tokens cannot be read.
-pub(super) fn serve(
+pub(super) async fn serve(
     config: &Config,
     node: &Node,
     reloader: &Arc<Reloader>,
@@ -152,7 +177,7 @@ pub(super) fn serve(
         version: env!("CARGO_PKG_VERSION"),
     };
     let listen = config.api.listen;
-    http::serve(app, http_settings(config)).map_err(|error| {
+    http::serve(app, http_settings(config)).await.map_err(|error| {
         let cause = std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
         Failure::argument(
             format!("cannot {error}{cause}"),

@@ -54,7 +54,11 @@ impl Reloader {
                 let sources = content.sources.clone();
                 let mut report = self.service.reload(content);
                 if report.applied {
-                    self.doors.values().for_each(|door| door.remap(sources.clone()));
+                    for (name, door) in &self.doors {
+                        if let Err(error) = door.remap(sources.clone()) {
+                            report.problems.push(format!("input {name}: {error}"));
+                        }
+                    }
                 }
                 report.problems.splice(0..0, said);
                 report
