@@ -35,11 +35,9 @@ mod status;
 mod tables;
 
 pub(crate) use app::{
-    App, Door, Findings, Hunts, PushError, Running, Search, SearchError, SearchPage, SearchRequest,
-    Total,
+    App, Door, Findings, Hunts, LineError, PushError, Pushed, Running, Search, SearchError,
+    SearchPage, SearchRequest, Total,
 };
-pub(crate) use cursor::cursor_key;
-pub(crate) use ingest::SpoolDoor;
 pub(crate) use server::{HttpSettings, ServeError, Server, serve};
 
 #[cfg(test)]
