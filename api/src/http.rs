@@ -35,12 +35,10 @@ mod status;
 mod tables;
 
 pub(crate) use app::{
-    App, Door, Findings, Hunts, PushError, Running, Search, SearchError, SearchPage, SearchRequest,
-    Total,
+    App, Door, Findings, LineError, PushError, Pushed, Running, Search, SearchError, SearchPage,
+    SearchRequest, Total,
 };
-pub(crate) use cursor::cursor_key;
-pub(crate) use ingest::SpoolDoor;
-pub(crate) use server::{HttpSettings, ServeError, Server, serve};
+pub(crate) use server::{HttpSettings, Server, serve};
 
 #[cfg(test)]
 mod tests;

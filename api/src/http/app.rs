@@ -10,7 +10,6 @@ use sluice_engine::{
     service::{ReloadReport, ReplayReport, Service, ServiceStatus},
 };
 use sluice_finding::{FindingId, TriageChange};
-use sluice_ingest::push::PushAnswer;
 
 use crate::tokens::Tokens;
 
@@ -31,7 +30,7 @@ pub(crate) struct App {
     pub(crate) reload: Arc<dyn Fn() -> ReloadReport + Send + Sync>,
     /// Who may ask.
     pub(crate) tokens: Tokens,
-    /// Signs cursors (see [`super::cursor_key`]).
+    /// Signs cursors: one per data directory, so that they outlive a restart.
     pub(crate) cursor_key: [u8; 32],
     /// The version of the program.
     pub(crate) version: &'static str,
@@ -160,12 +159,34 @@ pub(crate) enum SearchError {
     Unavailable(String),
 }
 
-/// An input that takes pushed logs. When it answers, all of them are durable, those that are set aside
-/// too.
+/// An input that takes pushed logs. When it answers, all of them are durable, those that will be set
+/// aside too.
 pub(crate) trait Door: Send + Sync {
     /// Takes a request body as it came over the wire. `encoding` is its `Content-Encoding`, lower
     /// case, `None` for identity; `at` the receive time in milliseconds.
-    fn push(&self, encoding: Option<&str>, body: &[u8], at: i64) -> Result<PushAnswer, PushError>;
+    fn push(&self, encoding: Option<&str>, body: &[u8], at: i64) -> Result<Pushed, PushError>;
+}
+
+/// What became of the records of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pushed {
+    /// Records that are durable.
+    pub(crate) accepted: u64,
+    /// Records set aside as dead letters.
+    pub(crate) rejected: u64,
+    /// The first hundred of them.
+    pub(crate) errors: Vec<LineError>,
+}
+
+/// One record that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LineError {
+    /// The line it starts on, from 1.
+    pub(crate) line: u64,
+    /// The dead letter's code.
+    pub(crate) code: &'static str,
+    /// What is wrong.
+    pub(crate) detail: String,
 }
 
 /// Why a whole request was not taken. Nothing of it is kept.

@@ -1,16 +1,8 @@
 //! Cursors: where a list goes on, signed, so that one made up, or made for another query, is refused.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-};
-
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::problem::{Code, Problem};
-use crate::tokens::{self, TokenError};
 
 const MAC_BYTES: usize = 16;
 
@@ -59,52 +51,9 @@ impl Cursors {
     }
 }
 
-/// The key of a data directory, `cursor.key`, readable by its owner only; made if there is none, so
-/// that cursors outlive a restart. One of another length is replaced: cursors are short-lived.
-///
-/// # Errors
-/// If it cannot be read or written.
-pub(crate) fn cursor_key(dir: &Path) -> Result<[u8; 32], TokenError> {
-    let path = dir.join("cursor.key");
-    let failed = |action: &'static str| {
-        let path = path.clone();
-        move |source: io::Error| TokenError::File { action, path, source }
-    };
-    match fs::read(&path).map(<[u8; 32]>::try_from) {
-        Ok(Ok(key)) => return Ok(key),
-        Ok(Err(_)) => fs::remove_file(&path).map_err(failed("replace"))?,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => return Err(failed("read")(e)),
-    }
-    let key = tokens::random()?;
-    fs::create_dir_all(dir).map_err(failed("create the folder of"))?;
-    let mut file = OpenOptions::new()
-        .create_new(true)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(failed("create"))?;
-    file.write_all(&key).and_then(|()| file.sync_all()).map_err(failed("write"))?;
-    Ok(key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_key_stays_with_its_directory() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = tempfile::tempdir().unwrap();
-        let key = cursor_key(dir.path()).unwrap();
-        assert_eq!(cursor_key(dir.path()).unwrap(), key);
-        let path = dir.path().join("cursor.key");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        fs::write(&path, b"torn").unwrap();
-        let new = cursor_key(dir.path()).unwrap();
-        assert_ne!(new, key);
-        assert_eq!(cursor_key(dir.path()).unwrap(), new);
-    }
 
     #[test]
     fn a_cursor_is_for_one_list_and_one_key() {

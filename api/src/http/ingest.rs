@@ -1,8 +1,6 @@
 //! Pushing logs: bytes to the door of an input, and its answer. Not the wire formats, nor the spool
 //! behind the door (see `sluice_ingest`).
 
-mod door;
-
 use axum::{
     Extension, Json,
     extract::{Path, Request, State},
@@ -10,18 +8,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use sluice_ingest::push::PushAnswer;
 use utoipa::ToSchema;
 
 use super::{
-    PushError, body, clock,
+    PushError, Pushed, body, clock,
     params::{Nothing, Params},
     problem::{Code, Problem},
     router::Shared,
 };
 use crate::tokens::Principal;
-
-pub(crate) use door::SpoolDoor;
 
 /// What became of the records of a request.
 #[derive(Serialize, ToSchema)]
@@ -33,9 +28,6 @@ pub(super) struct Outcome {
     rejected: u64,
     /// The first hundred of them.
     errors: Vec<LineError>,
-    /// How many more there are.
-    #[serde(skip_serializing_if = "is_zero")]
-    more_errors: u64,
 }
 
 /// A record that was set aside.
@@ -132,25 +124,19 @@ fn encoding(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     Ok(found.filter(|text| text != "identity" && !text.is_empty()))
 }
 
-fn answer(pushed: PushAnswer) -> Response {
-    let status = StatusCode::from_u16(pushed.status()).unwrap_or(StatusCode::ACCEPTED);
-    let error = |e: sluice_ingest::push::LineError| LineError {
-        line: e.line,
-        code: e.code,
-        detail: e.detail,
+fn answer(pushed: Pushed) -> Response {
+    let status = if pushed.accepted == 0 && pushed.rejected > 0 {
+        StatusCode::UNPROCESSABLE_ENTITY
+    } else {
+        StatusCode::ACCEPTED
     };
-    let outcome = Outcome {
-        accepted: pushed.accepted,
-        rejected: pushed.rejected,
-        errors: pushed.errors.into_iter().map(error).collect(),
-        more_errors: pushed.more_errors,
-    };
+    let errors = pushed
+        .errors
+        .into_iter()
+        .map(|e| LineError { line: e.line, code: e.code, detail: e.detail })
+        .collect();
+    let outcome = Outcome { accepted: pushed.accepted, rejected: pushed.rejected, errors };
     (status, Json(outcome)).into_response()
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
-fn is_zero(n: &u64) -> bool {
-    *n == 0
 }
 
 impl From<PushError> for Problem {

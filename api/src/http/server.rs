@@ -4,7 +4,12 @@
 mod connections;
 mod stall;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, mpsc},
+    time::Duration,
+};
 
 use axum::Router;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -14,7 +19,7 @@ use hyper_util::{
 };
 use sluice_engine::QueryLimits;
 use thiserror::Error;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{runtime::Runtime, sync::watch};
 use tower::ServiceExt;
 
 use super::{App, router};
@@ -75,7 +80,8 @@ impl Default for HttpSettings {
 pub(crate) struct Server {
     address: SocketAddr,
     stop: watch::Sender<bool>,
-    done: JoinHandle<()>,
+    ended: mpsc::Receiver<()>,
+    runtime: Option<Runtime>,
 }
 
 /// Why there is no server.
@@ -90,6 +96,9 @@ pub(crate) enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// No threads.
+    #[error("start the threads of the HTTP server")]
+    Threads(#[source] io::Error),
     /// A metric is defined twice: a defect.
     #[error("define metrics")]
     Metrics(#[source] prometheus::Error),
@@ -103,20 +112,38 @@ pub(super) struct Peer(pub(super) SocketAddr);
 const HEAD_BYTES: usize = 32 << 10;
 /// How long requests may go on after the end was asked for.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// Threads of the runtime: they only move bytes, work is on the blocking threads.
+const THREADS: usize = 2;
 
-/// Listens and serves, on the runtime it is called in.
+/// Listens and serves, on threads of its own: it can be called, stopped and dropped anywhere.
 ///
 /// # Errors
-/// If the address is taken or not ours.
-pub(crate) async fn serve(app: App, settings: HttpSettings) -> Result<Server, ServeError> {
+/// If the address is taken or not ours, or there are no threads.
+pub(crate) fn serve(app: App, settings: HttpSettings) -> Result<Server, ServeError> {
     let failed = |source| ServeError::Listen { address: settings.listen, source };
-    let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
+    let listener = TcpListener::bind(settings.listen).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .map_err(ServeError::Threads)?;
     let (stop, stopped) = watch::channel(false);
     app.tokens.watch();
     let router = router::router(app, &settings, stopped.clone()).map_err(ServeError::Metrics)?;
-    let done = tokio::spawn(accept(listener, router, settings, stopped));
-    Ok(Server { address, stop, done })
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener).map_err(failed)?
+    };
+    let (done, ended) = mpsc::sync_channel(1);
+    runtime.spawn(async move {
+        accept(listener, router, settings, stopped).await;
+        // Nobody waits any more after `DRAIN_TIME`.
+        done.try_send(()).ok();
+    });
+    Ok(Server { address, stop, ended, runtime: Some(runtime) })
 }
 
 impl Server {
@@ -126,23 +153,28 @@ impl Server {
     }
 
     /// Takes no more connections, ends streams, lets requests end, and waits for that, at most 5 s.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
         self.stop.send_replace(true);
-        if tokio::time::timeout(DRAIN_TIME, &mut self.done).await.is_err() {
+        if self.ended.recv_timeout(DRAIN_TIME).is_err() {
             tracing::warn!("requests that did not end in time are cut off");
-            self.done.abort();
         }
+        runtime.shutdown_background();
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stop.send_replace(true);
+        self.end();
     }
 }
 
 async fn accept(
-    listener: TcpListener,
+    listener: tokio::net::TcpListener,
     router: Router,
     settings: HttpSettings,
     mut stopped: watch::Receiver<bool>,

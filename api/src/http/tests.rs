@@ -16,7 +16,7 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -30,8 +30,8 @@ use fakes::{Door, Index, Pipeline, Store};
 
 /// A server with what is behind it, and a token of every role.
 struct Fixture {
-    server: Option<Server>,
-    runtime: tokio::runtime::Runtime,
+    /// A mutex, since a server is for one thread at a time.
+    server: Mutex<Option<Server>>,
     address: SocketAddr,
     store: Arc<Store>,
     pipeline: Arc<Pipeline>,
@@ -50,14 +50,6 @@ struct Answer {
     body: Vec<u8>,
 }
 
-impl Drop for Fixture {
-    fn drop(&mut self) {
-        if let Some(server) = self.server.take() {
-            self.runtime.block_on(server.stop());
-        }
-    }
-}
-
 impl Fixture {
     fn new() -> Fixture {
         Fixture::with(|_| {})
@@ -73,7 +65,6 @@ impl Fixture {
         let store = Arc::new(Store::default());
         let pipeline = Arc::new(Pipeline::default());
         let door = Arc::new(Door::default());
-        let spooled = Arc::new(fakes::spool_door(&dir.path().join("spool")));
         let app = App {
             store: store.clone(),
             service: pipeline.clone(),
@@ -81,7 +72,7 @@ impl Fixture {
             search: Arc::new(Index(store.clone())),
             doors: BTreeMap::from([
                 ("push".to_owned(), door.clone() as Arc<dyn super::Door>),
-                ("spooled".to_owned(), spooled),
+                ("other".to_owned(), door.clone()),
             ]),
             reload: Arc::new(fakes::reload),
             tokens: tokens.clone(),
@@ -93,12 +84,7 @@ impl Fixture {
             ..HttpSettings::default()
         };
         change(&mut settings);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        let server = runtime.block_on(serve(app, settings)).unwrap();
+        let server = serve(app, settings).unwrap();
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -108,8 +94,7 @@ impl Fixture {
             .build();
         Fixture {
             address: server.address(),
-            server: Some(server),
-            runtime,
+            server: Mutex::new(Some(server)),
             store,
             pipeline,
             door,
@@ -253,7 +238,7 @@ fn history() -> EventHistory {
 
 #[test]
 fn it_is_alive_ready_and_ends() {
-    let mut fixture = Fixture::new();
+    let fixture = Fixture::new();
     assert_eq!(fixture.send(None, "GET", "/healthz", &[], b"").is(200).text(), "alive");
     assert_eq!(fixture.send(None, "GET", "/readyz", &[], b"").is(200).text(), "ready");
     fixture.pipeline.change(|status| {
@@ -263,7 +248,6 @@ fn it_is_alive_ready_and_ends() {
     let status = fixture.get("/api/v1/status").is(200).json();
     assert_eq!(status["ready"], false);
     assert_eq!(status["problems"][0], "it is paused: the disk is full");
-    let server = fixture.server.take().unwrap();
-    fixture.runtime.block_on(server.stop());
+    fixture.server.lock().unwrap().take().unwrap().stop();
     assert!(TcpStream::connect(fixture.address).is_err());
 }

@@ -174,7 +174,7 @@ fn an_ingest_token_can_be_for_some_inputs() {
         fixture.send(Some(&token), "POST", &format!("/api/v1/ingest/{input}"), &[], b"{}\n")
     };
     push("push").is(202);
-    push("spooled").is(403).problem("forbidden");
+    push("other").is(403).problem("forbidden");
 }
 
 #[test]

@@ -19,15 +19,12 @@ use sluice_engine::{
 };
 use sluice_event::{EventBatch, Origin, PartitionId, Records, Schema, TableName};
 use sluice_finding::{Finding, FindingId, FindingState, Triage, TriageChange};
-use sluice_ingest::{
-    DeadLetter, DeadLetterCode, Original,
-    live::Place,
-    push::{LineError, PushAnswer},
-};
+use sluice_ingest::{DeadLetter, DeadLetterCode, Original, live::Place};
 use sluice_rule::Severity;
 
 use super::super::{
-    Findings, PushError, Running, Search, SearchError, SearchPage, SearchRequest, Total, clock,
+    Findings, LineError, PushError, Pushed, Running, Search, SearchError, SearchPage,
+    SearchRequest, Total, clock,
 };
 
 /// Findings by id, each with the commit that changed it last.
@@ -291,7 +288,7 @@ impl Door {
 }
 
 impl super::super::Door for Door {
-    fn push(&self, encoding: Option<&str>, body: &[u8], at: i64) -> Result<PushAnswer, PushError> {
+    fn push(&self, encoding: Option<&str>, body: &[u8], at: i64) -> Result<Pushed, PushError> {
         if let Some(error) = self.refuse.lock().unwrap().clone() {
             return Err(error);
         }
@@ -300,7 +297,7 @@ impl super::super::Door for Door {
             None | Some("gzip") => {}
             Some(other) => return Err(PushError::Encoding(format!("`{other}` is not read"))),
         }
-        let mut pushed = PushAnswer::default();
+        let mut pushed = Pushed::default();
         for (line, text) in (1..).zip(body.split(|b| *b == b'\n').filter(|l| !l.is_empty())) {
             match serde_json::from_slice::<serde_json::Value>(text) {
                 Ok(_) => {
@@ -378,25 +375,4 @@ pub(super) fn batch(table: &str, given: &[(&str, ArrayRef)]) -> EventBatch {
         sub_index: Vec::new(),
         seen_before: Vec::new(),
     }
-}
-
-/// A door onto a spool, for the records of one source: JSON objects with a `uuid`.
-pub(super) fn spool_door(dir: &std::path::Path) -> super::super::SpoolDoor {
-    use sluice_event::{TimeSettings, WireSchema, WireType};
-    use sluice_ingest::{Codec, SourceSpec, Unwrap, push::PushLimits, spool};
-    let spec = SourceSpec {
-        source: "okta.system".into(),
-        codec: Codec::Json,
-        unwrap: Unwrap::new(["$[*]", "$"]),
-        wire: WireSchema { columns: vec![("uuid".to_owned(), WireType::String)] },
-        time: None,
-        native_id: Some("uuid".into()),
-        time_settings: TimeSettings::default(),
-        detect_has: vec!["uuid".into()],
-        detect_line: None,
-        mappings: Vec::new(),
-    };
-    let spool = spool::Spool::open(dir, spool::SpoolSettings::default()).unwrap();
-    let specs = vec![std::sync::Arc::new(spec)];
-    super::super::SpoolDoor::new(spool, specs, Some("okta.system"), PushLimits::default()).unwrap()
 }

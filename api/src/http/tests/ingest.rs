@@ -41,7 +41,7 @@ fn what_cannot_be_taken_is_refused_with_its_reason() {
         let answer =
             fixture.send(token, "POST", &format!("/api/v1/ingest/{name}"), &[], b"{}").is(404);
         let problem = answer.problem("unknown_source");
-        assert_eq!(problem["hint"], "these do: push, spooled");
+        assert_eq!(problem["hint"], "these do: other, push");
     }
     for (error, status, code, retry) in [
         (PushError::Damaged("truncated".into()), 400, "invalid_body", ""),
@@ -72,65 +72,4 @@ fn a_body_over_the_cap_is_413_whatever_its_length_says() {
     }
     let answer = read_for(&mut stream, Duration::from_secs(2));
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-}
-
-fn spooled(fixture: &Fixture, encoding: &str, body: &[u8]) -> Answer {
-    let token = Some(fixture.secrets[&Role::Ingest].as_str());
-    let headers = [("content-encoding", encoding)];
-    fixture.send(token, "POST", "/api/v1/ingest/spooled", &headers, body)
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn deflate(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-#[test]
-fn a_spool_takes_every_encoding_and_sets_bad_lines_aside() {
-    let fixture = Fixture::new();
-    let text = format!("{}\nnot json\n{}", okta("ann"), okta("bob"));
-    for (encoding, body) in [
-        ("identity", text.clone().into_bytes()),
-        ("gzip", gzip(text.as_bytes())),
-        ("zstd", zstd::encode_all(text.as_bytes(), 1).unwrap()),
-        ("deflate", deflate(text.as_bytes())),
-        ("identity", format!("[{},{}]", okta("ann"), okta("bob")).into_bytes()),
-    ] {
-        let answer = spooled(&fixture, encoding, &body).is(202).json();
-        assert_eq!(answer["accepted"], 2, "{encoding}: {answer}");
-    }
-    for (encoding, status) in [("br", 415), ("gzip, zstd", 415), ("gzip", 400), ("zstd", 400)] {
-        spooled(&fixture, encoding, text.as_bytes()).is(status);
-    }
-    spooled(&fixture, "identity", b"\n\n").is(400).problem("empty");
-}
-
-#[test]
-fn a_bomb_is_413_in_every_encoding_and_others_go_on() {
-    let fixture = Fixture::new();
-    let mebibyte = vec![b' '; 1 << 20];
-    let (member, frame) = (gzip(&mebibyte), zstd::encode_all(&mebibyte[..], 1).unwrap());
-    for (encoding, bomb) in [
-        ("gzip", member.repeat(300)),
-        ("zstd", frame.repeat(300)),
-        ("deflate", deflate(&mebibyte.repeat(150))),
-    ] {
-        assert!(bomb.len() < 2 << 20, "{encoding}: {} bytes", bomb.len());
-        spooled(&fixture, encoding, &bomb).is(413).problem("too_large");
-    }
-    spooled(&fixture, "identity", okta("ann").as_bytes()).is(202);
-}
-
-/// A good Okta record.
-fn okta(user: &str) -> String {
-    format!(
-        r#"{{"uuid":"{user}","published":"2026-01-01T09:00:00.000Z","eventType":"user.session.start","outcome":{{"result":"SUCCESS"}},"actor":{{"id":"00u","type":"User","alternateId":"{user}"}},"client":{{"ipAddress":"203.0.113.9"}},"target":[]}}"#
-    )
 }

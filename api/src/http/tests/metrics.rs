@@ -54,8 +54,7 @@ fn every_family_is_as_promtool_wants_it() {
             }
             kinds.insert(name.to_owned(), kind.to_owned());
         } else {
-            let end = line.find(['{', ' ']).unwrap();
-            let name = &line[..end];
+            let name = line.split(['{', ' ']).next().unwrap();
             let family = ["_bucket", "_sum", "_count"]
                 .iter()
                 .find_map(|part| name.strip_suffix(part).filter(|f| kinds.contains_key(*f)))

@@ -122,7 +122,7 @@ fn a_slow_client_is_told_of_the_gap_and_holds_nobody_up() {
 
 #[test]
 fn it_ends_with_its_token_and_with_the_server() {
-    let mut fixture = Fixture::new();
+    let fixture = Fixture::new();
     let token = fixture.tokens.create("ann", Role::Viewer, None, None, 0).unwrap();
     let mut stream = fixture.connect();
     let head = format!(
@@ -137,12 +137,12 @@ fn it_ends_with_its_token_and_with_the_server() {
     assert!(String::from_utf8(all).unwrap().ends_with("0\r\n\r\n"), "the stream ends properly");
 
     let mut stream = open(&fixture, "", None);
-    let server = fixture.server.take().unwrap();
-    let stopping = fixture.runtime.spawn(server.stop());
+    let server = fixture.server.lock().unwrap().take().unwrap();
+    let stopping = std::thread::spawn(move || server.stop());
     stream.set_read_timeout(Some(Duration::from_secs(4))).unwrap();
     let mut rest = Vec::new();
     stream.read_to_end(&mut rest).unwrap();
-    fixture.runtime.block_on(stopping).unwrap();
+    stopping.join().unwrap();
 }
 
 #[test]
