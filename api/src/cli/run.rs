@@ -3,6 +3,7 @@
 
 pub(in crate::cli) mod compose;
 mod data_dir;
+mod door;
 mod follower;
 mod node;
 mod reload;
@@ -85,7 +86,7 @@ impl Run {
         runtime.block_on(async {
             let node = tokio::task::block_in_place(|| Node::start(&loaded.config, content))?;
             let reloader = Arc::new(Reloader::new(layers, &loaded, &node));
-            let server = compose::serve(&loaded.config, &node, &reloader).await?;
+            let server = compose::serve(&loaded.config, &node, &reloader)?;
             if !quiet {
                 announce(&loaded, &node, server.address())?;
             }
@@ -185,8 +186,10 @@ async fn finish(node: Node, server: Server, end: End) -> Result<Exit, Failure> {
         std::process::exit(Exit::Interrupted.code().into());
     });
     tracing::info!("stopping");
-    server.stop().await;
-    let stopped = tokio::task::block_in_place(|| node.stop());
+    let stopped = tokio::task::block_in_place(|| {
+        server.stop();
+        node.stop()
+    });
     match (end, stopped) {
         (End::Failed(reason), _) => Err(Failure::argument(
             format!("the service stopped: {reason}"),

@@ -8,17 +8,14 @@ use sluice_ingest::{
     RouteError, Router,
     kafka::{self, KafkaInput, KafkaSettings},
     live::{Input, InputFailure, Place, Positions},
-    push::PushLimits,
     spool::{Spool, SpoolInput, SpoolSettings},
 };
 
-use super::{data_dir, follower::OpenIndex, node::Node, reload::Reloader};
+use super::{data_dir, door::SpoolDoor, follower::OpenIndex, node::Node, reload::Reloader};
 use crate::{
     cli::exit::Failure,
     config::{Config, Kafka, Start},
-    http::{
-        self, App, HttpSettings, Search, SearchError, SearchPage, SearchRequest, Server, SpoolDoor,
-    },
+    http::{self, App, HttpSettings, Search, SearchError, SearchPage, SearchRequest, Server},
     tokens::Tokens,
 };
 
@@ -50,9 +47,8 @@ pub(super) fn inputs(
             };
             let spool = spool(name, &config.data_dir.join("spool").join(name), settings)?;
             let input = Box::new(SpoolInput::new(place.input, &spool, router));
-            let specs = content.sources.clone();
-            let door = SpoolDoor::new(spool, specs, fixed(&source.mapping), PushLimits::default());
-            let door = door.map_err(|error| unknown(name, &error))?;
+            let fixed = fixed(&source.mapping).map(str::to_owned);
+            let door = SpoolDoor::new(spool, fixed, content.sources.clone());
             doors.insert(name.clone(), Arc::new(door));
             (input as _, "http")
         } else {
@@ -155,7 +151,7 @@ impl Search for NoSearch {
 ///
 /// # Errors
 /// If the address cannot be listened on, or the tokens cannot be read.
-pub(super) async fn serve(
+pub(super) fn serve(
     config: &Config,
     node: &Node,
     reloader: &Arc<Reloader>,
@@ -177,7 +173,7 @@ pub(super) async fn serve(
         version: env!("CARGO_PKG_VERSION"),
     };
     let listen = config.api.listen;
-    http::serve(app, http_settings(config)).await.map_err(|error| {
+    http::serve(app, http_settings(config)).map_err(|error| {
         let cause = std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
         Failure::argument(
             format!("cannot {error}{cause}"),

@@ -54,11 +54,7 @@ impl Reloader {
                 let sources = content.sources.clone();
                 let mut report = self.service.reload(content);
                 if report.applied {
-                    for (name, door) in &self.doors {
-                        if let Err(error) = door.remap(sources.clone()) {
-                            report.problems.push(format!("input {name}: {error}"));
-                        }
-                    }
+                    self.doors.values().for_each(|door| door.remap(sources.clone()));
                 }
                 report.problems.splice(0..0, said);
                 report
