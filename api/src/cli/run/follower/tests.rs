@@ -36,7 +36,7 @@ impl Index for Fake {
         removed: &[FindingId],
         cursor: Seq,
     ) -> Result<(), String> {
-        removed.iter().for_each(|id| drop(self.held.remove(id)));
+        self.held.retain(|id, _| !removed.contains(id));
         self.held.extend(changed.iter().map(|s| (s.finding.id, s.finding.count)));
         self.cursor = cursor.0;
         Ok(())
