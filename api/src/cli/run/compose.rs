@@ -11,7 +11,13 @@ use sluice_ingest::{
     spool::{Spool, SpoolInput, SpoolSettings},
 };
 
-use super::{data_dir, door::SpoolDoor, follower::OpenIndex, node::Node, reload::Reloader};
+use super::{
+    data_dir,
+    door::SpoolDoor,
+    follower::{Health, OpenIndex},
+    node::Node,
+    reload::Reloader,
+};
 use crate::{
     cli::exit::Failure,
     config::{Config, Kafka, Start},
@@ -134,12 +140,12 @@ pub(super) fn index(_dir: &Path) -> OpenIndex {
     Box::new(|| Err("this build has no search index".to_owned()))
 }
 
-/// Search without an index.
-struct NoSearch;
+/// Search while there is no index: it says why.
+struct NoSearch(Arc<Health>);
 
 impl Search for NoSearch {
     fn search(&self, _request: &SearchRequest) -> Result<SearchPage, SearchError> {
-        Err(SearchError::Unavailable("this build has no search index".to_owned()))
+        Err(SearchError::Unavailable(self.0.now().error))
     }
 
     fn lag(&self) -> Option<i64> {
@@ -165,7 +171,7 @@ pub(super) fn serve(
         store: Arc::new(node.store.clone()),
         service: Arc::new(node.service.clone()),
         history: Arc::new(node.history.clone()),
-        search: Arc::new(NoSearch),
+        search: Arc::new(NoSearch(node.index_health())),
         doors: node.doors.iter().map(|(n, d)| (n.clone(), d.clone() as _)).collect(),
         reload: Arc::new(reload),
         tokens,

@@ -21,20 +21,26 @@ use crate::cli::errors;
 
 /// An index that is brought up to date. It may be emptied between runs: it begins again at 0.
 pub(super) trait Index: Send {
-    /// The last commit whose changes, and the last whose removals, are in it for good.
-    fn cursor(&self) -> (Seq, Seq);
+    /// The last commit of the store that is in it for good.
+    fn cursor(&self) -> Seq;
 
-    /// Takes changed findings and forgets removed ones; not for good before [`Index::commit`].
+    /// Forgets removed findings, then takes changed ones, up to a commit of the store. Twice is as
+    /// good as once.
     ///
     /// # Errors
-    /// Why it cannot, for people. It is opened anew and asked again.
-    fn apply(&mut self, changed: &[Stored], removed: &[FindingId]) -> Result<(), String>;
+    /// Why it cannot, for people. It is opened anew and asked again from its cursor.
+    fn apply(
+        &mut self,
+        changed: &[Stored],
+        removed: &[FindingId],
+        cursor: Seq,
+    ) -> Result<(), String>;
 
-    /// Makes what was applied searchable and remembers how far that is.
+    /// Makes what was applied searchable and keeps it.
     ///
     /// # Errors
     /// As [`Index::apply`].
-    fn commit(&mut self, changed: Seq, removed: Seq) -> Result<(), String>;
+    fn commit(&mut self) -> Result<(), String>;
 }
 
 /// Opens an index; called again after each failure.
@@ -71,6 +77,11 @@ impl Health {
     /// How far it is now.
     pub(crate) fn now(&self) -> HealthNow {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// It goes on, and everything up to here is searchable.
+    fn at(&self, cursor: Seq) {
+        self.set(|now| *now = HealthNow { at: cursor.0, ..HealthNow::default() });
     }
 
     fn set(&self, change: impl FnOnce(&mut HealthNow)) {
@@ -135,41 +146,39 @@ fn follow(
     health: &Health,
 ) -> Result<(), String> {
     let mut index = open()?;
-    let (mut changed, mut removed) = index.cursor();
-    health.set(|h| h.at = changed.0);
+    let mut cursor = index.cursor();
+    health.at(cursor);
     let mut pending = 0;
     let mut since = now();
     loop {
         let stopping = stop.load(Ordering::Relaxed);
-        let (findings, next) = store.after(changed, BATCH).map_err(said)?;
-        let (gone, next_gone) = store.removed_after(removed, BATCH).map_err(said)?;
-        let idle = findings.is_empty() && gone.is_empty();
-        if !idle {
-            if pending == 0 {
-                since = now();
-            }
-            index.apply(&findings, &gone)?;
-            pending += findings.len() + gone.len();
+        let (mut changed, to) = store.after(cursor, BATCH).map_err(said)?;
+        let (removed, removed_to) = store.removed_after(cursor, BATCH).map_err(said)?;
+        // A removal must not come after the same finding was made again: changes wait for it.
+        let next = to.min(removed_to);
+        changed.retain(|stored| stored.seq <= next);
+        if pending == 0 {
+            since = now();
         }
-        let moved = (next, next_gone) != (changed, removed);
-        (changed, removed) = (next, next_gone);
+        if next > cursor {
+            index.apply(&changed, &removed, next)?;
+            pending += changed.len() + removed.len();
+        }
+        let idle = next == cursor;
+        cursor = next;
         let due = pending >= COMMIT_CHANGES || since.elapsed() >= COMMIT_EVERY || stopping;
         if pending > 0 && due {
-            index.commit(changed, removed)?;
+            index.commit()?;
             pending = 0;
-            health.set(|h| *h = HealthNow { at: changed.0, ..HealthNow::default() });
-        } else if pending == 0 {
-            health.set(|h| *h = HealthNow { at: changed.0, ..HealthNow::default() });
+        }
+        if pending == 0 {
+            health.at(cursor);
         }
         if stopping {
             return Ok(());
         }
-        if idle && !moved {
-            store.wait(changed, PATIENCE);
-            // A store that answers at once without a commit must not make this spin.
-            if store.last() <= changed {
-                sleep(Duration::from_millis(20), stop);
-            }
+        if idle {
+            store.wait(cursor, PATIENCE);
         }
     }
 }
@@ -243,3 +252,6 @@ fn sleep(whole: Duration, stop: &AtomicBool) {
 fn now() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! One node: store, engine, inputs and followers, started in order and stopped in the other. Not
 //! the HTTP server, not signals.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sluice_engine::{
     Content, EngineConfig, EngineError, History,
@@ -12,7 +12,7 @@ use sluice_engine::{
 
 use super::{
     compose, data_dir,
-    follower::{Follower, Retainer},
+    follower::{Follower, Health, Retainer},
 };
 use crate::{
     cli::exit::Failure,
@@ -69,7 +69,7 @@ impl Node {
     }
 
     /// How far the index is, and why it is behind if something is wrong with it.
-    pub(crate) fn index_health(&self) -> std::sync::Arc<super::follower::Health> {
+    pub(crate) fn index_health(&self) -> Arc<Health> {
         self.index.health()
     }
 
