@@ -1,6 +1,6 @@
 //! What is wrong with a record, as far as it can be seen without its source.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
@@ -71,8 +71,9 @@ impl<'de> Visitor<'de> for Fields {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut left = self.0;
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
+        while map.next_key::<Cow<'de, str>>()?.is_some() {
             left = left.checked_sub(1).ok_or_else(|| A::Error::custom(TOO_MANY_FIELDS))?;
+            map.next_value::<IgnoredAny>()?;
         }
         Ok(())
     }

@@ -343,6 +343,7 @@ fn after_a_failed_write_nothing_is_claimed() {
     let (out, arrivals) = bounded(4);
     let failure = input.run(&Positions::new(), &out, &InputControl::default()).unwrap_err();
     assert!(failure.detail.unwrap().contains("fsync"));
+    assert!(matches!(arrivals.recv().unwrap(), Arrival::Assigned(_)));
     assert!(matches!(arrivals.recv().unwrap(), Arrival::Records { .. }));
 }
 
@@ -483,6 +484,8 @@ fn with_input(
     let mut input = SpoolInput::new("push".into(), spool, router(200));
     thread::scope(|scope| {
         let running = scope.spawn(|| input.run(from, &out, &control));
+        let first = arrivals.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(matches!(first, Arrival::Assigned(_)), "{first:?}");
         f(&arrivals, &control);
         control.stop();
         running.join().unwrap().unwrap();

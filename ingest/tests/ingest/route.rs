@@ -1,7 +1,8 @@
 //! Messages to sources: how they are cut, who takes them, and that none is lost.
 
-use std::sync::Arc;
+use std::{hash::BuildHasher, sync::Arc};
 
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regex::Regex;
 use sluice_event::{PartitionId, TimeSettings, WireSchema, WireType};
 use sluice_ingest::{
@@ -283,4 +284,58 @@ fn hostile_messages_end_as_dead_letters() {
         assert_eq!((&*parts[1].0, parts[1].1.faults[0].code.name()), ("unknown", code));
     }
     assert_eq!(router.check(TRAIL.as_bytes()), Ok(()));
+}
+
+#[test]
+fn what_is_said_to_a_sender_is_what_becomes_of_the_record() {
+    let given = std::env::var("SEED").ok().and_then(|s| s.parse().ok());
+    let seed: u64 = given.unwrap_or_else(|| std::hash::RandomState::new().hash_one(0));
+    println!("SEED={seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let spec = specs().remove(0);
+    let time = spec.time_settings;
+    let limits = Limits { record_bytes: 120, depth: 6, fields: 8, ..Limits::default() };
+    let mut router = Router::with_limits(specs(), Some("cloud.trail"), limits).unwrap();
+    let mut mapper =
+        Mapper::new(spec, "t", PartitionId(0), time, false, i64::MIN).with_limits(limits);
+    let seeds: [&[u8]; 8] = [
+        TRAIL.as_bytes(),
+        b"{\"Records\":[{\"a\":1},{\"b\":[{}]}]}",
+        b"{\"a\":1e400,\"b\":\"\\ud800\",\"c\":\"\xff\",\"d\":{\"e\":[[[[[1]]]]]}}",
+        b"{\"1\":1,\"2\":1,\"3\":1,\"4\":1,\"5\":1,\"6\":1,\"7\":1,\"8\":1,\"9\":1}",
+        b"[{\"a\":\"b\\u0041\"},null,\"x\", 7]",
+        b"\xef\xbb\xbf{\"a\":\n{\"b\":true}}\r\n",
+        b"null",
+        b"",
+    ];
+    let alphabet = b"{}[]\",:\\u0 1en\n\xff";
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..20_000 {
+        let mut bytes = seeds[rng.random_range(0..seeds.len())].to_vec();
+        for _ in 0..rng.random_range(0..3) {
+            let at = rng.random_range(0..=bytes.len());
+            let byte = alphabet[rng.random_range(0..alphabet.len())];
+            match rng.random_range(0..4) {
+                0 => bytes.truncate(at),
+                1 => bytes.insert(at, byte),
+                2 => bytes.splice(at..at, bytes.clone()).for_each(drop),
+                _ if at < bytes.len() => bytes[at] = byte,
+                _ => bytes.push(byte),
+            }
+        }
+        let said = router.check(&bytes).err().map(|(code, _)| code);
+        let parts = router.chunks(vec![message(1, bytes.clone())]);
+        let processed: Vec<Processed> =
+            parts.iter().map(|(_, chunk)| mapper.process(chunk)).collect();
+        assert!(processed.iter().all(|p| p.counts.balanced()));
+        let codes: Vec<DeadLetterCode> =
+            processed.iter().flat_map(|p| &p.dead_letters).map(|l| l.code).collect();
+        // The test source has no mappings: what decodes ends there.
+        let set_aside = codes.iter().find(|c| **c != DeadLetterCode::NoMapping).copied();
+        let text = String::from_utf8_lossy(&bytes);
+        assert_eq!(said.is_some(), set_aside.is_some(), "{said:?} {codes:?} {text}");
+        assert!(said.is_none_or(|said| codes.contains(&said)), "{said:?} {codes:?} {text}");
+        seen.extend(said);
+    }
+    assert!(seen.len() >= 6, "{seen:?}");
 }
