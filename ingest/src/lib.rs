@@ -15,7 +15,7 @@
 //!
 //! Everything but the inputs is free of IO, and nothing here reads a clock: the receive time of
 //! a record is given with it.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod builtin;
 mod chunk;
@@ -26,6 +26,7 @@ mod detect;
 mod frame;
 mod inflate;
 mod input;
+pub mod kafka;
 pub mod live;
 mod mapper;
 pub mod push;
