@@ -26,7 +26,7 @@ use self::{
     session::{End, Session},
 };
 use crate::{
-    Router,
+    Router, SourceSpec,
     live::{Arrival, Input, InputControl, InputFailure, InputPhase, Positions},
 };
 
@@ -84,6 +84,16 @@ impl fmt::Debug for KafkaInput {
 impl Input for KafkaInput {
     fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    fn remap(&mut self, sources: &[Arc<SourceSpec>]) -> Result<(), InputFailure> {
+        self.router = self.router.over(sources.to_vec()).map_err(|error| InputFailure {
+            input: self.name.clone(),
+            primary: error.to_string(),
+            detail: None,
+            hint: Some("keep the mapping, or name another in `mapping`".to_owned()),
+        })?;
+        Ok(())
     }
 
     fn run(

@@ -241,10 +241,13 @@ impl<'a> Session<'a> {
             self.troubles.topic_read(&topic);
             let input = self.name.clone();
             let place = Place { input, part: part(&topic, number).into() };
+            self.ready.push_back(Arrival::Assigned(place.clone()));
             if self.places.get_mut(&topic, number).is_none() {
                 self.places.insert(&topic, number, Tracked::new(place.clone(), next, now));
-                // It exists, and is to be read from here: also when no record comes for long.
-                self.ready.push_back(Arrival::Records { place, parts: Vec::new(), next });
+                // It is to be read from here after a restart too, also when no record comes for long.
+                if self.from.get(&place) != Some(&next) {
+                    self.ready.push_back(Arrival::Records { place, parts: Vec::new(), next });
+                }
             }
             if let Some(tracked) = self.places.get_mut(&topic, number) {
                 tracked.assigned = true;
@@ -351,6 +354,7 @@ impl<'a> Session<'a> {
         for (topic, number) in &partitions {
             if let Some(tracked) = self.places.get_mut(topic, *number) {
                 tracked.assigned = false;
+                self.ready.push_back(Arrival::Revoked(tracked.place.clone()));
             }
         }
         self.waiting.extend(partitions);
@@ -379,7 +383,10 @@ impl<'a> Session<'a> {
         while let Some(arrival) = self.ready.pop_front() {
             let handed = match &arrival {
                 Arrival::Records { place, next, .. } => Some((place.part.clone(), *next)),
-                Arrival::Idle(_) | Arrival::Failed(_) => None,
+                Arrival::Assigned(_)
+                | Arrival::Revoked(_)
+                | Arrival::Idle(_)
+                | Arrival::Failed(_) => None,
             };
             match self.out.send_timeout(arrival, HAND) {
                 Ok(()) => {
