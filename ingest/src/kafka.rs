@@ -88,8 +88,10 @@ impl Input for KafkaInput {
 
     fn remap(&mut self, sources: &[Arc<SourceSpec>]) -> Result<(), InputFailure> {
         self.router = self.router.over(sources.to_vec()).map_err(|error| InputFailure {
+            input: self.name.clone(),
+            primary: error.to_string(),
+            detail: None,
             hint: Some("keep the mapping, or name another in `mapping`".to_owned()),
-            ..self.failure(error.to_string(), None)
         })?;
         Ok(())
     }

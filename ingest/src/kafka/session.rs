@@ -244,8 +244,10 @@ impl<'a> Session<'a> {
             self.ready.push_back(Arrival::Assigned(place.clone()));
             if self.places.get_mut(&topic, number).is_none() {
                 self.places.insert(&topic, number, Tracked::new(place.clone(), next, now));
-                // It exists, and is to be read from here: also when no record comes for long.
-                self.ready.push_back(Arrival::Records { place, parts: Vec::new(), next });
+                // It is to be read from here after a restart too, also when no record comes for long.
+                if self.from.get(&place) != Some(&next) {
+                    self.ready.push_back(Arrival::Records { place, parts: Vec::new(), next });
+                }
             }
             if let Some(tracked) = self.places.get_mut(&topic, number) {
                 tracked.assigned = true;
@@ -352,6 +354,7 @@ impl<'a> Session<'a> {
         for (topic, number) in &partitions {
             if let Some(tracked) = self.places.get_mut(topic, *number) {
                 tracked.assigned = false;
+                self.ready.push_back(Arrival::Revoked(tracked.place.clone()));
             }
         }
         self.waiting.extend(partitions);
@@ -365,7 +368,6 @@ impl<'a> Session<'a> {
             self.waiting.remove(&key);
             let Some(tracked) = self.places.get_mut(topic, *number) else { continue };
             tracked.assigned = false;
-            self.ready.push_back(Arrival::Revoked(tracked.place.clone()));
             if lost {
                 // Somebody else reads them: what nobody has seen yet is not ours to hand on.
                 let place = &tracked.place;

@@ -237,6 +237,9 @@ fn a_thief_in_the_group_makes_nothing_lost_or_repeated() {
     input.records(usize::try_from(sent).unwrap(), 60);
     input.exactly(0..sent);
     let rebalances = input.control.status().rebalances;
-    assert!(stolen > 4 && rebalances["revoke"] > 0 && rebalances["assign"] > 4, "{stolen} stolen, {rebalances:?}");
+    assert!(
+        stolen > 4 && rebalances["revoke"] > 0 && rebalances["assign"] > 4,
+        "{stolen} stolen, {rebalances:?}"
+    );
     input.stop().unwrap();
 }

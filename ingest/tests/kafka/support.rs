@@ -1,7 +1,7 @@
 //! A broker, topics, a producer, and an input on a thread whose arrivals are counted.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     future::Future,
     path::PathBuf,
@@ -232,6 +232,8 @@ pub(crate) struct Running {
     pub(crate) got: Vec<Got>,
     pub(crate) idle: Vec<Place>,
     pub(crate) next: Positions,
+    /// Places assigned and not revoked.
+    ours: BTreeSet<Place>,
 }
 
 impl Running {
@@ -257,6 +259,7 @@ impl Running {
             got: Vec::new(),
             idle: Vec::new(),
             next: Positions::new(),
+            ours: BTreeSet::new(),
         }
     }
 
@@ -265,6 +268,7 @@ impl Running {
         let Ok(arrival) = self.arrivals.recv_timeout(wait) else { return false };
         match arrival {
             Arrival::Records { place, parts, next } => {
+                assert!(self.ours.contains(&place), "{place} is not ours");
                 for (_, chunk) in parts {
                     self.add(&place, &chunk);
                 }
@@ -275,6 +279,8 @@ impl Running {
                 );
             }
             Arrival::Idle(place) => self.idle.push(place),
+            Arrival::Assigned(place) => assert!(self.ours.insert(place)),
+            Arrival::Revoked(place) => assert!(self.ours.remove(&place)),
             Arrival::Failed(failure) => panic!("{failure:?}"),
         }
         true
