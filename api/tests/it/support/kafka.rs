@@ -16,8 +16,8 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Starts one, or says why this test is skipped.
-    pub(crate) fn own() -> Option<Broker> {
+    /// Starts one whose topics have so many partitions, or says why this test is skipped.
+    pub(crate) fn own(partitions: u32) -> Option<Broker> {
         let Some(shared) = std::env::var_os("SLUICE_TEST_KAFKA_DIR") else {
             println!("skipped: SLUICE_TEST_KAFKA_DIR is not set; `cargo xtask test` starts a Kafka");
             return None;
@@ -25,6 +25,9 @@ impl Broker {
         let folder = tempfile::tempdir().unwrap();
         let libs = Path::new(&shared).join("libs");
         std::os::unix::fs::symlink(libs, folder.path().join("libs")).unwrap();
+        // Topics come with their first record: the admin tools are not part of the broker.
+        let settings = format!("auto.create.topics.enable=true\nnum.partitions={partitions}\n");
+        fs::write(folder.path().join("extra.properties"), settings).unwrap();
         let mut broker = Broker { folder, bootstrap: String::new() };
         broker.bootstrap = broker.script("start");
         Some(broker)
@@ -40,18 +43,6 @@ impl Broker {
         self.script("restart");
     }
 
-    /// Makes a topic.
-    pub(crate) fn create_topic(&self, topic: &str, partitions: u32) {
-        let partitions = partitions.to_string();
-        let status = self
-            .java("org.apache.kafka.tools.TopicCommand")
-            .args(["--create", "--topic", topic, "--partitions", &partitions])
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(status.success(), "topic {topic}");
-    }
-
     /// Sends records, one a line, and waits until the broker has them.
     pub(crate) fn produce<'l>(&self, topic: &str, records: impl Iterator<Item = &'l str>) {
         let mut text = String::new();
@@ -63,8 +54,8 @@ impl Broker {
             return;
         }
         let mut producer = self
-            .java("org.apache.kafka.tools.ConsoleProducer")
-            .args(["--topic", topic, "--request-required-acks", "all", "--sync"])
+            .java("kafka.tools.ConsoleProducer")
+            .args(["--topic", topic, "--request-required-acks", "all"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
