@@ -67,7 +67,7 @@ pub(super) fn inputs(
 }
 
 /// The mapping source of every record; `None` looks at each.
-fn fixed(mapping: &str) -> Option<&str> {
+pub(in crate::cli) fn fixed(mapping: &str) -> Option<&str> {
     (mapping != "auto").then_some(mapping)
 }
 
