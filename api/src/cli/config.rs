@@ -98,22 +98,27 @@ impl Check {
         let mut loaded = Loaded::read(&self.config.layers());
         let content = content::check(&mut loaded);
         content::check_secrets(&mut loaded);
-        if self.connect {
-            connect::check(&mut loaded, content.as_ref(), out)?;
-        }
+        let samples = match self.connect {
+            true => connect::check(&mut loaded, content.as_ref(), out.quiet()),
+            false => Vec::new(),
+        };
         // What is found in rules and mappings is part of the list.
         let problems = with_problems(loaded.problems, content.as_ref());
-        out.flush()?;
         let errors = problems.iter().filter(|p| p.diagnostic.is_error()).count();
         let warnings = problems.len() - errors;
-        if matches!(out.format(), Format::Json | Format::Ndjson) {
-            let list: Vec<Json> = problems.iter().map(|p| json!(p.diagnostic)).collect();
-            if out.format() == Format::Json {
-                out.json(&json!({"files": loaded.files, "problems": list}))?;
-            } else {
-                list.iter().try_for_each(|p| out.json_line(p))?;
+        let list: Vec<Json> = problems.iter().map(|p| json!(p.diagnostic)).collect();
+        match out.format() {
+            Format::Json => {
+                out.json(&json!({"files": loaded.files, "problems": list, "samples": samples}))?;
+            }
+            Format::Ndjson => {
+                samples.iter().chain(&list).try_for_each(|line| out.json_line(line))?
+            }
+            Format::Table | Format::Md => {
+                samples.iter().try_for_each(|s| out.line(&s.to_string()))?
             }
         }
+        out.flush()?;
         errors::config_problems(&problems);
         if !out.quiet() {
             let files = match loaded.files.as_slice() {

@@ -91,7 +91,7 @@ impl Run {
                 announce(&loaded, &node, server.address())?;
             }
             let end = until_end(&node, &reloader, &loaded).await;
-            finish(node, server, end).await
+            finish(node, server, end)
         })
     }
 }
@@ -160,7 +160,7 @@ async fn until_end(node: &Node, reloader: &Arc<Reloader>, loaded: &Loaded) -> En
 }
 
 /// Stops everything, within [`STOP_WITHIN`].
-async fn finish(node: Node, server: Server, end: End) -> Result<Exit, Failure> {
+fn finish(node: Node, server: Server, end: End) -> Result<Exit, Failure> {
     let exit = match &end {
         End::Terminated => Exit::Done,
         End::Interrupted => Exit::Interrupted,

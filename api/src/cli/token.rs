@@ -184,7 +184,7 @@ pub(super) fn failure(error: TokenError) -> Failure {
 
 fn role(text: &str) -> Result<Role, Failure> {
     let names: Vec<&str> = Role::ALL.iter().map(|r| r.name()).collect();
-    Role::ALL.iter().copied().find(|r| r.name() == text).ok_or_else(|| {
+    Role::parse(text).ok_or_else(|| {
         let near = suggest(text, names.iter().copied())
             .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
         Failure::argument(

@@ -16,6 +16,17 @@ use super::{
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Options(BTreeMap<String, String>);
 
+/// An option whose reference leads nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unresolved {
+    /// The option.
+    pub(crate) option: String,
+    /// Why.
+    pub(crate) primary: String,
+    /// How to mend it.
+    pub(crate) hint: String,
+}
+
 /// Options that this program sets itself, with the reason.
 const OWNED: [(&str, &str); 13] = [
     ("bootstrap.servers", "write `brokers` of the kafka table"),
@@ -45,11 +56,11 @@ impl Options {
     /// The options with their references followed.
     ///
     /// # Errors
-    /// Every option whose reference leads nowhere: name, what, hint.
+    /// Every option whose reference leads nowhere.
     pub(crate) fn resolve(
         &self,
         env: impl Fn(&str) -> Option<String>,
-    ) -> Result<BTreeMap<String, Secret>, Vec<(String, String, String)>> {
+    ) -> Result<BTreeMap<String, Secret>, Vec<Unresolved>> {
         let mut resolved = BTreeMap::new();
         let mut wrong = Vec::new();
         for (name, value) in &self.0 {
@@ -57,7 +68,9 @@ impl Options {
                 Ok(secret) => {
                     resolved.insert(name.clone(), secret);
                 }
-                Err((primary, hint)) => wrong.push((name.clone(), primary, hint)),
+                Err((primary, hint)) => {
+                    wrong.push(Unresolved { option: name.clone(), primary, hint });
+                }
             }
         }
         if wrong.is_empty() { Ok(resolved) } else { Err(wrong) }

@@ -337,7 +337,7 @@ fn references_are_followed_only_where_they_are_needed() {
     assert_eq!(resolved["ssl.key.password"].reveal(), CANARY, "without the line break");
     assert!(!format!("{resolved:?}{}", shown(&loaded)).contains(CANARY));
     let unset = options.resolve(|_| None).unwrap_err();
-    assert_eq!(unset[0].1, "the environment variable PASSWORD is not set");
+    assert_eq!(unset[0].primary, "the environment variable PASSWORD is not set");
     fs::remove_file(&file).unwrap();
     assert_eq!(options.resolve(|_| None).unwrap_err().len(), 2, "both are told at once");
 }

@@ -136,7 +136,9 @@ impl Value for ByteSize {
 
     fn shown(&self) -> Json {
         let binary = |(unit, size): &&(&str, u64)| {
-            (unit.ends_with("iB") || *unit == "B") && self.0 % size == 0 && self.0 >= *size
+            (unit.ends_with("iB") || *unit == "B")
+                && self.0.is_multiple_of(*size)
+                && self.0 >= *size
         };
         let unit = SIZE_UNITS.iter().find(binary);
         unit.map_or_else(|| "0B".into(), |(unit, size)| format!("{}{unit}", self.0 / size).into())

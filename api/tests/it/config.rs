@@ -255,3 +255,17 @@ fn the_schema_is_json_and_forbids_unknown_keys() {
     assert_eq!(schema["additionalProperties"], false);
     assert_eq!(schema["properties"]["api"]["properties"]["listen"]["default"], "127.0.0.1:7777");
 }
+
+#[test]
+fn a_broker_that_is_gone_is_told_where_it_is_named() {
+    let scratch = Scratch::new();
+    // Bound and let go: nobody listens there.
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let text = EXAMPLE.replace("127.0.0.1:9092", &gone).replace("127.0.0.1:7777", "127.0.0.1:0");
+    scratch.write("sluice.toml", text);
+    run_in(&scratch, &[], &["config", "check", "--connect"]).exits(3).says(&[
+        "./sluice.toml:6:",
+        "error[C010]",
+        "1 errors, 0 warnings",
+    ]);
+}

@@ -211,7 +211,7 @@ impl Service {
     /// Sends a signal; the exit code and all it said.
     fn stop(mut self, name: &str) -> (i32, String) {
         self.signal(name);
-        let begun = Instant::now();
+        let begun = now();
         let status = self.child.wait().unwrap();
         assert!(begun.elapsed() < Duration::from_secs(11), "it took {:?}", begun.elapsed());
         (status.code().unwrap_or(-1), self.said + &self.rest.join().unwrap())
@@ -230,10 +230,15 @@ fn config(scratch: &Scratch) -> String {
     )
 }
 
+#[expect(clippy::disallowed_methods, reason = "how long a process takes")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// Waits until a check holds, at most 20 s.
 #[track_caller]
 fn wait_for(what: &str, mut check: impl FnMut() -> bool) {
-    let begun = Instant::now();
+    let begun = now();
     while !check() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{what} did not come");
         thread::sleep(Duration::from_millis(100));

@@ -1,28 +1,26 @@
 //! `config check --connect`: what only the world outside can tell. Commits no offsets, keeps
 //! nothing.
 
+mod samples;
+
 use std::{net::TcpListener, path::Path};
 
+use serde_json::{Value as Json, json};
 use sluice_engine::Content;
-use sluice_event::PartitionId;
-use sluice_ingest::{DeadLetterCode, Mapper, Message, Router};
+use sluice_ingest::kafka;
 use sluice_rule::Diagnostic;
 
 use crate::{
     cli::{
         exit::Failure,
-        output::{Output, printable},
-        run::compose,
+        run::{self, compose},
     },
     config::{Kafka, Loaded},
 };
+use samples::Samples;
 
-/// Adds what is wrong outside to the problems, and prints the rows that sample records become.
-pub(super) fn check(
-    loaded: &mut Loaded,
-    content: Option<&Content>,
-    out: &mut Output,
-) -> Result<(), Failure> {
+/// Adds what is wrong outside to the problems. The answer is what sample records become.
+pub(super) fn check(loaded: &mut Loaded, content: Option<&Content>, quiet: bool) -> Vec<Json> {
     let listen = loaded.config.api.listen;
     if let Err(error) = TcpListener::bind(listen) {
         let problem = Diagnostic::error(
@@ -34,22 +32,20 @@ pub(super) fn check(
         loaded.blame("api.listen", problem);
     }
     data_dir(loaded);
-    let kafka: Vec<(String, String, Kafka)> = loaded
-        .config
-        .sources
-        .iter()
-        .filter_map(|(name, s)| Some((name.clone(), s.mapping.clone(), s.kafka.clone()?)))
-        .collect();
-    for (name, mapping, kafka) in kafka {
-        kafka_input(loaded, &name, &mapping, &kafka, content, out)?;
+    let mut samples = Vec::new();
+    let sources = loaded.config.sources.clone();
+    for (name, source) in &sources {
+        if let Some(kafka) = &source.kafka {
+            kafka_input(loaded, name, &source.mapping, kafka, content, &mut samples, quiet);
+        }
     }
-    Ok(())
+    samples
 }
 
 /// Whether the data directory can be made and has room.
 fn data_dir(loaded: &mut Loaded) {
     let dir = loaded.config.data_dir.clone();
-    if let Err(Failure::Argument { primary, hint }) = crate::cli::run::make_data_dir(&dir) {
+    if let Err(Failure::Argument { primary, hint }) = run::make_data_dir(&dir) {
         let problem = Diagnostic::error("C010", "data_dir", primary).hint(hint.unwrap_or_default());
         loaded.blame("data_dir", problem);
         return;
@@ -78,66 +74,42 @@ fn kafka_input(
     loaded: &mut Loaded,
     name: &str,
     mapping: &str,
-    kafka: &Kafka,
+    settings: &Kafka,
     content: Option<&Content>,
-    out: &mut Output,
-) -> Result<(), Failure> {
-    let path = format!("sources.{name}.kafka.brokers");
-    let settings = match compose::kafka_settings(name, kafka) {
-        Ok(settings) => settings,
-        // A reference that leads nowhere was found already.
-        Err(Failure::Argument { .. }) => return Ok(()),
-        Err(other) => return Err(other),
-    };
-    let checked = sluice_ingest::kafka::check(name, &settings);
+    samples: &mut Vec<Json>,
+    quiet: bool,
+) {
+    // A secret that cannot be resolved has its own problem.
+    let Ok(settings) = compose::kafka_settings(name, settings) else { return };
+    let checked = kafka::check(name, &settings);
     for failure in checked.problems {
-        let mut problem = Diagnostic::error("C011", &path, failure.primary);
-        if let Some(detail) = failure.detail {
-            problem = problem.detail(detail);
-        }
-        loaded.blame(&path, problem.hint(failure.hint.unwrap_or_default()));
+        let mut problem = Diagnostic::error("C010", "", failure.primary);
+        problem.detail = failure.detail;
+        problem.hint = failure.hint;
+        loaded.blame(&format!("sources.{name}.kafka.brokers"), problem);
     }
     for topic in checked.topics {
-        if !out.quiet() {
+        let (taken, records, partitions) = (topic.samples.len(), topic.records, topic.partitions);
+        let Some(content) = content else { continue };
+        let found = Samples::of(content, compose::fixed(mapping), topic.samples);
+        if !quiet {
+            let aside = found.set_aside.len();
+            let sources: Vec<String> =
+                found.sources.iter().map(|(source, count)| format!("{count} {source}")).collect();
             eprintln!(
-                "input {name}: topic {} has {} partitions and {} records",
-                topic.topic, topic.partitions, topic.records
+                "{name}: topic {}: {partitions} partitions, {records} records; {taken} looked at \
+                 ({}): {} rows, {aside} set aside",
+                topic.topic,
+                sources.join(", "),
+                found.rows.len(),
             );
         }
-        let Some(content) = content else { continue };
-        rows(content, mapping, topic.samples, out)?;
+        let about =
+            |kind: &str, value: Json| json!({"input": name, "topic": topic.topic, kind: value});
+        samples.extend(found.rows.into_iter().map(|row| about("row", row)));
+        let letters = found.set_aside.into_iter();
+        samples.extend(letters.map(|(code, message)| {
+            about("set_aside", json!({"code": code.name(), "message": message}))
+        }));
     }
-    Ok(())
-}
-
-/// The rows that records become, as `mapping run` prints them.
-fn rows(
-    content: &Content,
-    mapping: &str,
-    samples: Vec<Message>,
-    out: &mut Output,
-) -> Result<(), Failure> {
-    let fixed = (mapping != "auto").then_some(mapping);
-    // An unknown mapping was found already.
-    let Ok(mut router) = Router::new(content.sources.clone(), fixed) else { return Ok(()) };
-    for (source, chunk) in router.chunks(samples) {
-        let fault = |code: DeadLetterCode, text: &str| eprintln!("set aside: {code}: {text}");
-        let Some(spec) = content.sources.iter().find(|s| s.source == source) else {
-            chunk.faults.iter().for_each(|f| fault(f.code, &f.message));
-            continue;
-        };
-        let (partition, time) = (PartitionId(0), spec.time_settings);
-        let mut mapper = Mapper::new(spec.clone(), "default", partition, time, false, i64::MIN);
-        let processed = mapper.process(&chunk);
-        processed.dead_letters.iter().for_each(|l| fault(l.code, &printable(&l.message)));
-        for batch in &processed.batches {
-            for row in 0..batch.len() {
-                let mut object = serde_json::Map::new();
-                object.insert("table".to_owned(), batch.table.as_str().into());
-                object.extend(sluice_engine::json::row(&batch.columns, row));
-                out.json_line(&object.into())?;
-            }
-        }
-    }
-    Ok(())
 }

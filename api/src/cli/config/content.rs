@@ -58,9 +58,12 @@ pub(crate) fn check_secrets(loaded: &mut Loaded) {
     for (name, source) in &loaded.config.sources {
         let Some(kafka) = &source.kafka else { continue };
         let Err(list) = kafka.librdkafka.resolve(|name| std::env::var(name).ok()) else { continue };
-        for (option, primary, hint) in list {
-            let path = format!("sources.{name}.kafka.librdkafka.\"{option}\"");
-            wrong.push((path, Diagnostic::error("C006", "", primary).hint(hint)));
+        for unresolved in list {
+            let path = format!("sources.{name}.kafka.librdkafka.\"{}\"", unresolved.option);
+            wrong.push((
+                path,
+                Diagnostic::error("C006", "", unresolved.primary).hint(unresolved.hint),
+            ));
         }
     }
     for (path, problem) in wrong {

@@ -67,7 +67,7 @@ pub(super) fn inputs(
 }
 
 /// The mapping source of every record; `None` looks at each.
-fn fixed(mapping: &str) -> Option<&str> {
+pub(in crate::cli) fn fixed(mapping: &str) -> Option<&str> {
     (mapping != "auto").then_some(mapping)
 }
 
@@ -98,8 +98,9 @@ pub(in crate::cli) fn librdkafka(
     kafka: &Kafka,
 ) -> Result<BTreeMap<String, String>, Failure> {
     let resolved = kafka.librdkafka.resolve(|name| std::env::var(name).ok()).map_err(|wrong| {
-        let list: Vec<String> = wrong.iter().map(|(o, what, _)| format!("`{o}`: {what}")).collect();
-        let hint = wrong.first().map_or(String::new(), |(_, _, hint)| hint.clone());
+        let list: Vec<String> =
+            wrong.iter().map(|w| format!("`{}`: {}", w.option, w.primary)).collect();
+        let hint = wrong.first().map_or(String::new(), |w| w.hint.clone());
         Failure::argument(format!("input {name}: {}", list.join("; ")), hint)
     })?;
     Ok(resolved.into_iter().map(|(option, secret)| (option, secret.reveal().to_owned())).collect())

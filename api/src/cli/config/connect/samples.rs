@@ -35,8 +35,7 @@ impl Samples {
             };
             let time = spec.time_settings;
             let partition = PartitionId(0);
-            let mut mapper =
-                Mapper::new(spec.clone(), "default", partition, time, false, i64::MIN);
+            let mut mapper = Mapper::new(spec.clone(), "default", partition, time, false, i64::MIN);
             let processed = mapper.process(&chunk);
             let letters = processed.dead_letters.into_iter();
             samples.set_aside.extend(letters.map(|letter| (letter.code, letter.message)));
@@ -70,7 +69,8 @@ mod tests {
     #[test]
     fn samples_are_mapped_and_what_is_not_is_said() {
         let content = Content::load(&["builtin".into()], &[]).unwrap();
-        let sshd = "Jan  1 00:00:00 h sshd[1]: Failed password for root from 203.0.113.9 port 1 ssh2";
+        let sshd =
+            "Jan  1 00:00:00 h sshd[1]: Failed password for root from 203.0.113.9 port 1 ssh2";
         let messages = || vec![message(sshd), message("{broken"), message("")];
         let samples = Samples::of(&content, Some("linux.sshd"), messages());
         assert_eq!(samples.rows.len(), 1, "{samples:?}");
