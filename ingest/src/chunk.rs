@@ -30,6 +30,9 @@ pub struct Chunk {
     pub envelopes: Vec<Arc<Envelope>>,
     /// Whether the partition has ended with this chunk.
     pub at_end: bool,
+    /// Whether records of one offset came as one message, complete: what a header line says then
+    /// holds for its message, not for those after it.
+    pub messages: bool,
 }
 
 impl Chunk {
@@ -52,6 +55,7 @@ impl Chunk {
             received_each: Vec::new(),
             envelopes: Vec::new(),
             at_end: true,
+            messages: false,
         }
     }
 
@@ -63,6 +67,12 @@ impl Chunk {
     /// What came around a record.
     pub fn envelope(&self, record: usize) -> Option<&Arc<Envelope>> {
         self.envelopes.get(record)
+    }
+
+    /// Whether a record is the first of its message.
+    pub(crate) fn begins_message(&self, record: usize) -> bool {
+        let offset = |r: usize| self.offsets.get(r);
+        self.messages && (record == 0 || offset(record - 1) != offset(record))
     }
 
     /// Their bytes.

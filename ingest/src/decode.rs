@@ -160,6 +160,11 @@ impl Decoder {
         for (index, bytes) in (0u32..).zip(chunk.records.iter()) {
             let row = record.len();
             let reference = chunk.reference(index as usize);
+            if let State::Delimited { orders, .. } = &mut self.codec
+                && chunk.begins_message(index as usize)
+            {
+                orders.remove(&chunk.partition);
+            }
             let columns = &mut self.columns;
             let tally = &mut self.tally;
             let result = match &mut self.codec {

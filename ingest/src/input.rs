@@ -205,6 +205,7 @@ impl OneFile {
             received_each: Vec::new(),
             envelopes: Vec::new(),
             at_end: matches!(self.state, State::Read),
+            messages: false,
         }
     }
 

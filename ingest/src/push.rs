@@ -180,7 +180,7 @@ pub struct Pushed {
     pub answer: PushAnswer,
 }
 
-/// The answer to a request: 202, or 422 where nothing was accepted.
+/// The answer to a request: 202, or 422 where all records are set aside.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PushAnswer {
     /// Records that will be mapped.
@@ -205,13 +205,15 @@ pub struct LineError {
     pub detail: String,
 }
 
+/// Lines that are stored together with their header line.
+const GROUP_BYTES: usize = 256 << 10;
 /// Errors that are listed.
 const ERRORS_MAX: usize = 100;
 
 impl PushAnswer {
     /// The HTTP status of the answer.
     pub fn status(&self) -> u16 {
-        if self.accepted == 0 { 422 } else { 202 }
+        if self.accepted == 0 && self.rejected > 0 { 422 } else { 202 }
     }
 
     fn reject(&mut self, line: u64, code: DeadLetterCode, detail: String) {
@@ -236,13 +238,35 @@ pub fn read(
     source: Option<&Arc<str>>,
 ) -> Result<Pushed, PushError> {
     let mut pushed = Pushed { records: Vec::new(), answer: PushAnswer::default() };
+    let spooled =
+        |bytes: &[u8]| SpoolRecord { received_at, source: source.cloned(), bytes: bytes.to_vec() };
+    // Lines below a header line go with it: alone they would be read in another order of fields.
+    let mut header: Option<SpoolRecord> = None;
     split(body, |line, record| {
+        if router.is_header(record) {
+            header = Some(spooled(record));
+            pushed.records.push(spooled(record));
+            return;
+        }
         match router.check(record) {
             Ok(()) => pushed.answer.accepted += 1,
             Err((code, detail)) => pushed.answer.reject(line, code, detail),
         }
-        let source = source.cloned();
-        pushed.records.push(SpoolRecord { received_at, source, bytes: record.to_vec() });
+        let Some(header) = &header else {
+            pushed.records.push(spooled(record));
+            return;
+        };
+        match pushed.records.last_mut() {
+            Some(last) if last.bytes.len() + record.len() < GROUP_BYTES => last.bytes.push(b'\n'),
+            _ => {
+                let mut next = header.clone();
+                next.bytes.push(b'\n');
+                pushed.records.push(next);
+            }
+        }
+        if let Some(last) = pushed.records.last_mut() {
+            last.bytes.extend_from_slice(record);
+        }
     });
     if pushed.records.is_empty() { Err(PushError::Empty) } else { Ok(pushed) }
 }

@@ -194,6 +194,16 @@ impl Router {
         Ok(())
     }
 
+    /// Whether a line names the fields of those below it: they are to be one message with it.
+    pub fn is_header(&mut self, line: &[u8]) -> bool {
+        let fixed = self.fixed;
+        let candidates = self.candidates.iter_mut().enumerate();
+        !looks_json(line)
+            && candidates
+                .filter(|(i, _)| fixed.is_none_or(|f| f == *i))
+                .any(|(_, c)| c.asker.is_header(line))
+    }
+
     fn one_source(&self, source: usize, bytes: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
         let part = &mut parts[source];
         cut(bytes, &self.candidates[source].cutter, self.limits, |piece| match piece {

@@ -118,5 +118,6 @@ fn chunk(letters: &[&DeadLetter]) -> Chunk {
         received_each: letters.iter().map(|l| l.received_at).collect(),
         envelopes,
         at_end: false,
+        messages: true,
     }
 }

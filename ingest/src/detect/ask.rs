@@ -62,6 +62,13 @@ impl<S: Deref<Target = SourceSpec>> Asker<S> {
         }
     }
 
+    /// Whether the record is a line that names the fields of those below it.
+    pub(crate) fn is_header(&mut self, record: &[u8]) -> bool {
+        matches!(self.spec.codec, Codec::Delimited { .. })
+            && !record.starts_with(b"#")
+            && self.decodes(record) == Some(Line::Header)
+    }
+
     fn fits_json(&self, record: &[u8]) -> bool {
         let escaped = || memchr::memmem::find(record, b"\\u").is_some();
         if !self.needles.iter().all(|needle| needle.find(record).is_some()) && !escaped() {

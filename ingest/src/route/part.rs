@@ -105,6 +105,7 @@ impl Part {
                 false => Vec::new(),
             },
             at_end: false,
+            messages: true,
         })
     }
 }

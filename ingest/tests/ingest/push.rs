@@ -3,17 +3,22 @@
 use std::io::Write;
 use std::sync::Arc;
 
+use arrow::array::{Array, AsArray};
 use flate2::{
     Compress, Compression, FlushCompress,
     write::{DeflateEncoder, GzEncoder, ZlibEncoder},
 };
 use serde_json::json;
+use sluice_event::WireType;
 use sluice_ingest::{
-    Codec, Router,
+    Codec, Decoder, Limits, Router,
     push::{Encoding, PushError, PushLimits, inflate, read},
 };
 
-use crate::{route::source, support::RECEIVED};
+use crate::{
+    route::{message, source},
+    support::RECEIVED,
+};
 
 fn zlib(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
@@ -207,5 +212,35 @@ fn nothing_good_and_nothing_at_all() {
     for body in ["", "\n", "[]", " \r\n\n"] {
         let error = read(&mut router(None), body.as_bytes(), 0, None).unwrap_err();
         assert_eq!((error.status(), error), (400, PushError::Empty));
+    }
+}
+
+#[test]
+fn lines_below_a_header_are_stored_with_it() {
+    let codec = || Codec::Delimited {
+        delimiter: ' ',
+        fields: vec!["line".into(), "other".into()],
+        null: None,
+        header: None,
+    };
+    let mut spec = source("net.flow", codec(), &[], None);
+    spec.wire.columns.push(("other".into(), WireType::String));
+    let spec = Arc::new(spec);
+    for mapping in [None, Some("net.flow")] {
+        let mut router = Router::new(vec![spec.clone()], mapping).unwrap();
+        let lines: String = (0..50_000).map(|i| format!("o{i} l{i}\n")).collect();
+        let body = format!("other line\n{lines}");
+        let pushed = read(&mut router, body.as_bytes(), 0, None).unwrap();
+        assert_eq!((pushed.answer.accepted, pushed.answer.rejected), (50_000, 0));
+        assert!((2..10).contains(&pushed.records.len()), "{}", pushed.records.len());
+        // Another sender, whose lines are in the usual order.
+        let usual = read(&mut router, b"l o\n", 0, None).unwrap();
+        let mut decoder = Decoder::new(&spec.codec, &spec.wire, Limits::default());
+        let messages: Vec<_> = pushed.records.into_iter().chain(usual.records).collect();
+        let messages = (0..).zip(messages).map(|(at, r)| message(at, r.bytes)).collect();
+        let decoded = decoder.decode(&router.chunks(messages)[0].1);
+        let texts = decoded.wire["line"].as_string::<i32>();
+        assert_eq!((texts.len(), decoded.failed.len()), (50_001, 0));
+        assert!(texts.iter().all(|t| t.unwrap().starts_with('l')));
     }
 }
