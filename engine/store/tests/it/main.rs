@@ -99,11 +99,8 @@ fn second_opening_is_refused_and_names_who_has_it() {
     let dir = tempfile::tempdir().unwrap();
     let (store, spaces) = open(dir.path()).unwrap();
     let refused = open(dir.path()).unwrap_err();
-    let expected = format!(
-        "{} is in use by another process ({})",
-        dir.path().display(),
-        std::process::id()
-    );
+    let expected =
+        format!("{} is in use by another process ({})", dir.path().display(), std::process::id());
     assert_eq!(refused.to_string(), expected);
     assert!(matches!(refused, StoreError::Locked { .. }));
     drop(store);
