@@ -10,9 +10,9 @@ use std::{
 
 use sluice_store::StoreError;
 
-use super::{open, pairs};
+use super::{Pair, open, pairs};
 
-type Contents = [Vec<(Vec<u8>, Vec<u8>)>; 2];
+type Contents = [Vec<Pair>; 2];
 
 const DIR: &str = "SLUICE_STORE_DAMAGE_DIR";
 
