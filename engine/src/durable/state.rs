@@ -73,8 +73,7 @@ impl Inner {
     pub(super) fn load_checkpoint(&self) -> Result<Option<Checkpoint>, EngineError> {
         let snapshot = self.store.snapshot();
         let Some(bytes) = snapshot.get(&self.spaces.meta, CHECKPOINT)? else { return Ok(None) };
-        let (mark, mut checkpoint) =
-            decode_checkpoint(&bytes).map_err(unreadable("checkpoint"))?;
+        let (mark, mut checkpoint) = decode_checkpoint(&bytes).map_err(unreadable("checkpoint"))?;
         for row in snapshot.range(&self.spaces.state, Bound::Unbounded, Bound::Unbounded) {
             let (key, value) = row?;
             checkpoint.state.push(entry(&key, &value)?);

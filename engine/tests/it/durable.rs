@@ -100,9 +100,8 @@ fn replay_never_touches_what_people_did() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     commit(&store, [finding(1, 5)]);
-    let closed = store
-        .triage(FindingId(1), Some(0), resolve(Reason::FalsePositive), 7, "ann")
-        .unwrap();
+    let closed =
+        store.triage(FindingId(1), Some(0), resolve(Reason::FalsePositive), 7, "ann").unwrap();
     assert_eq!((closed.triage.version, closed.seq), (1, Seq(2)));
     // Said again: nothing. Then more of it: the finding changes, the triage does not.
     assert_eq!(commit(&store, [finding(1, 5)]), Seq(2));
@@ -144,9 +143,7 @@ fn of_people_at_once_one_wins_each_version() {
                     (0..10)
                         .filter(|version| {
                             let by = format!("{who}");
-                            store
-                                .triage(FindingId(1), Some(*version), note.clone(), 1, &by)
-                                .is_ok()
+                            store.triage(FindingId(1), Some(*version), note.clone(), 1, &by).is_ok()
                         })
                         .count()
                 })

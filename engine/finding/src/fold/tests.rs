@@ -44,9 +44,7 @@ fn withdrawn(count: u64) -> Finding {
 
 /// What is kept after statements, starting from what is known; without its revision.
 fn after(known: Option<Finding>, said: &[Finding]) -> Option<Finding> {
-    let kept = said
-        .iter()
-        .fold(known, |known, said| fold(known.as_ref(), said.clone()).or(known));
+    let kept = said.iter().fold(known, |known, said| fold(known.as_ref(), said.clone()).or(known));
     kept.map(|f| Finding { revision: 0, ..f })
 }
 
@@ -81,7 +79,11 @@ fn replay_from_any_point_in_any_cut_ends_as_an_undisturbed_run() {
                         .map(|(_, f)| f.clone())
                         .collect();
                     let known = after(None, &run[..crash]);
-                    assert_eq!(after(known, &again), undisturbed, "{crash} {checkpoint} {left_out}");
+                    assert_eq!(
+                        after(known, &again),
+                        undisturbed,
+                        "{crash} {checkpoint} {left_out}"
+                    );
                 }
             }
         }

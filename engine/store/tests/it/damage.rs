@@ -10,9 +10,9 @@ use std::{
 
 use sluice_store::StoreError;
 
-use super::{open, pairs};
+use super::{Pair, open, pairs};
 
-type Contents = [Vec<(Vec<u8>, Vec<u8>)>; 2];
+type Contents = [Vec<Pair>; 2];
 
 const DIR: &str = "SLUICE_STORE_DAMAGE_DIR";
 
@@ -119,8 +119,7 @@ fn harms_every_file() {
         if file == Path::new("lock") || file == Path::new("db/lock") {
             continue;
         }
-        let harms =
-            [Harm::Flip(0), Harm::Flip(500), Harm::Flip(990), Harm::Cut(500), Harm::Remove];
+        let harms = [Harm::Flip(0), Harm::Flip(500), Harm::Flip(990), Harm::Cut(500), Harm::Remove];
         for what in harms {
             let copy = tempfile::tempdir().unwrap();
             write(copy.path(), &whole);
@@ -151,7 +150,8 @@ fn harms_every_file() {
 fn no_damage_is_silent_and_none_panics() {
     let dir = tempfile::tempdir().unwrap();
     make(dir.path(), 1_900, 6_000);
-    let tables = files(dir.path()).iter().filter(|p| p.parent().unwrap().ends_with("tables")).count();
+    let tables =
+        files(dir.path()).iter().filter(|p| p.parent().unwrap().ends_with("tables")).count();
     assert!(tables > 0, "no sorted file was written");
     let child = Command::new(env::current_exe().unwrap())
         .args(["--exact", "damage::harms_every_file", "--nocapture"])

@@ -9,7 +9,7 @@ struct Mounted<'a>(&'a Path);
 
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0).status();
+        drop(Command::new("umount").arg(self.0).status());
     }
 }
 

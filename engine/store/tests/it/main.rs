@@ -1,4 +1,5 @@
 //! The store as its user sees it: what is kept, what is refused, what is told after damage.
+#![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 mod crash;
 mod damage;
@@ -14,8 +15,11 @@ fn open(dir: &Path) -> Result<(Store, [Space; 2]), StoreError> {
     Store::open(dir, &LAYOUT)
 }
 
+/// A key and its value.
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// Every pair of a keyspace.
-fn pairs(store: &Store, space: &Space) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+fn pairs(store: &Store, space: &Space) -> Result<Vec<Pair>, StoreError> {
     store
         .snapshot()
         .range(space, Bound::Unbounded, Bound::Unbounded)
@@ -99,11 +103,8 @@ fn second_opening_is_refused_and_names_who_has_it() {
     let dir = tempfile::tempdir().unwrap();
     let (store, spaces) = open(dir.path()).unwrap();
     let refused = open(dir.path()).unwrap_err();
-    let expected = format!(
-        "{} is in use by another process ({})",
-        dir.path().display(),
-        std::process::id()
-    );
+    let expected =
+        format!("{} is in use by another process ({})", dir.path().display(), std::process::id());
     assert_eq!(refused.to_string(), expected);
     assert!(matches!(refused, StoreError::Locked { .. }));
     drop(store);

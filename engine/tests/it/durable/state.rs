@@ -100,8 +100,16 @@ fn tamper(dir: &Path, space: &str, key: &[u8], value: &[u8]) {
         name: "sluice-findings",
         version: 1,
         spaces: [
-            "finding", "triage", "current", "change", "removed", "age", "state", "letter",
-            "letter_id", "meta",
+            "finding",
+            "triage",
+            "current",
+            "change",
+            "removed",
+            "age",
+            "state",
+            "letter",
+            "letter_id",
+            "meta",
         ],
     };
     let (store, spaces) = Store::open(dir, &layout).unwrap();
@@ -137,10 +145,10 @@ fn what_cannot_be_read_is_named_and_never_taken_for_nothing() {
     assert!(said.contains("state of key") && said.contains("its form is unknown"), "{said}");
 
     tamper(dir.path(), "meta", b"checkpoint", &[1, 1]);
-    let said = open(dir.path()).checkpoint().unwrap_err().to_string();
+    let said = FindingStore::open(dir.path(), Retention::default()).unwrap_err().to_string();
     assert!(said.contains("stored checkpoint cannot be read: it ends too early"), "{said}");
 
     tamper(dir.path(), "meta", b"seq", b"");
-    let refused = FindingStore::open(dir.path(), Retention::default()).unwrap_err().to_string();
-    assert!(refused.contains("stored sequence number cannot be read"), "{refused}");
+    let said = FindingStore::open(dir.path(), Retention::default()).unwrap_err().to_string();
+    assert!(said.contains("stored sequence number cannot be read"), "{said}");
 }
