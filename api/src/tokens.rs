@@ -274,12 +274,16 @@ impl Tokens {
         }
     }
 
-    /// Reads the file again if it is not the one read last.
+    /// Reads the file again if it is not the one read last. One that is damaged changes nothing, and
+    /// is complained of once.
     fn refresh(&self) -> Result<(), TokenError> {
         let stamp = file::stamp(&self.inner.dir)?;
-        if stamp == *self.inner.stamp.lock().unwrap_or_else(PoisonError::into_inner) {
+        let mut last = self.inner.stamp.lock().unwrap_or_else(PoisonError::into_inner);
+        if stamp == *last {
             return Ok(());
         }
+        *last = stamp;
+        drop(last);
         let (table, stamp) = file::read(&self.inner.dir)?;
         self.set(table, stamp);
         Ok(())

@@ -1,4 +1,4 @@
-//! Inputs: what they are doing, how far behind, and what became of every record of each source.
+//! Inputs: what they are doing, how far behind, and what became of every record of each.
 
 use std::collections::BTreeMap;
 
@@ -19,19 +19,20 @@ use super::{
     router::Shared,
 };
 
-/// All inputs and all mapping sources.
+/// All inputs.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SourceList)]
 pub(super) struct Sources {
-    /// As the configuration names them.
-    inputs: Vec<Input>,
-    /// As mappings name them: one input can feed several.
-    sources: Vec<Source>,
+    /// By name, as the configuration has them.
+    items: Vec<Source>,
+    /// What became of records that no input of the configuration gave.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    others: BTreeMap<String, Records>,
 }
 
 /// An input.
 #[derive(Serialize, ToSchema)]
-struct Input {
+struct Source {
     name: String,
     /// `kafka` or `http`.
     kind: &'static str,
@@ -56,6 +57,7 @@ struct Input {
     gaps: Vec<Gap>,
     /// Bytes on disk that are not yet processed.
     spool_bytes: u64,
+    records: Records,
 }
 
 /// A Kafka partition, or a spool.
@@ -89,10 +91,9 @@ struct Gap {
     to: u64,
 }
 
-/// A mapping source: each record ends in exactly one place. Counts are since the process started.
+/// What became of records: each ends in exactly one place. Counts are since the process started.
 #[derive(Serialize, ToSchema)]
-struct Source {
-    name: String,
+struct Records {
     received: u64,
     mapped: u64,
     /// Records whose mapping made no row of them.
@@ -128,25 +129,25 @@ struct UnmappedField {
     example: String,
 }
 
-/// Inputs with lag and watermarks, and what became of the records of each source
+/// Inputs with lag, watermarks, and what became of the records of each
 #[utoipa::path(
     get, path = "/api/v1/sources", tag = "sources", operation_id = "list_sources",
-    responses((status = 200, description = "Every input and source.", body = Sources, example = json!({
-        "inputs": [{
+    responses((status = 200, description = "Every input.", body = Sources, example = json!({
+        "items": [{
             "name": "okta", "kind": "kafka", "mapping": "okta.system", "phase": "running",
             "lag": 12, "places": [{"place": "okta:logins/0", "lag": 12, "durable": 81204,
                 "watermarks": [{"source": "okta.system", "time": "2026-11-24T08:15:00.000Z",
                     "lag_seconds": 1.4}]}],
             "rebalances": {"assign": 1}, "paused_places": 0, "stalled": 0, "gaps": [],
-            "spool_bytes": 0
-        }],
-        "sources": [{
-            "name": "okta.system", "received": 100, "mapped": 98, "mapped_empty": 0,
-            "dead_letters": {"bad_json": 2}, "dropped": 0,
-            "rows": {"authentication": {"mapped": 98, "evaluated": 98, "too_late": 0}},
-            "conflicts": {}, "unmapped_fields": [],
-            "conservation": "received 100 = mapped 98 + to no row 0 + dead letter 2 + dropped 0; rows 98 = evaluated 98 + too late 0",
-            "balanced": true
+            "spool_bytes": 0,
+            "records": {
+                "received": 100, "mapped": 98, "mapped_empty": 0, "dead_letters": {"bad_json": 2},
+                "dropped": 0,
+                "rows": {"authentication": {"mapped": 98, "evaluated": 98, "too_late": 0}},
+                "conflicts": {}, "unmapped_fields": [],
+                "conservation": "received 100 = mapped 98 + to no row 0 + dead letter 2 + dropped 0; rows 98 = evaluated 98 + too late 0",
+                "balanced": true
+            }
         }]
     })))
 )]
@@ -160,14 +161,22 @@ pub(super) async fn list(
 }
 
 fn sources(status: &ServiceStatus, now: i64) -> Sources {
+    let counted = &status.counters.sources;
+    let none = SourceCounts::default();
+    let records = |input: &InputHealth| counted.get(&*input.name).unwrap_or(&none);
+    let known = |name: &str| status.inputs.iter().any(|input| &*input.name == name);
     Sources {
-        inputs: status.inputs.iter().map(|input| Input::of(input, now)).collect(),
-        sources: status.counters.sources.iter().map(|(n, c)| Source::of(n, c)).collect(),
+        items: status.inputs.iter().map(|i| Source::of(i, records(i), now)).collect(),
+        others: counted
+            .iter()
+            .filter(|(name, _)| !known(name))
+            .map(|(name, counts)| (name.clone(), Records::of(counts)))
+            .collect(),
     }
 }
 
-impl Input {
-    fn of(input: &InputHealth, now: i64) -> Input {
+impl Source {
+    fn of(input: &InputHealth, counts: &SourceCounts, now: i64) -> Source {
         let (phase, reason) = phase(&input.status.phase);
         let watermarks = |place: &sluice_ingest::live::Place| {
             let here = input.partitions.iter().filter(|(p, _, _)| p == place);
@@ -179,7 +188,7 @@ impl Input {
             .collect()
         };
         let lags: Vec<u64> = input.status.places.values().flatten().copied().collect();
-        Input {
+        Source {
             name: input.name.to_string(),
             kind: input.kind,
             mapping: input.mapping.clone(),
@@ -212,6 +221,7 @@ impl Input {
                 .map(|(place, from, to)| Gap { place: place.to_string(), from: *from, to: *to })
                 .collect(),
             spool_bytes: input.status.spool_bytes,
+            records: Records::of(counts),
         }
     }
 }
@@ -228,8 +238,8 @@ pub(super) fn phase(phase: &InputPhase) -> (&'static str, Option<String>) {
     }
 }
 
-impl Source {
-    fn of(name: &str, counts: &SourceCounts) -> Source {
+impl Records {
+    fn of(counts: &SourceCounts) -> Records {
         let mut unmapped: Vec<UnmappedField> = counts
             .unmapped_fields
             .iter()
@@ -244,8 +254,7 @@ impl Source {
             let RowCounts { mapped, evaluated, too_late } = *rows;
             (table.to_string(), Rows { mapped, evaluated, too_late })
         });
-        Source {
-            name: name.to_owned(),
+        Records {
             received: counts.received,
             mapped: counts.mapped,
             mapped_empty: counts.mapped_empty,

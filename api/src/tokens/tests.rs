@@ -104,6 +104,14 @@ fn a_damaged_file_is_an_error_not_an_empty_one() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("tokens.json"), "{").unwrap();
     assert!(matches!(Tokens::open(dir.path()), Err(TokenError::Damaged { .. })));
+    // A server that runs keeps what it knows.
+    fs::remove_file(dir.path().join("tokens.json")).unwrap();
+    let tokens = Tokens::open(dir.path()).unwrap();
+    let text = tokens.create("ann", Role::Viewer, None, None, 0).unwrap();
+    fs::write(dir.path().join("tokens.json"), "{").unwrap();
+    assert!(tokens.refresh().is_err());
+    assert!(tokens.refresh().is_ok());
+    assert!(tokens.authenticate(Some(&bearer(&text)), 5).is_ok());
 }
 
 #[test]

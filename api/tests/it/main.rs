@@ -6,6 +6,7 @@ mod bad_rules;
 mod cli;
 mod config;
 mod demo;
+mod http;
 mod kill_loop;
 mod real;
 mod service_cli;

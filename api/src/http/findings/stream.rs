@@ -86,11 +86,10 @@ impl Feed {
             let mut at = store.last();
             while !*stopped.borrow() {
                 if store.wait(at, PATIENCE) <= at {
-                    // A store that does not wait must not make this spin.
-                    std::thread::sleep(PATIENCE / 10);
                     continue;
                 }
                 match page(&*store, at) {
+                    Ok(page) if page.to <= at => std::thread::sleep(PATIENCE / 10),
                     Ok(page) => {
                         at = page.to;
                         // No client is no error.

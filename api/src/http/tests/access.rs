@@ -192,3 +192,30 @@ fn every_answer_carries_the_headers_and_no_cors() {
     }
     assert_eq!(fixture.get("/api/v1/rules").header("cache-control"), "no-store");
 }
+
+#[test]
+fn a_flood_of_bad_tokens_does_not_slow_good_requests() {
+    let fixture = Fixture::new();
+    let good = fixture.secrets[&Role::Viewer].clone();
+    let flooding = std::sync::atomic::AtomicBool::new(true);
+    let mut times = Vec::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while flooding.load(std::sync::atomic::Ordering::Relaxed) {
+                    let answer = fixture.send(Some("slc_0_x"), "GET", "/api/v1/rules", &[], b"");
+                    assert!([401, 429].contains(&answer.status));
+                }
+            });
+        }
+        for _ in 0..100 {
+            #[expect(clippy::disallowed_methods, reason = "a test of how long it takes")]
+            let start = Instant::now();
+            fixture.send(Some(&good), "GET", "/api/v1/rules", &[], b"").is(200);
+            times.push(start.elapsed());
+        }
+        flooding.store(false, std::sync::atomic::Ordering::Relaxed);
+    });
+    times.sort();
+    assert!(times[98] < Duration::from_secs(1), "p99 is {:?}", times[98]);
+}

@@ -225,6 +225,9 @@ impl Search for Index {
                 hint: Some("close the parenthesis".to_owned()),
             });
         }
+        if request.query == "down" {
+            return Err(SearchError::Unavailable("it is being built".to_owned()));
+        }
         if request.query == "panic" {
             panic!("a secret of the index");
         }

@@ -205,6 +205,9 @@ fn what_fails_behind_the_api_shows_nothing_of_itself() {
     let fixture = Fixture::new();
     let problem = fixture.get("/api/v1/findings?q=panic").is(500).problem("internal");
     assert!(!problem.to_string().contains("secret"), "{problem}");
+    let answer = fixture.get("/api/v1/findings?q=down").is(503);
+    answer.problem("unavailable");
+    assert_eq!(answer.header("retry-after"), "10");
     fixture.store.break_down();
     let answer = fixture.get("/api/v1/findings/00000000000000000000000000000007").is(503);
     assert!(!answer.problem("unavailable").to_string().contains("secret"));

@@ -57,7 +57,8 @@ fn fixture() -> Fixture {
             ]),
             ..SourceCounts::default()
         };
-        status.counters.sources.insert("okta.system".to_owned(), counts);
+        status.counters.sources.insert("okta".to_owned(), counts.clone());
+        status.counters.sources.insert("rows".to_owned(), counts);
     });
     fixture
 }
@@ -80,22 +81,23 @@ fn a_rule_has_its_health() {
 fn a_source_adds_up_in_a_line() {
     let fixture = fixture();
     let all = fixture.get("/api/v1/sources").is(200).json();
-    let input = &all["inputs"][0];
+    let input = &all["items"][0];
     assert_eq!((&input["phase"], &input["reason"]), (&json!("retrying"), &json!("broker gone")));
     assert_eq!((&input["lag"], &input["places"][0]["durable"]), (&json!(7), &json!(42)));
     assert_eq!(input["places"][0]["watermarks"][0]["time"], "1970-01-01T00:00:01.000Z");
-    let source = &all["sources"][0];
+    let source = &input["records"];
     assert_eq!(
         source["conservation"],
         "received 10 = mapped 8 + to no row 0 + dead letter 2 + dropped 0; rows 8 = evaluated 7 + too late 1"
     );
     assert_eq!(source["balanced"], true);
     assert_eq!(source["unmapped_fields"][0]["name"], "b");
+    assert_eq!(all["others"]["rows"], *source);
     fixture.pipeline.change(|status| {
-        status.counters.sources.get_mut("okta.system").unwrap().mapped = 7;
+        status.counters.sources.get_mut("okta").unwrap().mapped = 7;
     });
     let all = fixture.get("/api/v1/sources").is(200).json();
-    assert_eq!(all["sources"][0]["balanced"], false);
+    assert_eq!(all["items"][0]["records"]["balanced"], false);
     let status = fixture.get("/api/v1/status").is(200).json();
     assert_eq!(status["conservation_errors"].as_array().unwrap().len(), 1);
     assert_eq!(status["problems"][0], "input okta: broker gone");
