@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -367,14 +368,17 @@ impl<'a> Session<'a> {
             let key = (topic.clone(), *number);
             self.waiting.remove(&key);
             let Some(tracked) = self.places.get_mut(topic, *number) else { continue };
-            tracked.assigned = false;
+            if !mem::take(&mut tracked.assigned) {
+                continue;
+            }
+            let place = tracked.place.clone();
             if lost {
                 // Somebody else reads them: what nobody has seen yet is not ours to hand on.
-                let place = &tracked.place;
                 self.ready
-                    .retain(|a| !matches!(a, Arrival::Records { place: p, .. } if p == place));
+                    .retain(|a| !matches!(a, Arrival::Records { place: p, .. } if *p == place));
                 tracked.rewind();
             }
+            self.ready.push_back(Arrival::Revoked(place));
         }
     }
 
@@ -504,7 +508,7 @@ impl<'a> Session<'a> {
             if tracked.batch.is_empty() {
                 continue;
             }
-            let mut rest = std::mem::take(&mut tracked.batch).into_iter().peekable();
+            let mut rest = mem::take(&mut tracked.batch).into_iter().peekable();
             tracked.bytes = 0;
             while rest.peek().is_some() {
                 let mut bytes = 0;
