@@ -182,3 +182,6 @@ impl KafkaSettings {
         self.librdkafka.get("isolation.level").is_none_or(|v| v == "read_committed")
     }
 }
+
+#[cfg(test)]
+mod tests;

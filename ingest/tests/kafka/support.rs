@@ -51,10 +51,17 @@ pub(crate) fn unique(what: &str) -> String {
 pub(crate) struct Own {
     dir: PathBuf,
     pub(crate) bootstrap: String,
+    /// The listener with a password.
+    pub(crate) sasl: String,
 }
 
 impl Own {
     pub(crate) fn start() -> Option<Own> {
+        Own::with("")
+    }
+
+    /// One with further settings.
+    pub(crate) fn with(properties: &str) -> Option<Own> {
         broker()?;
         let Some(libs) = env::var_os("SLUICE_TEST_KAFKA_DIR") else {
             println!("skipped: SLUICE_TEST_KAFKA_DIR is not set; `cargo xtask test` sets it");
@@ -63,10 +70,12 @@ impl Own {
         let dir = env::temp_dir().join(unique("sluice-kafka"));
         std::fs::create_dir_all(&dir).unwrap();
         std::os::unix::fs::symlink(PathBuf::from(libs).join("libs"), dir.join("libs")).unwrap();
-        let mut own = Own { dir, bootstrap: String::new() };
+        std::fs::write(dir.join("extra.properties"), properties).unwrap();
+        let mut own = Own { dir, bootstrap: String::new(), sasl: String::new() };
         let said = own.script("start");
-        let line = said.lines().find_map(|l| l.strip_prefix("BOOTSTRAP="));
-        own.bootstrap = line.expect("kafka.sh says where the broker is").to_owned();
+        let after = |key: &str| said.lines().find_map(|l| l.strip_prefix(key)).unwrap().to_owned();
+        own.bootstrap = after("BOOTSTRAP=");
+        own.sasl = after("BOOTSTRAP_SASL=");
         Some(own)
     }
 
