@@ -109,7 +109,10 @@ fn end(dir: &Path) {
     if let Err(reason) = script("stop", dir) {
         eprintln!("{reason}");
     }
-    if let Err(error) = fs::remove_dir_all(dir) {
+    // An interrupt may have been faster.
+    if let Err(error) = fs::remove_dir_all(dir)
+        && error.kind() != io::ErrorKind::NotFound
+    {
         eprintln!("{}: {error}", dir.display());
     }
 }
