@@ -227,7 +227,7 @@ fn stolen_from(strategy: &'static str, time: Duration) {
                 consumer.subscribe(&[&topic]).unwrap();
                 let end = Instant::now() + Duration::from_secs(2);
                 while Instant::now() < end {
-                    let _ = consumer.poll(Duration::from_millis(50));
+                    consumer.poll(Duration::from_millis(50));
                 }
                 stolen += consumer.assignment().unwrap().count();
             }

@@ -101,7 +101,7 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         self.script("stop");
-        let _ = std::fs::remove_dir_all(&self.dir);
+        std::fs::remove_dir_all(&self.dir).ok();
     }
 }
 
