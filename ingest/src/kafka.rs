@@ -154,7 +154,7 @@ fn close(consumer: BaseConsumer<Context>) {
     let closing = thread::Builder::new().name("kafka-close".to_owned()).spawn(move || {
         drop(consumer);
         // Nobody waits any more: then there is nobody to tell.
-        let _ = done.try_send(());
+        done.try_send(()).ok();
     });
     if closing.is_ok() && closed.recv_timeout(CLOSING).is_err() {
         tracing::warn!("a Kafka consumer did not close within {} s", CLOSING.as_secs());

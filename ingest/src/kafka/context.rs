@@ -137,6 +137,10 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
         let mut told = self.told();
+        // One that is repeated must not crowd out the one that says why.
+        if told.errors.iter().any(|(c, r)| *c == code && r == reason) {
+            return;
+        }
         if told.errors.len() == ERRORS {
             told.errors.pop_front();
         }

@@ -23,7 +23,6 @@ pub(super) struct Tracked {
     pub(super) handed: u64,
     /// Read and not yet handed on.
     pub(super) batch: Vec<Message>,
-    pub(super) bytes: usize,
     /// When it last gave a record, or came to us.
     pub(super) moved: Instant,
     /// Records behind, if known.
@@ -43,7 +42,6 @@ impl Tracked {
             next,
             handed: next,
             batch: Vec::new(),
-            bytes: 0,
             moved: now,
             lag: None,
             at_end: false,
@@ -55,7 +53,6 @@ impl Tracked {
     /// Forgets what was read and not handed on.
     pub(super) fn rewind(&mut self) {
         self.batch.clear();
-        self.bytes = 0;
         self.next = self.handed;
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,16 +18,19 @@ use rdkafka::{
 
 use super::{
     clock::{now, wall},
-    context::{Context, Rebalance, Statistics, assign, unassign},
+    context::{Context, Rebalance},
     headers::headers,
-    place::{Places, Tracked, part, partition},
-    settings::{KafkaSettings, Start},
+    place::{Places, partition},
+    settings::KafkaSettings,
     trouble::{Calls, Troubles},
 };
 use crate::{
     Envelope, Message, Router,
-    live::{Arrival, InputControl, InputFailure, InputPhase, Place, Positions},
+    live::{Arrival, InputControl, InputFailure, Positions},
 };
+
+mod assign;
+mod watch;
 
 /// See the module.
 pub(super) struct Session<'a> {
@@ -77,7 +81,7 @@ const WAIT: Duration = Duration::from_millis(100);
 /// How long one attempt to hand something on waits.
 const HAND: Duration = Duration::from_millis(50);
 /// How long a question to a broker may take.
-const ASK: Duration = Duration::from_secs(5);
+const ASK: Duration = Duration::from_secs(3);
 /// Between attempts at what has failed, and between commits.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Nothing comes though there is something: after this long the partition is asked for anew.
@@ -156,6 +160,8 @@ impl<'a> Session<'a> {
     /// Everything but messages: what librdkafka told, what the engine asks for, what time brings.
     fn attend(&mut self) -> Result<Option<End>, InputFailure> {
         let told = self.consumer.context().take();
+        // Before a place is taken away, what was read of it goes on.
+        self.cut();
         let mut check = false;
         for (code, reason) in told.errors {
             let places = &*self.places;
@@ -198,184 +204,6 @@ impl<'a> Session<'a> {
         self.idle(now);
         self.show();
         Ok(end)
-    }
-
-    /// Starts the partitions that wait, each where it is to be read.
-    fn start(&mut self, rebalance: bool) -> Result<(), InputFailure> {
-        let mut fresh = TopicPartitionList::new();
-        let mut started = Vec::new();
-        for (topic, number) in self.waiting.clone() {
-            match self.position(&topic, number)? {
-                Ok(next) => {
-                    self.add(&mut fresh, &topic, number, next)?;
-                    started.push((topic, number, next));
-                }
-                Err(error) => {
-                    let code = error.rdkafka_error_code();
-                    tracing::warn!(input = %self.name, topic, number, %error, ?code, "no answer about a partition");
-                    // The others would wait as long: all are asked again.
-                    break;
-                }
-            }
-        }
-        if started.is_empty() && !rebalance {
-            return Ok(());
-        }
-        let mut all = TopicPartitionList::new();
-        for (topic, number, tracked) in self.places.assigned() {
-            add(&mut all, topic, number, tracked.next).map_err(|e| self.failure(&e))?;
-        }
-        for (topic, number, next) in &started {
-            add(&mut all, topic, *number, *next).map_err(|e| self.failure(&e))?;
-        }
-        assign(self.consumer, &fresh, &all).map_err(|e| self.failure(&e))?;
-        let now = now();
-        // Whether a pause outlives a rebalance is not to be relied on: none does.
-        let mut resumed = TopicPartitionList::new();
-        for (topic, number, next) in started {
-            let key = (topic.clone(), number);
-            self.waiting.remove(&key);
-            if self.paused.remove(&key) {
-                resumed.add_partition(&topic, number);
-            }
-            self.troubles.topic_read(&topic);
-            let input = self.name.clone();
-            let place = Place { input, part: part(&topic, number).into() };
-            self.ready.push_back(Arrival::Assigned(place.clone()));
-            if self.places.get_mut(&topic, number).is_none() {
-                self.places.insert(&topic, number, Tracked::new(place.clone(), next, now));
-                // It is to be read from here after a restart too, also when no record comes for long.
-                if self.from.get(&place) != Some(&next) {
-                    self.ready.push_back(Arrival::Records { place, parts: Vec::new(), next });
-                }
-            }
-            if let Some(tracked) = self.places.get_mut(&topic, number) {
-                tracked.assigned = true;
-                tracked.next = next;
-                tracked.moved = now;
-                tracked.idle = false;
-                tracked.at_end = false;
-                tracked.lag = None;
-            }
-        }
-        if resumed.count() > 0 {
-            self.consumer.resume(&resumed).map_err(|e| self.failure(&e))?;
-        }
-        Ok(())
-    }
-
-    fn add(
-        &self,
-        list: &mut TopicPartitionList,
-        topic: &str,
-        number: i32,
-        next: u64,
-    ) -> Result<(), InputFailure> {
-        add(list, topic, number, next).map_err(|e| self.failure(&e))
-    }
-
-    /// Where a partition is to be read from: an error of the broker is inside.
-    fn position(
-        &mut self,
-        topic: &str,
-        number: i32,
-    ) -> Result<Result<u64, KafkaError>, InputFailure> {
-        let place = Place { input: self.name.clone(), part: part(topic, number).into() };
-        let known = self.places.get_mut(topic, number).map(|t| t.next);
-        let known = known.or_else(|| self.from.get(&place).copied());
-        let (low, high) = match self.consumer.fetch_watermarks(topic, number, ASK) {
-            Ok(ends) => ends,
-            Err(error) => return Ok(Err(error)),
-        };
-        let (low, high) = (unsigned(low), unsigned(high));
-        if let Some(next) = known {
-            return self.within(&place, next, low, high).map(Ok);
-        }
-        let count = match self.count_of(topic) {
-            Ok(count) => count,
-            Err(error) => return Ok(Err(error)),
-        };
-        Ok(match self.settings.start {
-            Start::Latest if number < count => Ok(high),
-            Start::Timestamp(time) if number < count => {
-                let mut asked = TopicPartitionList::new();
-                let set = asked.add_partition_offset(topic, number, Offset::Offset(time));
-                let answer = set.and_then(|()| self.consumer.offsets_for_times(asked, ASK));
-                answer.map(|list| match list.elements().first().map(|e| e.offset()) {
-                    Some(Offset::Offset(offset)) => unsigned(offset),
-                    _ => high,
-                })
-            }
-            Start::Earliest | Start::Latest | Start::Timestamp(_) => Ok(low),
-        })
-    }
-
-    /// How many partitions a topic had when it was first seen; none if it was missing before.
-    fn count_of(&mut self, topic: &str) -> Result<i32, KafkaError> {
-        if let Some(count) = self.counts.get(topic) {
-            return Ok(*count);
-        }
-        let count = if self.troubles.missed(topic) {
-            0
-        } else {
-            let metadata = self.consumer.fetch_metadata(Some(topic), ASK)?;
-            let partitions = metadata.topics().first().map_or(0, |t| t.partitions().len());
-            i32::try_from(partitions).unwrap_or(i32::MAX)
-        };
-        self.counts.insert(topic.to_owned(), count);
-        Ok(count)
-    }
-
-    /// A position against the ends of its partition. What is gone is shown and passed over.
-    fn within(&self, place: &Place, next: u64, low: u64, high: u64) -> Result<u64, InputFailure> {
-        if next > high {
-            return Err(InputFailure {
-                input: self.name.clone(),
-                primary: format!("{place} ends at {high}, and was read up to {next} before"),
-                detail: Some("the topic was deleted and made anew, or the cluster lost records".to_owned()),
-                hint: Some(
-                    "to read it from its beginning, give the input another name; to keep the name, bring the records back"
-                        .to_owned(),
-                ),
-            });
-        }
-        if next < low {
-            tracing::warn!(%place, from = next, to = low, "records are gone before they were read");
-            self.control.update(|status| status.gaps.push((place.clone(), next, low)));
-            return Ok(low);
-        }
-        Ok(next)
-    }
-
-    /// Starts partitions anew, each where it is to be read: librdkafka does not go on from an error
-    /// by a seek.
-    fn restart(&mut self, partitions: Vec<(String, i32)>) -> Result<(), InputFailure> {
-        unassign(self.consumer, &partitions).map_err(|e| self.failure(&e))?;
-        for (topic, number) in &partitions {
-            if let Some(tracked) = self.places.get_mut(topic, *number) {
-                tracked.assigned = false;
-                self.ready.push_back(Arrival::Revoked(tracked.place.clone()));
-            }
-        }
-        self.waiting.extend(partitions);
-        self.start(false)
-    }
-
-    fn revoked(&mut self, partitions: &[(String, i32)], lost: bool) {
-        self.count(if lost { "lost" } else { "revoke" });
-        for (topic, number) in partitions {
-            let key = (topic.clone(), *number);
-            self.waiting.remove(&key);
-            let Some(tracked) = self.places.get_mut(topic, *number) else { continue };
-            tracked.assigned = false;
-            if lost {
-                // Somebody else reads them: what nobody has seen yet is not ours to hand on.
-                let place = &tracked.place;
-                self.ready
-                    .retain(|a| !matches!(a, Arrival::Records { place: p, .. } if p == place));
-                tracked.rewind();
-            }
-        }
     }
 
     /// Hands on what is ready, if somebody takes it.
@@ -504,8 +332,7 @@ impl<'a> Session<'a> {
             if tracked.batch.is_empty() {
                 continue;
             }
-            let mut rest = std::mem::take(&mut tracked.batch).into_iter().peekable();
-            tracked.bytes = 0;
+            let mut rest = mem::take(&mut tracked.batch).into_iter().peekable();
             while rest.peek().is_some() {
                 let mut bytes = 0;
                 let mut messages = Vec::new();
@@ -545,94 +372,6 @@ impl<'a> Session<'a> {
             tracing::debug!(input = %self.name, %error, "offsets were not committed");
         }
         self.committed = durable;
-    }
-
-    /// Ends, lag and state of what is read.
-    fn learn(&mut self, statistics: &Statistics) {
-        let up = statistics.brokers.values().any(|b| b.nodeid >= 0 && b.state == "UP");
-        let steady = statistics.cgrp.as_ref().is_some_and(|g| {
-            g.state == "up" && matches!(g.join_state.as_str(), "steady" | "started")
-        });
-        if up && steady {
-            self.connected = true;
-            self.troubles.steady();
-        }
-        let committed_only = self.settings.committed_only();
-        for (topic, statistic) in &statistics.topics {
-            for ends in statistic.partitions.values() {
-                let Some(tracked) = self.places.get_mut(topic, ends.partition) else { continue };
-                let end = if committed_only { ends.ls_offset } else { ends.hi_offset };
-                if !tracked.assigned || end < 0 {
-                    continue;
-                }
-                // Markers of transactions take offsets, and are no records: at the end of them
-                // nothing is missing.
-                let end_seen = ends.eof_offset >= 0 && ends.eof_offset == ends.next_offset;
-                tracked.at_end = end_seen && tracked.next <= unsigned(ends.next_offset);
-                tracked.lag = Some(match tracked.at_end {
-                    true => 0,
-                    false => unsigned(end).saturating_sub(tracked.next),
-                });
-            }
-        }
-    }
-
-    /// Asks anew for partitions of which nothing comes.
-    fn stalls(&mut self, now: Instant) -> Result<Option<End>, InputFailure> {
-        if self.troubles.unreachable() || self.behind || self.control.paused() {
-            return Ok(None);
-        }
-        let mut stalled = Vec::new();
-        let mut again = false;
-        for (topic, number, tracked) in self.places.iter_mut() {
-            let due = tracked.assigned && now.duration_since(tracked.moved) >= STALL;
-            if due && tracked.lag.is_some_and(|lag| lag > 0) {
-                tracked.moved = now;
-                tracked.stalls += 1;
-                again |= tracked.stalls > 1;
-                let place = &tracked.place;
-                tracing::warn!(%place, next = tracked.next, "nothing comes though there is something");
-                stalled.push((topic.to_string(), number));
-            }
-        }
-        if stalled.is_empty() {
-            return Ok(None);
-        }
-        self.control.update(|status| status.stalled += stalled.len() as u64);
-        if again {
-            return Ok(Some(End::Stalled));
-        }
-        self.restart(stalled)?;
-        Ok(None)
-    }
-
-    /// Says which partitions hold nobody back.
-    fn idle(&mut self, now: Instant) {
-        for (_, _, tracked) in self.places.iter_mut() {
-            let silent = tracked.assigned && tracked.at_end && !tracked.idle;
-            if silent && tracked.batch.is_empty() && now.duration_since(tracked.moved) >= self.idle
-            {
-                tracked.idle = true;
-                self.ready.push_back(Arrival::Idle(tracked.place.clone()));
-            }
-        }
-    }
-
-    /// Shows what it is doing.
-    fn show(&self) {
-        let places = self.places.assigned().map(|(_, _, t)| (t.place.clone(), t.lag)).collect();
-        let phase = match self.troubles.text() {
-            Some(text) => InputPhase::Retrying(text),
-            None if self.control.paused() => InputPhase::Paused,
-            None if self.connected => InputPhase::Running,
-            None => InputPhase::Starting,
-        };
-        let paused = if self.behind { self.paused.len() as u64 } else { 0 };
-        self.control.update(|status| {
-            status.phase = phase;
-            status.places = places;
-            status.paused = paused;
-        });
     }
 
     fn count(&self, what: &'static str) {
@@ -691,7 +430,6 @@ pub(super) fn take(
         envelope: Some(Arc::new(envelope)),
         source: None,
     });
-    tracked.bytes += size;
     tracked.next = offset + 1;
     tracked.moved = now();
     tracked.at_end = false;

@@ -165,10 +165,20 @@ impl KafkaSettings {
             )),
             Err(other) => Err(failure(
                 "the Kafka client refuses the options".to_owned(),
-                Some(other.to_string()),
+                Some(self.without_values(other.to_string())),
                 OPTIONS.to_owned(),
             )),
         }
+    }
+
+    /// A text of librdkafka, with the options named whose values it repeats.
+    fn without_values(&self, mut text: String) -> String {
+        for (key, value) in &self.librdkafka {
+            if value.parse::<f64>().is_err() && value.len() >= 3 {
+                text = text.replace(value.as_str(), &format!("(value of `{key}`)"));
+            }
+        }
+        text
     }
 
     /// After how long without a poll the broker takes the partitions away.
@@ -182,3 +192,6 @@ impl KafkaSettings {
         self.librdkafka.get("isolation.level").is_none_or(|v| v == "read_committed")
     }
 }
+
+#[cfg(test)]
+mod tests;

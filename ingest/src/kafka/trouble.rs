@@ -120,12 +120,13 @@ impl Troubles {
         self.connection.is_some()
     }
 
-    /// The weightiest one.
+    /// All of it, unless the cluster itself is out of reach: then that.
     pub(super) fn text(&self) -> Option<String> {
-        if let Some(text) = self.connection.as_ref().or(self.group.as_ref()) {
+        if let Some(text) = &self.connection {
             return Some(text.clone());
         }
-        let texts: Vec<&str> = self.topics.values().map(String::as_str).collect();
+        let texts: Vec<&str> =
+            self.group.iter().chain(self.topics.values()).map(String::as_str).collect();
         (!texts.is_empty()).then(|| texts.join("; "))
     }
 }
@@ -142,7 +143,7 @@ fn broker(reason: &str) -> String {
 fn cause(reason: &str) -> String {
     let text = reason.split_once(": ").map_or(reason, |(_, text)| text);
     let text = text.split_once(" (after ").map_or(text, |(text, _)| text);
-    let text = text.rsplit_once(" failed: ").map_or(text, |(_, text)| text);
+    let text = text.rsplit_once("failed: ").map_or(text, |(_, text)| text);
     let mut letters = text.chars();
     letters
         .next()
@@ -158,4 +159,68 @@ fn topic_of(reason: &str) -> &str {
         .unwrap_or(reason);
     let end = rest.find([':', ' ', '[']).unwrap_or(rest.len());
     rest.get(..end).unwrap_or(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use RDKafkaErrorCode as C;
+
+    use super::*;
+
+    fn text(code: C, reason: &str) -> String {
+        let mut troubles = Troubles::default();
+        troubles.add(code, reason, "g", |topic| topic == "known");
+        troubles.text().unwrap()
+    }
+
+    #[test]
+    fn every_trouble_has_words_of_its_own() {
+        let refused = "127.0.0.1:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: \
+                       Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)";
+        assert_eq!(
+            text(C::BrokerTransportFailure, refused),
+            "broker 127.0.0.1:9092: connection refused"
+        );
+        let password = "sasl_ssl://kafka.example:9093/bootstrap: SASL authentication error: \
+                        Authentication failed: Invalid username or password (after 301ms in state AUTH_REQ)";
+        assert_eq!(
+            text(C::Authentication, password),
+            "broker kafka.example:9093 refused the credentials: invalid username or password; \
+             check sasl.username, sasl.password and sasl.mechanism"
+        );
+        let missing = |topic: &str| {
+            format!("Subscribed topic not available: {topic}: Broker: Unknown topic or partition")
+        };
+        assert!(
+            text(C::UnknownTopicOrPartition, &missing("a.b-c"))
+                .starts_with("topic `a.b-c` does not exist")
+        );
+        assert!(text(C::UnknownTopicOrPartition, &missing("known")).contains("no longer exists"));
+    }
+
+    #[test]
+    fn what_says_more_stays_and_is_gone_once_it_is_mended() {
+        let mut troubles = Troubles::default();
+        troubles.add(C::Authentication, "sasl_ssl://b:1/1: failed: No", "g", |_| false);
+        troubles.add(C::BrokerTransportFailure, "sasl_ssl://b:1/1: Disconnected", "g", |_| false);
+        troubles.add(C::AllBrokersDown, "1/1 brokers are down", "g", |_| false);
+        assert!(troubles.text().unwrap().starts_with("broker b:1 refused the credentials: no"));
+        troubles.add(
+            C::TopicAuthorizationFailed,
+            "Subscribed topic not available: t: no",
+            "g",
+            |_| false,
+        );
+        troubles.steady();
+        assert!(troubles.text().unwrap().starts_with("not allowed to read topic `t`"));
+        troubles.topic_read("t");
+        assert_eq!(troubles.text(), None);
+    }
+
+    #[test]
+    fn a_position_outside_of_its_partition_is_no_trouble_of_the_cluster() {
+        let mut troubles = Troubles::default();
+        let calls = troubles.add(C::AutoOffsetReset, "fetch failed", "g", |_| false);
+        assert_eq!((calls, troubles.text()), (Calls::CheckPositions, None));
+    }
 }

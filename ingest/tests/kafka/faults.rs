@@ -243,3 +243,29 @@ fn a_check_shows_topics_and_samples_and_everything_that_is_wrong() {
     );
     assert!(begin.elapsed() < Duration::from_secs(25));
 }
+
+#[test]
+fn a_user_without_rights_is_told_which_are_missing() {
+    let properties = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+                      super.users=User:ANONYMOUS\n";
+    let Some(own) = Own::with(properties) else { return };
+    let topic = Admin::new(&own.bootstrap).topic("denied", 1, &[]);
+    let told = with_sasl(&own.sasl, &topic, "secret");
+    let mut input = Running::start(told.clone(), Positions::new());
+    input.says(&format!("not allowed to use group `{}`: grant READ", told.group), 30);
+    input.says(&format!("not allowed to read topic `{topic}`: grant READ and DESCRIBE"), 30);
+    input.stop().unwrap();
+    let checked = check("in", &told);
+    let problem = &checked.problems[0].primary;
+    assert!(problem.contains(&format!("not allowed to read topic `{topic}`")), "{checked:?}");
+}
+
+#[test]
+fn tls_where_there_is_none_is_named() {
+    let Some(bootstrap) = broker() else { return };
+    let mut told = settings(&bootstrap, "any");
+    told.librdkafka.insert("security.protocol".to_owned(), "ssl".to_owned());
+    let mut input = Running::start(told, Positions::new());
+    input.says(&format!("broker {bootstrap}: disconnected: SSL"), 20);
+    input.stop().unwrap();
+}

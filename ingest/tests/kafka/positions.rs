@@ -193,11 +193,22 @@ fn a_silent_partition_holds_nobody_back_even_if_it_never_had_a_record() {
 
 #[test]
 fn a_thief_in_the_group_makes_nothing_lost_or_repeated() {
+    stolen_from("cooperative-sticky", Duration::from_secs(20));
+}
+
+#[test]
+fn nor_where_every_rebalance_takes_all_partitions() {
+    stolen_from("range", Duration::from_secs(10));
+}
+
+/// Another consumer joins the group every 2 s while records come.
+fn stolen_from(strategy: &'static str, time: Duration) {
     let Some(bootstrap) = broker() else { return };
     let topic = Admin::new(&bootstrap).topic("thief", 4, &[]);
     let mut told = settings(&bootstrap, &topic);
     // So that a rebalance is noticed while the thief is there.
     told.librdkafka.insert("heartbeat.interval.ms".to_owned(), "200".to_owned());
+    told.librdkafka.insert("partition.assignment.strategy".to_owned(), strategy.to_owned());
     let done = Arc::new(AtomicBool::new(false));
     let thief = {
         let (bootstrap, topic, group, done) =
@@ -208,7 +219,7 @@ fn a_thief_in_the_group_makes_nothing_lost_or_repeated() {
                 let consumer: BaseConsumer = ClientConfig::new()
                     .set("bootstrap.servers", &bootstrap)
                     .set("group.id", &group)
-                    .set("partition.assignment.strategy", "cooperative-sticky")
+                    .set("partition.assignment.strategy", strategy)
                     .set("enable.auto.commit", "false")
                     .set("heartbeat.interval.ms", "200")
                     .create()
@@ -216,7 +227,7 @@ fn a_thief_in_the_group_makes_nothing_lost_or_repeated() {
                 consumer.subscribe(&[&topic]).unwrap();
                 let end = Instant::now() + Duration::from_secs(2);
                 while Instant::now() < end {
-                    let _ = consumer.poll(Duration::from_millis(50));
+                    consumer.poll(Duration::from_millis(50));
                 }
                 stolen += consumer.assignment().unwrap().count();
             }
@@ -225,7 +236,7 @@ fn a_thief_in_the_group_makes_nothing_lost_or_repeated() {
     };
     let mut input = Running::start(told, Positions::new());
     let sender = Sender::new(&bootstrap, &[]);
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + time;
     let mut sent = 0;
     while Instant::now() < end {
         sender.numbers(&topic, 4, sent..sent + 100);

@@ -11,8 +11,8 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, JoinHandle, Thread},
+    task::{Context, Poll, Waker},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -51,10 +51,17 @@ pub(crate) fn unique(what: &str) -> String {
 pub(crate) struct Own {
     dir: PathBuf,
     pub(crate) bootstrap: String,
+    /// The listener with a password.
+    pub(crate) sasl: String,
 }
 
 impl Own {
     pub(crate) fn start() -> Option<Own> {
+        Own::with("")
+    }
+
+    /// One with further settings.
+    pub(crate) fn with(properties: &str) -> Option<Own> {
         broker()?;
         let Some(libs) = env::var_os("SLUICE_TEST_KAFKA_DIR") else {
             println!("skipped: SLUICE_TEST_KAFKA_DIR is not set; `cargo xtask test` sets it");
@@ -63,10 +70,12 @@ impl Own {
         let dir = env::temp_dir().join(unique("sluice-kafka"));
         std::fs::create_dir_all(&dir).unwrap();
         std::os::unix::fs::symlink(PathBuf::from(libs).join("libs"), dir.join("libs")).unwrap();
-        let mut own = Own { dir, bootstrap: String::new() };
+        std::fs::write(dir.join("extra.properties"), properties).unwrap();
+        let mut own = Own { dir, bootstrap: String::new(), sasl: String::new() };
         let said = own.script("start");
-        let line = said.lines().find_map(|l| l.strip_prefix("BOOTSTRAP="));
-        own.bootstrap = line.expect("kafka.sh says where the broker is").to_owned();
+        let after = |key: &str| said.lines().find_map(|l| l.strip_prefix(key)).unwrap().to_owned();
+        own.bootstrap = after("BOOTSTRAP=");
+        own.sasl = after("BOOTSTRAP_SASL=");
         Some(own)
     }
 
@@ -92,7 +101,7 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         self.script("stop");
-        let _ = std::fs::remove_dir_all(&self.dir);
+        std::fs::remove_dir_all(&self.dir).ok();
     }
 }
 
@@ -400,22 +409,13 @@ impl Drop for Running {
     }
 }
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Waits for a future on this thread.
+/// Waits for a future.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = pin!(future);
     loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(value) => return value,
-            Poll::Pending => thread::park(),
+            Poll::Pending => thread::sleep(Duration::from_millis(5)),
         }
     }
 }
