@@ -1,0 +1,207 @@
+//! One pass over the matches: the page, the total and the facets.
+
+use std::{
+    collections::{BTreeMap, BinaryHeap},
+    io,
+};
+
+use sluice_finding::FindingId;
+use tantivy::{
+    DocId, Score, SegmentOrdinal, SegmentReader,
+    collector::{Collector, SegmentCollector},
+    columnar::{Column, StrColumn},
+};
+
+use crate::{Facet, SearchError, SearchPage, SearchRequest, SortKey};
+
+/// Collects one page.
+pub(crate) struct Page {
+    limit: usize,
+    after: Option<SortKey>,
+    facets: Vec<Facet>,
+    facet_limit: usize,
+    max_facet_values: usize,
+}
+
+impl Page {
+    pub(crate) fn new(request: &SearchRequest, max_facet_values: usize) -> Self {
+        let mut facets = request.facets.clone();
+        facets.sort_unstable();
+        facets.dedup();
+        Page {
+            limit: request.limit,
+            after: request.after,
+            facets,
+            facet_limit: request.facet_limit,
+            max_facet_values,
+        }
+    }
+}
+
+/// What a segment has.
+pub(crate) struct Part {
+    total: u64,
+    /// The first `limit + 1`, in no order.
+    hits: Vec<SortKey>,
+    /// In the order of [`Page::facets`].
+    facets: Vec<io::Result<Vec<(String, u64)>>>,
+}
+
+impl Collector for Page {
+    type Fruit = Result<SearchPage, SearchError>;
+    type Child = SegmentPage;
+
+    fn for_segment(
+        &self,
+        _: SegmentOrdinal,
+        segment: &SegmentReader,
+    ) -> tantivy::Result<SegmentPage> {
+        let columns = segment.fast_fields();
+        let facets = self
+            .facets
+            .iter()
+            .map(|facet| {
+                let column = columns.str(facet.name())?;
+                let values = column.as_ref().map_or(0, |c| c.dictionary().num_terms());
+                let counts = match values <= self.max_facet_values {
+                    true => vec![0; values],
+                    false => Vec::new(),
+                };
+                Ok(Counter { column, values, counts })
+            })
+            .collect::<tantivy::Result<_>>()?;
+        Ok(SegmentPage {
+            keep: self.limit + 1,
+            after: self.after,
+            time: columns.i64("time")?,
+            id_high: columns.u64("id_high")?,
+            id_low: columns.u64("id_low")?,
+            total: 0,
+            hits: BinaryHeap::with_capacity(self.limit + 2),
+            facets,
+        })
+    }
+
+    fn requires_scoring(&self) -> bool {
+        false
+    }
+
+    fn merge_fruits(&self, parts: Vec<Result<Part, TooLarge>>) -> tantivy::Result<Self::Fruit> {
+        let mut page = SearchPage::default();
+        let mut facets: Vec<BTreeMap<String, u64>> = vec![BTreeMap::new(); self.facets.len()];
+        for part in parts {
+            let part = match part {
+                Ok(part) => part,
+                Err(TooLarge { facet, values }) => {
+                    let facet = self.facets.get(facet).map_or("", |f| f.name());
+                    let most = self.max_facet_values;
+                    return Ok(Err(SearchError::FacetTooLarge { facet, values, most }));
+                }
+            };
+            page.total += part.total;
+            page.hits.extend(part.hits);
+            for (sum, counts) in facets.iter_mut().zip(part.facets) {
+                for (value, count) in counts? {
+                    *sum.entry(value).or_default() += count;
+                }
+            }
+        }
+        page.hits.sort_unstable();
+        if page.hits.len() > self.limit {
+            page.hits.truncate(self.limit);
+            page.next = page.hits.last().copied();
+        }
+        for (facet, counts) in self.facets.iter().zip(facets) {
+            let mut counts: Vec<_> = counts.into_iter().collect();
+            // Stable: equal counts stay in the order of values.
+            counts.sort_by(|a, b| b.1.cmp(&a.1));
+            counts.truncate(self.facet_limit);
+            page.facets.insert(facet.name(), counts);
+        }
+        Ok(Ok(page))
+    }
+}
+
+/// A facet, by its place in the request, with more values than are counted.
+pub(crate) struct TooLarge {
+    facet: usize,
+    values: usize,
+}
+
+/// Collects in one segment.
+pub(crate) struct SegmentPage {
+    keep: usize,
+    after: Option<SortKey>,
+    time: Column<i64>,
+    id_high: Column<u64>,
+    id_low: Column<u64>,
+    total: u64,
+    /// The last in the order on top.
+    hits: BinaryHeap<SortKey>,
+    facets: Vec<Counter>,
+}
+
+struct Counter {
+    column: Option<StrColumn>,
+    values: usize,
+    /// By ordinal of the value; shorter than `values` if there are too many.
+    counts: Vec<u64>,
+}
+
+impl SegmentCollector for SegmentPage {
+    type Fruit = Result<Part, TooLarge>;
+
+    fn collect(&mut self, doc: DocId, _: Score) {
+        self.total += 1;
+        for facet in &mut self.facets {
+            let Some(column) = &facet.column else { continue };
+            for value in column.term_ords(doc) {
+                if let Some(count) = facet.counts.get_mut(value as usize) {
+                    *count += 1;
+                }
+            }
+        }
+        let time = self.time.first(doc).unwrap_or_default();
+        let full = self.hits.len() >= self.keep;
+        // Most matches are older than the page; their ids are not looked at.
+        if self.after.is_some_and(|after| time > after.time)
+            || (full && self.hits.peek().is_some_and(|last| time < last.time))
+        {
+            return;
+        }
+        let half = |column: &Column<u64>| u128::from(column.first(doc).unwrap_or_default());
+        let id = FindingId(half(&self.id_high) << 64 | half(&self.id_low));
+        let key = SortKey { time, id };
+        if self.after.is_some_and(|after| key <= after) {
+            return;
+        }
+        self.hits.push(key);
+        if full {
+            self.hits.pop();
+        }
+    }
+
+    fn harvest(self) -> Result<Part, TooLarge> {
+        if self.total > 0
+            && let Some((facet, large)) =
+                self.facets.iter().enumerate().find(|(_, f)| f.counts.len() < f.values)
+        {
+            return Err(TooLarge { facet, values: large.values });
+        }
+        let facets = self.facets.iter().map(Counter::named).collect();
+        Ok(Part { total: self.total, hits: self.hits.into_vec(), facets })
+    }
+}
+
+impl Counter {
+    fn named(&self) -> io::Result<Vec<(String, u64)>> {
+        let Some(column) = &self.column else { return Ok(Vec::new()) };
+        let mut named = Vec::new();
+        for (value, count) in (0..).zip(&self.counts).filter(|(_, count)| **count > 0) {
+            let mut name = String::new();
+            column.ord_to_str(value, &mut name)?;
+            named.push((name, *count));
+        }
+        Ok(named)
+    }
+}
