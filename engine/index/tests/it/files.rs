@@ -6,10 +6,11 @@ use sluice_index::{FindingIndex, IndexError, IndexSettings, SearchError};
 
 use crate::common::{filled, finding, search, settings};
 
-/// The folder of a closed index of two segments.
+/// The folder of a closed index of two segments, one with a deletion: too few for a merge, which
+/// would go on in the background.
 fn closed() -> (tempfile::TempDir, PathBuf) {
-    let scratch = filled(&[finding(1), finding(2)]);
-    crate::common::put(&scratch.index, &[finding(3), finding(1)], 2);
+    let scratch = filled(&[1, 2, 3, 4].map(finding));
+    crate::common::put(&scratch.index, &[finding(5), finding(1)], 2);
     let dir = scratch.dir.path().join("index");
     (scratch.dir, dir)
 }
@@ -61,7 +62,7 @@ fn each_damaged_file_is_named() {
     fs::remove_file(&meta).unwrap();
     assert_eq!(damage(&dir).0, meta);
     fs::write(&meta, good).unwrap();
-    assert_eq!(FindingIndex::open(&dir, settings()).unwrap().len(), 3);
+    assert_eq!(FindingIndex::open(&dir, settings()).unwrap().len(), 5);
 }
 
 #[test]
