@@ -105,7 +105,7 @@ impl Compiler<'_> {
                 Kind::Exact => self.exact(name, value),
                 Kind::Word => self.word(name, value),
                 Kind::Text => self.text(name, value),
-                Kind::Number => self.interval(name, value, |text| whole(text)),
+                Kind::Number => self.interval(name, value, whole),
                 Kind::Time => self.interval(name, value, |text| time(text, self.now)),
             },
         };

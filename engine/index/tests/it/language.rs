@@ -1,6 +1,8 @@
 //! What each form of the query language finds.
 
-use crate::common::{filled, ids, mixed};
+use serde_json::{Value, json};
+
+use crate::common::{columns, filled, finding, ids, mixed};
 
 #[test]
 fn every_form_finds_what_it_says() {
@@ -141,5 +143,42 @@ fn every_form_finds_what_it_says() {
     ];
     for (query, found) in cases {
         assert_eq!(ids(&scratch.index, query), *found, "{query}");
+    }
+}
+
+#[test]
+fn nested_long_and_broken_values_are_indexed_as_far_as_they_go() {
+    let mut nested = finding(1);
+    nested.fields = columns(json!({
+        "actor": { "User": { "name": "Bob" }, "roles": [{ "id": 7 }, { "id": 9 }] },
+        "a.b": "dotted", "none": null, "blob": "x".repeat(300),
+    }));
+    let mut deep = json!("bottom");
+    for _ in 0..100 {
+        deep = json!([deep]);
+    }
+    nested.fields.insert("deep".to_owned(), deep);
+    let mut long = finding(2);
+    long.evidence = vec![
+        "no JSON at all".into(),
+        Value::from("early ".to_owned() + &"filler ".repeat(10_000) + "late").to_string().into(),
+        r#"{"x":"toolate"}"#.into(),
+    ];
+    let scratch = filled(&[nested, long]);
+    for (query, found) in [
+        ("fields.actor.user.name:bob", &[1][..]),
+        ("fields.actor.roles.id:9", &[1]),
+        ("fields.actor.roles.id:>8", &[1]),
+        ("fields.actor.roles.id:>9", &[]),
+        ("fields.a.b:dotted", &[1]),
+        ("fields.none:*", &[]),
+        ("fields.blob:xx*", &[]),
+        ("bottom", &[]),
+        ("\"no json\"", &[2]),
+        ("early", &[2]),
+        ("late", &[]),
+        ("toolate", &[]),
+    ] {
+        assert_eq!(ids(&scratch.index, query), found, "{query}");
     }
 }
