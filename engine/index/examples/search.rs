@@ -158,7 +158,7 @@ fn finding(n: u64, random: &mut StdRng) -> Finding {
         title: title.to_owned(),
         severity,
         time: NOW - random.random_range(0..90 * DAY),
-        state: if n % 50 == 0 { FindingState::Withdrawn } else { FindingState::Confirmed },
+        state: if n.is_multiple_of(50) { FindingState::Withdrawn } else { FindingState::Confirmed },
         revision: 1,
         entities: vec![Entity { kind: EntityKind::User, id: email }],
         attack: vec![technique.to_owned()].into(),

@@ -1,6 +1,9 @@
 //! Damaged and foreign files: named, never a panic.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use sluice_index::{FindingIndex, IndexError, IndexSettings, SearchError};
 
@@ -15,7 +18,7 @@ fn closed() -> (tempfile::TempDir, PathBuf) {
     (scratch.dir, dir)
 }
 
-fn segment_files(dir: &PathBuf) -> Vec<PathBuf> {
+fn segment_files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -26,7 +29,7 @@ fn segment_files(dir: &PathBuf) -> Vec<PathBuf> {
     files
 }
 
-fn damage(dir: &PathBuf) -> (PathBuf, String) {
+fn damage(dir: &Path) -> (PathBuf, String) {
     match FindingIndex::open(dir, settings()).err() {
         Some(error @ IndexError::Damaged { .. }) => {
             let text = error.to_string();

@@ -182,3 +182,43 @@ fn nested_long_and_broken_values_are_indexed_as_far_as_they_go() {
         assert_eq!(ids(&scratch.index, query), found, "{query}");
     }
 }
+
+#[test]
+fn what_is_taken_away_is_what_would_be_found() {
+    let findings: Vec<_> = (1..=200_u128)
+        .map(|n| {
+            let mut one = finding(n);
+            one.title = match (n % 3, n % 7) {
+                (0, _) => "alpha beta gamma",
+                (_, 0) => "beta alpha gamma",
+                _ => "gamma",
+            }
+            .to_owned();
+            one
+        })
+        .collect();
+    let scratch = filled(&findings);
+    let all = ids(&scratch.index, "");
+    for query in [
+        "\"alpha beta\"",
+        "\"beta ga\"*",
+        "alpha",
+        "\"alpha beta\" OR \"beta alpha\"",
+        "beta \"alpha gamma\"",
+        "-\"alpha beta\"",
+        "alpha -\"alpha beta\"",
+        "\"gamma alpha\"",
+        "(\"alpha beta\" gamma) OR (\"beta alpha\" gamma)",
+    ] {
+        let found = ids(&scratch.index, query);
+        let rest = ids(&scratch.index, &format!("-({query})"));
+        let mut both = [found.clone(), rest].concat();
+        both.sort_unstable();
+        assert_eq!(both, all, "{query}");
+        let within = ids(&scratch.index, &format!("gamma risk:30 -({query})"));
+        assert_eq!(within.len() + found.len(), all.len(), "{query}");
+        assert_eq!(ids(&scratch.index, &format!("gamma risk:30 ({query})")), found, "{query}");
+    }
+    assert_eq!(ids(&scratch.index, "\"alpha beta\"").len(), 66);
+    assert_eq!(ids(&scratch.index, "-\"alpha beta\"").len(), 134);
+}
