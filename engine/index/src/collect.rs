@@ -1,6 +1,7 @@
 //! One pass over the matches: the page, the total and the facets.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
     io,
 };
@@ -114,7 +115,7 @@ impl Collector for Page {
         for (facet, counts) in self.facets.iter().zip(facets) {
             let mut counts: Vec<_> = counts.into_iter().collect();
             // Stable: equal counts stay in the order of values.
-            counts.sort_by(|a, b| b.1.cmp(&a.1));
+            counts.sort_by_key(|(_, count)| Reverse(*count));
             counts.truncate(self.facet_limit);
             page.facets.insert(facet.name(), counts);
         }

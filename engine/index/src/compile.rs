@@ -19,6 +19,7 @@ use crate::{
     QueryError, SearchError, SearchRequest,
     document::id_term,
     fields::{Fields, Kind, column_term, words},
+    forward::Forward,
     query::{Clause, End, Node, Parsed, Target, Value},
 };
 
@@ -75,12 +76,12 @@ impl Compiler<'_> {
         let mut parts = nodes
             .iter()
             .map(|node| {
-                Ok(match node {
-                    Node::Not(inner) => (Occur::MustNot, self.node(inner)?),
+                Ok::<(Occur, Compiled), QueryError>(match node {
+                    Node::Not(inner) => (Occur::MustNot, Box::new(Forward(self.node(inner)?))),
                     node => (Occur::Must, self.node(node)?),
                 })
             })
-            .collect::<Result<Vec<_>, QueryError>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         if parts.iter().all(|(occur, _)| *occur == Occur::MustNot) {
             // Something must be there to take away from.
             parts.push((Occur::Must, Box::new(AllQuery)));
@@ -105,7 +106,7 @@ impl Compiler<'_> {
                 Kind::Exact => self.exact(name, value),
                 Kind::Word => self.word(name, value),
                 Kind::Text => self.text(name, value),
-                Kind::Number => self.interval(name, value, |text| whole(text)),
+                Kind::Number => self.interval(name, value, whole),
                 Kind::Time => self.interval(name, value, |text| time(text, self.now)),
             },
         };

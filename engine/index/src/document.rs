@@ -202,7 +202,7 @@ impl Columns {
         }
         let cut = text.floor_char_boundary(self.left);
         let text = text.get(..cut).unwrap_or_default();
-        self.left = if cut < self.left { self.left - cut } else { 0 };
+        self.left = self.left.saturating_sub(cut);
         self.values += 1;
         self.words.entry(path.to_owned()).or_default().push(text.to_owned());
     }

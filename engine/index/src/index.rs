@@ -1,6 +1,7 @@
 //! The index on disk: opening, following the store, committing, searching.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -197,7 +198,7 @@ impl FindingIndex {
                 }
             }
             // A finding that stands twice in one call: the last one counts.
-            let mut seen = std::collections::BTreeSet::new();
+            let mut seen = BTreeSet::new();
             for (finding, triage) in changed.iter().rev() {
                 if seen.insert(finding.id) {
                     open.add_document(document(fields, finding, triage))?;

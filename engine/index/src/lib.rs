@@ -30,7 +30,9 @@
 //!
 //! Withdrawn findings are left out unless the query names `state:` or `id:`; `state:*` means all.
 //! Findings of rules on trial are in; `shadow:false` leaves them out. No wildcard at the start or
-//! inside of a word, no regular expressions, no fuzzy words, no scores: newest first.
+//! inside of a word, no regular expressions, no fuzzy words, no scores: newest first. A wildcard at
+//! the end of a phrase tries the first 1,000 endings of its last word in each part of the index; one
+//! word alone has no such limit. Of a finding's columns and evidence the first 64 KiB are searched.
 #![forbid(unsafe_code)]
 
 mod collect;
@@ -38,6 +40,7 @@ mod compile;
 mod document;
 mod error;
 mod fields;
+mod forward;
 mod index;
 mod query;
 mod request;

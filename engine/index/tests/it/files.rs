@@ -1,20 +1,24 @@
 //! Damaged and foreign files: named, never a panic.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use sluice_index::{FindingIndex, IndexError, IndexSettings, SearchError};
 
 use crate::common::{filled, finding, search, settings};
 
-/// The folder of a closed index of two segments.
+/// The folder of a closed index of two segments, one with a deletion: too few for a merge, which
+/// would go on in the background.
 fn closed() -> (tempfile::TempDir, PathBuf) {
-    let scratch = filled(&[finding(1), finding(2)]);
-    crate::common::put(&scratch.index, &[finding(3), finding(1)], 2);
+    let scratch = filled(&[1, 2, 3, 4].map(finding));
+    crate::common::put(&scratch.index, &[finding(5), finding(1)], 2);
     let dir = scratch.dir.path().join("index");
     (scratch.dir, dir)
 }
 
-fn segment_files(dir: &PathBuf) -> Vec<PathBuf> {
+fn segment_files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -25,7 +29,7 @@ fn segment_files(dir: &PathBuf) -> Vec<PathBuf> {
     files
 }
 
-fn damage(dir: &PathBuf) -> (PathBuf, String) {
+fn damage(dir: &Path) -> (PathBuf, String) {
     match FindingIndex::open(dir, settings()).err() {
         Some(error @ IndexError::Damaged { .. }) => {
             let text = error.to_string();
@@ -61,7 +65,7 @@ fn each_damaged_file_is_named() {
     fs::remove_file(&meta).unwrap();
     assert_eq!(damage(&dir).0, meta);
     fs::write(&meta, good).unwrap();
-    assert_eq!(FindingIndex::open(&dir, settings()).unwrap().len(), 3);
+    assert_eq!(FindingIndex::open(&dir, settings()).unwrap().len(), 5);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What each form of the query language finds.
 
-use crate::common::{filled, ids, mixed};
+use serde_json::{Value, json};
+
+use crate::common::{columns, filled, finding, ids, mixed};
 
 #[test]
 fn every_form_finds_what_it_says() {
@@ -142,4 +144,81 @@ fn every_form_finds_what_it_says() {
     for (query, found) in cases {
         assert_eq!(ids(&scratch.index, query), *found, "{query}");
     }
+}
+
+#[test]
+fn nested_long_and_broken_values_are_indexed_as_far_as_they_go() {
+    let mut nested = finding(1);
+    nested.fields = columns(json!({
+        "actor": { "User": { "name": "Bob" }, "roles": [{ "id": 7 }, { "id": 9 }] },
+        "a.b": "dotted", "none": null, "blob": "x".repeat(300),
+    }));
+    let mut deep = json!("bottom");
+    for _ in 0..100 {
+        deep = json!([deep]);
+    }
+    nested.fields.insert("deep".to_owned(), deep);
+    let mut long = finding(2);
+    long.evidence = vec![
+        "no JSON at all".into(),
+        Value::from("early ".to_owned() + &"filler ".repeat(10_000) + "late").to_string().into(),
+        r#"{"x":"toolate"}"#.into(),
+    ];
+    let scratch = filled(&[nested, long]);
+    for (query, found) in [
+        ("fields.actor.user.name:bob", &[1][..]),
+        ("fields.actor.roles.id:9", &[1]),
+        ("fields.actor.roles.id:>8", &[1]),
+        ("fields.actor.roles.id:>9", &[]),
+        ("fields.a.b:dotted", &[1]),
+        ("fields.none:*", &[]),
+        ("fields.blob:xx*", &[]),
+        ("bottom", &[]),
+        ("\"no json\"", &[2]),
+        ("early", &[2]),
+        ("late", &[]),
+        ("toolate", &[]),
+    ] {
+        assert_eq!(ids(&scratch.index, query), found, "{query}");
+    }
+}
+
+#[test]
+fn what_is_taken_away_is_what_would_be_found() {
+    let findings: Vec<_> = (1..=200_u128)
+        .map(|n| {
+            let mut one = finding(n);
+            one.title = match (n % 3, n % 7) {
+                (0, _) => "alpha beta gamma",
+                (_, 0) => "beta alpha gamma",
+                _ => "gamma",
+            }
+            .to_owned();
+            one
+        })
+        .collect();
+    let scratch = filled(&findings);
+    let all = ids(&scratch.index, "");
+    for query in [
+        "\"alpha beta\"",
+        "\"beta ga\"*",
+        "alpha",
+        "\"alpha beta\" OR \"beta alpha\"",
+        "beta \"alpha gamma\"",
+        "-\"alpha beta\"",
+        "alpha -\"alpha beta\"",
+        "\"gamma alpha\"",
+        "(\"alpha beta\" gamma) OR (\"beta alpha\" gamma)",
+    ] {
+        let found = ids(&scratch.index, query);
+        let rest = ids(&scratch.index, &format!("-({query})"));
+        let mut both = [found.clone(), rest].concat();
+        both.sort_unstable();
+        assert_eq!(both, all, "{query}");
+        let within = ids(&scratch.index, &format!("gamma risk:30 -({query})"));
+        assert_eq!(within.len() + found.len(), all.len(), "{query}");
+        assert_eq!(ids(&scratch.index, &format!("gamma risk:30 ({query})")), found, "{query}");
+    }
+    assert_eq!(ids(&scratch.index, "\"alpha beta\"").len(), 66);
+    assert_eq!(ids(&scratch.index, "-\"alpha beta\"").len(), 134);
 }

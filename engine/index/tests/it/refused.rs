@@ -81,6 +81,7 @@ fn wrong_queries_say_what_where_and_how() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the time it takes is what is tested")]
 fn hostile_queries_are_refused_at_once() {
     let scratch = filled(&mixed());
     for query in [
