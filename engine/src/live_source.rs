@@ -82,6 +82,15 @@ impl LiveSource {
             idle: BTreeSet::new(),
             standing,
         };
+        // An input that has not said what it reads may have older records than all others: until it
+        // has, somebody must hold back event time for it.
+        let names = live.inputs.clone();
+        for (input, source) in names {
+            if !live.standing.partitions.iter().any(|n| n.place.input == input) {
+                let source = source.unwrap_or_else(|| UNKNOWN.into());
+                live.partition(&expected(&input), source);
+            }
+        }
         let places = live.standing.partitions.iter().map(|n| n.place.clone());
         for place in places.collect::<BTreeSet<_>>() {
             live.unread(place);
@@ -115,6 +124,7 @@ impl LiveSource {
     fn accept(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Records { place, parts, next } => {
+                self.heard(&place.input);
                 for (source, chunk) in parts {
                     self.records(&place, source, chunk);
                 }
@@ -124,10 +134,19 @@ impl LiveSource {
                 self.unread.remove(&place);
                 let source = self.inputs.get(&place.input).cloned().flatten();
                 self.partition(&place, source.unwrap_or_else(|| UNKNOWN.into()));
+                self.heard(&place.input);
             }
             Arrival::Revoked(place) => self.unread(place),
             Arrival::Idle(place) => self.rest(&place),
             Arrival::Failed(failure) => self.rest_all(&failure.input),
+        }
+    }
+
+    /// An input has spoken: what it reads holds back event time from here on.
+    fn heard(&mut self, input: &Arc<str>) {
+        let place = expected(input);
+        if self.unread.remove(&place).is_some() {
+            self.rest(&place);
         }
     }
 
@@ -271,6 +290,11 @@ impl Source for LiveSource {
     fn standing(&self) -> Standing {
         self.standing.clone()
     }
+}
+
+/// Stands for whatever an input is going to read.
+pub(crate) fn expected(input: &Arc<str>) -> Place {
+    Place { input: input.clone(), part: "(expected)".into() }
 }
 
 /// Every table a record of a source can reach.

@@ -7,6 +7,7 @@ mod door;
 mod follower;
 mod node;
 mod reload;
+mod search;
 mod watch;
 
 use std::{

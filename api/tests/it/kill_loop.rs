@@ -102,8 +102,7 @@ impl<'a> Feed<'a> {
         let mut bad = 0;
         let mut records = Vec::new();
         for (at, line) in lines.into_iter().enumerate() {
-            let Some((topic, _)) = TOPICS.iter().find(|(_, source)| *source == line.source)
-            else {
+            let Some((topic, _)) = TOPICS.iter().find(|(_, source)| *source == line.source) else {
                 continue;
             };
             records.push((*topic, line.text));
@@ -225,7 +224,8 @@ impl Node {
                 let finding = stored.finding;
                 if finding.state != FindingState::Withdrawn {
                     let state = FindingState::Confirmed;
-                    found.insert(finding.id, Finding { state, revision: 1, late: false, ..finding });
+                    found
+                        .insert(finding.id, Finding { state, revision: 1, late: false, ..finding });
                 }
             }
         }

@@ -11,7 +11,7 @@ use sluice_event::{PartitionId, TableName};
 use sluice_ingest::live::{InputStatus, Place};
 
 use super::Shared;
-use crate::{Content, Counters, StageTimes};
+use crate::{Content, Counters, StageTimes, live_source::expected};
 
 /// The whole service at one moment. Times are milliseconds since 1970 UTC.
 #[derive(Clone, Debug, Default)]
@@ -209,6 +209,7 @@ impl Shared {
                 positions: positions.map(|(p, n)| (p.clone(), *n)).collect(),
                 partitions: partitions()
                     .filter(|(_, name)| own(&name.place))
+                    .filter(|(_, name)| name.place != expected(&input.name))
                     .map(|(id, name)| (name.place.clone(), name.source.clone(), seen(id)))
                     .collect(),
             }

@@ -11,17 +11,11 @@ use sluice_ingest::{
     spool::{Spool, SpoolInput, SpoolSettings},
 };
 
-use super::{
-    data_dir,
-    door::SpoolDoor,
-    follower::{Health, OpenIndex},
-    node::Node,
-    reload::Reloader,
-};
+use super::{data_dir, door::SpoolDoor, node::Node, reload::Reloader};
 use crate::{
     cli::exit::Failure,
     config::{Config, Kafka, Start},
-    http::{self, App, HttpSettings, Search, SearchError, SearchPage, SearchRequest, Server},
+    http::{self, App, HttpSettings, Server},
     tokens::Tokens,
 };
 
@@ -43,7 +37,7 @@ pub(super) fn inputs(
     for (name, source) in &config.sources {
         let router = router(name, &source.mapping, content)?;
         let (input, kind) = if let Some(kafka) = &source.kafka {
-            (kafka_input(name, kafka, router)?, "kafka")
+            (kafka_input(name, kafka, &config.data_dir, router)?, "kafka")
         } else if let Some(http) = &source.http {
             let place = Place { input: name.as_str().into(), part: "".into() };
             let settings = SpoolSettings {
@@ -106,8 +100,18 @@ pub(in crate::cli) fn librdkafka(
     Ok(resolved.into_iter().map(|(option, secret)| (option, secret.reveal().to_owned())).collect())
 }
 
-fn kafka_input(name: &str, kafka: &Kafka, router: Router) -> Result<Box<dyn Input>, Failure> {
-    let settings = kafka_settings(name, kafka)?;
+fn kafka_input(
+    name: &str,
+    kafka: &Kafka,
+    data_dir: &Path,
+    router: Router,
+) -> Result<Box<dyn Input>, Failure> {
+    let mut settings = kafka_settings(name, kafka)?;
+    // A member that the group knows by name gets its partitions back at once after a crash; another
+    // would wait until the group has given up the one that died, 45 s.
+    let node = data_dir::node_name(data_dir)?;
+    let member = settings.librdkafka.entry("group.instance.id".to_owned());
+    member.or_insert_with(|| format!("sluice-{node}-{name}"));
     let input = KafkaInput::new(name, settings, router).map_err(|f| failure(&f))?;
     Ok(Box::new(input))
 }
@@ -136,24 +140,6 @@ pub(in crate::cli) fn failure(failure: &InputFailure) -> Failure {
     Failure::argument(format!("{failure}{detail}"), failure.hint.clone().unwrap_or_default())
 }
 
-/// How to open the search index in a directory.
-pub(super) fn index(_dir: &Path) -> OpenIndex {
-    Box::new(|| Err("this build has no search index".to_owned()))
-}
-
-/// Search while there is no index: it says why.
-struct NoSearch(Arc<Health>);
-
-impl Search for NoSearch {
-    fn search(&self, _request: &SearchRequest) -> Result<SearchPage, SearchError> {
-        Err(SearchError::Unavailable(self.0.now().error))
-    }
-
-    fn lag(&self) -> Option<i64> {
-        None
-    }
-}
-
 /// Serves the API of a node.
 ///
 /// # Errors
@@ -172,7 +158,7 @@ pub(super) fn serve(
         store: Arc::new(node.store.clone()),
         service: Arc::new(node.service.clone()),
         history: Arc::new(node.history.clone()),
-        search: Arc::new(NoSearch(node.index_health())),
+        search: Arc::new(node.searcher()),
         doors: node.doors.iter().map(|(n, d)| (n.clone(), d.clone() as _)).collect(),
         reload: Arc::new(reload),
         tokens,

@@ -95,6 +95,15 @@ pub(super) fn cursor_key(dir: &Path) -> Result<[u8; 32], Failure> {
     Ok(blake3::derive_key("sluice 2026 cursors of the API", &node_key(dir)?))
 }
 
+/// What this node is called among others; made of its key, so it stays.
+///
+/// # Errors
+/// As [`node_key`].
+pub(super) fn node_name(dir: &Path) -> Result<String, Failure> {
+    let name = blake3::derive_key("sluice 2026 name of a node", &node_key(dir)?);
+    Ok(name.iter().take(6).map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// The key of the hash that spreads entities over shards; made once, so that nobody outside can
 /// aim all load at one of them.
 ///

@@ -1,7 +1,7 @@
 //! One node: store, engine, inputs and followers, started in order and stopped in the other. Not
 //! the HTTP server, not signals.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use sluice_engine::{
     Content, EngineConfig, EngineError, History,
@@ -12,7 +12,8 @@ use sluice_engine::{
 
 use super::{
     compose, data_dir,
-    follower::{Follower, Health, Retainer},
+    follower::{Follower, Retainer},
+    search::{SearchIndex, Searcher},
 };
 use crate::{
     cli::exit::Failure,
@@ -31,6 +32,7 @@ pub(crate) struct Node {
     pub(crate) rules: usize,
     /// What HTTP senders push to.
     pub(super) doors: compose::Doors,
+    search: SearchIndex,
     index: Follower,
     retainer: Retainer,
 }
@@ -49,7 +51,7 @@ impl Node {
         let positions = store.checkpoint()?.map(|c| c.positions).unwrap_or_default();
         let (inputs, doors) = compose::inputs(config, &content, &positions)?;
         let history = EventHistory::new(config.history.table_bytes.0 as usize);
-        let index = compose::index(&dir.join("index"));
+        let search = SearchIndex::new(&dir.join("index"));
         let rules = content.rules.len();
         let service = Service::start(ServiceParts {
             content,
@@ -63,14 +65,14 @@ impl Node {
                 min_free: config.engine.min_free.0,
             },
         })?;
-        let index = Follower::start(store.clone(), index);
+        let index = Follower::start(store.clone(), search.opener());
         let retainer = Retainer::start(store.clone());
-        Ok(Node { service, store, history, rules, doors, index, retainer })
+        Ok(Node { service, store, history, rules, doors, search, index, retainer })
     }
 
-    /// How far the index is, and why it is behind if something is wrong with it.
-    pub(crate) fn index_health(&self) -> Arc<Health> {
-        self.index.health()
+    /// Search over its findings, as far as the index has come.
+    pub(super) fn searcher(&self) -> Searcher {
+        self.search.searcher(self.store.clone(), self.index.health())
     }
 
     /// Stops it after a last checkpoint; the index keeps what it has read.
