@@ -29,15 +29,17 @@ mod problem;
 mod reload;
 mod router;
 mod rules;
+mod search;
 mod server;
 mod sources;
 mod status;
 mod tables;
 
 pub(crate) use app::{
-    App, Door, Findings, LineError, PushError, Pushed, Running, Search, SearchError, SearchPage,
-    SearchRequest, Total,
+    App, Door, Findings, LineError, PushError, Pushed, Search, SearchError, SearchPage,
+    SearchRequest,
 };
+pub(crate) use search::search;
 pub(crate) use server::{HttpSettings, Server, serve};
 
 #[cfg(test)]

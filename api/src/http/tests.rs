@@ -10,6 +10,7 @@ mod ingest;
 mod letters;
 mod metrics;
 mod rules;
+mod search;
 mod stream;
 
 use std::{
