@@ -79,6 +79,11 @@ impl Role {
         }
     }
 
+    /// The role of a word.
+    pub(crate) fn parse(word: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.name() == word)
+    }
+
     /// Whether it has a permission.
     pub(crate) fn may(self, permission: Permission) -> bool {
         self.permissions().contains(&permission)
