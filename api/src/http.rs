@@ -29,7 +29,6 @@ mod problem;
 mod reload;
 mod router;
 mod rules;
-mod search;
 mod server;
 mod sources;
 mod status;
@@ -39,7 +38,6 @@ pub(crate) use app::{
     App, Door, Findings, LineError, PushError, Pushed, Search, SearchError, SearchPage,
     SearchRequest,
 };
-pub(crate) use search::search;
 pub(crate) use server::{HttpSettings, Server, serve};
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ mod ingest;
 mod letters;
 mod metrics;
 mod rules;
-mod search;
 mod stream;
 
 use std::{
