@@ -35,8 +35,8 @@ mod status;
 mod tables;
 
 pub(crate) use app::{
-    App, Door, Findings, LineError, PushError, Pushed, Running, Search, SearchError, SearchPage,
-    SearchRequest, Total,
+    App, Door, Findings, LineError, PushError, Pushed, Search, SearchError, SearchPage,
+    SearchRequest,
 };
 pub(crate) use server::{HttpSettings, Server, serve};
 

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use sluice_engine::durable::Stored;
 use sluice_finding::FindingId;
+use sluice_index::Facet;
 use utoipa::IntoParams;
 
 use super::{
@@ -31,13 +32,13 @@ pub(in super::super) struct ListParams {
     limit: Option<String>,
     /// `next_cursor` of the page before, with the other parameters as they were.
     cursor: Option<String>,
-    /// Fields to count values of, with commas: `severity,rule_id`.
+    /// Fields to count values of, with commas: severity, rule_id, status, state, entity_kind, attack,
+    /// tactic, assignee.
     facets: Option<String>,
 }
 
 /// Bytes of a query.
 const QUERY_BYTES: usize = 4 << 10;
-const FACETS: usize = 10;
 const FACET_VALUES: usize = 20;
 const TENANT: &str = "default";
 
@@ -120,15 +121,17 @@ pub(super) fn query(text: Option<&str>) -> Result<String, Problem> {
 }
 
 fn facets(text: Option<&str>) -> Result<Vec<String>, Problem> {
-    let fields: Vec<String> =
-        text.into_iter().flat_map(|t| t.split(',')).map(|f| f.trim().to_owned()).collect();
-    if fields.len() > FACETS || fields.iter().any(String::is_empty) {
-        return Err(Problem::parameter(
-            "facets",
-            format!("facets is at most {FACETS} fields with commas between: severity,rule_id"),
-        ));
-    }
-    Ok(fields)
+    let fields = text.into_iter().flat_map(|t| t.split(',')).map(str::trim);
+    fields
+        .map(|field| match Facet::parse(field) {
+            Some(_) => Ok(field.to_owned()),
+            None => {
+                let all = Facet::ALL.map(Facet::name).join(", ");
+                let detail = format!("facets: the values of `{field}` are not counted");
+                Err(Problem::parameter("facets", detail).hint(format!("those of {all} are")))
+            }
+        })
+        .collect()
 }
 
 /// Where a list goes on.

@@ -23,8 +23,9 @@ use sluice_ingest::{DeadLetter, DeadLetterCode, Original, live::Place};
 use sluice_rule::Severity;
 
 use super::super::{
-    Findings, LineError, PushError, Pushed, Running, Search, SearchError, SearchPage,
-    SearchRequest, Total, clock,
+    Findings, LineError, PushError, Pushed, Search, SearchError, SearchPage, SearchRequest,
+    app::{Running, Total},
+    clock,
 };
 
 /// Findings by id, each with the commit that changed it last.
