@@ -51,6 +51,9 @@ pub struct KafkaInput {
 /// without it.
 const CLOSING: Duration = Duration::from_secs(4);
 
+/// Between one consumer that goes no further and the next.
+const AGAIN: Duration = Duration::from_secs(1);
+
 impl KafkaInput {
     /// An input that is not connected yet.
     ///
@@ -125,10 +128,13 @@ impl Input for KafkaInput {
             let end = session.run();
             close(consumer);
             match end {
-                Ok(End::Stalled) => {
+                Ok(End::Anew) => {
                     for (_, _, tracked) in places.iter_mut() {
                         tracked.assigned = false;
+                        // What was not handed on went with the session.
+                        tracked.rewind();
                     }
+                    thread::sleep(AGAIN);
                 }
                 Ok(End::Stopped) => {
                     control.update(|status| {

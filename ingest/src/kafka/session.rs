@@ -53,6 +53,8 @@ pub(super) struct Session<'a> {
     /// The engine is behind, and everything is paused for it.
     behind: bool,
     connected: bool,
+    /// The consumer does not do what it must.
+    broken: bool,
     polled: Instant,
     retried: Instant,
     commit_asked: Instant,
@@ -65,8 +67,8 @@ pub(super) struct Session<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
     Stopped,
-    /// Twice in a row nothing came of a partition that has something: with another consumer it may.
-    Stalled,
+    /// This consumer goes no further: another one may.
+    Anew,
 }
 
 /// Messages of one poll, at most.
@@ -126,6 +128,7 @@ impl<'a> Session<'a> {
             paused: BTreeSet::new(),
             behind: false,
             connected: false,
+            broken: false,
             polled: now,
             retried: now,
             commit_asked: now,
@@ -190,6 +193,9 @@ impl<'a> Session<'a> {
             // Which one it is, nobody says.
             let assigned = self.places.assigned().map(|(t, p, _)| (t.to_string(), p)).collect();
             self.restart(assigned)?;
+        }
+        if self.broken {
+            return Ok(Some(End::Anew));
         }
         self.pauses();
         if now.duration_since(self.commit_asked) >= AGAIN {
@@ -376,15 +382,6 @@ impl<'a> Session<'a> {
 
     fn count(&self, what: &'static str) {
         self.control.update(|status| *status.rebalances.entry(what).or_insert(0) += 1);
-    }
-
-    fn failure(&self, error: &KafkaError) -> InputFailure {
-        InputFailure {
-            input: self.name.clone(),
-            primary: "cannot read its partitions".to_owned(),
-            detail: Some(error.to_string()),
-            hint: None,
-        }
     }
 }
 

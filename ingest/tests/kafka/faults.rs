@@ -248,7 +248,7 @@ fn a_check_shows_topics_and_samples_and_everything_that_is_wrong() {
 fn a_user_without_rights_is_told_which_are_missing() {
     let properties = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
                       super.users=User:ANONYMOUS\n";
-    let Some(own) = Own::with(properties) else { return };
+    let Some(own) = Own::with_settings(properties) else { return };
     let topic = Admin::new(&own.bootstrap).topic("denied", 1, &[]);
     let told = with_sasl(&own.sasl, &topic, "secret");
     let mut input = Running::start(told.clone(), Positions::new());
@@ -267,5 +267,23 @@ fn tls_where_there_is_none_is_named() {
     told.librdkafka.insert("security.protocol".to_owned(), "ssl".to_owned());
     let mut input = Running::start(told, Positions::new());
     input.says(&format!("broker {bootstrap}: disconnected: SSL"), 20);
+    input.stop().unwrap();
+}
+
+#[test]
+fn tls_with_the_certificate_it_is_signed_by_and_without() {
+    let Some(own) = Own::with_tls() else { return };
+    let topic = Admin::new(&own.bootstrap).topic("tls", 1, &[]);
+    Sender::new(&own.bootstrap, &[]).numbers(&topic, 1, 0..10);
+    let mut told = settings(&own.tls, &topic);
+    told.librdkafka.insert("security.protocol".to_owned(), "ssl".to_owned());
+    let mut input = Running::start(told.clone(), Positions::new());
+    input.says(&format!("broker {}: TLS failed", own.tls), 20);
+    input.says("certificate verify failed", 20);
+    input.says("check security.protocol and ssl.ca.location", 20);
+    input.stop().unwrap();
+    told.librdkafka.insert("ssl.ca.location".to_owned(), own.certificate());
+    let mut input = Running::start(told, Positions::new());
+    input.records(10, 20);
     input.stop().unwrap();
 }

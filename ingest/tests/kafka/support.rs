@@ -53,15 +53,26 @@ pub(crate) struct Own {
     pub(crate) bootstrap: String,
     /// The listener with a password.
     pub(crate) sasl: String,
+    /// The one with TLS, if it was asked for.
+    pub(crate) tls: String,
 }
 
 impl Own {
     pub(crate) fn start() -> Option<Own> {
-        Own::with("")
+        Own::with("", &["start"])
+    }
+
+    /// One with a listener for TLS.
+    pub(crate) fn with_tls() -> Option<Own> {
+        Own::with("", &["start", "tls"])
     }
 
     /// One with further settings.
-    pub(crate) fn with(properties: &str) -> Option<Own> {
+    pub(crate) fn with_settings(properties: &str) -> Option<Own> {
+        Own::with(properties, &["start"])
+    }
+
+    fn with(properties: &str, words: &[&str]) -> Option<Own> {
         broker()?;
         let Some(libs) = env::var_os("SLUICE_TEST_KAFKA_DIR") else {
             println!("skipped: SLUICE_TEST_KAFKA_DIR is not set; `cargo xtask test` sets it");
@@ -71,22 +82,35 @@ impl Own {
         std::fs::create_dir_all(&dir).unwrap();
         std::os::unix::fs::symlink(PathBuf::from(libs).join("libs"), dir.join("libs")).unwrap();
         std::fs::write(dir.join("extra.properties"), properties).unwrap();
-        let mut own = Own { dir, bootstrap: String::new(), sasl: String::new() };
-        let said = own.script("start");
-        let after = |key: &str| said.lines().find_map(|l| l.strip_prefix(key)).unwrap().to_owned();
-        own.bootstrap = after("BOOTSTRAP=");
-        own.sasl = after("BOOTSTRAP_SASL=");
+        let none = String::new;
+        let mut own = Own { dir, bootstrap: none(), sasl: none(), tls: none() };
+        let said = own.run(words);
+        let after = |key: &str| said.lines().find_map(|l| l.strip_prefix(key)).unwrap_or_default();
+        own.bootstrap = after("BOOTSTRAP=").to_owned();
+        own.sasl = after("BOOTSTRAP_SASL=").to_owned();
+        own.tls = after("BOOTSTRAP_TLS=").to_owned();
         Some(own)
     }
 
-    /// Runs `kafka.sh` on it.
-    pub(crate) fn script(&self, verb: &str) -> String {
+    /// The certificate of its TLS listener.
+    pub(crate) fn certificate(&self) -> String {
+        self.dir.join("ca.pem").to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn script(&self, verb: &str) {
+        self.run(&[verb]);
+    }
+
+    /// Runs `kafka.sh` on it: what it prints.
+    fn run(&self, words: &[&str]) -> String {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/kafka/kafka.sh");
+        let (verb, more) = words.split_first().unwrap();
         let log = self.dir.join("script.log");
+        // A file, not a pipe: the broker would hold it open.
         let out = std::fs::File::create(&log).unwrap();
-        let status =
-            Command::new("bash").arg(script).arg(verb).arg(&self.dir).stdout(out).status().unwrap();
-        assert!(status.success(), "kafka.sh {verb} failed; see {}", self.dir.display());
+        let mut bash = Command::new("bash");
+        let bash = bash.arg(script).arg(verb).arg(&self.dir).args(more).stdout(out);
+        assert!(bash.status().unwrap().success(), "kafka.sh {verb}; see {}", self.dir.display());
         std::fs::read_to_string(log).unwrap()
     }
 

@@ -19,17 +19,13 @@ use crate::live::{Arrival, InputFailure, Place};
 impl Session<'_> {
     /// Starts the partitions that wait, each where it is to be read.
     pub(super) fn start(&mut self, rebalance: bool) -> Result<(), InputFailure> {
-        let mut fresh = TopicPartitionList::new();
         let mut started = Vec::new();
         for (topic, number) in self.waiting.clone() {
             if self.control.stopped() {
                 break;
             }
             match self.position(&topic, number)? {
-                Ok(next) => {
-                    self.add(&mut fresh, &topic, number, next)?;
-                    started.push((topic, number, next));
-                }
+                Ok(next) => started.push((topic, number, next)),
                 Err(error) => {
                     let code = error.rdkafka_error_code();
                     tracing::warn!(input = %self.name, topic, number, %error, ?code, "no answer about a partition");
@@ -41,14 +37,9 @@ impl Session<'_> {
         if started.is_empty() && !rebalance {
             return Ok(());
         }
-        let mut all = TopicPartitionList::new();
-        for (topic, number, tracked) in self.places.assigned() {
-            add(&mut all, topic, number, tracked.next).map_err(|e| self.failure(&e))?;
+        if let Err(error) = self.assign(&started) {
+            return self.anew(&error);
         }
-        for (topic, number, next) in &started {
-            add(&mut all, topic, *number, *next).map_err(|e| self.failure(&e))?;
-        }
-        assign(self.consumer, &fresh, &all).map_err(|e| self.failure(&e))?;
         let now = now();
         // Whether a pause outlives a rebalance is not to be relied on: none does.
         let mut resumed = TopicPartitionList::new();
@@ -62,12 +53,13 @@ impl Session<'_> {
             let input = self.name.clone();
             let place = Place { input, part: part(&topic, number).into() };
             self.ready.push_back(Arrival::Assigned(place.clone()));
-            if self.places.get_mut(&topic, number).is_none() {
+            let before = self.places.get_mut(&topic, number).map(|t| t.next);
+            if before.is_none() {
                 self.places.insert(&topic, number, Tracked::new(place.clone(), next, now));
+            }
+            if before.or_else(|| self.from.get(&place).copied()) != Some(next) {
                 // It is to be read from here after a restart too, also when no record comes for long.
-                if self.from.get(&place) != Some(&next) {
-                    self.ready.push_back(Arrival::Records { place, parts: Vec::new(), next });
-                }
+                self.ready.push_back(Arrival::Records { place, parts: Vec::new(), next });
             }
             if let Some(tracked) = self.places.get_mut(&topic, number) {
                 tracked.assigned = true;
@@ -78,20 +70,31 @@ impl Session<'_> {
                 tracked.lag = None;
             }
         }
-        if resumed.count() > 0 {
-            self.consumer.resume(&resumed).map_err(|e| self.failure(&e))?;
+        if resumed.count() > 0
+            && let Err(error) = self.consumer.resume(&resumed)
+        {
+            return self.anew(&error);
         }
         Ok(())
     }
 
-    fn add(
-        &self,
-        list: &mut TopicPartitionList,
-        topic: &str,
-        number: i32,
-        next: u64,
-    ) -> Result<(), InputFailure> {
-        add(list, topic, number, next).map_err(|e| self.failure(&e))
+    fn assign(&self, started: &[(String, i32, u64)]) -> Result<(), KafkaError> {
+        let mut fresh = TopicPartitionList::new();
+        for (topic, number, next) in started {
+            add(&mut fresh, topic, *number, *next)?;
+        }
+        let mut all = fresh.clone();
+        for (topic, number, tracked) in self.places.assigned() {
+            add(&mut all, topic, number, tracked.next)?;
+        }
+        assign(self.consumer, &fresh, &all)
+    }
+
+    /// The consumer does not do what it must: another one may.
+    fn anew(&mut self, error: &KafkaError) -> Result<(), InputFailure> {
+        tracing::warn!(input = %self.name, %error, "the Kafka client is made anew");
+        self.broken = true;
+        Ok(())
     }
 
     /// Where a partition is to be read from: an error of the broker is inside.
@@ -170,7 +173,9 @@ impl Session<'_> {
     /// Starts partitions anew, each where it is to be read: librdkafka does not go on from an error
     /// by a seek.
     pub(super) fn restart(&mut self, partitions: Vec<(String, i32)>) -> Result<(), InputFailure> {
-        unassign(self.consumer, &partitions).map_err(|e| self.failure(&e))?;
+        if let Err(error) = unassign(self.consumer, &partitions) {
+            return self.anew(&error);
+        }
         for (topic, number) in &partitions {
             if let Some(tracked) = self.places.get_mut(topic, *number) {
                 tracked.assigned = false;

@@ -60,7 +60,7 @@ impl Session<'_> {
         }
         self.control.update(|status| status.stalled += stalled.len() as u64);
         if again {
-            return Ok(Some(End::Stalled));
+            return Ok(Some(End::Anew));
         }
         self.restart(stalled)?;
         Ok(None)
