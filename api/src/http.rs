@@ -36,7 +36,7 @@ mod tables;
 
 pub(crate) use app::{
     App, Door, Findings, LineError, PushError, Pushed, Search, SearchError, SearchPage,
-    SearchRequest,
+    SearchRequest, Total,
 };
 pub(crate) use server::{HttpSettings, Server, serve};
 

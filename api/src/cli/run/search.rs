@@ -136,6 +136,10 @@ fn refused(error: sluice_index::SearchError) -> SearchError {
         | sluice_index::SearchError::FacetTooLarge { .. }) => {
             SearchError::Query { message: error.to_string(), position: None, hint: None }
         }
-        sluice_index::SearchError::Engine(text) => SearchError::Unavailable(text),
+        // Paths are for the log, not for those who ask.
+        sluice_index::SearchError::Engine(text) => {
+            tracing::error!("a search failed: {text}");
+            SearchError::Unavailable("the search index failed; the log says how".to_owned())
+        }
     }
 }
