@@ -1,9 +1,12 @@
 //! `sluice demo`: three attacks inside everyday logs, from the seeded generator through the whole
 //! engine. Needs nothing else: no file, no broker, no account.
 
+mod input;
+mod serve;
 mod source;
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -26,12 +29,16 @@ use source::ScenarioSource;
 const HOUR_MS: i64 = 60 * 60 * 1_000;
 
 /// Replays an Okta account takeover by push fatigue, lateral movement in VPC flow and sshd logs,
-/// and a leaked AWS key used in CloudTrail, each inside benign background.
+/// and a leaked AWS key used in CloudTrail, each inside benign background. Then serves what it found,
+/// until ctrl-c, from a temporary folder.
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// As fast as it goes, then a summary.
+    /// As fast as it goes, then a summary and the end: no API.
     #[arg(long)]
     once: bool,
+    /// Where the API listens; the next free port if this one is taken.
+    #[arg(long, default_value = "127.0.0.1:7777", conflicts_with = "once")]
+    listen: SocketAddr,
     /// Event time passes this many times faster than the clock, without --once: at 600 two hours
     /// take 12 seconds.
     #[arg(long, default_value_t = 600, conflicts_with = "once")]
@@ -58,17 +65,14 @@ impl Demo {
             // From a full hour on, so that windows fall the same way every time.
             None => (clock() - source::LENGTH_MS).div_euclid(HOUR_MS) * HOUR_MS,
         };
-        let pace = (!self.once).then_some(self.speed.max(1));
-        let mut source = ScenarioSource::new(self.seed, start, &content.sources, pace);
+        if !self.once {
+            return serve::serve(&self, content, start, started, out);
+        }
+        let mut source = ScenarioSource::new(self.seed, start, &content.sources);
         let events = source.len();
         let quiet = out.quiet();
         if !quiet {
-            eprintln!(
-                "replaying 3 scenarios, {events} log lines from {}: Okta account takeover by push \
-                 fatigue, lateral movement in VPC flow and sshd logs, a leaked AWS key in CloudTrail",
-                rfc3339(start)
-            );
-            eprintln!("history is taken to begin with the replay: whatever is first is new");
+            announce(events, start);
         }
         let engine = Engine {
             rules: Arc::new(content.rule_set()),
@@ -99,6 +103,15 @@ impl Demo {
         }
         Ok(if violations.is_empty() { Exit::Done } else { Exit::CheckFailed })
     }
+}
+
+fn announce(events: usize, start: i64) {
+    eprintln!(
+        "replaying 3 scenarios, {events} log lines from {}: Okta account takeover by push fatigue, \
+         lateral movement in VPC flow and sshd logs, a leaked AWS key in CloudTrail",
+        rfc3339(start)
+    );
+    eprintln!("history is taken to begin with the replay: whatever is first is new");
 }
 
 fn report(events: usize, findings: &Tally, first: Option<Duration>, whole: Duration) {

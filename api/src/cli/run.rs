@@ -5,7 +5,7 @@ pub(in crate::cli) mod compose;
 mod data_dir;
 mod door;
 mod follower;
-mod node;
+pub(in crate::cli) mod node;
 mod reload;
 mod search;
 mod watch;
@@ -87,7 +87,11 @@ impl Run {
         runtime.block_on(async {
             let node = tokio::task::block_in_place(|| Node::start(&loaded.config, content))?;
             let reloader = Arc::new(Reloader::new(layers, &loaded, &node));
-            let server = compose::serve(&loaded.config, &node, &reloader)?;
+            let reload = {
+                let reloader = reloader.clone();
+                Arc::new(move || reloader.reload())
+            };
+            let server = compose::serve(&loaded.config, &node, reload)?;
             if !quiet {
                 announce(&loaded, &node, server.address())?;
             }

@@ -1,6 +1,13 @@
 //! `sluice demo`: what the shipped rules find in the three scenarios of the generator.
 
-use std::{collections::BTreeSet, sync::OnceLock, thread};
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    sync::OnceLock,
+    thread,
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -169,4 +176,41 @@ fn the_summary_is_on_stderr() {
     }
     assert!(!run.stderr.contains("do not add up"), "{}", run.stderr);
     assert!(!run.stderr.contains("set aside"), "{}", run.stderr);
+}
+
+/// Without `--once` it serves what it found, with the token it prints, until it is told to stop.
+#[test]
+fn serves_what_it_found_until_it_is_stopped() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .args(["demo", "--speed", "20000", "--listen", "127.0.0.1:0", "--output", "ndjson"])
+        .args(["--start", "2026-01-01T00:00:00Z"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(demo.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let url = lines.find_map(|l| l.strip_prefix("API and docs: ").map(str::to_owned)).unwrap();
+    let (address, token) = url.split_once("/api/v1/docs#token=").unwrap();
+    lines.find(|l| l.starts_with("serving until ctrl-c")).unwrap();
+    let get = |path: &str| {
+        let bearer = format!("Bearer {token}");
+        let mut answer =
+            ureq::get(format!("{address}{path}")).header("Authorization", bearer).call().unwrap();
+        answer.body_mut().read_to_string().unwrap()
+    };
+    let mut total = 0;
+    for _ in 0..100 {
+        let page: Value = serde_json::from_str(&get("/api/v1/findings?q=shadow:false")).unwrap();
+        total = page["total"]["value"].as_u64().unwrap();
+        if total >= EXPECTED.len() as u64 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(total >= EXPECTED.len() as u64, "{total} findings");
+    assert!(get("/api/v1/docs").contains("<script src="));
+    let status: Value = serde_json::from_str(&get("/api/v1/status")).unwrap();
+    assert_eq!(status["conservation_errors"], serde_json::json!([]));
+    Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap();
+    assert!(demo.wait().unwrap().success());
 }

@@ -1,7 +1,7 @@
-//! The generator's scenarios as a source: one partition per kind of log, in order of time, at a
-//! pace or as fast as they are taken.
+//! The generator's scenarios as a source that ends: one partition per kind of log, in order of time,
+//! as fast as they are taken.
 
-use std::{collections::VecDeque, sync::Arc, thread, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 
 use sluice_engine::{Delivery, EngineError, Partition, Progress, Source};
 use sluice_event::PartitionId;
@@ -14,6 +14,15 @@ pub(super) const LENGTH_MS: i64 = 90 * 60 * 1_000;
 /// Lines taken at once, in order of time; those of one source are handed over together.
 const STEP_LINES: usize = 400;
 
+/// The lines of all scenarios in order of time.
+pub(super) fn lines(seed: u64, start: i64) -> Vec<Line> {
+    let generator = Generator::new(seed, start);
+    let mut lines: Vec<Line> =
+        Scenario::ALL.into_iter().flat_map(|s| generator.scenario(s)).collect();
+    lines.sort_by_key(|line| line.time_ms);
+    lines
+}
+
 pub(super) struct ScenarioSource {
     partitions: Vec<Partition>,
     names: Vec<String>,
@@ -21,20 +30,11 @@ pub(super) struct ScenarioSource {
     next: usize,
     ready: VecDeque<Delivery>,
     ended: usize,
-    pace: Option<u32>,
 }
 
 impl ScenarioSource {
-    pub(super) fn new(
-        seed: u64,
-        start: i64,
-        sources: &[Arc<SourceSpec>],
-        pace: Option<u32>,
-    ) -> Self {
-        let generator = Generator::new(seed, start);
-        let mut lines: Vec<Line> =
-            Scenario::ALL.into_iter().flat_map(|s| generator.scenario(s)).collect();
-        lines.sort_by_key(|line| line.time_ms);
+    pub(super) fn new(seed: u64, start: i64, sources: &[Arc<SourceSpec>]) -> Self {
+        let lines = lines(seed, start);
         let mut names: Vec<String> = lines.iter().map(|l| l.source.to_owned()).collect();
         names.sort();
         names.dedup();
@@ -52,7 +52,7 @@ impl ScenarioSource {
                 })
             })
             .collect();
-        ScenarioSource { partitions, names, lines, next: 0, ready: VecDeque::new(), ended: 0, pace }
+        ScenarioSource { partitions, names, lines, next: 0, ready: VecDeque::new(), ended: 0 }
     }
 
     /// How many lines there are.
@@ -85,15 +85,10 @@ impl Source for ScenarioSource {
 }
 
 impl ScenarioSource {
-    /// Takes the next lines, when their time has come.
+    /// Takes the next lines.
     fn step(&mut self) {
         let end = (self.next + STEP_LINES).min(self.lines.len());
         let Some(lines) = self.lines.get(self.next..end).filter(|l| !l.is_empty()) else { return };
-        let before = self.next.checked_sub(1).and_then(|i| self.lines.get(i));
-        if let (Some(pace), Some(before), Some(last)) = (self.pace, before, lines.last()) {
-            let passed = (last.time_ms - before.time_ms).max(0) as u64;
-            thread::sleep(Duration::from_millis(passed / u64::from(pace)));
-        }
         for (id, name) in self.names.iter().enumerate() {
             let mine: Vec<&Line> = lines.iter().filter(|l| l.source == *name).collect();
             let Some(received) = mine.iter().map(|l| l.time_ms).max() else { continue };

@@ -69,6 +69,11 @@ impl<'a> FindingPrinter<'a> {
         FindingPrinter { bar, ..self }
     }
 
+    /// What was found so far.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
     /// Prints what did not become final before the input stopped, and the document.
     pub(crate) fn finish(mut self) -> Result<Tally, Failure> {
         for finding in std::mem::take(&mut self.open).into_values() {

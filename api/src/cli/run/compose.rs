@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use sluice_engine::{Content, QueryLimits, service::LiveInput};
+use sluice_engine::{
+    Content, QueryLimits,
+    service::{LiveInput, ReloadReport},
+};
 use sluice_ingest::{
     RouteError, Router,
     kafka::{self, KafkaInput, KafkaSettings},
@@ -11,7 +14,7 @@ use sluice_ingest::{
     spool::{Spool, SpoolInput, SpoolSettings},
 };
 
-use super::{data_dir, door::SpoolDoor, node::Node, reload::Reloader};
+use super::{data_dir, door::SpoolDoor, node::Node};
 use crate::{
     cli::exit::Failure,
     config::{Config, Kafka, Start},
@@ -20,7 +23,7 @@ use crate::{
 };
 
 /// What HTTP senders push to, by the name of the input.
-pub(super) type Doors = BTreeMap<String, Arc<SpoolDoor>>;
+pub(in crate::cli) type Doors = BTreeMap<String, Arc<SpoolDoor>>;
 
 /// The inputs of a configuration, and the doors of those that are pushed to. `from` is where the
 /// store says they go on.
@@ -144,23 +147,19 @@ pub(in crate::cli) fn failure(failure: &InputFailure) -> Failure {
 ///
 /// # Errors
 /// If the address cannot be listened on, or the tokens cannot be read.
-pub(super) fn serve(
+pub(in crate::cli) fn serve(
     config: &Config,
     node: &Node,
-    reloader: &Arc<Reloader>,
+    reload: Arc<dyn Fn() -> ReloadReport + Send + Sync>,
 ) -> Result<Server, Failure> {
     let tokens = Tokens::open(&config.data_dir).map_err(crate::cli::token::failure)?;
-    let reload = {
-        let reloader = reloader.clone();
-        move || reloader.reload()
-    };
     let app = App {
         store: Arc::new(node.store.clone()),
         service: Arc::new(node.service.clone()),
         history: Arc::new(node.history.clone()),
         search: Arc::new(node.searcher()),
         doors: node.doors.iter().map(|(n, d)| (n.clone(), d.clone() as _)).collect(),
-        reload: Arc::new(reload),
+        reload,
         tokens,
         cursor_key: data_dir::cursor_key(&config.data_dir)?,
         version: env!("CARGO_PKG_VERSION"),

@@ -19,7 +19,7 @@ use crate::http::{Door, LineError, PushError, Pushed};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The door of one input.
-pub(super) struct SpoolDoor {
+pub(in crate::cli) struct SpoolDoor {
     spool: Spool,
     mapping: Option<String>,
     routers: Mutex<Routers>,

@@ -7,8 +7,9 @@ use sluice_engine::{
     Content, EngineConfig, EngineError, History,
     durable::{FindingStore, Retention},
     history::EventHistory,
-    service::{Service, ServiceParts, ServiceSettings},
+    service::{LiveInput, Service, ServiceParts, ServiceSettings},
 };
+use sluice_ingest::live::Positions;
 
 use super::{
     compose, data_dir,
@@ -44,12 +45,24 @@ impl Node {
     /// If its data directory is not its own or in use, an input cannot be made, or the state cannot
     /// be read.
     pub(crate) fn start(config: &Config, content: Content) -> Result<Node, Failure> {
+        Node::start_with(config, content, |content, from| compose::inputs(config, content, from))
+    }
+
+    /// Starts a node with the inputs that are made for it, from where the store says they go on.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    pub(crate) fn start_with(
+        config: &Config,
+        content: Content,
+        inputs: impl FnOnce(&Content, &Positions) -> Result<(Vec<LiveInput>, compose::Doors), Failure>,
+    ) -> Result<Node, Failure> {
         let dir = &config.data_dir;
         data_dir::make(dir)?;
         let vnode_secret = data_dir::node_key(dir)?;
         let store = FindingStore::open(&data_dir::store(dir), retention(config))?;
         let positions = store.checkpoint()?.map(|c| c.positions).unwrap_or_default();
-        let (inputs, doors) = compose::inputs(config, &content, &positions)?;
+        let (inputs, doors) = inputs(&content, &positions)?;
         let history = EventHistory::new(config.history.table_bytes.0 as usize);
         let search = SearchIndex::new(&dir.join("index"));
         let rules = content.rules.len();
