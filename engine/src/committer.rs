@@ -2,7 +2,7 @@
 //! order.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +10,7 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use sluice_stream::Emission;
 
 use crate::{
     Checkpoint, Commit, Counters, Engine, EngineError, FindingSink, Observer, RuleCost, RuleSet,
@@ -32,6 +33,9 @@ pub(crate) struct Committer<'a> {
     kept: &'a AtomicU64,
     /// Findings and records not yet given to the sink.
     open: Commit,
+    /// What was said after a marker whose checkpoint is not kept yet. The sink must be able to tell
+    /// what a checkpoint covers from what came after it: the latter is said again after a crash.
+    early: VecDeque<(u64, Vec<Emission>)>,
     /// Milliseconds to wait for more of them; `None` gives each to the sink at once.
     pub commit_every: Option<i64>,
     /// Where it shows what rules found.
@@ -67,6 +71,7 @@ impl<'a> Committer<'a> {
             checkpoints: BTreeMap::new(),
             kept,
             open: Commit::default(),
+            early: VecDeque::new(),
             commit_every: None,
             slot: None,
             costs: BTreeMap::new(),
@@ -100,6 +105,10 @@ impl<'a> Committer<'a> {
                 }
                 Err(RecvTimeoutError::Timeout) => self.flush(None)?,
                 Err(RecvTimeoutError::Disconnected) => {
+                    // The run has ended without the checkpoint these wait for.
+                    for (_, emissions) in std::mem::take(&mut self.early) {
+                        self.say(&emissions);
+                    }
                     self.flush(None)?;
                     return Ok((Counters::default(), self.times));
                 }
@@ -111,14 +120,11 @@ impl<'a> Committer<'a> {
 
     fn take(&mut self, message: ToCommitter) -> Result<(), EngineError> {
         match message {
-            ToCommitter::Emissions(emissions) => {
-                for emission in &emissions {
-                    let rule = &self.rules.rules()[emission.slot];
-                    let finding = findings::finding(self.tenant, rule, emission);
-                    let cost = self.costs.entry(emission.slot).or_default();
-                    cost.findings += 1;
-                    cost.last_fired = cost.last_fired.max(Some(finding.time));
-                    self.open.findings.push(finding);
+            ToCommitter::Emissions(after, emissions) => {
+                if after > self.kept.load(Ordering::Relaxed) {
+                    self.early.push_back((after, emissions));
+                } else {
+                    self.say(&emissions);
                 }
                 Ok(())
             }
@@ -159,8 +165,26 @@ impl<'a> Committer<'a> {
         let bytes = checkpoint.state.iter().map(|e| size(e) as u64).sum();
         self.flush(Some(checkpoint))?;
         self.kept.store(marker.number, Ordering::Release);
+        for (after, emissions) in std::mem::take(&mut self.early) {
+            if after > marker.number {
+                self.early.push_back((after, emissions));
+            } else {
+                self.say(&emissions);
+            }
+        }
         self.observer.checkpoint(&marker.standing, bytes, marker.age.elapsed());
         Ok(())
+    }
+
+    fn say(&mut self, emissions: &[Emission]) {
+        for emission in emissions {
+            let rule = &self.rules.rules()[emission.slot];
+            let finding = findings::finding(self.tenant, rule, emission);
+            let cost = self.costs.entry(emission.slot).or_default();
+            cost.findings += 1;
+            cost.last_fired = cost.last_fired.max(Some(finding.time));
+            self.open.findings.push(finding);
+        }
     }
 
     fn flush(&mut self, checkpoint: Option<Checkpoint>) -> Result<(), EngineError> {

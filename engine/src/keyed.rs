@@ -24,6 +24,8 @@ pub(crate) struct KeyedStage {
     names: Vec<(usize, String)>,
     marked: Vec<bool>,
     held: Vec<VecDeque<ShardMessage>>,
+    /// The number of the last marker it has aligned.
+    passed: u64,
     times: StageTimes,
     /// Where it shows its counts.
     pub slot: Option<Slot>,
@@ -65,6 +67,7 @@ impl KeyedStage {
             names: plans.iter().map(|(slot, p)| (*slot, p.rule.to_string())).collect(),
             marked: vec![false; workers],
             held: (0..workers).map(|_| VecDeque::new()).collect(),
+            passed: 0,
             times: StageTimes::default(),
             slot: None,
             shown: Timer::every(SHOW_EVERY),
@@ -131,7 +134,7 @@ impl KeyedStage {
         if emissions.is_empty() {
             return Ok(());
         }
-        committer.send(ToCommitter::Emissions(emissions)).map_err(drop)
+        committer.send(ToCommitter::Emissions(self.passed, emissions)).map_err(drop)
     }
 
     /// With the marker of the last worker the state is what it is after the marker's deliveries.
@@ -146,6 +149,7 @@ impl KeyedStage {
             return Ok(());
         }
         let state = self.shard.export(marker.full);
+        self.passed = marker.number;
         committer.send(ToCommitter::State(marker, state)).map_err(drop)?;
         self.marked.fill(false);
         self.release(committer)

@@ -114,7 +114,8 @@ pub(crate) enum ShardMessage {
 
 /// To the committer.
 pub(crate) enum ToCommitter {
-    Emissions(Vec<Emission>),
+    /// What a stage says after the marker of this number; 0 before the first.
+    Emissions(u64, Vec<Emission>),
     SetAside(Vec<SetAside>),
     /// Part of a checkpoint: a worker's partitions.
     Seen(Arc<Marker>, Vec<(PartitionId, i64)>),

@@ -50,6 +50,8 @@ pub(crate) struct Worker {
     rule_nanos: Vec<u64>,
     /// Per table: rows, and nanoseconds in its network.
     tables: BTreeMap<TableName, (u64, u64)>,
+    /// The number of the last marker it has passed on.
+    passed: u64,
     times: StageTimes,
     /// Where rows are kept for hunts.
     pub history: Option<EventHistory>,
@@ -95,6 +97,7 @@ impl Worker {
             rule_counts: vec![RuleCounts::default(); engine.rules.rules().len()],
             rule_nanos: vec![0; engine.rules.rules().len()],
             tables: BTreeMap::new(),
+            passed: 0,
             rules: engine.rules.clone(),
             times: StageTimes::default(),
             history: None,
@@ -209,6 +212,7 @@ impl Worker {
                 to_all(&|| ShardMessage::Assign(PartitionInfo { id, tables: tables.clone(), time }))
             }
             ToWorker::Marker(marker) => {
+                self.passed = marker.number;
                 let seen = self.partitions.iter().map(|(id, p)| (*id, p.seen)).collect();
                 committer.send(ToCommitter::Seen(marker.clone(), seen)).map_err(drop)?;
                 to_all(&|| ShardMessage::Marker(marker.clone()))
@@ -231,7 +235,8 @@ impl Worker {
                     self.evaluate(batch, &mut out);
                 }
                 if !out.emissions.is_empty() {
-                    committer.send(ToCommitter::Emissions(out.emissions)).map_err(drop)?;
+                    let said = ToCommitter::Emissions(self.passed, out.emissions);
+                    committer.send(said).map_err(drop)?;
                 }
                 let seen = self.partitions.get(&partition).map_or(i64::MIN, |p| p.seen);
                 self.progress.set(partition, seen);
