@@ -27,7 +27,10 @@ pub(super) struct Tracked {
     pub(super) moved: Instant,
     /// Records behind, if known.
     pub(super) lag: Option<u64>,
-    pub(super) at_end: bool,
+    /// The end it was last seen to be fetched up to; `None` if there is more, or nobody knows.
+    pub(super) end: Option<u64>,
+    /// No record is left before it, though the last one may lie further back.
+    pub(super) passed: u64,
     /// It was called idle since its last record.
     pub(super) idle: bool,
     /// Times in a row that nothing came though there was something.
@@ -44,10 +47,21 @@ impl Tracked {
             batch: Vec::new(),
             moved: now,
             lag: None,
-            at_end: false,
+            end: None,
+            passed: 0,
             idle: false,
             stalls: 0,
         }
+    }
+
+    /// No record is left before this.
+    pub(super) fn reached(&self) -> u64 {
+        self.next.max(self.passed)
+    }
+
+    /// Whether nothing is left to read.
+    pub(super) fn at_end(&self) -> bool {
+        self.end.is_some_and(|end| self.reached() >= end)
     }
 
     /// Forgets what was read and not handed on.

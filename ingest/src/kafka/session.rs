@@ -53,6 +53,8 @@ pub(super) struct Session<'a> {
     /// The engine is behind, and everything is paused for it.
     behind: bool,
     connected: bool,
+    /// A broker answers now.
+    up: bool,
     /// The consumer does not do what it must.
     broken: bool,
     polled: Instant,
@@ -128,6 +130,7 @@ impl<'a> Session<'a> {
             paused: BTreeSet::new(),
             behind: false,
             connected: false,
+            up: false,
             broken: false,
             polled: now,
             retried: now,
@@ -292,6 +295,7 @@ impl<'a> Session<'a> {
 
     /// Reads what is there.
     fn poll(&mut self) -> Result<(), InputFailure> {
+        let begin = now();
         let mut wait = WAIT;
         let mut until = None;
         let (mut messages, mut bytes) = (0, 0);
@@ -328,7 +332,11 @@ impl<'a> Session<'a> {
                 break;
             }
         }
-        self.polled = now();
+        let end = now();
+        if messages == 0 && end.duration_since(begin) >= WAIT {
+            self.drained();
+        }
+        self.polled = end;
         Ok(())
     }
 
@@ -429,7 +437,7 @@ pub(super) fn take(
     });
     tracked.next = offset + 1;
     tracked.moved = now();
-    tracked.at_end = false;
+    tracked.end = None;
     tracked.idle = false;
     tracked.stalls = 0;
     size + 64

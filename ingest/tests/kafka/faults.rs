@@ -287,3 +287,21 @@ fn tls_with_the_certificate_it_is_signed_by_and_without() {
     input.records(10, 20);
     input.stop().unwrap();
 }
+
+#[test]
+fn silence_of_a_broker_that_is_gone_is_not_the_end_of_a_partition() {
+    let Some(own) = Own::start() else { return };
+    let topic = Admin::new(&own.bootstrap).topic("silence", 1, &[]);
+    Sender::new(&own.bootstrap, &[]).numbers(&topic, 1, 0..1);
+    let mut input = Running::with(settings(&own.bootstrap, &topic), Positions::new(), 16, 4_000);
+    input.records(1, 20);
+    own.kill();
+    let end = Instant::now() + Duration::from_secs(8);
+    while Instant::now() < end {
+        input.take(Duration::from_millis(100));
+    }
+    assert_eq!(input.idle, []);
+    own.script("restart");
+    input.until("idle", 40, |r| !r.idle.is_empty());
+    input.stop().unwrap();
+}

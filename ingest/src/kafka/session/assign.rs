@@ -66,7 +66,8 @@ impl Session<'_> {
                 tracked.next = next;
                 tracked.moved = now;
                 tracked.idle = false;
-                tracked.at_end = false;
+                tracked.end = None;
+                tracked.passed = 0;
                 tracked.lag = None;
             }
         }

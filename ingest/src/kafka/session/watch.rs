@@ -3,7 +3,10 @@
 
 use std::time::Instant;
 
-use super::{super::context::Statistics, End, STALL, Session, unsigned};
+use super::{
+    super::{clock::now, context::Statistics},
+    End, STALL, Session, unsigned,
+};
 use crate::live::{Arrival, InputFailure, InputPhase};
 
 impl Session<'_> {
@@ -17,6 +20,9 @@ impl Session<'_> {
             self.connected = true;
             self.troubles.steady();
         }
+        let again = up && !self.up;
+        self.up = up;
+        let now = now();
         let committed_only = self.settings.committed_only();
         for (topic, statistic) in &statistics.topics {
             for ends in statistic.partitions.values() {
@@ -25,14 +31,23 @@ impl Session<'_> {
                 if !tracked.assigned || end < 0 {
                     continue;
                 }
-                // Markers of transactions take offsets, and are no records: at the end of them
-                // nothing is missing.
-                let end_seen = ends.eof_offset >= 0 && ends.eof_offset == ends.next_offset;
-                tracked.at_end = end_seen && tracked.next <= unsigned(ends.next_offset);
-                tracked.lag = Some(match tracked.at_end {
-                    true => 0,
-                    false => unsigned(end).saturating_sub(tracked.next),
-                });
+                if again {
+                    // While no broker answered, silence said nothing.
+                    tracked.moved = now;
+                }
+                let at_end = up && ends.eof_offset >= 0 && ends.eof_offset == ends.next_offset;
+                tracked.end = at_end.then(|| unsigned(ends.next_offset));
+                tracked.lag = Some(unsigned(end).saturating_sub(tracked.reached()));
+            }
+        }
+    }
+
+    /// Nothing waits to be taken: what was fetched was taken, and what is left up to an end are
+    /// markers of transactions, which take offsets and are no records.
+    pub(super) fn drained(&mut self) {
+        for (_, _, tracked) in self.places.iter_mut() {
+            if let Some(end) = tracked.end {
+                tracked.passed = end;
             }
         }
     }
@@ -68,8 +83,11 @@ impl Session<'_> {
 
     /// Says which partitions hold nobody back.
     pub(super) fn idle(&mut self, now: Instant) {
+        if self.behind || self.control.paused() {
+            return;
+        }
         for (_, _, tracked) in self.places.iter_mut() {
-            let silent = tracked.assigned && tracked.at_end && !tracked.idle;
+            let silent = tracked.assigned && tracked.at_end() && !tracked.idle;
             if silent && tracked.batch.is_empty() && now.duration_since(tracked.moved) >= self.idle
             {
                 tracked.idle = true;
