@@ -36,7 +36,10 @@ use std::{
 };
 
 use sluice_finding::{Finding, FindingId, Triage, TriageChange};
-use sluice_ingest::{DeadLetter, DeadLetterCode, live::Place};
+use sluice_ingest::{
+    DeadLetter, DeadLetterCode,
+    live::{Place, Positions},
+};
 use sluice_store::{Layout, Space, Store};
 
 use crate::{Checkpoint, Commit, EngineError, FindingSink, Seq};
@@ -227,6 +230,14 @@ impl FindingStore {
     /// If it cannot be read. It is never taken for none: that would lose what positions stand for.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>, EngineError> {
         self.inner.load_checkpoint()
+    }
+
+    /// Where inputs go on: the positions of the last checkpoint.
+    ///
+    /// # Errors
+    /// As [`FindingStore::checkpoint`].
+    pub fn positions(&self) -> Result<Positions, EngineError> {
+        self.inner.load_positions()
     }
 
     /// Removes state that belongs to none of these operators; the bytes freed.

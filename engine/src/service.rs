@@ -38,8 +38,8 @@ use self::{
     status::RuleCard,
 };
 use crate::{
-    Board, Content, Engine, EngineConfig, EngineError, FindingSink, Live, Observer, RunOptions,
-    Standing,
+    Board, Checkpoint, Content, Engine, EngineConfig, EngineError, FindingSink, Live, Observer,
+    RunOptions, Standing,
     durable::{FindingStore, StoredLetter},
     history::EventHistory,
     live_source::{LiveSource, Replay},
@@ -147,11 +147,14 @@ impl Service {
     pub fn start(parts: ServiceParts) -> Result<Service, EngineError> {
         let ServiceParts { content, config, inputs, store, history, settings } = parts;
         let mut watch = Stopwatch::start();
-        let resume = store.checkpoint()?.unwrap_or_default();
+        let resume = store.checkpoint()?;
         let mut recovery = Duration::ZERO;
         watch.lap(&mut recovery);
-        let standing =
-            Standing { positions: resume.positions, partitions: resume.partitions, replays: 0 };
+        let standing = resume.as_ref().map_or_else(Standing::default, |resume| Standing {
+            positions: resume.positions.clone(),
+            partitions: resume.partitions.clone(),
+            replays: 0,
+        });
 
         let (arrivals_in, arrivals) = bounded(ARRIVALS);
         let (replays, replays_out) = bounded(1);
@@ -192,6 +195,7 @@ impl Service {
             inputs: threads,
             arrivals: arrivals_in,
             source,
+            resume,
             config,
             history,
             settings,
@@ -294,6 +298,8 @@ struct Runner {
     inputs: Vec<InputThread>,
     arrivals: Sender<Arrival>,
     source: LiveSource,
+    /// The checkpoint the first run begins with; later ones read theirs.
+    resume: Option<Checkpoint>,
     config: EngineConfig,
     history: EventHistory,
     settings: ServiceSettings,
@@ -352,7 +358,10 @@ impl Runner {
             config: self.config.clone(),
         };
         let options = RunOptions {
-            resume: self.shared.store.checkpoint()?,
+            resume: match self.resume.take() {
+                Some(resume) => Some(resume),
+                None => self.shared.store.checkpoint()?,
+            },
             stop,
             live: Some(Live {
                 checkpoint_every: self.settings.checkpoint_every,

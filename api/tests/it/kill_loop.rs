@@ -201,7 +201,8 @@ impl Node {
             let pid = process.id().to_string();
             Command::new("kill").args(["-TERM", &pid]).status().unwrap();
             let status = process.wait().unwrap();
-            assert!(status.success(), "{status}: {}", self.log());
+            // A process that was still starting has no handler for the signal yet.
+            assert!(status.success() || status.code().is_none(), "{status}: {}", self.log());
         }
     }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use sluice_event::Encoder;
+use sluice_ingest::live::Positions;
 use sluice_store::{Bytes, Snapshot};
 use sluice_stream::StateEntry;
 
@@ -70,6 +71,15 @@ pub(super) fn checkpoint_seq(snapshot: &Snapshot, spaces: &Spaces) -> Result<u64
 }
 
 impl Inner {
+    /// Its positions alone, without the state.
+    pub(super) fn load_positions(&self) -> Result<Positions, EngineError> {
+        let Some(bytes) = self.store.snapshot().get(&self.spaces.meta, CHECKPOINT)? else {
+            return Ok(Positions::new());
+        };
+        let (_, checkpoint) = decode_checkpoint(&bytes).map_err(unreadable("checkpoint"))?;
+        Ok(checkpoint.positions)
+    }
+
     pub(super) fn load_checkpoint(&self) -> Result<Option<Checkpoint>, EngineError> {
         let snapshot = self.store.snapshot();
         let Some(bytes) = snapshot.get(&self.spaces.meta, CHECKPOINT)? else { return Ok(None) };

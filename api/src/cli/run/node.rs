@@ -61,7 +61,7 @@ impl Node {
         data_dir::make(dir)?;
         let vnode_secret = data_dir::node_key(dir)?;
         let store = FindingStore::open(&data_dir::store(dir), retention(config))?;
-        let positions = store.checkpoint()?.map(|c| c.positions).unwrap_or_default();
+        let positions = store.positions()?;
         let (inputs, doors) = inputs(&content, &positions)?;
         let history = EventHistory::new(config.history.table_bytes.0 as usize);
         let search = SearchIndex::new(&dir.join("index"));
