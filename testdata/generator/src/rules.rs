@@ -3,7 +3,8 @@
 //!
 //! A copy differs in the text literals of its WHERE that a column is compared with for equality, in a
 //! LIKE or as a needle. Literals of a negation stay (another value would match almost every row), and so
-//! do `source`, `activity` and `status` beside other literals: all rules of a real set share those.
+//! do `source`, `activity` and `status` beside other literals: all rules of a real set share those. Not
+//! so as an alternative of an OR: there they alone would let most rows through.
 
 use std::{
     fs, io,
@@ -74,7 +75,12 @@ fn copy_of(text: &str, copy: usize) -> String {
     }
     out.push_str("---*/");
     let tokens = tokens(sql);
-    let kinds = kinds(&tokens);
+    let mut kinds = kinds(&tokens);
+    for (kind, alternative) in kinds.iter_mut().zip(alternatives(&tokens)) {
+        if *kind == Literal::Shared && alternative {
+            *kind = Literal::Own;
+        }
+    }
     let others = kinds.contains(&Literal::Own);
     for (token, kind) in tokens.iter().zip(kinds) {
         match kind {
@@ -100,6 +106,32 @@ enum Literal {
     Own,
     Shared,
     No,
+}
+
+/// Which tokens are in parentheses that hold an OR.
+fn alternatives(tokens: &[&str]) -> Vec<bool> {
+    let mut group_of = Vec::with_capacity(tokens.len());
+    let mut groups = vec![false];
+    let mut open = vec![0];
+    for token in tokens {
+        match token.to_ascii_lowercase().as_str() {
+            "(" => {
+                groups.push(false);
+                open.push(groups.len() - 1);
+            }
+            ")" if open.len() > 1 => {
+                open.pop();
+            }
+            "or" => {
+                if let Some(group) = open.last().and_then(|g| groups.get_mut(*g)) {
+                    *group = true;
+                }
+            }
+            _ => {}
+        }
+        group_of.push(open.last().copied().unwrap_or(0));
+    }
+    group_of.into_iter().map(|group| group != 0 && groups[group]).collect()
 }
 
 /// Which tokens are literals to change.
@@ -192,6 +224,9 @@ mod tests {
             AND json_get_str(u, 'k') = 'l~7'\nGROUP BY a HAVING a = 'm'\n";
         assert_eq!(copy, expect);
         assert!(copy_of(rule, 0).ends_with("a = 'm'\n"));
+        let beside = "WHERE a = 'x' AND (status = 'Success' OR b = 'y')";
+        let copied = "---*/WHERE a = 'x~3' AND (status = 'Success~3' OR b = 'y~3')";
+        assert_eq!(copy_of(beside, 3), copied);
         let only_shared = "WHERE status = 'Success'";
         assert_eq!(copy_of(only_shared, 3), "---*/WHERE status = 'Success~3'");
     }

@@ -19,7 +19,7 @@ impl Broker {
     /// Starts one whose topics have so many partitions, or says why this test is skipped.
     pub(crate) fn own(partitions: u32) -> Option<Broker> {
         let Some(shared) = std::env::var_os("SLUICE_TEST_KAFKA_DIR") else {
-            println!(
+            eprintln!(
                 "skipped: SLUICE_TEST_KAFKA_DIR is not set; `cargo xtask test` starts a Kafka"
             );
             return None;

@@ -1,3 +1,5 @@
+//! How findings fold: replays, late rows, crashes.
+
 use serde_json::Map;
 use sluice_rule::Severity;
 
