@@ -47,6 +47,9 @@ pub enum EngineError {
     /// Saved state does not fit.
     #[error("restore state: {0}")]
     Restore(String),
+    /// The disk is full, and nothing is processed.
+    #[error("the disk is full: it goes on by itself when there is room")]
+    NoRoom,
     /// A thread of the pipeline died: a defect of ours.
     #[error("the {0} thread stopped unexpectedly")]
     Thread(&'static str),
@@ -55,7 +58,19 @@ pub enum EngineError {
 impl EngineError {
     /// Whether the disk was full: nothing was written, and it works again when there is room.
     pub fn is_full(&self) -> bool {
-        matches!(self, EngineError::Store(error) if error.is_full())
+        match self {
+            EngineError::Store(error) => error.is_full(),
+            EngineError::NoRoom => true,
+            _ => false,
+        }
+    }
+
+    /// Free bytes that were asked of a disk that was full; 0 for other errors.
+    pub(crate) fn needs(&self) -> u64 {
+        match self {
+            EngineError::Store(StoreError::Full { needed, .. }) => *needed,
+            _ => 0,
+        }
     }
 }
 

@@ -41,13 +41,15 @@ pub(crate) struct LiveSource {
 
 /// Dead letters to send through the mappings again, by mapping source.
 pub(crate) struct Replay {
+    /// Which one it is, from 1.
+    pub number: u64,
     pub parts: Vec<(Arc<str>, Chunk)>,
 }
 
 #[derive(Default)]
 struct After {
     position: Option<(Place, u64)>,
-    replayed: bool,
+    replayed: Option<u64>,
 }
 
 /// The input of replayed dead letters.
@@ -101,6 +103,16 @@ impl LiveSource {
     /// Other mapping sources, between two runs.
     pub(crate) fn remap(&mut self, sources: Vec<Arc<SourceSpec>>) {
         self.sources = sources;
+    }
+
+    /// Goes back to `standing`. What was taken since is given up: the inputs, which are at rest, read
+    /// it again; dead letters that were to be replayed are still kept.
+    pub(crate) fn rewind(&mut self, standing: Standing) {
+        self.arrivals.try_iter().for_each(drop);
+        self.replays.try_iter().for_each(drop);
+        let (arrivals, replays) = (self.arrivals.clone(), self.replays.clone());
+        let (inputs, sources) = (self.inputs.clone(), self.sources.clone());
+        *self = LiveSource::new(arrivals, replays, inputs, sources, self.lateness, standing);
     }
 
     /// Takes what waits in the channel, so that an input that is stopping is not held up.
@@ -221,7 +233,7 @@ impl LiveSource {
             self.records(&place, source, chunk);
         }
         self.rest(&place);
-        self.after.replayed = true;
+        self.after.replayed = Some(replay.number);
     }
 
     fn settle(&mut self) {
@@ -229,7 +241,7 @@ impl LiveSource {
             return;
         }
         self.standing.positions.extend(self.after.position.take());
-        self.standing.replays += u64::from(std::mem::take(&mut self.after.replayed));
+        self.standing.replays = self.standing.replays.max(self.after.replayed.take().unwrap_or(0));
     }
 }
 

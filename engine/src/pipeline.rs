@@ -175,7 +175,12 @@ impl Engine {
             committer.slot = board.as_ref().map(|b| b.committer.clone());
             let committer_thread = scope.spawn(move || committer.run(&from_stages));
 
-            let feed = Feed { workers: &worker_in, progress: &progress, options: &options };
+            let feed = Feed {
+                workers: &worker_in,
+                progress: &progress,
+                options: &options,
+                is_over: &|| committer_thread.is_finished(),
+            };
             let fed = feed.run(source, &kept, resume.delivered);
             drop(worker_in);
 
@@ -222,6 +227,8 @@ struct Feed<'a> {
     workers: &'a [Sender<ToWorker>],
     progress: &'a Progress,
     options: &'a RunOptions,
+    /// Whether the last stage has failed: with nothing to deliver, no channel would tell.
+    is_over: &'a dyn Fn() -> bool,
 }
 
 impl Feed<'_> {
@@ -237,6 +244,9 @@ impl Feed<'_> {
         let mut due = self.options.live.as_ref().map(|l| Timer::every(l.checkpoint_every));
         let mut last = resumed_at;
         loop {
+            if (self.is_over)() {
+                return Err(EngineError::Thread("committer"));
+            }
             if source.at_boundary() {
                 let cut = |full| Marker {
                     number: marked + 1,

@@ -41,6 +41,7 @@ use crate::{
     Board, Checkpoint, Content, Engine, EngineConfig, EngineError, FindingSink, Live, Observer,
     RunOptions, Standing,
     durable::{FindingStore, StoredLetter},
+    error::chain,
     history::EventHistory,
     live_source::{LiveSource, Replay},
     stopwatch::Stopwatch,
@@ -127,6 +128,10 @@ struct State {
     stop: Arc<AtomicBool>,
     replays_sent: u64,
     disk_free: Option<u64>,
+    /// Bytes that were not free when the store needed them. Until twice as much is, nothing runs.
+    refused: Option<u64>,
+    /// Counts the runs that were given up because of that: what was on its way then is read again.
+    rewinds: u64,
     content: Arc<Content>,
     thread: Option<JoinHandle<Result<(), EngineError>>>,
 }
@@ -184,6 +189,8 @@ impl Service {
                 stop: Arc::default(),
                 replays_sent: 0,
                 disk_free: None,
+                refused: None,
+                rewinds: 0,
                 content: content.clone(),
                 thread: None,
             }),
@@ -237,6 +244,7 @@ impl Service {
         state.command = Some(Command::Reload(Box::new(content)));
         state.stop.store(true, Ordering::Relaxed);
         drop(state);
+        self.shared.changed.notify_all();
         let state = self.shared.wait_while(|s| s.report.is_none() && s.is_running());
         state.report.clone().unwrap_or_default()
     }
@@ -263,6 +271,7 @@ impl Service {
             state.stop.store(true, Ordering::Relaxed);
             state.thread.take()
         };
+        self.shared.changed.notify_all();
         match thread {
             Some(thread) => thread.join().map_err(|_| EngineError::Thread("run"))?,
             None => Ok(()),
@@ -312,7 +321,7 @@ impl Runner {
         self.stop_inputs();
         self.shared.set_phase(match &outcome {
             Ok(()) => Phase::Stopped,
-            Err(error) => Phase::Failed(crate::error::chain(error)),
+            Err(error) => Phase::Failed(chain(error)),
         });
         outcome
     }
@@ -337,7 +346,15 @@ impl Runner {
                 }
             }
             self.shared.changed.notify_all();
-            self.once(&mut sink, stop)?;
+            match self.once(&mut sink, stop) {
+                Err(error) if error.is_full() => {
+                    if self.wait_for_room(&error)? {
+                        continue;
+                    }
+                    return Ok(());
+                }
+                outcome => outcome?,
+            }
             let command = self.shared.lock().command.take();
             match command {
                 Some(Command::Reload(content)) => self.reload(*content)?,
@@ -374,6 +391,52 @@ impl Runner {
         engine.run(&mut self.source, sink, &*self.shared, options).map(drop)
     }
 
+    /// The disk was full: a commit was refused, and with it all that came after the last checkpoint.
+    /// Reads nothing until there is room, then begins again from that checkpoint. `false` if it is to
+    /// stop instead.
+    fn wait_for_room(&mut self, error: &EngineError) -> Result<bool, EngineError> {
+        let needed = error.needs();
+        tracing::error!(needed, "{}; nothing is read until there is room", chain(error));
+        {
+            let mut state = self.shared.lock();
+            state.refused = Some(needed);
+            state.phase = Phase::Paused(chain(error));
+        }
+        self.shared.changed.notify_all();
+        self.stop_inputs();
+        let kept = self.shared.store.checkpoint()?.unwrap_or_default();
+        let replays = {
+            let mut state = self.shared.lock();
+            state.rewinds += 1;
+            state.replays_sent
+        };
+        self.source.rewind(Standing {
+            positions: kept.positions,
+            partitions: kept.partitions,
+            replays,
+        });
+        // Replays on their way end here, their letters are still kept.
+        self.shared.changed.notify_all();
+        loop {
+            let mut state = self.shared.wait_while(|s| s.refused.is_some() && s.command.is_none());
+            match state.command.take() {
+                Some(Command::Stop) => return Ok(false),
+                Some(Command::Reload(_)) => {
+                    let problems = vec!["the disk is full: reload when there is room".to_owned()];
+                    let at = watch::clock();
+                    state.report = Some(ReloadReport { at, problems, ..ReloadReport::default() });
+                    drop(state);
+                    self.shared.changed.notify_all();
+                }
+                None => {
+                    drop(state);
+                    self.start_inputs();
+                    return Ok(true);
+                }
+            }
+        }
+    }
+
     fn reload(&mut self, content: Content) -> Result<(), EngineError> {
         let reload = Reload::between(&self.content, &content);
         let content = Arc::new(content);
@@ -401,7 +464,11 @@ impl Runner {
         if applied {
             let operators: Vec<u64> =
                 content.rules.iter().map(|r| sluice_stream::operator(&r.plan)).collect();
-            state_freed = self.shared.store.sweep_state(&operators)?;
+            state_freed = match self.shared.store.sweep_state(&operators) {
+                // What nobody needs goes with the next reload.
+                Err(error) if error.is_full() => 0,
+                swept => swept?,
+            };
             self.content = content.clone();
         }
         let mut state = self.shared.lock();

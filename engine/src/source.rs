@@ -44,7 +44,8 @@ pub struct Standing {
     pub positions: Positions,
     /// Its partitions by number.
     pub partitions: Vec<PartitionName>,
-    /// How many replays of dead letters were delivered since the process started.
+    /// The number of the last replay of dead letters that was delivered, or given up, since the
+    /// process started.
     pub replays: u64,
 }
 

@@ -41,6 +41,9 @@ pub struct SpoolSettings {
     /// Offsets begin no lower: the position of the checkpoint, so that a spool whose folder was lost
     /// goes on after what was read of the old one.
     pub start: u64,
+    /// Below this many free bytes on its disk senders are told to wait: that is for those who need
+    /// it to make room again.
+    pub min_free: u64,
 }
 
 impl Default for SpoolSettings {
@@ -50,6 +53,7 @@ impl Default for SpoolSettings {
             segment_bytes: 128 << 20,
             queue_bytes: 256 << 20,
             start: 0,
+            min_free: 0,
         }
     }
 }
@@ -239,6 +243,9 @@ impl Spool {
         if state.pending > 0 && state.pending + bytes > self.limits.queue_bytes {
             return Err(SpoolError::Busy);
         }
+        if self.limits.min_free > 0 && free_bytes(&self.shared.dir)? < self.limits.min_free + bytes {
+            return Err(SpoolError::DiskFull);
+        }
         state.pending += bytes;
         Ok(bytes)
     }
@@ -310,6 +317,12 @@ impl State {
     fn disk_bytes(&self) -> u64 {
         self.segments.iter().map(|s| s.end - s.first).sum()
     }
+}
+
+/// Bytes free for this user on the disk of a folder.
+fn free_bytes(dir: &Path) -> Result<u64, SpoolError> {
+    let stat = rustix::fs::statvfs(dir).map_err(|e| io_error(dir, &e.into()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn io_error(path: &Path, error: &io::Error) -> SpoolError {

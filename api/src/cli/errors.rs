@@ -39,7 +39,9 @@ pub(crate) fn config_problems(problems: &[Problem]) {
 pub(crate) fn engine(error: &EngineError) -> String {
     let mut text = match error {
         // These say what is the matter; the others what was tried.
-        EngineError::Store(_) | EngineError::Stored { .. } => error.to_string(),
+        EngineError::Store(_) | EngineError::Stored { .. } | EngineError::NoRoom => {
+            error.to_string()
+        }
         error => format!("cannot {error}"),
     };
     let mut cause = error.source();

@@ -110,7 +110,7 @@ section! {
         /// 50 syncs of the disk a second. Longer is cheaper and later.
         commit_every: Millis = "20ms",
         /// Below this much free space where `data_dir` is, inputs pause until there is twice as
-        /// much.
+        /// much; below half of it, senders over HTTP are told to wait.
         min_free: ByteSize = "256MiB",
         /// Overrides, for every source, how far behind the newest event of its partition an event
         /// still counts for rules that remember. Larger keeps more state and finds more in badly

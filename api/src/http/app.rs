@@ -96,6 +96,9 @@ pub(crate) trait Search: Send + Sync {
 
     /// Milliseconds it lags behind the store; `None` if that cannot be told.
     fn lag(&self) -> Option<i64>;
+
+    /// Why it does not go on; `None` if it does.
+    fn error(&self) -> Option<String>;
 }
 
 /// What to search. Times are milliseconds since 1970 UTC.

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::{
     PushError, Pushed, body, clock,
     params::{Nothing, Params},
-    problem::{Code, Problem},
+    problem::{Code, Problem, RETRY_FULL},
     router::Shared,
 };
 use crate::tokens::Principal;
@@ -39,9 +39,6 @@ struct LineError {
     code: &'static str,
     detail: String,
 }
-
-/// Longest retry the sender is asked to wait when the disk is full.
-const RETRY_FULL: u64 = 30;
 
 /// Push logs: a record a line, or a JSON array
 ///

@@ -255,8 +255,15 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Seconds that who needs room on the disk is asked to wait.
+pub(super) const RETRY_FULL: u64 = 30;
+
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
+        if error.is_full() {
+            let text = "the disk is full: nothing was changed";
+            return Problem::new(Code::Unavailable, text).retry(RETRY_FULL);
+        }
         Problem::internal(&error)
     }
 }

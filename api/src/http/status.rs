@@ -78,6 +78,9 @@ struct SearchState {
     /// How far it is behind the store; null if that cannot be told.
     #[schema(required)]
     lag_ms: Option<i64>,
+    /// Why it does not go on, if it does not; it is tried again, and detection does not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 /// What the service is doing, and what keeps it from being ready
@@ -102,10 +105,11 @@ pub(super) async fn status(
     let app = shared.app.clone();
     let read = move || {
         let status = app.service.status();
-        (status, app.store.stats(), app.store.last().0, app.search.lag(), app.version)
+        let search = SearchState { lag_ms: app.search.lag(), error: app.search.error() };
+        (status, app.store.stats(), app.store.last().0, search, app.version)
     };
-    let (status, stats, seq, lag_ms, version) = shared.reads.run(read).await?;
-    Ok(Json(Status::of(&status, &stats, seq, lag_ms, version)))
+    let (status, stats, seq, search, version) = shared.reads.run(read).await?;
+    Ok(Json(Status::of(&status, &stats, seq, search, version)))
 }
 
 impl Status {
@@ -113,7 +117,7 @@ impl Status {
         status: &ServiceStatus,
         stats: &StoreStats,
         seq: u64,
-        lag_ms: Option<i64>,
+        search: SearchState,
         version: &'static str,
     ) -> Status {
         let now = clock::now();
@@ -147,7 +151,7 @@ impl Status {
                 disk_bytes: stats.disk_bytes,
                 seq,
             },
-            search: SearchState { lag_ms },
+            search,
             rules: status.rules.len() as u64,
             inputs: status.inputs.len() as u64,
             disk_free_bytes: status.disk_free,

@@ -1,6 +1,7 @@
 //! Running the binary, scratch folders and a few good records and rules. Not the checks.
 
 pub(crate) mod kafka;
+pub(crate) mod service;
 
 use std::{
     fs,

@@ -43,17 +43,23 @@ pub(super) fn replay(
             (source, chunk(&letters.iter().map(|s| &s.letter).collect::<Vec<_>>()))
         })
         .collect();
-    let number = {
+    let (number, rewinds) = {
         let mut state = shared.lock();
         if !state.is_running() {
             return Err(EngineError::Thread("run"));
         }
+        if state.refused.is_some() {
+            return Err(EngineError::NoRoom);
+        }
         state.replays_sent += 1;
-        state.replays_sent
+        (state.replays_sent, state.rewinds)
     };
-    shared.replays.send(Replay { parts }).map_err(|_| EngineError::Thread("run"))?;
+    shared.replays.send(Replay { number, parts }).map_err(|_| EngineError::Thread("run"))?;
     let durable = |s: &State| s.standing.replays >= number;
-    let state = shared.wait_while(|s| !durable(s) && s.is_running());
+    let state = shared.wait_while(|s| !durable(s) && s.is_running() && s.rewinds == rewinds);
+    if state.rewinds != rewinds {
+        return Err(EngineError::NoRoom);
+    }
     if !durable(&state) {
         return Err(EngineError::Thread("run"));
     }

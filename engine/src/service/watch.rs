@@ -13,8 +13,8 @@ use crate::EngineError;
 /// before inputs pause.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Pauses inputs while the file system of the store has less than `min_free` bytes, until it has twice
-/// as much, so that they do not flap.
+/// Pauses inputs while the file system of the store has less than `min_free` bytes, or than the store
+/// needed in vain, until it has twice as much, so that they do not flap.
 pub(super) fn disk(shared: &Arc<Shared>, min_free: u64) -> Result<(), EngineError> {
     let shared = Arc::downgrade(shared);
     thread::Builder::new()
@@ -42,12 +42,14 @@ fn look(shared: &Shared, free: Option<u64>, min_free: u64, paused: &mut bool) ->
     }
     state.disk_free = free;
     let Some(free) = free else { return true };
-    let full = free < if *paused { 2 * min_free } else { min_free };
-    if full != *paused {
+    let need = state.refused.map_or(min_free, |needed| needed.max(min_free));
+    let full = free < if *paused || state.refused.is_some() { 2 * need } else { need };
+    let over = !full && state.refused.take().is_some();
+    if full != *paused || over {
         *paused = full;
         state.phase = if full {
-            tracing::error!(free, min_free, "disk nearly full: inputs pause");
-            Phase::Paused(format!("{free} bytes free on disk, {min_free} are needed"))
+            tracing::error!(free, need, "disk nearly full: inputs pause");
+            Phase::Paused(format!("{free} bytes free on disk, {need} are needed"))
         } else {
             tracing::warn!(free, "disk has space again: inputs go on");
             Phase::Running
@@ -55,6 +57,7 @@ fn look(shared: &Shared, free: Option<u64>, min_free: u64, paused: &mut bool) ->
         for input in &shared.inputs {
             input.control.pause(full);
         }
+        shared.changed.notify_all();
     }
     true
 }

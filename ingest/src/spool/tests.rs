@@ -21,8 +21,13 @@ use crate::{
     live::{Arrival, Input, InputControl, InputPhase, Place, Positions},
 };
 
-const SMALL: SpoolSettings =
-    SpoolSettings { max_bytes: 1 << 20, segment_bytes: 2_000, queue_bytes: 1 << 20, start: 0 };
+const SMALL: SpoolSettings = SpoolSettings {
+    max_bytes: 1 << 20,
+    segment_bytes: 2_000,
+    queue_bytes: 1 << 20,
+    start: 0,
+    min_free: 0,
+};
 
 fn record(bytes: impl Into<Vec<u8>>) -> SpoolRecord {
     SpoolRecord { received_at: 7, source: None, bytes: bytes.into() }

@@ -46,6 +46,8 @@ pub(super) fn inputs(
             let settings = SpoolSettings {
                 max_bytes: http.spool_bytes.0,
                 start: from.get(&place).copied().unwrap_or(0),
+                // Inputs pause before; what is left then is for the store.
+                min_free: config.engine.min_free.0 / 2,
                 ..SpoolSettings::default()
             };
             let spool = spool(name, &config.data_dir.join("spool").join(name), settings)?;

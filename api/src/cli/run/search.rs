@@ -112,6 +112,10 @@ impl Search for Searcher {
         // Nothing tells the age of the oldest change it has not read; without any, it has none.
         (self.health.now().at >= self.store.last().0).then_some(0)
     }
+
+    fn error(&self) -> Option<String> {
+        Some(self.health.now().error).filter(|error| !error.is_empty())
+    }
 }
 
 fn facet(name: &String) -> Result<Facet, SearchError> {

@@ -272,6 +272,10 @@ impl Search for Index {
     fn lag(&self) -> Option<i64> {
         Some(40)
     }
+
+    fn error(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A door that takes lines of JSON and no encoding but gzip, whose bytes it does not look at.
