@@ -243,7 +243,8 @@ impl Spool {
         if state.pending > 0 && state.pending + bytes > self.limits.queue_bytes {
             return Err(SpoolError::Busy);
         }
-        if self.limits.min_free > 0 && free_bytes(&self.shared.dir)? < self.limits.min_free + bytes {
+        if self.limits.min_free > 0 && free_bytes(&self.shared.dir)? < self.limits.min_free + bytes
+        {
             return Err(SpoolError::DiskFull);
         }
         state.pending += bytes;

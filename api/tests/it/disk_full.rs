@@ -80,10 +80,8 @@ fn a_full_disk_pauses_and_nothing_is_lost() {
     let scratch = Scratch::new();
     // The journal of the store takes 64 MiB at once; then more than twice of `min_free` is left.
     let Some(disk) = Disk::mount(&scratch.path("data"), "512m") else { return };
-    let home = Home::within(
-        scratch,
-        "[engine]\nmin_free = \"128MiB\"\ncheckpoint_every = \"300ms\"\n",
-    );
+    let home =
+        Home::within(scratch, "[engine]\nmin_free = \"128MiB\"\ncheckpoint_every = \"300ms\"\n");
     let service = home.start();
     service.push(&users(0..20)).is(202);
     service.wait_for("findings", || findings(&service) == 20);
@@ -129,10 +127,8 @@ fn a_full_disk_pauses_and_nothing_is_lost() {
 fn a_commit_that_found_no_room_is_made_when_there_is() {
     let scratch = Scratch::new();
     let Some(disk) = Disk::mount(&scratch.path("data"), "320m") else { return };
-    let home = Home::within(
-        scratch,
-        "[engine]\nmin_free = \"1MiB\"\ncheckpoint_every = \"300ms\"\n",
-    );
+    let home =
+        Home::within(scratch, "[engine]\nmin_free = \"1MiB\"\ncheckpoint_every = \"300ms\"\n");
     let service = home.start();
     service.push(&users(0..20)).is(202);
     service.wait_for("the index", || service.total("") == Some(20));

@@ -50,7 +50,7 @@ fn kills_and_broker_restarts_change_no_finding() {
             thread::sleep(Duration::from_millis(300));
             broker.restart();
         }
-        thread::sleep(Duration::from_millis(200 + dice.below(2_300) as u64));
+        thread::sleep(Duration::from_millis(400 + dice.below(3_200) as u64));
         feed.some();
         process.kill().unwrap();
         process.wait().unwrap();

@@ -11,7 +11,8 @@ use crate::support::{okta, service::Home};
 /// The sum of a metric's values over the series that have a label.
 fn sum(metrics: &str, name: &str, label: &str) -> f64 {
     let series = metrics.lines().filter(|line| {
-        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(label)
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && line.contains(label)
     });
     series.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }

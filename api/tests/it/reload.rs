@@ -45,14 +45,18 @@ fn a_window_half_full_is_kept_through_an_edit_of_the_title() {
     service.push(&refused("ann", "3")).is(202);
     service.wait_for("the finding", || service.total("rule_id:three") == Some(1));
     let found = service.search("rule_id:three", "").json()["items"][0].clone();
-    assert_eq!((&found["title"], &found["fields"]["refusals"]), (&json!("Three in a row"), &json!(3)));
+    assert_eq!(
+        (&found["title"], &found["fields"]["refusals"]),
+        (&json!("Three in a row"), &json!(3))
+    );
 
     // An edit of what it counts begins empty: two are not enough, three are.
     service.push(&[refused("bob", "4"), refused("bob", "5")].join("\n")).is(202);
     service.wait_for("all", || service.records(0)["received"] == 5);
     let ten = THREE.replace("10 minutes", "20 minutes");
     home.scratch.write("rules/three.sql", rule("three", &ten));
-    service.wait_for("the reset", || service.said().contains("rule three: edited, its state begins"));
+    service
+        .wait_for("the reset", || service.said().contains("rule three: edited, its state begins"));
     service.push(&refused("bob", "6")).is(202);
     service.wait_for("all", || service.records(0)["received"] == 6);
     thread::sleep(Duration::from_millis(1_500));
@@ -139,9 +143,7 @@ fn a_mapping_edited_under_load_loses_nothing() {
             thread::sleep(Duration::from_millis(20));
         }
     });
-    service.wait_for("every finding", || {
-        service.status()["store"]["findings"] == 5 * rounds
-    });
+    service.wait_for("every finding", || service.status()["store"]["findings"] == 5 * rounds);
     let records = service.records(0);
     assert_eq!(
         (&records["received"], &records["mapped"], &records["balanced"]),
@@ -150,7 +152,8 @@ fn a_mapping_edited_under_load_loses_nothing() {
     );
     // The last edit is what maps now.
     service.push(&okta("last")).is(202);
-    let hunt = json!({"sql": "SELECT DISTINCT vendor FROM authentication WHERE user_name = 'last'"});
+    let hunt =
+        json!({"sql": "SELECT DISTINCT vendor FROM authentication WHERE user_name = 'last'"});
     service.wait_for("the last row", || {
         let rows = service.post("/api/v1/hunts", &hunt).is(200).json()["rows"].clone();
         rows == json!([{"vendor": "Okta 7"}])
