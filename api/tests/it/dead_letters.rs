@@ -49,7 +49,10 @@ fn a_mended_mapping_takes_what_was_set_aside() {
 
     let bad = only(dlq(&service, &["list", "--code", "bad_json"]));
     let id = bad["id"].as_str().unwrap();
-    assert_eq!((&bad["input"], &bad["place"], &bad["attempts"]), (&json!("push"), &json!("push"), &json!(0)));
+    assert_eq!(
+        (&bad["input"], &bad["place"], &bad["attempts"]),
+        (&json!("push"), &json!("push"), &json!(0))
+    );
     let shown = dlq(&service, &["show", id, "--output", "table"]).exits(0);
     assert!(!shown.stdout.contains('\u{1b}'), "{:?}", shown.stdout);
     shown.prints(&["bad_json", "not \\u{1b}[2J json"]);
