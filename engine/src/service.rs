@@ -249,6 +249,11 @@ impl Service {
         state.report.clone().unwrap_or_default()
     }
 
+    /// Shows the report of a reload: one that was refused before it came here, or with more to say.
+    pub fn reloaded(&self, report: &ReloadReport) {
+        self.shared.lock().report = Some(report.clone());
+    }
+
     /// Sends dead letters through the current mappings again, each with its original receive time.
     /// One that makes rows now is removed when those are durable; one that fails again stays, with
     /// its present reason. Waits until it is done.

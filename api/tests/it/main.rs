@@ -9,6 +9,7 @@ mod dead_letters;
 mod demo;
 mod disk_full;
 mod http;
+mod kafka;
 mod kill_loop;
 mod metrics;
 mod real;

@@ -20,13 +20,14 @@ fn sum(metrics: &str, name: &str, label: &str) -> f64 {
 #[test]
 fn promtool_likes_them_and_records_add_up() {
     let home = Home::new("");
+    let scraper = home.token("metrics");
     let mut service = home.start();
     service.push(&[okta("ann"), "not json".to_owned(), okta("bob")].join("\n")).is(202);
     service.wait_for("all", || service.records(0)["received"] == 3);
     service.wait_for("findings in the index", || service.total("") == Some(2));
     service.get("/api/v1/status").is(200);
 
-    service.token = home.token("metrics");
+    service.token = scraper;
     service.get("/api/v1/status").is(403);
     let metrics = service.get("/metrics").is(200).text;
     let of = |name: &str| sum(&metrics, name, "source=\"push\"");

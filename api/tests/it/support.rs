@@ -95,10 +95,16 @@ pub(crate) fn sluice(arguments: &[&str]) -> Run {
 
 /// Runs the binary with something on stdin.
 pub(crate) fn sluice_with(arguments: &[&str], stdin: &[u8]) -> Run {
+    sluice_as(arguments, &[], stdin)
+}
+
+/// Runs the binary with variables in its environment and something on stdin.
+pub(crate) fn sluice_as(arguments: &[&str], env: &[(&str, &str)], stdin: &[u8]) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
         .args(arguments)
         .current_dir(root())
         .env_remove("SLUICE_LOG")
+        .envs(env.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

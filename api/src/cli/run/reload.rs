@@ -49,7 +49,7 @@ impl Reloader {
         let refused = problems.iter().any(|p| p.diagnostic.is_error());
         let said = problems.iter().map(|p| p.diagnostic.render(p.text.as_deref()));
         let said: Vec<String> = said.chain(restart).collect();
-        match content {
+        let report = match content {
             Some(content) if !refused => {
                 let sources = content.sources.clone();
                 let mut report = self.service.reload(content);
@@ -60,7 +60,9 @@ impl Reloader {
                 report
             }
             _ => ReloadReport { at: clock(), problems: said, ..ReloadReport::default() },
-        }
+        };
+        self.service.reloaded(&report);
+        report
     }
 
     /// One line per setting that changed and is only read at the start.

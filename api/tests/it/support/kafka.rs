@@ -28,7 +28,10 @@ impl Broker {
         let libs = Path::new(&shared).join("libs");
         std::os::unix::fs::symlink(libs, folder.path().join("libs")).unwrap();
         // Topics come with their first record: the admin tools are not part of the broker.
-        let settings = format!("auto.create.topics.enable=true\nnum.partitions={partitions}\n");
+        let settings = format!(
+            "auto.create.topics.enable=true\nnum.partitions={partitions}\n\
+             message.max.bytes=41943040\nreplica.fetch.max.bytes=41943040\n"
+        );
         fs::write(folder.path().join("extra.properties"), settings).unwrap();
         let mut broker = Broker { folder, bootstrap: String::new() };
         broker.bootstrap = broker.script("start");
@@ -52,13 +55,21 @@ impl Broker {
             text.push_str(record);
             text.push('\n');
         }
-        if text.is_empty() {
-            return;
+        if !text.is_empty() {
+            fill(self.producer(topic), &text);
         }
-        let mut producer = self.producer(topic);
-        let mut producer = producer.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        producer.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        assert!(producer.wait().unwrap().success(), "produce to {topic}");
+    }
+
+    /// Sends lines as the console producer reads them with properties of its reader,
+    /// `parse.headers=true`.
+    pub(crate) fn send(&self, topic: &str, text: &str, properties: &[&str]) {
+        let mut producer = self.java("kafka.tools.ConsoleProducer");
+        producer
+            .args(["--topic", topic, "--request-required-acks", "all"])
+            .args(["--max-memory-bytes", "67108864"])
+            .args(["--producer-property", "max.request.size=41943040"])
+            .args(properties.iter().flat_map(|property| ["--property", property]));
+        fill(producer, text);
     }
 
     /// kcat where there is one: it starts in no time.
@@ -83,7 +94,7 @@ impl Broker {
 
     fn java(&self, class: &str) -> Command {
         let mut java = Command::new("java");
-        java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx256m", "-cp"])
+        java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m", "-cp"])
             .arg(self.folder.path().join("libs/*"))
             .arg(class)
             .args(["--bootstrap-server", &self.bootstrap])
@@ -108,4 +119,11 @@ impl Drop for Broker {
     fn drop(&mut self) {
         let _ = self.script("stop");
     }
+}
+
+/// Writes everything to a producer and waits until the broker has it.
+fn fill(mut producer: Command, text: &str) {
+    let mut producer = producer.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    producer.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(producer.wait().unwrap().success(), "the producer failed");
 }
