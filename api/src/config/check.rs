@@ -96,6 +96,11 @@ fn check_kafka(name: &str, kafka: &Kafka, notes: &mut Notes) {
         let problem = Diagnostic::error("C003", "", "the group has no name").hint("\"sluice\"");
         notes.blame(&path("group"), problem);
     }
+    if kafka.topics.is_empty() {
+        let problem = Diagnostic::error("C003", &path("topics"), "no topic is named")
+            .hint("topics = [\"okta\"], or a regular expression: [\"^logs-\"]");
+        notes.blame(&path("topics"), problem);
+    }
     for topic in kafka.topics.iter().filter(|t| !t.starts_with('^') && !is_topic(t)) {
         let problem = Diagnostic::error(
             "C003",
