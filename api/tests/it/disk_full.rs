@@ -25,11 +25,11 @@ impl Disk {
         match mount {
             Ok(output) if output.status.success() => Some(Disk(folder.into())),
             Ok(output) => {
-                println!("SKIPPED: {}", String::from_utf8_lossy(&output.stderr).trim());
+                eprintln!("SKIPPED: {}", String::from_utf8_lossy(&output.stderr).trim());
                 None
             }
             Err(error) => {
-                println!("SKIPPED: mount: {error}");
+                eprintln!("SKIPPED: mount: {error}");
                 None
             }
         }

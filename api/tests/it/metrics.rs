@@ -57,7 +57,7 @@ fn promtool_likes_them_and_records_add_up() {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut checker) = checker else {
-        println!("SKIPPED: promtool is not installed (`apt-get install prometheus`)");
+        eprintln!("SKIPPED: promtool is not installed (`apt-get install prometheus`)");
         return;
     };
     checker.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();

@@ -1,3 +1,5 @@
+//! Records of findings, letters and triage as bytes and back. Not the keyspaces they are in.
+
 use serde_json::{Map, Value, json};
 
 use super::*;
