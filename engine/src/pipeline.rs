@@ -243,6 +243,7 @@ impl Feed<'_> {
         let mut marked = 0;
         let mut due = self.options.live.as_ref().map(|l| Timer::every(l.checkpoint_every));
         let mut last = resumed_at;
+        let mut rest = Rest::default();
         loop {
             if (self.is_over)() {
                 return Err(EngineError::Thread("committer"));
@@ -266,10 +267,12 @@ impl Feed<'_> {
                     return Ok(delivered);
                 }
                 // One at a time, so that a slow store is not asked for more and more.
-                if delivered != last
-                    && kept.load(Ordering::Acquire) == marked
+                if kept.load(Ordering::Acquire) == marked
+                    && rest.is_over()
+                    && delivered != last
                     && due.as_mut().is_some_and(Timer::is_due)
                 {
+                    rest = Rest::after(Stopwatch::start());
                     self.mark(cut(false))?;
                     marked += 1;
                     last = delivered;
@@ -292,6 +295,27 @@ impl Feed<'_> {
             worker.send(marker).map_err(|_| EngineError::Thread("worker"))?;
         }
         Ok(())
+    }
+}
+
+/// Checkpoints take at most a tenth of the time: one that writes much state is followed by a longer
+/// rest, and what a crash makes read again grows with it.
+#[derive(Default)]
+struct Rest {
+    sent: Option<Stopwatch>,
+    took: Option<Duration>,
+}
+
+impl Rest {
+    fn after(sent: Stopwatch) -> Rest {
+        Rest { sent: Some(sent), took: None }
+    }
+
+    /// Asked only once the checkpoint is kept.
+    fn is_over(&mut self) -> bool {
+        let Some(sent) = &self.sent else { return true };
+        let passed = sent.elapsed();
+        passed >= *self.took.get_or_insert(passed) * 10
     }
 }
 
