@@ -58,6 +58,11 @@ impl Default for SpoolSettings {
     }
 }
 
+/// A locked folder is asked for this often,
+const LOCK_TRIES: u32 = 20;
+/// with so long between: a second in all.
+const LOCK_WAIT: Duration = Duration::from_millis(50);
+
 /// Called once with what became of an append, on the thread that knows it: it must not block.
 pub type Done = Box<dyn FnOnce(Result<(), SpoolError>) + Send>;
 
@@ -167,10 +172,18 @@ impl Spool {
         segment::make_dir(dir)?;
         let lock_path = dir.join("lock");
         let lock = segment::create(&lock_path, false)?;
-        lock.try_lock().map_err(|e| match e {
-            fs::TryLockError::WouldBlock => SpoolError::Locked(dir.to_owned()),
-            fs::TryLockError::Error(e) => io_error(&lock_path, &e),
-        })?;
+        // A process that is just ending lets go in a moment.
+        let mut tries = 0;
+        while let Err(error) = lock.try_lock() {
+            match error {
+                fs::TryLockError::WouldBlock if tries < LOCK_TRIES => {
+                    tries += 1;
+                    thread::sleep(LOCK_WAIT);
+                }
+                fs::TryLockError::WouldBlock => return Err(SpoolError::Locked(dir.to_owned())),
+                fs::TryLockError::Error(e) => return Err(io_error(&lock_path, &e)),
+            }
+        }
         let (segments, torn_bytes) = segment::recover(dir, settings.start)?;
         if torn_bytes > 0 {
             tracing::warn!(dir = %dir.display(), torn_bytes, "the last write was cut short");

@@ -14,6 +14,7 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::StoreError;
@@ -25,6 +26,11 @@ pub(crate) struct Directory {
     _lock: File,
 }
 
+/// A locked directory is asked for this often,
+const LOCK_TRIES: u32 = 20;
+/// with so long between: a second in all.
+const LOCK_WAIT: Duration = Duration::from_millis(50);
+
 impl Directory {
     /// Creates and locks it. Only its owner can enter it: that protects every file in it.
     pub(crate) fn lock(dir: &Path) -> Result<Directory, StoreError> {
@@ -35,15 +41,22 @@ impl Directory {
             .map_err(StoreError::io("create", dir))?;
         let lock_path = dir.join("lock");
         let mut lock = private(&lock_path).map_err(StoreError::io("open", &lock_path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let read = lock.read_to_string(&mut text);
-                let process = read.ok().and_then(|_| text.trim().parse().ok());
-                return Err(StoreError::Locked { dir: dir.to_owned(), process });
+        // A process that is just ending lets go in a moment.
+        let mut tries = 0;
+        while let Err(error) = lock.try_lock() {
+            match error {
+                TryLockError::WouldBlock if tries < LOCK_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(LOCK_WAIT);
+                }
+                TryLockError::WouldBlock => {
+                    let mut text = String::new();
+                    let read = lock.read_to_string(&mut text);
+                    let process = read.ok().and_then(|_| text.trim().parse().ok());
+                    return Err(StoreError::Locked { dir: dir.to_owned(), process });
+                }
+                TryLockError::Error(e) => return Err(StoreError::io("lock", &lock_path)(e)),
             }
-            Err(TryLockError::Error(e)) => return Err(StoreError::io("lock", &lock_path)(e)),
         }
         lock.set_len(0)
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
