@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crossbeam_channel::{Receiver, Sender};
 use sluice_event::{EventBatch, PartitionId, TableName};
 use sluice_ingest::{
-    Chunk, Counts, DeadLetter, DeadLetterCode, Mapper, Original, SourceSpec,
+    DeadLetter, Mapper, Processed, SourceSpec,
     live::{Place, UNKNOWN},
 };
 use sluice_stream::{
@@ -268,14 +268,10 @@ impl Worker {
                 (processed.batches, processed.dead_letters)
             }
             (Delivery::Records(chunk), None) => {
-                let letters = unknown(&chunk);
-                let mut counts = Counts { records: chunk.received(), ..Counts::default() };
-                for letter in &letters {
-                    *counts.dead_letters.entry(letter.code).or_default() += 1;
-                }
-                let source = self.counters.sources.entry(state.source.clone()).or_default();
-                source.add_records(&counts);
-                (Vec::new(), letters)
+                let processed = Processed::set_aside(&UNKNOWN.into(), &chunk);
+                let counts = self.counters.sources.entry(state.source.clone()).or_default();
+                counts.add_records(&processed.counts);
+                (Vec::new(), processed.dead_letters)
             }
             (Delivery::Rows(batch), _) => {
                 let newest = batch.times().iter().copied().max().unwrap_or(i64::MIN);
@@ -345,39 +341,6 @@ impl Worker {
             self.rule_nanos[slot] += watch.lap(&mut self.times.project);
         }
     }
-}
-
-/// Records that no source takes: all of them are set aside.
-fn unknown(chunk: &Chunk) -> Vec<DeadLetter> {
-    let letter = |code, message: String, line, offset, original| DeadLetter {
-        code,
-        message,
-        source: UNKNOWN.into(),
-        mapping: None,
-        partition: chunk.partition,
-        line,
-        offset,
-        received_at: chunk.received_at,
-        envelope: None,
-        original,
-    };
-    let faults = chunk.faults.iter().map(|f| DeadLetter {
-        received_at: f.received_at.unwrap_or(chunk.received_at),
-        envelope: f.envelope.clone(),
-        ..letter(f.code, f.message.clone(), f.line, f.offset, f.original.clone())
-    });
-    let records = chunk.records.iter().enumerate().map(|(at, record)| DeadLetter {
-        received_at: chunk.reference(at),
-        envelope: chunk.envelope(at).cloned(),
-        ..letter(
-            DeadLetterCode::NoSource,
-            "no mapping source takes this record".to_owned(),
-            chunk.lines.get(at).copied().unwrap_or_default(),
-            chunk.offsets.get(at).copied().unwrap_or_default(),
-            Original::Whole(record.to_vec()),
-        )
-    });
-    faults.chain(records).collect()
 }
 
 /// How many rows are further behind the newest row before them in their partition than the lateness

@@ -170,11 +170,16 @@ impl Mapper {
 }
 
 impl Processed {
-    /// The faults of a chunk that no source reads ([`UNKNOWN`](crate::live::UNKNOWN)) as dead letters
-    /// of `source`. It has no records: [`crate::Router`] gives it none.
-    pub fn of_faults(source: &Arc<str>, chunk: &Chunk) -> Processed {
-        let dead_letters: Vec<DeadLetter> =
-            chunk.faults.iter().map(|f| of_fault(f, source, chunk)).collect();
+    /// A chunk that no mapping source reads ([`UNKNOWN`](crate::live::UNKNOWN)): everything in it as
+    /// dead letters of `source`.
+    pub fn set_aside(source: &Arc<str>, chunk: &Chunk) -> Processed {
+        let faults = chunk.faults.iter().map(|f| of_fault(f, source, chunk));
+        // Records come here only when their mapping went while they were on the way.
+        let gone = "no mapping source takes this record";
+        let records = (0..chunk.records.len()).map(|at| {
+            of_record(at, DeadLetterCode::NoSource, gone.to_owned(), None, source, chunk)
+        });
+        let dead_letters: Vec<DeadLetter> = faults.chain(records).collect();
         let mut counts =
             Counts { records: chunk.received(), bytes: chunk.bytes(), ..Counts::default() };
         for letter in &dead_letters {
@@ -182,6 +187,28 @@ impl Processed {
         }
         debug_assert!(counts.balanced(), "{counts:?}");
         Processed { batches: Vec::new(), dead_letters, counts }
+    }
+}
+
+fn of_record(
+    at: usize,
+    code: DeadLetterCode,
+    message: String,
+    mapping: Option<&str>,
+    source: &Arc<str>,
+    chunk: &Chunk,
+) -> DeadLetter {
+    DeadLetter {
+        code,
+        message,
+        source: source.clone(),
+        mapping: mapping.map(str::to_owned),
+        partition: chunk.partition,
+        line: chunk.lines.get(at).copied().unwrap_or(0),
+        offset: chunk.offsets.get(at).copied().unwrap_or(0),
+        received_at: chunk.reference(at),
+        envelope: chunk.envelope(at).cloned(),
+        original: Original::Whole(chunk.records.get(at).to_vec()),
     }
 }
 
@@ -261,19 +288,7 @@ impl<'a> Job<'a> {
         message: String,
         mapping: Option<&str>,
     ) -> DeadLetter {
-        let at = record as usize;
-        DeadLetter {
-            code,
-            message,
-            source: self.origin.source.clone(),
-            mapping: mapping.map(str::to_owned),
-            partition: self.chunk.partition,
-            line: self.chunk.lines.get(at).copied().unwrap_or(0),
-            offset: self.chunk.offsets.get(at).copied().unwrap_or(0),
-            received_at: self.chunk.reference(at),
-            envelope: self.chunk.envelope(at).cloned(),
-            original: Original::Whole(self.chunk.records.get(at).to_vec()),
-        }
+        of_record(record as usize, code, message, mapping, &self.origin.source, self.chunk)
     }
 
     /// The time of each decoded record by the source's `time` path, clamped.

@@ -12,7 +12,9 @@ use self::{
 };
 use crate::{
     Chunk, Codec, DeadLetterCode, Envelope, Framing, Limits, Original, SourceSpec, Unwrap,
-    detect::ask::Asker, frame::Wrapped, live::UNKNOWN,
+    detect::ask::Asker,
+    frame::Wrapped,
+    live::{InputFailure, UNKNOWN},
 };
 
 mod cut;
@@ -73,6 +75,18 @@ impl fmt::Display for RouteError {
             Some(suggestion) => write!(f, "; did you mean `{suggestion}`?"),
             None if known.is_empty() => write!(f, "; no mapping file is loaded"),
             None => write!(f, "; there are {}", known.join(", ")),
+        }
+    }
+}
+
+impl RouteError {
+    /// What it means for an input.
+    pub(crate) fn failure(&self, input: &Arc<str>) -> InputFailure {
+        InputFailure {
+            input: input.clone(),
+            primary: self.to_string(),
+            detail: None,
+            hint: Some("keep the mapping, or name another in `mapping`".to_owned()),
         }
     }
 }

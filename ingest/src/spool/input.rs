@@ -90,12 +90,8 @@ impl Input for SpoolInput {
     }
 
     fn remap(&mut self, sources: &[Arc<SourceSpec>]) -> Result<(), InputFailure> {
-        self.router = self.router.over(sources.to_vec()).map_err(|error| InputFailure {
-            input: self.place.input.clone(),
-            primary: error.to_string(),
-            detail: None,
-            hint: Some("keep the mapping, or name another in `mapping`".to_owned()),
-        })?;
+        let router = self.router.over(sources.to_vec());
+        self.router = router.map_err(|error| error.failure(&self.place.input))?;
         Ok(())
     }
 

@@ -204,7 +204,7 @@ fn times_and_envelopes_stay_with_their_records() {
     let spec = specs().remove(3);
     let time = spec.time_settings;
     let mut mapper = Mapper::new(spec, "t", PartitionId(0), time, false, i64::MIN);
-    for processed in [mapper.process(&parts[1].1), Processed::of_faults(&parts[1].0, &parts[1].1)] {
+    for processed in [mapper.process(&parts[1].1), Processed::set_aside(&parts[1].0, &parts[1].1)] {
         assert_eq!(processed.dead_letters[1].received_at, 30);
         assert_eq!(processed.dead_letters[1].envelope.as_ref().unwrap().partition, 3);
         assert_eq!((processed.counts.records, processed.counts.dead()), (2, 2));
