@@ -270,13 +270,11 @@ fn many_senders_are_each_answered_once_and_their_records_stay_together() {
     }
 }
 
-/// A folder on a file system of about 1 MiB: `mount -t tmpfs -o size=1m none FOLDER`.
-const SMALL_DISK: &str = "SLUICE_TEST_SMALL_DISK";
-
 #[test]
-#[ignore = "needs a small file system in SLUICE_TEST_SMALL_DISK"]
 fn a_full_disk_is_said_and_passes() {
-    let dir = PathBuf::from(std::env::var_os(SMALL_DISK).unwrap());
+    let scratch = tempfile::tempdir().unwrap();
+    let dir = scratch.path();
+    let Some(_disk) = SmallDisk::mount(dir) else { return };
     let settings = SpoolSettings { max_bytes: 64 << 20, segment_bytes: 64 << 10, ..SMALL };
     let spool = Spool::open(&dir.join("spool"), settings).unwrap();
     let mut stored = 0;
@@ -352,11 +350,9 @@ fn after_a_failed_write_nothing_is_claimed() {
     assert!(matches!(arrivals.recv().unwrap(), Arrival::Records { .. }));
 }
 
-#[test]
-#[ignore = "the process whose fsync `an_fsync_error_is_the_end` makes fail"]
-fn fsync_child() {
-    let dir = PathBuf::from(std::env::var_os(CHILD).unwrap());
-    let spool = Spool::open(&dir, SMALL).unwrap();
+/// The process whose fsync is made to fail.
+fn fsync_child(dir: &Path) {
+    let spool = Spool::open(dir, SMALL).unwrap();
     let answers: Vec<_> = (0..5).map(|n| append(&spool, &[numbered(n)])).collect();
     assert_eq!(answers[..2], [Ok(()), Ok(())]);
     for answer in &answers[2..] {
@@ -369,12 +365,15 @@ fn fsync_child() {
 
 #[test]
 fn an_fsync_error_is_the_end() {
+    if let Some(dir) = std::env::var_os(CHILD) {
+        return fsync_child(Path::new(&dir));
+    }
     let dir = tempfile::tempdir().unwrap();
     let child = Command::new("strace")
         .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"])
         .args(["-e", "inject=fdatasync:error=EIO:when=3"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "spool::tests::fsync_child", "--ignored"])
+        .args(["--exact", "spool::tests::an_fsync_error_is_the_end"])
         .env(CHILD, dir.path())
         .output();
     let Ok(child) = child else {
@@ -391,13 +390,32 @@ fn an_fsync_error_is_the_end() {
     }
 }
 
+/// A file system of 1 MiB in memory; unmounted when dropped.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(dir: &'a Path) -> Option<SmallDisk<'a>> {
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(dir).output();
+        if mounted.is_ok_and(|m| m.status.success()) {
+            return Some(SmallDisk(dir));
+        }
+        println!("SKIPPED: this process may not mount a small file system");
+        None
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(self.0).status().ok();
+    }
+}
+
 /// Set for the process that is killed: the folder of its spool.
 const CHILD: &str = "SLUICE_TEST_SPOOL";
 
-#[test]
-#[ignore = "the process that `what_was_acknowledged_survives_a_kill` kills"]
-fn child() {
-    let dir = PathBuf::from(std::env::var_os(CHILD).unwrap());
+/// The process that is killed.
+fn child(dir: &Path) {
     let spool = Spool::open(&dir.join("spool"), SMALL).unwrap();
     let mut number: u64 = read_all(&spool, 0).0.len() as u64;
     loop {
@@ -427,6 +445,9 @@ fn numbered(number: u64) -> SpoolRecord {
 
 #[test]
 fn what_was_acknowledged_survives_a_kill() {
+    if let Some(dir) = std::env::var_os(CHILD) {
+        return child(Path::new(&dir));
+    }
     let dir = tempfile::tempdir().unwrap();
     let acked = || {
         let bytes = fs::read(dir.path().join("acked")).unwrap_or_default();
@@ -436,7 +457,7 @@ fn what_was_acknowledged_survives_a_kill() {
     for round in 0..6 {
         let before = acked();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "spool::tests::child", "--ignored", "--nocapture"])
+            .args(["--exact", "spool::tests::what_was_acknowledged_survives_a_kill", "--nocapture"])
             .env(CHILD, dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
