@@ -9,9 +9,10 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{SendTimeoutError, Sender};
 use thiserror::Error;
 
 use crate::{Chunk, SourceSpec};
@@ -94,6 +95,9 @@ impl fmt::Display for Place {
 /// Per place: the offset to read next, one past the last one processed.
 pub type Positions = BTreeMap<Place, u64>;
 
+/// How long it takes at most to notice that an input is to stop.
+const HAND_ON: Duration = Duration::from_millis(20);
+
 /// What the engine and an input share while it runs.
 #[derive(Debug, Default)]
 pub struct InputControl {
@@ -107,6 +111,26 @@ impl InputControl {
     /// Asks the input to end.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Hands an arrival on as soon as there is room, calling `waiting` now and then until there is;
+    /// `false` when nobody takes it any more, or the input is to stop.
+    pub fn hand_on(
+        &self,
+        mut arrival: Arrival,
+        out: &Sender<Arrival>,
+        mut waiting: impl FnMut(),
+    ) -> bool {
+        loop {
+            match out.send_timeout(arrival, HAND_ON) {
+                Ok(()) => return true,
+                Err(SendTimeoutError::Timeout(back)) if !self.stopped() => arrival = back,
+                Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_)) => {
+                    return false;
+                }
+            }
+            waiting();
+        }
     }
 
     /// It may run again.

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{SendTimeoutError, Sender};
+use crossbeam_channel::Sender;
 use sluice_engine::{
     Content, Delivery, Engine, EngineConfig, EngineError, History, MemorySink, Partition, Progress,
     RunOptions, Seq, Source, Unobserved,
@@ -65,15 +65,7 @@ impl Input for Script {
         let mut next: Vec<usize> = (0..self.logs.len())
             .map(|part| from.get(&self.place(part)).copied().unwrap_or(0) as usize)
             .collect();
-        let send = |mut arrival: Arrival| {
-            loop {
-                match out.send_timeout(arrival, Duration::from_millis(5)) {
-                    Ok(()) => return true,
-                    Err(SendTimeoutError::Timeout(back)) if !control.stopped() => arrival = back,
-                    Err(_) => return false,
-                }
-            }
-        };
+        let send = |arrival: Arrival| control.hand_on(arrival, out, || {});
         for part in 0..self.logs.len() {
             if !send(Arrival::Assigned(self.place(part))) {
                 return Ok(());

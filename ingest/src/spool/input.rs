@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crossbeam_channel::{SendTimeoutError, Sender};
+use crossbeam_channel::Sender;
 
 use super::{Shared, Spool, SpoolError, reader::Reader};
 use crate::{
@@ -49,25 +49,6 @@ impl SpoolInput {
         });
     }
 
-    /// Waits for room in the channel. Whether anyone takes arrivals still.
-    fn send(
-        &self,
-        mut arrival: Arrival,
-        out: &Sender<Arrival>,
-        control: &InputControl,
-        mut waiting: impl FnMut(),
-    ) -> bool {
-        loop {
-            match out.send_timeout(arrival, TICK) {
-                Ok(()) => return true,
-                Err(SendTimeoutError::Disconnected(_)) => return false,
-                Err(SendTimeoutError::Timeout(_)) if control.stopped() => return false,
-                Err(SendTimeoutError::Timeout(back)) => arrival = back,
-            }
-            waiting();
-        }
-    }
-
     /// The longest idle time of the sources its records may go to.
     fn idle(&self) -> Duration {
         let idle = self.router.sources().map(|s| s.time_settings.idle).max().unwrap_or_default();
@@ -110,7 +91,7 @@ impl Input for SpoolInput {
                 "its folder was replaced by an older one: open it with that place as its start",
             ));
         }
-        if !self.send(Arrival::Assigned(self.place.clone()), out, control, || {}) {
+        if !control.hand_on(Arrival::Assigned(self.place.clone()), out, || {}) {
             return Ok(());
         }
         let mut reader = Reader::new(self.shared.clone(), start);
@@ -149,7 +130,7 @@ impl Input for SpoolInput {
                 let place = self.place.clone();
                 let arrival = Arrival::Records { place, parts, next: reader.at() };
                 let waiting = || self.report(&mut reader, start, control, InputPhase::Running);
-                if !self.send(arrival, out, control, waiting) {
+                if !control.hand_on(arrival, out, waiting) {
                     break;
                 }
                 continue;
@@ -167,8 +148,7 @@ impl Input for SpoolInput {
                 *time += TICK;
                 if *time >= idle {
                     quiet = None;
-                    let waiting = || {};
-                    if !self.send(Arrival::Idle(self.place.clone()), out, control, waiting) {
+                    if !control.hand_on(Arrival::Idle(self.place.clone()), out, || {}) {
                         break;
                     }
                 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{SendTimeoutError, Sender};
+use crossbeam_channel::Sender;
 use sluice_engine::service::LiveInput;
 use sluice_event::PartitionId;
 use sluice_generator::Line;
@@ -76,7 +76,7 @@ impl Input for ScenarioInput {
     ) -> Result<(), InputFailure> {
         let place = Place { input: self.source.clone(), part: "".into() };
         let mut next = from.get(&place).map_or(0, |n| *n as usize);
-        if !send(out, control, Arrival::Assigned(place.clone())) {
+        if !control.hand_on(Arrival::Assigned(place.clone()), out, || {}) {
             return Ok(());
         }
         let mut silent = false;
@@ -90,7 +90,7 @@ impl Input for ScenarioInput {
             });
             if due == 0 || control.paused() {
                 if behind == 0 && !silent {
-                    silent = send(out, control, Arrival::Idle(place.clone()));
+                    silent = control.hand_on(Arrival::Idle(place.clone()), out, || {});
                 }
                 thread::sleep(REST);
                 continue;
@@ -104,22 +104,12 @@ impl Input for ScenarioInput {
             chunk.at_end = false;
             let parts = vec![(self.source.clone(), chunk)];
             let place = place.clone();
-            if !send(out, control, Arrival::Records { place, parts, next: end as u64 }) {
+            let arrival = Arrival::Records { place, parts, next: end as u64 };
+            if !control.hand_on(arrival, out, || {}) {
                 break;
             }
             next = end;
         }
         Ok(())
-    }
-}
-
-/// `false` when the input is to stop.
-fn send(out: &Sender<Arrival>, control: &InputControl, mut arrival: Arrival) -> bool {
-    loop {
-        match out.send_timeout(arrival, REST) {
-            Ok(()) => return true,
-            Err(SendTimeoutError::Timeout(back)) if !control.stopped() => arrival = back,
-            Err(SendTimeoutError::Timeout(_) | SendTimeoutError::Disconnected(_)) => return false,
-        }
     }
 }
