@@ -52,11 +52,20 @@ const SAMPLES: usize = 10;
 const ASK: Duration = Duration::from_secs(5);
 /// Reading samples of all topics.
 const READ: Duration = Duration::from_secs(5);
+/// For a group to have a coordinator.
+const COORDINATOR: Duration = Duration::from_secs(10);
+/// What brokers answer until it has.
+const UNSETTLED: [RDKafkaErrorCode; 3] = [
+    RDKafkaErrorCode::NotCoordinator,
+    RDKafkaErrorCode::CoordinatorNotAvailable,
+    RDKafkaErrorCode::CoordinatorLoadInProgress,
+];
 
 /// After a question failed: errors that say why.
 const TELL: Duration = Duration::from_millis(200);
 
-/// Tries the settings of the input `name` out, in about 10 s at most.
+/// Tries the settings of the input `name` out, mostly in a few seconds. Each question to the
+/// cluster has a deadline, all of them together have none.
 pub fn check(name: &str, settings: &KafkaSettings) -> Checked {
     let mut checked = Checked::default();
     let name: Arc<str> = name.into();
@@ -130,13 +139,20 @@ impl Check<'_> {
         self.read(found, checked);
     }
 
-    /// Whether the group may be used.
+    /// Whether the group may be used. A broker that has just started may not know yet who coordinates
+    /// it: it is asked again.
     fn group(&self, found: &BTreeMap<String, usize>, checked: &mut Checked) {
         let Some(topic) = found.keys().next() else { return };
         let mut asked = TopicPartitionList::new();
         asked.add_partition(topic, 0);
-        if let Err(error) = self.consumer.committed_offsets(asked, ASK) {
-            checked.problems.push(self.problem(&error));
+        let until = now() + COORDINATOR;
+        loop {
+            let Err(error) = self.consumer.committed_offsets(asked.clone(), ASK) else { return };
+            let settling = error.rdkafka_error_code().is_some_and(|code| UNSETTLED.contains(&code));
+            if !settling || now() >= until {
+                return checked.problems.push(self.problem(&error));
+            }
+            std::thread::sleep(TELL);
         }
     }
 
