@@ -11,7 +11,14 @@ use include_dir::{Dir, include_dir};
 
 use crate::EngineError;
 
-static BUILTIN_RULES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../rules");
+/// The folders of shipped rules, each with its name below `rules/`. `rules/format` is code.
+static BUILTIN_RULES: [(&str, Dir<'_>); 5] = [
+    ("application", include_dir!("$CARGO_MANIFEST_DIR/../rules/application")),
+    ("cloud", include_dir!("$CARGO_MANIFEST_DIR/../rules/cloud")),
+    ("endpoint", include_dir!("$CARGO_MANIFEST_DIR/../rules/endpoint")),
+    ("identity", include_dir!("$CARGO_MANIFEST_DIR/../rules/identity")),
+    ("network", include_dir!("$CARGO_MANIFEST_DIR/../rules/network")),
+];
 
 /// The word that stands for the shipped content in a list of folders.
 pub const BUILTIN: &str = "builtin";
@@ -30,9 +37,9 @@ pub struct SqlText {
 
 /// The shipped rules.
 pub fn builtin_rules() -> Vec<SqlText> {
-    fn walk(dir: &Dir<'_>, found: &mut Vec<SqlText>) {
+    fn walk(folder: &str, dir: &Dir<'_>, found: &mut Vec<SqlText>) {
         for file in dir.files().filter(|f| f.path().extension().is_some_and(|e| e == "sql")) {
-            let below = file.path().to_string_lossy().replace('\\', "/");
+            let below = format!("{folder}/{}", file.path().to_string_lossy().replace('\\', "/"));
             let text = file.contents_utf8().map(str::to_owned);
             found.push(SqlText {
                 path: format!("rules/{below}"),
@@ -40,10 +47,10 @@ pub fn builtin_rules() -> Vec<SqlText> {
                 text: text.ok_or_else(|| "not UTF-8".to_owned()),
             });
         }
-        dir.dirs().for_each(|d| walk(d, found));
+        dir.dirs().for_each(|d| walk(folder, d, found));
     }
     let mut found = Vec::new();
-    walk(&BUILTIN_RULES, &mut found);
+    BUILTIN_RULES.iter().for_each(|(folder, dir)| walk(folder, dir, &mut found));
     found.sort_by(|a, b| a.below.cmp(&b.below));
     found
 }

@@ -287,7 +287,7 @@ impl Rule {
 
     /// A new rule file over a table, for `sluice rule new`: it parses, and lints with warnings only.
     pub fn template(id: &str, table: &str) -> String {
-        include_str!("../template.sql").replace("{id}", id).replace("{table}", table)
+        include_str!("../template.txt").replace("{id}", id).replace("{table}", table)
     }
 }
 
