@@ -70,7 +70,7 @@ fn run_case(
     let found = bench.run(&replay, &Way { ends: case.flush, ..Way::whole(&listed) })?;
     let mut failures = compare::expected(&case.expect, &found);
     if failures.is_empty() && case.flush {
-        failures = agree(&bench, &replay, seed, !case.ordered)?;
+        failures = agree(&bench, &replay, seed, !case.ordered)?.failures;
     }
     Ok(failures)
 }
@@ -93,6 +93,8 @@ pub struct Way {
     pub order: Vec<usize>,
     /// Positions before which a batch is cut.
     pub cuts: Vec<usize>,
+    /// Threads that decode, map and match. With several, partitions interleave as they please.
+    pub workers: usize,
     /// Threads that hold keyed state.
     pub shards: usize,
     /// Save, throw everything away, and restore after so many deliveries.
@@ -108,6 +110,7 @@ impl Way {
             name: "one batch".to_owned(),
             order: order.to_vec(),
             cuts: Vec::new(),
+            workers: 1,
             shards: 1,
             restart_after: None,
             ends: true,
@@ -132,13 +135,13 @@ impl<'a> Bench<'a> {
     /// # Errors
     /// If the pipeline fails, or a counter does not add up.
     pub fn run(&self, replay: &Replay, way: &Way) -> Result<BTreeMap<FindingId, Finding>, String> {
-        let shards = NonZeroUsize::new(way.shards).unwrap_or(NonZeroUsize::MIN);
+        let threads = |n| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
         let engine = Engine {
             rules: self.rules.clone(),
             sources: Vec::new(),
             config: EngineConfig {
-                workers: NonZeroUsize::MIN,
-                shards,
+                workers: threads(way.workers),
+                shards: threads(way.shards),
                 history: self.history,
                 ..EngineConfig::default()
             },
@@ -219,7 +222,16 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// Runs a replay in every way that must not matter and in batch; what differs.
+/// What comparing a replay run in every way came to.
+#[derive(Clone, Debug, Default)]
+pub struct Agreement {
+    /// Findings that stand, in the reference run.
+    pub findings: usize,
+    /// What differs; empty if nothing does.
+    pub failures: Vec<String>,
+}
+
+/// Runs a replay in every way that must not matter and in batch, and compares.
 ///
 /// # Errors
 /// If a run fails outright.
@@ -228,7 +240,7 @@ pub fn agree(
     replay: &Replay,
     seed: u64,
     shuffle: bool,
-) -> Result<Vec<String>, String> {
+) -> Result<Agreement, String> {
     let mut dice = Dice::new(seed);
     let reads = |table: &TableName| bench.loaded.plan.branches.iter().any(|b| b.table == *table);
     let listed: Vec<usize> =
@@ -244,6 +256,7 @@ pub fn agree(
         let mut way = Way::whole(&shuffled(replay, &mut dice));
         way.name = format!("shuffled within lateness (seed {seed})");
         way.shards = 1 + dice.below(3);
+        way.workers = 1 + dice.below(2);
         way.cuts = cuts(replay.rows.len(), &mut dice);
         // A shuffle may push a row past its lateness: it is compared with the batch form over what
         // this order accepts, which is the same as the listed order's unless that happened.
@@ -254,7 +267,7 @@ pub fn agree(
                 .map(|f| format!("{}: {f}", way.name)),
         );
     }
-    Ok(failures)
+    Ok(Agreement { findings: reference.len(), failures })
 }
 
 fn against_batch(
@@ -277,7 +290,12 @@ fn ways(order: &[usize], dice: &mut Dice) -> Vec<Way> {
     vec![
         Way { cuts: singles(rows), ..named("one row per batch") },
         Way { cuts: cuts(rows, dice), shards: 2, ..named("random splits on 2 shards") },
-        Way { cuts: cuts(rows, dice), shards: 3, ..named("random splits on 3 shards") },
+        Way {
+            cuts: cuts(rows, dice),
+            workers: 2,
+            shards: 3,
+            ..named("random splits on 2 workers and 3 shards")
+        },
         Way {
             cuts: singles(rows),
             shards: 1 + dice.below(2),

@@ -3,10 +3,11 @@
 use std::process::{Command, Stdio};
 
 /// A program, the Debian package it is in, and what is not tested without it.
-const TOOLS: [(&str, &str, &str); 4] = [
+const TOOLS: [(&str, &str, &str); 5] = [
     ("java", "default-jre-headless", "Kafka"),
     ("mvn", "maven", "Kafka"),
     ("kcat", "kcat", "a foreign Kafka client"),
+    ("strace", "strace", "an fsync that fails"),
     ("promtool", "prometheus", "the text of /metrics"),
 ];
 

@@ -1,24 +1,24 @@
 //! Tasks of this repository, run as `cargo xtask <task>`. Not part of the product.
 //!
-//! `test` installs what the tests need, starts what they talk to, runs all of them, and stops what
-//! it started.
+//! `test` installs what the tests need, starts what they talk to, runs all of them, stops what it
+//! started, and says how many tests ran and which were skipped. `fuzz` runs one fuzz target.
 #![allow(clippy::print_stdout, reason = "a task runner talks to a person")]
 
 use std::{
     env,
     process::{Command, ExitCode},
-    time::Instant,
 };
 
 mod broker;
 mod install;
+mod suite;
 
 const HELP: &str = "usage: cargo xtask <task>
 
 tasks:
-  test [ARGS]   every test of the workspace, then the tests in shipped mappings and rules;
-                ARGS go to `cargo test`. Starts a Kafka broker for them if there is Java and Maven
-                (installed when root on Debian); with CI set, a missing broker is a failure
+  test [ARGS]   every test of the workspace, the documentation, then the tests in shipped mappings
+                and rules; ARGS go to `cargo test`. Starts a Kafka broker for them if there is Java and
+                Maven (installed when root on Debian); with CI set, a missing part is a failure
   kafka start   a broker to develop against; prints where it is
   kafka stop    ends it
 ";
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["test", rest @ ..] => test(rest),
+        ["test", rest @ ..] => suite::run(rest),
         ["kafka", verb @ ("start" | "stop")] => broker::develop(verb),
         [] | ["help" | "--help" | "-h", ..] => {
             println!("{HELP}");
@@ -40,54 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs every test.
-fn test(arguments: &[&str]) -> ExitCode {
-    install::tools();
-    let broker = match broker::for_tests() {
-        Ok(broker) => Some(broker),
-        Err(reason) if env::var_os("CI").is_some() => {
-            eprintln!("== kafka: {reason}\nCI is set: tests without a broker do not count");
-            return ExitCode::from(3);
-        }
-        Err(reason) => {
-            println!("== kafka: {reason}\n== kafka: the tests that need a broker are skipped");
-            None
-        }
-    };
-    let steps: &[(&str, &[&str])] = &[
-        ("unit and integration tests", &["test", "--workspace", "--locked"]),
-        ("shipped mappings", &["run", "--locked", "--quiet", "--", "mapping", "test"]),
-        ("shipped rules", &["run", "--locked", "--quiet", "--", "rule", "test"]),
-    ];
-    for (name, step) in steps {
-        let started = start();
-        println!("== {name}");
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(*step);
-        if step.first() == Some(&"test") {
-            cargo.args(arguments);
-        }
-        if let Some(broker) = &broker {
-            cargo.envs(broker.environment());
-        }
-        match cargo.status() {
-            Ok(status) if status.success() => {
-                println!("== {name}: passed in {} s", started.elapsed().as_secs());
-            }
-            Ok(status) => {
-                eprintln!("== {name}: failed ({status})");
-                return ExitCode::FAILURE;
-            }
-            Err(error) => {
-                eprintln!("== {name}: cannot run cargo: {error}");
-                return ExitCode::from(3);
-            }
-        }
-    }
-    ExitCode::SUCCESS
-}
-
-#[expect(clippy::disallowed_methods, reason = "a task runner may look at the clock")]
-fn start() -> Instant {
-    Instant::now()
+/// The cargo that runs this.
+fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }

@@ -25,11 +25,11 @@ impl Disk {
         match mount {
             Ok(output) if output.status.success() => Some(Disk(folder.into())),
             Ok(output) => {
-                eprintln!("SKIPPED: {}", String::from_utf8_lossy(&output.stderr).trim());
+                sluice_harness::skip(String::from_utf8_lossy(&output.stderr).trim());
                 None
             }
             Err(error) => {
-                eprintln!("SKIPPED: mount: {error}");
+                sluice_harness::skip(&format!("mount: {error}"));
                 None
             }
         }

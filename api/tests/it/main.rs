@@ -8,6 +8,7 @@ mod config;
 mod dead_letters;
 mod demo;
 mod disk_full;
+mod docs;
 mod http;
 mod kafka;
 mod kill_loop;

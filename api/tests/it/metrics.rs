@@ -57,8 +57,7 @@ fn promtool_likes_them_and_records_add_up() {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut checker) = checker else {
-        eprintln!("SKIPPED: promtool is not installed (`apt-get install prometheus`)");
-        return;
+        return sluice_harness::lacks("promtool is not installed (`apt-get install prometheus`)");
     };
     checker.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
     let checked = checker.wait_with_output().unwrap();

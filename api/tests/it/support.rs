@@ -131,16 +131,7 @@ pub(crate) fn root() -> PathBuf {
 /// Shared data beside the repository, or where `SLUICE_SHARED_DATA` says; `None`, with a printed
 /// reason, where it is not there.
 pub(crate) fn shared(below: &str) -> Option<PathBuf> {
-    let folder = match std::env::var_os("SLUICE_SHARED_DATA") {
-        Some(folder) => PathBuf::from(folder),
-        None => root().parent()?.join("shared/data"),
-    };
-    let path = folder.join(below);
-    if path.try_exists().is_ok_and(|there| there) {
-        return Some(path);
-    }
-    eprintln!("skipped: {} is not there", path.display());
-    None
+    sluice_harness::shared_data(below)
 }
 
 /// A folder that goes away with it.

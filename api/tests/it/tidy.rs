@@ -32,6 +32,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("sluice-generator", &[]),
+    ("sluice-harness", &[]),
     (
         "sluice-api",
         &[
@@ -138,6 +139,34 @@ fn one_arrow_and_one_sql_parser() {
 }
 
 #[test]
+fn every_dependency_has_a_licence_that_deny_toml_allows() {
+    let policy: toml::Table =
+        fs::read_to_string(root().join("deny.toml")).unwrap().parse().unwrap();
+    let allowed: BTreeSet<&str> = policy["licenses"]["allow"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| l.as_str().unwrap())
+        .collect();
+    let packages = metadata(&[]);
+    let packages = packages["packages"].as_array().unwrap();
+    for package in packages {
+        let name = &package["name"];
+        let licence = package["license"].as_str().unwrap_or_else(|| panic!("{name}: no licence"));
+        assert!(allows(&allowed, licence), "{name}: deny.toml does not allow `{licence}`");
+    }
+    assert!(packages.len() > 300, "only {} packages", packages.len());
+}
+
+/// Whether an SPDX expression can be met: one side of each OR (`/` in old manifests), all of each AND.
+fn allows(allowed: &BTreeSet<&str>, licence: &str) -> bool {
+    licence
+        .replace(['(', ')'], "")
+        .split(" AND ")
+        .all(|part| part.replace('/', " OR ").split(" OR ").any(|one| allowed.contains(one.trim())))
+}
+
+#[test]
 fn every_crate_takes_the_workspace_lints_and_forbids_unsafe() {
     for manifest in files("toml").into_iter().filter(|f| f.ends_with("Cargo.toml")) {
         let text = fs::read_to_string(&manifest).unwrap();
@@ -167,7 +196,7 @@ fn every_source_file_says_what_it_is_and_stays_one_room() {
     for file in files("rs") {
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("//! "), "{} has no `//!` header", file.display());
-        assert!(text.lines().count() <= 1_000, "{} is past 1,000 lines", file.display());
+        assert!(text.lines().count() <= 620, "{} is past 620 lines", file.display());
         assert!(!file.ends_with("mod.rs"), "{}: foo.rs beside foo/, not mod.rs", file.display());
     }
 }
@@ -187,7 +216,7 @@ fn a_rule_or_mapping_file_is_named_by_its_id() {
 }
 
 /// Every tracked kind of file by extension, build output excluded.
-fn files(extension: &str) -> Vec<PathBuf> {
+pub(crate) fn files(extension: &str) -> Vec<PathBuf> {
     fn walk(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -2,8 +2,10 @@
 //!
 //! Generated rules of every kind over generated events (ties, NULLs, late and too late rows,
 //! repeated native ids, idle partitions, rows exactly on boundaries), streamed whole, cut, shuffled
-//! within lateness, sharded, and saved and restored. A failure prints the seed of its case:
-//! `SLUICE_ORACLE_SEED=<seed> SLUICE_ORACLE_CASES=10 cargo test -p sluice-engine oracle`.
+//! within lateness, on several workers and shards, and saved and restored. Half of the cases are the
+//! same in every run, the other half come from a seed of the moment, which is printed. Each kind of
+//! rule must have found something: an oracle that agrees on nothing proves nothing. A failure prints
+//! the seed of its case: `SLUICE_ORACLE_SEED=<seed> SLUICE_ORACLE_CASES=10 cargo test -p sluice-engine oracle`.
 
 use std::collections::BTreeMap;
 
@@ -11,56 +13,102 @@ use serde_json::{Value, json};
 use sluice_engine::{
     Content, History, LoadedRule, Partition,
     replay::{Dice, Replay, ReplayBuilder},
-    rule_test::{Bench, agree},
+    rule_test::{Agreement, Bench, agree},
 };
 use sluice_event::{PartitionId, TimeSettings};
 
 /// Streams per generated rule: compiling is the dear part.
 const STREAMS: usize = 10;
 
+/// The cases that every run has.
+const FIXED_SEED: u64 = 20_260_101;
+
 #[test]
 fn generated_rules_give_what_batch_gives() {
-    let seed = number("SLUICE_ORACLE_SEED").unwrap_or(20_260_101);
-    let cases = number("SLUICE_ORACLE_CASES").unwrap_or(2_000) as usize;
+    let cases = number("SLUICE_ORACLE_CASES").unwrap_or(1_000) as usize;
+    let (seeds, floor) = match number("SLUICE_ORACLE_SEED") {
+        Some(seed) => (vec![seed], false),
+        None => (vec![FIXED_SEED, seed_of_the_moment()], true),
+    };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("oracle: {cases} cases from seed {seed} on {threads} threads");
+    println!("oracle: {cases} cases from each of the seeds {seeds:?} on {threads} threads");
     let run = |thread: usize| {
         let content = Content::load(&[], &[]).unwrap();
-        let mut failures = Vec::new();
+        let mut tally = Tally::default();
         let rules = cases.div_ceil(STREAMS);
-        for rule in (0..rules).filter(|r| r % threads == thread) {
-            let seed = seed + rule as u64;
-            let streams = STREAMS.min(cases - rule * STREAMS);
-            failures.extend(case(&content, seed, streams));
+        for (seed, rule) in seeds.iter().flat_map(|s| (0..rules).map(move |r| (s, r))) {
+            if rule % threads == thread {
+                let streams = STREAMS.min(cases - rule * STREAMS);
+                case(&content, seed + rule as u64, streams, &mut tally);
+            }
         }
-        failures
+        tally
     };
     let run = &run;
-    let failures: Vec<String> = std::thread::scope(|scope| {
+    let tally = std::thread::scope(|scope| {
         let handles: Vec<_> = (0..threads).map(|t| scope.spawn(move || run(t))).collect();
-        handles.into_iter().flat_map(|h| h.join().unwrap()).collect()
+        handles.into_iter().map(|h| h.join().unwrap()).fold(Tally::default(), Tally::and)
     });
+    for (kind, (cases, findings)) in &tally.kinds {
+        println!("oracle: {kind}: {cases} cases, {findings} findings");
+    }
+    let failures = &tally.failures;
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+    if floor && cases >= 1_000 {
+        for kind in KINDS {
+            let (cases, findings) = tally.kinds.get(kind).copied().unwrap_or_default();
+            assert!(
+                cases >= 40 && findings >= cases,
+                "{kind}: {cases} cases with {findings} findings prove too little"
+            );
+        }
+    }
+}
+
+/// What ran: cases and findings by kind of rule, and what went wrong.
+#[derive(Default)]
+struct Tally {
+    kinds: BTreeMap<&'static str, (usize, usize)>,
+    failures: Vec<String>,
+}
+
+impl Tally {
+    fn and(mut self, other: Tally) -> Tally {
+        for (kind, (cases, findings)) in other.kinds {
+            let sum = self.kinds.entry(kind).or_default();
+            *sum = (sum.0 + cases, sum.1 + findings);
+        }
+        self.failures.extend(other.failures);
+        self
+    }
 }
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
+fn seed_of_the_moment() -> u64 {
+    // Far from the fixed seed, and short enough to be typed.
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    1_000_000_000 + now.as_millis() as u64 % 1_000_000_000
+}
+
 /// One generated rule over several generated streams.
-fn case(content: &Content, seed: u64, streams: usize) -> Vec<String> {
+fn case(content: &Content, seed: u64, streams: usize, tally: &mut Tally) {
     let mut dice = Dice::new(seed);
     let shape = Shape::roll(&mut dice);
+    let failures = &mut tally.failures;
     let text = shape.file();
     let loaded: LoadedRule = match content.compile("oracle/case.sql", &text) {
         Ok(loaded) => loaded,
         Err(problems) => {
             let shown: Vec<String> =
                 problems.iter().map(|p| p.diagnostic.render(p.text.as_deref())).collect();
-            return vec![format!("seed {seed}: refused\n{}\n{text}", shown.join("\n"))];
+            failures.push(format!("seed {seed}: refused\n{}\n{text}", shown.join("\n")));
+            return;
         }
     };
-    let mut failures = Vec::new();
+    let sum = tally.kinds.entry(shape.kind).or_default();
     for stream in 0..streams {
         let replay = events(&shape, &mut dice);
         let history = match dice.below(3) {
@@ -69,7 +117,10 @@ fn case(content: &Content, seed: u64, streams: usize) -> Vec<String> {
         };
         let bench = Bench::new(content, &loaded, history);
         let way = dice.roll();
-        let wrong = agree(&bench, &replay, way, true).unwrap_or_else(|e| vec![e]);
+        let agreement = agree(&bench, &replay, way, true)
+            .unwrap_or_else(|e| Agreement { findings: 0, failures: vec![e] });
+        *sum = (sum.0 + 1, sum.1 + agreement.findings);
+        let wrong = agreement.failures;
         if let Some(first) = wrong.first() {
             failures.push(format!(
                 "seed {seed}, stream {stream}: {} differences, first: {first}\n{}",
@@ -78,11 +129,15 @@ fn case(content: &Content, seed: u64, streams: usize) -> Vec<String> {
             ));
         }
     }
-    failures
 }
+
+/// The kinds of rules that are generated.
+const KINDS: [&str; 6] = ["stateless", "first_seen", "sliding", "tumble", "hop", "session"];
 
 /// A generated rule.
 struct Shape {
+    /// One of [`KINDS`].
+    kind: &'static str,
     sql: String,
     /// Window or span, milliseconds.
     size: i64,
@@ -94,7 +149,16 @@ impl Shape {
         let size = minutes * 60_000;
         let filter = condition(dice, 2);
         let key = pick(dice, &["user_name", "src_ip", "src_country", "user_name, src_country"]);
-        let sql = match dice.below(10) {
+        let number = dice.below(10);
+        let kind = match number {
+            0 | 1 => "stateless",
+            2 => "first_seen",
+            3..=5 => "sliding",
+            6 | 7 => "tumble",
+            8 => "hop",
+            _ => "session",
+        };
+        let sql = match number {
             0 | 1 => format!(
                 "SELECT user_name, src_ip, status, src_port, time FROM authentication WHERE {filter}"
             ),
@@ -124,7 +188,7 @@ impl Shape {
                 )
             }
         };
-        Shape { sql, size }
+        Shape { kind, sql, size }
     }
 
     fn file(&self) -> String {

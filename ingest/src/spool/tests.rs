@@ -377,8 +377,7 @@ fn an_fsync_error_is_the_end() {
         .env(CHILD, dir.path())
         .output();
     let Ok(child) = child else {
-        println!("SKIPPED: there is no strace to make fsync fail");
-        return;
+        return sluice_harness::lacks("strace is not installed (`apt-get install strace`)");
     };
     let said = String::from_utf8_lossy(&child.stdout);
     if child.status.success() {
@@ -386,7 +385,7 @@ fn an_fsync_error_is_the_end() {
     } else {
         let why = String::from_utf8_lossy(&child.stderr);
         assert!(why.contains("ptrace"), "{said}{why}");
-        println!("SKIPPED: strace may not trace here: {why}");
+        sluice_harness::skip(&format!("strace may not trace here: {why}"));
     }
 }
 
@@ -400,7 +399,7 @@ impl<'a> SmallDisk<'a> {
         if mounted.is_ok_and(|m| m.status.success()) {
             return Some(SmallDisk(dir));
         }
-        println!("SKIPPED: this process may not mount a small file system");
+        sluice_harness::skip("this process may not mount a small file system");
         None
     }
 }

@@ -30,11 +30,7 @@ fn with_sasl(bootstrap: &str, topic: &str, password: &str) -> KafkaSettings {
 /// The listener with passwords.
 fn sasl() -> Option<(String, String)> {
     let plain = broker()?;
-    let found = std::env::var("SLUICE_TEST_KAFKA_SASL").ok();
-    if found.is_none() {
-        println!("skipped: SLUICE_TEST_KAFKA_SASL is not set; `cargo xtask test` sets it");
-    }
-    Some((plain, found?))
+    Some((plain, sluice_harness::variable("SLUICE_TEST_KAFKA_SASL")?))
 }
 
 #[test]

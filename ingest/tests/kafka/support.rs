@@ -32,11 +32,7 @@ use sluice_ingest::{
 
 /// Where the broker of all tests is, or why there is none.
 pub(crate) fn broker() -> Option<String> {
-    let found = env::var("SLUICE_TEST_KAFKA").ok().filter(|b| !b.is_empty());
-    if found.is_none() {
-        println!("skipped: SLUICE_TEST_KAFKA is not set; `cargo xtask test` starts a broker");
-    }
-    found
+    sluice_harness::variable("SLUICE_TEST_KAFKA")
 }
 
 /// A name that nothing else has.
@@ -74,10 +70,7 @@ impl Own {
 
     fn with(properties: &str, words: &[&str]) -> Option<Own> {
         broker()?;
-        let Some(libs) = env::var_os("SLUICE_TEST_KAFKA_DIR") else {
-            println!("skipped: SLUICE_TEST_KAFKA_DIR is not set; `cargo xtask test` sets it");
-            return None;
-        };
+        let libs = sluice_harness::variable("SLUICE_TEST_KAFKA_DIR")?;
         let dir = env::temp_dir().join(unique("sluice-kafka"));
         std::fs::create_dir_all(&dir).unwrap();
         std::os::unix::fs::symlink(PathBuf::from(libs).join("libs"), dir.join("libs")).unwrap();

@@ -18,12 +18,7 @@ pub(crate) struct Broker {
 impl Broker {
     /// Starts one whose topics have so many partitions, or says why this test is skipped.
     pub(crate) fn own(partitions: u32) -> Option<Broker> {
-        let Some(shared) = std::env::var_os("SLUICE_TEST_KAFKA_DIR") else {
-            eprintln!(
-                "skipped: SLUICE_TEST_KAFKA_DIR is not set; `cargo xtask test` starts a Kafka"
-            );
-            return None;
-        };
+        let shared = sluice_harness::variable("SLUICE_TEST_KAFKA_DIR")?;
         let folder = tempfile::tempdir().unwrap();
         let libs = Path::new(&shared).join("libs");
         std::os::unix::fs::symlink(libs, folder.path().join("libs")).unwrap();
