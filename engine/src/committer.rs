@@ -149,7 +149,7 @@ impl<'a> Committer<'a> {
     /// One more stage has given its part of the checkpoint; with the last one it is kept. Findings
     /// of rows before it are in this commit or an earlier one, since each stage sends them first.
     fn part(&mut self, marker: &Arc<Marker>) -> Result<(), EngineError> {
-        let Some(parts) = self.checkpoints.get_mut(&marker.number) else { return Ok(()) };
+        let parts = self.checkpoints.entry(marker.number).or_default();
         parts.seen += 1;
         if parts.seen < self.parts {
             return Ok(());

@@ -30,6 +30,7 @@ use std::{
 };
 
 use crossbeam_channel::{Sender, bounded};
+use sluice_event::defect::OrDefect;
 use sluice_ingest::live::{Arrival, Input, InputControl, Place};
 
 use self::{
@@ -247,7 +248,10 @@ impl Service {
         drop(state);
         self.shared.changed.notify_all();
         let state = self.shared.wait_while(|s| s.report.is_none() && s.is_running());
-        state.report.clone().unwrap_or_default()
+        state.report.clone().unwrap_or_else(|| {
+            let problems = vec!["the service stopped before the reload was done".to_owned()];
+            ReloadReport { at: watch::clock(), problems, ..ReloadReport::default() }
+        })
     }
 
     /// Shows the report of a reload: one that was refused before it came here, or with more to say.
@@ -415,7 +419,8 @@ impl Runner {
             } else {
                 for input in &mut self.inputs {
                     // They ran with these before.
-                    input.remap(&self.content.sources).ok();
+                    let back = input.remap(&self.content.sources);
+                    back.or_defect("service.reload");
                 }
             }
             self.start_inputs();

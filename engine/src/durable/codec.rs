@@ -5,6 +5,7 @@
 //! upgrade of a library may change what is on disk.
 
 use serde_json::{Map, Number, Value};
+use sluice_event::defect::OrDefect;
 use thiserror::Error;
 
 /// The version written. An entry of any other is refused.
@@ -110,7 +111,9 @@ impl Writer {
                     self.signed(v);
                 } else {
                     self.0.push(5);
-                    self.0.extend(number.as_f64().unwrap_or(f64::NAN).to_bits().to_be_bytes());
+                    // A number that is none of the three would need another feature of serde_json.
+                    let float = number.as_f64().or_defect("durable.codec").unwrap_or(f64::NAN);
+                    self.0.extend(float.to_bits().to_be_bytes());
                 }
             }
             Value::String(v) => {

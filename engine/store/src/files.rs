@@ -253,16 +253,20 @@ impl SealedJournals {
     }
 
     /// What recovery cut off, if it did.
-    pub(crate) fn cut(&self) -> Option<String> {
-        self.0.iter().find_map(|(path, file, end)| {
-            let left = file.metadata().ok()?.len();
-            let name = path.file_name()?.to_string_lossy().into_owned();
-            (left < *end).then(|| {
-                format!(
+    ///
+    /// # Errors
+    /// If a journal cannot be looked at.
+    pub(crate) fn cut(&self) -> Result<Option<String>, StoreError> {
+        for (path, file, end) in &self.0 {
+            let left = file.metadata().map_err(StoreError::io("look at", path))?.len();
+            if left < *end {
+                let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+                return Ok(Some(format!(
                     "the journal `{name}` is unreadable from byte {left} of {end}, commits are lost"
-                )
-            })
-        })
+                )));
+            }
+        }
+        Ok(None)
     }
 }
 

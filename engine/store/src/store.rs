@@ -112,7 +112,7 @@ impl Store {
         let (acknowledged, file) = directory.acknowledged()?;
         check_names(dir, &path)?;
         let database = open(dir, &path)?;
-        if let Some(cut) = sealed.cut() {
+        if let Some(cut) = sealed.cut()? {
             return Err(directory.condemn(&cut));
         }
         let space = |name: &str| {

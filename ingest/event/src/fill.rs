@@ -20,6 +20,7 @@ use arrow::{
 
 use crate::{
     TableSchema, canonical_ip,
+    defect::{OrDefect, defect},
     entity::{ACTOR_USER, DEVICE, USER, entity},
     ip::is_ip,
     is_private_ip,
@@ -53,7 +54,12 @@ const USERS: &[&str] = &["user_name", "user_email", "actor_user_name"];
 /// Completes mapped rows, which are in the full schema of `table`. A value the mapping set is kept,
 /// but addresses, host names and entities take their canonical form.
 pub fn fill(rows: RecordBatch, table: &TableSchema, context: &Fill<'_>) -> RecordBatch {
-    if rows.num_rows() == 0 || rows.num_columns() != table.columns.len() {
+    if rows.num_rows() == 0 {
+        return rows;
+    }
+    if rows.num_columns() != table.columns.len() {
+        let detail = format!("{} columns for table {}", rows.num_columns(), table.name);
+        defect("event.fill", detail);
         return rows;
     }
     let mut filler = Filler { table, columns: rows.columns().to_vec(), rows: rows.num_rows() };
@@ -85,7 +91,9 @@ pub fn fill(rows: RecordBatch, table: &TableSchema, context: &Fill<'_>) -> Recor
     filler.list("domains", DOMAINS, None, |_| true);
     filler.list("hashes", HASHES, None, |_| true);
     filler.empty_lists();
-    RecordBatch::try_new(Arc::clone(&table.arrow), filler.columns).unwrap_or(rows)
+    RecordBatch::try_new(Arc::clone(&table.arrow), filler.columns)
+        .or_defect("event.fill")
+        .unwrap_or(rows)
 }
 
 /// A host name: lower case, without the final dot.
@@ -131,7 +139,7 @@ impl Filler<'_> {
         if !set {
             let keys = Int32Array::from_value(0, self.rows);
             let values: ArrayRef = Arc::new(StringArray::from(vec![value]));
-            if let Ok(made) = DictionaryArray::try_new(keys, values) {
+            if let Some(made) = DictionaryArray::try_new(keys, values).or_defect("event.fill") {
                 self.columns[index] = Arc::new(made);
             }
             return;
@@ -139,7 +147,7 @@ impl Filler<'_> {
         if column.null_count() == 0 {
             return;
         }
-        let Ok(texts) = cast(column, &DataType::Utf8) else { return };
+        let Some(texts) = cast(column, &DataType::Utf8).or_defect("event.fill") else { return };
         let Some(texts) = texts.as_string_opt::<i32>() else { return };
         let made: DictionaryArray<Int32Type> =
             texts.iter().map(|v| Some(v.unwrap_or(value))).collect();
@@ -369,11 +377,11 @@ fn one_each(column: &StringArray, take: impl Fn(&str) -> bool) -> Option<ListArr
         Some(nulls) => {
             let there = BooleanArray::new(nulls.inner().clone(), None);
             let lengths = nulls.iter().map(usize::from);
-            (filter(column, &there).ok()?, OffsetBuffer::from_lengths(lengths))
+            (filter(column, &there).or_defect("event.fill")?, OffsetBuffer::from_lengths(lengths))
         }
     };
     let item = Arc::new(Field::new_list_field(DataType::Utf8, true));
-    ListArray::try_new(item, offsets, values, None).ok()
+    ListArray::try_new(item, offsets, values, None).or_defect("event.fill")
 }
 
 /// A column of lists and the texts its rows are ranges of.

@@ -1,16 +1,18 @@
 //! The data model: tables and their columns, batches of event rows, values, ids, entities and time.
 //!
-//! It is the bottom of the workspace: arrow and blake3, no IO, no clock, no async, no knowledge of
-//! wire formats, SQL or rules. The principal types:
+//! It is the bottom of the workspace: arrow and blake3, no IO but log lines of defects, no clock, no
+//! async, no knowledge of wire formats, SQL or rules. The principal types:
 //!
 //! - [`Schema`]: every table and column, read from the one schema file (`schema.tsv`);
 //! - [`EventBatch`]: rows of one table with where each came from;
 //! - [`Eval`] and [`Transform`]: what `sql` compiles expressions and mappings into, so that nobody
 //!   else needs to know DataFusion;
-//! - [`EventUid`] and [`Encoder`]: identity that does not depend on position, clock or order.
+//! - [`EventUid`] and [`Encoder`]: identity that does not depend on position, clock or order;
+//! - [`defect`](mod@defect): the one path for defects of ours.
 #![forbid(unsafe_code)]
 
 mod batch;
+pub mod defect;
 mod docs;
 mod encode;
 mod entity;
