@@ -14,9 +14,9 @@ use sluice_stream::Emission;
 
 use crate::{
     Checkpoint, Commit, Counters, Engine, EngineError, FindingSink, Observer, RuleCost, RuleSet,
-    board::{Posting, Slot, post},
     findings,
-    pipeline::{Marker, ToCommitter},
+    message::{CheckpointBarrier, ToCommitter},
+    stats::{StageStats, StatsHandle, publish},
     stopwatch::{StageTimes, Stopwatch, Timer},
 };
 
@@ -29,17 +29,17 @@ pub(crate) struct Committer<'a> {
     /// How many stages take part in a checkpoint.
     parts: usize,
     checkpoints: BTreeMap<u64, Parts>,
-    /// The number of the last marker whose checkpoint is kept.
+    /// The number of the last barrier whose checkpoint is kept.
     kept: &'a AtomicU64,
     /// Findings and records not yet given to the sink.
     open: Commit,
-    /// What was said after a marker whose checkpoint is not kept yet. The sink must be able to tell
+    /// What was said after a barrier whose checkpoint is not kept yet. The sink must be able to tell
     /// what a checkpoint covers from what came after it: the latter is said again after a crash.
     early: VecDeque<(u64, Vec<Emission>)>,
     /// Milliseconds to wait for more of them; `None` gives each to the sink at once.
     pub commit_every: Option<i64>,
-    /// Where it shows what rules found.
-    pub slot: Option<Slot>,
+    /// Where it publishes what rules found.
+    pub stats: Option<StatsHandle>,
     costs: BTreeMap<usize, RuleCost>,
     times: StageTimes,
 }
@@ -73,7 +73,7 @@ impl<'a> Committer<'a> {
             open: Commit::default(),
             early: VecDeque::new(),
             commit_every: None,
-            slot: None,
+            stats: None,
             costs: BTreeMap::new(),
             times: StageTimes::default(),
         }
@@ -85,7 +85,7 @@ impl<'a> Committer<'a> {
     ) -> Result<(Counters, StageTimes), EngineError> {
         let mut patience = Timer::every(self.commit_every.unwrap_or(0));
         loop {
-            let empty = self.open.findings.is_empty() && self.open.set_aside.is_empty();
+            let empty = self.open.findings.is_empty() && self.open.dead_letters.is_empty();
             let message = if empty {
                 inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
@@ -114,7 +114,7 @@ impl<'a> Committer<'a> {
                 }
             }
             watch.lap(&mut self.times.emit);
-            self.show();
+            self.publish_stats();
         }
     }
 
@@ -128,51 +128,51 @@ impl<'a> Committer<'a> {
                 }
                 Ok(())
             }
-            ToCommitter::SetAside(letters) => {
-                self.observer.set_aside(&letters);
-                self.open.set_aside.extend(letters);
+            ToCommitter::DeadLetters(letters) => {
+                self.observer.dead_letters(&letters);
+                self.open.dead_letters.extend(letters);
                 Ok(())
             }
-            ToCommitter::Seen(marker, seen) => {
-                let parts = self.checkpoints.entry(marker.number).or_default();
+            ToCommitter::Seen(barrier, seen) => {
+                let parts = self.checkpoints.entry(barrier.number).or_default();
                 parts.checkpoint.seen.extend(seen);
-                self.part(&marker)
+                self.part(&barrier)
             }
-            ToCommitter::State(marker, state) => {
-                let parts = self.checkpoints.entry(marker.number).or_default();
+            ToCommitter::State(barrier, state) => {
+                let parts = self.checkpoints.entry(barrier.number).or_default();
                 parts.checkpoint.state.extend(state);
-                self.part(&marker)
+                self.part(&barrier)
             }
         }
     }
 
     /// One more stage has given its part of the checkpoint; with the last one it is kept. Findings
     /// of rows before it are in this commit or an earlier one, since each stage sends them first.
-    fn part(&mut self, marker: &Arc<Marker>) -> Result<(), EngineError> {
-        let parts = self.checkpoints.entry(marker.number).or_default();
+    fn part(&mut self, barrier: &Arc<CheckpointBarrier>) -> Result<(), EngineError> {
+        let parts = self.checkpoints.entry(barrier.number).or_default();
         parts.seen += 1;
         if parts.seen < self.parts {
             return Ok(());
         }
         let mut checkpoint = std::mem::take(&mut parts.checkpoint);
-        self.checkpoints.remove(&marker.number);
-        checkpoint.full = marker.full;
-        checkpoint.delivered = marker.delivered;
-        checkpoint.positions.clone_from(&marker.standing.positions);
-        checkpoint.partitions.clone_from(&marker.standing.partitions);
+        self.checkpoints.remove(&barrier.number);
+        checkpoint.full = barrier.full;
+        checkpoint.delivered = barrier.delivered;
+        checkpoint.positions.clone_from(&barrier.position.positions);
+        checkpoint.partitions.clone_from(&barrier.position.partitions);
         let size =
             |e: &sluice_stream::StateEntry| e.key.len() + e.value.as_ref().map_or(0, Vec::len);
         let bytes = checkpoint.state.iter().map(|e| size(e) as u64).sum();
         self.flush(Some(checkpoint))?;
-        self.kept.store(marker.number, Ordering::Release);
+        self.kept.store(barrier.number, Ordering::Release);
         for (after, emissions) in std::mem::take(&mut self.early) {
-            if after > marker.number {
+            if after > barrier.number {
                 self.early.push_back((after, emissions));
             } else {
                 self.say(&emissions);
             }
         }
-        self.observer.checkpoint(&marker.standing, bytes, marker.age.elapsed());
+        self.observer.checkpoint(&barrier.position, bytes, barrier.age.elapsed());
         Ok(())
     }
 
@@ -191,7 +191,7 @@ impl<'a> Committer<'a> {
         let mut commit = std::mem::take(&mut self.open);
         commit.checkpoint = checkpoint;
         let empty = commit.findings.is_empty()
-            && commit.set_aside.is_empty()
+            && commit.dead_letters.is_empty()
             && commit.checkpoint.is_none();
         if !empty {
             self.sink.commit(commit)?;
@@ -199,11 +199,11 @@ impl<'a> Committer<'a> {
         Ok(())
     }
 
-    fn show(&self) {
-        let Some(slot) = &self.slot else { return };
+    fn publish_stats(&self) {
+        let Some(handle) = &self.stats else { return };
         let rules = self.rules.rules();
         let costs = self.costs.iter().map(|(slot, c)| (rules[*slot].plan.rule.to_string(), *c));
         let times = self.times;
-        post(slot, Posting { times, costs: costs.collect(), ..Posting::default() });
+        publish(handle, StageStats { times, costs: costs.collect(), ..StageStats::default() });
     }
 }

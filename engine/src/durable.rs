@@ -23,10 +23,10 @@ mod change;
 mod codec;
 mod findings;
 mod letters;
+mod orphaned;
 mod records;
 mod retention;
 mod state;
-mod unsaid;
 
 use std::{
     collections::BTreeMap,
@@ -43,7 +43,7 @@ use sluice_ingest::{
 use sluice_store::{Layout, Space, Store};
 
 use crate::{Checkpoint, Commit, EngineError, FindingSink, Seq};
-use change::{Book, Room};
+use change::{SpaceUse, StoreMeta};
 use codec::CodecError;
 
 /// What the directory holds, by a version that changes when an older build could not read it.
@@ -76,7 +76,7 @@ struct Inner {
     spaces: Spaces,
     retention: Retention,
     /// Held while a change is put together and written.
-    book: Mutex<Book>,
+    meta: Mutex<StoreMeta>,
     /// The last sequence number that can be read.
     last: Mutex<u64>,
     news: Condvar,
@@ -212,10 +212,10 @@ impl FindingStore {
             letter_id,
             meta,
         };
-        let book = Book::load(&store.snapshot(), &spaces)?;
-        let last = Mutex::new(book.seq);
+        let meta = StoreMeta::load(&store.snapshot(), &spaces)?;
+        let last = Mutex::new(meta.seq);
         let inner =
-            Inner { store, spaces, retention, book: Mutex::new(book), last, news: Condvar::new() };
+            Inner { store, spaces, retention, meta: Mutex::new(meta), last, news: Condvar::new() };
         Ok(FindingStore { inner: Arc::new(inner) })
     }
 
@@ -303,9 +303,9 @@ impl FindingStore {
         at: i64,
         by: &str,
     ) -> Result<Stored, TriageError> {
-        let mut draft = self.inner.change();
-        let stored = draft.triage(id, expected, change, at, by)?;
-        draft.keep(Room::Ordinary)?;
+        let mut txn = self.inner.change();
+        let stored = txn.triage(id, expected, change, at, by)?;
+        txn.keep(SpaceUse::Ordinary)?;
         Ok(stored)
     }
 
@@ -335,9 +335,9 @@ impl FindingStore {
     /// # Errors
     /// If the store fails.
     pub fn drop_dead_letters(&self, ids: &[String]) -> Result<u64, EngineError> {
-        let mut draft = self.inner.change();
-        let dropped = draft.drop_letters(ids)?;
-        draft.keep(Room::Freeing)?;
+        let mut txn = self.inner.change();
+        let dropped = txn.drop_letters(ids)?;
+        txn.keep(SpaceUse::Freeing)?;
         Ok(dropped)
     }
 
@@ -346,9 +346,9 @@ impl FindingStore {
     /// # Errors
     /// If the store fails. A letter that is gone meanwhile is no error.
     pub fn failed_again(&self, id: &str, letter: &DeadLetter) -> Result<(), EngineError> {
-        let mut draft = self.inner.change();
-        draft.failed_again(id, letter)?;
-        draft.keep(Room::Ordinary)?;
+        let mut txn = self.inner.change();
+        txn.failed_again(id, letter)?;
+        txn.keep(SpaceUse::Ordinary)?;
         Ok(())
     }
 
@@ -362,7 +362,7 @@ impl FindingStore {
 
     /// What it holds and has thrown away.
     pub fn stats(&self) -> StoreStats {
-        let totals = self.inner.book.lock().unwrap_or_else(PoisonError::into_inner).totals.clone();
+        let totals = self.inner.meta.lock().unwrap_or_else(PoisonError::into_inner).totals.clone();
         let disk_bytes = self.inner.store.disk_bytes().unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot measure the store");
             0
@@ -393,13 +393,13 @@ struct DurableSink {
 
 impl FindingSink for DurableSink {
     fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError> {
-        let mut draft = self.inner.change();
-        draft.findings(commit.findings)?;
-        draft.set_aside(commit.set_aside)?;
+        let mut txn = self.inner.change();
+        txn.findings(commit.findings)?;
+        txn.keep_dead_letters(commit.dead_letters)?;
         if let Some(checkpoint) = commit.checkpoint {
-            draft.checkpoint(&checkpoint)?;
+            txn.checkpoint(&checkpoint)?;
         }
-        draft.keep(Room::Ordinary)
+        txn.keep(SpaceUse::Ordinary)
     }
 }
 

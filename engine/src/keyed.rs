@@ -10,30 +10,27 @@ use sluice_stream::{HistoryStart, Limits, PartitionInfo, Shard, ShardOptions, St
 
 use crate::{
     Checkpoint, Counters, Engine, EngineError, History, Partition, RuleCost,
-    board::{Posting, Slot, post},
-    pipeline::{Marker, ShardMessage, ToCommitter, ToShard},
+    message::{CheckpointBarrier, ShardMessage, ToCommitter, ToShard},
+    stats::{PUBLISH_EVERY, StageStats, StatsHandle, publish},
     stopwatch::{StageTimes, Stopwatch, Timer},
 };
 
-/// A share of all keys and the alignment of markers over the workers.
+/// A share of all keys and the alignment of barriers over the workers.
 ///
-/// A worker whose marker has come is not listened to (its messages are held) until the markers of
+/// A worker whose barrier has come is not listened to (its messages are held) until the barriers of
 /// all have: then the state exported reflects exactly what came before them.
 pub(crate) struct KeyedStage {
     shard: Shard,
     names: Vec<(usize, String)>,
     marked: Vec<bool>,
     held: Vec<VecDeque<ShardMessage>>,
-    /// The number of the last marker it has aligned.
+    /// The number of the last barrier it has aligned.
     passed: u64,
     times: StageTimes,
-    /// Where it shows its counts.
-    pub slot: Option<Slot>,
-    shown: Timer,
+    /// Where it publishes its counts.
+    pub stats: Option<StatsHandle>,
+    published: Timer,
 }
-
-/// Milliseconds between two looks at a stage's counts.
-pub(crate) const SHOW_EVERY: i64 = 250;
 
 impl KeyedStage {
     pub(crate) fn new(
@@ -69,8 +66,8 @@ impl KeyedStage {
             held: (0..workers).map(|_| VecDeque::new()).collect(),
             passed: 0,
             times: StageTimes::default(),
-            slot: None,
-            shown: Timer::every(SHOW_EVERY),
+            stats: None,
+            published: Timer::every(PUBLISH_EVERY),
         })
     }
 
@@ -87,23 +84,23 @@ impl KeyedStage {
             if self.take(worker, message, committer).is_err() {
                 break;
             }
-            if self.slot.is_some() && (inbox.is_empty() || self.shown.is_due()) {
-                self.show();
+            if self.stats.is_some() && (inbox.is_empty() || self.published.is_due()) {
+                self.publish_stats();
             }
         }
-        self.show();
+        self.publish_stats();
         (self.counters(), self.times)
     }
 
-    fn show(&self) {
-        let Some(slot) = &self.slot else { return };
+    fn publish_stats(&self) {
+        let Some(handle) = &self.stats else { return };
         let mut costs: BTreeMap<String, RuleCost> = BTreeMap::new();
         for (stats, (_, rule)) in self.shard.stats().iter().zip(&self.names) {
             let cost = costs.entry(rule.clone()).or_default();
             (cost.keys, cost.state_bytes) = (stats.keys, stats.state_bytes);
         }
         let (counters, times) = (self.counters(), self.times);
-        post(slot, Posting { counters, times, costs, ..Posting::default() });
+        publish(handle, StageStats { counters, times, costs, ..StageStats::default() });
     }
 
     /// `Err` when nobody listens any more.
@@ -127,7 +124,7 @@ impl KeyedStage {
             ShardMessage::Assign(partition) => self.shard.assign(&partition),
             ShardMessage::Idle(partition) => self.shard.idle(partition),
             ShardMessage::End(partition) => self.shard.end(partition),
-            ShardMessage::Marker(marker) => return self.mark(worker, marker, committer),
+            ShardMessage::Barrier(barrier) => return self.mark(worker, barrier, committer),
         }
         let emissions = self.shard.take();
         watch.lap(&mut self.times.window);
@@ -137,20 +134,20 @@ impl KeyedStage {
         committer.send(ToCommitter::Emissions(self.passed, emissions)).map_err(drop)
     }
 
-    /// With the marker of the last worker the state is what it is after the marker's deliveries.
+    /// With the barrier of the last worker the state is what it is after the barrier's deliveries.
     fn mark(
         &mut self,
         worker: usize,
-        marker: Arc<Marker>,
+        barrier: Arc<CheckpointBarrier>,
         committer: &Sender<ToCommitter>,
     ) -> Result<(), ()> {
         self.marked[worker] = true;
         if self.marked.contains(&false) {
             return Ok(());
         }
-        let state = self.shard.export(marker.full);
-        self.passed = marker.number;
-        committer.send(ToCommitter::State(marker, state)).map_err(drop)?;
+        let state = self.shard.export(barrier.full);
+        self.passed = barrier.number;
+        committer.send(ToCommitter::State(barrier, state)).map_err(drop)?;
         self.marked.fill(false);
         self.release(committer)
     }

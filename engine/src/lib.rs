@@ -6,7 +6,6 @@
 //! (`api`). It knows neither the index nor signals: they follow a sink by sequence.
 #![forbid(unsafe_code)]
 
-mod board;
 mod checkpoint;
 mod committer;
 mod config;
@@ -22,26 +21,29 @@ mod keyed;
 mod live_source;
 mod load;
 pub mod mapping_test;
+mod message;
 mod pipeline;
 pub mod replay;
 mod rule_set;
 pub mod rule_test;
+mod run;
 pub mod service;
 mod sink;
 mod source;
+mod stats;
 mod stopwatch;
 mod worker;
 
-pub use board::{Board, RuleCost};
 pub use checkpoint::Checkpoint;
 pub use config::{EngineConfig, History};
 pub use counters::{Counters, RowCounts, RuleCounts, SourceCounts};
 pub use error::EngineError;
 pub use file_source::FileSource;
 pub use load::{Content, Problem};
-pub use pipeline::{Engine, Live, Observer, RunOptions, Summary, Unobserved};
 pub use rule_set::{LoadedRule, RuleSet, TableRules};
-pub use sink::{Commit, FindingSink, MemorySink, Seq, SetAside};
+pub use run::{Engine, Live, Observer, RunOptions, Summary, Unobserved};
+pub use sink::{Commit, FindingSink, MemorySink, PlacedDeadLetter, Seq};
 pub use sluice_sql::{QueryLimits, QueryResult, SqlError};
-pub use source::{Delivery, Partition, PartitionName, Progress, Source, Standing};
+pub use source::{Delivery, Partition, PartitionName, Progress, Source, SourcePosition};
+pub use stats::{RuleCost, StatsRegistry};
 pub use stopwatch::StageTimes;

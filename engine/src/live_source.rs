@@ -14,7 +14,8 @@ use sluice_ingest::{
 };
 
 use crate::{
-    Delivery, EngineError, Partition, PartitionName, Progress, Source, Standing, stopwatch::Timer,
+    Delivery, EngineError, Partition, PartitionName, Progress, Source, SourcePosition,
+    stopwatch::Timer,
 };
 
 /// Arrivals of every input, in the order they came.
@@ -25,7 +26,7 @@ pub(crate) struct LiveSource {
     /// The mapping source of each input; `None`: told by the records.
     inputs: BTreeMap<Arc<str>, Option<Arc<str>>>,
     lateness: Option<i64>,
-    standing: Standing,
+    position: SourcePosition,
     numbers: BTreeMap<PartitionName, PartitionId>,
     /// Deliveries of the arrival at hand.
     queue: VecDeque<Delivery>,
@@ -59,16 +60,16 @@ pub(crate) const DEAD_LETTERS: &str = "dead-letters";
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(20);
 
 impl LiveSource {
-    /// Arrivals of `inputs`, going on from `standing`.
+    /// Arrivals of `inputs`, going on from `position`.
     pub(crate) fn new(
         arrivals: Receiver<Arrival>,
         replays: Receiver<Replay>,
         inputs: BTreeMap<Arc<str>, Option<Arc<str>>>,
         sources: Vec<Arc<SourceSpec>>,
         lateness: Option<i64>,
-        standing: Standing,
+        position: SourcePosition,
     ) -> Self {
-        let names = standing.partitions.iter().cloned();
+        let names = position.partitions.iter().cloned();
         let numbers = names.zip((0u32..).map(PartitionId)).collect();
         let mut live = LiveSource {
             arrivals,
@@ -82,18 +83,18 @@ impl LiveSource {
             early: VecDeque::new(),
             unread: BTreeMap::new(),
             idle: BTreeSet::new(),
-            standing,
+            position,
         };
         // An input that has not said what it reads may have older records than all others: until it
         // has, somebody must hold back event time for it.
         let names = live.inputs.clone();
         for (input, source) in names {
-            if !live.standing.partitions.iter().any(|n| n.place.input == input) {
+            if !live.position.partitions.iter().any(|n| n.place.input == input) {
                 let source = source.unwrap_or_else(|| UNKNOWN.into());
                 live.partition(&expected(&input), source);
             }
         }
-        let places = live.standing.partitions.iter().map(|n| n.place.clone());
+        let places = live.position.partitions.iter().map(|n| n.place.clone());
         for place in places.collect::<BTreeSet<_>>() {
             live.unread(place);
         }
@@ -105,14 +106,14 @@ impl LiveSource {
         self.sources = sources;
     }
 
-    /// Goes back to `standing`. What was taken since is given up: the inputs, which are at rest, read
+    /// Goes back to `position`. What was taken since is given up: the inputs, which are at rest, read
     /// it again; dead letters that were to be replayed are still kept.
-    pub(crate) fn rewind(&mut self, standing: Standing) {
+    pub(crate) fn rewind(&mut self, position: SourcePosition) {
         self.arrivals.try_iter().for_each(drop);
         self.replays.try_iter().for_each(drop);
         let (arrivals, replays) = (self.arrivals.clone(), self.replays.clone());
         let (inputs, sources) = (self.inputs.clone(), self.sources.clone());
-        *self = LiveSource::new(arrivals, replays, inputs, sources, self.lateness, standing);
+        *self = LiveSource::new(arrivals, replays, inputs, sources, self.lateness, position);
     }
 
     /// Takes what waits in the channel, so that an input that is stopping is not held up.
@@ -122,7 +123,7 @@ impl LiveSource {
 
     /// Per place: the offset after everything taken from the channel, processed or not.
     pub(crate) fn taken(&self) -> Positions {
-        let mut positions = self.standing.positions.clone();
+        let mut positions = self.position.positions.clone();
         positions.extend(self.after.position.clone());
         for arrival in &self.early {
             if let Arrival::Records { place, next, .. } = arrival {
@@ -182,8 +183,8 @@ impl LiveSource {
         if let Some(id) = self.numbers.get(&name) {
             return *id;
         }
-        let id = PartitionId(self.standing.partitions.len() as u32);
-        self.standing.partitions.push(name.clone());
+        let id = PartitionId(self.position.partitions.len() as u32);
+        self.position.partitions.push(name.clone());
         self.numbers.insert(name.clone(), id);
         self.queue.push_back(Delivery::Join(self.describe(id, name)));
         id
@@ -220,7 +221,7 @@ impl LiveSource {
     }
 
     fn rest_all(&mut self, input: &str) {
-        let places = self.standing.partitions.iter().map(|n| n.place.clone());
+        let places = self.position.partitions.iter().map(|n| n.place.clone());
         for place in places.filter(|p| *p.input == *input).collect::<BTreeSet<_>>() {
             self.rest(&place);
         }
@@ -240,14 +241,14 @@ impl LiveSource {
         if !self.queue.is_empty() {
             return;
         }
-        self.standing.positions.extend(self.after.position.take());
-        self.standing.replays = self.standing.replays.max(self.after.replayed.take().unwrap_or(0));
+        self.position.positions.extend(self.after.position.take());
+        self.position.replays = self.position.replays.max(self.after.replayed.take().unwrap_or(0));
     }
 }
 
 impl Source for LiveSource {
     fn partitions(&self) -> Vec<Partition> {
-        let names = self.standing.partitions.iter().cloned();
+        let names = self.position.partitions.iter().cloned();
         // Those that join with a delivery still to come are declared with it.
         let joining: BTreeSet<PartitionId> = self
             .queue
@@ -299,8 +300,8 @@ impl Source for LiveSource {
         self.queue.is_empty()
     }
 
-    fn standing(&self) -> Standing {
-        self.standing.clone()
+    fn position(&self) -> SourcePosition {
+        self.position.clone()
     }
 }
 

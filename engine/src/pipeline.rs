@@ -3,8 +3,8 @@
 //! Acyclic, bounded channels, plain threads; no async. Not what a stage does: see [`crate::worker`],
 //! [`crate::keyed`], [`crate::committer`].
 //!
-//! Markers and watermarks travel in-band. A marker follows everything delivered before it on every
-//! channel, so what a shard exports when it has the marker of every worker reflects exactly those
+//! Barriers and watermarks travel in-band. A barrier follows everything delivered before it on every
+//! channel, so what a shard exports when it has the barrier of every worker reflects exactly those
 //! deliveries.
 
 use std::{
@@ -17,111 +17,15 @@ use std::{
 };
 
 use crossbeam_channel::{Sender, bounded};
-use sluice_event::PartitionId;
-use sluice_ingest::SourceSpec;
-use sluice_stream::{Emission, PartitionInfo};
 
 use crate::{
-    Checkpoint, Counters, Delivery, EngineConfig, EngineError, FindingSink, Partition, Progress,
-    RuleSet, SetAside, Source,
-    board::Board,
+    Engine, EngineError, FindingSink, Observer, Progress, RunOptions, Source, Summary,
     committer::Committer,
-    history::EventHistory,
     keyed::KeyedStage,
-    source::Standing,
-    stopwatch::{StageTimes, Stopwatch, Timer},
+    message::{CheckpointBarrier, ToShard, ToWorker},
+    stopwatch::{Stopwatch, Timer},
     worker::Worker,
 };
-
-/// A set of rules and sources, ready to run over an input.
-#[derive(Debug)]
-pub struct Engine {
-    /// The rules.
-    pub rules: Arc<RuleSet>,
-    /// The mapping sources, by the index [`Partition::source`] uses.
-    pub sources: Vec<Arc<SourceSpec>>,
-    /// How to run.
-    pub config: EngineConfig,
-}
-
-/// When to stop and what to save, beyond running to the end of the input.
-#[derive(Clone, Debug, Default)]
-pub struct RunOptions {
-    /// Resume from here; the source must deliver what follows.
-    pub resume: Option<Checkpoint>,
-    /// Stop after this many deliveries and hand the sink a checkpoint, as if the process ended.
-    pub stop_after: Option<u64>,
-    /// Set by somebody else to stop early and cleanly: everything delivered is processed.
-    pub stop: Arc<AtomicBool>,
-    /// Checkpoints and counts while it runs, for a run that does not end.
-    pub live: Option<Live>,
-}
-
-/// What a run without end needs beyond its input.
-#[derive(Clone, Debug)]
-pub struct Live {
-    /// Milliseconds between checkpoints. One more is taken when the run is stopped.
-    pub checkpoint_every: i64,
-    /// Milliseconds that findings wait for others, to be kept with one sync.
-    pub commit_every: i64,
-    /// Where the stages show their counts.
-    pub board: Arc<Board>,
-    /// Where rows are kept for hunts.
-    pub history: EventHistory,
-}
-
-/// What a run did.
-#[derive(Clone, Debug, Default)]
-pub struct Summary {
-    /// The counters; [`Counters::violations`] is empty unless we have a defect.
-    pub counters: Counters,
-    /// Where the time of the threads went.
-    pub times: StageTimes,
-    /// How many deliveries were processed.
-    pub delivered: u64,
-}
-
-/// To a worker.
-pub(crate) enum ToWorker {
-    Delivery(Delivery),
-    Marker(Arc<Marker>),
-}
-
-/// A cut through the stream: everything before it is the first so many deliveries.
-pub(crate) struct Marker {
-    pub number: u64,
-    pub delivered: u64,
-    pub standing: Standing,
-    /// Since it was sent.
-    pub age: Stopwatch,
-    /// Whether shards hand over all of their state, or what changed since the last marker.
-    pub full: bool,
-}
-
-/// To a shard: what one worker made of one delivery, or a marker.
-pub(crate) struct ToShard {
-    pub worker: usize,
-    pub message: ShardMessage,
-}
-
-pub(crate) enum ShardMessage {
-    Rows(crate::worker::ShardRows),
-    Assign(PartitionInfo),
-    Idle(PartitionId),
-    End(PartitionId),
-    Marker(Arc<Marker>),
-}
-
-/// To the committer.
-pub(crate) enum ToCommitter {
-    /// What a stage says after the marker of this number; 0 before the first.
-    Emissions(u64, Vec<Emission>),
-    SetAside(Vec<SetAside>),
-    /// Part of a checkpoint: a worker's partitions.
-    Seen(Arc<Marker>, Vec<(PartitionId, i64)>),
-    /// Part of a checkpoint: a shard's state.
-    State(Arc<Marker>, Vec<sluice_stream::StateEntry>),
-}
 
 impl Engine {
     /// Runs until the source ends, somebody stops it, or a stage fails.
@@ -145,7 +49,7 @@ impl Engine {
         let resume = options.resume.clone().unwrap_or_default();
         let live = options.live.as_ref();
         let kept = AtomicU64::new(0);
-        let board = live.map(|l| l.board.begin(workers, shards));
+        let stats = live.map(|l| l.stats.begin(workers, shards));
 
         thread::scope(|scope| {
             let (worker_in, worker_threads): (Vec<_>, Vec<_>) = (0..workers)
@@ -153,7 +57,7 @@ impl Engine {
                     let (sender, receiver) = bounded::<ToWorker>(self.config.queue);
                     let mut worker = Worker::new(self, index, &partitions, &resume, &progress);
                     worker.history = live.map(|l| l.history.clone());
-                    worker.slot = board.as_ref().and_then(|b| b.workers.get(index).cloned());
+                    worker.stats = stats.as_ref().and_then(|b| b.workers.get(index).cloned());
                     let out = (shard_in.clone(), to_committer.clone());
                     (sender, scope.spawn(move || worker.run(&receiver, &out.0, &out.1)))
                 })
@@ -164,7 +68,7 @@ impl Engine {
                 .enumerate()
                 .map(|(index, receiver)| {
                     let mut stage = KeyedStage::new(self, index, &partitions, &resume)?;
-                    stage.slot = board.as_ref().and_then(|b| b.shards.get(index).cloned());
+                    stage.stats = stats.as_ref().and_then(|b| b.shards.get(index).cloned());
                     let out = to_committer.clone();
                     Ok(scope.spawn(move || stage.run(&receiver, &out)))
                 })
@@ -172,7 +76,7 @@ impl Engine {
             drop(to_committer);
             let mut committer = Committer::new(self, workers + shards, sink, observer, &kept);
             committer.commit_every = live.map(|l| l.commit_every);
-            committer.slot = board.as_ref().map(|b| b.committer.clone());
+            committer.stats = stats.as_ref().map(|b| b.committer.clone());
             let committer_thread = scope.spawn(move || committer.run(&from_stages));
 
             let feed = Feed {
@@ -205,24 +109,7 @@ impl Engine {
     }
 }
 
-/// Somebody who watches what is set aside and what became durable. Called on the committer's
-/// thread. Findings are seen by the sink.
-pub trait Observer: Sync {
-    /// Records were set aside.
-    fn set_aside(&self, _letters: &[SetAside]) {}
-
-    /// A checkpoint is kept: everything before its positions is durable. It wrote so many bytes of
-    /// state, and took so long since its marker was sent.
-    fn checkpoint(&self, _kept: &Standing, _bytes: u64, _took: Duration) {}
-}
-
-/// Nobody watches.
-#[derive(Debug, Clone, Copy)]
-pub struct Unobserved;
-
-impl Observer for Unobserved {}
-
-/// Moves deliveries from the source to the worker that owns their partition, with markers between.
+/// Moves deliveries from the source to the worker that owns their partition, with barriers between.
 struct Feed<'a> {
     workers: &'a [Sender<ToWorker>],
     progress: &'a Progress,
@@ -232,7 +119,7 @@ struct Feed<'a> {
 }
 
 impl Feed<'_> {
-    /// `kept` is the number of the last marker whose checkpoint the sink has.
+    /// `kept` is the number of the last barrier whose checkpoint the sink has.
     fn run(
         &self,
         source: &mut dyn Source,
@@ -249,10 +136,10 @@ impl Feed<'_> {
                 return Err(EngineError::Thread("committer"));
             }
             if source.at_boundary() {
-                let cut = |full| Marker {
+                let cut = |full| CheckpointBarrier {
                     number: marked + 1,
                     delivered,
-                    standing: source.standing(),
+                    position: source.position(),
                     age: Stopwatch::start(),
                     full,
                 };
@@ -288,11 +175,11 @@ impl Feed<'_> {
         }
     }
 
-    fn mark(&self, marker: Marker) -> Result<(), EngineError> {
-        let marker = Arc::new(marker);
+    fn mark(&self, barrier: CheckpointBarrier) -> Result<(), EngineError> {
+        let barrier = Arc::new(barrier);
         for worker in self.workers {
-            let marker = ToWorker::Marker(marker.clone());
-            worker.send(marker).map_err(|_| EngineError::Thread("worker"))?;
+            let barrier = ToWorker::Barrier(barrier.clone());
+            worker.send(barrier).map_err(|_| EngineError::Thread("worker"))?;
         }
         Ok(())
     }
@@ -317,13 +204,4 @@ impl Rest {
         let passed = sent.elapsed();
         passed >= *self.took.get_or_insert(passed) * 10
     }
-}
-
-/// The partitions a worker owns.
-pub(crate) fn owned(
-    partitions: &[Partition],
-    worker: usize,
-    workers: usize,
-) -> impl Iterator<Item = &Partition> {
-    partitions.iter().filter(move |p| p.id.0 as usize % workers == worker)
 }

@@ -5,11 +5,11 @@
 //! the next one from it with other rules, so that swapping rules, restarting and crashing all go one
 //! way.
 
+mod disk_full;
 mod health;
 mod input;
 mod reload;
 mod replay;
-mod room;
 mod status;
 mod watch;
 
@@ -40,8 +40,8 @@ use self::{
     status::RuleCard,
 };
 use crate::{
-    Board, Checkpoint, Content, Engine, EngineConfig, EngineError, FindingSink, Live, Observer,
-    RunOptions, Standing,
+    Checkpoint, Content, Engine, EngineConfig, EngineError, FindingSink, Live, Observer,
+    RunOptions, SourcePosition, StatsRegistry,
     durable::{FindingStore, StoredLetter},
     error::chain,
     history::EventHistory,
@@ -103,7 +103,7 @@ pub struct Service {
 struct Shared {
     started_at: i64,
     store: FindingStore,
-    board: Arc<Board>,
+    stats: Arc<StatsRegistry>,
     inputs: Vec<InputEntry>,
     state: Mutex<State>,
     /// Told when a checkpoint is kept, a command is done, or the phase changes.
@@ -122,7 +122,7 @@ struct InputEntry {
 struct State {
     phase: Phase,
     rules: Vec<RuleCard>,
-    standing: Standing,
+    position: SourcePosition,
     checkpoint: CheckpointHealth,
     report: Option<ReloadReport>,
     command: Option<Command>,
@@ -157,11 +157,12 @@ impl Service {
         let resume = store.checkpoint()?;
         let mut recovery = Duration::ZERO;
         watch.lap(&mut recovery);
-        let standing = resume.as_ref().map_or_else(Standing::default, |resume| Standing {
-            positions: resume.positions.clone(),
-            partitions: resume.partitions.clone(),
-            replays: 0,
-        });
+        let position =
+            resume.as_ref().map_or_else(SourcePosition::default, |resume| SourcePosition {
+                positions: resume.positions.clone(),
+                partitions: resume.partitions.clone(),
+                replays: 0,
+            });
 
         let (arrivals_in, arrivals) = bounded(ARRIVALS);
         let (replays, replays_out) = bounded(1);
@@ -173,18 +174,18 @@ impl Service {
             mappings,
             content.sources.clone(),
             config.lateness,
-            standing.clone(),
+            position.clone(),
         );
         let content = Arc::new(content);
         let shared = Arc::new(Shared {
             started_at: watch::clock(),
             store,
-            board: Arc::new(Board::default()),
+            stats: Arc::new(StatsRegistry::default()),
             inputs: threads.iter().map(InputThread::entry).collect(),
             state: Mutex::new(State {
                 phase: Phase::Starting,
                 rules: status::cards(&content, &feeds(&threads, &content)),
-                standing,
+                position,
                 checkpoint: CheckpointHealth { recovery, ..CheckpointHealth::default() },
                 report: None,
                 command: None,
@@ -358,7 +359,7 @@ impl Runner {
             self.shared.changed.notify_all();
             match self.once(&mut sink, stop) {
                 Err(error) if error.is_full() => {
-                    if self.wait_for_room(&error)? {
+                    if self.wait_for_space(&error)? {
                         continue;
                     }
                     return Ok(());
@@ -393,7 +394,7 @@ impl Runner {
             live: Some(Live {
                 checkpoint_every: self.settings.checkpoint_every,
                 commit_every: self.settings.commit_every,
-                board: self.shared.board.clone(),
+                stats: self.shared.stats.clone(),
                 history: self.history.clone(),
             }),
             ..RunOptions::default()
@@ -474,14 +475,14 @@ impl Runner {
 }
 
 impl Observer for Shared {
-    fn checkpoint(&self, kept: &Standing, bytes: u64, took: Duration) {
+    fn checkpoint(&self, kept: &SourcePosition, bytes: u64, took: Duration) {
         for input in &self.inputs {
             let of_input = |place: &Place| place.input == input.name;
             let positions = kept.positions.iter().filter(|(p, _)| of_input(p));
             input.control.set_durable(positions.map(|(p, n)| (p.clone(), *n)).collect());
         }
         let mut state = self.lock();
-        state.standing = kept.clone();
+        state.position = kept.clone();
         state.checkpoint.epoch += 1;
         state.checkpoint.at = Some(watch::clock());
         state.checkpoint.bytes = bytes;

@@ -25,7 +25,7 @@ pub struct Commit {
     /// New and changed findings.
     pub findings: Vec<Finding>,
     /// Records set aside.
-    pub set_aside: Vec<SetAside>,
+    pub dead_letters: Vec<PlacedDeadLetter>,
     /// State of all shards and positions of all partitions, aligned at a batch boundary. Every
     /// finding of rows at or below its positions is in this or an earlier commit.
     pub checkpoint: Option<Checkpoint>,
@@ -34,7 +34,7 @@ pub struct Commit {
 /// A record set aside and where it was read. The same record set aside again, after a crash, is the
 /// same: (place, offset, line) name it.
 #[derive(Clone, Debug)]
-pub struct SetAside {
+pub struct PlacedDeadLetter {
     /// Where it was read; `None` for inputs that end.
     pub place: Option<Place>,
     /// The record.

@@ -32,14 +32,14 @@ pub trait Source: Send {
     }
 
     /// Where the source stands after its last delivery.
-    fn standing(&self) -> Standing {
-        Standing::default()
+    fn position(&self) -> SourcePosition {
+        SourcePosition::default()
     }
 }
 
 /// Where a live source stands: what a checkpoint keeps of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct SourcePosition {
     /// Per place: the offset to read next.
     pub positions: Positions,
     /// Its partitions by number.
@@ -125,4 +125,13 @@ impl Progress {
             cell.store(time, Ordering::Relaxed);
         }
     }
+}
+
+/// The partitions a worker owns.
+pub(crate) fn owned(
+    partitions: &[Partition],
+    worker: usize,
+    workers: usize,
+) -> impl Iterator<Item = &Partition> {
+    partitions.iter().filter(move |p| p.id.0 as usize % workers == worker)
 }

@@ -14,25 +14,15 @@ use sluice_stream::{
 };
 
 use crate::{
-    Checkpoint, Counters, Delivery, Engine, Partition, Progress, RuleCost, RuleSet, SetAside,
-    board::{Posting, Slot, post},
+    Checkpoint, Counters, Delivery, Engine, Partition, PlacedDeadLetter, Progress, RuleCost,
+    RuleSet,
     counters::{RowCounts, RuleCounts},
     history::EventHistory,
-    keyed::SHOW_EVERY,
-    pipeline::{ShardMessage, ToCommitter, ToShard, ToWorker, owned},
+    message::{ShardMessage, ShardRows, ToCommitter, ToShard, ToWorker},
+    source::owned,
+    stats::{PUBLISH_EVERY, StageStats, StatsHandle, publish},
     stopwatch::{StageTimes, Stopwatch, Timer},
 };
-
-/// What a worker made of one delivery, for one shard.
-pub(crate) struct ShardRows {
-    pub partition: PartitionId,
-    /// Rows per rule.
-    pub rows: Vec<(usize, Vec<KeyedRow>)>,
-    /// The partition's greatest event time after this delivery.
-    pub seen: i64,
-    /// Tables this partition had its first row in, with that row's time.
-    pub first: Vec<(TableName, i64)>,
-}
 
 pub(crate) struct Worker {
     index: usize,
@@ -50,14 +40,14 @@ pub(crate) struct Worker {
     rule_nanos: Vec<u64>,
     /// Per table: rows, and nanoseconds in its network.
     tables: BTreeMap<TableName, (u64, u64)>,
-    /// The number of the last marker it has passed on.
+    /// The number of the last barrier it has passed on.
     passed: u64,
     times: StageTimes,
     /// Where rows are kept for hunts.
     pub history: Option<EventHistory>,
-    /// Where it shows its counts.
-    pub slot: Option<Slot>,
-    shown: Timer,
+    /// Where it publishes its counts.
+    pub stats: Option<StatsHandle>,
+    published: Timer,
 }
 
 struct PartitionState {
@@ -101,8 +91,8 @@ impl Worker {
             rules: engine.rules.clone(),
             times: StageTimes::default(),
             history: None,
-            slot: None,
-            shown: Timer::every(SHOW_EVERY),
+            stats: None,
+            published: Timer::every(PUBLISH_EVERY),
         };
         for partition in owned(partitions, index, engine.config.workers.get()) {
             worker.join(partition, resume.seen.get(&partition.id).copied().unwrap_or(i64::MIN));
@@ -138,11 +128,11 @@ impl Worker {
             if self.take(message, shards, committer).is_err() {
                 break;
             }
-            if self.slot.is_some() && (inbox.is_empty() || self.shown.is_due()) {
-                self.show();
+            if self.stats.is_some() && (inbox.is_empty() || self.published.is_due()) {
+                self.publish_stats();
             }
         }
-        self.show();
+        self.publish_stats();
         (self.counted(), self.times)
     }
 
@@ -161,8 +151,8 @@ impl Worker {
         counters
     }
 
-    fn show(&self) {
-        let Some(slot) = &self.slot else { return };
+    fn publish_stats(&self) {
+        let Some(handle) = &self.stats else { return };
         let costs = self.rules.rules().iter().zip(&self.rule_nanos).map(|(loaded, own)| {
             let mut cost = RuleCost { nanos: *own, ..RuleCost::default() };
             for branch in &loaded.plan.branches {
@@ -174,9 +164,9 @@ impl Worker {
             }
             (loaded.plan.rule.to_string(), cost)
         });
-        post(
-            slot,
-            Posting {
+        publish(
+            handle,
+            StageStats {
                 counters: self.counted(),
                 times: self.times,
                 costs: costs.collect(),
@@ -211,11 +201,11 @@ impl Worker {
                 let Partition { id, tables, time, .. } = partition;
                 to_all(&|| ShardMessage::Assign(PartitionInfo { id, tables: tables.clone(), time }))
             }
-            ToWorker::Marker(marker) => {
-                self.passed = marker.number;
+            ToWorker::Barrier(barrier) => {
+                self.passed = barrier.number;
                 let seen = self.partitions.iter().map(|(id, p)| (*id, p.seen)).collect();
-                committer.send(ToCommitter::Seen(marker.clone(), seen)).map_err(drop)?;
-                to_all(&|| ShardMessage::Marker(marker.clone()))
+                committer.send(ToCommitter::Seen(barrier.clone(), seen)).map_err(drop)?;
+                to_all(&|| ShardMessage::Barrier(barrier.clone()))
             }
             ToWorker::Delivery(delivery) => {
                 let Some(partition) = delivery.partition() else { return Ok(()) };
@@ -228,8 +218,9 @@ impl Worker {
                 if !letters.is_empty() {
                     let place = self.partitions.get(&partition).and_then(|p| p.place.clone());
                     let aside = letters.into_iter();
-                    let aside = aside.map(|letter| SetAside { place: place.clone(), letter });
-                    committer.send(ToCommitter::SetAside(aside.collect())).map_err(drop)?;
+                    let aside =
+                        aside.map(|letter| PlacedDeadLetter { place: place.clone(), letter });
+                    committer.send(ToCommitter::DeadLetters(aside.collect())).map_err(drop)?;
                 }
                 for batch in &batches {
                     self.evaluate(batch, &mut out);

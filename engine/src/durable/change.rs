@@ -11,10 +11,10 @@ use sluice_store::{Batch, Bytes, Snapshot, Space};
 use super::{
     Inner, Spaces,
     codec::{Reader, Writer},
+    orphaned::orphaned,
     records::{Totals, decode_totals, encode_totals},
     state::checkpoint_seq,
     unreadable,
-    unsaid::unsaid,
 };
 use crate::{EngineError, Seq};
 
@@ -23,16 +23,16 @@ const TOTALS: &[u8] = b"totals";
 
 /// What writers know without looking.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Book {
+pub(super) struct StoreMeta {
     /// The last sequence number given.
     pub(super) seq: u64,
     pub(super) totals: Totals,
     /// Findings that were said after the checkpoint and, since the start, not again.
-    pub(super) unsaid: BTreeSet<FindingId>,
+    pub(super) orphaned: BTreeSet<FindingId>,
 }
 
-impl Book {
-    pub(super) fn load(snapshot: &Snapshot, spaces: &Spaces) -> Result<Book, EngineError> {
+impl StoreMeta {
+    pub(super) fn load(snapshot: &Snapshot, spaces: &Spaces) -> Result<StoreMeta, EngineError> {
         let seq = match snapshot.get(&spaces.meta, SEQ)? {
             Some(bytes) => {
                 Reader::whole(&bytes, Reader::unsigned).map_err(unreadable("sequence number"))?
@@ -43,14 +43,14 @@ impl Book {
             Some(bytes) => decode_totals(&bytes).map_err(unreadable("totals"))?,
             None => Totals::default(),
         };
-        let unsaid = unsaid(snapshot, spaces, checkpoint_seq(snapshot, spaces)?)?;
-        Ok(Book { seq, totals, unsaid })
+        let orphaned = orphaned(snapshot, spaces, checkpoint_seq(snapshot, spaces)?)?;
+        Ok(StoreMeta { seq, totals, orphaned })
     }
 }
 
 /// How much of the disk a change may use.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Room {
+pub(super) enum SpaceUse {
     /// Not the reserve.
     Ordinary,
     /// Some of the reserve: it removes more than it adds.
@@ -58,30 +58,30 @@ pub(super) enum Room {
 }
 
 /// A change that is being put together. It sees the store as it was before.
-pub(super) struct Draft<'a> {
+pub(super) struct WriteTxn<'a> {
     pub(super) inner: &'a Inner,
     pub(super) snapshot: Snapshot,
     pub(super) batch: Batch,
-    /// The book as it will be.
-    pub(super) next: Book,
-    book: MutexGuard<'a, Book>,
+    /// The meta as it will be.
+    pub(super) next: StoreMeta,
+    meta: MutexGuard<'a, StoreMeta>,
 }
 
 impl Inner {
     /// Begins a change, when its turn comes.
-    pub(super) fn change(&self) -> Draft<'_> {
-        let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        Draft {
+    pub(super) fn change(&self) -> WriteTxn<'_> {
+        let meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
+        WriteTxn {
             inner: self,
             snapshot: self.store.snapshot(),
             batch: self.store.batch(),
-            next: book.clone(),
-            book,
+            next: meta.clone(),
+            meta,
         }
     }
 }
 
-impl<'a> Draft<'a> {
+impl<'a> WriteTxn<'a> {
     pub(super) fn spaces(&self) -> &'a Spaces {
         &self.inner.spaces
     }
@@ -98,23 +98,23 @@ impl<'a> Draft<'a> {
 
     /// Writes it, durably, and wakes followers; the last sequence number. If there is nothing to
     /// change, nothing is written.
-    pub(super) fn keep(mut self, room: Room) -> Result<Seq, EngineError> {
+    pub(super) fn keep(mut self, room: SpaceUse) -> Result<Seq, EngineError> {
         let meta = &self.inner.spaces.meta;
-        if self.next.seq != self.book.seq {
+        if self.next.seq != self.meta.seq {
             let mut w = Writer::new();
             w.unsigned(self.next.seq);
             self.batch.put(meta, SEQ, &w.finish());
         }
-        if self.next.totals != self.book.totals {
+        if self.next.totals != self.meta.totals {
             self.batch.put(meta, TOTALS, &encode_totals(&self.next.totals));
         }
         match room {
-            Room::Ordinary => self.inner.store.commit(self.batch)?,
-            Room::Freeing => self.inner.store.commit_freeing(self.batch)?,
+            SpaceUse::Ordinary => self.inner.store.commit(self.batch)?,
+            SpaceUse::Freeing => self.inner.store.commit_freeing(self.batch)?,
         }
         let seq = self.next.seq;
-        *self.book = self.next;
-        // Under the lock of the book, so that the number never goes back.
+        *self.meta = self.next;
+        // Under the lock of the meta, so that the number never goes back.
         *self.inner.last.lock().unwrap_or_else(PoisonError::into_inner) = seq;
         self.inner.news.notify_all();
         Ok(Seq(seq))

@@ -10,44 +10,44 @@ use sluice_store::Snapshot;
 
 use super::{
     Inner, Spaces, Stored, TriageError,
-    change::Draft,
+    change::WriteTxn,
     records::{decode_finding, decode_triage, encode_finding, encode_triage},
     unreadable,
 };
 use crate::{EngineError, Seq};
 
 /// A finding as it was before a commit, and as it will be.
-struct Fate {
+struct PendingFinding {
     /// With the length of its bytes.
     before: Option<(Finding, usize)>,
     after: Option<Finding>,
 }
 
-impl Draft<'_> {
+impl WriteTxn<'_> {
     /// Folds findings into those stored. What changes nothing gets no sequence number.
     pub(super) fn findings(&mut self, findings: Vec<Finding>) -> Result<(), EngineError> {
-        let mut fates = BTreeMap::new();
+        let mut pending = BTreeMap::new();
         let mut order = Vec::new();
         for finding in findings {
             let id = finding.id;
-            self.next.unsaid.remove(&id);
-            let fate = match fates.entry(id) {
-                Entry::Occupied(fate) => fate.into_mut(),
+            self.next.orphaned.remove(&id);
+            let entry = match pending.entry(id) {
+                Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(gap) => {
                     let before = stored_finding(self.spaces(), &self.snapshot, id)?;
-                    gap.insert(Fate { before, after: None })
+                    gap.insert(PendingFinding { before, after: None })
                 }
             };
-            let known = fate.after.as_ref().or(fate.before.as_ref().map(|(f, _)| f));
+            let known = entry.after.as_ref().or(entry.before.as_ref().map(|(f, _)| f));
             if let Some(kept) = fold(known, finding) {
-                if fate.after.is_none() {
+                if entry.after.is_none() {
                     order.push(id);
                 }
-                fate.after = Some(kept);
+                entry.after = Some(kept);
             }
         }
         for id in order {
-            if let Some(Fate { before, after: Some(finding) }) = fates.remove(&id) {
+            if let Some(PendingFinding { before, after: Some(finding) }) = pending.remove(&id) {
                 self.put_finding(before, &finding)?;
             }
         }

@@ -13,22 +13,25 @@ use sluice_store::{Bytes, Range, Snapshot};
 
 use super::{
     Inner, LetterFilter, StoredLetter,
-    change::Draft,
+    change::WriteTxn,
     findings::{exactly, sortable},
     records::{decode_letter, encode_letter},
     unreadable,
 };
-use crate::{EngineError, SetAside};
+use crate::{EngineError, PlacedDeadLetter};
 
 /// Mapping source and code.
 pub(super) type Kind = (String, DeadLetterCode);
 
-impl Draft<'_> {
+impl WriteTxn<'_> {
     /// Keeps records set aside. One that is there already is the same: a crash made it come again.
-    pub(super) fn set_aside(&mut self, records: Vec<SetAside>) -> Result<(), EngineError> {
+    pub(super) fn keep_dead_letters(
+        &mut self,
+        records: Vec<PlacedDeadLetter>,
+    ) -> Result<(), EngineError> {
         let mut new = BTreeSet::new();
         let mut kinds = BTreeSet::new();
-        for SetAside { place, letter } in records {
+        for PlacedDeadLetter { place, letter } in records {
             let place = place
                 .unwrap_or_else(|| Place { input: letter.source.clone(), part: Arc::from("") });
             let id = letter_id(&place, &letter);
@@ -166,8 +169,8 @@ impl Inner {
         limit: usize,
     ) -> Result<Vec<StoredLetter>, EngineError> {
         let kinds: Vec<Kind> = {
-            let book = self.book.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            book.totals.letters.keys().cloned().collect()
+            let meta = self.meta.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            meta.totals.letters.keys().cloned().collect()
         };
         let snapshot = self.store.snapshot();
         let after = after.map(|id| self.order_of(&snapshot, id)).transpose()?;

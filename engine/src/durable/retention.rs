@@ -7,7 +7,7 @@ use sluice_store::Bytes;
 
 use super::{
     Inner,
-    change::{Draft, Room},
+    change::{SpaceUse, WriteTxn},
     findings::parse_age_key,
 };
 use crate::EngineError;
@@ -21,25 +21,25 @@ impl Inner {
     pub(super) fn retain(&self, now: i64) -> Result<(), EngineError> {
         let mut from = None;
         loop {
-            let mut draft = self.change();
+            let mut txn = self.change();
             let cutoff = before(now, self.retention.finding_age);
-            let dropped = draft.expire_findings(cutoff, &mut from)?;
-            draft.forget_removed()?;
-            draft.keep(Room::Freeing)?;
+            let dropped = txn.expire_findings(cutoff, &mut from)?;
+            txn.forget_removed()?;
+            txn.keep(SpaceUse::Freeing)?;
             if dropped < BATCH {
                 break;
             }
         }
         let kinds: Vec<_> = {
-            let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-            book.totals.letters.keys().cloned().collect()
+            let meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
+            meta.totals.letters.keys().cloned().collect()
         };
         for kind in kinds {
             loop {
-                let mut draft = self.change();
+                let mut txn = self.change();
                 let cutoff = before(now, self.retention.dead_letter_age);
-                let dropped = draft.expire_letters(&kind, cutoff, BATCH)?;
-                draft.keep(Room::Freeing)?;
+                let dropped = txn.expire_letters(&kind, cutoff, BATCH)?;
+                txn.keep(SpaceUse::Freeing)?;
                 if dropped < BATCH {
                     break;
                 }
@@ -49,7 +49,7 @@ impl Inner {
     }
 }
 
-impl Draft<'_> {
+impl WriteTxn<'_> {
     /// Drops findings of before `cutoff` or too many, oldest first, from where the last batch
     /// stopped; how many.
     fn expire_findings(

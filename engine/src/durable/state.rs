@@ -12,7 +12,7 @@ use sluice_stream::StateEntry;
 
 use super::{
     Inner, Spaces,
-    change::{Draft, Room},
+    change::{SpaceUse, WriteTxn},
     records::{Mark, decode_checkpoint, encode_checkpoint},
     unreadable,
 };
@@ -27,11 +27,11 @@ const KEPT: usize = 10;
 /// Entries that one batch removes.
 const SWEEP: usize = 10_000;
 
-impl Draft<'_> {
+impl WriteTxn<'_> {
     /// Replaces the checkpoint, after the findings of its commit. State that is `full` replaces all there was; otherwise what is not
     /// mentioned stays.
     pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), EngineError> {
-        self.withdraw_unsaid()?;
+        self.withdraw_orphaned()?;
         let spaces = self.spaces();
         let epoch = match self.get(&spaces.meta, CHECKPOINT)? {
             Some(bytes) => decode_checkpoint(&bytes).map_err(unreadable("checkpoint"))?.0.epoch,
@@ -97,16 +97,16 @@ impl Inner {
         let mut freed = 0;
         let mut from: Option<Bytes> = None;
         loop {
-            let mut draft = self.change();
+            let mut txn = self.change();
             let start = from.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let rows = draft.snapshot.range(&self.spaces.state, start, Bound::Unbounded);
+            let rows = txn.snapshot.range(&self.spaces.state, start, Bound::Unbounded);
             let mut removed = 0;
             let mut end = None;
             for row in rows {
                 let (key, value) = row?;
                 if !keep.contains(&operator(&key)?) {
                     freed += (key.len() + value.len()) as u64;
-                    draft.batch.remove(&self.spaces.state, &key);
+                    txn.batch.remove(&self.spaces.state, &key);
                     removed += 1;
                     if removed == SWEEP {
                         end = Some(key);
@@ -114,7 +114,7 @@ impl Inner {
                     }
                 }
             }
-            draft.keep(Room::Freeing)?;
+            txn.keep(SpaceUse::Freeing)?;
             if end.is_none() {
                 return Ok(freed);
             }

@@ -55,7 +55,7 @@ pub(super) fn replay(
         (state.replays_sent, state.rewinds)
     };
     shared.replays.send(Replay { number, parts }).map_err(|_| EngineError::Thread("run"))?;
-    let durable = |s: &State| s.standing.replays >= number;
+    let durable = |s: &State| s.position.replays >= number;
     let state = shared.wait_while(|s| !durable(s) && s.is_running() && s.rewinds == rewinds);
     if state.rewinds != rewinds {
         return Err(EngineError::NoRoom);

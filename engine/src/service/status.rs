@@ -194,12 +194,12 @@ pub(super) fn cards(content: &Content, fed: &BTreeSet<TableName>) -> Vec<RuleCar
 
 impl Shared {
     pub(super) fn status(&self) -> ServiceStatus {
-        let total = self.board.total();
+        let total = self.stats.total();
         let state = self.lock();
-        let partitions = || (0u32..).map(PartitionId).zip(&state.standing.partitions);
+        let partitions = || (0u32..).map(PartitionId).zip(&state.position.partitions);
         let inputs = self.inputs.iter().map(|input| {
             let own = |place: &Place| place.input == input.name;
-            let positions = state.standing.positions.iter().filter(|(p, _)| own(p));
+            let positions = state.position.positions.iter().filter(|(p, _)| own(p));
             let seen = |id| total.seen.get(&id).copied().filter(|t| *t > i64::MIN);
             InputHealth {
                 name: input.name.clone(),

@@ -124,7 +124,10 @@ mod tests {
     fn it_is_counted_with_its_context_and_stops_a_test() {
         let missing = catch_unwind(|| None::<u8>.or_defect("event.test"));
         let failed = catch_unwind(|| Err::<u8, _>("no schema").or_defect("event.test"));
-        assert_eq!((missing.is_err(), failed.is_err()), (cfg!(debug_assertions), cfg!(debug_assertions)));
+        assert_eq!(
+            (missing.is_err(), failed.is_err()),
+            (cfg!(debug_assertions), cfg!(debug_assertions))
+        );
         let seen = defects();
         assert_eq!((seen.total(), seen.places["event.test"]), (2, 2));
         let latest = seen.latest.unwrap();

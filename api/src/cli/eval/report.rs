@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Mutex};
 
-use sluice_engine::{Content, Observer, SetAside, SourceCounts, Summary};
+use sluice_engine::{Content, Observer, PlacedDeadLetter, SourceCounts, Summary};
 use sluice_ingest::DeadLetter;
 
 use super::sink::Tally;
@@ -40,7 +40,7 @@ impl Aside {
 }
 
 impl Observer for Aside {
-    fn set_aside(&self, letters: &[SetAside]) {
+    fn dead_letters(&self, letters: &[PlacedDeadLetter]) {
         letters.iter().for_each(|aside| self.show(&aside.letter));
     }
 }

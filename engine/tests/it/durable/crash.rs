@@ -10,7 +10,7 @@ use std::{
 };
 
 use sluice_engine::{
-    Checkpoint, Commit, FindingSink, Seq, SetAside,
+    Checkpoint, Commit, FindingSink, PlacedDeadLetter, Seq,
     durable::{FindingStore, LetterFilter},
 };
 use sluice_event::PartitionId;
@@ -50,7 +50,7 @@ fn step(n: u64) -> Commit {
     ];
     Commit {
         findings: vec![finding(1, n), finding(1_000 + u128::from(n), 1)],
-        set_aside: vec![SetAside { place: Some(place()), letter }],
+        dead_letters: vec![PlacedDeadLetter { place: Some(place()), letter }],
         checkpoint: Some(Checkpoint {
             state,
             positions: BTreeMap::from([(place(), n)]),

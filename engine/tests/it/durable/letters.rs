@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use sluice_engine::{
-    Commit, FindingSink, SetAside,
+    Commit, FindingSink, PlacedDeadLetter,
     durable::{FindingStore, LetterFilter, Retention},
 };
 use sluice_event::PartitionId;
@@ -11,8 +11,8 @@ use sluice_ingest::{DeadLetter, DeadLetterCode, Original, live::Place};
 
 use super::open;
 
-fn record(source: &str, code: DeadLetterCode, offset: u64) -> SetAside {
-    SetAside {
+fn record(source: &str, code: DeadLetterCode, offset: u64) -> PlacedDeadLetter {
+    PlacedDeadLetter {
         place: Some(Place { input: "okta".into(), part: "logins/0".into() }),
         letter: DeadLetter {
             code,
@@ -29,8 +29,8 @@ fn record(source: &str, code: DeadLetterCode, offset: u64) -> SetAside {
     }
 }
 
-fn set_aside(store: &FindingStore, set_aside: Vec<SetAside>) {
-    store.sink().commit(Commit { set_aside, ..Commit::default() }).unwrap();
+fn set_aside(store: &FindingStore, set_aside: Vec<PlacedDeadLetter>) {
+    store.sink().commit(Commit { dead_letters: set_aside, ..Commit::default() }).unwrap();
 }
 
 fn offsets(store: &FindingStore, filter: &LetterFilter) -> Vec<u64> {
@@ -157,7 +157,10 @@ fn flood_of_one_kind_pushes_out_only_its_own_oldest() {
 fn record_without_a_place_is_kept_under_its_source() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    set_aside(&store, vec![SetAside { place: None, ..record("a", DeadLetterCode::Empty, 0) }]);
+    set_aside(
+        &store,
+        vec![PlacedDeadLetter { place: None, ..record("a", DeadLetterCode::Empty, 0) }],
+    );
     let letter = store.dead_letters(&LetterFilter::default(), None, 1).unwrap().remove(0);
     assert_eq!(letter.place, Place { input: Arc::from("a"), part: Arc::from("") });
 }

@@ -1,4 +1,4 @@
-//! Where the stages of a running pipeline show their counts, so that a service can answer while it
+//! Where the stages of a running pipeline publish their counts, so that a service can answer while it
 //! runs. Not the counts themselves, and nothing that detection reads.
 
 use std::{
@@ -12,9 +12,9 @@ use crate::{Counters, stopwatch::StageTimes};
 
 /// The counts of all stages of the run at hand, and of the runs before it in this process.
 #[derive(Debug, Default)]
-pub struct Board {
-    current: Mutex<Arc<Slots>>,
-    before: Mutex<Posting>,
+pub struct StatsRegistry {
+    current: Mutex<Arc<RunStats>>,
+    before: Mutex<StageStats>,
 }
 
 /// What a rule costs; by rule id.
@@ -34,9 +34,9 @@ pub struct RuleCost {
     pub state_bytes: u64,
 }
 
-/// What one stage shows.
+/// What one stage publishes.
 #[derive(Clone, Debug, Default)]
-pub struct Posting {
+pub struct StageStats {
     /// What it counted.
     pub counters: Counters,
     /// Where its time went.
@@ -47,24 +47,24 @@ pub struct Posting {
     pub seen: BTreeMap<PartitionId, i64>,
 }
 
-/// One posting per stage.
+/// The stats of each stage.
 #[derive(Debug, Default)]
-pub(crate) struct Slots {
-    pub workers: Vec<Slot>,
-    pub shards: Vec<Slot>,
-    pub committer: Slot,
+pub(crate) struct RunStats {
+    pub workers: Vec<StatsHandle>,
+    pub shards: Vec<StatsHandle>,
+    pub committer: StatsHandle,
 }
 
-pub(crate) type Slot = Arc<Mutex<Posting>>;
+pub(crate) type StatsHandle = Arc<Mutex<StageStats>>;
 
-impl Board {
-    /// A run begins: what the one before it showed becomes the past.
-    pub(crate) fn begin(&self, workers: usize, shards: usize) -> Arc<Slots> {
-        let slots = |n: usize| (0..n).map(|_| Slot::default()).collect();
-        let next = Arc::new(Slots {
-            workers: slots(workers),
-            shards: slots(shards),
-            committer: Slot::default(),
+impl StatsRegistry {
+    /// A run begins: what the one before it published becomes the past.
+    pub(crate) fn begin(&self, workers: usize, shards: usize) -> Arc<RunStats> {
+        let handles = |n: usize| (0..n).map(|_| StatsHandle::default()).collect();
+        let next = Arc::new(RunStats {
+            workers: handles(workers),
+            shards: handles(shards),
+            committer: StatsHandle::default(),
         });
         let mut current = lock(&self.current);
         let mut before = lock(&self.before);
@@ -79,8 +79,8 @@ impl Board {
         next
     }
 
-    /// The sum of everything shown.
-    pub fn total(&self) -> Posting {
+    /// The sum of everything published.
+    pub fn total(&self) -> StageStats {
         let current = lock(&self.current).clone();
         let mut total = lock(&self.before).clone();
         total.add(&current.total());
@@ -88,18 +88,18 @@ impl Board {
     }
 }
 
-impl Slots {
-    fn total(&self) -> Posting {
-        let mut total = Posting::default();
-        for slot in self.workers.iter().chain(&self.shards).chain([&self.committer]) {
-            total.add(&lock(slot));
+impl RunStats {
+    fn total(&self) -> StageStats {
+        let mut total = StageStats::default();
+        for handle in self.workers.iter().chain(&self.shards).chain([&self.committer]) {
+            total.add(&lock(handle));
         }
         total
     }
 }
 
-impl Posting {
-    fn add(&mut self, other: &Posting) {
+impl StageStats {
+    fn add(&mut self, other: &StageStats) {
         self.counters.add(&other.counters);
         self.times.add(&other.times);
         self.seen.extend(&other.seen);
@@ -115,9 +115,12 @@ impl Posting {
     }
 }
 
-/// Replaces what a stage shows.
-pub(crate) fn post(slot: &Slot, posting: Posting) {
-    *lock(slot) = posting;
+/// Milliseconds between two updates of a stage's counts, when it is busy.
+pub(crate) const PUBLISH_EVERY: i64 = 250;
+
+/// Replaces what a stage has published.
+pub(crate) fn publish(handle: &StatsHandle, stats: StageStats) {
+    *lock(handle) = stats;
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -14,13 +14,13 @@ use sluice_store::Snapshot;
 
 use super::{
     Spaces,
-    change::Draft,
+    change::WriteTxn,
     findings::{Current, exactly, key, stored_finding},
 };
 use crate::EngineError;
 
 /// Provisional findings that were first said after the change with number `checkpoint`.
-pub(super) fn unsaid(
+pub(super) fn orphaned(
     snapshot: &Snapshot,
     spaces: &Spaces,
     checkpoint: u64,
@@ -41,10 +41,10 @@ pub(super) fn unsaid(
     Ok(ids)
 }
 
-impl Draft<'_> {
+impl WriteTxn<'_> {
     /// Withdraws what replay did not say.
-    pub(super) fn withdraw_unsaid(&mut self) -> Result<(), EngineError> {
-        for id in std::mem::take(&mut self.next.unsaid) {
+    pub(super) fn withdraw_orphaned(&mut self) -> Result<(), EngineError> {
+        for id in std::mem::take(&mut self.next.orphaned) {
             let Some((known, length)) = stored_finding(self.spaces(), &self.snapshot, id)? else {
                 continue;
             };

@@ -2,13 +2,13 @@
 //! when inputs pause before it comes to that, is decided in [`super::watch`].
 
 use super::{Command, Phase, ReloadReport, Runner, watch};
-use crate::{EngineError, Standing, error::chain};
+use crate::{EngineError, SourcePosition, error::chain};
 
 impl Runner {
     /// The disk was full: a commit was refused, and with it all that came after the last checkpoint.
     /// Reads nothing until there is room, then begins again from that checkpoint. `false` if it is to
     /// stop instead.
-    pub(super) fn wait_for_room(&mut self, error: &EngineError) -> Result<bool, EngineError> {
+    pub(super) fn wait_for_space(&mut self, error: &EngineError) -> Result<bool, EngineError> {
         let needed = error.needs();
         tracing::error!(needed, "{}; nothing is read until there is room", chain(error));
         {
@@ -24,7 +24,7 @@ impl Runner {
             state.rewinds += 1;
             state.replays_sent
         };
-        self.source.rewind(Standing {
+        self.source.rewind(SourcePosition {
             positions: kept.positions,
             partitions: kept.partitions,
             replays,
