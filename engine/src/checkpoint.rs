@@ -7,13 +7,18 @@ use sluice_event::PartitionId;
 use sluice_ingest::live::Positions;
 use sluice_stream::StateEntry;
 
-use crate::PartitionName;
+use crate::{PartitionName, Seq};
 
 /// The state of a whole run at a batch boundary.
 ///
 /// Aligned: it reflects exactly the deliveries before [`Checkpoint::delivered`], on every shard.
 #[derive(Clone, Debug, Default)]
 pub struct Checkpoint {
+    /// Its number: one more than that of the checkpoint before, through all runs.
+    pub epoch: u64,
+    /// Every change of a finding that this checkpoint does not cover has a greater sequence. A lower
+    /// bound: some it covers may have one too.
+    pub seq: Seq,
     /// Keyed state of all shards, watermarks included; independent of the number of shards.
     pub state: Vec<StateEntry>,
     /// Whether `state` is all of it. Otherwise it is what changed since the last checkpoint of the
@@ -27,4 +32,18 @@ pub struct Checkpoint {
     pub positions: Positions,
     /// The partitions of live inputs by number: their numbers stay for ever, since state names them.
     pub partitions: Vec<PartitionName>,
+}
+
+/// The state entries of each shard, by their virtual nodes; what belongs to no key goes to all.
+pub(crate) fn split(state: Vec<StateEntry>, shards: usize) -> Vec<Vec<StateEntry>> {
+    let mut split = vec![Vec::new(); shards];
+    for entry in state {
+        let vnode = entry.vnode();
+        if vnode == StateEntry::SHARED {
+            split.iter_mut().for_each(|shard| shard.push(entry.clone()));
+        } else if let Some(shard) = split.get_mut(usize::from(vnode) % shards) {
+            shard.push(entry);
+        }
+    }
+    split
 }

@@ -1,19 +1,21 @@
-//! The last stage: emissions become findings and are kept. One thread, so that what is kept has one
-//! order.
+//! The last stage: emissions become findings and are committed. One thread, so that commits have one
+//! order. Not how checkpoints are kept: see [`crate::checkpoint_writer`].
+//!
+//! Findings never wait for a checkpoint. When the last stage has passed a barrier, every finding
+//! reported before it has been received, since each stage sends its findings first; they are committed,
+//! and only then does the checkpoint go to its writer.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use sluice_finding::FindingId;
 use sluice_stream::Emission;
 
 use crate::{
-    Checkpoint, Commit, Counters, Engine, EngineError, FindingSink, Observer, RuleCost, RuleSet,
+    Checkpoint, Commit, Counters, Engine, EngineError, FindingSink, Observer, Reported, RuleCost,
+    RuleSet, Seq,
+    checkpoint_writer::SealedCheckpoint,
+    coalesce::Updates,
     findings,
     message::{CheckpointBarrier, ToCommitter},
     stats::{StageStats, StatsHandle, publish},
@@ -29,15 +31,19 @@ pub(crate) struct Committer<'a> {
     /// How many stages take part in a checkpoint.
     parts: usize,
     checkpoints: BTreeMap<u64, Parts>,
-    /// The number of the last barrier whose checkpoint is kept.
-    kept: &'a AtomicU64,
-    /// Findings and records not yet given to the sink.
+    writer: Sender<SealedCheckpoint>,
+    /// The epoch this run began from.
+    resumed: u64,
+    /// The last change of the sink.
+    last: Seq,
+    /// By barrier: the last change before the first emission of a stage that had passed it.
+    before: BTreeMap<u64, Seq>,
+    /// Findings and dead letters not yet given to the sink.
     open: Commit,
-    /// What was said after a barrier whose checkpoint is not kept yet. The sink must be able to tell
-    /// what a checkpoint covers from what came after it: the latter is said again after a crash.
-    early: VecDeque<(u64, Vec<Emission>)>,
+    /// Updates of findings committed a moment ago.
+    updates: Updates,
     /// Milliseconds to wait for more of them; `None` gives each to the sink at once.
-    pub commit_every: Option<i64>,
+    commit_every: Option<i64>,
     /// Where it publishes what rules found.
     pub stats: Option<StatsHandle>,
     costs: BTreeMap<usize, RuleCost>,
@@ -53,14 +59,20 @@ struct Parts {
 
 /// A commit is made at this many findings without waiting longer.
 const FINDINGS_MAX: usize = 2_000;
+/// Milliseconds between two commits of updates of one finding.
+const UPDATE_EVERY: i64 = 1_000;
 
 impl<'a> Committer<'a> {
+    /// With `commit_every`, findings wait so many milliseconds for others, and updates of one finding
+    /// are coalesced; without, each is committed as it comes.
     pub(crate) fn new(
         engine: &'a Engine,
         parts: usize,
         sink: &'a mut dyn FindingSink,
         observer: &'a dyn Observer,
-        kept: &'a AtomicU64,
+        writer: Sender<SealedCheckpoint>,
+        resumed: u64,
+        commit_every: Option<i64>,
     ) -> Self {
         Committer {
             rules: &engine.rules,
@@ -69,10 +81,13 @@ impl<'a> Committer<'a> {
             observer,
             parts,
             checkpoints: BTreeMap::new(),
-            kept,
+            writer,
+            resumed,
+            last: Seq(0),
+            before: BTreeMap::new(),
             open: Commit::default(),
-            early: VecDeque::new(),
-            commit_every: None,
+            updates: Updates::every(commit_every.map(|_| UPDATE_EVERY)),
+            commit_every,
             stats: None,
             costs: BTreeMap::new(),
             times: StageTimes::default(),
@@ -83,48 +98,59 @@ impl<'a> Committer<'a> {
         mut self,
         inbox: &Receiver<ToCommitter>,
     ) -> Result<(Counters, StageTimes), EngineError> {
+        self.sink.resume(self.resumed)?;
+        // What was there before this run is before every barrier of it.
+        self.last = self.sink.commit(Commit::default())?;
         let mut patience = Timer::every(self.commit_every.unwrap_or(0));
         loop {
-            let empty = self.open.findings.is_empty() && self.open.dead_letters.is_empty();
-            let message = if empty {
-                inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                inbox.recv_timeout(patience.left())
+            let empty = self.open.is_empty();
+            let message = match self.wait(&patience) {
+                Some(wait) => inbox.recv_timeout(wait),
+                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             let mut watch = Stopwatch::start();
             match message {
-                Ok(message) => {
-                    if empty {
-                        patience.restart();
-                    }
-                    self.take(message)?;
-                    let full = self.open.findings.len() >= FINDINGS_MAX;
-                    if full || patience.left().is_zero() {
-                        self.flush(None)?;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => self.flush(None)?,
+                Ok(message) => self.take(message)?,
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    // The run has ended without the checkpoint these wait for.
-                    for (_, emissions) in std::mem::take(&mut self.early) {
-                        self.say(&emissions);
-                    }
-                    self.flush(None)?;
+                    self.report_waiting();
+                    self.flush()?;
+                    watch.lap(&mut self.times.emit);
+                    self.publish_stats();
                     return Ok((Counters::default(), self.times));
                 }
+            }
+            for (epoch, emission) in self.updates.due() {
+                self.report(epoch, &emission);
+            }
+            if empty {
+                patience.restart();
+            }
+            let full = self.open.findings.len() >= FINDINGS_MAX;
+            if full || (!self.open.is_empty() && patience.left().is_zero()) {
+                self.flush()?;
             }
             watch.lap(&mut self.times.emit);
             self.publish_stats();
         }
     }
 
+    /// How long nothing has to be done without a message; `None` if for ever.
+    fn wait(&self, patience: &Timer) -> Option<Duration> {
+        let commit = (!self.open.is_empty()).then(|| patience.left());
+        commit.into_iter().chain(self.updates.next_due()).min()
+    }
+
     fn take(&mut self, message: ToCommitter) -> Result<(), EngineError> {
         match message {
-            ToCommitter::Emissions(after, emissions) => {
-                if after > self.kept.load(Ordering::Relaxed) {
-                    self.early.push_back((after, emissions));
-                } else {
-                    self.say(&emissions);
+            ToCommitter::Emissions(passed, emissions) => {
+                self.before.entry(passed).or_insert(self.last);
+                for emission in emissions {
+                    let rule = &self.rules.rules()[emission.slot];
+                    let id = FindingId::derive(self.tenant, &rule.plan.rule, &emission.key);
+                    if let Some(emission) = self.updates.admit(id, passed, emission) {
+                        self.report(passed, &emission);
+                    }
                 }
                 Ok(())
             }
@@ -136,19 +162,18 @@ impl<'a> Committer<'a> {
             ToCommitter::Seen(barrier, seen) => {
                 let parts = self.checkpoints.entry(barrier.number).or_default();
                 parts.checkpoint.seen.extend(seen);
-                self.part(&barrier)
+                self.part(barrier)
             }
             ToCommitter::State(barrier, state) => {
                 let parts = self.checkpoints.entry(barrier.number).or_default();
                 parts.checkpoint.state.extend(state);
-                self.part(&barrier)
+                self.part(barrier)
             }
         }
     }
 
-    /// One more stage has given its part of the checkpoint; with the last one it is kept. Findings
-    /// of rows before it are in this commit or an earlier one, since each stage sends them first.
-    fn part(&mut self, barrier: &Arc<CheckpointBarrier>) -> Result<(), EngineError> {
+    /// One more stage has given its part of the checkpoint; with the last one it goes to its writer.
+    fn part(&mut self, barrier: Arc<CheckpointBarrier>) -> Result<(), EngineError> {
         let parts = self.checkpoints.entry(barrier.number).or_default();
         parts.seen += 1;
         if parts.seen < self.parts {
@@ -156,45 +181,41 @@ impl<'a> Committer<'a> {
         }
         let mut checkpoint = std::mem::take(&mut parts.checkpoint);
         self.checkpoints.remove(&barrier.number);
+        self.report_waiting();
+        self.open.seals_epoch = true;
+        self.flush()?;
+        checkpoint.epoch = self.resumed + barrier.number;
+        let later = self.before.split_off(&barrier.number);
+        checkpoint.seq = later.values().copied().min().unwrap_or(self.last);
+        self.before = later;
         checkpoint.full = barrier.full;
         checkpoint.delivered = barrier.delivered;
         checkpoint.positions.clone_from(&barrier.position.positions);
         checkpoint.partitions.clone_from(&barrier.position.partitions);
-        let size =
-            |e: &sluice_stream::StateEntry| e.key.len() + e.value.as_ref().map_or(0, Vec::len);
-        let bytes = checkpoint.state.iter().map(|e| size(e) as u64).sum();
-        self.flush(Some(checkpoint))?;
-        self.kept.store(barrier.number, Ordering::Release);
-        for (after, emissions) in std::mem::take(&mut self.early) {
-            if after > barrier.number {
-                self.early.push_back((after, emissions));
-            } else {
-                self.say(&emissions);
-            }
-        }
-        self.observer.checkpoint(&barrier.position, bytes, barrier.age.elapsed());
+        // A writer that has failed ends the run with its own error.
+        self.writer.send(SealedCheckpoint { barrier, checkpoint }).ok();
         Ok(())
     }
 
-    fn say(&mut self, emissions: &[Emission]) {
-        for emission in emissions {
-            let rule = &self.rules.rules()[emission.slot];
-            let finding = findings::finding(self.tenant, rule, emission);
-            let cost = self.costs.entry(emission.slot).or_default();
-            cost.findings += 1;
-            cost.last_fired = cost.last_fired.max(Some(finding.time));
-            self.open.findings.push(finding);
+    /// Updates that wait are committed with the rest: what is sealed or over holds everything.
+    fn report_waiting(&mut self) {
+        for (passed, emission) in self.updates.take() {
+            self.report(passed, &emission);
         }
     }
 
-    fn flush(&mut self, checkpoint: Option<Checkpoint>) -> Result<(), EngineError> {
-        let mut commit = std::mem::take(&mut self.open);
-        commit.checkpoint = checkpoint;
-        let empty = commit.findings.is_empty()
-            && commit.dead_letters.is_empty()
-            && commit.checkpoint.is_none();
-        if !empty {
-            self.sink.commit(commit)?;
+    fn report(&mut self, passed: u64, emission: &Emission) {
+        let rule = &self.rules.rules()[emission.slot];
+        let finding = findings::finding(self.tenant, rule, emission);
+        let cost = self.costs.entry(emission.slot).or_default();
+        cost.findings += 1;
+        cost.last_fired = cost.last_fired.max(Some(finding.time));
+        self.open.findings.push(Reported { epoch: self.resumed + passed, finding });
+    }
+
+    fn flush(&mut self) -> Result<(), EngineError> {
+        if !self.open.is_empty() {
+            self.last = self.sink.commit(std::mem::take(&mut self.open))?;
         }
         Ok(())
     }

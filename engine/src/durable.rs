@@ -1,35 +1,36 @@
 //! Findings, triage, dead letters and state on disk, through [`sluice_store`]. Not the index, which
-//! follows.
+//! follows. Checkpoints have a database of their own (see [`state`]), in the folder `state`.
 //!
 //! Keyspaces, numbers big-endian:
 //!
 //! | name | key | value |
 //! |---|---|---|
-//! | `finding` | id | the finding: written by the engine only |
+//! | `finding` | id | the finding without the events of its evidence: written by the engine only |
+//! | `evidence` | finding id, hash of the event | the event |
 //! | `triage` | id | what people did about it: never touched by the engine |
-//! | `current` | id | sequence of its last and of its first change |
+//! | `current` | id | sequence of its last change, epoch of its first |
 //! | `change` | sequence | id; the older entry goes with the newer one, so each finding is there once |
 //! | `removed` | sequence | id of a finding that retention dropped; the last million |
 //! | `age` | event time, id | nothing: the order in which findings go |
-//! | `state` | state key | keyed state of the last checkpoint |
 //! | `letter` | source, code, receive time, id | a record set aside |
 //! | `letter_id` | id | its key in `letter` |
-//! | `meta` | a word | `checkpoint` (epoch, positions, partitions), `seq`, `totals` |
+//! | `meta` | a word | `seq`, `totals` |
 //!
 //! A sequence number is given to every change of a finding or its triage and to every removal, so
 //! that a follower can stop and go on anywhere. Writers take turns; readers wait for nobody.
 
-mod change;
 mod codec;
 mod findings;
 mod letters;
 mod orphaned;
+mod recent;
 mod records;
 mod retention;
 mod state;
+mod txn;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Duration,
@@ -40,16 +41,19 @@ use sluice_ingest::{
     DeadLetter, DeadLetterCode,
     live::{Place, Positions},
 };
-use sluice_store::{Layout, Space, Store};
+use sluice_store::{Layout, Memory, Space, Store};
 
-use crate::{Checkpoint, Commit, EngineError, FindingSink, Seq};
-use change::{SpaceUse, StoreMeta};
 use codec::CodecError;
+use recent::RecentFindings;
+use state::StateStore;
+use txn::{SpaceUse, StoreMeta, WriteState};
+
+use crate::{Checkpoint, CheckpointSink, Commit, EngineError, FindingSink, Seq};
 
 /// What the directory holds, by a version that changes when an older build could not read it.
 const LAYOUT: Layout<10> = Layout {
     name: "sluice-findings",
-    version: 1,
+    version: 2,
     spaces: [
         "finding",
         "triage",
@@ -57,7 +61,7 @@ const LAYOUT: Layout<10> = Layout {
         "change",
         "removed",
         "age",
-        "state",
+        "evidence",
         "letter",
         "letter_id",
         "meta",
@@ -76,10 +80,11 @@ struct Inner {
     spaces: Spaces,
     retention: Retention,
     /// Held while a change is put together and written.
-    meta: Mutex<StoreMeta>,
+    state: Mutex<WriteState>,
     /// The last sequence number that can be read.
     last: Mutex<u64>,
-    news: Condvar,
+    changed: Condvar,
+    checkpoints: StateStore,
 }
 
 #[derive(Debug)]
@@ -90,7 +95,7 @@ struct Spaces {
     change: Space,
     removed: Space,
     age: Space,
-    state: Space,
+    evidence: Space,
     letter: Space,
     letter_id: Space,
     meta: Space,
@@ -197,8 +202,8 @@ impl FindingStore {
     /// # Errors
     /// If another process has it, or it is damaged.
     pub fn open(dir: &Path, retention: Retention) -> Result<FindingStore, EngineError> {
-        let (store, spaces) = Store::open(dir, &LAYOUT)?;
-        let [finding, triage, current, change, removed, age, state, letter, letter_id, meta] =
+        let (store, spaces) = Store::open(dir, &LAYOUT, Memory::default())?;
+        let [finding, triage, current, change, removed, age, evidence, letter, letter_id, meta] =
             spaces;
         let spaces = Spaces {
             finding,
@@ -207,21 +212,34 @@ impl FindingStore {
             change,
             removed,
             age,
-            state,
+            evidence,
             letter,
             letter_id,
             meta,
         };
         let meta = StoreMeta::load(&store.snapshot(), &spaces)?;
+        let checkpoints = StateStore::open(&dir.join("state"))?;
+        if let Some(checkpoint) = checkpoints.manifest()?
+            && checkpoint.seq.0 > meta.seq
+        {
+            return Err(EngineError::Stored {
+                what: "checkpoint".to_owned(),
+                reason: format!(
+                    "it follows change {}, and the last one found is {}",
+                    checkpoint.seq.0, meta.seq
+                ),
+            });
+        }
         let last = Mutex::new(meta.seq);
-        let inner =
-            Inner { store, spaces, retention, meta: Mutex::new(meta), last, news: Condvar::new() };
+        let state = Mutex::new(WriteState { meta, recent: RecentFindings::default() });
+        let changed = Condvar::new();
+        let inner = Inner { store, spaces, retention, state, last, changed, checkpoints };
         Ok(FindingStore { inner: Arc::new(inner) })
     }
 
     /// The engine's way in. There is one at a time.
     pub fn sink(&self) -> impl FindingSink + use<> {
-        DurableSink { inner: self.inner.clone() }
+        DurableSink { inner: self.inner.clone(), orphaned: BTreeSet::new() }
     }
 
     /// What to resume from: the last checkpoint with all state (`full`), if there is one.
@@ -229,7 +247,15 @@ impl FindingStore {
     /// # Errors
     /// If it cannot be read. It is never taken for none: that would lose what positions stand for.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>, EngineError> {
-        self.inner.load_checkpoint()
+        self.inner.checkpoints.load()
+    }
+
+    /// The last checkpoint without its state: where inputs go on and which partitions there are.
+    ///
+    /// # Errors
+    /// As [`FindingStore::checkpoint`].
+    pub fn manifest(&self) -> Result<Option<Checkpoint>, EngineError> {
+        self.inner.checkpoints.manifest()
     }
 
     /// Where inputs go on: the positions of the last checkpoint.
@@ -237,7 +263,7 @@ impl FindingStore {
     /// # Errors
     /// As [`FindingStore::checkpoint`].
     pub fn positions(&self) -> Result<Positions, EngineError> {
-        self.inner.load_positions()
+        self.inner.checkpoints.positions()
     }
 
     /// Removes state that belongs to none of these operators; the bytes freed.
@@ -245,7 +271,7 @@ impl FindingStore {
     /// # Errors
     /// If the store fails.
     pub fn sweep_state(&self, operators: &[u64]) -> Result<u64, EngineError> {
-        self.inner.sweep_state(operators)
+        self.inner.checkpoints.sweep(operators)
     }
 
     /// A finding.
@@ -286,7 +312,7 @@ impl FindingStore {
     /// Waits until there is a change after `seq`, at most `patience`; the last change.
     pub fn wait(&self, seq: Seq, patience: Duration) -> Seq {
         let last = self.inner.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.inner.news.wait_timeout_while(last, patience, |last| *last <= seq.0);
+        let waited = self.inner.changed.wait_timeout_while(last, patience, |last| *last <= seq.0);
         Seq(*waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
@@ -303,9 +329,9 @@ impl FindingStore {
         at: i64,
         by: &str,
     ) -> Result<Stored, TriageError> {
-        let mut txn = self.inner.change();
+        let mut txn = self.inner.begin();
         let stored = txn.triage(id, expected, change, at, by)?;
-        txn.keep(SpaceUse::Ordinary)?;
+        txn.commit(SpaceUse::Ordinary)?;
         Ok(stored)
     }
 
@@ -335,9 +361,9 @@ impl FindingStore {
     /// # Errors
     /// If the store fails.
     pub fn drop_dead_letters(&self, ids: &[String]) -> Result<u64, EngineError> {
-        let mut txn = self.inner.change();
+        let mut txn = self.inner.begin();
         let dropped = txn.drop_letters(ids)?;
-        txn.keep(SpaceUse::Freeing)?;
+        txn.commit(SpaceUse::Freeing)?;
         Ok(dropped)
     }
 
@@ -346,9 +372,9 @@ impl FindingStore {
     /// # Errors
     /// If the store fails. A letter that is gone meanwhile is no error.
     pub fn failed_again(&self, id: &str, letter: &DeadLetter) -> Result<(), EngineError> {
-        let mut txn = self.inner.change();
+        let mut txn = self.inner.begin();
         txn.failed_again(id, letter)?;
-        txn.keep(SpaceUse::Ordinary)?;
+        txn.commit(SpaceUse::Ordinary)?;
         Ok(())
     }
 
@@ -362,8 +388,13 @@ impl FindingStore {
 
     /// What it holds and has thrown away.
     pub fn stats(&self) -> StoreStats {
-        let totals = self.inner.meta.lock().unwrap_or_else(PoisonError::into_inner).totals.clone();
-        let disk_bytes = self.inner.store.disk_bytes().unwrap_or_else(|error| {
+        let state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let totals = state.meta.totals.clone();
+        drop(state);
+        let findings = self.inner.store.disk_bytes().map_err(EngineError::from);
+        let disk_bytes =
+            findings.and_then(|bytes| Ok(bytes + self.inner.checkpoints.disk_bytes()?));
+        let disk_bytes = disk_bytes.unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot measure the store");
             0
         });
@@ -389,17 +420,32 @@ impl FindingStore {
 /// The engine's commits, on disk. Each is one atomic batch and one sync.
 struct DurableSink {
     inner: Arc<Inner>,
+    /// Findings that no checkpoint covers and that this run has not reported yet.
+    orphaned: BTreeSet<FindingId>,
 }
 
 impl FindingSink for DurableSink {
+    fn resume(&mut self, epoch: u64) -> Result<(), EngineError> {
+        let seq = match self.inner.checkpoints.manifest()? {
+            Some(checkpoint) if checkpoint.epoch == epoch => checkpoint.seq,
+            Some(_) | None => Seq(0),
+        };
+        self.orphaned = self.inner.orphaned(epoch, seq)?;
+        Ok(())
+    }
+
     fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError> {
-        let mut txn = self.inner.change();
-        txn.findings(commit.findings)?;
+        let mut txn = self.inner.begin();
+        txn.findings(commit.findings, &mut self.orphaned)?;
         txn.keep_dead_letters(commit.dead_letters)?;
-        if let Some(checkpoint) = commit.checkpoint {
-            txn.checkpoint(&checkpoint)?;
+        if commit.seals_epoch {
+            txn.withdraw(std::mem::take(&mut self.orphaned))?;
         }
-        txn.keep(SpaceUse::Ordinary)
+        txn.commit(SpaceUse::Ordinary)
+    }
+
+    fn checkpoints(&mut self) -> Option<Box<dyn CheckpointSink>> {
+        Some(Box::new(self.inner.checkpoints.clone()))
     }
 }
 

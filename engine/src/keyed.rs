@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender};
 use sluice_stream::{HistoryStart, Limits, PartitionInfo, Shard, ShardOptions, StateEntry};
 
 use crate::{
-    Checkpoint, Counters, Engine, EngineError, History, Partition, RuleCost,
+    Counters, Engine, EngineError, History, Partition, RuleCost,
     message::{CheckpointBarrier, ShardMessage, ToCommitter, ToShard},
     stats::{PUBLISH_EVERY, StageStats, StatsHandle, publish},
     stopwatch::{StageTimes, Stopwatch, Timer},
@@ -37,7 +37,7 @@ impl KeyedStage {
         engine: &Engine,
         index: usize,
         partitions: &[Partition],
-        resume: &Checkpoint,
+        state: Vec<StateEntry>,
     ) -> Result<Self, EngineError> {
         let plans = engine.rules.keyed();
         let partitions: Vec<PartitionInfo> = partitions
@@ -55,9 +55,7 @@ impl KeyedStage {
             },
         };
         let mut shard = Shard::new(&plans, &partitions, options);
-        let shards = engine.config.shards.get();
-        let mine = resume.state.iter().filter(|e| belongs(e, index, shards)).cloned();
-        shard.import(mine.collect()).map_err(|e| EngineError::Restore(e.to_string()))?;
+        shard.import(state).map_err(|e| EngineError::Restore(e.to_string()))?;
         let workers = engine.config.workers.get();
         Ok(KeyedStage {
             shard,
@@ -175,10 +173,4 @@ impl KeyedStage {
         }
         counters
     }
-}
-
-/// Whether a state entry goes to a shard: by its virtual node; what belongs to no key goes to all.
-fn belongs(entry: &StateEntry, shard: usize, shards: usize) -> bool {
-    let vnode = entry.vnode();
-    vnode == StateEntry::SHARED || usize::from(vnode) % shards == shard
 }

@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod checkpoint;
+mod checkpoint_writer;
+mod coalesce;
 mod committer;
 mod config;
 pub mod content;
@@ -41,8 +43,8 @@ pub use error::EngineError;
 pub use file_source::FileSource;
 pub use load::{Content, Problem};
 pub use rule_set::{LoadedRule, RuleSet, TableRules};
-pub use run::{Engine, Live, Observer, RunOptions, Summary, Unobserved};
-pub use sink::{Commit, FindingSink, MemorySink, PlacedDeadLetter, Seq};
+pub use run::{DurableCheckpoint, Engine, Live, Observer, RunOptions, Summary, Unobserved};
+pub use sink::{CheckpointSink, Commit, FindingSink, MemorySink, PlacedDeadLetter, Reported, Seq};
 pub use sluice_sql::{QueryLimits, QueryResult, SqlError};
 pub use source::{Delivery, Partition, PartitionName, Progress, Source, SourcePosition};
 pub use stats::{RuleCost, StatsRegistry};

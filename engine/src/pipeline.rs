@@ -10,7 +10,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     thread,
     time::Duration,
@@ -20,6 +20,8 @@ use crossbeam_channel::{Sender, bounded};
 
 use crate::{
     Engine, EngineError, FindingSink, Observer, Progress, RunOptions, Source, Summary,
+    checkpoint::split,
+    checkpoint_writer::CheckpointWriter,
     committer::Committer,
     keyed::KeyedStage,
     message::{CheckpointBarrier, ToShard, ToWorker},
@@ -37,7 +39,7 @@ impl Engine {
         source: &mut dyn Source,
         sink: &mut dyn FindingSink,
         observer: &dyn Observer,
-        options: RunOptions,
+        mut options: RunOptions,
     ) -> Result<Summary, EngineError> {
         let partitions = source.partitions();
         let progress = Progress::new(partitions.len());
@@ -46,9 +48,13 @@ impl Engine {
         let (to_committer, from_stages) = bounded(4 * (workers + shards));
         let (shard_in, shard_out): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| bounded::<ToShard>(4 * workers)).unzip();
-        let resume = options.resume.clone().unwrap_or_default();
+        let mut resume = options.resume.take().unwrap_or_default();
+        // Each entry moves to its shard, so that saved state is in memory once.
+        let state = split(std::mem::take(&mut resume.state), shards);
         let live = options.live.as_ref();
         let kept = AtomicU64::new(0);
+        // One checkpoint is on its way at a time, and one more when the run is stopped.
+        let (to_writer, checkpoints) = bounded(2);
         let stats = live.map(|l| l.stats.begin(workers, shards));
 
         thread::scope(|scope| {
@@ -65,25 +71,36 @@ impl Engine {
             drop(shard_in);
             let shard_threads: Vec<_> = shard_out
                 .into_iter()
+                .zip(state)
                 .enumerate()
-                .map(|(index, receiver)| {
-                    let mut stage = KeyedStage::new(self, index, &partitions, &resume)?;
+                .map(|(index, (receiver, state))| {
+                    let mut stage = KeyedStage::new(self, index, &partitions, state)?;
                     stage.stats = stats.as_ref().and_then(|b| b.shards.get(index).cloned());
                     let out = to_committer.clone();
                     Ok(scope.spawn(move || stage.run(&receiver, &out)))
                 })
                 .collect::<Result<_, EngineError>>()?;
             drop(to_committer);
-            let mut committer = Committer::new(self, workers + shards, sink, observer, &kept);
-            committer.commit_every = live.map(|l| l.commit_every);
+            let writer = CheckpointWriter { sink: sink.checkpoints(), observer, durable: &kept };
+            let writer_thread = scope.spawn(move || writer.run(&checkpoints));
+            let mut committer = Committer::new(
+                self,
+                workers + shards,
+                sink,
+                observer,
+                to_writer,
+                resume.epoch,
+                live.map(|l| l.commit_every),
+            );
             committer.stats = stats.as_ref().map(|b| b.committer.clone());
             let committer_thread = scope.spawn(move || committer.run(&from_stages));
 
             let feed = Feed {
                 workers: &worker_in,
                 progress: &progress,
+                observer,
                 options: &options,
-                is_over: &|| committer_thread.is_finished(),
+                is_over: &|| committer_thread.is_finished() || writer_thread.is_finished(),
             };
             let fed = feed.run(source, &kept, resume.delivered);
             drop(worker_in);
@@ -99,10 +116,13 @@ impl Engine {
                 summary.counters.add(&counters);
                 summary.times.add(&times);
             }
-            let (counters, times) =
-                committer_thread.join().map_err(|_| EngineError::Thread("committer"))??;
+            let committed =
+                committer_thread.join().map_err(|_| EngineError::Thread("committer"))?;
+            let written = writer_thread.join().map_err(|_| EngineError::Thread("checkpoint"))?;
+            let (counters, times) = committed?;
             summary.counters.add(&counters);
             summary.times.add(&times);
+            summary.times.add(&written?);
             summary.delivered = fed?;
             Ok(summary)
         })
@@ -113,8 +133,9 @@ impl Engine {
 struct Feed<'a> {
     workers: &'a [Sender<ToWorker>],
     progress: &'a Progress,
+    observer: &'a dyn Observer,
     options: &'a RunOptions,
-    /// Whether the last stage has failed: with nothing to deliver, no channel would tell.
+    /// Whether one of the last stages has failed: with nothing to deliver, no channel would tell.
     is_over: &'a dyn Fn() -> bool,
 }
 
@@ -167,6 +188,9 @@ impl Feed<'_> {
             }
             let Some(delivery) = source.next(self.progress)? else { return Ok(delivered) };
             let Some(partition) = delivery.partition() else { continue };
+            if delivered == last {
+                self.observer.delivered_after(marked);
+            }
             delivered += 1;
             let index = partition.0 as usize % self.workers.len();
             self.workers[index]

@@ -67,9 +67,27 @@ pub trait Observer: Sync {
     /// Records became dead letters.
     fn dead_letters(&self, _letters: &[PlacedDeadLetter]) {}
 
-    /// A checkpoint is kept: everything before its positions is durable. It wrote so many bytes of
-    /// state, and took so long since its barrier was sent.
-    fn checkpoint(&self, _kept: &SourcePosition, _bytes: u64, _took: Duration) {}
+    /// The first delivery after the barrier of this number (0: of the run): from now on there is
+    /// something that only a later checkpoint covers.
+    fn delivered_after(&self, _barrier: u64) {}
+
+    /// A checkpoint is durable.
+    fn checkpoint(&self, _durable: DurableCheckpoint<'_>) {}
+}
+
+/// A checkpoint that is durable, and what it cost.
+#[derive(Clone, Copy, Debug)]
+pub struct DurableCheckpoint<'a> {
+    /// The number of its barrier, from 1 in every run.
+    pub barrier: u64,
+    /// Its epoch, through all runs.
+    pub epoch: u64,
+    /// Everything before this is durable.
+    pub position: &'a SourcePosition,
+    /// Bytes of state it wrote.
+    pub bytes: u64,
+    /// Since its barrier was sent.
+    pub took: Duration,
 }
 
 /// An observer that does nothing.

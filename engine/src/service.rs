@@ -40,8 +40,8 @@ use self::{
     status::RuleCard,
 };
 use crate::{
-    Checkpoint, Content, Engine, EngineConfig, EngineError, FindingSink, Live, Observer,
-    RunOptions, SourcePosition, StatsRegistry,
+    Checkpoint, Content, DurableCheckpoint, Engine, EngineConfig, EngineError, FindingSink, Live,
+    Observer, RunOptions, SourcePosition, StatsRegistry,
     durable::{FindingStore, StoredLetter},
     error::chain,
     history::EventHistory,
@@ -124,6 +124,8 @@ struct State {
     rules: Vec<RuleCard>,
     position: SourcePosition,
     checkpoint: CheckpointHealth,
+    /// By barrier of the run: when the first delivery after it came, while no checkpoint covers it.
+    pending: BTreeMap<u64, i64>,
     report: Option<ReloadReport>,
     command: Option<Command>,
     /// Ends the run at hand.
@@ -186,7 +188,12 @@ impl Service {
                 phase: Phase::Starting,
                 rules: status::cards(&content, &feeds(&threads, &content)),
                 position,
-                checkpoint: CheckpointHealth { recovery, ..CheckpointHealth::default() },
+                checkpoint: CheckpointHealth {
+                    epoch: resume.as_ref().map_or(0, |r| r.epoch),
+                    recovery,
+                    ..CheckpointHealth::default()
+                },
+                pending: BTreeMap::new(),
                 report: None,
                 command: None,
                 stop: Arc::default(),
@@ -352,6 +359,8 @@ impl Runner {
                 // A command that came while no run was going on ends this one at once.
                 stop.store(state.command.is_some(), Ordering::Relaxed);
                 state.stop = stop.clone();
+                // What an earlier run did not finish is delivered again.
+                state.pending.clear();
                 if state.phase == Phase::Starting {
                     state.phase = Phase::Running;
                 }
@@ -475,18 +484,23 @@ impl Runner {
 }
 
 impl Observer for Shared {
-    fn checkpoint(&self, kept: &SourcePosition, bytes: u64, took: Duration) {
+    fn delivered_after(&self, barrier: u64) {
+        self.lock().pending.insert(barrier, watch::clock());
+    }
+
+    fn checkpoint(&self, durable: DurableCheckpoint<'_>) {
         for input in &self.inputs {
             let of_input = |place: &Place| place.input == input.name;
-            let positions = kept.positions.iter().filter(|(p, _)| of_input(p));
+            let positions = durable.position.positions.iter().filter(|(p, _)| of_input(p));
             input.control.set_durable(positions.map(|(p, n)| (p.clone(), *n)).collect());
         }
         let mut state = self.lock();
-        state.position = kept.clone();
-        state.checkpoint.epoch += 1;
+        state.position = durable.position.clone();
+        state.checkpoint.epoch = durable.epoch;
         state.checkpoint.at = Some(watch::clock());
-        state.checkpoint.bytes = bytes;
-        state.checkpoint.took = took;
+        state.checkpoint.bytes = durable.bytes;
+        state.checkpoint.took = durable.took;
+        state.pending.retain(|barrier, _| *barrier >= durable.barrier);
         drop(state);
         self.changed.notify_all();
     }

@@ -1,6 +1,9 @@
 //! Where findings go. Not who follows: index, signals and streams read a sink by sequence.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use sluice_finding::{Finding, FindingId, fold};
 use sluice_ingest::{DeadLetter, live::Place};
@@ -11,28 +14,80 @@ use crate::{Checkpoint, EngineError};
 ///
 /// Guarantees: a commit is kept whole or not at all; findings fold by id, so that committing one
 /// again changes nothing; sequences grow by one per change of a finding, so that a follower can stop
-/// after any of them. Non-guarantees: that a finding is final (see its state), or that a checkpoint
-/// comes with every commit. On failure the pipeline stops:
-/// nothing after a failed commit is acknowledged.
+/// after any of them. Non-guarantees: that a finding is final (see its state). On failure the pipeline
+/// stops: nothing after a failed commit is acknowledged.
 pub trait FindingSink: Send {
-    /// Keeps findings and, with some commits, the place to resume from; the last change.
+    /// A run begins from the checkpoint with this epoch; 0 if from none. What the sink holds of later
+    /// epochs is left from a run that ended without another checkpoint.
+    ///
+    /// # Errors
+    /// If the sink cannot tell what is left.
+    fn resume(&mut self, _epoch: u64) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Keeps findings and dead letters; the last change.
+    ///
+    /// # Errors
+    /// If they are not kept.
     fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError>;
+
+    /// Where checkpoints go. They are kept by a thread of their own, so that no commit waits for one.
+    /// A sink that nothing resumes from has none, and checkpoints end here.
+    fn checkpoints(&mut self) -> Option<Box<dyn CheckpointSink>> {
+        None
+    }
+}
+
+/// Keeps checkpoints.
+///
+/// Guarantees: a checkpoint is kept whole or not at all, and is durable on return. It is given one
+/// only when every finding it covers is committed.
+pub trait CheckpointSink: Send {
+    /// Replaces the checkpoint before it.
+    ///
+    /// # Errors
+    /// If it is not kept: then the one before still holds.
+    fn keep(&mut self, checkpoint: Checkpoint) -> Result<(), EngineError>;
 }
 
 /// What is kept at once.
 #[derive(Debug, Default)]
 pub struct Commit {
     /// New and changed findings.
-    pub findings: Vec<Finding>,
-    /// Records set aside.
+    pub findings: Vec<Reported>,
+    /// Records that became dead letters.
     pub dead_letters: Vec<PlacedDeadLetter>,
-    /// State of all shards and positions of all partitions, aligned at a batch boundary. Every
-    /// finding of rows at or below its positions is in this or an earlier commit.
-    pub checkpoint: Option<Checkpoint>,
+    /// Whether, with this commit, every finding reported before the next checkpoint's barrier is kept.
+    pub seals_epoch: bool,
 }
 
-/// A record set aside and where it was read. The same record set aside again, after a crash, is the
-/// same: (place, offset, line) name it.
+impl Commit {
+    /// Whether there is nothing to keep.
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty() && self.dead_letters.is_empty() && !self.seals_epoch
+    }
+}
+
+/// A finding as a stage reported it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reported {
+    /// The number of the last checkpoint barrier the stage had passed: checkpoints of a greater epoch
+    /// cover it. After a crash before such a checkpoint it must be reported again.
+    pub epoch: u64,
+    /// The finding.
+    pub finding: Finding,
+}
+
+impl From<Finding> for Reported {
+    /// Reported in a run without checkpoints.
+    fn from(finding: Finding) -> Self {
+        Reported { epoch: 0, finding }
+    }
+}
+
+/// A dead letter and where it was read. The same record, after a crash, is the same dead letter:
+/// (place, offset, line) name it.
 #[derive(Clone, Debug)]
 pub struct PlacedDeadLetter {
     /// Where it was read; `None` for inputs that end.
@@ -42,14 +97,14 @@ pub struct PlacedDeadLetter {
 }
 
 /// The number of a change of a finding, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
 
 /// A sink in memory: `eval`, `demo`, rule tests, the oracle.
 #[derive(Debug, Default)]
 pub struct MemorySink {
     findings: BTreeMap<FindingId, Finding>,
-    checkpoint: Option<Checkpoint>,
+    checkpoint: Arc<Mutex<Option<Checkpoint>>>,
     seq: u64,
 }
 
@@ -69,18 +124,28 @@ impl MemorySink {
 
     /// The last checkpoint.
     pub fn take_checkpoint(&mut self) -> Option<Checkpoint> {
-        self.checkpoint.take()
+        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
 impl FindingSink for MemorySink {
     fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError> {
-        for finding in commit.findings {
-            self.seq += u64::from(self.keep(finding).is_some());
-        }
-        if commit.checkpoint.is_some() {
-            self.checkpoint = commit.checkpoint;
+        for reported in commit.findings {
+            self.seq += u64::from(self.keep(reported.finding).is_some());
         }
         Ok(Seq(self.seq))
+    }
+
+    fn checkpoints(&mut self) -> Option<Box<dyn CheckpointSink>> {
+        Some(Box::new(MemoryCheckpoint(self.checkpoint.clone())))
+    }
+}
+
+struct MemoryCheckpoint(Arc<Mutex<Option<Checkpoint>>>);
+
+impl CheckpointSink for MemoryCheckpoint {
+    fn keep(&mut self, checkpoint: Checkpoint) -> Result<(), EngineError> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
+        Ok(())
     }
 }

@@ -16,8 +16,10 @@ pub struct StageTimes {
     pub project: Duration,
     /// Keyed operators.
     pub window: Duration,
-    /// Findings made and kept.
+    /// Findings made and committed.
     pub emit: Duration,
+    /// Checkpoints kept, beside the path of findings.
+    pub checkpoint: Duration,
 }
 
 impl StageTimes {
@@ -29,10 +31,11 @@ impl StageTimes {
         self.project += other.project;
         self.window += other.window;
         self.emit += other.emit;
+        self.checkpoint += other.checkpoint;
     }
 
     /// The stages in flow order, by name.
-    pub fn stages(&self) -> [(&'static str, Duration); 6] {
+    pub fn stages(&self) -> [(&'static str, Duration); 7] {
         [
             ("decode", self.decode),
             ("map", self.map),
@@ -40,6 +43,7 @@ impl StageTimes {
             ("project", self.project),
             ("window", self.window),
             ("emit", self.emit),
+            ("checkpoint", self.checkpoint),
         ]
     }
 }

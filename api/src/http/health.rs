@@ -7,8 +7,9 @@ use sluice_ingest::live::InputPhase;
 
 use super::{clock, router::Shared};
 
-/// A checkpoint older than this means that nothing gets durable: 60 s.
-const CHECKPOINT_AGE: i64 = 60_000;
+/// Records delivered longer ago than this and not covered by a checkpoint mean that nothing gets
+/// durable, milliseconds: 60 s. Without new records there is nothing to cover.
+const PENDING_AGE: i64 = 60_000;
 
 /// Whether the process is alive
 #[utoipa::path(
@@ -46,9 +47,12 @@ pub(super) fn problems(status: &ServiceStatus, now: i64) -> Vec<String> {
         Phase::Failed(why) => problems.push(format!("it has failed: {why}")),
         Phase::Stopped => problems.push("it has stopped".to_owned()),
     }
-    let since = status.checkpoint.at.unwrap_or(status.started_at);
-    if status.phase == Phase::Running && now - since > CHECKPOINT_AGE {
-        problems.push(format!("the last checkpoint was {} s ago", (now - since) / 1_000));
+    if let Some(since) = status.checkpoint.pending_since
+        && status.phase == Phase::Running
+        && now - since > PENDING_AGE
+    {
+        let age = (now - since) / 1_000;
+        problems.push(format!("no checkpoint covers what was read {age} s ago"));
     }
     for input in &status.inputs {
         match &input.status.phase {

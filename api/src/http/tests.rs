@@ -241,7 +241,20 @@ fn it_is_alive_ready_and_ends() {
     let fixture = Fixture::new();
     assert_eq!(fixture.send(None, "GET", "/healthz", &[], b"").is(200).text(), "alive");
     assert_eq!(fixture.send(None, "GET", "/readyz", &[], b"").is(200).text(), "ready");
+    // An hour without records is no trouble; a minute with some that no checkpoint covers is.
+    let hour_ago = super::clock::now() - 3_600_000;
     fixture.pipeline.change(|status| {
+        (status.started_at, status.checkpoint.at) = (hour_ago, Some(hour_ago));
+    });
+    assert_eq!(fixture.send(None, "GET", "/readyz", &[], b"").is(200).text(), "ready");
+    fixture
+        .pipeline
+        .change(|status| status.checkpoint.pending_since = Some(super::clock::now() - 61_000));
+    assert_eq!(fixture.send(None, "GET", "/readyz", &[], b"").is(503).text(), "unready");
+    let problem = fixture.get("/api/v1/status").is(200).json()["problems"][0].to_string();
+    assert!(problem.contains("no checkpoint covers what was read 61 s ago"), "{problem}");
+    fixture.pipeline.change(|status| {
+        status.checkpoint.pending_since = None;
         status.phase = sluice_engine::service::Phase::Paused("the disk is full".to_owned());
     });
     assert_eq!(fixture.send(None, "GET", "/readyz", &[], b"").is(503).text(), "unready");

@@ -1,100 +1,172 @@
 //! Findings and triage: written apart, joined on read, followed by sequence.
+//!
+//! The evidence of a finding is stored beside its record, each event under the finding's id and a hash
+//! of the event: an update writes the record and the events that are new, not those that are there.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ops::Bound,
+    sync::Arc,
 };
 
+use sluice_event::Encoder;
 use sluice_finding::{Finding, FindingId, FindingState, Triage, TriageChange, fold};
 use sluice_store::Snapshot;
 
 use super::{
     Inner, Spaces, Stored, TriageError,
-    change::WriteTxn,
-    records::{decode_finding, decode_triage, encode_finding, encode_triage},
+    recent::Known,
+    records::{FindingRecord, decode_finding, decode_triage, encode_finding, encode_triage},
+    txn::WriteTxn,
     unreadable,
 };
-use crate::{EngineError, Seq};
+use crate::{EngineError, Reported, Seq};
 
 /// A finding as it was before a commit, and as it will be.
 struct PendingFinding {
-    /// With the length of its bytes.
-    before: Option<(Finding, usize)>,
+    before: Option<Known>,
     after: Option<Finding>,
+    /// The epoch it was first reported in, if that is news.
+    epoch: Option<u64>,
 }
 
 impl WriteTxn<'_> {
-    /// Folds findings into those stored. What changes nothing gets no sequence number.
-    pub(super) fn findings(&mut self, findings: Vec<Finding>) -> Result<(), EngineError> {
+    /// Folds findings into those stored. What changes nothing gets no sequence number. Those that are
+    /// `orphaned` are no more.
+    pub(super) fn findings(
+        &mut self,
+        reported: Vec<Reported>,
+        orphaned: &mut BTreeSet<FindingId>,
+    ) -> Result<(), EngineError> {
         let mut pending = BTreeMap::new();
         let mut order = Vec::new();
-        for finding in findings {
+        for Reported { epoch, finding } in reported {
             let id = finding.id;
-            self.next.orphaned.remove(&id);
             let entry = match pending.entry(id) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(gap) => {
-                    let before = stored_finding(self.spaces(), &self.snapshot, id)?;
-                    gap.insert(PendingFinding { before, after: None })
+                    let before = self.known(id)?;
+                    order.push(id);
+                    gap.insert(PendingFinding { before, after: None, epoch: None })
                 }
             };
-            let known = entry.after.as_ref().or(entry.before.as_ref().map(|(f, _)| f));
+            let known = entry.after.as_ref().or(entry.before.as_ref().map(|k| &k.finding));
+            // One that is back after it was withdrawn is as good as new.
+            let is_back = known.is_some_and(|f| f.state == FindingState::Withdrawn);
+            if orphaned.remove(&id) || known.is_none() || is_back {
+                entry.epoch = Some(epoch);
+            }
             if let Some(kept) = fold(known, finding) {
-                if entry.after.is_none() {
-                    order.push(id);
-                }
                 entry.after = Some(kept);
             }
         }
         for id in order {
-            if let Some(PendingFinding { before, after: Some(finding) }) = pending.remove(&id) {
-                self.put_finding(before, &finding)?;
+            match pending.remove(&id) {
+                Some(PendingFinding { before, after: Some(finding), epoch }) => {
+                    self.put_finding(before, finding, epoch)?;
+                }
+                Some(PendingFinding { before: Some(known), after: None, epoch }) => {
+                    self.keep_epoch(known, epoch);
+                }
+                Some(PendingFinding { before: None, after: None, .. }) | None => {}
             }
         }
         Ok(())
     }
 
+    /// A finding as it is stored; put it back, or what it becomes.
+    pub(super) fn known(&mut self, id: FindingId) -> Result<Option<Known>, EngineError> {
+        match self.state.recent.take(id) {
+            Some(known) => Ok(Some(known)),
+            None => load(self.spaces(), &self.snapshot, id),
+        }
+    }
+
+    /// Reported again as it is: what changes is at most the checkpoint that covers it.
+    fn keep_epoch(&mut self, mut known: Known, epoch: Option<u64>) {
+        match epoch {
+            Some(epoch) if epoch != known.current.epoch => {
+                known.current.epoch = epoch;
+                let (spaces, id) = (self.spaces(), known.finding.id);
+                self.batch.put(&spaces.current, &key(id), &known.current.bytes());
+                self.changed.push(known);
+            }
+            Some(_) | None => self.state.recent.insert(known),
+        }
+    }
+
     pub(super) fn put_finding(
         &mut self,
-        before: Option<(Finding, usize)>,
-        finding: &Finding,
+        before: Option<Known>,
+        finding: Finding,
+        epoch: Option<u64>,
     ) -> Result<(), EngineError> {
         let (spaces, id) = (self.spaces(), finding.id);
-        let bytes = encode_finding(finding);
+        let evidence = self.put_evidence(before.as_ref(), &finding);
+        let record = FindingRecord { finding, evidence };
+        let bytes = encode_finding(&record);
+        let FindingRecord { finding, evidence } = record;
         self.batch.put(&spaces.finding, &key(id), &bytes);
+        let bytes = bytes.len() as u64 + evidence_bytes(&finding, &evidence);
         let totals = &mut self.next.totals;
-        totals.finding_bytes += bytes.len() as u64;
+        totals.finding_bytes += bytes;
         match &before {
-            Some((_, length)) => {
-                totals.finding_bytes = totals.finding_bytes.saturating_sub(*length as u64);
+            Some(known) => {
+                totals.finding_bytes = totals.finding_bytes.saturating_sub(known.bytes);
             }
             None => totals.findings += 1,
         }
-        let back = before.as_ref().is_some_and(|(f, _)| f.state == FindingState::Withdrawn);
-        let time_before = before.map(|(f, _)| f.time);
+        let time_before = before.as_ref().map(|k| k.finding.time);
         if time_before != Some(finding.time) {
             if let Some(time) = time_before {
                 self.batch.remove(&spaces.age, &age_key(time, id));
             }
             self.batch.put(&spaces.age, &age_key(finding.time, id), &[]);
         }
-        self.announce(id, back).map(drop)
+        let current = self.announce(id, before.map(|k| k.current), epoch);
+        self.changed.push(Known { finding, evidence, bytes, current });
+        Ok(())
     }
 
-    /// Gives the change of a finding its number, in place of the one before. One that is back after
-    /// it was withdrawn is as good as new.
-    fn announce(&mut self, id: FindingId, back: bool) -> Result<Seq, EngineError> {
+    /// Writes the events that were not there and removes those that are no longer shown; the hash of
+    /// each.
+    fn put_evidence(&mut self, before: Option<&Known>, finding: &Finding) -> Vec<u128> {
         let spaces = self.spaces();
-        let before = self.get(&spaces.current, &key(id))?;
-        let before = before.map(|bytes| Current::parse(&bytes)).transpose()?;
+        let stored: Vec<(&Arc<str>, u128)> = before.map_or_else(Vec::new, |known| {
+            known.finding.evidence.iter().zip(known.evidence.iter().copied()).collect()
+        });
+        let mut there: BTreeSet<u128> = stored.iter().map(|(_, hash)| *hash).collect();
+        let mut shown = BTreeSet::new();
+        let mut hashes = Vec::with_capacity(finding.evidence.len());
+        for event in &finding.evidence {
+            let known = stored.iter().find(|(text, _)| *text == event).map(|(_, hash)| *hash);
+            let hash = known.unwrap_or_else(|| hash(event));
+            if there.insert(hash) {
+                self.batch.put(&spaces.evidence, &evidence_key(finding.id, hash), event.as_bytes());
+            }
+            shown.insert(hash);
+            hashes.push(hash);
+        }
+        for (_, hash) in stored {
+            if shown.insert(hash) {
+                self.batch.remove(&spaces.evidence, &evidence_key(finding.id, hash));
+            }
+        }
+        hashes
+    }
+
+    /// Gives the change of a finding its number, in place of the one before.
+    fn announce(&mut self, id: FindingId, before: Option<Current>, epoch: Option<u64>) -> Current {
+        let spaces = self.spaces();
         if let Some(before) = &before {
             self.batch.remove(&spaces.change, &before.seq.to_be_bytes());
         }
         let seq = self.number();
-        let current = Current { seq, first: before.filter(|_| !back).map_or(seq, |b| b.first) };
+        let epoch = epoch.or(before.map(|b| b.epoch)).unwrap_or(0);
+        let current = Current { seq, epoch };
         self.batch.put(&spaces.current, &key(id), &current.bytes());
         self.batch.put(&spaces.change, &seq.to_be_bytes(), &key(id));
-        Ok(Seq(seq))
+        current
     }
 
     pub(super) fn triage(
@@ -105,7 +177,7 @@ impl WriteTxn<'_> {
         at: i64,
         by: &str,
     ) -> Result<Stored, TriageError> {
-        let Some((finding, _)) = stored_finding(self.spaces(), &self.snapshot, id)? else {
+        let Some(mut known) = self.known(id)? else {
             return Err(TriageError::NotFound(id));
         };
         let (before, length) = stored_triage(self.spaces(), &self.snapshot, id)?;
@@ -117,29 +189,32 @@ impl WriteTxn<'_> {
         self.batch.put(&self.spaces().triage, &key(id), &bytes);
         let held = &mut self.next.totals.finding_bytes;
         *held = (*held + bytes.len() as u64).saturating_sub(length as u64);
-        let seq = self.announce(id, false)?;
+        known.current = self.announce(id, Some(known.current), None);
+        let (finding, seq) = (known.finding.clone(), Seq(known.current.seq));
+        self.changed.push(known);
         Ok(Stored { finding, triage, seq })
     }
 
     /// Removes a finding and all that is about it; followers are told.
     pub(super) fn expire(&mut self, time: i64, id: FindingId) -> Result<(), EngineError> {
         let spaces = self.spaces();
-        let key = key(id);
         let mut bytes = 0;
-        for space in [&spaces.finding, &spaces.triage] {
-            if let Some(value) = self.get(space, &key)? {
-                bytes += value.len() as u64;
-                self.batch.remove(space, &key);
+        if let Some(known) = self.known(id)? {
+            bytes += known.bytes;
+            self.batch.remove(&spaces.finding, &key(id));
+            for hash in known.evidence.into_iter().collect::<BTreeSet<_>>() {
+                self.batch.remove(&spaces.evidence, &evidence_key(id, hash));
             }
+            self.batch.remove(&spaces.change, &known.current.seq.to_be_bytes());
+            self.batch.remove(&spaces.current, &key(id));
         }
-        if let Some(current) = self.get(&spaces.current, &key)? {
-            let seq = Current::parse(&current)?.seq;
-            self.batch.remove(&spaces.change, &seq.to_be_bytes());
-            self.batch.remove(&spaces.current, &key);
+        if let Some(triage) = self.get(&spaces.triage, &key(id))? {
+            bytes += triage.len() as u64;
+            self.batch.remove(&spaces.triage, &key(id));
         }
         self.batch.remove(&spaces.age, &age_key(time, id));
         let seq = self.number();
-        self.batch.put(&spaces.removed, &seq.to_be_bytes(), &key);
+        self.batch.put(&spaces.removed, &seq.to_be_bytes(), &key(id));
         let totals = &mut self.next.totals;
         totals.findings = totals.findings.saturating_sub(1);
         totals.finding_bytes = totals.finding_bytes.saturating_sub(bytes);
@@ -205,42 +280,71 @@ impl Inner {
 
     fn joined(&self, snapshot: &Snapshot, id: FindingId) -> Result<Option<Stored>, EngineError> {
         let spaces = &self.spaces;
-        let Some((finding, _)) = stored_finding(spaces, snapshot, id)? else { return Ok(None) };
+        let Some(known) = load(spaces, snapshot, id)? else { return Ok(None) };
         let (triage, _) = stored_triage(spaces, snapshot, id)?;
-        let current = snapshot.get(&spaces.current, &key(id))?;
-        let current = Current::parse(current.as_deref().unwrap_or_default())?;
-        Ok(Some(Stored { finding, triage, seq: Seq(current.seq) }))
+        Ok(Some(Stored { finding: known.finding, triage, seq: Seq(known.current.seq) }))
     }
 }
 
 /// When a finding changed.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Current {
     /// Its last change, of triage too.
     pub(super) seq: u64,
-    /// The first since it was last withdrawn.
-    pub(super) first: u64,
+    /// The epoch in which it was first reported, or first since it was last withdrawn: checkpoints of
+    /// greater epochs cover it.
+    pub(super) epoch: u64,
 }
 
 impl Current {
-    pub(super) fn parse(bytes: &[u8]) -> Result<Current, EngineError> {
+    fn parse(bytes: &[u8]) -> Result<Current, EngineError> {
         let numbers = u128::from_be_bytes(exactly(bytes, "sequence number of a finding")?);
-        Ok(Current { seq: (numbers >> 64) as u64, first: numbers as u64 })
+        Ok(Current { seq: (numbers >> 64) as u64, epoch: numbers as u64 })
     }
 
-    fn bytes(&self) -> [u8; 16] {
-        (u128::from(self.seq) << 64 | u128::from(self.first)).to_be_bytes()
+    fn bytes(self) -> [u8; 16] {
+        (u128::from(self.seq) << 64 | u128::from(self.epoch)).to_be_bytes()
     }
 }
 
-/// With the length of its bytes.
-pub(super) fn stored_finding(
+/// A finding as it is stored, with its evidence.
+pub(super) fn load(
     spaces: &Spaces,
     snapshot: &Snapshot,
     id: FindingId,
-) -> Result<Option<(Finding, usize)>, EngineError> {
+) -> Result<Option<Known>, EngineError> {
     let Some(bytes) = snapshot.get(&spaces.finding, &key(id))? else { return Ok(None) };
-    let finding = decode_finding(&bytes).map_err(unreadable(format!("finding {id}")))?;
-    Ok(Some((finding, bytes.len())))
+    let missing = |what: &str| EngineError::Stored {
+        what: format!("finding {id}"),
+        reason: format!("its {what} is missing"),
+    };
+    let record = decode_finding(&bytes).map_err(unreadable(format!("finding {id}")))?;
+    let FindingRecord { mut finding, evidence } = record;
+    let mut events: BTreeMap<u128, Arc<str>> = BTreeMap::new();
+    if !evidence.is_empty() {
+        for row in snapshot.prefix(&spaces.evidence, &key(id)) {
+            let (key, event) = row?;
+            let [_, hash] = halves(exactly(&key, "key of evidence")?);
+            let event = std::str::from_utf8(&event).map_err(|_| missing("evidence as text"))?;
+            events.insert(hash, event.into());
+        }
+    }
+    for hash in &evidence {
+        finding.evidence.push(events.get(hash).ok_or_else(|| missing("evidence"))?.clone());
+    }
+    let current =
+        stored_current(spaces, snapshot, id)?.ok_or_else(|| missing("sequence number"))?;
+    let bytes = bytes.len() as u64 + evidence_bytes(&finding, &evidence);
+    Ok(Some(Known { finding, evidence, bytes, current }))
+}
+
+/// When a finding changed, without the finding.
+pub(super) fn stored_current(
+    spaces: &Spaces,
+    snapshot: &Snapshot,
+    id: FindingId,
+) -> Result<Option<Current>, EngineError> {
+    snapshot.get(&spaces.current, &key(id))?.map(|bytes| Current::parse(&bytes)).transpose()
 }
 
 /// With the length of its bytes: 0 if nobody has touched it.
@@ -254,6 +358,34 @@ fn stored_triage(
     };
     let triage = decode_triage(&bytes).map_err(unreadable(format!("triage of finding {id}")))?;
     Ok((triage, bytes.len()))
+}
+
+/// The bytes of distinct events.
+fn evidence_bytes(finding: &Finding, hashes: &[u128]) -> u64 {
+    let events: BTreeMap<u128, usize> =
+        hashes.iter().copied().zip(finding.evidence.iter().map(|e| e.len())).collect();
+    events.values().map(|length| *length as u64).sum()
+}
+
+fn hash(event: &str) -> u128 {
+    let mut encoder = Encoder::default();
+    encoder.text(event);
+    encoder.hash128()
+}
+
+fn evidence_key(id: FindingId, hash: u128) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[..16].copy_from_slice(&key(id));
+    bytes[16..].copy_from_slice(&hash.to_be_bytes());
+    bytes
+}
+
+/// What [`evidence_key`] was made of.
+fn halves(bytes: [u8; 32]) -> [u128; 2] {
+    let (mut id, mut hash) = ([0; 16], [0; 16]);
+    id.copy_from_slice(&bytes[..16]);
+    hash.copy_from_slice(&bytes[16..]);
+    [u128::from_be_bytes(id), u128::from_be_bytes(hash)]
 }
 
 pub(super) fn key(id: FindingId) -> [u8; 16] {

@@ -13,9 +13,9 @@ use sluice_store::{Bytes, Range, Snapshot};
 
 use super::{
     Inner, LetterFilter, StoredLetter,
-    change::WriteTxn,
     findings::{exactly, sortable},
     records::{decode_letter, encode_letter},
+    txn::WriteTxn,
     unreadable,
 };
 use crate::{EngineError, PlacedDeadLetter};
@@ -169,8 +169,8 @@ impl Inner {
         limit: usize,
     ) -> Result<Vec<StoredLetter>, EngineError> {
         let kinds: Vec<Kind> = {
-            let meta = self.meta.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            meta.totals.letters.keys().cloned().collect()
+            let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            state.meta.totals.letters.keys().cloned().collect()
         };
         let snapshot = self.store.snapshot();
         let after = after.map(|id| self.order_of(&snapshot, id)).transpose()?;

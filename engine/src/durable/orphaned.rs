@@ -1,59 +1,59 @@
-//! What a crash leaves behind that nobody would ever take back.
+//! What a crash leaves behind that nothing would ever take back.
 //!
-//! Findings do not wait for the checkpoint, so after a crash some are stored that the operators,
-//! back at the checkpoint, never said. Replay says them again, but not always: cut into other
-//! batches, a late row may come together with the row it refutes, and then neither the finding nor
-//! its withdrawal is said. So those that are still provisional are watched from the start on, and
-//! what replay has not said when the next checkpoint comes is withdrawn with it. Should replay take
-//! longer and say it after all, it is back: the last statement wins.
+//! Findings do not wait for the checkpoint, so after a crash some are stored that the operators, back
+//! at the checkpoint, never reported. Replay reports them again, but not always: cut into other
+//! batches, a late row may come together with the row it refutes, and then neither the finding nor its
+//! withdrawal is reported. So those that are still provisional are watched from the start of a run on,
+//! and what replay has not reported when the next checkpoint is sealed is withdrawn. Should replay take
+//! longer and report it after all, it is back: the last statement wins.
 
 use std::{collections::BTreeSet, ops::Bound};
 
 use sluice_finding::{Finding, FindingId, FindingState};
-use sluice_store::Snapshot;
 
 use super::{
-    Spaces,
-    change::WriteTxn,
-    findings::{Current, exactly, key, stored_finding},
+    Inner,
+    findings::{exactly, load, stored_current},
+    txn::WriteTxn,
 };
-use crate::EngineError;
+use crate::{EngineError, Seq};
 
-/// Provisional findings that were first said after the change with number `checkpoint`.
-pub(super) fn orphaned(
-    snapshot: &Snapshot,
-    spaces: &Spaces,
-    checkpoint: u64,
-) -> Result<BTreeSet<FindingId>, EngineError> {
-    let start = checkpoint.to_be_bytes();
-    let mut ids = BTreeSet::new();
-    for row in snapshot.range(&spaces.change, Bound::Excluded(&start), Bound::Unbounded) {
-        let (_, id) = row?;
-        let id = FindingId(u128::from_be_bytes(exactly(&id, "finding id")?));
-        let current = snapshot.get(&spaces.current, &key(id))?;
-        let current = Current::parse(current.as_deref().unwrap_or_default())?;
-        let stored = stored_finding(spaces, snapshot, id)?;
-        let provisional = stored.is_some_and(|(f, _)| f.state == FindingState::Provisional);
-        if current.first > checkpoint && provisional {
-            ids.insert(id);
+impl Inner {
+    /// Provisional findings that no checkpoint up to `epoch` covers. They changed after `seq`.
+    pub(super) fn orphaned(
+        &self,
+        epoch: u64,
+        seq: Seq,
+    ) -> Result<BTreeSet<FindingId>, EngineError> {
+        let (snapshot, spaces) = (self.store.snapshot(), &self.spaces);
+        let start = seq.0.to_be_bytes();
+        let mut ids = BTreeSet::new();
+        for row in snapshot.range(&spaces.change, Bound::Excluded(&start), Bound::Unbounded) {
+            let (_, id) = row?;
+            let id = FindingId(u128::from_be_bytes(exactly(&id, "finding id")?));
+            if stored_current(spaces, &snapshot, id)?.is_none_or(|c| c.epoch < epoch) {
+                continue;
+            }
+            let known = load(spaces, &snapshot, id)?;
+            if known.is_some_and(|k| k.finding.state == FindingState::Provisional) {
+                ids.insert(id);
+            }
         }
+        Ok(ids)
     }
-    Ok(ids)
 }
 
 impl WriteTxn<'_> {
-    /// Withdraws what replay did not say.
-    pub(super) fn withdraw_orphaned(&mut self) -> Result<(), EngineError> {
-        for id in std::mem::take(&mut self.next.orphaned) {
-            let Some((known, length)) = stored_finding(self.spaces(), &self.snapshot, id)? else {
-                continue;
-            };
+    /// Withdraws what replay did not report.
+    pub(super) fn withdraw(&mut self, ids: BTreeSet<FindingId>) -> Result<(), EngineError> {
+        for id in ids {
+            let Some(known) = self.known(id)? else { continue };
             let withdrawn = Finding {
                 state: FindingState::Withdrawn,
-                revision: known.revision + 1,
-                ..known.clone()
+                revision: known.finding.revision + 1,
+                ..known.finding.clone()
             };
-            self.put_finding(Some((known, length)), &withdrawn)?;
+            self.put_finding(Some(known), withdrawn, None)?;
         }
         Ok(())
     }

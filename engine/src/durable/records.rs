@@ -14,11 +14,19 @@ use super::{
     StoredLetter,
     codec::{CodecError, Reader, Writer},
 };
-use crate::{Checkpoint, PartitionName};
+use crate::{Checkpoint, PartitionName, Seq};
 
 type Read<T> = Result<T, CodecError>;
 
-pub(crate) fn encode_finding(finding: &Finding) -> Vec<u8> {
+/// A finding without the events of its evidence, which are stored beside it under these hashes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FindingRecord {
+    pub finding: Finding,
+    pub evidence: Vec<u128>,
+}
+
+pub(crate) fn encode_finding(record: &FindingRecord) -> Vec<u8> {
+    let FindingRecord { finding, evidence } = record;
     let mut w = Writer::new();
     w.wide(finding.id.0);
     w.text(&finding.rule_id);
@@ -43,14 +51,15 @@ pub(crate) fn encode_finding(finding: &Finding) -> Vec<u8> {
     w.unsigned(finding.count);
     w.bool(finding.late);
     w.bool(finding.capped);
-    w.list(finding.evidence.iter(), |w, event| w.text(event));
+    w.list(evidence.iter(), |w, hash| w.wide(*hash));
     w.unsigned(finding.evidence_total);
     w.finish()
 }
 
-pub(crate) fn decode_finding(bytes: &[u8]) -> Read<Finding> {
+pub(crate) fn decode_finding(bytes: &[u8]) -> Read<FindingRecord> {
     Reader::whole(bytes, |r| {
-        Ok(Finding {
+        let evidence;
+        let finding = Finding {
             id: FindingId(r.wide()?),
             rule_id: r.text()?.into(),
             rule_version: r.text()?.into(),
@@ -73,9 +82,13 @@ pub(crate) fn decode_finding(bytes: &[u8]) -> Read<Finding> {
             count: r.unsigned()?,
             late: r.bool()?,
             capped: r.bool()?,
-            evidence: r.list(|r| Ok(r.text()?.into()))?,
+            evidence: {
+                evidence = r.list(Reader::wide)?;
+                Vec::new()
+            },
             evidence_total: r.unsigned()?,
-        })
+        };
+        Ok(FindingRecord { finding, evidence })
     })
 }
 
@@ -204,20 +217,11 @@ fn read_envelope(r: &mut Reader<'_>) -> Read<Arc<Envelope>> {
     }))
 }
 
-/// Where a checkpoint stands among those of this store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mark {
-    /// Its number, from 1.
-    pub epoch: u64,
-    /// The last change of a finding that was written before or with it.
-    pub seq: u64,
-}
-
 /// All of a checkpoint but its state, which has a keyspace.
-pub(crate) fn encode_checkpoint(mark: Mark, checkpoint: &Checkpoint) -> Vec<u8> {
+pub(crate) fn encode_checkpoint(checkpoint: &Checkpoint) -> Vec<u8> {
     let mut w = Writer::new();
-    w.unsigned(mark.epoch);
-    w.unsigned(mark.seq);
+    w.unsigned(checkpoint.epoch);
+    w.unsigned(checkpoint.seq.0);
     w.unsigned(checkpoint.delivered);
     w.list(checkpoint.seen.iter(), |w, (partition, time)| {
         w.unsigned(partition.0.into());
@@ -234,19 +238,19 @@ pub(crate) fn encode_checkpoint(mark: Mark, checkpoint: &Checkpoint) -> Vec<u8> 
     w.finish()
 }
 
-pub(crate) fn decode_checkpoint(bytes: &[u8]) -> Read<(Mark, Checkpoint)> {
+pub(crate) fn decode_checkpoint(bytes: &[u8]) -> Read<Checkpoint> {
     Reader::whole(bytes, |r| {
-        let mark = Mark { epoch: r.unsigned()?, seq: r.unsigned()? };
-        let checkpoint = Checkpoint {
+        Ok(Checkpoint {
+            epoch: r.unsigned()?,
+            seq: Seq(r.unsigned()?),
             state: Vec::new(),
-            full: true,
+            full: false,
             delivered: r.unsigned()?,
             seen: r.list(|r| Ok((PartitionId(r.narrow()?), r.signed()?)))?,
             positions: r.list(|r| Ok((read_place(r)?, r.unsigned()?)))?,
             partitions: r
                 .list(|r| Ok(PartitionName { place: read_place(r)?, source: r.text()?.into() }))?,
-        };
-        Ok((mark, checkpoint))
+        })
     })
 }
 
@@ -311,4 +315,4 @@ pub(crate) fn decode_totals(bytes: &[u8]) -> Read<Totals> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,8 +7,8 @@ use sluice_store::Bytes;
 
 use super::{
     Inner,
-    change::{SpaceUse, WriteTxn},
     findings::parse_age_key,
+    txn::{SpaceUse, WriteTxn},
 };
 use crate::EngineError;
 
@@ -21,25 +21,25 @@ impl Inner {
     pub(super) fn retain(&self, now: i64) -> Result<(), EngineError> {
         let mut from = None;
         loop {
-            let mut txn = self.change();
+            let mut txn = self.begin();
             let cutoff = before(now, self.retention.finding_age);
             let dropped = txn.expire_findings(cutoff, &mut from)?;
             txn.forget_removed()?;
-            txn.keep(SpaceUse::Freeing)?;
+            txn.commit(SpaceUse::Freeing)?;
             if dropped < BATCH {
                 break;
             }
         }
         let kinds: Vec<_> = {
-            let meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
-            meta.totals.letters.keys().cloned().collect()
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.meta.totals.letters.keys().cloned().collect()
         };
         for kind in kinds {
             loop {
-                let mut txn = self.change();
+                let mut txn = self.begin();
                 let cutoff = before(now, self.retention.dead_letter_age);
                 let dropped = txn.expire_letters(&kind, cutoff, BATCH)?;
-                txn.keep(SpaceUse::Freeing)?;
+                txn.commit(SpaceUse::Freeing)?;
                 if dropped < BATCH {
                     break;
                 }

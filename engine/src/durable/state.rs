@@ -1,22 +1,32 @@
-//! Checkpoints: keyed state in a keyspace of its own, the rest in one record.
+//! Checkpoints: keyed state and the place of every partition, in a database of their own beside that
+//! of findings, so that no commit waits for the journal of a checkpoint.
+//!
+//! | name | key | value |
+//! |---|---|---|
+//! | `entry` | state key | the value of a state entry |
+//! | `meta` | `checkpoint` | everything else: epoch, positions, partitions, newest times |
+//!
+//! A checkpoint is one atomic synced batch that overwrites what changed, so there is one at any moment
+//! and nothing of older ones to clean up. It refers to the findings by sequence: they are committed
+//! before it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-};
+use std::{collections::BTreeSet, ops::Bound, path::Path};
 
 use sluice_event::Encoder;
 use sluice_ingest::live::Positions;
-use sluice_store::{Bytes, Snapshot};
+use sluice_store::{Bytes, Layout, Memory, Snapshot, Space, Store};
 use sluice_stream::StateEntry;
 
 use super::{
-    Inner, Spaces,
-    change::{SpaceUse, WriteTxn},
-    records::{Mark, decode_checkpoint, encode_checkpoint},
+    records::{decode_checkpoint, encode_checkpoint},
     unreadable,
 };
-use crate::{Checkpoint, EngineError};
+use crate::{Checkpoint, CheckpointSink, EngineError};
+
+const LAYOUT: Layout<2> = Layout { name: "sluice-state", version: 1, spaces: ["entry", "meta"] };
+/// State is read once, at start, and written every few seconds: little is cached. Memtables of 8 MiB
+/// hold one or two checkpoints of a busy node.
+const MEMORY: Memory = Memory { cache: 2 << 20, memtable: 8 << 20 };
 
 const CHECKPOINT: &[u8] = b"checkpoint";
 /// Longer keys (they hold what events say) are stored under a hash: the database takes 64 KiB at
@@ -24,107 +34,126 @@ const CHECKPOINT: &[u8] = b"checkpoint";
 const LONG_KEY: usize = 1024;
 /// The start of a long key that is kept as it is: virtual node and operator.
 const KEPT: usize = 10;
+/// The length of a long key as it is stored: longer than any that is stored as it is.
+const HASHED_KEY: usize = LONG_KEY + 16;
 /// Entries that one batch removes.
 const SWEEP: usize = 10_000;
+/// The operator of entries about partitions, which belong to every operator.
+const PARTITIONS: u64 = 0;
 
-impl WriteTxn<'_> {
-    /// Replaces the checkpoint, after the findings of its commit. State that is `full` replaces all there was; otherwise what is not
-    /// mentioned stays.
-    pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), EngineError> {
-        self.withdraw_orphaned()?;
-        let spaces = self.spaces();
-        let epoch = match self.get(&spaces.meta, CHECKPOINT)? {
-            Some(bytes) => decode_checkpoint(&bytes).map_err(unreadable("checkpoint"))?.0.epoch,
-            None => 0,
-        };
-        let mark = Mark { epoch: epoch + 1, seq: self.next.seq };
-        self.batch.put(&spaces.meta, CHECKPOINT, &encode_checkpoint(mark, checkpoint));
-        // By key, so that what several shards say is written once.
-        let entries: BTreeMap<Vec<u8>, &StateEntry> =
-            checkpoint.state.iter().map(|entry| (stored_key(&entry.key), entry)).collect();
-        if checkpoint.full {
-            for row in self.snapshot.range(&spaces.state, Bound::Unbounded, Bound::Unbounded) {
-                let (key, _) = row?;
-                if !entries.contains_key(&*key) {
-                    self.batch.remove(&spaces.state, &key);
-                }
-            }
-        }
-        for (key, entry) in entries {
-            match &entry.value {
-                Some(value) => {
-                    self.batch.put(&spaces.state, &key, &stored_value(&entry.key, value));
-                }
-                None => self.batch.remove(&spaces.state, &key),
-            }
-        }
-        Ok(())
-    }
+/// The checkpoint of a node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct StateStore {
+    store: Store,
+    entries: Space,
+    meta: Space,
 }
 
-/// The last change before the checkpoint; 0 if there is none.
-pub(super) fn checkpoint_seq(snapshot: &Snapshot, spaces: &Spaces) -> Result<u64, EngineError> {
-    match snapshot.get(&spaces.meta, CHECKPOINT)? {
-        Some(bytes) => Ok(decode_checkpoint(&bytes).map_err(unreadable("checkpoint"))?.0.seq),
-        None => Ok(0),
-    }
-}
-
-impl Inner {
-    /// Its positions alone, without the state.
-    pub(super) fn load_positions(&self) -> Result<Positions, EngineError> {
-        let Some(bytes) = self.store.snapshot().get(&self.spaces.meta, CHECKPOINT)? else {
-            return Ok(Positions::new());
-        };
-        let (_, checkpoint) = decode_checkpoint(&bytes).map_err(unreadable("checkpoint"))?;
-        Ok(checkpoint.positions)
+impl StateStore {
+    pub(super) fn open(dir: &Path) -> Result<StateStore, EngineError> {
+        let (store, [entries, meta]) = Store::open(dir, &LAYOUT, MEMORY)?;
+        Ok(StateStore { store, entries, meta })
     }
 
-    pub(super) fn load_checkpoint(&self) -> Result<Option<Checkpoint>, EngineError> {
+    /// The checkpoint without its state.
+    pub(super) fn manifest(&self) -> Result<Option<Checkpoint>, EngineError> {
+        self.manifest_in(&self.store.snapshot())
+    }
+
+    /// The whole checkpoint.
+    pub(super) fn load(&self) -> Result<Option<Checkpoint>, EngineError> {
         let snapshot = self.store.snapshot();
-        let Some(bytes) = snapshot.get(&self.spaces.meta, CHECKPOINT)? else { return Ok(None) };
-        let (mark, mut checkpoint) = decode_checkpoint(&bytes).map_err(unreadable("checkpoint"))?;
-        for row in snapshot.range(&self.spaces.state, Bound::Unbounded, Bound::Unbounded) {
+        let Some(mut checkpoint) = self.manifest_in(&snapshot)? else { return Ok(None) };
+        for row in snapshot.range(&self.entries, Bound::Unbounded, Bound::Unbounded) {
             let (key, value) = row?;
             checkpoint.state.push(entry(&key, &value)?);
         }
-        tracing::info!(mark.epoch, entries = checkpoint.state.len(), "checkpoint loaded");
+        checkpoint.full = true;
+        tracing::info!(checkpoint.epoch, entries = checkpoint.state.len(), "checkpoint loaded");
         Ok(Some(checkpoint))
     }
 
-    pub(super) fn sweep_state(&self, operators: &[u64]) -> Result<u64, EngineError> {
+    /// Where inputs go on.
+    pub(super) fn positions(&self) -> Result<Positions, EngineError> {
+        Ok(self.manifest()?.map(|c| c.positions).unwrap_or_default())
+    }
+
+    /// Removes the state of all but these operators; the bytes freed.
+    pub(super) fn sweep(&self, operators: &[u64]) -> Result<u64, EngineError> {
         let keep: BTreeSet<u64> = operators.iter().copied().chain([PARTITIONS]).collect();
         let mut freed = 0;
         let mut from: Option<Bytes> = None;
         loop {
-            let mut txn = self.change();
+            let snapshot = self.store.snapshot();
+            let mut batch = self.store.batch();
             let start = from.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let rows = txn.snapshot.range(&self.spaces.state, start, Bound::Unbounded);
             let mut removed = 0;
             let mut end = None;
-            for row in rows {
+            for row in snapshot.range(&self.entries, start, Bound::Unbounded) {
                 let (key, value) = row?;
-                if !keep.contains(&operator(&key)?) {
-                    freed += (key.len() + value.len()) as u64;
-                    txn.batch.remove(&self.spaces.state, &key);
-                    removed += 1;
-                    if removed == SWEEP {
-                        end = Some(key);
-                        break;
-                    }
+                if keep.contains(&operator(&key)?) {
+                    continue;
+                }
+                freed += (key.len() + value.len()) as u64;
+                batch.remove(&self.entries, &key);
+                removed += 1;
+                if removed == SWEEP {
+                    end = Some(key);
+                    break;
                 }
             }
-            txn.keep(SpaceUse::Freeing)?;
+            self.store.commit_freeing(batch)?;
             if end.is_none() {
                 return Ok(freed);
             }
             from = end;
         }
     }
+
+    pub(super) fn disk_bytes(&self) -> Result<u64, EngineError> {
+        Ok(self.store.disk_bytes()?)
+    }
+
+    fn manifest_in(&self, snapshot: &Snapshot) -> Result<Option<Checkpoint>, EngineError> {
+        let Some(bytes) = snapshot.get(&self.meta, CHECKPOINT)? else { return Ok(None) };
+        decode_checkpoint(&bytes).map(Some).map_err(unreadable("checkpoint"))
+    }
 }
 
-/// The operator of entries about partitions, which belong to everybody.
-const PARTITIONS: u64 = 0;
+impl CheckpointSink for StateStore {
+    /// State that is `full` replaces all there was; otherwise what is not mentioned stays.
+    fn keep(&mut self, mut checkpoint: Checkpoint) -> Result<(), EngineError> {
+        let mut batch = self.store.batch();
+        batch.put(&self.meta, CHECKPOINT, &encode_checkpoint(&checkpoint));
+        // What several shards export, such as the progress of a partition, is written once: a batch
+        // holds a key once.
+        let mut state = std::mem::take(&mut checkpoint.state);
+        state.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        state.dedup_by(|a, b| a.key == b.key);
+        if checkpoint.full {
+            let kept: BTreeSet<Vec<u8>> = state.iter().map(|e| stored_key(&e.key)).collect();
+            let snapshot = self.store.snapshot();
+            for row in snapshot.range(&self.entries, Bound::Unbounded, Bound::Unbounded) {
+                let (key, _) = row?;
+                if !kept.contains(&*key) {
+                    batch.remove(&self.entries, &key);
+                }
+            }
+        }
+        // Each entry is dropped when the batch has it.
+        for StateEntry { key, value } in state {
+            match value {
+                None => batch.remove(&self.entries, &stored_key(&key)),
+                Some(value) if key.len() <= LONG_KEY => batch.put(&self.entries, &key, &value),
+                Some(value) => {
+                    let value = [&(key.len() as u64).to_be_bytes(), &key[..], &value].concat();
+                    batch.put(&self.entries, &stored_key(&key), &value);
+                }
+            }
+        }
+        Ok(self.store.commit(batch)?)
+    }
+}
 
 fn operator(key: &[u8]) -> Result<u64, EngineError> {
     let operator = key.get(2..KEPT).and_then(|bytes| bytes.try_into().ok());
@@ -137,37 +166,21 @@ fn stored_key(key: &[u8]) -> Vec<u8> {
     }
     let mut encoder = Encoder::default();
     encoder.bytes(key);
-    // Longer than any key kept as it is, so that the two never meet.
     let mut stored = key[..KEPT].to_vec();
     stored.resize(LONG_KEY, 0);
     stored.extend(encoder.hash128().to_be_bytes());
     stored
 }
 
-/// 0 and the value; or 1, the length of the key, the key and the value.
-fn stored_value(key: &[u8], value: &[u8]) -> Vec<u8> {
-    let mut stored = Vec::with_capacity(1 + value.len());
-    if key.len() <= LONG_KEY {
-        stored.push(0);
-    } else {
-        stored.push(1);
-        stored.extend((key.len() as u64).to_be_bytes());
-        stored.extend(key);
-    }
-    stored.extend(value);
-    stored
-}
-
+/// Under a hashed key the value begins with the length of the key and the key.
 fn entry(key: &[u8], stored: &[u8]) -> Result<StateEntry, EngineError> {
     let too_short = || damaged(key, "it ends too early");
-    let (key, value) = match stored.split_first() {
-        Some((0, value)) => (key, value),
-        Some((1, rest)) => {
-            let (length, rest) = rest.split_first_chunk().ok_or_else(too_short)?;
-            let length = usize::try_from(u64::from_be_bytes(*length)).map_err(|_| too_short())?;
-            rest.split_at_checked(length).ok_or_else(too_short)?
-        }
-        Some(_) | None => return Err(damaged(key, "its form is unknown")),
+    let (key, value) = if key.len() == HASHED_KEY {
+        let (length, rest) = stored.split_first_chunk().ok_or_else(too_short)?;
+        let length = usize::try_from(u64::from_be_bytes(*length)).map_err(|_| too_short())?;
+        rest.split_at_checked(length).ok_or_else(too_short)?
+    } else {
+        (key, stored)
     };
     Ok(StateEntry { key: key.to_vec(), value: Some(value.to_vec()) })
 }

@@ -18,7 +18,7 @@ impl Runner {
         }
         self.shared.changed.notify_all();
         self.stop_inputs();
-        let kept = self.shared.store.checkpoint()?.unwrap_or_default();
+        let kept = self.shared.store.manifest()?.unwrap_or_default();
         let replays = {
             let mut state = self.shared.lock();
             state.rewinds += 1;

@@ -10,7 +10,7 @@ use sluice_ingest::live::Place;
 use sluice_rule::Severity;
 
 use super::{Shared, watch};
-use crate::{Commit, EngineError, FindingSink, Seq};
+use crate::{CheckpointSink, Commit, EngineError, FindingSink, Seq};
 
 /// The id under which a range of records that were gone before they were read is reported.
 pub const DATA_GAP: &str = "sluice.data_gap";
@@ -24,11 +24,19 @@ pub(super) struct HealthSink<S> {
 }
 
 impl<S: FindingSink> FindingSink for HealthSink<S> {
+    fn resume(&mut self, epoch: u64) -> Result<(), EngineError> {
+        self.sink.resume(epoch)
+    }
+
+    fn checkpoints(&mut self) -> Option<Box<dyn CheckpointSink>> {
+        self.sink.checkpoints()
+    }
+
     fn commit(&mut self, mut commit: Commit) -> Result<Seq, EngineError> {
         let gaps = self.shared.inputs.iter().flat_map(|i| i.control.status().gaps);
         for gap in gaps.collect::<Vec<_>>() {
             if self.told.insert(gap.clone()) {
-                commit.findings.push(data_gap(&self.tenant, &gap));
+                commit.findings.push(data_gap(&self.tenant, &gap).into());
             }
         }
         self.sink.commit(commit)

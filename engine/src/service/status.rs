@@ -63,6 +63,9 @@ pub struct CheckpointHealth {
     pub took: Duration,
     /// Bytes of state it wrote.
     pub bytes: u64,
+    /// Since when there is something that no checkpoint covers; `None` if everything delivered is
+    /// durable.
+    pub pending_since: Option<i64>,
     /// How long it took at start to read the last one back.
     pub recovery: Duration,
 }
@@ -236,7 +239,10 @@ impl Shared {
         ServiceStatus {
             phase: state.phase.clone(),
             started_at: self.started_at,
-            checkpoint: state.checkpoint,
+            checkpoint: CheckpointHealth {
+                pending_since: state.pending.values().copied().min(),
+                ..state.checkpoint
+            },
             inputs: inputs.collect(),
             rules: rules.collect(),
             times: total.times,

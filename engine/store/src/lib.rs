@@ -20,4 +20,4 @@ mod store;
 
 pub use error::StoreError;
 pub use read::{Bytes, Range, Snapshot};
-pub use store::{Batch, Layout, Space, Store};
+pub use store::{Batch, Layout, Memory, Space, Store};

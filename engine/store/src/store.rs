@@ -15,11 +15,22 @@ use crate::{
     files::{self, Directory, SealedJournals},
 };
 
-/// Blocks read from disk are kept in this many bytes of memory.
-const CACHE: u64 = 32 << 20;
-/// A keyspace holds this many bytes of writes in memory before it sorts them into a file. Five times
-/// as much per keyspace at worst, when files cannot be written as fast; then writers wait.
-const MEMTABLE: u64 = 8 << 20;
+/// How much memory a store uses, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Blocks read from disk are kept in so many. 32 MiB: reads of the newest findings stay in memory.
+    pub cache: u64,
+    /// A keyspace holds so many of writes before it sorts them into a file; a batch may exceed it. Five
+    /// times as much per keyspace at worst, when files cannot be written as fast; then writers wait.
+    pub memtable: u64,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory { cache: 32 << 20, memtable: 8 << 20 }
+    }
+}
+
 /// At this many bytes of journals, keyspaces are written out so that old ones can go. With the one
 /// being written (64 MiB), what is read back at start: a second or two.
 const JOURNALS: u64 = 128 << 20;
@@ -98,10 +109,12 @@ impl Store {
     pub fn open<const N: usize>(
         dir: &Path,
         layout: &Layout<N>,
+        memory: Memory,
     ) -> Result<(Store, [Space; N]), StoreError> {
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(memory.memtable);
         let directory = Directory::lock(dir)?;
         directory.prepare(&format!("{} {}", layout.name, layout.version), |path| {
-            let database = open(dir, path)?;
+            let database = open(dir, path, memory)?;
             for name in layout.spaces.into_iter().chain([COMMITS]) {
                 call(dir, "create", || database.keyspace(name, options))?;
             }
@@ -111,7 +124,7 @@ impl Store {
         let sealed = SealedJournals::look(&path)?;
         let (acknowledged, file) = directory.acknowledged()?;
         check_names(dir, &path)?;
-        let database = open(dir, &path)?;
+        let database = open(dir, &path, memory)?;
         if let Some(cut) = sealed.cut()? {
             return Err(directory.condemn(&cut));
         }
@@ -290,19 +303,15 @@ impl Batch {
     }
 }
 
-fn open(dir: &Path, path: &Path) -> Result<Database, StoreError> {
+fn open(dir: &Path, path: &Path, memory: Memory) -> Result<Database, StoreError> {
     call(dir, "open", || {
         Database::builder(path)
-            .cache_size(CACHE)
+            .cache_size(memory.cache)
             .max_journaling_size(JOURNALS)
             .worker_threads(WORKERS)
             .max_cached_files(Some(OPEN_FILES))
             .open()
     })
-}
-
-fn options() -> KeyspaceCreateOptions {
-    KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE)
 }
 
 fn free(dir: &Path) -> Result<u64, StoreError> {

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, path::Path, thread, time::Duration};
 
 use serde_json::{Map, json};
 use sluice_engine::{
-    Checkpoint, Commit, FindingSink, Seq,
+    Checkpoint, Commit, FindingSink, Reported, Seq,
     durable::{FindingStore, Retention, TriageError},
 };
 use sluice_event::EntityKind;
@@ -50,8 +50,12 @@ fn finding(id: u128, count: u64) -> Finding {
 }
 
 fn commit(store: &FindingStore, findings: impl IntoIterator<Item = Finding>) -> Seq {
-    let findings = findings.into_iter().collect();
+    let findings = findings.into_iter().map(Reported::from).collect();
     store.sink().commit(Commit { findings, ..Commit::default() }).unwrap()
+}
+
+fn keep(store: &FindingStore, checkpoint: Checkpoint) {
+    store.sink().checkpoints().unwrap().keep(checkpoint).unwrap();
 }
 
 fn resolve(reason: Reason) -> TriageChange {
@@ -220,8 +224,7 @@ fn whoever_waits_is_woken_by_findings_and_by_triage() {
         };
         // Neither of these is a change of a finding.
         commit(&store, []);
-        let checkpoint = Some(Checkpoint::default());
-        store.sink().commit(Commit { checkpoint, ..Commit::default() }).unwrap();
+        keep(&store, Checkpoint::default());
         assert_eq!(store.last(), last);
         if round == 0 {
             commit(&store, [finding(1, 5)]);

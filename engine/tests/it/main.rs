@@ -1,6 +1,7 @@
 //! Integration tests of the engine, one binary.
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
+mod checkpoint;
 mod durable;
 mod oracle;
 mod service;

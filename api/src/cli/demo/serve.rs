@@ -9,7 +9,7 @@ use std::{
 };
 
 use sluice_engine::{
-    Commit, Content, FindingSink, Seq,
+    Commit, Content, FindingSink, Reported, Seq,
     service::{Phase, ReloadReport, ServiceStatus},
 };
 use sluice_finding::{Finding, FindingId, FindingState};
@@ -71,6 +71,7 @@ pub(super) fn serve(
             changed.into_iter().filter_map(|s| fresh(s.finding, &mut shown)).collect();
         if !findings.is_empty() {
             first.get_or_insert_with(|| started.elapsed());
+            let findings = findings.into_iter().map(Reported::from).collect();
             printer.commit(Commit { findings, ..Commit::default() })?;
         }
         let status = node.service.status();

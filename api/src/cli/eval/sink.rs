@@ -140,8 +140,8 @@ impl FindingSink for FindingPrinter<'_> {
             Failure::Write(error) => EngineError::Commit(Box::new(error)),
             other => EngineError::Commit(format!("{other:?}").into()),
         };
-        for finding in commit.findings {
-            self.keep(finding).map_err(failed)?;
+        for reported in commit.findings {
+            self.keep(reported.finding).map_err(failed)?;
         }
         let out = &mut *self.out;
         self.bar.suspend(|| out.flush()).map_err(failed)?;

@@ -7,12 +7,12 @@ mod disk_full;
 
 use std::{fs, ops::Bound, os::unix::fs::PermissionsExt, path::Path};
 
-use sluice_store::{Batch, Layout, Space, Store, StoreError};
+use sluice_store::{Batch, Layout, Memory, Space, Store, StoreError};
 
 const LAYOUT: Layout<2> = Layout { name: "test", version: 3, spaces: ["a", "b"] };
 
 fn open(dir: &Path) -> Result<(Store, [Space; 2]), StoreError> {
-    Store::open(dir, &LAYOUT)
+    Store::open(dir, &LAYOUT, Memory::default())
 }
 
 /// A key and its value.
@@ -119,7 +119,7 @@ fn other_versions_and_other_contents_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).unwrap());
     let newer = Layout { version: 4, ..LAYOUT };
-    let refused = Store::open(dir.path(), &newer).unwrap_err().to_string();
+    let refused = Store::open(dir.path(), &newer, Memory::default()).unwrap_err().to_string();
     assert!(refused.ends_with("holds `test 3`; this build reads `test 4`"), "{refused}");
     drop(open(dir.path()).unwrap());
 

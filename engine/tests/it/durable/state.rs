@@ -8,10 +8,10 @@ use sluice_engine::{
 };
 use sluice_event::PartitionId;
 use sluice_ingest::live::Place;
-use sluice_store::{Layout, Store};
+use sluice_store::{Layout, Memory, Store};
 use sluice_stream::StateEntry;
 
-use super::{commit, finding, open};
+use super::{commit, finding, keep, open};
 
 fn key(vnode: u16, operator: u64, rest: &[u8]) -> Vec<u8> {
     [&vnode.to_be_bytes()[..], &operator.to_be_bytes(), rest].concat()
@@ -23,8 +23,7 @@ fn entry(key: &[u8], value: &str) -> StateEntry {
 }
 
 fn checkpoint(store: &FindingStore, full: bool, state: Vec<StateEntry>) {
-    let checkpoint = Some(Checkpoint { state, full, ..Checkpoint::default() });
-    store.sink().commit(Commit { checkpoint, ..Commit::default() }).unwrap();
+    keep(store, Checkpoint { state, full, ..Checkpoint::default() });
 }
 
 fn state(store: &FindingStore) -> BTreeMap<Vec<u8>, String> {
@@ -68,9 +67,7 @@ fn the_rest_of_a_checkpoint_comes_back() {
         partitions: vec![PartitionName { place, source: "okta.system".into() }],
         ..Checkpoint::default()
     };
-    let mut sink = open(dir.path()).sink();
-    sink.commit(Commit { checkpoint: Some(given.clone()), ..Commit::default() }).unwrap();
-    drop(sink);
+    keep(&open(dir.path()), given.clone());
     let back = open(dir.path()).checkpoint().unwrap().unwrap();
     assert_eq!((back.delivered, back.seen), (12, given.seen));
     assert_eq!((back.positions, back.partitions), (given.positions, given.partitions));
@@ -95,10 +92,18 @@ fn state_of_rules_that_are_gone_is_swept() {
 }
 
 /// Writes bytes into a closed store behind its back.
-fn tamper(dir: &Path, space: &str, key: &[u8], value: &[u8]) {
+fn tamper<const N: usize>(dir: &Path, layout: &Layout<N>, space: &str, key: &[u8], value: &[u8]) {
+    let (store, spaces) = Store::open(dir, layout, Memory::default()).unwrap();
+    let index = layout.spaces.iter().position(|s| *s == space).unwrap();
+    let mut batch = store.batch();
+    batch.put(&spaces[index], key, value);
+    store.commit(batch).unwrap();
+}
+
+fn tamper_findings(dir: &Path, space: &str, key: &[u8], value: &[u8]) {
     let layout = Layout {
         name: "sluice-findings",
-        version: 1,
+        version: 2,
         spaces: [
             "finding",
             "triage",
@@ -106,17 +111,18 @@ fn tamper(dir: &Path, space: &str, key: &[u8], value: &[u8]) {
             "change",
             "removed",
             "age",
-            "state",
+            "evidence",
             "letter",
             "letter_id",
             "meta",
         ],
     };
-    let (store, spaces) = Store::open(dir, &layout).unwrap();
-    let index = layout.spaces.iter().position(|s| *s == space).unwrap();
-    let mut batch = store.batch();
-    batch.put(&spaces[index], key, value);
-    store.commit(batch).unwrap();
+    tamper(dir, &layout, space, key, value);
+}
+
+fn tamper_state(dir: &Path, space: &str, key: &[u8], value: &[u8]) {
+    let layout = Layout { name: "sluice-state", version: 1, spaces: ["entry", "meta"] };
+    tamper(&dir.join("state"), &layout, space, key, value);
 }
 
 #[test]
@@ -128,7 +134,7 @@ fn what_cannot_be_read_is_named_and_never_taken_for_nothing() {
     drop(store);
     let id = 1_u128.to_be_bytes();
 
-    tamper(dir.path(), "finding", &id, &[9, 0, 0]);
+    tamper_findings(dir.path(), "finding", &id, &[9, 0, 0]);
     let store = open(dir.path());
     let said = store.after(sluice_engine::Seq(0), 10).unwrap_err().to_string();
     let expected = "stored finding 00000000000000000000000000000001 cannot be read: \
@@ -136,19 +142,26 @@ fn what_cannot_be_read_is_named_and_never_taken_for_nothing() {
     assert!(said.starts_with(expected), "{said}");
     assert!(said.contains("restore the data directory from a backup"), "{said}");
     // Not overwritten as if it were not there.
-    let findings = vec![finding(1, 5)];
+    let findings = vec![finding(1, 5).into()];
     assert!(store.sink().commit(Commit { findings, ..Commit::default() }).is_err());
     drop(store);
 
-    tamper(dir.path(), "state", &key(1, 7, b"k"), &[7]);
+    // Under the hash of a long key belong its length and the key.
+    tamper_state(dir.path(), "entry", &[key(1, 7, &[b'k'; 1014]), vec![0; 16]].concat(), &[7]);
     let said = open(dir.path()).checkpoint().unwrap_err().to_string();
-    assert!(said.contains("state of key") && said.contains("its form is unknown"), "{said}");
+    assert!(said.contains("state of key") && said.contains("it ends too early"), "{said}");
 
-    tamper(dir.path(), "meta", b"checkpoint", &[1, 1]);
-    let said = FindingStore::open(dir.path(), Retention::default()).unwrap_err().to_string();
+    let reopened = || FindingStore::open(dir.path(), Retention::default()).unwrap_err().to_string();
+    tamper_state(dir.path(), "meta", b"checkpoint", &[1, 1]);
+    let said = reopened();
     assert!(said.contains("stored checkpoint cannot be read: it ends too early"), "{said}");
 
-    tamper(dir.path(), "meta", b"seq", b"");
-    let said = FindingStore::open(dir.path(), Retention::default()).unwrap_err().to_string();
+    // Findings that were committed before the checkpoint are gone.
+    tamper_state(dir.path(), "meta", b"checkpoint", &[1, 1, 77, 0, 0, 0, 0]);
+    let said = reopened();
+    assert!(said.contains("it follows change 77, and the last one found is 1"), "{said}");
+
+    tamper_findings(dir.path(), "meta", b"seq", b"");
+    let said = reopened();
     assert!(said.contains("stored sequence number cannot be read"), "{said}");
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Map;
-use sluice_engine::{Commit, FindingSink, durable::Retention};
+use sluice_engine::{Commit, FindingSink, Reported, durable::Retention};
 use sluice_finding::{Finding, FindingState};
 use sluice_rule::Severity;
 
@@ -90,7 +90,7 @@ fn finding(n: u128, count: u64) -> Finding {
 }
 
 fn keep(sink: &mut impl FindingSink, findings: impl IntoIterator<Item = Finding>) {
-    let findings = findings.into_iter().collect();
+    let findings = findings.into_iter().map(Reported::from).collect();
     sink.commit(Commit { findings, ..Commit::default() }).unwrap();
 }
 

@@ -1,19 +1,14 @@
-//! One change of the store: put together while nobody else writes, then written at once or dropped.
+//! One change of the store: put together while nothing else writes, then written at once or dropped.
 
-use std::{
-    collections::BTreeSet,
-    sync::{MutexGuard, PoisonError},
-};
+use std::sync::{MutexGuard, PoisonError};
 
-use sluice_finding::FindingId;
 use sluice_store::{Batch, Bytes, Snapshot, Space};
 
 use super::{
     Inner, Spaces,
     codec::{Reader, Writer},
-    orphaned::orphaned,
+    recent::{Known, RecentFindings},
     records::{Totals, decode_totals, encode_totals},
-    state::checkpoint_seq,
     unreadable,
 };
 use crate::{EngineError, Seq};
@@ -21,14 +16,12 @@ use crate::{EngineError, Seq};
 const SEQ: &[u8] = b"seq";
 const TOTALS: &[u8] = b"totals";
 
-/// What writers know without looking.
+/// What is known of the whole store without looking.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct StoreMeta {
     /// The last sequence number given.
     pub(super) seq: u64,
     pub(super) totals: Totals,
-    /// Findings that were said after the checkpoint and, since the start, not again.
-    pub(super) orphaned: BTreeSet<FindingId>,
 }
 
 impl StoreMeta {
@@ -43,9 +36,15 @@ impl StoreMeta {
             Some(bytes) => decode_totals(&bytes).map_err(unreadable("totals"))?,
             None => Totals::default(),
         };
-        let orphaned = orphaned(snapshot, spaces, checkpoint_seq(snapshot, spaces)?)?;
-        Ok(StoreMeta { seq, totals, orphaned })
+        Ok(StoreMeta { seq, totals })
     }
+}
+
+/// What writers share; each holds it for as long as its change takes.
+#[derive(Debug)]
+pub(super) struct WriteState {
+    pub(super) meta: StoreMeta,
+    pub(super) recent: RecentFindings,
 }
 
 /// How much of the disk a change may use.
@@ -62,21 +61,24 @@ pub(super) struct WriteTxn<'a> {
     pub(super) inner: &'a Inner,
     pub(super) snapshot: Snapshot,
     pub(super) batch: Batch,
-    /// The meta as it will be.
+    /// The meta data as they will be.
     pub(super) next: StoreMeta,
-    meta: MutexGuard<'a, StoreMeta>,
+    /// Findings as they will be.
+    pub(super) changed: Vec<Known>,
+    pub(super) state: MutexGuard<'a, WriteState>,
 }
 
 impl Inner {
     /// Begins a change, when its turn comes.
-    pub(super) fn change(&self) -> WriteTxn<'_> {
-        let meta = self.meta.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn begin(&self) -> WriteTxn<'_> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         WriteTxn {
             inner: self,
             snapshot: self.store.snapshot(),
             batch: self.store.batch(),
-            next: meta.clone(),
-            meta,
+            next: state.meta.clone(),
+            changed: Vec::new(),
+            state,
         }
     }
 }
@@ -98,25 +100,28 @@ impl<'a> WriteTxn<'a> {
 
     /// Writes it, durably, and wakes followers; the last sequence number. If there is nothing to
     /// change, nothing is written.
-    pub(super) fn keep(mut self, room: SpaceUse) -> Result<Seq, EngineError> {
+    pub(super) fn commit(mut self, space_use: SpaceUse) -> Result<Seq, EngineError> {
         let meta = &self.inner.spaces.meta;
-        if self.next.seq != self.meta.seq {
+        if self.next.seq != self.state.meta.seq {
             let mut w = Writer::new();
             w.unsigned(self.next.seq);
             self.batch.put(meta, SEQ, &w.finish());
         }
-        if self.next.totals != self.meta.totals {
+        if self.next.totals != self.state.meta.totals {
             self.batch.put(meta, TOTALS, &encode_totals(&self.next.totals));
         }
-        match room {
+        match space_use {
             SpaceUse::Ordinary => self.inner.store.commit(self.batch)?,
             SpaceUse::Freeing => self.inner.store.commit_freeing(self.batch)?,
         }
         let seq = self.next.seq;
-        *self.meta = self.next;
-        // Under the lock of the meta, so that the number never goes back.
+        self.state.meta = self.next;
+        for known in self.changed {
+            self.state.recent.insert(known);
+        }
+        // Under the lock of the state, so that the number never goes back.
         *self.inner.last.lock().unwrap_or_else(PoisonError::into_inner) = seq;
-        self.inner.news.notify_all();
+        self.inner.changed.notify_all();
         Ok(Seq(seq))
     }
 }
