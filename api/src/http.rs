@@ -10,6 +10,7 @@
 
 mod access;
 mod app;
+mod attack;
 mod body;
 mod clock;
 mod counters;
@@ -23,6 +24,7 @@ mod health;
 mod hunts;
 mod ingest;
 mod lane;
+mod me;
 mod openapi;
 mod params;
 mod problem;
@@ -33,6 +35,7 @@ mod server;
 mod sources;
 mod status;
 mod tables;
+mod ui;
 
 pub(crate) use app::{
     App, Door, Findings, LineError, PushError, Pushed, Search, SearchError, SearchPage,

@@ -25,16 +25,19 @@ pub(super) use throttle::Throttle;
 pub(super) enum Access {
     /// Nothing: no token, and no detail in the answer.
     Public,
+    /// A token of any role: it is asked about itself.
+    Token,
     /// A token whose role has this permission.
     Needs(Permission),
 }
 
 /// Every route there is.
 pub(super) const ROUTES: &[(Method, &str, Access)] = {
-    use Access::{Needs, Public};
+    use Access::{Needs, Public, Token};
     use Permission as P;
     &[
         (Method::GET, "/", Public),
+        (Method::GET, "/assets/{file}", Public),
         (Method::GET, "/healthz", Public),
         (Method::GET, "/readyz", Public),
         (Method::GET, "/api/v1/docs", Public),
@@ -49,6 +52,8 @@ pub(super) const ROUTES: &[(Method, &str, Access)] = {
         (Method::PATCH, "/api/v1/findings/{id}", Needs(P::FindingsWrite)),
         (Method::GET, "/api/v1/rules", Needs(P::RulesRead)),
         (Method::GET, "/api/v1/rules/{id}", Needs(P::RulesRead)),
+        (Method::GET, "/api/v1/rules/{id}/document", Needs(P::RulesRead)),
+        (Method::GET, "/api/v1/attack", Needs(P::RulesRead)),
         (Method::GET, "/api/v1/sources", Needs(P::SourcesRead)),
         (Method::GET, "/api/v1/dead-letters", Needs(P::DeadLettersRead)),
         (Method::GET, "/api/v1/dead-letters/{id}", Needs(P::DeadLettersRead)),
@@ -57,6 +62,7 @@ pub(super) const ROUTES: &[(Method, &str, Access)] = {
         (Method::POST, "/api/v1/hunts", Needs(P::HuntsRun)),
         (Method::POST, "/api/v1/ingest/{input}", Needs(P::IngestWrite)),
         (Method::POST, "/api/v1/reload", Needs(P::RulesWrite)),
+        (Method::GET, "/api/v1/me", Token),
         (Method::GET, "/api/v1/status", Needs(P::SourcesRead)),
         (Method::GET, "/metrics", Needs(P::MetricsRead)),
     ]
@@ -82,7 +88,8 @@ pub(super) async fn check(
     }
     let principal = principal(&shared, &request)?;
     let permission = match (access, path) {
-        (Some(Access::Needs(permission)), _) => permission,
+        (Some(Access::Needs(permission)), _) => Some(permission),
+        (Some(Access::Token), _) => None,
         (Some(Access::Public), _) => return Ok(next.run(request).await),
         (None, Some(path)) => return Err(other_method(&request, &path)),
         (None, None) => {
@@ -93,7 +100,7 @@ pub(super) async fn check(
             .hint("GET /api/v1/docs lists them"));
         }
     };
-    if !principal.role.may(permission) {
+    if let Some(permission) = permission.filter(|p| !principal.role.may(*p)) {
         return Err(Problem::new(
             Code::Forbidden,
             format!(

@@ -10,6 +10,7 @@ use sluice_engine::{
     service::{ReloadReport, ReplayReport, Service, ServiceStatus},
 };
 use sluice_finding::{FindingId, TriageChange};
+use sluice_rule::Rule;
 
 use crate::tokens::Tokens;
 
@@ -74,6 +75,8 @@ pub(crate) trait Findings: Send + Sync {
 pub(crate) trait Running: Send + Sync {
     /// See [`Service::status`].
     fn status(&self) -> ServiceStatus;
+    /// The rules that run, in the order of their ids.
+    fn rules(&self) -> Vec<Arc<Rule>>;
     /// See [`Service::replay`].
     fn replay(&self, letters: Vec<StoredLetter>) -> Result<ReplayReport, EngineError>;
 }
@@ -268,6 +271,10 @@ impl Findings for FindingStore {
 impl Running for Service {
     fn status(&self) -> ServiceStatus {
         self.status()
+    }
+
+    fn rules(&self) -> Vec<Arc<Rule>> {
+        self.content().rules.iter().map(|loaded| loaded.rule.clone()).collect()
     }
 
     fn replay(&self, letters: Vec<StoredLetter>) -> Result<ReplayReport, EngineError> {

@@ -3,17 +3,12 @@
 
 use axum::{
     http::{HeaderValue, header},
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
 };
 
 const PAGE: &str = include_str!("docs/page.html");
 const STYLE: &str = include_str!("docs/docs.css");
 const SCRIPT: &str = include_str!("docs/docs.js");
-
-/// `/`: to the page. A browser keeps the `#token=…` of the address it came with.
-pub(super) async fn home() -> Redirect {
-    Redirect::temporary("/api/v1/docs")
-}
 
 /// The page.
 pub(super) async fn page() -> Response {

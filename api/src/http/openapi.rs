@@ -102,6 +102,19 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
                     refuse(operation, "403", "The token's role does not have the permission.");
                     refuse(operation, "default", "Any other problem.");
                 }
+                Some(Access::Token) => {
+                    operation.security =
+                        Some(vec![SecurityRequirement::new("token", Vec::<String>::new())]);
+                    let text = operation.description.take().unwrap_or_default();
+                    let needs = "Needs a token of any role.";
+                    operation.description = Some(format!("{text}\n\n{needs}").trim().to_owned());
+                    refuse(
+                        operation,
+                        "401",
+                        "No token, or one that is unknown, revoked or expired.",
+                    );
+                    refuse(operation, "default", "Any other problem.");
+                }
                 Some(Access::Public) | None => operation.security = Some(Vec::new()),
             }
         }

@@ -17,14 +17,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     App, HttpSettings,
     access::{self, Throttle},
-    clock,
+    attack, clock,
     counters::Counters,
     cursor::Cursors,
     dead_letters, docs, exposition,
     findings::{self, Feed},
     finish, health, hunts, ingest,
     lane::Lane,
-    openapi, reload, rules, sources, status, tables,
+    me, openapi, reload, rules, sources, status, tables, ui,
 };
 use crate::tokens;
 
@@ -86,6 +86,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(findings::get, findings::patch))
         .routes(routes!(rules::list))
         .routes(routes!(rules::get))
+        .routes(routes!(rules::document))
+        .routes(routes!(attack::list))
         .routes(routes!(sources::list))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::get))
@@ -95,6 +97,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(ingest::push))
         .routes(routes!(reload::reload))
         .routes(routes!(status::status))
+        .routes(routes!(me::me))
         .routes(routes!(tables::list))
         .routes(routes!(exposition::metrics))
         .routes(routes!(openapi::serve))
@@ -136,7 +139,8 @@ pub(super) fn router(
         app,
     }));
     let router = router
-        .route("/", get(docs::home))
+        .route("/", get(ui::page))
+        .route("/assets/{file}", get(ui::asset))
         .route("/api/v1/docs", get(docs::page))
         .route("/api/v1/docs/docs.css", get(docs::style))
         .route("/api/v1/docs/docs.js", get(docs::script))

@@ -1,4 +1,6 @@
-//! The rules that run, and how they do.
+//! The rules that run, and how they do. How they are written is in [`document`].
+
+mod document;
 
 use axum::{
     Json,
@@ -14,6 +16,7 @@ use super::{
     problem::{Code, Problem},
     router::Shared,
 };
+pub(super) use document::{__path_document, document};
 
 /// All rules.
 #[derive(Serialize, ToSchema)]
@@ -113,14 +116,16 @@ pub(super) async fn get(
     let service = shared.app.service.clone();
     let status = shared.reads.run(move || service.status()).await?;
     let rule = status.rules.iter().find(|rule| *rule.id == id);
-    rule.map(|rule| Json(Rule::of(rule))).ok_or_else(|| {
-        let ids = status.rules.iter().map(|rule| &*rule.id);
-        let problem = Problem::new(Code::NotFound, format!("there is no rule {id}"));
-        match sluice_rule::suggest(&id, ids) {
-            Some(near) => problem.hint(format!("did you mean {near}?")),
-            None => problem,
-        }
-    })
+    rule.map(|rule| Json(Rule::of(rule)))
+        .ok_or_else(|| unknown_rule(&id, status.rules.iter().map(|rule| &*rule.id)))
+}
+
+fn unknown_rule<'a>(id: &str, ids: impl Iterator<Item = &'a str>) -> Problem {
+    let problem = Problem::new(Code::NotFound, format!("there is no rule {id}"));
+    match sluice_rule::suggest(id, ids) {
+        Some(near) => problem.hint(format!("did you mean {near}?")),
+        None => problem,
+    }
 }
 
 impl Rule {

@@ -11,6 +11,7 @@ mod letters;
 mod metrics;
 mod rules;
 mod stream;
+mod ui;
 
 use std::{
     collections::BTreeMap,

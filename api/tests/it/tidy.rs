@@ -33,9 +33,11 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("sluice-generator", &[]),
     ("sluice-harness", &[]),
+    ("sluice-dashboards", &[]),
     (
         "sluice-api",
         &[
+            "sluice-dashboards",
             "sluice-engine",
             "sluice-event",
             "sluice-finding",
@@ -222,7 +224,7 @@ pub(crate) fn files(extension: &str) -> Vec<PathBuf> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             if path.is_dir() {
-                if !["target", ".git", "node_modules", "data"].contains(&name.as_str()) {
+                if !["target", ".git", "node_modules", "data", "dist"].contains(&name.as_str()) {
                     walk(&path, extension, found);
                 }
             } else if path.extension().is_some_and(|e| e == extension) {

@@ -56,6 +56,7 @@ pub(super) fn serve(
     let address = server.address();
     if !quiet {
         announce(events, start);
+        eprintln!("web UI: http://{address}/#token={token}");
         eprintln!("API and docs: http://{address}/api/v1/docs#token={token}");
     }
     let mut printer = FindingPrinter::new(out, false).without_shadow();

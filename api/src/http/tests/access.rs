@@ -10,7 +10,8 @@ use super::{
 /// A concrete address for a route.
 fn concrete(path: &str) -> String {
     let id = "00000000000000000000000000000001";
-    path.replace("{id}", id).replace("{input}", "push")
+    let icon = "icon.svg";
+    path.replace("{id}", id).replace("{input}", "push").replace("{file}", icon)
 }
 
 #[test]
@@ -29,6 +30,7 @@ fn every_described_route_is_in_the_table_and_every_other_one_is_a_page() {
         public,
         [
             "/",
+            "/assets/{file}",
             "/healthz",
             "/readyz",
             "/api/v1/docs",
@@ -100,6 +102,20 @@ fn a_viewer_changes_nothing_and_ingest_and_metrics_do_one_thing() {
     assert_eq!(may(Role::Ingest), ["POST /api/v1/ingest/{input}"]);
     assert_eq!(may(Role::Metrics), ["GET /metrics"]);
     assert_eq!(may(Role::Auditor), Vec::<String>::new());
+}
+
+#[test]
+fn a_token_of_any_role_is_told_its_own_name_and_permissions() {
+    let fixture = Fixture::new();
+    for role in Role::ALL {
+        let me = fixture.ask(role, "GET", "/api/v1/me", None).is(200).json();
+        assert_eq!(me["role"], role.name());
+        assert_eq!(me["name"], role.name());
+        let listed: Vec<&str> =
+            me["permissions"].as_array().unwrap().iter().map(|p| p.as_str().unwrap()).collect();
+        let held = crate::tokens::Permission::ALL.into_iter().filter(|p| role.may(*p));
+        assert_eq!(listed, held.map(crate::tokens::Permission::name).collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -201,6 +201,13 @@ impl Running for Pipeline {
         self.0.lock().unwrap().clone()
     }
 
+    fn rules(&self) -> Vec<std::sync::Arc<sluice_rule::Rule>> {
+        let text = include_str!("../../../../rules/identity/mfa_fatigue.sql");
+        let below = "identity/mfa_fatigue.sql";
+        let (rule, _) = sluice_rule::Rule::parse(&format!("rules/{below}"), below, text).unwrap();
+        vec![std::sync::Arc::new(rule)]
+    }
+
     fn replay(&self, letters: Vec<StoredLetter>) -> Result<ReplayReport, EngineError> {
         let mut report = ReplayReport::default();
         for letter in letters {

@@ -117,3 +117,28 @@ fn tables_are_listed_and_rules_taken_again() {
     let metrics = fixture.get("/metrics").text();
     assert!(metrics.contains("sluice_reloads_total{kind=\"content\",outcome=\"applied\"} 1"));
 }
+
+#[test]
+fn a_rule_document_has_its_text_runbook_and_cases() {
+    let fixture = fixture();
+    let rule = fixture.get("/api/v1/rules/identity.mfa_fatigue/document").is(200).json();
+    assert_eq!(rule["id"], "identity.mfa_fatigue");
+    assert_eq!(rule["entities"][0], json!({"column": "user_entity", "kind": "user"}));
+    assert!(rule["sql"].as_str().unwrap().starts_with("SELECT"));
+    assert!(rule["text"].as_str().unwrap().starts_with("/*---"));
+    assert!(!rule["runbook"].as_str().unwrap().is_empty());
+    let cases = rule["tests"].as_array().unwrap();
+    assert!(cases.iter().any(|c| c["fires"] == true) && cases.iter().any(|c| c["fires"] == false));
+    let problem = fixture.get("/api/v1/rules/identity.mfa_fatig/document").is(404);
+    assert_eq!(problem.problem("not_found")["hint"], "did you mean identity.mfa_fatigue?");
+}
+
+#[test]
+fn the_attack_table_lists_tactics_in_the_order_of_the_matrix() {
+    let fixture = fixture();
+    let table = fixture.get("/api/v1/attack").is(200).json();
+    assert_eq!(table["tactics"][0]["id"], "TA0043");
+    let techniques = table["techniques"].as_array().unwrap();
+    let push = techniques.iter().find(|t| t["id"] == "T1621").unwrap();
+    assert_eq!(push["tactics"], json!(["TA0006"]));
+}

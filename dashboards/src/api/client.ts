@@ -1,0 +1,143 @@
+// Requests to the API with the caller's token. Every failure is an `ApiError`; nothing is retried
+// but what the caller asks for again.
+import type { paths } from "./schema";
+import type * as T from "./types";
+
+export class ApiError extends Error {
+  readonly status: number;
+  readonly problem: T.Problem | null;
+
+  constructor(status: number, problem: T.Problem | null, message: string) {
+    super(message);
+    this.status = status;
+    this.problem = problem;
+  }
+
+  get forbidden(): boolean {
+    return this.status === 403;
+  }
+  get missing(): boolean {
+    return this.status === 404;
+  }
+}
+
+let token = "";
+let unauthorized: () => void = () => {};
+
+export function useToken(value: string, onUnauthorized: () => void): void {
+  token = value;
+  unauthorized = onUnauthorized;
+}
+
+type Query = Record<string, string | number | null | undefined>;
+interface Options {
+  query?: Query;
+  body?: unknown;
+  headers?: Record<string, string>;
+  signal?: AbortSignal | undefined;
+}
+
+/** A path of the description, so that a removed route is an error when types are checked. */
+type Known = keyof paths;
+
+export async function send(method: string, path: string, options: Options = {}): Promise<Response> {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(options.query ?? {})) {
+    if (value !== undefined && value !== null && value !== "") query.set(name, String(value));
+  }
+  const headers: Record<string, string> = { Authorization: `Bearer ${token}`, ...options.headers };
+  if (options.body !== undefined) headers["Content-Type"] = "application/json";
+  const text = query.toString();
+  let response: Response;
+  try {
+    response = await fetch(text === "" ? path : `${path}?${text}`, {
+      method,
+      headers,
+      body: options.body === undefined ? null : JSON.stringify(options.body),
+      signal: options.signal ?? null,
+      cache: "no-store",
+    });
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new ApiError(0, null, "The server does not answer. It may be down or restarting.");
+  }
+  if (response.ok) return response;
+  const problem = await readProblem(response);
+  if (response.status === 401) unauthorized();
+  throw new ApiError(
+    response.status,
+    problem,
+    problem?.detail ?? `The server answered ${response.status}.`,
+  );
+}
+
+async function readProblem(response: Response): Promise<T.Problem | null> {
+  try {
+    const body: unknown = await response.json();
+    const isProblem = typeof body === "object" && body !== null && "code" in body;
+    return isProblem ? (body as T.Problem) : null;
+  } catch {
+    return null;
+  }
+}
+
+async function json<R>(method: string, path: string, options?: Options): Promise<R> {
+  return (await send(method, path, options)).json() as Promise<R>;
+}
+
+function at(path: Known, values: Record<string, string> = {}): string {
+  return path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(values[name] ?? ""));
+}
+
+export interface FindingQuery {
+  q?: string;
+  from?: string;
+  to?: string;
+  limit?: number;
+  cursor?: string | null;
+  facets?: string;
+}
+
+export const api = {
+  me: (signal?: AbortSignal) => json<T.Me>("GET", at("/api/v1/me"), { signal }),
+  findings: (query: FindingQuery, signal?: AbortSignal) =>
+    json<T.FindingPage>("GET", at("/api/v1/findings"), { query: { ...query }, signal }),
+  finding: (id: string, signal?: AbortSignal) =>
+    json<T.FindingDetail>("GET", at("/api/v1/findings/{id}", { id }), { signal }),
+  triage: (id: string, change: T.Change, version?: number) =>
+    json<T.FindingDetail>("PATCH", at("/api/v1/findings/{id}", { id }), {
+      body: change,
+      headers: version === undefined ? {} : { "If-Match": `"${version}"` },
+    }),
+  bulk: (bulk: T.Bulk) =>
+    json<T.BulkOutcome>("POST", at("/api/v1/findings/bulk"), { body: bulk }),
+  rules: async (signal?: AbortSignal) =>
+    (await json<{ items: T.Rule[] }>("GET", at("/api/v1/rules"), { signal })).items,
+  rule: (id: string, signal?: AbortSignal) =>
+    json<T.Rule>("GET", at("/api/v1/rules/{id}", { id }), { signal }),
+  ruleDocument: (id: string, signal?: AbortSignal) =>
+    json<T.RuleDocument>("GET", at("/api/v1/rules/{id}/document", { id }), { signal }),
+  attack: (signal?: AbortSignal) => json<T.AttackTable>("GET", at("/api/v1/attack"), { signal }),
+  reload: () => json<T.Reload>("POST", at("/api/v1/reload")),
+  sources: (signal?: AbortSignal) => json<T.SourceList>("GET", at("/api/v1/sources"), { signal }),
+  status: (signal?: AbortSignal) => json<T.Status>("GET", at("/api/v1/status"), { signal }),
+  tables: async (signal?: AbortSignal) =>
+    (await json<{ items: T.Table[] }>("GET", at("/api/v1/schema"), { signal })).items,
+  hunt: (hunt: T.Hunt, signal?: AbortSignal) =>
+    json<T.HuntAnswer>("POST", at("/api/v1/hunts"), {
+      body: hunt,
+      headers: { Accept: "application/json" },
+      signal,
+    }),
+  huntCsv: async (hunt: T.Hunt) =>
+    (await send("POST", at("/api/v1/hunts"), { body: hunt, headers: { Accept: "text/csv" } })).blob(),
+  deadLetters: (query: Query, signal?: AbortSignal) =>
+    json<T.DeadLetterPage>("GET", at("/api/v1/dead-letters"), { query, signal }),
+  deadLetter: (id: string, signal?: AbortSignal) =>
+    json<T.DeadLetterDetail>("GET", at("/api/v1/dead-letters/{id}", { id }), { signal }),
+  replay: (ids: string[]) =>
+    json<{ replayed: number; failed: { id: string; reason: string }[]; more: boolean }>(
+      "POST", at("/api/v1/dead-letters/replay"), { body: { ids } }),
+  drop: (ids: string[]) =>
+    json<{ dropped: number; more: boolean }>("POST", at("/api/v1/dead-letters/drop"), { body: { ids } }),
+};

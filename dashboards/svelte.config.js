@@ -1,0 +1,2 @@
+// No preprocessing: TypeScript in components is what Svelte strips itself.
+export default {};

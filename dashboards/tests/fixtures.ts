@@ -1,0 +1,62 @@
+// A page that fails its test on any console error, any report of the content policy, and any request
+// to another origin; and services that are started once.
+import { test as base, expect, type Page } from "@playwright/test";
+import { demo, run, type Role, type Service } from "./service";
+
+interface Fixtures {
+  /** Console errors that a test provokes, as when the server is gone. */
+  expected: RegExp[];
+  guard: void;
+}
+interface Workers {
+  service: Service;
+  demo: Service;
+}
+
+export const test = base.extend<Fixtures, Workers>({
+  service: [async ({}, use) => {
+    const service = await run();
+    await use(service);
+    await service.stop();
+  }, { scope: "worker" }],
+  demo: [async ({}, use) => {
+    const service = await demo();
+    await use(service);
+    await service.stop();
+  }, { scope: "worker", timeout: 180_000 }],
+  expected: [[], { option: true }],
+  guard: [async ({ page, expected }, use) => {
+    const wrong: string[] = [];
+    const origins = new Set<string>();
+    page.on("console", (message) => {
+      if (message.type() === "error" && !expected.some((e) => e.test(message.text()))) wrong.push(`console: ${message.text()}`);
+    });
+    page.on("response", (response) => {
+      if (response.status() >= 400 && !expected.some((e) => e.test(String(response.status())))) wrong.push(`response: ${response.status()} ${response.url()}`);
+    });
+    page.on("pageerror", (error) => wrong.push(`exception: ${error.message}`));
+    page.on("dialog", (dialog) => { wrong.push(`dialog: ${dialog.message()}`); void dialog.dismiss(); });
+    page.on("request", (request) => {
+      const url = new URL(request.url());
+      if (url.protocol.startsWith("http")) origins.add(url.origin);
+      else if (url.protocol !== "blob:") wrong.push(`request: ${request.url().slice(0, 200)}`);
+    });
+    await page.addInitScript(() => {
+      document.addEventListener("securitypolicyviolation", (event) => {
+        console.error(`content policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
+      });
+    });
+    await use();
+    if (origins.size > 1) wrong.push(`requests to ${[...origins].join(", ")}`);
+    expect(wrong).toEqual([]);
+  }, { auto: true }],
+});
+
+export { expect };
+
+/** Opens a page of the UI, signed in as a role. */
+export async function open(page: Page, service: Service, address: string, role: Role = "admin"): Promise<void> {
+  const token = service.tokens[role] ?? "";
+  await page.addInitScript((value) => { if (location.protocol === "http:") sessionStorage.setItem("sluice-token", value); }, token);
+  await page.goto(`${service.url}/#/${address}`);
+}

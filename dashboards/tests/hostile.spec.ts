@@ -1,0 +1,95 @@
+// What attackers write is shown as text, everywhere: in titles, entities, values, dead letters, SQL.
+import { expect, open, test } from "./fixtures";
+import { tokenCreated } from "./service";
+
+const CORPUS = [
+  "<img src=x onerror=alert(1)>",
+  "<script>alert(2)</script>",
+  "\"><svg onload=alert(3)>",
+  "javascript:alert(4)",
+  "'><iframe srcdoc='<script>alert(5)</script>'>",
+  "{{constructor.constructor('alert(6)')()}}",
+  "</title><script>alert(7)</script>",
+  "<a href=javascript:alert(8)>x</a>",
+  "<math><mtext></form><form><mglyph><style></math><img src onerror=alert(9)>",
+  "\u202Egnp.exe \u0000\u001b[31m",
+  "https://evil.example/?q=<b>",
+  "a".repeat(3_000),
+];
+
+test("a corpus of hostile text stays text on every page", async ({ page, service }) => {
+  await service.push(CORPUS.map((text, i) => tokenCreated(`${i}${text}`.slice(0, 400), text, { agent: text })));
+  await service.push(CORPUS.map((text) => `not json ${text.replaceAll("\n", " ")}`));
+  const q = "rule_id:tests.token_created";
+  await service.until("all are found", async () => (await service.total(`${q} title:alert`)) >= 7);
+  await service.until("letters are kept", async () => (await service.json("/api/v1/dead-letters?limit=50")).items.length >= CORPUS.length);
+
+  const clean = async (): Promise<void> => {
+    const strange = await page.evaluate(() => [...document.querySelectorAll("img, iframe, object, embed, form[action], script:not([src^='/assets/']), a[href^='javascript'], svg[onload], math")].map((e) => e.outerHTML.slice(0, 100)));
+    expect(strange).toEqual([]);
+  };
+  await open(page, service, `findings?q=${encodeURIComponent(q)}`);
+  await expect(page.getByText("<script>alert(2)</script>").first()).toBeVisible();
+  await clean();
+
+  const { items } = await service.json(`/api/v1/findings?limit=100&q=${encodeURIComponent(q)}`);
+  const hostile = items.filter((item: { title: string }) => /[<{:]/.test(item.title));
+  expect(hostile.length).toBeGreaterThanOrEqual(9);
+  for (const item of hostile) {
+    await page.goto(`${service.url}/#/findings/${item.id}`);
+    await expect(page.getByRole("heading", { name: "Contributing events" })).toBeVisible();
+    await page.getByRole("button", { name: "Show event 1 whole" }).click();
+    await clean();
+    const user = item.entities.find((e: { kind: string }) => e.kind === "user");
+    await page.goto(`${service.url}/#/entities/user/${encodeURIComponent(user.id)}`);
+    await expect(page.getByRole("heading", { name: "Findings", exact: true })).toBeVisible();
+    await expect(page.locator(".list a").first()).toBeVisible();
+    await clean();
+  }
+  await page.goto(`${service.url}/#/hunt?sql=${encodeURIComponent("SELECT user_entity, resource_name, user_agent AS \"<b>agent</b>\" FROM api_activity")}`);
+  await expect(page.getByRole("region", { name: "Rows" })).toBeVisible();
+  await clean();
+  await page.goto(`${service.url}/#/pipeline`);
+  await expect(page.getByRole("region", { name: "Dead letters" })).toBeVisible();
+  await page.getByRole("region", { name: "Dead letters" }).locator(".record button").first().click();
+  await expect(page.getByRole("dialog", { name: "Dead letter" })).toBeVisible();
+  await clean();
+});
+
+test.describe("hostile text in fields and addresses", () => {
+  test.use({ expected: [/400/, /404/] });
+  test("is text too", async ({ page, service }) => {
+    await open(page, service, "findings");
+    for (const text of CORPUS.slice(0, 9)) {
+      await page.goto(`${service.url}/#/findings?q=${encodeURIComponent(text)}`);
+      await expect(page.getByLabel("Search findings")).toHaveValue(text);
+      await page.goto(`${service.url}/#/${encodeURIComponent(text)}`);
+      await page.goto(`${service.url}/#/rules/${encodeURIComponent(text)}`);
+      await expect(page.getByRole("heading", { name: "Not found" })).toBeVisible();
+      await page.goto(`${service.url}/#/entities/${encodeURIComponent(text)}/${encodeURIComponent(text)}`);
+    }
+    await page.goto(`${service.url}/#/%zz/%00`);
+    await expect(page.getByText("There is no such page")).toBeVisible();
+  });
+});
+
+test("dead letters are viewed, replayed and thrown away by who may", async ({ page, service }) => {
+  await service.push(['{"eventType": "nothing we map"}', "broken {"]);
+  await service.until("letters are kept", async () => (await service.json("/api/v1/dead-letters?limit=50")).items.length >= 2);
+  await open(page, service, "pipeline", "analyst");
+  const letters = page.getByRole("region", { name: "Dead letters" });
+  await expect(letters).toBeVisible();
+  await expect(letters.getByRole("checkbox")).toHaveCount(0);
+  await page.evaluate((token) => sessionStorage.setItem("sluice-token", token), service.tokens.admin ?? "");
+  await open(page, service, "pipeline", "admin");
+  await page.reload();
+  const before = (await service.json("/api/v1/status")).store.dead_letters;
+  await letters.getByRole("checkbox", { name: /Select the letter/ }).first().check();
+  await page.getByRole("button", { name: /Replay 1/ }).click();
+  await expect(page.getByText(/failed again|became rows/).first()).toBeVisible();
+  await letters.getByRole("checkbox", { name: /Select the letter/ }).first().check();
+  await page.getByRole("button", { name: /Throw away 1/ }).click();
+  await page.getByRole("button", { name: "Throw away", exact: true }).click();
+  await expect(page.getByText("1 letter thrown away")).toBeVisible();
+  expect((await service.json("/api/v1/status")).store.dead_letters).toBe(before - 1);
+});

@@ -1,0 +1,145 @@
+// Every page: with data, without, when the server fails, without permission; no violation that axe
+// finds, in light and in dark.
+import AxeBuilder from "@axe-core/playwright";
+import type { Page } from "@playwright/test";
+import { expect, open, test } from "./fixtures";
+import type { Role } from "./service";
+
+interface Case { name: string; address: string; ready: (page: Page) => Promise<void>; fails: string; refused: Role }
+
+const visible = (text: string | RegExp) => async (page: Page) => expect(page.getByText(text).first()).toBeVisible();
+const HUNT = encodeURIComponent("SELECT user_entity, count(*) AS n FROM authentication GROUP BY 1 ORDER BY n DESC");
+
+const CASES: Case[] = [
+  { name: "queue", address: "findings", ready: visible("passed MFA after 8 refused pushes"), fails: "findings", refused: "metrics" },
+  { name: "rules", address: "rules", ready: visible("identity.mfa_fatigue_success"), fails: "rules", refused: "ingest" },
+  { name: "rule", address: "rules/identity.mfa_fatigue_success", ready: async (page) => {
+    await expect(page.getByRole("heading", { name: "MFA push accepted after refusals" })).toBeVisible();
+    await expect(page.getByRole("img", { name: /Findings of this rule a day/ })).toBeVisible();
+  }, fails: "rules", refused: "ingest" },
+  { name: "coverage", address: "coverage?id=T1621", ready: visible("Multi-Factor Authentication Request Generation"), fails: "attack", refused: "ingest" },
+  { name: "hunt", address: `hunt?sql=${HUNT}`, ready: visible("ann@example.com"), fails: "hunts", refused: "viewer" },
+  { name: "flows", address: "flows?split=now-1h", ready: async (page) => expect(page.locator("td button").first()).toBeVisible(), fails: "hunts", refused: "viewer" },
+  { name: "pipeline", address: "pipeline", ready: async (page) => {
+    await expect(page.getByText("adds up").first()).toBeVisible();
+    await expect(page.getByRole("heading", { name: "What rules cost" })).toBeVisible();
+  }, fails: "sources", refused: "metrics" },
+  { name: "entity", address: "entities/user/hana.haas@example.com", ready: async (page) => {
+    await expect(page.getByRole("img", { name: /Events by weekday and hour/ })).toBeVisible();
+    await expect(page.getByRole("heading", { name: "Addresses" })).toBeVisible();
+  }, fails: "findings", refused: "ingest" },
+];
+
+for (const { name, address, ready } of CASES) {
+  for (const theme of ["light", "dark"] as const) {
+    test(`${name} is shown and accessible in ${theme}`, async ({ page, demo }) => {
+      await page.emulateMedia({ colorScheme: theme });
+      await open(page, demo, address);
+      await ready(page);
+      const { violations } = await new AxeBuilder({ page }).analyze();
+      expect(violations.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.html.slice(0, 160)} ${n.failureSummary?.slice(0, 200)}`).join("\n  ")}`)).toEqual([]);
+    });
+  }
+}
+
+for (const { name, address, refused } of CASES) {
+  test(`${name} says that a role may not see it`, async ({ page, service }) => {
+    await open(page, service, address, refused);
+    await expect(page.getByRole("heading", { name: "No permission" })).toBeVisible();
+    await expect(page.getByText(`the role ${refused}`)).toBeVisible();
+  });
+}
+
+test.describe("a failing server", () => {
+  test.use({ expected: [/500/] });
+  for (const { name, address, fails } of CASES) {
+    test(`${name} says so and can be tried again`, async ({ page, demo }) => {
+      let broken = true;
+      await page.route(new RegExp(`/api/v1/${fails}(\\?|/|$)`), async (route) => {
+        if (!broken) return route.continue();
+        const body = JSON.stringify({ type: "urn:sluice:problem:internal", title: "a defect of this program", status: 500, detail: "the request hit a defect; the log has it", instance: "urn:sluice:request:x", code: "internal" });
+        return route.fulfill({ status: 500, contentType: "application/problem+json", body });
+      });
+      await open(page, demo, address);
+      await expect(page.getByText("the request hit a defect").first()).toBeVisible();
+      broken = false;
+      const again = page.getByRole("button", { name: "Try again" });
+      if (await again.count() > 0) {
+        await again.first().click();
+        await expect(page.getByText("the request hit a defect")).toHaveCount(0);
+      }
+    });
+  }
+});
+
+test.describe("what is not there", () => {
+  test.use({ expected: [/404/] });
+  test("is said, with what was meant", async ({ page, demo }) => {
+    await open(page, demo, "rules/identity.mfa_fatigu");
+    await expect(page.getByText("did you mean identity.mfa_fatigue?")).toBeVisible();
+    await page.goto(`${demo.url}/#/findings/00000000000000000000000000000000`);
+    await expect(page.getByRole("heading", { name: "Not found" })).toBeVisible();
+    await page.goto(`${demo.url}/#/nothing`);
+    await expect(page.getByText("There is no such page")).toBeVisible();
+  });
+});
+
+test("a viewer sees findings and is offered nothing that changes them", async ({ page, service }) => {
+  await open(page, service, "findings?q=", "viewer");
+  await expect(page.getByRole("link", { name: "Rules" })).toBeVisible();
+  for (const name of ["Hunt", "Flow map"]) await expect(page.getByRole("link", { name })).toHaveCount(0);
+  await expect(page.getByRole("checkbox")).toHaveCount(0);
+  await page.keyboard.press("f");
+  await page.keyboard.press("c");
+  await expect(page.getByRole("dialog")).toHaveCount(0);
+  await page.goto(`${service.url}/#/rules`);
+  await expect(page.getByText("identity.mfa_fatigue", { exact: true })).toBeVisible();
+  await expect(page.getByRole("button", { name: "Read files again" })).toHaveCount(0);
+});
+
+test.describe("SQL that is wrong", () => {
+  test.use({ expected: [/400/] });
+  test("is shown with a caret, and what is right becomes a rule and a CSV file", async ({ page, demo }) => {
+    await open(page, demo, `hunt?sql=${encodeURIComponent("SELECT user_entty\nFROM authentication")}`);
+    await expect(page.locator(".caret")).toContainText("^");
+    await page.goto(`${demo.url}/#/hunt?sql=${HUNT}`);
+    await page.reload();
+    await visible("ann@example.com")(page);
+    const saved = page.waitForEvent("download");
+    await page.getByRole("button", { name: "CSV" }).click();
+    expect((await saved).suggestedFilename()).toBe("hunt.csv");
+    await page.getByRole("button", { name: "Turn into rule…" }).click();
+    await page.getByLabel("Title").fill('Many "sign-ins"');
+    await expect(page.getByRole("dialog")).toContainText("entity: {user_entity: user}");
+    await expect(page.getByRole("dialog")).toContainText('title: "Many \\"sign-ins\\""');
+    await expect(page.getByRole("dialog")).toContainText("needs a window");
+  });
+});
+
+test("SQL is typed, completed and run by keyboard", async ({ page, demo }) => {
+  await open(page, demo, "hunt");
+  const editor = page.getByLabel("SQL", { exact: true });
+  await editor.click();
+  await page.keyboard.press("ControlOrMeta+a");
+  await page.keyboard.type("SELECT count(*) AS n FROM authentica");
+  await expect(page.getByRole("option", { name: /authentication/ })).toBeVisible();
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("ControlOrMeta+Enter");
+  await expect(page.getByText("1 row", { exact: true })).toBeVisible();
+});
+
+test("a cell of the flow map opens its hosts", async ({ page, demo }) => {
+  await open(page, demo, "flows");
+  await page.locator("td button").first().click();
+  await expect(page.getByRole("region", { name: "Host to host" })).toBeVisible();
+  await page.getByRole("button", { name: "Table" }).click();
+  await expect(page.getByRole("columnheader", { name: "dst_port" })).toBeVisible();
+});
+
+test("times switch between the browser's zone and UTC", async ({ page, demo }) => {
+  await open(page, demo, "pipeline");
+  const zone = page.getByRole("button", { name: /Europe\/Berlin/ });
+  await expect(zone).toBeVisible();
+  await zone.click();
+  await expect(page.getByRole("button", { name: "UTC", exact: true })).toHaveAttribute("aria-pressed", "true");
+});

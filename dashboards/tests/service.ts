@@ -1,0 +1,165 @@
+// Services of the tests' own: `sluice demo`, with its three attacks, and `sluice run` with an HTTP
+// input that tests push to and a token of every role.
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = fileURLToPath(new URL(".", import.meta.url));
+
+export function binary(): string {
+  const target = process.env.CARGO_TARGET_DIR ?? resolve(here, "../../target");
+  const path = process.env.SLUICE_BIN ?? join(target, "debug/sluice");
+  if (!existsSync(path)) throw new Error(`${path} is not there: build it with \`cargo build\`, or set SLUICE_BIN`);
+  return path;
+}
+
+export const ROLES = ["viewer", "analyst", "rule_author", "responder", "admin", "auditor", "ingest", "metrics"] as const;
+export type Role = (typeof ROLES)[number];
+
+export class Service {
+  readonly url: string;
+  readonly tokens: Record<string, string>;
+  readonly #child: ChildProcess;
+  readonly #folder: string | null;
+  readonly #log: string[];
+
+  constructor(url: string, tokens: Record<string, string>, child: ChildProcess, folder: string | null, log: string[]) {
+    this.url = url;
+    this.tokens = tokens;
+    this.#child = child;
+    this.#folder = folder;
+    this.#log = log;
+  }
+
+  /** Asks the API as a role. */
+  async api(method: string, path: string, body?: unknown, role: Role = "admin"): Promise<Response> {
+    return fetch(`${this.url}${path}`, {
+      method,
+      headers: { Authorization: `Bearer ${this.tokens[role]}`, ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+  }
+
+  async json(path: string, role: Role = "admin"): Promise<any> {
+    const response = await this.api("GET", path, undefined, role);
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+    return response.json();
+  }
+
+  /** Pushes lines to the input and waits until search has as many findings as expected. */
+  async push(lines: string[]): Promise<void> {
+    const response = await fetch(`${this.url}/api/v1/ingest/push`, {
+      method: "POST", headers: { Authorization: `Bearer ${this.tokens.ingest}` }, body: lines.join("\n"),
+    });
+    if (response.status !== 202) throw new Error(`push: ${response.status} ${await response.text()}`);
+  }
+
+  async until(what: string, test: () => Promise<boolean>, patience = 30_000): Promise<void> {
+    const end = Date.now() + patience;
+    while (Date.now() < end) {
+      if (await test()) return;
+      await new Promise((done) => setTimeout(done, 150));
+    }
+    throw new Error(`it did not come to this: ${what}\n${this.#log.slice(-20).join("\n")}`);
+  }
+
+  async total(q: string): Promise<number> {
+    return (await this.json(`/api/v1/findings?limit=1&q=${encodeURIComponent(q)}`)).total.value;
+  }
+
+  async stop(): Promise<void> {
+    const ended = new Promise((done) => this.#child.once("exit", done));
+    this.#child.kill("SIGINT");
+    await ended;
+    if (this.#folder !== null) rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** A rule of the tests: every API token made in Okta is a finding, with what the event says in its title. */
+const RULE = `/*---
+id: tests.token_created
+title: Token created
+severity: high
+status: stable
+description: A rule of the browser tests.
+attack: [TA0003, T1098.001]
+entity: {user_entity: user, src_ip: ip}
+runbook: Ask whoever made it.
+false_positives: ["A planned integration"]
+references: ["https://attack.mitre.org/techniques/T1098/001/"]
+---*/
+SELECT time, user_entity, src_ip, resource_name, concat(user_entity, ' made ', coalesce(resource_name, 'a token')) AS title
+FROM api_activity
+WHERE api_operation = 'system.api_token.create'
+/*--- tests
+- name: a token fires
+  events: [{t: +0s, table: api_activity, api_operation: system.api_token.create, user_entity: ann}]
+  expect: [{user_entity: ann}]
+---*/
+`;
+
+export async function run(): Promise<Service> {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-ui-"));
+  const data = join(folder, "data");
+  mkdirSync(join(folder, "rules/tests"), { recursive: true });
+  writeFileSync(join(folder, "rules/tests/token_created.sql"), RULE);
+  writeFileSync(join(folder, "sluice.toml"), [
+    `data_dir = ${JSON.stringify(data)}`,
+    `rules = [${JSON.stringify(join(folder, "rules"))}, "builtin"]`,
+    '[sources.push]\nmapping = "okta.system"\nhttp = {}',
+    '[api]\nlisten = "127.0.0.1:0"',
+    '[engine]\nmin_free = "64MiB"',
+  ].join("\n"));
+  const tokens = Object.fromEntries(ROLES.map((role) => [role, execFileSync(binary(), ["token", "create", "--data-dir", data, "--role", role, "--name", role], { stdio: ["ignore", "pipe", "ignore"] }).toString().trim()]));
+  const { child, url, log } = await start(["run", "--config", join(folder, "sluice.toml")], /^listening on (\S+)/);
+  return new Service(url, tokens, child, folder, log);
+}
+
+export async function demo(): Promise<Service> {
+  const { child, url: address, log } = await start(["demo", "--listen", "127.0.0.1:0", "--speed", "2400"], /^web UI: (\S+)/);
+  const [url = "", token = ""] = address.split("/#token=");
+  const service = new Service(url, { admin: token }, child, null, log);
+  await service.until("the replay is over", async () => log.some((line) => line.startsWith("serving until")), 120_000);
+  await service.until("search has caught up", async () => (await service.total("shadow:false")) >= 36);
+  return service;
+}
+
+async function start(args: string[], ready: RegExp): Promise<{ child: ChildProcess; url: string; log: string[] }> {
+  const child = spawn(binary(), args, { stdio: ["ignore", "ignore", "pipe"] });
+  const log: string[] = [];
+  let rest = "";
+  const url = await new Promise<string>((done, fail) => {
+    child.once("exit", (code) => fail(new Error(`sluice ${args[0]} ended with ${code}:\n${log.join("\n")}`)));
+    child.stderr?.on("data", (chunk: Buffer) => {
+      const lines = (rest + chunk.toString()).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        log.push(line);
+        const found = ready.exec(line);
+        if (found?.[1] !== undefined) done(found[1]);
+      }
+    });
+  });
+  return { child, url, log };
+}
+
+let serial = 0;
+
+/** An Okta event: somebody makes an API token of a name. */
+export function tokenCreated(user: string, name: string, more: { agent?: string; ip?: string } = {}): string {
+  serial += 1;
+  return JSON.stringify({
+    uuid: `00000000-0000-4000-8000-${String(serial).padStart(12, "0")}`,
+    published: new Date().toISOString(),
+    eventType: "system.api_token.create",
+    version: "0",
+    severity: "INFO",
+    displayMessage: "Create API token",
+    actor: { id: `00u${serial}`, type: "User", alternateId: user, displayName: user },
+    client: { userAgent: { rawUserAgent: more.agent ?? "Mozilla/5.0", os: "Linux", browser: "FIREFOX" }, ipAddress: more.ip ?? "203.0.113.7", geographicalContext: { country: "Germany" } },
+    outcome: { result: "SUCCESS", reason: null },
+    target: [{ id: `t${serial}`, type: "Token", alternateId: "unknown", displayName: name }],
+  });
+}

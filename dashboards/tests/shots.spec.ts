@@ -1,0 +1,33 @@
+// Screenshots of every page, light and dark, to be looked at: SLUICE_SHOTS=folder npx playwright test shots
+import { expect, open, test } from "./fixtures";
+
+const folder = process.env.SLUICE_SHOTS ?? "";
+const HUNT = encodeURIComponent("SELECT user_entity, count(*) AS failures, count(DISTINCT src_ip) AS sources, max(time) AS last\nFROM authentication\nWHERE status = 'Failure'\nGROUP BY user_entity\nORDER BY failures DESC");
+const PAGES: Record<string, string> = {
+  queue: "findings", rules: "rules", rule: "rules/identity.mfa_fatigue_success", coverage: "coverage", hunt: `hunt?sql=${HUNT}`,
+  flows: "flows", pipeline: "pipeline", entity: "entities/user/hana.haas@example.com", empty: "findings?q=%22nothing%20at%20all%22",
+};
+
+for (const theme of ["light", "dark"] as const) {
+  test(`screenshots in ${theme}`, async ({ page, demo }) => {
+    test.skip(folder === "", "SLUICE_SHOTS names a folder for them");
+    test.setTimeout(180_000);
+    await page.emulateMedia({ colorScheme: theme });
+    const finding = (await demo.json("/api/v1/findings?q=severity:critical%20shadow:false")).items[0];
+    for (const [name, address] of Object.entries({ ...PAGES, finding: `findings/${finding.id}` })) {
+      await open(page, demo, address);
+      await expect(page.locator("main")).toBeVisible();
+      await page.waitForLoadState("networkidle", { timeout: 4_000 }).catch(() => {});
+      await page.waitForTimeout(500);
+      await page.screenshot({ path: `${folder}/${name}-${theme}.png` });
+    }
+    await open(page, demo, "findings");
+    await page.locator(".finding").first().waitFor();
+    for (const key of ["x", "j", "x", "j", "x", "c"]) await page.keyboard.press(key);
+    await page.screenshot({ path: `${folder}/close-${theme}.png` });
+    await page.goto("about:blank");
+    await page.addInitScript(() => { if (location.protocol === "http:") sessionStorage.clear(); });
+    await page.goto(demo.url);
+    await page.screenshot({ path: `${folder}/login-${theme}.png` });
+  });
+}
