@@ -16,8 +16,8 @@ mod suite;
 const HELP: &str = "usage: cargo xtask <task>
 
 tasks:
-  test [ARGS]   every test of the workspace, the documentation, then the tests in shipped mappings
-                and rules; ARGS go to `cargo test`. Starts a Kafka broker for them if there is Java and
+  test [ARGS]   every test of the workspace, the documentation, the tests in shipped mappings and
+                rules, and the web UI in a browser; ARGS go to `cargo test`. Starts a Kafka broker for them if there is Java and
                 Maven (installed when root on Debian); with CI set, a missing part is a failure
   kafka start   a broker to develop against; prints where it is
   kafka stop    ends it

@@ -4,7 +4,7 @@
 use std::{
     env, fs,
     io::{self, BufRead, BufReader, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, ExitCode, Stdio},
     time::Instant,
 };
@@ -64,8 +64,47 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
             }
         }
     }
+    if code == ExitCode::SUCCESS {
+        code = web_ui(&mut count);
+    }
     count.report(&skipped);
     code
+}
+
+/// The tests of the web UI, against the binary that the steps before have built.
+fn web_ui(count: &mut Count) -> ExitCode {
+    const NAME: &str = "web UI";
+    println!("== {NAME}");
+    if let Some(missing) = ["npm", "chromium"].into_iter().find(|program| !install::has(program)) {
+        if env::var_os("CI").is_some() {
+            eprintln!("== {NAME}: `{missing}` is missing, and with CI set that is a failure");
+            return ExitCode::from(3);
+        }
+        println!("== skipped {NAME}: `{missing}` is missing");
+        count.ignored += 1;
+        return ExitCode::SUCCESS;
+    }
+    let started = now();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dashboards");
+    let target =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| folder.join("../target"), PathBuf::from);
+    for words in [&["ci", "--no-audit", "--no-fund"][..], &["test"]] {
+        let mut npm = process::Command::new("npm");
+        npm.args(words).current_dir(&folder).env("SLUICE_BIN", target.join("debug/sluice"));
+        match follow(npm, count) {
+            Ok(true) => {}
+            Ok(false) => {
+                eprintln!("== {NAME}: `npm {}` failed", words.join(" "));
+                return ExitCode::FAILURE;
+            }
+            Err(error) => {
+                eprintln!("== {NAME}: cannot run npm: {error}");
+                return ExitCode::from(3);
+            }
+        }
+    }
+    println!("== {NAME}: passed in {} s", started.elapsed().as_secs());
+    ExitCode::SUCCESS
 }
 
 /// Runs a command, passes on what it prints, and counts the tests in it. Whether it succeeded.
@@ -92,8 +131,15 @@ struct Count {
 }
 
 impl Count {
-    /// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; ..`; other lines count nothing.
+    /// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; ..` and the `  42 passed (1.2m)` of the
+    /// browser tests; other lines count nothing.
     fn line(&mut self, line: &str) {
+        if let [number, "passed", time] = line.split_whitespace().collect::<Vec<_>>()[..]
+            && time.starts_with('(')
+            && let Ok(number) = number.parse::<u64>()
+        {
+            self.passed += number;
+        }
         let Some((_, result)) = line.split_once("test result: ") else { return };
         let words: Vec<&str> = result.split([' ', ';', '.']).filter(|w| !w.is_empty()).collect();
         for pair in words.windows(2) {
@@ -152,6 +198,7 @@ mod tests {
         count.line("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out");
         count.line("test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured");
         count.line("running 5 tests");
-        assert_eq!((count.passed, count.failed, count.ignored), (14, 1, 1));
+        count.line("  42 passed (1.2m)");
+        assert_eq!((count.passed, count.failed, count.ignored), (56, 1, 1));
     }
 }
