@@ -34,11 +34,13 @@ class Session {
       sessionStorage.setItem(KEY, token.trim());
       this.phase = "in";
     } catch (error) {
-      this.signOut(
-        error instanceof ApiError && error.status === 401
-          ? "This token is unknown, revoked or expired."
-          : error instanceof Error ? error.message : String(error),
-      );
+      if (error instanceof ApiError && error.status === 401) {
+        this.signOut("This token is unknown, revoked or expired.");
+        return;
+      }
+      // The server is away: the token stays, so that loading the page again goes on.
+      this.error = error instanceof Error ? error.message : String(error);
+      this.phase = "out";
     }
   }
 
