@@ -1,6 +1,9 @@
 //! Values out of JSON text by path: `json_get_str`, `json_get_int`, `json_get_bool`,
 //! `json_contains`. A missing path, another type or broken JSON gives NULL; nothing is copied but the
 //! value asked for.
+//!
+//! Mappings ask the same text for many keys of which it has few, so a text in which a key of the path
+//! does not occur at all is not parsed.
 
 use std::{fmt, sync::Arc};
 
@@ -16,6 +19,7 @@ use datafusion::{
         Volatility,
     },
 };
+use memchr::memmem::Finder;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
@@ -99,8 +103,9 @@ impl ScalarUDFImpl for JsonGet {
                 ColumnarValue::Array(_) => None,
             })
             .collect();
+        let path = path.map(Path::new);
         let result = over_text(&array, |texts| {
-            let found = texts.iter().map(|text| Some(get(text?, path.as_deref()?)));
+            let found = texts.iter().map(|text| Some(path.as_ref()?.get(text?)));
             Ok(self.wanted.collect(found))
         })?;
         Ok(ColumnarValue::Array(result))
@@ -118,6 +123,36 @@ impl Wanted {
                 Arc::new(found.map(|v| v.map(|v| v.is_some())).collect::<BooleanArray>())
             }
         }
+    }
+}
+
+/// A path that many texts are asked for.
+struct Path {
+    parts: Vec<String>,
+    /// The keys in it as they stand in JSON, quotes included.
+    keys: Vec<Finder<'static>>,
+    /// What may stand for a key otherwise.
+    escape: Finder<'static>,
+}
+
+impl Path {
+    fn new(parts: Vec<String>) -> Path {
+        // Without these a key has one spelling, or others that begin with `\u`.
+        let plain =
+            |part: &&String| !part.chars().any(|c| c.is_control() || matches!(c, '"' | '\\' | '/'));
+        // A number may be the index of a list.
+        let keys = parts.iter().filter(|part| part.parse::<usize>().is_err()).filter(plain);
+        let keys = keys.map(|key| Finder::new(&format!("\"{key}\"")).into_owned()).collect();
+        Path { parts, keys, escape: Finder::new("\\u").into_owned() }
+    }
+
+    fn get(&self, text: &str) -> Option<Value> {
+        let bytes = text.as_bytes();
+        let absent = |key: &Finder<'_>| key.find(bytes).is_none();
+        if self.keys.iter().any(absent) && self.escape.find(bytes).is_none() {
+            return None;
+        }
+        get(text, &self.parts)
     }
 }
 
@@ -182,8 +217,9 @@ impl<'de> Visitor<'de> for Pick<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
-        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-            if self.path.first().is_some_and(|first| *first == key) {
+        let first = self.path.first().map_or("", String::as_str);
+        while let Some(is_wanted) = map.next_key_seed(KeyIs(first))? {
+            if is_wanted {
                 found = map.next_value_seed(Pick { path: &self.path[1..] })?;
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -234,6 +270,29 @@ impl<'de> Visitor<'de> for Pick<'_> {
     }
 }
 
+/// Whether an object's key is this one, without a copy of it.
+struct KeyIs<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for KeyIs<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<bool, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeyIs<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<bool, E> {
+        Ok(self.0 == key)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,6 +315,29 @@ mod tests {
             let path: Vec<String> = path.split('.').map(str::to_owned).collect();
             assert_eq!(get(json, &path).and_then(text).as_deref(), expect, "{path:?}");
         }
+        // However a key is spelt, and wherever its letters stand, the short way agrees.
+        let texts = [
+            json,
+            r#"{"\u0073": "escaped", "s": 1}"#,
+            r#"{"\u0073": "escaped"}"#,
+            r#"{"x": "\"s\"", "a": [10, {"b": 1}]}"#,
+            r#"[{"s": 1}, 7]"#,
+            r#"{"a\/b": 1, "a/b": 2}"#,
+            r#"{"a\/b": 1}"#,
+            r#"{"s": "\\u", "1": true}"#,
+            r#"{"s": 1"#,
+            "",
+        ];
+        let mut found = 0;
+        for text in texts {
+            for path in ["s", "a", "a.b", "a.b.1.c", "a.1.b", "0.s", "1", "a/b", "x", "zz", "é"] {
+                let path: Vec<String> = path.split('.').map(str::to_owned).collect();
+                let long = get(text, &path);
+                found += usize::from(long.is_some());
+                assert_eq!(Path::new(path.clone()).get(text), long, "{path:?} in {text}");
+            }
+        }
+        assert!(found >= 15, "{found}");
         assert_eq!(get("{\"a\": 1", &["a".to_owned()]), None);
         assert_eq!(get("nonsense", &["a".to_owned()]), None);
         let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));

@@ -1,5 +1,5 @@
 //! A mapping's SQL into expressions: one SELECT over the wire record, columns matched to the table by
-//! name. Says what is wrong in terms of the file.
+//! name. Problems are in terms of the file.
 
 use std::sync::Arc;
 
