@@ -2,8 +2,8 @@
 //! and between them sign-in events that make a finding, each stamped with the moment it is sent. When
 //! the finding arrives on the live stream it is durable. Not part of the product.
 //!
-//! `latency BROKERS URL TOKEN RATE SECONDS`: `kcat` must be there to produce, a topic `okta` to
-//! produce to, and a `sluice run` that reads it. Prints one line of a table.
+//! `latency BROKERS URL TOKEN RATE SECONDS [TOPIC]`: `kcat` must be there to produce, a topic (`okta`)
+//! to produce to, and a `sluice run` that reads it as `okta.system`. Prints one line of a table.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -31,10 +31,11 @@ const PROBE_EVERY: u64 = 20;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [brokers, url, token, rate, seconds] = arguments.as_slice() else {
-        eprintln!("usage: latency BROKERS URL TOKEN RATE SECONDS");
+    let [brokers, url, token, rate, seconds, topic @ ..] = arguments.as_slice() else {
+        eprintln!("usage: latency BROKERS URL TOKEN RATE SECONDS [TOPIC]");
         std::process::exit(3);
     };
+    let topic = topic.first().map_or("okta", String::as_str);
     let (rate, seconds): (u64, u64) = (rate.parse().unwrap(), seconds.parse().unwrap());
     let latencies: Arc<Mutex<Vec<i64>>> = Arc::default();
     let stop = Arc::new(AtomicBool::new(false));
@@ -44,7 +45,7 @@ fn main() {
         move || listen(&url, &token, &latencies, &stop)
     });
     thread::sleep(Duration::from_secs(1));
-    let sent = produce(brokers, rate, seconds);
+    let sent = produce(brokers, topic, rate, seconds);
     thread::sleep(Duration::from_secs(3));
     stop.store(true, Ordering::Relaxed);
     let mut latencies = std::mem::take(&mut *latencies.lock().unwrap());
@@ -68,9 +69,9 @@ fn main() {
 }
 
 /// Sends for so many seconds; how many background lines and probes.
-fn produce(brokers: &str, rate: u64, seconds: u64) -> (u64, u64) {
+fn produce(brokers: &str, topic: &str, rate: u64, seconds: u64) -> (u64, u64) {
     let mut kcat = Command::new("kcat")
-        .args(["-P", "-b", brokers, "-t", "okta", "-X", "linger.ms=5"])
+        .args(["-P", "-b", brokers, "-t", topic, "-X", "linger.ms=5"])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();

@@ -6,18 +6,31 @@
 #
 # FILES=folder   where logs and the broker live; kept if given
 # BYTES=200MB    of each kind of log
-# SECONDS_=30    of the latency run
+# SECONDS_=30    of each latency run
+# OLD=path       a `sluice` of another commit: both run in turns, and ratios of medians are printed
+# ROUNDS=3       turns of each, with OLD
+# RATES="4000"   background events/s of the latency runs; without it half of the measured throughput
+# NEW=path       a `sluice` to measure instead of the one built here
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-cargo build --release -p sluice-api -p sluice-generator
+cargo build --release -p sluice-generator
 cargo build --release -p sluice-api --example latency
+[ -n "${NEW:-}" ] || cargo build --release -p sluice-api
 bin=$(cd "${CARGO_TARGET_DIR:-target}/release" && pwd)
-bytes=${BYTES:-200MB} seconds=${SECONDS_:-30}
+new=${NEW:-$bin/sluice} old=${OLD:-} bytes=${BYTES:-200MB} seconds=${SECONDS_:-30}
+rounds=1
+[ -z "$old" ] || rounds=${ROUNDS:-3}
 if [ -n "${FILES:-}" ]; then mkdir -p "$FILES"; else FILES=$(mktemp -d); fi
 FILES=$(cd "$FILES" && pwd)
 pid=
+stop_sluice() {
+    [ -n "$pid" ] || return 0
+    kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+    pid=
+}
 stop() {
-    [ -z "$pid" ] || kill "$pid" 2>/dev/null || true
+    stop_sluice
     .ci/kafka/kafka.sh stop "$FILES/kafka"
 }
 trap stop EXIT
@@ -28,44 +41,71 @@ done
 .ci/kafka/kafka.sh fetch "$FILES/kafka"
 printf 'auto.create.topics.enable=true\nnum.partitions=2\n' >"$FILES/kafka/extra.properties"
 broker=$(.ci/kafka/kafka.sh start "$FILES/kafka" | sed -n 's/^BOOTSTRAP=//p')
-for pair in okta:okta.system cloudtrail:aws.cloudtrail; do
-    kcat -P -b "$broker" -t "${pair%%:*}" -X linger.ms=50 -X batch.size=1000000 <"$FILES/${pair##*:}.ndjson"
-done
 records=$(cat "$FILES"/okta.system.ndjson "$FILES"/aws.cloudtrail.ndjson | wc -l)
+url=http://127.0.0.1:17777 data=$FILES/data
+get() { curl -s -H "Authorization: Bearer $token" "$url$1"; }
+metric() { get /metrics | awk -v name="$1" 'index($1, name) == 1 { n += $2 } END { printf "%d", n }'; }
+cpu() { awk -v tick="$(getconf CLK_TCK)" '{ print ($14 + $15) / tick }' "/proc/$pid/stat"; }
+rss() { awk '/^VmHWM/ { printf "%d", $2 / 1024 }' "/proc/$pid/status"; }
 
-data=$FILES/data
-rm -rf "$data"
-cat >"$FILES/sluice.toml" <<T
+# One turn of a binary: its topics are its own, since the latency run writes to one of them.
+turn() {
+    local name=$1 sluice=$2 turn=$3 pair topic
+    for pair in okta:okta.system cloudtrail:aws.cloudtrail; do
+        topic=${pair%%:*}-$name-$turn
+        kcat -P -b "$broker" -t "$topic" -X linger.ms=50 -X batch.size=1000000 <"$FILES/${pair##*:}.ndjson"
+    done
+    rm -rf "$data"
+    cat >"$FILES/sluice.toml" <<T
 data_dir = "$data"
 [api]
 listen = "127.0.0.1:17777"
 [sources.okta]
 mapping = "okta.system"
-kafka = { brokers = "$broker", topics = ["okta"], group = "bench" }
+kafka = { brokers = "$broker", topics = ["okta-$name-$turn"], group = "bench-$name-$turn" }
 [sources.cloudtrail]
 mapping = "aws.cloudtrail"
-kafka = { brokers = "$broker", topics = ["cloudtrail"], group = "bench" }
+kafka = { brokers = "$broker", topics = ["cloudtrail-$name-$turn"], group = "bench-$name-$turn" }
 T
-mkdir -m 700 "$data"
-token=$("$bin/sluice" token create --data-dir "$data" --role admin --name bench)
-url=http://127.0.0.1:17777
-get() { curl -s -H "Authorization: Bearer $token" "$url$1"; }
-processed() { get /metrics | awk '/^sluice_records_received_total/ { n += $2 } END { printf "%d", n }'; }
-"$bin/sluice" run --config "$FILES/sluice.toml" 2>"$FILES/run.log" &
-pid=$!
-until [ "$(processed 2>/dev/null || echo 0)" -gt 0 ]; do sleep 0.05; done
-began=$(date +%s%N) first=$(processed)
-until [ "$(processed)" -ge "$records" ]; do sleep 0.1; done
-ended=$(date +%s%N)
-cpu() { awk -v tick="$(getconf CLK_TCK)" '{ print ($14 + $15) / tick }' "/proc/$pid/stat"; }
-rss() { awk '/^VmHWM/ { printf "%d", $2 / 1024 }' "/proc/$pid/status"; }
-findings() { get /metrics | awk '/^sluice_store_findings / { printf "%d", $2 }'; }
-echo '| records | wall s | events/s | CPU s | findings | peak RSS MiB |'
-echo '|---|---|---|---|---|---|'
-rate=$(awk -v n=$((records - first)) -v t=$((ended - began)) 'BEGIN { printf "%d", n / (t / 1e9) }')
-awk -v n="$records" -v t=$((ended - began)) -v rate="$rate" -v cpu="$(cpu)" -v f="$(findings)" -v rss="$(rss)" \
-    'BEGIN { printf "| %d | %.1f | %d | %.1f | %s | %s |\n", n, t / 1e9, rate, cpu, f, rss }'
+    mkdir -m 700 "$data"
+    token=$("$sluice" token create --data-dir "$data" --role admin --name bench)
+    "$sluice" run --config "$FILES/sluice.toml" 2>"$FILES/run-$name-$turn.log" &
+    pid=$!
+    until [ "$(metric sluice_records_received_total 2>/dev/null || echo 0)" -gt 0 ]; do sleep 0.05; done
+    local began first ended rate
+    began=$(date +%s%N) first=$(metric sluice_records_received_total)
+    until [ "$(metric sluice_records_received_total)" -ge "$records" ]; do sleep 0.1; done
+    ended=$(date +%s%N)
+    rate=$(awk -v n=$((records - first)) -v t=$((ended - began)) 'BEGIN { printf "%d", n / (t / 1e9) }')
+    echo "$name $turn $records $(awk -v t=$((ended - began)) 'BEGIN { printf "%.1f", t / 1e9 }') $rate $(cpu) $(metric sluice_store_findings) $(rss) $(metric sluice_checkpoint_bytes)" >>"$FILES/throughput"
+    for background in ${RATES:-$((rate / 2))}; do
+        "$bin/examples/latency" "$broker" "$url" "$token" "$background" "$seconds" "okta-$name-$turn" |
+            tee -a "$FILES/latency.log" | sed "s/^/$name $turn /" >>"$FILES/latency"
+    done
+    stop_sluice
+}
+
+: >"$FILES/throughput"
+: >"$FILES/latency"
+for round in $(seq "$rounds"); do
+    [ -z "$old" ] || turn old "$old" "$round"
+    turn new "$new" "$round"
+done
+echo '| binary, turn | records | wall s | events/s | CPU s | findings | peak RSS MiB | last checkpoint, bytes |'
+echo '|---|---|---|---|---|---|---|---|'
+awk '{ printf "| %s %s | %s | %s | %s | %s | %s | %s | %s |\n", $1, $2, $3, $4, $5, $6, $7, $8, $9 }' "$FILES/throughput"
 echo
-echo '| background events/s | sent | findings | p50 ms | p99 ms | max ms |'
-echo '|---|---|---|---|---|---|'
-"$bin/examples/latency" "$broker" "$url" "$token" $((rate / 2)) "$seconds"
+echo '| binary, turn | background events/s | sent | findings | p50 ms | p99 ms | max ms |'
+echo '|---|---|---|---|---|---|---|'
+sed -E 's/^([a-z]+ [0-9]+) \|/| \1 |/' "$FILES/latency"
+[ -z "$old" ] || awk '
+    function median(list, n,    i, j, t) {
+        for (i = 2; i <= n; i++) for (j = i; j > 1 && list[j] < list[j-1]; j--) { t = list[j]; list[j] = list[j-1]; list[j-1] = t }
+        return list[int((n + 1) / 2)]
+    }
+    { n[$1]++; rate[$1, n[$1]] = $5; cpu[$1, n[$1]] = $6; rss[$1, n[$1]] = $8; findings[$1] = findings[$1] " " $7 }
+    END {
+        for (i = 1; i <= n["old"]; i++) { a[i] = rate["old", i]; b[i] = rate["new", i]; c[i] = cpu["old", i]; d[i] = cpu["new", i]; e[i] = rss["old", i]; f[i] = rss["new", i] }
+        printf "\nmedians, new to old: events/s x%.2f, CPU x%.2f, peak RSS x%.2f\n", median(b, i-1) / median(a, i-1), median(d, i-1) / median(c, i-1), median(f, i-1) / median(e, i-1)
+        printf "findings: old%s, new%s\n", findings["old"], findings["new"]
+    }' "$FILES/throughput"
