@@ -19,7 +19,7 @@ pub struct EngineConfig {
     pub lateness: Option<i64>,
     /// The tenant of every input.
     pub tenant: String,
-    /// Secret of the hash that spreads keys over shards, so that nobody can aim at one.
+    /// Secret of the hash that spreads keys over shards, so that an attacker cannot aim at one.
     pub vnode_secret: [u8; 16],
 }
 

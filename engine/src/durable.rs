@@ -17,7 +17,7 @@
 //! | `meta` | a word | `seq`, `totals` |
 //!
 //! A sequence number is given to every change of a finding or its triage and to every removal, so
-//! that a follower can stop and go on anywhere. Writers take turns; readers wait for nobody.
+//! that a follower can stop and go on anywhere. Writers take turns; readers never wait.
 
 mod codec;
 mod findings;
@@ -185,7 +185,7 @@ pub enum TriageError {
     /// There is no such finding.
     #[error("there is no finding {0}")]
     NotFound(FindingId),
-    /// Somebody else was faster: the version is not the expected one.
+    /// Another change was faster: the version is not the expected one.
     #[error("the finding has changed: its version is {0}")]
     Conflict(u64),
     /// The change makes no sense; the text says why.
@@ -338,7 +338,7 @@ impl FindingStore {
     /// Dead letters, oldest first, after the one with id `after`.
     ///
     /// # Errors
-    /// If they cannot be read, or `after` is gone: then nobody knows where to go on.
+    /// If they cannot be read, or `after` is gone: then it is not known where to go on.
     pub fn dead_letters(
         &self,
         filter: &LetterFilter,
@@ -411,7 +411,7 @@ impl FindingStore {
     /// Bytes free for this user on the disk the store is on.
     ///
     /// # Errors
-    /// If the system does not say.
+    /// If the system cannot tell.
     pub fn free_bytes(&self) -> Result<u64, EngineError> {
         Ok(self.inner.store.free_bytes()?)
     }

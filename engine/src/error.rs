@@ -14,7 +14,7 @@ pub enum EngineError {
     Read {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: std::io::Error,
     },
@@ -23,7 +23,7 @@ pub enum EngineError {
     Input {
         /// The input's name.
         input: String,
-        /// What it said.
+        /// Its error.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

@@ -2,11 +2,11 @@
 //! not used by detection.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use arrow::record_batch::RecordBatch;
+use arrow::{array::ArrayData, buffer::Buffer, record_batch::RecordBatch};
 use sluice_event::{EventBatch, TableName};
 use sluice_sql::{QueryLimits, QueryResult, SqlError, query};
 
@@ -46,7 +46,7 @@ impl EventHistory {
 
     /// Adds rows; the oldest batches of the table make room.
     pub fn push(&self, batch: &EventBatch) {
-        let bytes = batch.columns.get_array_memory_size();
+        let bytes = bytes(&batch.columns);
         let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         let ring = rings.entry(batch.table.clone()).or_default();
         ring.batches.push_back((batch.columns.clone(), bytes));
@@ -100,10 +100,29 @@ impl EventHistory {
         Ok(HuntResult {
             result,
             rows_scanned: all().map(|b| b.num_rows() as u64).sum(),
-            bytes_scanned: all().map(|b| b.get_array_memory_size() as u64).sum(),
+            bytes_scanned: all().map(|b| bytes(b) as u64).sum(),
             covers_from,
         })
     }
+}
+
+/// The memory a batch takes. Columns share buffers (an entity is often a user's name as it is), which
+/// count once; columns that are all NULL share theirs with other batches and do not count.
+fn bytes(batch: &RecordBatch) -> usize {
+    fn add(data: &ArrayData, seen: &mut BTreeSet<usize>) -> usize {
+        let nulls = data.nulls().map(|nulls| nulls.buffer());
+        let own: usize = data
+            .buffers()
+            .iter()
+            .chain(nulls)
+            .filter(|buffer| seen.insert(buffer.data_ptr().as_ptr() as usize))
+            .map(Buffer::capacity)
+            .sum();
+        own + data.child_data().iter().map(|child| add(child, seen)).sum::<usize>()
+    }
+    let mut seen = BTreeSet::new();
+    let columns = batch.columns().iter().filter(|column| column.null_count() < column.len());
+    columns.map(|column| add(&column.to_data(), &mut seen)).sum()
 }
 
 /// The rows with a time in the range; a table that is left without any keeps an empty batch, so that
@@ -147,4 +166,31 @@ fn oldest(batches: &[RecordBatch]) -> Option<i64> {
             time.values().iter().min().copied()
         })
         .min()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, StringArray, new_null_array};
+    use arrow::datatypes::DataType;
+
+    use super::*;
+
+    #[test]
+    fn shared_buffers_count_once_and_nulls_not_at_all() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1_000));
+        let texts: ArrayRef =
+            Arc::new(StringArray::from_iter_values((0..1_000).map(|n| n.to_string())));
+        let nulls = new_null_array(&DataType::Utf8, 1_000);
+        let batch = |columns: Vec<(&str, &ArrayRef)>| {
+            let columns = columns.into_iter().map(|(name, array)| (name, array.clone()));
+            RecordBatch::try_from_iter(columns).unwrap()
+        };
+        let one = bytes(&batch(vec![("a", &numbers), ("b", &texts)]));
+        assert!((8_000 + 4_000 + 2_890..40_000).contains(&one), "{one}");
+        let shared =
+            [("a", &numbers), ("b", &texts), ("c", &texts), ("d", &nulls), ("e", &numbers)];
+        assert_eq!(bytes(&batch(shared.to_vec())), one);
+    }
 }

@@ -23,7 +23,7 @@ pub(crate) struct LiveSource {
     arrivals: Receiver<Arrival>,
     replays: Receiver<Replay>,
     sources: Vec<Arc<SourceSpec>>,
-    /// The mapping source of each input; `None`: told by the records.
+    /// The mapping source of each input; `None`: each record decides.
     inputs: BTreeMap<Arc<str>, Option<Arc<str>>>,
     lateness: Option<i64>,
     position: SourcePosition,
@@ -34,9 +34,9 @@ pub(crate) struct LiveSource {
     after: After,
     /// Arrivals taken from the channel while no run was going on.
     early: VecDeque<Arrival>,
-    /// Places that nobody reads now: their partitions stop holding back event time after a while.
+    /// Places that are not read now: their partitions stop holding back event time after a while.
     unread: BTreeMap<Place, Timer>,
-    /// Partitions told to be idle since their last record.
+    /// Partitions reported idle since their last record.
     idle: BTreeSet<PartitionId>,
 }
 
@@ -56,7 +56,7 @@ struct After {
 /// The input of replayed dead letters.
 pub(crate) const DEAD_LETTERS: &str = "dead-letters";
 
-/// How long `next` waits before it says that there is nothing.
+/// How long `next` waits before it reports that there is nothing.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(20);
 
 impl LiveSource {
@@ -85,8 +85,8 @@ impl LiveSource {
             idle: BTreeSet::new(),
             position,
         };
-        // An input that has not said what it reads may have older records than all others: until it
-        // has, somebody must hold back event time for it.
+        // An input that has not reported what it reads may have older records than all others: until it
+        // has, a partition that stands for it holds back event time.
         let names = live.inputs.clone();
         for (input, source) in names {
             if !live.position.partitions.iter().any(|n| n.place.input == input) {
@@ -155,7 +155,7 @@ impl LiveSource {
         }
     }
 
-    /// An input has spoken: what it reads holds back event time from here on.
+    /// An input has reported: what it reads holds back event time from here on.
     fn heard(&mut self, input: &Arc<str>) {
         let place = expected(input);
         if self.unread.remove(&place).is_some() {
@@ -194,7 +194,7 @@ impl LiveSource {
         let source = self.sources.iter().position(|s| s.source == name.source);
         let (tables, time) = match source.and_then(|s| self.sources.get(s)) {
             Some(spec) => (tables(spec), spec.time_settings),
-            // Nobody knows yet where its records will go: it holds back every table.
+            // It is not known yet where its records will go: it holds back every table.
             None => {
                 (self.sources.iter().flat_map(|s| tables(s)).collect(), TimeSettings::default())
             }
@@ -204,7 +204,7 @@ impl LiveSource {
         Partition { id, source, name: Some(name), tables, time }
     }
 
-    /// A place that nobody reads may be read again soon; until then it holds back event time.
+    /// A place that is not read may be read again soon; until then it holds back event time.
     fn unread(&mut self, place: Place) {
         let idle = self.inputs.get(&place.input).map_or(0, |_| TimeSettings::default().idle);
         self.unread.insert(place, Timer::every(idle));

@@ -30,7 +30,7 @@ use crate::{
 };
 
 impl Engine {
-    /// Runs until the source ends, somebody stops it, or a stage fails.
+    /// Runs until the source ends, it is stopped, or a stage fails.
     ///
     /// # Errors
     /// If the source or the sink fails, or saved state does not fit the rules.

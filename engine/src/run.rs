@@ -61,7 +61,7 @@ pub struct Summary {
     pub delivered: u64,
 }
 
-/// Is told what became a dead letter and what became durable, on threads of the pipeline. Findings
+/// Observes what became a dead letter and what became durable, on threads of the pipeline. Findings
 /// are seen by the sink.
 pub trait Observer: Sync {
     /// Records became dead letters.

@@ -65,7 +65,7 @@ pub struct ServiceParts {
     pub settings: ServiceSettings,
 }
 
-/// An input and what the configuration says of it.
+/// An input and its configuration.
 pub struct LiveInput {
     /// The input.
     pub input: Box<dyn Input>,
@@ -93,7 +93,7 @@ impl Default for ServiceSettings {
     }
 }
 
-/// A running service. Cheap to clone; it stops when it is told to.
+/// A running service. Cheap to clone; it stops at [`Service::stop`].
 #[derive(Clone)]
 pub struct Service {
     shared: Arc<Shared>,
@@ -106,7 +106,7 @@ struct Shared {
     stats: Arc<StatsRegistry>,
     inputs: Vec<InputEntry>,
     state: Mutex<State>,
-    /// Told when a checkpoint is kept, a command is done, or the phase changes.
+    /// Notified when a checkpoint is kept, a command is done, or the phase changes.
     changed: Condvar,
     replays: Sender<Replay>,
 }
@@ -262,7 +262,7 @@ impl Service {
         })
     }
 
-    /// Shows the report of a reload: one that was refused before it came here, or with more to say.
+    /// Shows the report of a reload: one that was refused before it came here, or with more to report.
     pub fn reloaded(&self, report: &ReloadReport) {
         self.shared.lock().report = Some(report.clone());
     }
@@ -349,7 +349,7 @@ impl Runner {
             sink: self.shared.store.sink(),
             shared: self.shared.clone(),
             tenant: self.config.tenant.clone(),
-            told: BTreeSet::new(),
+            reported: BTreeSet::new(),
         };
         self.start_inputs();
         loop {
@@ -440,7 +440,7 @@ impl Runner {
             let operators: Vec<u64> =
                 content.rules.iter().map(|r| sluice_stream::operator(&r.plan)).collect();
             state_freed = match self.shared.store.sweep_state(&operators) {
-                // What nobody needs goes with the next reload.
+                // State that no rule needs goes with the next reload.
                 Err(error) if error.is_full() => 0,
                 swept => swept?,
             };
@@ -471,7 +471,7 @@ impl Runner {
         }
     }
 
-    /// Asks every input to end and waits for it, taking what it still has to say.
+    /// Asks every input to end and waits for it, taking what it still sends.
     fn stop_inputs(&mut self) {
         self.inputs.iter().for_each(|i| i.control.stop());
         while self.inputs.iter().any(InputThread::is_running) {

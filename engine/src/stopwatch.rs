@@ -1,5 +1,5 @@
 //! Where the time of the threads goes. The only place of the engine that looks at a clock, and
-//! nothing it says reaches a finding.
+//! nothing it measures reaches a finding.
 
 use std::time::{Duration, Instant};
 
@@ -74,7 +74,7 @@ impl Stopwatch {
     }
 }
 
-/// Says when so much time has passed since it last said so.
+/// Is due when so much time has passed since it was last due.
 #[derive(Debug)]
 pub(crate) struct Timer {
     every: Duration,

@@ -127,7 +127,7 @@ fn check_options(name: &str, kafka: &Kafka, notes: &mut Notes) {
             notes.blame(&place(option), problem);
         }
     };
-    let fetch = number("fetch.max.bytes", 50 << 20);
+    let fetch = number("fetch.max.bytes", 16 << 20);
     let receive = number("receive.message.max.bytes", 100_000_000);
     if fetch + 512 > receive {
         let problem = format!("an answer of {fetch} bytes and its 512 of header is over {receive}");

@@ -127,8 +127,8 @@ section! {
 section! {
     /// Recent events in memory, for hunts. Detection does not use them.
     HistorySettings {
-        /// Memory for each table; the oldest rows make room. 256 MiB hold about a million rows.
-        table_bytes: ByteSize = "256MiB",
+        /// Memory for each table; the oldest rows make room. 64 MiB hold about 100,000 rows of 600 bytes.
+        table_bytes: ByteSize = "64MiB",
     }
 }
 

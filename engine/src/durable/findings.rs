@@ -195,7 +195,7 @@ impl WriteTxn<'_> {
         Ok(Stored { finding, triage, seq })
     }
 
-    /// Removes a finding and all that is about it; followers are told.
+    /// Removes a finding and all that is about it; followers see the removal.
     pub(super) fn expire(&mut self, time: i64, id: FindingId) -> Result<(), EngineError> {
         let spaces = self.spaces();
         let mut bytes = 0;
@@ -347,7 +347,7 @@ pub(super) fn stored_current(
     snapshot.get(&spaces.current, &key(id))?.map(|bytes| Current::parse(&bytes)).transpose()
 }
 
-/// With the length of its bytes: 0 if nobody has touched it.
+/// With the length of its bytes: 0 if it was never touched.
 fn stored_triage(
     spaces: &Spaces,
     snapshot: &Snapshot,

@@ -213,7 +213,7 @@ impl Inner {
         };
         let key = found.ok_or_else(|| EngineError::Stored {
             what: format!("dead letter `{id}`"),
-            reason: "it is gone, so nobody knows what comes after it: list from the start"
+            reason: "it is gone, so it is not known what comes after it: list from the start"
                 .to_owned(),
         })?;
         parse_key(&key)

@@ -29,7 +29,7 @@ const LAYOUT: Layout<2> = Layout { name: "sluice-state", version: 1, spaces: ["e
 const MEMORY: Memory = Memory { cache: 2 << 20, memtable: 8 << 20 };
 
 const CHECKPOINT: &[u8] = b"checkpoint";
-/// Longer keys (they hold what events say) are stored under a hash: the database takes 64 KiB at
+/// Longer keys (they hold values of events) are stored under a hash: the database takes 64 KiB at
 /// most, and sorts short ones faster.
 const LONG_KEY: usize = 1024;
 /// The start of a long key that is kept as it is: virtual node and operator.

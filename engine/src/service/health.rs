@@ -20,7 +20,7 @@ pub(super) struct HealthSink<S> {
     pub sink: S,
     pub shared: Arc<Shared>,
     pub tenant: String,
-    pub told: BTreeSet<(Place, u64, u64)>,
+    pub reported: BTreeSet<(Place, u64, u64)>,
 }
 
 impl<S: FindingSink> FindingSink for HealthSink<S> {
@@ -35,7 +35,7 @@ impl<S: FindingSink> FindingSink for HealthSink<S> {
     fn commit(&mut self, mut commit: Commit) -> Result<Seq, EngineError> {
         let gaps = self.shared.inputs.iter().flat_map(|i| i.control.status().gaps);
         for gap in gaps.collect::<Vec<_>>() {
-            if self.told.insert(gap.clone()) {
+            if self.reported.insert(gap.clone()) {
                 commit.findings.push(data_gap(&self.tenant, &gap).into());
             }
         }

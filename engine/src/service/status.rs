@@ -32,7 +32,7 @@ pub struct ServiceStatus {
     pub times: StageTimes,
     /// The last reload, if there was one.
     pub reload: Option<ReloadReport>,
-    /// Bytes free where the store is; `None` if that cannot be told.
+    /// Bytes free where the store is; `None` if it cannot be measured.
     pub disk_free: Option<u64>,
 }
 
@@ -79,7 +79,7 @@ pub struct InputHealth {
     pub kind: &'static str,
     /// The mapping source, or `auto`.
     pub mapping: String,
-    /// What it says of itself.
+    /// What it reports of itself.
     pub status: InputStatus,
     /// The offset to read next, of what is durable.
     pub positions: BTreeMap<Place, u64>,

@@ -16,7 +16,7 @@ pub enum StoreError {
     Locked {
         /// The directory.
         dir: PathBuf,
-        /// The other process, if it said.
+        /// The other process, if it left its id.
         process: Option<u32>,
     },
     /// The directory holds something else, or another version of it.
@@ -24,7 +24,7 @@ pub enum StoreError {
     Format {
         /// The directory.
         dir: PathBuf,
-        /// What its marker says.
+        /// What its marker names.
         found: String,
         /// What would be read.
         expected: String,
@@ -37,7 +37,7 @@ pub enum StoreError {
         /// What is damaged, and how that was noticed.
         what: String,
     },
-    /// There is no room. Nothing was written, and writing works again when there is.
+    /// The disk is full. Nothing was written, and writing works again when there is.
     #[error("the disk of {} is full: {free} bytes are free, {needed} are needed", dir.display())]
     Full {
         /// The directory.
@@ -47,7 +47,7 @@ pub enum StoreError {
         /// Bytes needed, the reserve included.
         needed: u64,
     },
-    /// A write failed: nobody knows what of it is on disk. Nothing more is written.
+    /// A write failed: it is unknown what of it is on disk. Nothing more is written.
     #[error("the store in {} stopped writing: {reason}", dir.display())]
     Stopped {
         /// The directory.
@@ -68,7 +68,7 @@ pub enum StoreError {
         operation: &'static str,
         /// On what.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
@@ -95,7 +95,7 @@ impl StoreError {
         }
     }
 
-    /// Whether there was no room, and nothing else is wrong.
+    /// Whether the disk was full, and nothing else is wrong.
     pub fn is_full(&self) -> bool {
         matches!(self, StoreError::Full { .. })
     }
@@ -119,12 +119,12 @@ pub(crate) fn call<T>(
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => Err(translate(dir, operation, error)),
         Err(panic) => {
-            let said = panic
+            let message = panic
                 .downcast_ref::<String>()
                 .map(String::as_str)
                 .or_else(|| panic.downcast_ref::<&str>().copied())
                 .unwrap_or("no message");
-            Err(StoreError::damaged(dir, format!("{operation}: the database gave up ({said})")))
+            Err(StoreError::damaged(dir, format!("{operation}: the database gave up ({message})")))
         }
     }
 }

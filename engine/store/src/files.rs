@@ -78,7 +78,7 @@ impl Directory {
     /// Checks the marker; without one, lets `create` make the database and then writes it.
     ///
     /// Made beside and renamed, so that a crash at any moment leaves either nothing that counts or
-    /// all of it, and a marker that somebody removed is never taken for a crash.
+    /// all of it, and a marker that was removed is never taken for a crash.
     pub(crate) fn prepare(
         &self,
         format: &str,
@@ -169,7 +169,7 @@ impl Directory {
         }
     }
 
-    /// A directory with files of somebody else's is no place for a store.
+    /// A directory with files of another program is no place for a store.
     fn refuse_foreign(&self) -> Result<(), StoreError> {
         let entries = fs::read_dir(&self.path).map_err(StoreError::io("list", &self.path))?;
         for entry in entries {

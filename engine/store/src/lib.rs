@@ -7,9 +7,9 @@
 //!
 //! Promises:
 //! - a batch is kept whole or not at all, and is on disk when [`Store::commit`] returns;
-//! - what was acknowledged and is gone after damage is told at open, never silently missing;
+//! - what was acknowledged and is gone after damage is reported at open, never silently missing;
 //! - a write that failed is never tried again: the store refuses all further ones until it is
-//!   opened anew, since nobody can know what is on the disk then;
+//!   opened anew, since it is unknown what is on the disk then;
 //! - damage gives an error, not a panic.
 #![forbid(unsafe_code)]
 

@@ -18,7 +18,7 @@ use crate::{
 /// How much memory a store uses, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Memory {
-    /// Blocks read from disk are kept in so many. 32 MiB: reads of the newest findings stay in memory.
+    /// Blocks read from disk are kept in so many. 16 MiB: the newest 5,000 findings of 3 kB.
     pub cache: u64,
     /// A keyspace holds so many of writes before it sorts them into a file; a batch may exceed it. Five
     /// times as much per keyspace at worst, when files cannot be written as fast; then writers wait.
@@ -27,13 +27,14 @@ pub struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Memory { cache: 32 << 20, memtable: 8 << 20 }
+        Memory { cache: 16 << 20, memtable: 4 << 20 }
     }
 }
 
 /// At this many bytes of journals, keyspaces are written out so that old ones can go. With the one
-/// being written (64 MiB), what is read back at start: a second or two.
-const JOURNALS: u64 = 128 << 20;
+/// being written (64 MiB), what is read back at start (about a second), and a bound of what all
+/// keyspaces hold in memory together.
+const JOURNALS: u64 = 64 << 20;
 /// Threads that sort: one can write files while the other merges them.
 const WORKERS: usize = 2;
 /// Files kept open.
@@ -202,7 +203,7 @@ impl Store {
     /// Bytes free for this user on the disk it is on.
     ///
     /// # Errors
-    /// If the system does not say.
+    /// If the system cannot tell.
     pub fn free_bytes(&self) -> Result<u64, StoreError> {
         free(self.dir())
     }
