@@ -18,10 +18,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sluice-ingest", &["sluice-event", "sluice-rule"]),
     ("sluice-finding", &["sluice-event", "sluice-rule"]),
     ("sluice-index", &["sluice-event", "sluice-finding", "sluice-rule"]),
+    ("sluice-baseline", &["sluice-event"]),
     ("sluice-store", &[]),
     (
         "sluice-engine",
         &[
+            "sluice-baseline",
             "sluice-event",
             "sluice-finding",
             "sluice-ingest",
@@ -37,6 +39,7 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "sluice-api",
         &[
+            "sluice-baseline",
             "sluice-dashboards",
             "sluice-engine",
             "sluice-event",

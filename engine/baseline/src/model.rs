@@ -1,0 +1,287 @@
+//! A baseline running: its shards, its population, and the order in which days are closed. One
+//! process; who calls it, and with which watermark, is not its concern.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    Anomaly, Policy, Row, Spec, Unit, UnitScore, hash_value,
+    population::Population,
+    shard::{DAY, Shard},
+};
+
+/// A baseline: push rows, advance the watermark, take scores.
+///
+/// Guarantees: scores, anomalies and state are a function of the set of rows pushed before the
+/// watermark passed them; the order of rows, the cuts of batches and the number of shards do not
+/// matter as long as no bound is hit ([`Stats`] counts that). Rows are scored before they are learned.
+#[derive(Clone, Debug)]
+pub struct Baseline {
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) policy: Policy,
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) population: Population,
+    /// The final watermark.
+    pub(crate) watermark: i64,
+    judged: Judged,
+    /// Anomalies reported of units that are still open: (entity, unit) and surprise.
+    pub(crate) reported: BTreeMap<(Arc<str>, i64), f64>,
+    late: u64,
+    no_entity: u64,
+}
+
+/// Which units are scored; the others are learned at full weight.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Judged {
+    #[default]
+    All,
+    Only(BTreeSet<(Arc<str>, i64)>),
+}
+
+impl Judged {
+    pub(crate) fn contains(&self, entity: &Arc<str>, unit: i64) -> bool {
+        match self {
+            Judged::All => true,
+            Judged::Only(units) => units.contains(&(Arc::clone(entity), unit)),
+        }
+    }
+}
+
+/// What a person decided about a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// True but allowed: learned at once and at full weight.
+    Benign,
+    /// Part of a confirmed compromise: never learned.
+    Compromised,
+}
+
+/// What happened to rows and units, and which bounds were hit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Rows added to a unit.
+    pub rows: u64,
+    /// Rows behind the watermark, left out.
+    pub late: u64,
+    /// Rows without an entity, left out.
+    pub no_entity: u64,
+    /// Rows of sessions or blocks with the time and uid of another, left out.
+    pub duplicates: u64,
+    /// Samples that are not finite numbers, left out.
+    pub not_a_number: u64,
+    /// Time zones that are not UTC offsets; the sample is left out.
+    pub not_an_offset: u64,
+    /// Texts not kept for explanations, because there were too many.
+    pub names_dropped: u64,
+    /// Population values not kept, because there were too many.
+    pub values_dropped: u64,
+    /// Entities evicted, because there were too many.
+    pub evicted: u64,
+    /// Units closed.
+    pub units: u64,
+    /// Units scored.
+    pub judged: u64,
+    /// Anomalies of closed units.
+    pub anomalies: u64,
+    /// Entities known.
+    pub entities: u64,
+    /// Bytes of hot state of all entities, estimated from capacities; population not included.
+    pub entity_bytes: u64,
+}
+
+impl Baseline {
+    /// A baseline without history, over so many shards (at least one).
+    pub fn new(spec: Spec, policy: Policy, shards: usize) -> Self {
+        let spec = Arc::new(spec);
+        let shard = |_| Shard::new(Arc::clone(&spec), policy);
+        Baseline {
+            shards: (0..shards.max(1)).map(shard).collect(),
+            population: Population::new(&spec.features),
+            spec,
+            policy,
+            watermark: i64::MIN,
+            judged: Judged::All,
+            reported: BTreeMap::new(),
+            late: 0,
+            no_entity: 0,
+        }
+    }
+
+    /// What it models.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Restricts scoring to some (entity, unit); all others are learned at full weight and not
+    /// reported. For evaluation against labels.
+    pub fn judge_only(&mut self, units: impl IntoIterator<Item = (Arc<str>, i64)>) {
+        self.judged = Judged::Only(units.into_iter().collect());
+    }
+
+    /// Adds a row to its unit. Rows behind the watermark or without an entity are counted and left
+    /// out.
+    pub fn push(&mut self, row: &Row<'_>) {
+        if row.entity.is_empty() {
+            self.no_entity += 1;
+        } else if row.time < self.watermark {
+            self.late += 1;
+        } else {
+            let shard = self.shard_of(row.entity);
+            if let Some(shard) = self.shards.get_mut(shard) {
+                shard.push(row);
+            }
+        }
+    }
+
+    pub(crate) fn shard_of(&self, entity: &str) -> usize {
+        match self.shards.len() {
+            1 => 0,
+            n => (hash_value(entity) % n as u64) as usize,
+        }
+    }
+
+    /// Closes and scores the units that no row at or after `watermark` can change, in the order of
+    /// days and of entities within a day.
+    pub fn advance(&mut self, watermark: i64) -> Vec<UnitScore> {
+        self.watermark = self.watermark.max(watermark);
+        let watermark = self.watermark;
+        let mut out = Vec::new();
+        while let Some(day) = self.shards.iter().filter_map(Shard::next_day).min() {
+            if day.saturating_mul(DAY) > watermark {
+                break;
+            }
+            self.prepare(day);
+            let from = out.len();
+            match self.spec.unit {
+                Unit::Day if (day + 1).saturating_mul(DAY) > watermark => break,
+                Unit::Day => {
+                    for shard in &mut self.shards {
+                        shard.close_day(day, &self.population, &self.judged, &mut out);
+                    }
+                }
+                Unit::Session(_) | Unit::Events(_) => {
+                    for shard in &mut self.shards {
+                        shard.run_ordered(day, watermark, &self.population, &self.judged, &mut out);
+                    }
+                    if self.shards.iter().filter_map(Shard::next_day).min() == Some(day) {
+                        in_order(&mut out, from);
+                        break;
+                    }
+                }
+            }
+            in_order(&mut out, from);
+        }
+        for unit in &out {
+            self.reported.remove(&(Arc::clone(&unit.entity), unit.unit));
+        }
+        out
+    }
+
+    /// Anomalies of units that are still open, each reported once and again when its surprise grew.
+    /// The set over a day does not depend on when it is called; the revisions do.
+    pub fn open_anomalies(&mut self) -> Vec<Anomaly> {
+        let day = self.population.version;
+        let mut found = Vec::new();
+        for shard in &mut self.shards {
+            found.extend(shard.look_at_open(day, &self.population, &self.judged));
+        }
+        found.retain(|anomaly| {
+            let key = (Arc::clone(&anomaly.entity), anomaly.unit);
+            let grew = self.reported.get(&key).is_none_or(|known| *known < anomaly.surprise);
+            if grew {
+                self.reported.insert(key, anomaly.surprise);
+            }
+            grew
+        });
+        found.sort_by(|a, b| a.entity.cmp(&b.entity).then(a.unit.cmp(&b.unit)));
+        found
+    }
+
+    /// Makes the population of `day` from what all shards report of the days before, then merges what
+    /// is due on the day itself (P1: profiles may know one day more than the population).
+    fn prepare(&mut self, day: i64) {
+        if self.population.version >= day {
+            return;
+        }
+        for shard in &mut self.shards {
+            shard.release(day - 1, &self.population);
+        }
+        for shard in &mut self.shards {
+            self.population.apply(&self.policy, shard.changes.drain(..));
+        }
+        self.population.publish(day, &self.spec.features);
+        for shard in &mut self.shards {
+            shard.release(day, &self.population);
+        }
+    }
+
+    /// Applies a person's verdict to a unit that is not learned yet; false if there is none such.
+    pub fn decide(&mut self, entity: &str, unit: i64, verdict: Verdict) -> bool {
+        let at = self.shard_of(entity);
+        let shard = self.shards.get_mut(at);
+        shard.is_some_and(|shard| shard.decide(entity, unit, verdict, &self.population))
+    }
+
+    /// Counters since the beginning and sizes as of now.
+    pub fn stats(&self) -> Stats {
+        let mut sum = Stats {
+            late: self.late,
+            no_entity: self.no_entity,
+            values_dropped: self.population.values_dropped,
+            ..Stats::default()
+        };
+        for shard in &self.shards {
+            let s = shard.stats;
+            sum.rows += s.rows;
+            sum.duplicates += s.duplicates;
+            sum.not_a_number += s.not_a_number;
+            sum.not_an_offset += s.not_an_offset;
+            sum.names_dropped += s.names_dropped;
+            sum.evicted += s.evicted;
+            sum.units += s.units;
+            sum.judged += s.judged;
+            sum.anomalies += s.anomalies;
+            sum.entities += shard.entities.len() as u64;
+            sum.entity_bytes += shard.entities.values().map(|e| e.bytes() as u64).sum::<u64>();
+        }
+        sum
+    }
+}
+
+fn in_order(out: &mut [UnitScore], from: usize) {
+    if let Some(units) = out.get_mut(from..) {
+        units.sort_by(|a, b| {
+            a.time.cmp(&b.time).then_with(|| a.entity.cmp(&b.entity)).then(a.unit.cmp(&b.unit))
+        });
+    }
+}
+
+/// Restoring: each thing goes to the shard it belongs to.
+impl Baseline {
+    pub(crate) fn put_entity(&mut self, name: &str, entity: crate::entity::Entity) {
+        let at = self.shard_of(name);
+        if let Some(shard) = self.shards.get_mut(at) {
+            shard.put_entity(name, entity);
+        }
+    }
+
+    pub(crate) fn put_open(&mut self, day: i64, name: &str, unit: crate::unit::OpenUnit) {
+        let at = self.shard_of(name);
+        if let Some(shard) = self.shards.get_mut(at) {
+            shard.put_open(day, name, unit);
+        }
+    }
+
+    pub(crate) fn put_waiting(&mut self, time: i64, uid: u128, name: &str, keys: Vec<Option<u64>>) {
+        let at = self.shard_of(name);
+        if let Some(shard) = self.shards.get_mut(at) {
+            shard.waiting.insert((time, uid, name.into()), keys.into());
+        }
+    }
+
+    pub(crate) fn take_settings_of(&mut self, other: &Baseline) {
+        self.judged = other.judged.clone();
+    }
+}

@@ -1,0 +1,484 @@
+//! The entities of one shard: open units, profiles, quarantine. Knows no other shard; what it changes
+//! in the population goes out as [`Change`]s.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map},
+    sync::Arc,
+};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use crate::{
+    Anomaly, Confidence, FeatureKind, Policy, Row, Sample, Spec, Unit, UnitScore, Verdict,
+    entity::{Entity, FeatureProfile, Quarantined, withdraw_shares},
+    model::{Judged, Stats},
+    population::{Change, Population},
+    row::{Unusable, resolve},
+    score::{Scored, explain, score, surprise},
+    unit::{ClosedUnit, OpenUnit},
+};
+
+pub(crate) const DAY: i64 = 86_400_000;
+
+/// Texts of values kept for explanations.
+const NAMES_MAX: usize = 262_144;
+/// Characters of a text that are kept.
+const NAME_CHARS: usize = 128;
+
+type Keys = Box<[Option<u64>]>;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Shard {
+    spec: Arc<Spec>,
+    policy: Policy,
+    pub(crate) entities: HashMap<Arc<str>, Entity, RandomState>,
+    /// Open day units by day.
+    pub(crate) open: BTreeMap<i64, HashMap<Arc<str>, OpenUnit, RandomState>>,
+    /// Open day units with rows since they were last looked at.
+    touched: BTreeSet<(i64, Arc<str>)>,
+    /// Rows that wait for their order: of sessions and blocks.
+    pub(crate) waiting: BTreeMap<(i64, u128, Arc<str>), Keys>,
+    /// Open sessions by the first instant that cannot continue them.
+    ends: BTreeSet<(i64, Arc<str>)>,
+    /// Entities with a unit to merge, by the day it is due.
+    pub(crate) due: BTreeMap<i64, BTreeSet<Arc<str>>>,
+    /// Texts of values, by hash.
+    pub(crate) names: HashMap<u64, Box<str>, RandomState>,
+    /// What the population has not been told yet.
+    pub(crate) changes: Vec<Change>,
+    pub(crate) stats: Stats,
+}
+
+impl Shard {
+    pub(crate) fn new(spec: Arc<Spec>, policy: Policy) -> Self {
+        Shard {
+            spec,
+            policy,
+            entities: HashMap::default(),
+            open: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            waiting: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            due: BTreeMap::new(),
+            names: HashMap::default(),
+            changes: Vec::new(),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Adds a row to its unit.
+    pub(crate) fn push(&mut self, row: &Row<'_>) {
+        let mut keys = Vec::with_capacity(self.spec.features.len());
+        for (feature, sample) in self.spec.features.iter().zip(row.samples) {
+            let key = resolve(feature, row.time, *sample);
+            match key {
+                Ok(_) => {}
+                Err(Unusable::Number) => self.stats.not_a_number += 1,
+                Err(Unusable::Zone) => self.stats.not_an_offset += 1,
+            }
+            let key = key.unwrap_or(None);
+            if let (Some(hash), Sample::Text(text)) = (key, sample)
+                && matches!(feature.kind, FeatureKind::Categorical | FeatureKind::Edge)
+                && !self.names.contains_key(&hash)
+            {
+                if self.names.len() < NAMES_MAX {
+                    let text: String = text.chars().take(NAME_CHARS).collect();
+                    self.names.insert(hash, text.into());
+                } else {
+                    self.stats.names_dropped += 1;
+                }
+            }
+            keys.push(key);
+        }
+        self.stats.rows += 1;
+        let entity: Arc<str> = match self.entities.get_key_value(row.entity) {
+            Some((name, _)) => Arc::clone(name),
+            None => {
+                let name: Arc<str> = row.entity.into();
+                self.entities.insert(Arc::clone(&name), Entity::new(&self.spec.features));
+                name
+            }
+        };
+        if let Some(known) = self.entities.get_mut(&entity) {
+            known.last = known.last.max(row.time);
+        }
+        match self.spec.unit {
+            Unit::Day => {
+                let day = row.time.div_euclid(DAY);
+                let unit = self
+                    .open
+                    .entry(day)
+                    .or_default()
+                    .entry(Arc::clone(&entity))
+                    .or_insert_with(|| OpenUnit::new(&self.spec.features));
+                unit.add(&self.spec.features, &self.policy, row.time, &keys);
+                if !unit.is_touched {
+                    unit.is_touched = true;
+                    self.touched.insert((day, entity));
+                }
+            }
+            Unit::Session(_) | Unit::Events(_) => {
+                match self.waiting.entry((row.time, row.uid, entity)) {
+                    btree_map::Entry::Vacant(place) => {
+                        place.insert(keys.into());
+                    }
+                    btree_map::Entry::Occupied(_) => self.stats.duplicates += 1,
+                }
+            }
+        }
+    }
+
+    /// The earliest day with something to close.
+    pub(crate) fn next_day(&self) -> Option<i64> {
+        let open = self.open.keys().next().copied();
+        let waiting = self.waiting.keys().next().map(|(time, ..)| time.div_euclid(DAY));
+        let ends = self.ends.first().map(|(time, _)| time.div_euclid(DAY));
+        open.into_iter().chain(waiting).chain(ends).min()
+    }
+
+    /// Merges quarantined units that are due on `day` or before.
+    pub(crate) fn release(&mut self, day: i64, population: &Population) {
+        let cap = (self.policy.cap_units * population.median).max(self.policy.cap_min);
+        while let Some(entry) = self.due.first_entry().filter(|e| *e.key() <= day) {
+            for name in entry.remove() {
+                let Some(entity) = self.entities.get_mut(&name) else { continue };
+                while entity.quarantine.front().is_some_and(|q| q.due <= day) {
+                    entity.merge_oldest(&self.policy, cap, &mut self.changes);
+                }
+            }
+        }
+    }
+
+    /// Closes the day units of `day`.
+    pub(crate) fn close_day(
+        &mut self,
+        day: i64,
+        population: &Population,
+        judged: &Judged,
+        out: &mut Vec<UnitScore>,
+    ) {
+        let mut units: Vec<(Arc<str>, OpenUnit)> =
+            self.open.remove(&day).unwrap_or_default().into_iter().collect();
+        units.sort_by(|a, b| a.0.cmp(&b.0));
+        for (name, open) in units {
+            self.touched.remove(&(day, Arc::clone(&name)));
+            let unit = open.close(&self.spec.features, day.saturating_mul(DAY));
+            self.close(&name, unit, population, judged, out);
+        }
+        self.evict();
+    }
+
+    /// Takes the rows of `day` before `until` in their order; closes sessions and blocks.
+    pub(crate) fn run_ordered(
+        &mut self,
+        day: i64,
+        until: i64,
+        population: &Population,
+        judged: &Judged,
+        out: &mut Vec<UnitScore>,
+    ) {
+        let until = until.min((day + 1).saturating_mul(DAY));
+        while let Some(entry) = self.waiting.first_entry().filter(|e| e.key().0 < until) {
+            let ((time, _, name), keys) = entry.remove_entry();
+            self.end_session(&name, time, population, judged, out);
+            let spec = Arc::clone(&self.spec);
+            let Some(entity) = self.entities.get_mut(&name) else { continue };
+            let id = match spec.unit {
+                Unit::Events(_) => i64::from(entity.closed),
+                Unit::Session(_) | Unit::Day => time,
+            };
+            let (id, open) =
+                entity.block.get_or_insert_with(|| (id, OpenUnit::new(&spec.features)));
+            if let Unit::Session(gap) = spec.unit {
+                self.ends.remove(&(session_end(open, gap), Arc::clone(&name)));
+            }
+            open.add(&spec.features, &self.policy, time, &keys);
+            match spec.unit {
+                Unit::Session(gap) => {
+                    self.ends.insert((session_end(open, gap), name));
+                }
+                Unit::Events(n) if open.events >= u64::from(n) => {
+                    let unit = open.close(&spec.features, *id);
+                    entity.block = None;
+                    self.close(&name, unit, population, judged, out);
+                }
+                Unit::Events(_) | Unit::Day => {}
+            }
+        }
+        while let Some((end, name)) = self.ends.first().cloned().filter(|(end, _)| *end <= until) {
+            self.end_session(&name, end, population, judged, out);
+        }
+    }
+
+    /// Closes the session of an entity if an event at `time` does not belong to it.
+    fn end_session(
+        &mut self,
+        name: &Arc<str>,
+        time: i64,
+        population: &Population,
+        judged: &Judged,
+        out: &mut Vec<UnitScore>,
+    ) {
+        let Unit::Session(gap) = self.spec.unit else { return };
+        let Some(entity) = self.entities.get_mut(name) else { return };
+        if let Some((id, open)) = entity.block.take_if(|(_, open)| time >= session_end(open, gap)) {
+            self.ends.remove(&(session_end(&open, gap), Arc::clone(name)));
+            let unit = open.close(&self.spec.features, id);
+            self.close(name, unit, population, judged, out);
+        }
+    }
+
+    /// Scores a closed unit, puts it into quarantine and reports it.
+    fn close(
+        &mut self,
+        name: &Arc<str>,
+        unit: ClosedUnit,
+        population: &Population,
+        judged: &Judged,
+        out: &mut Vec<UnitScore>,
+    ) {
+        let Some(entity) = self.entities.get_mut(name) else { return };
+        let policy = &self.policy;
+        self.stats.units += 1;
+        self.changes.push(Change::Size(unit.events));
+        let learning = entity.closed < policy.learning_units;
+        let is_judged = entity.closed >= self.spec.warmup && judged.contains(name, unit.id);
+        entity.closed += 1;
+        let (mut weight, mut scores) = (1.0, None);
+        if is_judged {
+            let scored = score(&self.spec, policy, entity, &unit, population);
+            let total = scored.scores.total;
+            weight = (1.0 / (1.0 + (policy.weight_slope * total).exp())).max(policy.weight_floor);
+            let anomaly = anomaly(
+                &self.spec,
+                policy,
+                (name, entity),
+                &unit,
+                population,
+                &scored,
+                &self.names,
+            );
+            let p = population.total.p(total, unit.events, policy.calibration_min);
+            self.stats.judged += 1;
+            self.stats.anomalies += u64::from(anomaly.is_some());
+            out.push(UnitScore {
+                entity: Arc::clone(name),
+                unit: unit.id,
+                time: unit.last,
+                events: unit.events,
+                score: total,
+                surprise: surprise(p, policy),
+                confidence: scored.confidence,
+                state: confidence(entity, policy),
+                anomaly: anomaly.map(Arc::new),
+            });
+            scores = Some(scored.scores);
+        }
+        let day = unit.last.div_euclid(DAY);
+        match self.spec.unit {
+            Unit::Day => {
+                let due = day + if learning { 1 } else { policy.delay_days };
+                // Never before an older one of the same entity.
+                let due = entity.quarantine.back().map_or(due, |q| q.due.max(due));
+                entity.quarantine.push_back(Quarantined { unit, due, weight, scores });
+                self.due.entry(due).or_default().insert(Arc::clone(name));
+            }
+            Unit::Session(_) | Unit::Events(_) => {
+                entity.quarantine.push_back(Quarantined { unit, due: i64::MAX, weight, scores });
+                let delay = if learning { 1 } else { policy.delay_units };
+                let cap = (policy.cap_units * population.median).max(policy.cap_min);
+                while entity.quarantine.len() > delay as usize {
+                    entity.merge_oldest(policy, cap, &mut self.changes);
+                }
+            }
+        }
+    }
+
+    /// Anomalies of open day units of `day` with rows since the last call, from statistics that more
+    /// rows can only raise.
+    pub(crate) fn look_at_open(
+        &mut self,
+        day: i64,
+        population: &Population,
+        judged: &Judged,
+    ) -> Vec<Anomaly> {
+        let later = self.touched.split_off(&(day + 1, "".into()));
+        let touched = std::mem::replace(&mut self.touched, later);
+        let spec = Arc::clone(&self.spec);
+        let mut found = Vec::new();
+        for (of, name) in touched {
+            let open = self.open.get_mut(&of).and_then(|units| units.get_mut(&name));
+            let (Some(entity), Some(open)) = (self.entities.get(&name), open) else { continue };
+            open.is_touched = false;
+            if entity.closed < spec.warmup || !judged.contains(&name, of.saturating_mul(DAY)) {
+                continue;
+            }
+            let unit = open.close(&spec.features, of.saturating_mul(DAY));
+            let scored = score(&spec, &self.policy, entity, &unit, population);
+            let tested = spec.features.len() as f64;
+            let least =
+                scored.scores.features.iter().zip(&population.features).filter_map(|(s, known)| {
+                    let enough = known.immediate.all.total() >= self.policy.calibration_min;
+                    let (_, immediate) = (*s)?;
+                    // Always all sizes: the size of an open unit still grows.
+                    enough.then(|| known.immediate.all.tail(immediate) * tested * 2.0)
+                });
+            let p = least.fold(f64::INFINITY, f64::min);
+            if p <= spec.alarm_rate {
+                let view = Found { name: &name, entity, unit: &unit, scored: &scored };
+                let z = surprise(p, &self.policy);
+                found.push(view.anomaly(&spec, &self.policy, population, z, &self.names, false));
+            }
+        }
+        found
+    }
+
+    /// What people decided about a unit that is still in quarantine; whether there is one.
+    pub(crate) fn decide(
+        &mut self,
+        name: &str,
+        unit: i64,
+        verdict: Verdict,
+        population: &Population,
+    ) -> bool {
+        let Some(entity) = self.entities.get_mut(name) else { return false };
+        let Some(at) = entity.quarantine.iter().position(|q| q.unit.id == unit) else {
+            return false;
+        };
+        let Some(mut quarantined) = entity.quarantine.remove(at) else { return false };
+        if verdict == Verdict::Benign {
+            quarantined.weight = 1.0;
+            let cap = (self.policy.cap_units * population.median).max(self.policy.cap_min);
+            entity.quarantine.push_front(quarantined);
+            entity.merge_oldest(&self.policy, cap, &mut self.changes);
+        }
+        true
+    }
+
+    /// Evicts the longest idle entities beyond the bound, the larger name first among equals.
+    fn evict(&mut self) {
+        let beyond = self.entities.len().saturating_sub(self.policy.entities_max);
+        if beyond == 0 {
+            return;
+        }
+        let open: BTreeSet<&Arc<str>> = self.open.values().flat_map(HashMap::keys).collect();
+        let mut idle: Vec<(i64, Arc<str>)> = self
+            .entities
+            .iter()
+            .filter(|(name, e)| e.block.is_none() && !open.contains(name))
+            .map(|(name, e)| (e.last, Arc::clone(name)))
+            .collect();
+        idle.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+        for (_, name) in idle.into_iter().take(beyond) {
+            if let Some(entity) = self.entities.remove(&name) {
+                for (i, profile) in entity.profile.iter().enumerate() {
+                    if let FeatureProfile::Values(counts) = profile {
+                        withdraw_shares(counts, i as u8, entity.group, &mut self.changes);
+                    }
+                }
+                self.stats.evicted += 1;
+            }
+        }
+    }
+
+    pub(crate) fn put_entity(&mut self, name: &str, entity: Entity) {
+        let name: Arc<str> = name.into();
+        for quarantined in &entity.quarantine {
+            if quarantined.due < i64::MAX {
+                self.due.entry(quarantined.due).or_default().insert(Arc::clone(&name));
+            }
+        }
+        if let (Some((_, open)), Unit::Session(gap)) = (&entity.block, self.spec.unit) {
+            self.ends.insert((session_end(open, gap), Arc::clone(&name)));
+        }
+        self.entities.insert(name, entity);
+    }
+
+    pub(crate) fn put_open(&mut self, day: i64, name: &str, mut unit: OpenUnit) {
+        let name: Arc<str> = name.into();
+        unit.is_touched = true;
+        self.touched.insert((day, Arc::clone(&name)));
+        self.open.entry(day).or_default().insert(name, unit);
+    }
+}
+
+/// The first instant that does not belong to a session: after the gap, or a day after its start.
+fn session_end(open: &OpenUnit, gap: i64) -> i64 {
+    let (first, last) = (open.first.min(open.last), open.last);
+    if open.events == 0 {
+        return i64::MAX;
+    }
+    last.saturating_add(gap).saturating_add(1).min(first.saturating_add(DAY))
+}
+
+fn confidence(entity: &Entity, policy: &Policy) -> Confidence {
+    match entity.merged {
+        n if n < policy.learning_units => Confidence::Learning,
+        n if n <= policy.confident_units => Confidence::Warm,
+        _ => Confidence::Confident,
+    }
+}
+
+/// The anomaly of a closed unit, if its tail is below the alarm rate, or that of a feature times the
+/// number of features tested.
+fn anomaly(
+    spec: &Spec,
+    policy: &Policy,
+    (name, entity): (&Arc<str>, &Entity),
+    unit: &ClosedUnit,
+    population: &Population,
+    scored: &Scored,
+    names: &HashMap<u64, Box<str>, RandomState>,
+) -> Option<Anomaly> {
+    let min = policy.calibration_min;
+    let tested = spec.features.len() as f64;
+    let features = scored.scores.features.iter().zip(&population.features);
+    // Each feature has two statistics: the mean, and what a single event can move.
+    let of_features = features.filter_map(|(s, known)| {
+        let (closed, immediate) = (*s)?;
+        let p = known.closed.p(closed, unit.events, min);
+        let enough = known.immediate.all.total() >= min;
+        let p = if enough { p.min(known.immediate.all.tail(immediate)) } else { p };
+        Some(p * tested * 2.0)
+    });
+    let p = of_features.fold(population.total.p(scored.scores.total, unit.events, min), f64::min);
+    (p <= spec.alarm_rate).then(|| {
+        let z = surprise(p, policy);
+        Found { name, entity, unit, scored }.anomaly(spec, policy, population, z, names, true)
+    })
+}
+
+struct Found<'a> {
+    name: &'a Arc<str>,
+    entity: &'a Entity,
+    unit: &'a ClosedUnit,
+    scored: &'a Scored,
+}
+
+impl Found<'_> {
+    fn anomaly(
+        &self,
+        spec: &Spec,
+        policy: &Policy,
+        population: &Population,
+        surprise: f64,
+        names: &HashMap<u64, Box<str>, RandomState>,
+        is_final: bool,
+    ) -> Anomaly {
+        let name = |value: u64| names.get(&value).map(|text| text.to_string());
+        let scores = &self.scored.scores;
+        Anomaly {
+            baseline: Arc::clone(&spec.id),
+            entity: Arc::clone(self.name),
+            unit: self.unit.id,
+            time: self.unit.last,
+            events: self.unit.events,
+            surprise,
+            confidence: self.scored.confidence,
+            features: explain(spec, policy, self.entity, self.unit, population, scores, &name),
+            model_version: population.version,
+            is_final,
+        }
+    }
+}
