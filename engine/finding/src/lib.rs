@@ -1,17 +1,30 @@
 //! Findings: what detection says, as plain values and pure functions.
 //!
 //! It is: [`Finding`] (OCSF Detection Finding, class 2004), its deterministic [`FindingId`], and how
-//! a repeated or corrected finding folds into the one already known, and what people did about it
-//! ([`Triage`]). It is not: a store, a wire
+//! a repeated or corrected finding folds into the one already known, what people did about it
+//! ([`Triage`]), the risk of an entity ([`RiskLedger`]), incidents and suppressions. It is not: a store, a wire
 //! format (the API and the CLI have views), or the rule that made it. No IO, no clock.
 #![forbid(unsafe_code)]
 
 mod finding;
 mod fold;
 mod id;
+mod incident;
+mod risk;
+mod suppression;
 mod triage;
 
 pub use finding::{Entity, Finding, FindingState};
 pub use fold::fold;
 pub use id::FindingId;
+pub use incident::{
+    Belongs, Incident, IncidentChange, IncidentEntry, IncidentStatus, IncidentVerdict, QUIET,
+    Refused,
+};
+pub use risk::{
+    Contribution, ContributionKind, Criticality, Evidence, Factor, FactorKey, Floor, LevelChange,
+    Override, RiskLedger, RiskLevel, RiskScore, RiskState, anomaly_weight, declared_weight,
+    noise_discount,
+};
+pub use suppression::{Suppression, SuppressionMatch, SuppressionRefused};
 pub use triage::{Reason, Triage, TriageChange, TriageEntry, TriageStatus};

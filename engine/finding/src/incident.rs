@@ -1,0 +1,298 @@
+//! Incidents: findings of one entity that belong together, and what people decide about them. Plain
+//! values and pure functions; not who stores them.
+
+use std::collections::BTreeMap;
+
+use sluice_rule::Severity;
+
+use crate::{Entity, Finding, FindingId, RiskLevel};
+
+/// Milliseconds without a finding after which the next one opens another incident.
+pub const QUIET: i64 = 24 * 3_600_000;
+
+/// An incident (OCSF Incident Finding, class 2005).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    /// Derived from the entity and the finding that opened it.
+    pub id: FindingId,
+    /// Whom it is about.
+    pub entity: Entity,
+    /// Title of the finding that opened it.
+    pub title: String,
+    /// Event time of its first finding, milliseconds.
+    pub time: i64,
+    /// Event time of its latest finding.
+    pub last_time: i64,
+    /// The worst of its findings.
+    pub severity: Severity,
+    /// Why each finding belongs to it.
+    pub findings: BTreeMap<FindingId, Belongs>,
+    /// ATT&CK tactics seen.
+    pub tactics: Vec<String>,
+    /// The highest score while it was open, in hundredths.
+    pub risk_peak: i64,
+    /// Where the work stands.
+    pub status: IncidentStatus,
+    /// Who works on it.
+    pub assignee: Option<String>,
+    /// What it turned out to be; set when it is resolved or closed.
+    pub verdict: Option<IncidentVerdict>,
+    /// Every change, oldest first.
+    pub history: Vec<IncidentEntry>,
+}
+
+/// Why a finding belongs to an incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Belongs {
+    /// It is of critical severity and opened it.
+    Critical,
+    /// The entity's risk reached high with it, and it opened it.
+    RiskHigh,
+    /// It is about the same entity, within 24 hours of the one before.
+    SameEntity,
+    /// It contributed to the risk that opened it.
+    Contributed,
+}
+
+/// Where the work on an incident stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum IncidentStatus {
+    /// Nobody has looked.
+    #[default]
+    New,
+    /// Somebody is at it.
+    InProgress,
+    /// Waits for something.
+    OnHold,
+    /// Dealt with.
+    Resolved,
+    /// Dealt with and reviewed.
+    Closed,
+}
+
+/// What an incident turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IncidentVerdict {
+    /// The account or device is in other hands: risk stays high until it is closed.
+    ConfirmedCompromise,
+    /// Real, and dealt with: its factors decay on.
+    TruePositive,
+    /// Real but allowed: its factors are removed, its units are learned at once.
+    Benign,
+    /// The rule was wrong: its factors are removed, the rule's noise count rises.
+    FalsePositive,
+    /// The same as another incident, which takes its factors.
+    Duplicate(FindingId),
+}
+
+/// One change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IncidentEntry {
+    /// When, milliseconds since 1970 UTC.
+    pub at: i64,
+    /// Who.
+    pub by: String,
+    /// What.
+    pub change: IncidentChange,
+}
+
+/// What to change; `None` leaves it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IncidentChange {
+    /// The status to take.
+    pub status: Option<IncidentStatus>,
+    /// Who takes it; `Some(None)`: nobody.
+    pub assignee: Option<Option<String>>,
+    /// What it turned out to be.
+    pub verdict: Option<IncidentVerdict>,
+    /// A remark.
+    pub comment: Option<String>,
+}
+
+/// Why a change was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Resolving or closing needs a verdict.
+    VerdictMissing,
+    /// An incident cannot be a duplicate of itself.
+    DuplicateOfItself,
+    /// The change changes nothing.
+    Empty,
+}
+
+impl Incident {
+    /// Opens an incident if a finding calls for one: it is critical, or the entity is at high.
+    pub fn open(
+        entity: &Entity,
+        finding: &Finding,
+        level: RiskLevel,
+        score: i64,
+    ) -> Option<Incident> {
+        let why = match (finding.severity, level) {
+            _ if finding.shadow => return None,
+            (Severity::Critical, _) => Belongs::Critical,
+            (_, RiskLevel::High) => Belongs::RiskHigh,
+            (_, RiskLevel::Medium | RiskLevel::Low) => return None,
+        };
+        let key = format!("{}:{} {}", entity.kind.name(), entity.id, finding.id);
+        let mut incident = Incident {
+            id: FindingId::derive("default", "incident", key.as_bytes()),
+            entity: entity.clone(),
+            title: finding.title.clone(),
+            time: finding.time,
+            last_time: finding.time,
+            severity: finding.severity,
+            findings: BTreeMap::new(),
+            tactics: Vec::new(),
+            risk_peak: score,
+            status: IncidentStatus::New,
+            assignee: None,
+            verdict: None,
+            history: Vec::new(),
+        };
+        incident.take(finding, why);
+        Some(incident)
+    }
+
+    /// Whether a finding of its entity at `time` still belongs to it.
+    pub fn lasts_at(&self, time: i64) -> bool {
+        let open = !matches!(self.status, IncidentStatus::Resolved | IncidentStatus::Closed);
+        open && time >= self.time.saturating_sub(QUIET)
+            && time <= self.last_time.saturating_add(QUIET)
+    }
+
+    /// Adds a finding of its entity; false if it does not belong, or is there already.
+    pub fn join(&mut self, finding: &Finding, score: i64) -> bool {
+        if finding.shadow || !self.lasts_at(finding.time) || self.findings.contains_key(&finding.id)
+        {
+            return false;
+        }
+        self.risk_peak = self.risk_peak.max(score);
+        self.take(finding, Belongs::SameEntity);
+        true
+    }
+
+    /// Adds an earlier finding that contributed to the risk that opened it.
+    pub fn include(&mut self, finding: &Finding) {
+        if !self.findings.contains_key(&finding.id) {
+            self.take(finding, Belongs::Contributed);
+        }
+    }
+
+    fn take(&mut self, finding: &Finding, why: Belongs) {
+        self.findings.insert(finding.id, why);
+        self.time = self.time.min(finding.time);
+        self.last_time = self.last_time.max(finding.time);
+        self.severity = self.severity.max(finding.severity);
+        for tactic in finding.attack.iter().filter(|id| id.starts_with("TA")) {
+            if let Err(at) = self.tactics.binary_search(tactic) {
+                self.tactics.insert(at, tactic.clone());
+            }
+        }
+    }
+
+    /// Applies a person's change and records it.
+    ///
+    /// # Errors
+    /// A change that cannot be; the incident is as before.
+    pub fn change(&mut self, at: i64, by: &str, change: IncidentChange) -> Result<(), Refused> {
+        if change == IncidentChange::default() {
+            return Err(Refused::Empty);
+        }
+        let ends = matches!(change.status, Some(IncidentStatus::Resolved | IncidentStatus::Closed));
+        if ends && change.verdict.is_none() && self.verdict.is_none() {
+            return Err(Refused::VerdictMissing);
+        }
+        if change.verdict == Some(IncidentVerdict::Duplicate(self.id)) {
+            return Err(Refused::DuplicateOfItself);
+        }
+        if let Some(status) = change.status {
+            self.status = status;
+        }
+        if let Some(assignee) = &change.assignee {
+            self.assignee.clone_from(assignee);
+        }
+        if let Some(verdict) = &change.verdict {
+            self.verdict = Some(verdict.clone());
+        }
+        self.history.push(IncidentEntry { at, by: by.to_owned(), change });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_event::EntityKind;
+
+    use super::*;
+    use crate::FindingState;
+
+    fn ann() -> Entity {
+        Entity { kind: EntityKind::User, id: "ann".into() }
+    }
+
+    fn finding(id: u128, severity: Severity, time: i64) -> Finding {
+        Finding {
+            id: FindingId(id),
+            rule_id: "identity.x".into(),
+            rule_version: "0".into(),
+            title: format!("finding {id}"),
+            severity,
+            time,
+            state: FindingState::Confirmed,
+            revision: 1,
+            entities: vec![ann()],
+            attack: vec!["TA0001".to_owned(), "T1110".to_owned()].into(),
+            risk: 30,
+            shadow: false,
+            fields: serde_json::Map::new(),
+            window: None,
+            count: 1,
+            late: false,
+            capped: false,
+            evidence: Vec::new(),
+            evidence_total: 0,
+        }
+    }
+
+    fn opened() -> Incident {
+        Incident::open(&ann(), &finding(1, Severity::Critical, 0), RiskLevel::Low, 400).unwrap()
+    }
+
+    #[test]
+    fn a_critical_finding_or_high_risk_opens_one() {
+        let low = finding(1, Severity::Low, 0);
+        assert_eq!(Incident::open(&ann(), &low, RiskLevel::Medium, 0), None);
+        let incident = Incident::open(&ann(), &low, RiskLevel::High, 7_100).unwrap();
+        assert_eq!(incident.findings[&low.id], Belongs::RiskHigh);
+        let shadow = Finding { shadow: true, ..finding(1, Severity::Critical, 0) };
+        assert_eq!(Incident::open(&ann(), &shadow, RiskLevel::High, 0), None);
+        assert_eq!(opened().tactics, ["TA0001"]);
+    }
+
+    #[test]
+    fn findings_join_until_a_day_of_quiet() {
+        let mut incident = opened();
+        assert!(incident.join(&finding(2, Severity::Low, QUIET), 500));
+        assert!(!incident.join(&finding(2, Severity::Low, QUIET), 500), "it is there already");
+        assert!(!incident.join(&finding(3, Severity::Low, 2 * QUIET + 1), 500));
+        assert_eq!((incident.findings.len(), incident.risk_peak), (2, 500));
+        assert_eq!(incident.findings[&FindingId(2)], Belongs::SameEntity);
+    }
+
+    #[test]
+    fn closing_needs_a_verdict_and_ends_it() {
+        let mut incident = opened();
+        let close = IncidentChange { status: Some(IncidentStatus::Closed), ..Default::default() };
+        assert_eq!(incident.change(1, "bob", close.clone()), Err(Refused::VerdictMissing));
+        assert_eq!(incident.change(1, "bob", IncidentChange::default()), Err(Refused::Empty));
+        let itself = Some(IncidentVerdict::Duplicate(incident.id));
+        let duplicate = IncidentChange { verdict: itself, ..Default::default() };
+        assert_eq!(incident.change(1, "bob", duplicate), Err(Refused::DuplicateOfItself));
+        assert!(incident.history.is_empty());
+        let benign = IncidentChange { verdict: Some(IncidentVerdict::Benign), ..close };
+        assert_eq!(incident.change(1, "bob", benign), Ok(()));
+        assert_eq!(incident.history.len(), 1);
+        assert!(!incident.join(&finding(2, Severity::Low, 1), 0));
+    }
+}
