@@ -1,5 +1,6 @@
 //! The command line: one verb per file, one table of exit codes. Not the work itself.
 
+mod baseline;
 mod client;
 mod config;
 mod demo;
@@ -74,6 +75,9 @@ enum Verb {
     /// Test mappings, or show the rows they make of a file
     #[command(subcommand)]
     Mapping(mapping::MappingVerb),
+    /// Check, test and measure baselines of behaviour
+    #[command(subcommand)]
+    Baseline(baseline::BaselineVerb),
     /// Tables and columns that rules can use
     Schema(schema::SchemaVerb),
     /// What a running service is doing
@@ -122,6 +126,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Eval(verb) => verb.run(&mut out),
         Verb::Rule(verb) => verb.run(&mut out),
         Verb::Mapping(verb) => verb.run(&mut out),
+        Verb::Baseline(verb) => verb.run(&mut out),
         Verb::Schema(verb) => verb.run(&mut out),
         Verb::Status(verb) => verb.run(&mut out),
         Verb::Dlq(verb) => verb.run(&mut out),

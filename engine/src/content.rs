@@ -20,6 +20,9 @@ static BUILTIN_RULES: [(&str, Dir<'_>); 5] = [
     ("network", include_dir!("$CARGO_MANIFEST_DIR/../rules/network")),
 ];
 
+/// The folder of shipped baselines.
+static BUILTIN_BASELINES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../rules/baselines");
+
 /// The word that stands for the shipped content in a list of folders.
 pub const BUILTIN: &str = "builtin";
 
@@ -37,22 +40,31 @@ pub struct SqlText {
 
 /// The shipped rules.
 pub fn builtin_rules() -> Vec<SqlText> {
-    fn walk(folder: &str, dir: &Dir<'_>, found: &mut Vec<SqlText>) {
-        for file in dir.files().filter(|f| f.path().extension().is_some_and(|e| e == "sql")) {
-            let below = format!("{folder}/{}", file.path().to_string_lossy().replace('\\', "/"));
-            let text = file.contents_utf8().map(str::to_owned);
-            found.push(SqlText {
-                path: format!("rules/{below}"),
-                below,
-                text: text.ok_or_else(|| "not UTF-8".to_owned()),
-            });
-        }
-        dir.dirs().for_each(|d| walk(folder, d, found));
-    }
     let mut found = Vec::new();
-    BUILTIN_RULES.iter().for_each(|(folder, dir)| walk(folder, dir, &mut found));
+    BUILTIN_RULES.iter().for_each(|(folder, dir)| walk_builtin(folder, dir, &mut found));
     found.sort_by(|a, b| a.below.cmp(&b.below));
     found
+}
+
+/// The shipped baselines.
+pub fn builtin_baselines() -> Vec<SqlText> {
+    let mut found = Vec::new();
+    walk_builtin("baselines", &BUILTIN_BASELINES, &mut found);
+    found.sort_by(|a, b| a.below.cmp(&b.below));
+    found
+}
+
+fn walk_builtin(folder: &str, dir: &Dir<'_>, found: &mut Vec<SqlText>) {
+    for file in dir.files().filter(|f| f.path().extension().is_some_and(|e| e == "sql")) {
+        let below = format!("{folder}/{}", file.path().to_string_lossy().replace('\\', "/"));
+        let text = file.contents_utf8().map(str::to_owned);
+        found.push(SqlText {
+            path: format!("rules/{below}"),
+            below,
+            text: text.ok_or_else(|| "not UTF-8".to_owned()),
+        });
+    }
+    dir.dirs().for_each(|d| walk_builtin(folder, d, found));
 }
 
 /// Every `.sql` file in the given files and folders, once, in order of place and path; `builtin`

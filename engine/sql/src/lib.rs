@@ -5,6 +5,7 @@
 //! [`sluice_event::Transform`]) and arrow batches; never a DataFusion type.
 #![forbid(unsafe_code)]
 
+mod baseline;
 mod batch;
 mod blame;
 mod classify;
@@ -25,6 +26,7 @@ mod transform;
 mod walk;
 mod warn;
 
+pub use baseline::{INPUT, Select, Selected};
 pub use batch::{BatchFindings, batch};
 pub use compiler::{CompiledRule, Compiler, RawTable};
 pub use error::{SqlError, SqlProblem};

@@ -21,6 +21,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use sluice_event::{Mapped, RowError, TableName, Transform};
 
 pub use compile::compile_transform;
+pub(crate) use compile::{placed, plain_expression, shape, stages_below};
 
 use crate::error::plain;
 
@@ -44,7 +45,7 @@ struct SqlTransform {
 }
 
 /// A step before the SELECT list.
-enum Stage {
+pub(crate) enum Stage {
     /// Keep records for which it is TRUE.
     Filter(Arc<dyn PhysicalExpr>),
     /// The columns of a subquery.
@@ -123,24 +124,8 @@ impl Transform for SqlTransform {
 impl SqlTransform {
     /// The sources over some records, and which of them are left.
     fn evaluate(&self, wire: &RecordBatch) -> Result<(RecordBatch, Vec<u32>), String> {
-        let mut batch = wire.clone();
-        let mut rows: Vec<u32> = (0..wire.num_rows() as u32).collect();
-        for stage in &self.stages {
-            match stage {
-                Stage::Filter(condition) => {
-                    let mask = boolean(condition, &batch)?;
-                    rows = rows
-                        .into_iter()
-                        .zip(mask.iter())
-                        .filter(|(_, keep)| *keep == Some(true))
-                        .map(|(row, _)| row)
-                        .collect();
-                    batch = filter_record_batch(&batch, &mask).map_err(|e| e.to_string())?;
-                }
-                Stage::Project(exprs, schema) => batch = columns(exprs, schema, &batch)?,
-            }
-        }
-        Ok((columns(&self.sources, &self.evaluated, &batch)?, rows))
+        let (batch, rows) = run_stages(&self.stages, wire)?;
+        Ok((evaluate_columns(&self.sources, &self.evaluated, &batch)?, rows))
     }
 
     /// The table's columns from the sources; conflicts are values that could not be cast.
@@ -194,9 +179,34 @@ impl SqlTransform {
     }
 }
 
+/// The records that are left after the stages, and their indices.
+pub(crate) fn run_stages(
+    stages: &[Stage],
+    input: &RecordBatch,
+) -> Result<(RecordBatch, Vec<u32>), String> {
+    let mut batch = input.clone();
+    let mut rows: Vec<u32> = (0..input.num_rows() as u32).collect();
+    for stage in stages {
+        match stage {
+            Stage::Filter(condition) => {
+                let mask = boolean(condition, &batch)?;
+                rows = rows
+                    .into_iter()
+                    .zip(mask.iter())
+                    .filter(|(_, keep)| *keep == Some(true))
+                    .map(|(row, _)| row)
+                    .collect();
+                batch = filter_record_batch(&batch, &mask).map_err(|e| e.to_string())?;
+            }
+            Stage::Project(exprs, schema) => batch = evaluate_columns(exprs, schema, &batch)?,
+        }
+    }
+    Ok((batch, rows))
+}
+
 /// Calls `step` with the whole batch, and on an error with its halves, down to single records, whose
 /// error `step` must handle. `from` is the index of the slice's first record.
-fn bisect(
+pub(crate) fn bisect(
     batch: &RecordBatch,
     from: u32,
     step: &mut impl FnMut(&RecordBatch, u32) -> Result<(), String>,
@@ -209,7 +219,7 @@ fn bisect(
     bisect(&batch.slice(half, batch.num_rows() - half), from + half as u32, step);
 }
 
-fn columns(
+pub(crate) fn evaluate_columns(
     exprs: &[Arc<dyn PhysicalExpr>],
     schema: &SchemaRef,
     batch: &RecordBatch,

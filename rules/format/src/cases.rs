@@ -123,20 +123,9 @@ pub(crate) fn rule_tests(
         let fields = reader.keys(entries, "a case", &keys);
         let name = name(reader, &fields, node);
         let events_file = fields.get("events_file").and_then(|n| reader.text(n, "events_file"));
-        let nodes = fields.get("events").and_then(|n| reader.list(n, "events")).unwrap_or_default();
-        let mut events = Vec::new();
-        for node in nodes {
-            event(reader, node, &mut events);
-            if events.len() > EVENTS_MAX {
-                reader.bad(
-                    node.span,
-                    format!("the case has more than {EVENTS_MAX} events"),
-                    "fewer repeats, or a shorter window with the same meaning",
-                );
-                break;
-            }
-        }
-        if nodes.is_empty() && events_file.is_none() && fields.get("events").is_none() {
+        let laid_out = fields.get("events").map(|n| events(reader, n));
+        let events = laid_out.unwrap_or_default();
+        if events.is_empty() && events_file.is_none() && fields.get("events").is_none() {
             reader.require(&fields, "events", node.span, "events: [{t: +0s, table: .., ..}]");
         }
         let expect = reader
@@ -220,7 +209,24 @@ pub(crate) fn mapping_tests(
     })
 }
 
-fn cases<T>(
+/// The events of a case, repeated ones laid out.
+pub(crate) fn events(reader: &mut Reader<'_>, node: &Node) -> Vec<TestEvent> {
+    let mut events = Vec::new();
+    for node in reader.list(node, "events").unwrap_or_default() {
+        event(reader, node, &mut events);
+        if events.len() > EVENTS_MAX {
+            reader.bad(
+                node.span,
+                format!("the case has more than {EVENTS_MAX} events"),
+                "fewer repeats, or a shorter window with the same meaning",
+            );
+            break;
+        }
+    }
+    events
+}
+
+pub(crate) fn cases<T>(
     reader: &mut Reader<'_>,
     file: &SqlFile,
     mut read: impl FnMut(&mut Reader<'_>, &Node, &[Entry]) -> Option<T>,
@@ -239,13 +245,13 @@ fn cases<T>(
     tests
 }
 
-fn name(reader: &mut Reader<'_>, fields: &Fields<'_>, node: &Node) -> Option<String> {
+pub(crate) fn name(reader: &mut Reader<'_>, fields: &Fields<'_>, node: &Node) -> Option<String> {
     let hint = "name: <what the case shows>";
     let node = reader.require(fields, "name", node.span, hint)?;
     reader.text(node, "name")
 }
 
-fn time(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option<i64> {
+pub(crate) fn time(reader: &mut Reader<'_>, node: &Node, key: &str) -> Option<i64> {
     let text = reader.text(node, key)?;
     let time = resolve_time(&text);
     if time.is_none() {

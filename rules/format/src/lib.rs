@@ -2,7 +2,7 @@
 //! no plan, diagnostics. Text in, typed file out: no IO, no clock, no SQL planning, no arrow.
 //!
 //! - [`SqlFile`]: the file, split into front matter, statement and tests;
-//! - [`Rule`] and [`Mapping`]: what the two kinds of file declare;
+//! - [`Rule`], [`Mapping`] and [`BaselineFile`]: what the kinds of file declare;
 //! - [`lint`]: checks of a rule that need no plan;
 //! - [`Diagnostic`]: what is wrong, where, and what to write instead.
 //!
@@ -24,6 +24,8 @@
 #![forbid(unsafe_code)]
 
 mod attack;
+mod baseline;
+mod baseline_features;
 mod cases;
 mod codec;
 mod diagnostic;
@@ -39,6 +41,8 @@ mod token;
 mod yaml;
 
 pub use attack::{Attack, attack, attack_name, attacks};
+pub use baseline::{BaselineColumn, BaselineFile, BaselineTest, BaselineUnit, ExpectedAnomaly};
+pub use baseline_features::{BaselineFeature, BaselineKind};
 pub use cases::{MappingTest, Row, RuleTest, TestConfig, TestEvent};
 pub use codec::{CodecSpec, Delimited, Syslog};
 pub use diagnostic::{Diagnostic, Level, Span, render_all, visible};

@@ -125,7 +125,7 @@ fn located(error: &DataFusionError, sql: &str) -> Vec<SqlProblem> {
 }
 
 /// At what the message names, or where the statement starts, if it has no place of its own.
-fn placed(problem: SqlProblem, sql: &str) -> SqlProblem {
+pub(crate) fn placed(problem: SqlProblem, sql: &str) -> SqlProblem {
     let place = problem.span.or_else(|| place_in(sql, &problem.message));
     problem.at(place)
 }
@@ -145,7 +145,7 @@ fn condition(session: &Session, text: &str, record: &DFSchema) -> Result<Arc<dyn
 }
 
 /// Subqueries and WHERE between the SELECT list and the record, innermost first.
-fn stages_below(
+pub(crate) fn stages_below(
     session: &Session,
     plan: &LogicalPlan,
     stages: &mut Vec<Stage>,
@@ -176,7 +176,7 @@ fn stages_below(
     }
 }
 
-fn shape(plan: &LogicalPlan) -> SqlProblem {
+pub(crate) fn shape(plan: &LogicalPlan) -> SqlProblem {
     let what = match plan {
         LogicalPlan::Aggregate(_) => "GROUP BY and aggregates",
         LogicalPlan::Window(_) => "window functions",
@@ -193,7 +193,7 @@ fn shape(plan: &LogicalPlan) -> SqlProblem {
 }
 
 /// Refuses what has no meaning for one record.
-fn plain_expression(expr: &Expr) -> Result<()> {
+pub(crate) fn plain_expression(expr: &Expr) -> Result<()> {
     expr.apply(|e| match marker(e) {
         Some(_) => Err(SqlProblem::new("R016", format!("a mapping cannot use `{e}`")).into()),
         None => Ok(TreeNodeRecursion::Continue),

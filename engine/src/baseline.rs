@@ -1,0 +1,166 @@
+//! A baseline file ready to run: its SELECT compiled, its columns found, rows of batches fed to the
+//! model. Not the model (`baseline`), and not where the rows come from.
+
+mod columns;
+mod test;
+
+use std::{path::PathBuf, sync::Arc};
+
+use arrow::record_batch::RecordBatch;
+use sluice_baseline::{Baseline, Feature, FeatureKind, POLICY, Spec, Unit};
+use sluice_rule::{BaselineFile, BaselineKind, BaselineUnit, Diagnostic, Span};
+use sluice_sql::{Select, SqlProblem};
+
+use crate::{
+    EngineError, Problem,
+    content::{builtin_baselines, read_sql},
+};
+use columns::Columns;
+
+pub use test::test_baseline;
+
+/// A baseline file, compiled.
+#[derive(Debug)]
+pub struct LoadedBaseline {
+    /// The file.
+    pub file: BaselineFile,
+    select: Select,
+    columns: Columns,
+}
+
+/// Rows that could not be fed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unfed {
+    /// Rows without a time.
+    pub no_time: u64,
+    /// Rows on which an expression of the SELECT failed.
+    pub failed: u64,
+}
+
+impl LoadedBaseline {
+    /// Reads and compiles a file. `below` is its path below the content directory; `None` for a file
+    /// outside of one. Warnings come beside it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(
+        path: &str,
+        below: Option<&str>,
+        text: &str,
+    ) -> Result<(LoadedBaseline, Vec<Problem>), Vec<Problem>> {
+        let problems = |found: Vec<Diagnostic>| {
+            let shown: Arc<str> = text.into();
+            let problem = |diagnostic| Problem { diagnostic, text: Some(shown.clone()) };
+            found.into_iter().map(problem).collect::<Vec<_>>()
+        };
+        let (file, warnings) = BaselineFile::parse(path, below, text).map_err(problems)?;
+        let wire = file.columns.as_ref().map(|c| c.arrow());
+        let select = Select::compile(wire.as_ref(), &file.file.sql)
+            .map_err(|found| problems(found.into_iter().map(|p| diagnostic(path, p)).collect()))?;
+        let columns = Columns::find(&file, select.schema()).map_err(problems)?;
+        Ok((LoadedBaseline { file, select, columns }, problems(warnings)))
+    }
+
+    /// The table FROM names; `input` for a file's own records.
+    pub fn from(&self) -> &str {
+        self.select.from()
+    }
+
+    /// What the model is told.
+    pub fn spec(&self) -> Spec {
+        let file = &self.file;
+        Spec {
+            id: file.id.as_str().into(),
+            entity: file.entity,
+            unit: match file.unit {
+                BaselineUnit::Day => Unit::Day,
+                BaselineUnit::Session(gap) => Unit::Session(gap),
+                BaselineUnit::Events(n) => Unit::Events(n),
+            },
+            features: file
+                .features
+                .iter()
+                .map(|f| Feature {
+                    name: f.name.as_str().into(),
+                    kind: match &f.kind {
+                        BaselineKind::Categorical(_) => FeatureKind::Categorical,
+                        BaselineKind::Edge(_) => FeatureKind::Edge,
+                        BaselineKind::TimeOfWeek(_) => FeatureKind::TimeOfWeek,
+                        BaselineKind::Count(windows) => FeatureKind::Count(windows.clone()),
+                        BaselineKind::Distinct(_, windows) => {
+                            FeatureKind::Distinct(windows.clone())
+                        }
+                        BaselineKind::Numeric(_) => FeatureKind::Numeric,
+                    },
+                    tactic: f.tactic.as_deref().map(Into::into),
+                })
+                .collect(),
+            alarm_rate: file.alarm_rate,
+            half_life: file.half_life,
+            warmup: file.warmup,
+        }
+    }
+
+    /// The model without history.
+    pub fn baseline(&self) -> Baseline {
+        Baseline::new(self.spec(), POLICY, 1)
+    }
+
+    /// Feeds rows of the input to the model. `uid` gives the identity of a row by its index; it
+    /// breaks ties of time. Returns the newest time and what could not be fed.
+    pub fn feed(
+        &self,
+        baseline: &mut Baseline,
+        batch: &RecordBatch,
+        uid: impl Fn(u32) -> u128,
+    ) -> (Option<i64>, Unfed) {
+        let selected = self.select.apply(batch);
+        let mut unfed = Unfed { failed: selected.failed.len() as u64, ..Unfed::default() };
+        let newest = self.columns.feed(baseline, &selected, uid, &mut unfed);
+        (newest, unfed)
+    }
+}
+
+/// The baselines in files, folders or `builtin` that compiled, in id order, and what is wrong with
+/// any.
+///
+/// # Errors
+/// If a named file or folder cannot be read.
+pub fn load_baselines(
+    paths: &[PathBuf],
+) -> Result<(Vec<LoadedBaseline>, Vec<Problem>), EngineError> {
+    let mut loaded = Vec::new();
+    let mut problems = Vec::new();
+    for file in read_sql(paths, builtin_baselines)? {
+        match file.text {
+            Err(reason) => {
+                let diagnostic = Diagnostic::error("R006", &file.path, reason);
+                problems.push(Problem { diagnostic, text: None });
+            }
+            Ok(text) => match LoadedBaseline::load(&file.path, Some(&file.below), &text) {
+                Ok((baseline, warnings)) => {
+                    loaded.push(baseline);
+                    problems.extend(warnings);
+                }
+                Err(errors) => problems.extend(errors),
+            },
+        }
+    }
+    loaded.sort_by(|a, b| a.file.id.cmp(&b.file.id));
+    Ok((loaded, problems))
+}
+
+fn diagnostic(path: &str, problem: SqlProblem) -> Diagnostic {
+    let mut found = Diagnostic::error(problem.code, path, problem.message);
+    if let Some((line, column, length)) = problem.span {
+        let small = |x: u64| u32::try_from(x).unwrap_or(u32::MAX);
+        found = found.at(Span::new(small(line), small(column), small(length)));
+    }
+    if let Some(detail) = problem.detail {
+        found = found.detail(detail);
+    }
+    match problem.hint {
+        Some(hint) => found.hint(hint),
+        None => found,
+    }
+}
