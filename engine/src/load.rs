@@ -76,7 +76,9 @@ impl Content {
                 Vec::new()
             }
         };
-        let rule_files = read_sql(rules, builtin_rules)?;
+        let mut rule_files = read_sql(rules, builtin_rules)?;
+        // Baselines lie beside the rules and are read by `baseline`.
+        rule_files.retain(|file| !file.below.starts_with("baselines/"));
         let parsed = parse(rule_files, &mut problems, Rule::parse);
         problems.extend(duplicate_ids(&parsed).into_iter().map(|diagnostic| {
             let file = parsed.iter().find(|r| r.file.path == diagnostic.path);

@@ -1,3 +1,5 @@
+//! Tests of risk: each value of the design note, and properties over ledgers of many shapes.
+
 use std::collections::BTreeSet;
 
 use super::*;
