@@ -19,7 +19,8 @@ const CORPUS = [
 
 test("a corpus of hostile text stays text on every page", async ({ page, service }) => {
   await service.push(CORPUS.map((text, i) => tokenCreated(`${i}${text}`.slice(0, 400), text, { agent: text })));
-  await service.push(CORPUS.map((text) => `not json ${text.replaceAll("\n", " ")}`));
+  // A request of which nothing can be read is refused whole: a good record makes it an ordinary one.
+  await service.push([tokenCreated("good@example.com", "good"), ...CORPUS.map((text) => `not json ${text.replaceAll("\n", " ")}`)]);
   const q = "rule_id:tests.token_created";
   await service.until("all are found", async () => (await service.total(`${q} title:alert`)) >= 7);
   await service.until("letters are kept", async () => (await service.json("/api/v1/dead-letters?limit=50")).items.length >= CORPUS.length);
@@ -57,7 +58,7 @@ test("a corpus of hostile text stays text on every page", async ({ page, service
 });
 
 test.describe("hostile text in fields and addresses", () => {
-  test.use({ expected: [/400/, /404/] });
+  test.use({ expected: [/400|404/] });
   test("is text too", async ({ page, service }) => {
     await open(page, service, "findings");
     for (const text of CORPUS.slice(0, 9)) {
@@ -74,7 +75,7 @@ test.describe("hostile text in fields and addresses", () => {
 });
 
 test("dead letters are viewed, replayed and thrown away by who may", async ({ page, service }) => {
-  await service.push(['{"eventType": "nothing we map"}', "broken {"]);
+  await service.push([tokenCreated("good@example.com", "good"), "broken {", "broken ["]);
   await service.until("letters are kept", async () => (await service.json("/api/v1/dead-letters?limit=50")).items.length >= 2);
   await open(page, service, "pipeline", "analyst");
   const letters = page.getByRole("region", { name: "Dead letters" });
