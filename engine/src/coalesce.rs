@@ -33,16 +33,20 @@ impl Updates {
         Updates { every, recent: BTreeMap::new(), reported: VecDeque::new() }
     }
 
-    /// The emission if it goes out now; otherwise it waits, in place of the one before.
+    /// Whether anything ever waits; otherwise nothing needs an id.
+    pub(crate) fn is_on(&self) -> bool {
+        self.every.is_some()
+    }
+
+    /// The emission if it goes out now; otherwise it waits, in place of the one before. Without an id
+    /// it goes out.
     pub(crate) fn admit(
         &mut self,
-        id: FindingId,
+        id: Option<FindingId>,
         passed: u64,
         emission: Emission,
     ) -> Option<Emission> {
-        if self.every.is_none() {
-            return Some(emission);
-        }
+        let Some(id) = id else { return Some(emission) };
         if !matches!(emission.change, Change::Upsert(FindingState::Provisional)) {
             self.recent.remove(&id);
             return Some(emission);

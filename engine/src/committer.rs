@@ -147,7 +147,8 @@ impl<'a> Committer<'a> {
                 self.before.entry(passed).or_insert(self.last);
                 for emission in emissions {
                     let rule = &self.rules.rules()[emission.slot];
-                    let id = FindingId::derive(self.tenant, &rule.plan.rule, &emission.key);
+                    let id = || FindingId::derive(self.tenant, &rule.plan.rule, &emission.key);
+                    let id = self.updates.is_on().then(id);
                     if let Some(emission) = self.updates.admit(id, passed, emission) {
                         self.report(passed, &emission);
                     }

@@ -18,6 +18,7 @@ use sluice_finding::{
     Entity, Finding, FindingId, FindingState, Reason, TriageChange, TriageStatus,
 };
 use sluice_rule::Severity;
+use sluice_store::{Memory, Store};
 
 fn open(dir: &Path) -> FindingStore {
     FindingStore::open(dir, Retention::default()).unwrap()
@@ -234,4 +235,43 @@ fn whoever_waits_is_woken_by_findings_and_by_triage() {
         assert_eq!(waiting.join().unwrap(), Seq(last.0 + 1));
     }
     assert_eq!(store.wait(Seq(0), long), Seq(2));
+}
+
+#[test]
+fn evidence_is_stored_event_by_event_and_goes_with_its_finding() {
+    let dir = tempfile::tempdir().unwrap();
+    let with = |events: &[&str]| Finding {
+        evidence: events.iter().map(|event| (*event).into()).collect(),
+        ..finding(1, events.len() as u64)
+    };
+    let events = || -> Vec<Vec<u8>> {
+        let (store, spaces) = Store::open(dir.path(), &state::FINDINGS, Memory::default()).unwrap();
+        let place = state::FINDINGS.spaces.iter().position(|s| *s == "evidence").unwrap();
+        let rows = store.snapshot().prefix(&spaces[place], b"");
+        let mut events: Vec<Vec<u8>> = rows.map(|row| row.unwrap().1.to_vec()).collect();
+        events.sort();
+        events
+    };
+    let store = open(dir.path());
+    commit(&store, [with(&["first", "second"]), finding(2, 1)]);
+    // The last ones shown move on, an event is shown twice, and a process later it is the same.
+    let grown = with(&["first", "third", "first"]);
+    commit(&store, [grown.clone()]);
+    let expected = Finding { revision: 2, ..grown };
+    assert_eq!(store.finding(FindingId(1)).unwrap().unwrap().finding, expected);
+    drop(store);
+    assert_eq!(events(), [&b"first"[..], b"third", b"{}"]);
+    let store = open(dir.path());
+    assert_eq!(store.finding(FindingId(1)).unwrap().unwrap().finding, expected);
+    commit(&store, [with(&["first", "third", "fourth", "fifth"])]);
+    drop(store);
+    assert_eq!(events(), [&b"fifth"[..], b"first", b"fourth", b"third", b"{}"]);
+
+    let short = Retention { finding_age: Duration::from_millis(1), ..Retention::default() };
+    let store = FindingStore::open(dir.path(), short).unwrap();
+    assert!(store.stats().finding_bytes > 0);
+    store.retain(1_000_000).unwrap();
+    assert_eq!((store.stats().findings, store.stats().finding_bytes), (0, 0));
+    drop(store);
+    assert_eq!(events(), Vec::<Vec<u8>>::new());
 }

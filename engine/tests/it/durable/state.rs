@@ -100,24 +100,26 @@ fn tamper<const N: usize>(dir: &Path, layout: &Layout<N>, space: &str, key: &[u8
     store.commit(batch).unwrap();
 }
 
+/// The layout of the store of findings.
+pub(super) const FINDINGS: Layout<10> = Layout {
+    name: "sluice-findings",
+    version: 2,
+    spaces: [
+        "finding",
+        "triage",
+        "current",
+        "change",
+        "removed",
+        "age",
+        "evidence",
+        "letter",
+        "letter_id",
+        "meta",
+    ],
+};
+
 fn tamper_findings(dir: &Path, space: &str, key: &[u8], value: &[u8]) {
-    let layout = Layout {
-        name: "sluice-findings",
-        version: 2,
-        spaces: [
-            "finding",
-            "triage",
-            "current",
-            "change",
-            "removed",
-            "age",
-            "evidence",
-            "letter",
-            "letter_id",
-            "meta",
-        ],
-    };
-    tamper(dir, &layout, space, key, value);
+    tamper(dir, &FINDINGS, space, key, value);
 }
 
 fn tamper_state(dir: &Path, space: &str, key: &[u8], value: &[u8]) {
