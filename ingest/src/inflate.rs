@@ -1,14 +1,14 @@
 //! Decompression under caps. By magic bytes, never by name. Not framing.
 
 use std::{
-    io::{self, BufReader, Read},
+    io::{self, BufRead, BufReader, Read},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use crate::Limits;
 
@@ -36,6 +36,51 @@ pub(crate) const FREE_BYTES: u64 = 16 << 20;
 /// A zstd window of 128 MiB: what `zstd --long` makes at most without being asked twice.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
+/// A gzip stream of one or more members. Each member costs some microseconds, however little it holds:
+/// many that hold next to nothing are refused.
+pub(crate) struct Members<R> {
+    member: Option<GzDecoder<R>>,
+    members: u64,
+    decoded: u64,
+}
+
+/// Members that may hold as little as they like.
+const FREE_MEMBERS: u64 = 10_000;
+/// Bytes that a member holds on average, beyond those: blocks of bgzip hold 64 KiB.
+const MEMBER_BYTES: u64 = 64;
+
+impl<R: BufRead> Members<R> {
+    pub(crate) fn new(reader: R) -> Self {
+        Members { member: Some(GzDecoder::new(reader)), members: 1, decoded: 0 }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let read = member.read(out)?;
+            if read > 0 || out.is_empty() {
+                self.decoded += read as u64;
+                return Ok(read);
+            }
+            let Some(ended) = self.member.take() else { break };
+            let mut rest = ended.into_inner();
+            if rest.fill_buf()?.is_empty() {
+                break;
+            }
+            self.members += 1;
+            if self.members > FREE_MEMBERS && self.members * MEMBER_BYTES > self.decoded {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("{} gzip members hold {} bytes", self.members, self.decoded),
+                ));
+            }
+            self.member = Some(GzDecoder::new(rest));
+        }
+        Ok(0)
+    }
+}
+
 impl Inflate {
     /// Looks at the first bytes.
     pub(crate) fn new(mut input: Box<dyn Read + Send>, limits: Limits) -> io::Result<Self> {
@@ -51,7 +96,7 @@ impl Inflate {
         let buffered = BufReader::with_capacity(64 * 1024, counted);
         let reader: Box<dyn Read + Send> = match kind {
             Kind::Plain => Box::new(buffered),
-            Kind::Gzip => Box::new(MultiGzDecoder::new(buffered)),
+            Kind::Gzip => Box::new(Members::new(buffered)),
             Kind::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;

@@ -24,6 +24,7 @@ mod counts;
 mod dead_letter;
 mod decode;
 mod detect;
+pub mod files;
 mod frame;
 mod inflate;
 mod input;

@@ -103,6 +103,7 @@ const HAND_ON: Duration = Duration::from_millis(20);
 pub struct InputControl {
     stop: AtomicBool,
     pause: AtomicBool,
+    hold: AtomicBool,
     durable: Mutex<Positions>,
     status: Mutex<InputStatus>,
 }
@@ -148,9 +149,15 @@ impl InputControl {
         self.pause.store(pause, Ordering::Relaxed);
     }
 
+    /// Asks the input to read nothing more for now (the process has no memory for it), or to go on:
+    /// apart from [`InputControl::pause`], so that neither takes back what the other asks.
+    pub fn hold(&self, hold: bool) {
+        self.hold.store(hold, Ordering::Relaxed);
+    }
+
     /// Whether it should read nothing for now.
     pub fn paused(&self) -> bool {
-        self.pause.load(Ordering::Relaxed)
+        self.pause.load(Ordering::Relaxed) || self.hold.load(Ordering::Relaxed)
     }
 
     /// Everything before these positions is durable: offsets may be committed, segments freed.

@@ -1,9 +1,13 @@
 //! What a sender posts, from the bytes of a request to records for the spool and the answer about
 //! them. Pure: not HTTP, not the spool.
 
-use std::{io::Read, sync::Arc};
+use std::{
+    io::{self, Read},
+    ops::ControlFlow,
+    sync::Arc,
+};
 
-use flate2::{Decompress, FlushDecompress, Status, bufread::MultiGzDecoder};
+use flate2::{Decompress, FlushDecompress, Status};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -23,18 +27,21 @@ pub enum Encoding {
     Deflate,
 }
 
-/// How far a body may inflate.
+/// How far a body may inflate, and into how many records it may fall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PushLimits {
     /// Decompressed bytes of one request; a body with more is refused whole.
     pub decoded_bytes: u64,
     /// Beyond the first 16 MiB, decompressed bytes per compressed byte.
     pub ratio: u64,
+    /// Records of one request: each costs some microseconds, however few bytes it has. A body with
+    /// more is refused whole.
+    pub records: u64,
 }
 
 impl Default for PushLimits {
     fn default() -> Self {
-        PushLimits { decoded_bytes: 128 << 20, ratio: 100 }
+        PushLimits { decoded_bytes: 64 << 20, ratio: 100, records: 50_000 }
     }
 }
 
@@ -58,6 +65,15 @@ pub enum PushError {
         /// The most for a body of this length.
         max: u64,
     },
+    /// 413.
+    #[error("the body holds more than {max} records; send fewer at once")]
+    TooMany {
+        /// The most.
+        max: u64,
+    },
+    /// 503: as much memory as may be is in use.
+    #[error("there is no memory for the body now; send it again, or less at once")]
+    NoMemory,
     /// 400.
     #[error("the body holds no record; send one JSON object or one line of text per line")]
     Empty,
@@ -69,7 +85,8 @@ impl PushError {
         match self {
             PushError::Encoding(_) => 415,
             PushError::Damaged { .. } | PushError::Empty => 400,
-            PushError::TooLarge { .. } => 413,
+            PushError::TooLarge { .. } | PushError::TooMany { .. } => 413,
+            PushError::NoMemory => 503,
         }
     }
 }
@@ -103,11 +120,16 @@ impl Encoding {
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// The body as it was before compression. Never holds much more than the cap, whatever the body
-/// would inflate to.
+/// would inflate to. `grow` is asked before more bytes are held, and may say no.
 ///
 /// # Errors
-/// [`PushError::Damaged`], [`PushError::TooLarge`].
-pub fn inflate(encoding: Encoding, body: &[u8], limits: PushLimits) -> Result<Vec<u8>, PushError> {
+/// [`PushError::Damaged`], [`PushError::TooLarge`], [`PushError::NoMemory`].
+pub fn inflate(
+    encoding: Encoding,
+    body: &[u8],
+    limits: PushLimits,
+    grow: &mut dyn FnMut(u64) -> bool,
+) -> Result<Vec<u8>, PushError> {
     let damaged = |detail: &dyn std::fmt::Display| PushError::Damaged {
         encoding: encoding.name(),
         detail: detail.to_string(),
@@ -117,58 +139,97 @@ pub fn inflate(encoding: Encoding, body: &[u8], limits: PushLimits) -> Result<Ve
         Encoding::Identity => limits.decoded_bytes,
         _ => limits.decoded_bytes.min(ratio.saturating_add(inflate::FREE_BYTES)),
     };
-    let mut out = Vec::new();
     match encoding {
-        Encoding::Identity if body.len() as u64 <= max => out.extend_from_slice(body),
-        Encoding::Identity => return Err(PushError::TooLarge { max }),
-        Encoding::Gzip => {
-            let gzip = MultiGzDecoder::new(body);
-            gzip.take(max.saturating_add(1)).read_to_end(&mut out).map_err(|e| damaged(&e))?;
-        }
+        Encoding::Identity if body.len() as u64 > max => Err(PushError::TooLarge { max }),
+        Encoding::Identity if !grow(body.len() as u64) => Err(PushError::NoMemory),
+        Encoding::Identity => Ok(body.to_vec()),
+        Encoding::Gzip => fill(&mut inflate::Members::new(body), max, grow, damaged),
         Encoding::Zstd => {
             let mut zstd =
                 zstd::stream::read::Decoder::with_buffer(body).map_err(|e| damaged(&e))?;
             zstd.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|e| damaged(&e))?;
-            zstd.take(max.saturating_add(1)).read_to_end(&mut out).map_err(|e| damaged(&e))?;
+            fill(&mut zstd, max, grow, damaged)
         }
         Encoding::Deflate => {
             let zlib = matches!(body, [a, b, ..]
                 if a & 0x0f == 8 && (u16::from(*a) << 8 | u16::from(*b)).is_multiple_of(31));
-            let first = inflate_stream(body, zlib, max);
-            // Raw data may begin like a zlib header.
-            out = match first {
-                Err(_) if zlib => inflate_stream(body, false, max).or(first),
+            let first = fill(&mut Deflated::new(body, zlib), max, grow, damaged);
+            match first {
+                // Raw data may begin like a zlib header.
+                Err(PushError::Damaged { .. }) if zlib => {
+                    fill(&mut Deflated::new(body, false), max, grow, damaged).or(first)
+                }
                 first => first,
             }
-            .map_err(|e| damaged(&e))?;
         }
     }
-    if out.len() as u64 > max { Err(PushError::TooLarge { max }) } else { Ok(out) }
 }
 
-/// One zlib or raw deflate stream, to its end or a little more than `max` bytes of it. (The readers
-/// of flate2 take a stream that is cut off for one that ends.)
-fn inflate_stream(body: &[u8], zlib: bool, max: u64) -> Result<Vec<u8>, String> {
-    let mut stream = Decompress::new(zlib);
+/// Bytes that are inflated at a time.
+const STEP_BYTES: usize = 128 << 10;
+
+/// Reads to the end, or a little more than `max` bytes.
+fn fill(
+    reader: &mut dyn Read,
+    max: u64,
+    grow: &mut dyn FnMut(u64) -> bool,
+    damaged: impl Fn(&dyn std::fmt::Display) -> PushError,
+) -> Result<Vec<u8>, PushError> {
     let mut out = Vec::new();
-    while out.len() as u64 <= max {
-        let rest = body.get(stream.total_in() as usize..).unwrap_or_default();
-        out.reserve(64 * 1024);
-        let (read, made) = (stream.total_in(), stream.total_out());
-        let status = stream
-            .decompress_vec(rest, &mut out, FlushDecompress::None)
-            .map_err(|e| e.to_string())?;
-        if status == Status::StreamEnd {
-            return match body.len() as u64 - stream.total_in() {
-                0 => Ok(out),
-                more => Err(format!("{more} bytes after its end")),
-            };
+    let mut step = vec![0; STEP_BYTES];
+    loop {
+        let read = reader.read(&mut step).map_err(|e| damaged(&e))?;
+        if read == 0 {
+            return Ok(out);
         }
-        if stream.total_in() == read && stream.total_out() == made {
-            return Err("it is cut off".into());
+        if !grow(read as u64) {
+            return Err(PushError::NoMemory);
+        }
+        out.extend_from_slice(step.get(..read).unwrap_or_default());
+        if out.len() as u64 > max {
+            return Err(PushError::TooLarge { max });
         }
     }
-    Ok(out)
+}
+
+/// One zlib or raw deflate stream. (The readers of flate2 take a stream that is cut off for one that
+/// ends.)
+struct Deflated<'b> {
+    body: &'b [u8],
+    stream: Decompress,
+    ended: bool,
+}
+
+impl<'b> Deflated<'b> {
+    fn new(body: &'b [u8], zlib: bool) -> Self {
+        Deflated { body, stream: Decompress::new(zlib), ended: false }
+    }
+}
+
+impl Read for Deflated<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.ended {
+            return Ok(0);
+        }
+        let (read, made) = (self.stream.total_in(), self.stream.total_out());
+        let rest = self.body.get(read as usize..).unwrap_or_default();
+        let status = self.stream.decompress(rest, out, FlushDecompress::None)?;
+        let given = (self.stream.total_out() - made) as usize;
+        if status == Status::StreamEnd {
+            self.ended = true;
+            let more = self.body.len() as u64 - self.stream.total_in();
+            if more > 0 {
+                return Err(io::Error::other(format!("{more} bytes after its end")));
+            }
+        } else if self.stream.total_in() == read && given == 0 {
+            return Err(io::Error::other("it is cut off"));
+        }
+        if given == 0 && !self.ended {
+            // It has read and made nothing yet: go on.
+            return self.read(out);
+        }
+        Ok(given)
+    }
 }
 
 /// What becomes of a request: records to store, and what the sender is told once they are.
@@ -230,23 +291,29 @@ impl PushAnswer {
 /// the request decides it; the router must be one for it, or for all.
 ///
 /// # Errors
-/// [`PushError::Empty`].
+/// [`PushError::Empty`], [`PushError::TooMany`].
 pub fn read(
     router: &mut Router,
     body: &[u8],
     received_at: i64,
     source: Option<&Arc<str>>,
+    limits: PushLimits,
 ) -> Result<Pushed, PushError> {
     let mut pushed = Pushed { records: Vec::new(), answer: PushAnswer::default() };
     let spooled =
         |bytes: &[u8]| SpoolRecord { received_at, source: source.cloned(), bytes: bytes.to_vec() };
     // Lines below a header line go with it: alone they would be read in another order of fields.
     let mut header: Option<SpoolRecord> = None;
-    split(body, |line, record| {
+    let mut seen = 0;
+    let all = split(body, |line, record| {
+        seen += 1;
+        if seen > limits.records {
+            return ControlFlow::Break(());
+        }
         if router.is_header(record) {
             header = Some(spooled(record));
             pushed.records.push(spooled(record));
-            return;
+            return ControlFlow::Continue(());
         }
         match router.check(record) {
             Ok(()) => pushed.answer.accepted += 1,
@@ -254,7 +321,7 @@ pub fn read(
         }
         let Some(header) = &header else {
             pushed.records.push(spooled(record));
-            return;
+            return ControlFlow::Continue(());
         };
         match pushed.records.last_mut() {
             Some(last) if last.bytes.len() + record.len() < GROUP_BYTES => last.bytes.push(b'\n'),
@@ -267,13 +334,17 @@ pub fn read(
         if let Some(last) = pushed.records.last_mut() {
             last.bytes.extend_from_slice(record);
         }
+        ControlFlow::Continue(())
     });
+    if all.is_break() {
+        return Err(PushError::TooMany { max: limits.records });
+    }
     if pushed.records.is_empty() { Err(PushError::Empty) } else { Ok(pushed) }
 }
 
 /// Gives each record of a body with its line (in an array: its number): JSON or text lines, one JSON
 /// array, or JSON values over several lines. Blank lines are none; a last line needs no newline.
-fn split(body: &[u8], mut give: impl FnMut(u64, &[u8])) {
+fn split(body: &[u8], mut give: impl FnMut(u64, &[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
     let text = body.strip_prefix(crate::frame::BOM).unwrap_or(body).trim_ascii_start();
     let array = text.first() == Some(&b'[');
     let json = array || text.first() == Some(&b'{');
@@ -287,16 +358,17 @@ fn split(body: &[u8], mut give: impl FnMut(u64, &[u8])) {
         for (record, line) in framed.records.iter().zip(&framed.lines) {
             if !record.trim_ascii().is_empty() {
                 number += 1;
-                give(if array { number } else { *line }, record);
+                give(if array { number } else { *line }, record)?;
             }
         }
+        ControlFlow::Continue(())
     };
     for piece in body.chunks(1 << 20) {
         framer.push(piece);
-        hand_on(&mut framer);
+        hand_on(&mut framer)?;
     }
     framer.finish();
-    hand_on(&mut framer);
+    hand_on(&mut framer)
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{head, is_stdin, open_file};
-use crate::Limits;
+use crate::{Limits, files::check_stream};
 
 /// An input that was found.
 pub struct FoundFile {
@@ -128,6 +128,7 @@ fn walk(root: &Path, folder: &Path, found: &mut FoundFiles) -> Result<(), InputE
 impl FoundFile {
     fn at(path: &Path) -> io::Result<FoundFile> {
         let metadata = fs::metadata(path)?;
+        check_stream(&metadata)?;
         let modified = metadata.modified().ok().and_then(|t| {
             let since = t.duration_since(UNIX_EPOCH).ok()?;
             i64::try_from(since.as_millis()).ok()

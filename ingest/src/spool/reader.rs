@@ -23,6 +23,9 @@ pub(super) struct Reader {
     gaps: Vec<(u64, u64)>,
 }
 
+/// Records of one read: a megabyte of tiny ones would keep the engine from other inputs for seconds.
+const RECORDS_MAX: usize = 4_096;
+
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, at: u64) -> Self {
         Reader { shared, at, file: None, gaps: Vec::new() }
@@ -106,10 +109,13 @@ impl Reader {
         Ok(bytes)
     }
 
-    /// The whole records at the beginning of some bytes; the place moves after them.
+    /// The whole records at the beginning of some bytes, at most [`RECORDS_MAX`]; the place moves after
+    /// them.
     fn records(&mut self, mut bytes: &[u8]) -> Vec<(u64, SpoolRecord)> {
         let mut records = Vec::new();
-        while let Found::Record(body, length) = find(bytes) {
+        while records.len() < RECORDS_MAX
+            && let Found::Record(body, length) = find(bytes)
+        {
             let next = self.at + length as u64;
             match decode(body) {
                 Body::Record(record) => records.push((self.at, record)),

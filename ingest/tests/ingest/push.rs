@@ -53,23 +53,34 @@ fn every_encoding_is_read_whole_or_refused() {
         (Encoding::Deflate, deflate(&text)),
     ];
     for (encoding, body) in cases {
-        assert_eq!(inflate(encoding, &body, limits).unwrap(), text, "{encoding:?}");
+        assert_eq!(inflate(encoding, &body, limits, &mut |_| true).unwrap(), text, "{encoding:?}");
         for cut in [1, 5, body.len() / 2, body.len() - 1] {
-            let error = inflate(encoding, &body[..cut], limits).unwrap_err();
+            let error = inflate(encoding, &body[..cut], limits, &mut |_| true).unwrap_err();
             assert_eq!(error.status(), 400, "{encoding:?} at {cut}: {error}");
         }
         let more = [&body[..], b"trailing"].concat();
-        assert_eq!(inflate(encoding, &more, limits).unwrap_err().status(), 400, "{encoding:?}");
+        assert_eq!(
+            inflate(encoding, &more, limits, &mut |_| true).unwrap_err().status(),
+            400,
+            "{encoding:?}"
+        );
         let mut flipped = body.clone();
         flipped[0] ^= 0xff;
-        assert_eq!(inflate(encoding, &flipped, limits).unwrap_err().status(), 400, "{encoding:?}");
+        assert_eq!(
+            inflate(encoding, &flipped, limits, &mut |_| true).unwrap_err().status(),
+            400,
+            "{encoding:?}"
+        );
     }
     let two = [gzip(b"a\n"), gzip(b"b\n")].concat();
-    assert_eq!(inflate(Encoding::Gzip, &two, limits).unwrap(), b"a\nb\n");
-    assert_eq!(inflate(Encoding::Identity, b"x", limits).unwrap(), b"x");
+    assert_eq!(inflate(Encoding::Gzip, &two, limits, &mut |_| true).unwrap(), b"a\nb\n");
+    assert_eq!(inflate(Encoding::Identity, b"x", limits, &mut |_| true).unwrap(), b"x");
     let small = PushLimits { decoded_bytes: 3, ..limits };
-    assert_eq!(inflate(Encoding::Identity, b"xxxx", small).unwrap_err().status(), 413);
-    assert_eq!(inflate(Encoding::Gzip, &gzip(b"xxx"), small).unwrap(), b"xxx");
+    assert_eq!(
+        inflate(Encoding::Identity, b"xxxx", small, &mut |_| true).unwrap_err().status(),
+        413
+    );
+    assert_eq!(inflate(Encoding::Gzip, &gzip(b"xxx"), small, &mut |_| true).unwrap(), b"xxx");
 }
 
 #[test]
@@ -121,13 +132,16 @@ fn bomb_child(path: &std::ffi::OsStr) {
     // As sent, and its first 10 KB: they come to 10 MB in deflate, and to 10 GB in zstd frames.
     for body in [body, &body[..body.len().min(10_000)]] {
         let before = peak_bytes();
-        match inflate(encoding, body, PushLimits::default()) {
+        match inflate(encoding, body, PushLimits::default(), &mut |_| true) {
             Err(e) => assert!(matches!(e.status(), 413 | 400), "{e}"),
             Ok(_) => panic!("a bomb was read"),
         }
         assert!(peak_bytes() - before < 300 << 20, "{} bytes", peak_bytes() - before);
     }
-    assert_eq!(inflate(encoding, body, PushLimits::default()).unwrap_err().status(), 413);
+    assert_eq!(
+        inflate(encoding, body, PushLimits::default(), &mut |_| true).unwrap_err().status(),
+        413
+    );
 }
 
 #[cfg(target_os = "linux")]
@@ -169,7 +183,8 @@ fn bad_lines_among_good_ones_are_named_by_line() {
     let body = format!(
         "{{\"app\":1}}\r\n\n{{\"app\":\n{deep}\n{large}\n{{\"other\":1}}\nnull\n h sshd[1]: x\n\n{{\"app\":2}}"
     );
-    let pushed = read(&mut router(None), body.as_bytes(), RECEIVED, None).unwrap();
+    let pushed =
+        read(&mut router(None), body.as_bytes(), RECEIVED, None, PushLimits::default()).unwrap();
     let errors: Vec<_> = pushed.answer.errors.iter().map(|e| (e.line, e.code)).collect();
     assert_eq!(
         errors,
@@ -188,16 +203,18 @@ fn bad_lines_among_good_ones_are_named_by_line() {
 fn arrays_text_lines_and_a_source_that_is_known() {
     let mut any = router(None);
     for body in ["[{\"app\":1},{\"app\":2},3]", "[\n{\"app\":1},\n\n{\"app\":\n2}\n,3]\n"] {
-        let answer = read(&mut any, body.as_bytes(), 0, None).unwrap().answer;
+        let answer =
+            read(&mut any, body.as_bytes(), 0, None, PushLimits::default()).unwrap().answer;
         assert_eq!((answer.accepted, answer.rejected), (2, 1), "{body}");
         assert_eq!((answer.errors[0].line, answer.errors[0].code), (3, "no_source"));
     }
-    let pushed = read(&mut any, b"a sshd[1]: b\nc sshd[2]: d", 0, None).unwrap();
+    let pushed =
+        read(&mut any, b"a sshd[1]: b\nc sshd[2]: d", 0, None, PushLimits::default()).unwrap();
     assert_eq!((pushed.answer.accepted, pushed.answer.rejected), (2, 0));
 
     let name: Arc<str> = "app.log".into();
     let mut one = router(Some("app.log"));
-    let pushed = read(&mut one, b"{\"x\":1}\nx\n", 0, Some(&name)).unwrap();
+    let pushed = read(&mut one, b"{\"x\":1}\nx\n", 0, Some(&name), PushLimits::default()).unwrap();
     assert_eq!(pushed.records[0].source.as_deref(), Some("app.log"));
     assert_eq!(
         serde_json::to_value(&pushed.answer).unwrap(),
@@ -208,11 +225,14 @@ fn arrays_text_lines_and_a_source_that_is_known() {
 
 #[test]
 fn nothing_good_and_nothing_at_all() {
-    let answer = read(&mut router(None), &b"x\n".repeat(150), 0, None).unwrap().answer;
+    let answer = read(&mut router(None), &b"x\n".repeat(150), 0, None, PushLimits::default())
+        .unwrap()
+        .answer;
     assert_eq!((answer.status(), answer.rejected), (422, 150));
     assert_eq!((answer.errors.len(), answer.more_errors), (100, 50));
     for body in ["", "\n", "[]", " \r\n\n"] {
-        let error = read(&mut router(None), body.as_bytes(), 0, None).unwrap_err();
+        let error =
+            read(&mut router(None), body.as_bytes(), 0, None, PushLimits::default()).unwrap_err();
         assert_eq!((error.status(), error), (400, PushError::Empty));
     }
 }
@@ -232,11 +252,11 @@ fn lines_below_a_header_are_stored_with_it() {
         let mut router = Router::new(vec![spec.clone()], mapping).unwrap();
         let lines: String = (0..50_000).map(|i| format!("o{i} l{i}\n")).collect();
         let body = format!("other line\n{lines}");
-        let pushed = read(&mut router, body.as_bytes(), 0, None).unwrap();
+        let pushed = read(&mut router, body.as_bytes(), 0, None, PushLimits::default()).unwrap();
         assert_eq!((pushed.answer.accepted, pushed.answer.rejected), (50_000, 0));
         assert!((2..10).contains(&pushed.records.len()), "{}", pushed.records.len());
         // Another sender, whose lines are in the usual order.
-        let usual = read(&mut router, b"l o\n", 0, None).unwrap();
+        let usual = read(&mut router, b"l o\n", 0, None, PushLimits::default()).unwrap();
         let mut decoder = Decoder::new(&spec.codec, &spec.wire, Limits::default());
         let messages: Vec<_> = pushed.records.into_iter().chain(usual.records).collect();
         let messages = (0..).zip(messages).map(|(at, r)| message(at, r.bytes)).collect();
@@ -245,4 +265,44 @@ fn lines_below_a_header_are_stored_with_it() {
         assert_eq!((texts.len(), decoded.failed.len()), (50_001, 0));
         assert!(texts.iter().all(|t| t.unwrap().starts_with('l')));
     }
+}
+
+#[test]
+fn a_body_has_so_many_records_however_few_bytes_they_have() {
+    let limits = PushLimits { records: 3, ..PushLimits::default() };
+    let count =
+        |body: &[u8]| read(&mut router(None), body, 0, None, limits).map(|p| p.records.len());
+    assert_eq!(count(b"1\n2\n3\n"), Ok(3));
+    for body in [&b"1\n2\n3\n4"[..], b"[1,2,3,4]", b"{}{}{}{}"] {
+        assert_eq!(count(body), Err(PushError::TooMany { max: 3 }));
+        assert_eq!(count(body).unwrap_err().status(), 413);
+    }
+}
+
+#[test]
+fn inflating_ends_where_there_is_no_memory() {
+    let body = gzip(&vec![b' '; 4 << 20]);
+    let mut left = 1 << 20;
+    let mut grow = |bytes: u64| {
+        let more = bytes <= left;
+        left -= bytes.min(left);
+        more
+    };
+    let refused = inflate(Encoding::Gzip, &body, PushLimits::default(), &mut grow);
+    assert_eq!(refused, Err(PushError::NoMemory));
+}
+
+#[test]
+fn members_that_hold_nothing_are_refused_before_they_cost_much() {
+    let empty = gzip(b"").repeat(200_000);
+    let refused = inflate(Encoding::Gzip, &empty, PushLimits::default(), &mut |_| true);
+    assert!(matches!(refused, Err(PushError::Damaged { .. })), "{refused:?}");
+    let tiny = gzip(b"x").repeat(200_000);
+    let refused = inflate(Encoding::Gzip, &tiny, PushLimits::default(), &mut |_| true);
+    assert!(matches!(refused, Err(PushError::Damaged { .. })), "{refused:?}");
+    let blocks = gzip(&vec![b'\n'; 1_000]).repeat(20_000);
+    assert_eq!(
+        inflate(Encoding::Gzip, &blocks, PushLimits::default(), &mut |_| true).unwrap().len(),
+        20_000_000
+    );
 }
