@@ -64,15 +64,32 @@ pub enum Reason {
     Duplicate,
 }
 
+/// Changes that are kept of one finding: each reading of it carries them all.
+const HISTORY_ENTRIES: usize = 500;
+/// Bytes of their texts.
+const HISTORY_BYTES: usize = 256 << 10;
+
 impl Triage {
     /// The state after a change.
     ///
     /// # Errors
     /// What is wrong with the change, for people: resolving without a reason, a reason without
-    /// resolving, nothing to change.
+    /// resolving, nothing to change, more history than is kept.
     pub fn apply(&self, change: TriageChange, at: i64, by: &str) -> Result<Triage, String> {
         if change == TriageChange::default() {
             return Err("nothing to change: give status, assignee or comment".to_owned());
+        }
+        // Closing is always possible: it must not wait for room.
+        let closes = change.status == Some(TriageStatus::Resolved) && change.comment.is_none();
+        let bytes = self.history.iter().map(|e| e.change.bytes()).sum::<usize>() + change.bytes();
+        if !closes && (self.history.len() >= HISTORY_ENTRIES || bytes > HISTORY_BYTES)
+            || self.history.len() >= 2 * HISTORY_ENTRIES
+        {
+            return Err(format!(
+                "the history is full: a finding keeps {HISTORY_ENTRIES} changes and {} KiB of \
+                 remarks; resolve it, or go on in a ticket",
+                HISTORY_BYTES >> 10
+            ));
         }
         let mut next = self.clone();
         let status = change.status.unwrap_or(self.status);
@@ -96,6 +113,14 @@ impl Triage {
         next.version += 1;
         next.history.push(TriageEntry { at, by: by.to_owned(), change });
         Ok(next)
+    }
+}
+
+impl TriageChange {
+    /// Bytes of its texts.
+    fn bytes(&self) -> usize {
+        let assignee = self.assignee.as_ref().and_then(Option::as_ref).map_or(0, String::len);
+        assignee + self.comment.as_ref().map_or(0, String::len)
     }
 }
 
@@ -143,6 +168,28 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_history_has_an_end_and_closing_goes_on() {
+        let note =
+            |n: usize| TriageChange { comment: Some("x".repeat(n)), ..TriageChange::default() };
+        let mut triage = Triage::default();
+        for _ in 0..HISTORY_ENTRIES {
+            triage = triage.apply(note(1), 0, "ann").unwrap();
+        }
+        assert!(triage.apply(note(1), 0, "ann").unwrap_err().contains("history is full"));
+        let close = TriageChange {
+            status: Some(TriageStatus::Resolved),
+            reason: Some(Reason::Benign),
+            ..TriageChange::default()
+        };
+        assert!(triage.apply(close, 0, "ann").is_ok());
+        let mut triage = Triage::default();
+        for _ in 0..HISTORY_BYTES / 4_096 {
+            triage = triage.apply(note(4_096), 0, "ann").unwrap();
+        }
+        assert!(triage.apply(note(1), 0, "ann").is_err());
+    }
 
     #[test]
     fn resolving_needs_a_reason_and_reopening_forgets_it() {
