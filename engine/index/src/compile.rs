@@ -47,6 +47,10 @@ pub(crate) fn compile(
         }
         parts.push((Occur::Must, between(time, from, to)));
     }
+    if let Some(shadow) = request.shadow {
+        let word = if shadow { "true" } else { "false" };
+        parts.push((Occur::Must, compiler.term("shadow", word)));
+    }
     if !parsed.withdrawn {
         let withdrawn = compiler.term("state", FindingState::Withdrawn.name());
         parts.push((Occur::MustNot, withdrawn));

@@ -15,6 +15,8 @@ pub struct SearchRequest {
     pub from: Option<i64>,
     /// Findings before, milliseconds.
     pub to: Option<i64>,
+    /// Findings of rules on trial: only those, or none of them. `None`: both.
+    pub shadow: Option<bool>,
     /// Findings on a page, 1 to [`SearchRequest::MAX_LIMIT`].
     pub limit: usize,
     /// Continue behind this finding.
@@ -38,6 +40,7 @@ impl SearchRequest {
             now,
             from: None,
             to: None,
+            shadow: None,
             limit: 50,
             after: None,
             facets: Vec::new(),
