@@ -2,12 +2,13 @@
 //! parses them, `sql` compiles them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
 
 use include_dir::{Dir, include_dir};
+use sluice_ingest::files;
 
 use crate::EngineError;
 
@@ -104,7 +105,8 @@ fn read_path(path: &Path) -> Result<Vec<(PathBuf, SqlText)>, EngineError> {
     let root = path.canonicalize().map_err(at)?;
     let mut found = Vec::new();
     if metadata.is_dir() {
-        walk(&root, path, path, &mut found)?;
+        let mut visited = BTreeSet::from([root.clone()]);
+        walk(&root, path, path, &mut visited, &mut found)?;
     } else {
         let below = rule_place(path);
         let text = SqlText { path: path.display().to_string(), below, text: read(path) };
@@ -117,6 +119,7 @@ fn walk(
     root: &Path,
     top: &Path,
     folder: &Path,
+    visited: &mut BTreeSet<PathBuf>,
     found: &mut Vec<(PathBuf, SqlText)>,
 ) -> Result<(), EngineError> {
     let at = |source| EngineError::Read { path: folder.to_owned(), source };
@@ -135,7 +138,10 @@ fn walk(
         let inside = real.starts_with(root);
         let is_sql = path.extension().is_some_and(|e| e == "sql");
         if inside && path.is_dir() {
-            walk(root, top, &path, found)?;
+            // A link to a folder above it, or to one that was read already, leads nowhere else.
+            if visited.insert(real) {
+                walk(root, top, &path, visited, found)?;
+            }
         } else if is_sql {
             let below = path.strip_prefix(top).unwrap_or(&path);
             let text = SqlText {
@@ -154,13 +160,10 @@ fn walk(
 }
 
 fn read(path: &Path) -> Result<String, String> {
-    let length = fs::metadata(path).map_err(|e| e.to_string())?.len();
-    if length > FILE_BYTES_MAX {
-        return Err(format!("{length} bytes; a rule file is at most {FILE_BYTES_MAX}"));
-    }
-    let bytes = fs::read(path).map_err(|e| e.to_string())?;
-    String::from_utf8(bytes)
-        .map_err(|e| format!("not UTF-8 at byte {}", e.utf8_error().valid_up_to()))
+    files::read_text(path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => format!("a rule file has at most {FILE_BYTES_MAX} bytes"),
+        _ => error.to_string(),
+    })
 }
 
 /// The place of a file that was named alone: what stands below the last folder called `rules` or

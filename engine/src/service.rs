@@ -277,6 +277,12 @@ impl Service {
         replay::replay(&self.shared, letters)
     }
 
+    /// Has every input read nothing for now, or go on: the process is short of memory. Nothing is lost,
+    /// and what was read goes its way.
+    pub fn hold_inputs(&self, hold: bool) {
+        self.shared.inputs.iter().for_each(|input| input.control.hold(hold));
+    }
+
     /// Stops after a last checkpoint and waits for it. The error that had stopped it before, if one
     /// had.
     ///
