@@ -1,5 +1,6 @@
 //! The command line: one verb per file, one table of exit codes. Not the work itself.
 
+mod audit;
 mod baseline;
 mod client;
 mod config;
@@ -7,7 +8,6 @@ mod demo;
 mod dlq;
 mod errors;
 mod eval;
-mod exit;
 mod init;
 mod load;
 mod mapping;
@@ -25,6 +25,7 @@ use std::{ffi::OsString, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::exit;
 use exit::{Exit, Failure};
 
 /// Streaming security-event analytics: detection rules as SQL files over logs.
@@ -88,6 +89,9 @@ enum Verb {
     /// Make, list and revoke the tokens of the API
     #[command(subcommand)]
     Token(token::TokenVerb),
+    /// Check the audit log
+    #[command(subcommand)]
+    Audit(audit::AuditVerb),
     /// Check a configuration, show what takes effect, or print its JSON Schema
     #[command(subcommand)]
     Config(config::ConfigVerb),
@@ -101,18 +105,21 @@ enum Verb {
     },
 }
 
-/// Runs one command line.
-pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs one command line, the name of the program first, and returns the exit code: 0 done, 1 a check
+/// failed, 2 a rule or mapping could not be loaded, 3 misuse, 130 interrupted.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let failed = error.use_stderr();
             // Help and version go to stdout and are no failure; clap's own code for misuse is 2,
             // which here means "a rule could not be loaded".
-            if error.print().is_err() {
+            if failed {
+                // It quotes the arguments, which may come from a file name.
+                eprintln!("{}", error.render().to_string().trim_end());
                 return Exit::Usage.into();
             }
-            return if failed { Exit::Usage.into() } else { Exit::Done.into() };
+            return if error.print().is_err() { Exit::Usage.into() } else { Exit::Done.into() };
         }
     };
     // `run` logs as its configuration says.
@@ -131,6 +138,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Status(verb) => verb.run(&mut out),
         Verb::Dlq(verb) => verb.run(&mut out),
         Verb::Token(verb) => verb.run(&mut out),
+        Verb::Audit(verb) => verb.run(&mut out),
         Verb::Config(verb) => verb.run(&mut out),
         Verb::Init(verb) => verb.run(&mut out),
         Verb::Completions { shell } => {

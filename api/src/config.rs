@@ -17,7 +17,8 @@ mod value;
 
 pub(crate) use layers::Layers;
 pub(crate) use reader::{Effective, Problem};
-pub(crate) use settings::{Config, Kafka, Log, LogFormat};
+pub(crate) use secret::readable_by_all;
+pub(crate) use settings::{Config, Kafka, Log, LogFormat, Tls};
 pub(crate) use value::{HistoryStart, Start};
 
 use sluice_rule::Diagnostic;

@@ -1,9 +1,9 @@
-//! The HTTP API: a door to findings, rules, dead letters, hunts and inputs, for people and programs.
+//! The HTTP API: the way to findings, rules, dead letters, hunts and inputs, for people and programs.
 //!
 //! It is: routes (one file per resource), who may use them ([`access`]), limits, errors as RFC 9457
 //! problems, and the connection loop. It is not: detection, storage or search, which it asks through
 //! [`App`]; nor tokens themselves (see [`crate::tokens`]). Nothing here holds up the async runtime:
-//! whatever reads or computes goes through a [`lane`].
+//! whatever reads or computes goes through a [`pool`].
 //!
 //! There are no cookies: every request carries its token in `Authorization`, which no page of
 //! another origin can make a browser send. So there is nothing to forge (CSRF), and CORS stays off.
@@ -11,8 +11,8 @@
 mod access;
 mod app;
 mod attack;
+mod audit;
 mod body;
-mod clock;
 mod counters;
 mod cursor;
 mod dead_letters;
@@ -21,27 +21,36 @@ mod exposition;
 mod findings;
 mod finish;
 mod health;
+mod held;
 mod hunts;
+mod idempotency;
 mod ingest;
-mod lane;
+mod jobs;
 mod me;
+mod memory;
 mod openapi;
 mod params;
+mod pool;
 mod problem;
 mod reload;
 mod router;
 mod rules;
 mod server;
+mod settings;
+mod shared;
 mod sources;
 mod status;
 mod tables;
+mod throttle;
+mod tls;
 mod ui;
 
-pub(crate) use app::{
-    App, Door, Findings, LineError, PushError, Pushed, Search, SearchError, SearchPage,
-    SearchRequest, Total,
-};
-pub(crate) use server::{HttpSettings, Server, serve};
+use crate::clock;
+
+pub(crate) use app::App;
+pub(crate) use server::{ServeError, Server, serve};
+pub(crate) use settings::HttpSettings;
+pub(crate) use tls::{TlsFiles, check as check_tls};
 
 #[cfg(test)]
 mod tests;

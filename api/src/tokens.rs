@@ -19,6 +19,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
+use crate::terminal::acts;
 use file::{Record, Stamp, Table};
 pub(crate) use role::{Permission, Role};
 
@@ -153,13 +154,7 @@ impl Tokens {
         inputs: Option<Vec<String>>,
         now: i64,
     ) -> Result<String, TokenError> {
-        let plain = |c: char| !c.is_control() && !c.is_whitespace() || c == ' ';
-        if name.is_empty() || name.trim() != name || name.len() > 64 || !name.chars().all(plain) {
-            return Err(TokenError::Invalid(
-                "a name has 1 to 64 bytes, no control characters and no space at its ends"
-                    .to_owned(),
-            ));
-        }
+        check_name(name)?;
         if inputs.is_some() && role != Role::Ingest {
             return Err(TokenError::Invalid(format!(
                 "inputs go with the role `ingest` only, not `{}`",
@@ -204,7 +199,9 @@ impl Tokens {
         let mut found = false;
         self.change(|table| {
             let before = table.tokens.len();
-            table.tokens.retain(|t| t.id != which && t.name != which);
+            // An id first: a name from before names were checked may look like one.
+            let by_id = table.tokens.iter().any(|t| t.id == which);
+            table.tokens.retain(|t| if by_id { t.id != which } else { t.name != which });
             found = table.tokens.len() < before;
             Ok(())
         })?;
@@ -323,6 +320,24 @@ impl Tokens {
     fn table(&self) -> Arc<Table> {
         self.inner.table.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// A name is shown beside what its token did, so it must be seen as it is, and not be taken for an id.
+fn check_name(name: &str) -> Result<(), TokenError> {
+    let plain = |c: char| !acts(c) && (!c.is_whitespace() || c == ' ');
+    if name.is_empty() || name.trim() != name || name.len() > 64 || !name.chars().all(plain) {
+        return Err(TokenError::Invalid(
+            "a name has 1 to 64 bytes, no control characters, no characters that reorder text, and \
+             no space at its ends"
+                .to_owned(),
+        ));
+    }
+    if name.len() == 2 * ID_BYTES && name.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(TokenError::Invalid(
+            "a name of 16 hex digits could be taken for the id of a token".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// The id and secret of `Bearer slc_<id>_<secret>`.

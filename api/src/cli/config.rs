@@ -2,7 +2,6 @@
 //! the configuration itself (see [`crate::config`]).
 
 mod connect;
-mod content;
 
 use std::path::PathBuf;
 
@@ -14,9 +13,10 @@ use super::{
     exit::{Exit, Failure},
     output::Output,
 };
-use crate::config::{Effective, Layers, Loaded, Problem, json_schema};
-
-pub(crate) use content::{check as check_content, check_mappings, with_problems};
+use crate::{
+    config::{Effective, Layers, Loaded, Problem, json_schema},
+    node::content::{self, with_problems},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {

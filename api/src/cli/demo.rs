@@ -8,7 +8,7 @@ mod source;
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex, atomic::Ordering},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -24,6 +24,7 @@ use super::{
     output::Output,
     setup,
 };
+use crate::clock;
 use source::ScenarioSource;
 
 const HOUR_MS: i64 = 60 * 60 * 1_000;
@@ -53,7 +54,7 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
-        let started = now();
+        let started = clock::monotonic();
         let content = load::content(&["builtin".into()], &["builtin".into()], out.quiet())?;
         let start = match &self.start {
             Some(text) => sluice_rule::resolve_time(text).ok_or_else(|| {
@@ -63,7 +64,7 @@ impl Demo {
                 )
             })?,
             // From a full hour on, so that windows fall the same way every time.
-            None => (clock() - source::LENGTH_MS).div_euclid(HOUR_MS) * HOUR_MS,
+            None => (clock::now() - source::LENGTH_MS).div_euclid(HOUR_MS) * HOUR_MS,
         };
         if !self.once {
             return serve::serve(&self, content, start, started, out);
@@ -147,14 +148,4 @@ impl FindingSink for Timed<'_> {
         }
         Ok(seq)
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "how long it took, for people")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "the demo's logs end now; nothing is decided by it")]
-fn clock() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }

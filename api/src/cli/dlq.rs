@@ -21,8 +21,8 @@ use super::{
     client::{Client, ServerArgs},
     exit::{Exit, Failure},
     output::{Output, printable},
-    run::clock,
 };
+use crate::clock;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DlqVerb {
@@ -346,7 +346,7 @@ impl Drop {
 }
 
 fn agreed(count: usize) -> Result<bool, Failure> {
-    eprint!("drop {count} dead letters for good? [y/N] ");
+    eprintln!("drop {count} dead letters for good? [y/N]");
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
@@ -377,7 +377,7 @@ fn code(text: &str) -> Result<DeadLetterCode, Failure> {
 }
 
 fn since(text: &str) -> Result<i64, Failure> {
-    let ago = parse_duration(text).map(|d| clock() - d);
+    let ago = parse_duration(text).map(|d| clock::now() - d);
     let absolute = text.starts_with(|c: char| c.is_ascii_digit());
     ago.or_else(|| absolute.then(|| resolve_time(text)).flatten()).ok_or_else(|| {
         Failure::argument(

@@ -5,6 +5,9 @@ use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use serde_json::Value;
 
 use super::{Format, exit::Failure};
+use crate::terminal::printable_json;
+
+pub(crate) use crate::terminal::printable;
 
 /// Data for people or programs. Written with a buffer: [`Output::flush`] at the end, and after each
 /// line of a live stream.
@@ -35,12 +38,12 @@ impl Output {
 
     /// One JSON value a line.
     pub(crate) fn json_line(&mut self, value: &Value) -> Result<(), Failure> {
-        writeln!(self.stdout, "{value}").map_err(Failure::Write)
+        writeln!(self.stdout, "{}", printable_json(&value.to_string())).map_err(Failure::Write)
     }
 
     /// One JSON document.
     pub(crate) fn json(&mut self, value: &Value) -> Result<(), Failure> {
-        writeln!(self.stdout, "{value:#}").map_err(Failure::Write)
+        writeln!(self.stdout, "{}", printable_json(&format!("{value:#}"))).map_err(Failure::Write)
     }
 
     /// A line of text; control characters of events are escaped.
@@ -90,21 +93,4 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         self.stdout.flush()
     }
-}
-
-/// Event text made harmless for a terminal: control characters, escape sequences and characters
-/// that reorder text are shown as `\u{..}`.
-pub(crate) fn printable(text: &str) -> String {
-    let harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
-        if harmful(c) {
-            shown.extend(c.escape_unicode());
-        } else {
-            shown.push(c);
-        }
-        shown
-    })
 }

@@ -1,37 +1,30 @@
 //! `sluice run`: the service. It reads the configuration and the content, composes the node, and
-//! stays until it is told to stop. Not the parts (see [`node`] and the crates behind it).
+//! stays until a signal stops it. Not the parts (see [`crate::node`]).
 
-pub(in crate::cli) mod compose;
-mod data_dir;
-mod door;
-mod follower;
-pub(in crate::cli) mod node;
-mod reload;
-mod search;
-mod watch;
-
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
+use nix::sys::stat::{Mode, umask};
 use sluice_engine::service::{InputHealth, Phase, ReloadReport, RuleChange};
 use sluice_ingest::live::InputPhase;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::{JoinError, JoinHandle},
+};
 
 use super::{
-    config::{ConfigArgs, check_mappings},
+    config::ConfigArgs,
     exit::{Exit, Failure},
     load,
     output::{Output, printable},
     setup,
 };
-use crate::{config::Loaded, http::Server, tokens::Tokens};
-
-pub(crate) use data_dir::{make as make_data_dir, open_store};
-use node::Node;
-use reload::Reloader;
+use crate::{
+    config::Loaded,
+    http::Server,
+    node::{self, Node, Reloader, content::check_mappings},
+    tokens::Tokens,
+};
 
 /// After this long a stop that hangs (a broker that does not answer) ends the process anyway: what
 /// was not durable is read again at the next start.
@@ -84,27 +77,37 @@ impl Run {
             .thread_name("sluice-api")
             .enable_all()
             .build()?;
-        runtime.block_on(async {
+        private_files();
+        let outcome = runtime.block_on(async {
             let node = tokio::task::block_in_place(|| Node::start(&loaded.config, content))?;
             let reloader = Arc::new(Reloader::new(layers, &loaded, &node));
             let reload = {
                 let reloader = reloader.clone();
                 Arc::new(move || reloader.reload())
             };
-            let server = compose::serve(&loaded.config, &node, reload)?;
+            let server = node::serve(&loaded.config, &node, reload)?;
             if !quiet {
-                announce(&loaded, &node, server.address())?;
+                announce(&loaded, &node, &server)?;
             }
             let end = until_end(&node, &reloader, &loaded).await;
             finish(node, server, end)
-        })
+        });
+        // A reload that hangs is left behind.
+        runtime.shutdown_background();
+        outcome
     }
 }
 
+/// Every file this process makes is for its owner alone, by whichever library it is made.
+fn private_files() {
+    umask(Mode::S_IRWXG | Mode::S_IRWXO);
+}
+
 /// Says where it serves, what it reads, and how to get in.
-fn announce(loaded: &Loaded, node: &Node, address: std::net::SocketAddr) -> Result<(), Failure> {
+fn announce(loaded: &Loaded, node: &Node, server: &Server) -> Result<(), Failure> {
     let config = &loaded.config;
-    eprintln!("listening on http://{address}");
+    let url = format!("{}://{}", server.scheme(), server.address());
+    eprintln!("listening on {url}");
     for (name, source) in &config.sources {
         let from = match &source.kafka {
             Some(kafka) => format!(
@@ -113,22 +116,21 @@ fn announce(loaded: &Loaded, node: &Node, address: std::net::SocketAddr) -> Resu
                 kafka.brokers.0,
                 kafka.group
             ),
-            None => format!("POST http://{address}/api/v1/ingest/{name}"),
+            None => format!("POST {url}/api/v1/ingest/{name}"),
         };
         eprintln!("reading {name} ({}): {}", source.mapping, printable(&from));
     }
     let dir = config.data_dir.display();
     eprintln!("{} rules; findings and state in {dir}", node.rules);
-    let tokens = Tokens::open(&config.data_dir)
-        .map_err(|e| Failure::argument(e.to_string(), "tokens.json of the data directory"))?;
-    if tokens.list().is_empty() {
-        eprintln!("nobody can use the API yet; to make a token:");
+    if Tokens::open(&config.data_dir)?.list().is_empty() {
+        eprintln!("there is no token, so the API refuses every request; to make one:");
         eprintln!("  sluice token create --data-dir {dir} --role admin --name me");
     }
     Ok(())
 }
 
-/// Waits for a signal or for the service to fail; reloads in between.
+/// Waits for a signal or for the service to fail; reloads in between. Signals are served whatever a
+/// reload waits for.
 async fn until_end(node: &Node, reloader: &Arc<Reloader>, loaded: &Loaded) -> End {
     let kinds = (SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup());
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
@@ -137,15 +139,29 @@ async fn until_end(node: &Node, reloader: &Arc<Reloader>, loaded: &Loaded) -> En
         return End::Failed("cannot listen for signals".to_owned());
     };
     let (changed, mut changes) = tokio::sync::mpsc::channel(1);
-    let _watcher = watch::start(&loaded.config, &loaded.files, changed);
+    let _watcher = node::watch_files(&loaded.config, &loaded.files, changed);
     let mut look = tokio::time::interval(Duration::from_secs(1));
     let mut inputs = InputLog::default();
+    // The reload at hand, and whether there was a reason for another meanwhile.
+    let mut reloading: Option<JoinHandle<ReloadReport>> = None;
+    let mut again = false;
     loop {
         let why = tokio::select! {
             _ = terminate.recv() => return End::Terminated,
             _ = interrupt.recv() => return End::Interrupted,
             _ = hangup.recv() => "SIGHUP",
             Some(()) = changes.recv() => "files changed",
+            report = finished(&mut reloading) => {
+                reloading = None;
+                match report {
+                    Ok(report) => log_reload(&report),
+                    Err(error) => tracing::error!("the reload ended early: {error}"),
+                }
+                if !std::mem::take(&mut again) {
+                    continue;
+                }
+                "asked for during the reload before"
+            }
             _ = look.tick() => {
                 let status = node.service.status();
                 inputs.note(&status.inputs);
@@ -155,12 +171,21 @@ async fn until_end(node: &Node, reloader: &Arc<Reloader>, loaded: &Loaded) -> En
                 continue;
             }
         };
+        if reloading.is_some() {
+            again = true;
+            continue;
+        }
         tracing::info!("{why}: reloading rules and mappings");
         let reloader = reloader.clone();
-        match tokio::task::spawn_blocking(move || reloader.reload()).await {
-            Ok(report) => log_reload(&report),
-            Err(error) => tracing::error!("the reload ended early: {error}"),
-        }
+        reloading = Some(tokio::task::spawn_blocking(move || reloader.reload()));
+    }
+}
+
+/// Waits for a task; for ever if there is none.
+async fn finished<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -209,8 +234,8 @@ fn finish(node: Node, server: Server, end: End) -> Result<Exit, Failure> {
 fn log_reload(report: &ReloadReport) {
     for problem in &report.problems {
         // What is wrong, where, and what to do; the lines of the file are for `rule lint`.
-        let told = |line: &&str| !line.contains('|');
-        let line = problem.lines().map(str::trim).filter(told).collect::<Vec<_>>().join(" ");
+        let text = |line: &&str| !line.contains('|');
+        let line = problem.lines().map(str::trim).filter(text).collect::<Vec<_>>().join(" ");
         match problem.split_once('[').map(|(level, _)| level) {
             Some("error") => tracing::error!("{line}"),
             Some("info") => tracing::debug!("{line}"),
@@ -256,10 +281,4 @@ impl InputLog {
             self.0.insert(name.clone(), phase.clone());
         }
     }
-}
-
-/// The wall clock, milliseconds since 1970 UTC: for what people see, and for retention.
-#[expect(clippy::disallowed_methods, reason = "tokens end and retention counts by the wall clock")]
-pub(crate) fn clock() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }

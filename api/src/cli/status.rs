@@ -10,8 +10,8 @@ use super::{
     client::{Client, ServerArgs},
     exit::{Exit, Failure},
     output::Output,
-    run::open_store,
 };
+use crate::node::open_store;
 
 /// Exit code 0 if a server answers, 3 if none does.
 ///

@@ -2,7 +2,11 @@
 //! server; a running one sees the change within a second. Not how tokens are kept (see
 //! [`crate::tokens`]).
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
@@ -13,9 +17,12 @@ use super::{
     Format,
     exit::{Exit, Failure},
     output::{Output, printable},
-    run::clock,
 };
-use crate::tokens::{Role, TokenError, TokenInfo, Tokens};
+use crate::{
+    audit::{AuditLog, Entry},
+    clock, node,
+    tokens::{Role, TokenInfo, Tokens},
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenVerb {
@@ -64,16 +71,17 @@ pub(crate) struct Create {
 impl Create {
     fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let role = role(&self.role)?;
-        let now = clock();
+        let now = clock::now();
         let expires = self.expires.as_deref().map(|text| lifetime(text, now)).transpose()?;
-        super::run::make_data_dir(&self.data_dir)?;
+        node::make_data_dir(&self.data_dir)?;
         let tokens = open(&self.data_dir)?;
         let name = match self.name {
             Some(name) => name,
             None => free_name(role.name(), &tokens.list()),
         };
         let inputs = (!self.inputs.is_empty()).then_some(self.inputs);
-        let text = tokens.create(&name, role, expires, inputs, now).map_err(failure)?;
+        let text = tokens.create(&name, role, expires, inputs, now)?;
+        recorded(&self.data_dir, "token.create", &json!({"name": name, "role": role.name()}))?;
         // Not through `printable`: it is made of harmless characters and must come out as it is.
         out.text(&format!("{text}\n"))?;
         out.flush()?;
@@ -143,12 +151,13 @@ pub(crate) struct Revoke {
 impl Revoke {
     fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let tokens = open(&self.data_dir)?;
-        if !tokens.revoke(&self.id).map_err(failure)? {
+        if !tokens.revoke(&self.id)? {
             return Err(Failure::argument(
                 format!("there is no token `{}` in {}", self.id, self.data_dir.display()),
                 "`sluice token list` shows ids and names",
             ));
         }
+        recorded(&self.data_dir, "token.revoke", &json!({"which": self.id}))?;
         if !out.quiet() {
             eprintln!("token `{}` is revoked", self.id);
         }
@@ -160,26 +169,34 @@ impl Revoke {
 ///
 /// # Errors
 /// If there is no such directory, or its file of tokens cannot be read.
-fn open(dir: &std::path::Path) -> Result<Tokens, Failure> {
+fn open(dir: &Path) -> Result<Tokens, Failure> {
     if !dir.is_dir() {
         return Err(Failure::argument(
             format!("there is no directory {}", dir.display()),
             "--data-dir names the `data_dir` of the configuration; `sluice config show` prints it",
         ));
     }
-    Tokens::open(dir).map_err(failure)
+    Ok(Tokens::open(dir)?)
 }
 
-/// What went wrong with the tokens, and how to mend it.
-pub(super) fn failure(error: TokenError) -> Failure {
-    let cause = std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
-    let hint = match &error {
-        TokenError::File { .. } => "run it as the user that owns the data directory",
-        TokenError::Damaged { .. } => "restore it from a copy, or remove it and make tokens anew",
-        TokenError::Invalid(_) => "`sluice token list` shows the tokens there are",
-        TokenError::Random(_) => "the system must offer random numbers",
+/// Records in the audit log what this user of the machine did.
+fn recorded(dir: &Path, action: &str, detail: &Json) -> Result<(), Failure> {
+    let uid = fs::metadata("/proc/self").map_or_else(|_| "?".to_owned(), |m| m.uid().to_string());
+    let entry = Entry {
+        actor: format!("cli:{uid}"),
+        token: None,
+        action: action.to_owned(),
+        target: None,
+        status: None,
+        request: None,
+        detail: detail.clone(),
     };
-    Failure::argument(format!("{error}{cause}"), hint)
+    AuditLog::new(dir).append(entry, clock::now()).map(drop).map_err(|error| {
+        Failure::argument(
+            format!("it is done, but cannot be recorded in the audit log: {error}"),
+            "run it as the user that owns the data directory",
+        )
+    })
 }
 
 fn role(text: &str) -> Result<Role, Failure> {

@@ -16,13 +16,14 @@ pub(crate) fn cross_field(config: &Config, notes: &mut Notes) {
             "[sources.push]\nmapping = \"auto\"\nhttp = {}\nor let `sluice init kafka` write a file",
         ));
     }
-    if !config.api.listen.ip().is_loopback() && !config.api.insecure {
+    if !config.api.listen.ip().is_loopback() && !config.api.insecure && config.api.tls.is_none() {
         let listen = config.api.listen;
         let problem =
             format!("other machines can reach {listen}, and the server speaks plain HTTP");
         notes.blame("api.listen", Diagnostic::error("C005", "", problem).hint(
-            "tokens and findings could be read on the way. Listen on 127.0.0.1 behind a proxy that \
-             ends TLS, or accept it with `insecure = true` under [api]",
+            "tokens and findings could be read on the way. Give a certificate and key under [api.tls], \
+             listen on 127.0.0.1 behind a proxy that ends TLS, or accept it with `insecure = true` \
+             under [api]",
         ));
     }
     bounds(config, notes);
@@ -63,6 +64,8 @@ fn bounds(config: &Config, notes: &mut Notes) {
     let sizes = [
         ("history.table_bytes", config.history.table_bytes.0),
         ("hunts.memory", config.hunts.memory.0),
+        ("api.memory", config.api.memory.0),
+        ("api.max_inflated", config.api.max_inflated.0),
         ("retention.finding_bytes", config.retention.finding_bytes.0),
         ("retention.dead_letter_bytes", config.retention.dead_letter_bytes.0),
     ];
@@ -80,6 +83,22 @@ fn bounds(config: &Config, notes: &mut Notes) {
                 Diagnostic::error("C005", "", problem).hint("more than `api.max_body`"),
             );
         }
+    }
+    let api = &config.api;
+    let one_push = api.max_body.0.saturating_add(api.max_inflated.0.saturating_mul(4));
+    if api.memory.0 / 2 < one_push {
+        let problem = "the largest body would never be taken: one token has half of `api.memory`";
+        let hint = format!("{} MiB or more, or a smaller `api.max_inflated`", (2 * one_push) >> 20);
+        notes.blame("api.memory", Diagnostic::error("C005", "", problem).hint(hint));
+    }
+    if let Some(limit) = config.memory_limit
+        && limit.0 < 256 << 20
+    {
+        notes.blame(
+            "memory_limit",
+            Diagnostic::error("C005", "", "`memory_limit` is below 256 MiB")
+                .hint("the rules and mappings alone take about 100 MiB"),
+        );
     }
     if config.hunts.deadline.0 >= 30_000 {
         let problem = "a request is ended after 30 s, before this deadline";

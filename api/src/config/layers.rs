@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use sluice_ingest::files;
 use sluice_rule::{Diagnostic, suggest};
 
 use super::{
@@ -104,7 +105,8 @@ impl Layers {
         let top: Vec<&str> = Config::fields().iter().map(|f| f.key).collect();
         let origin = Origin::Env(name.to_owned());
         let first = first.to_ascii_lowercase();
-        let is_table = |key: &str| !matches!(key, "data_dir" | "rules" | "mappings");
+        let is_table =
+            |key: &str| !matches!(key, "data_dir" | "rules" | "mappings" | "memory_limit");
         if further.is_empty() {
             if top.contains(&first.as_str()) && !is_table(&first) {
                 set(table, &[first], value, &origin);
@@ -181,10 +183,7 @@ fn read(path: &Path, needed: bool, merged: &mut Merged, notes: &mut Notes) -> bo
 }
 
 fn text_of(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > MAX_FILE_BYTES {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
-    fs::read_to_string(path)
+    files::read_text(path, MAX_FILE_BYTES)
 }
 
 /// `conf.d/*.toml` beside a file, in name order.

@@ -44,6 +44,16 @@ const OWNED: [(&str, &str); 13] = [
     ("enable.partition.eof", "the end of a partition is how an idle one is told"),
 ];
 
+/// Options that load code or run commands: whoever writes the configuration would run as this process.
+const CODE: [&str; 6] = [
+    "plugin.library.paths",
+    "ssl.engine.location",
+    "ssl.engine.id",
+    "ssl_engine_callback_data",
+    "ssl.providers",
+    "sasl.kerberos.kinit.cmd",
+];
+
 /// Options that name a file with a private key.
 const KEY_FILES: [&str; 2] = ["ssl.key.location", "ssl.keystore.location"];
 
@@ -108,7 +118,8 @@ impl fmt::Debug for Options {
 }
 
 fn shown<'v>(name: &str, value: &'v str) -> &'v str {
-    if secret::is_secret(name) && !secret::is_reference(value) { "***" } else { value }
+    let secret = secret::is_secret(name) || secret::looks_secret(value);
+    if secret && !secret::is_reference(value) { "***" } else { value }
 }
 
 impl Setting for Options {
@@ -140,6 +151,13 @@ impl Setting for Options {
                 refuse(format!("`{name}` is not yours to set here"), reason);
                 continue;
             }
+            if CODE.contains(&name) {
+                refuse(
+                    format!("`{name}` loads code or runs a command: it is not taken"),
+                    "leave it out; certificates and keys go by `ssl.*.location` and `ssl.*.pem`",
+                );
+                continue;
+            }
             let value = match raw {
                 Raw::Text(text) | Raw::Loose(text) => text.clone(),
                 Raw::Integer(number) => number.to_string(),
@@ -150,9 +168,10 @@ impl Setting for Options {
                     continue;
                 }
             };
-            if secret::is_secret(name) && !secret::is_reference(&value) {
+            let secret = secret::is_secret(name) || secret::looks_secret(&value);
+            if secret && !secret::is_reference(&value) {
                 refuse(
-                    format!("`{name}` is a secret: it must not be in the configuration"),
+                    format!("`{name}` holds a secret: it must not be in the configuration"),
                     "\"${env:NAME}\" takes it from an environment variable, \"file:/path\" from a \
                      file with mode 0600",
                 );

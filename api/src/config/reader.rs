@@ -124,7 +124,7 @@ pub(crate) struct Reader<'t> {
     table: Option<&'t Table>,
     /// Where the table was begun, to say what is missing in it.
     begun: Option<&'t Origin>,
-    /// An unknown key whose problem is told already.
+    /// An unknown key whose problem is reported already.
     pub(crate) said: Option<&'static str>,
     pub(crate) notes: &'t mut Notes,
 }

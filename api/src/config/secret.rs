@@ -3,6 +3,11 @@
 
 use std::{fmt, fs, path::Path};
 
+use sluice_ingest::files;
+
+/// A larger file holds no secret.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
+
 /// A resolved secret. Its `Debug` and every other way of showing it hide it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
@@ -46,7 +51,7 @@ pub(crate) fn resolve(
     env: impl Fn(&str) -> Option<String>,
 ) -> Result<Secret, (String, String)> {
     if let Some(path) = file_of(value) {
-        let text = fs::read_to_string(path).map_err(|e| {
+        let text = files::read_text(path, MAX_SECRET_BYTES).map_err(|e| {
             (
                 format!("cannot read the secret in {}: {e}", path.display()),
                 "name a file that this user can read, with mode 0600".to_owned(),
@@ -104,6 +109,11 @@ pub(crate) fn readable(path: &Path) -> Option<Readable> {
     })
 }
 
+/// Whether everybody on the machine may read a file.
+pub(crate) fn readable_by_all(path: &Path) -> bool {
+    readable(path) == Some(Readable::World)
+}
+
 /// Words in the name of a setting that holds a secret.
 const SECRET_WORDS: [&str; 9] =
     ["pass", "pasw", "pwd", "secret", "token", "credential", ".pem", "jaas", "oauthbearer.config"];
@@ -117,6 +127,26 @@ pub(crate) fn is_secret(name: &str) -> bool {
 /// Settings that sound like secrets and are none.
 const PUBLIC: [&str; 3] =
     ["ssl.certificate.pem", "ssl.ca.pem", "sasl.oauthbearer.token.endpoint.url"];
+
+/// Whether a value is a secret by its looks, whatever its setting is called: a URL with a password, a
+/// private key, a token, or a list of words with a password among them.
+pub(crate) fn looks_secret(value: &str) -> bool {
+    let with_password = |rest: &str| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    };
+    let lower = value.to_ascii_lowercase();
+    value.split("://").skip(1).any(with_password)
+        || value.contains("PRIVATE KEY")
+        || value
+            .split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.'))
+            .any(|word| word.starts_with("slc_") || word.starts_with("eyJ") && word.contains('.'))
+        || SECRET_WORDS.iter().any(|word| {
+            lower.split_once(word).is_some_and(|(_, rest)| {
+                rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric()).starts_with(['=', ':'])
+            })
+        })
+}
 
 /// A file's text with what follows the name of a secret hidden, and addresses with a user in them:
 /// what is shown around a mistake. Lines stay lines.

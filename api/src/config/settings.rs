@@ -9,7 +9,7 @@ use super::{
     options::Options,
     reader::{Reader, Section, Setting, Value, Wrong, section},
     tree::Raw,
-    value::{Brokers, ByteSize, Count, HistoryStart, Millis, Start, word},
+    value::{Brokers, ByteSize, Count, HistoryStart, Millis, Networks, Start, word},
 };
 
 section! {
@@ -23,6 +23,10 @@ section! {
         rules: Vec<String> = "[\"builtin\"]",
         /// Mapping files and folders, likewise.
         mappings: Vec<String> = "[\"builtin\"]",
+        /// Memory of the whole process, unset: half of the machine's, or of its control group. From three
+        /// quarters of it on searches and hunts are refused with 503, from nine tenths on inputs pause
+        /// until it is below three quarters again; nothing is lost.
+        memory_limit: Option<ByteSize> = "",
         /// The HTTP server.
         api: Api = "",
         /// Where logs come from.
@@ -45,14 +49,49 @@ section! {
     Api {
         /// Address and port. Port 0 takes a free one and prints it.
         listen: SocketAddr = "127.0.0.1:7777",
-        /// Allows an address that other machines reach. The server speaks plain HTTP: on such an
-        /// address tokens and findings can be read on the way, so put a TLS proxy before it.
+        /// Serves HTTPS with this certificate and key; without, plain HTTP.
+        tls: Option<Tls> = "",
+        /// Allows plain HTTP on an address that other machines reach: tokens and findings can be read
+        /// on the way, unless a proxy that ends TLS is before it.
         insecure: bool = "false",
-        /// Connections at once; one more is closed at once. Each holds at most about 100 KiB beside
-        /// what its request needs.
+        /// Connections at once; one more takes the place of an idle one, or is closed. Each holds at
+        /// most about 100 KiB beside what its request needs.
         max_connections: Count = "2048",
+        /// Connections of one address at once, likewise. Those of `trusted_proxies` are not counted.
+        max_connections_per_address: Count = "256",
+        /// Addresses, 10.0.0.7, or networks, 10.0.0.0/8, of proxies in front: their connections are
+        /// those of many clients, and the last address of `X-Forwarded-For` that is not theirs is the
+        /// client's. From anybody else that header means nothing.
+        trusted_proxies: Networks = "[]",
+        /// Requests of one token at once, until their answers are taken; one more gets 429.
+        max_requests_per_token: Count = "64",
+        /// Clients of the live stream, all together; one more gets 503.
+        max_streams: Count = "1000",
+        /// Clients of the live stream with one token; one more gets 429.
+        max_streams_per_token: Count = "32",
+        /// Bytes of pushed bodies, what they inflate to, and answers until they are taken, all
+        /// together; one token holds at most half. Beyond, 503 with `Retry-After`. A pushed body
+        /// takes about four times the bytes it inflates to.
+        memory: ByteSize = "512MiB",
         /// Bytes of a pushed body as it comes over the wire, compressed or not; more gets 413.
         max_body: ByteSize = "16MiB",
+        /// Bytes that a pushed body inflates to; more gets 413.
+        max_inflated: ByteSize = "48MiB",
+        /// Records of a pushed body; more gets 413. Each costs some 20 us, however small it is.
+        max_records: Count = "50000",
+    }
+}
+
+section! {
+    /// HTTPS. The files are PEM and read again within a second when they change; if they cannot be
+    /// used then, those from before stay.
+    Tls {
+        /// The certificate of the server, then those up to its CA.
+        certificate: PathBuf = "tls/server.crt",
+        /// Its private key; others must not be able to read it.
+        key: PathBuf = "tls/server.key",
+        /// CAs; if given, clients need a certificate of one of them, besides their token.
+        client_ca: Option<PathBuf> = "",
     }
 }
 
@@ -141,6 +180,9 @@ section! {
         memory: ByteSize = "512MiB",
         /// Rows of its answer; the rest is cut off and said so.
         rows: Count = "10000",
+        /// Hunts at once; each may use a core and `memory`. One token has at most three quarters of
+        /// the places, and of two places one.
+        places: Count = "2",
     }
 }
 

@@ -6,6 +6,8 @@ use serde_json::{Value as Json, json};
 use sluice_event::rfc3339;
 use sluice_rule::{parse_duration, resolve_time, suggest};
 
+use crate::network::Network;
+
 use super::{
     reader::{Value, Wrong},
     tree::Raw,
@@ -26,6 +28,10 @@ pub(crate) struct Brokers(pub(crate) String);
 /// A number of things.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Count(pub(crate) NonZeroUsize);
+
+/// Networks of addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Networks(pub(crate) Vec<Network>);
 
 /// Where a Kafka input begins that has no position yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +177,28 @@ impl Value for Count {
 
     fn schema() -> Json {
         json!({"type": "integer", "minimum": 1})
+    }
+}
+
+impl Value for Networks {
+    fn parse(raw: &Raw) -> Result<Self, Wrong> {
+        let texts = Vec::<String>::parse(raw)?;
+        let network = |text: &String| {
+            text.trim().parse().map_err(|expected| not_a("an address or network", text, expected))
+        };
+        texts.iter().map(network).collect::<Result<_, _>>().map(Networks)
+    }
+
+    fn default(_text: &str) -> Self {
+        Networks(Vec::new())
+    }
+
+    fn shown(&self) -> Json {
+        self.0.iter().map(|network| Json::from(network.to_string())).collect()
+    }
+
+    fn schema() -> Json {
+        json!({"type": "array", "items": {"type": "string"}})
     }
 }
 

@@ -1,9 +1,8 @@
 //! Who may use which route: one table, deny by default. A route that is not in it is refused to
 //! everyone. Not the tokens (see [`crate::tokens`]).
 
-mod throttle;
-
 use axum::{
+    body::HttpBody,
     extract::{MatchedPath, Request, State},
     http::{Method, header},
     middleware::Next,
@@ -11,14 +10,17 @@ use axum::{
 };
 
 use super::{
-    clock,
+    audit,
+    held::until_sent,
+    pool::as_token,
     problem::{Code, Problem},
-    router::Shared,
-    server::Peer,
+    shared::Shared,
 };
-use crate::tokens::{Denied, Permission, Principal};
-
-pub(super) use throttle::Throttle;
+use crate::{
+    clock,
+    network::{self, Peer},
+    tokens::{Denied, Permission, Principal},
+};
 
 /// What a route asks of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +62,10 @@ pub(super) const ROUTES: &[(Method, &str, Access)] = {
         (Method::POST, "/api/v1/dead-letters/replay", Needs(P::DeadLettersReplay)),
         (Method::POST, "/api/v1/dead-letters/drop", Needs(P::DeadLettersDrop)),
         (Method::POST, "/api/v1/hunts", Needs(P::HuntsRun)),
+        (Method::GET, "/api/v1/hunts/{id}", Needs(P::HuntsRun)),
+        (Method::DELETE, "/api/v1/hunts/{id}", Needs(P::HuntsRun)),
         (Method::POST, "/api/v1/ingest/{input}", Needs(P::IngestWrite)),
+        (Method::GET, "/api/v1/audit", Needs(P::AuditRead)),
         (Method::POST, "/api/v1/reload", Needs(P::RulesWrite)),
         (Method::GET, "/api/v1/me", Token),
         (Method::GET, "/api/v1/status", Needs(P::SourcesRead)),
@@ -87,10 +92,11 @@ pub(super) async fn check(
         return Ok(next.run(request).await);
     }
     let principal = principal(&shared, &request)?;
-    let permission = match (access, path) {
-        (Some(Access::Needs(permission)), _) => Some(permission),
-        (Some(Access::Token), _) => None,
-        (Some(Access::Public), _) => return Ok(next.run(request).await),
+    let (permission, route) = match (access, path) {
+        (Some(Access::Needs(permission)), Some(path)) => (Some(permission), path),
+        (Some(Access::Token), Some(path)) => (None, path),
+        // A route without a pattern is not in the table.
+        (Some(_), _) => return Ok(next.run(request).await),
         (None, Some(path)) => return Err(other_method(&request, &path)),
         (None, None) => {
             return Err(Problem::new(
@@ -110,10 +116,34 @@ pub(super) async fn check(
             ),
         ));
     }
-    let _place = shared.throttle.enter(&principal.id)?;
-    request.extensions_mut().insert(principal);
-    Ok(next.run(request).await)
+    let token = principal.id.clone();
+    let place = shared.throttle.request(&token)?;
+    let recorded = audit::is_recorded(request.method(), &route).then(|| {
+        let name = request.extensions().get::<audit::RequestName>().map(|name| name.0.clone());
+        (format!("{} {route}", request.method()), request.uri().path().to_owned(), name)
+    });
+    request.extensions_mut().insert(principal.clone());
+    let response = as_token(&token, async {
+        if recorded.is_some() {
+            audit::ready(&shared).await?;
+        }
+        let response = next.run(request).await;
+        if let Some((action, target, name)) = recorded {
+            let outcome = (response.status(), response.extensions().get().cloned());
+            audit::record(&shared, principal, action, target, name, outcome).await;
+        }
+        Ok::<_, Problem>(response)
+    })
+    .await?;
+    // The answer is in memory until the client has taken it.
+    let mut memory = shared.memory.of(&token);
+    let bytes = response.body().size_hint().exact().filter(|bytes| *bytes >= LARGE_ANSWER);
+    memory.grown(bytes.unwrap_or(0))?;
+    Ok(until_sent(response, (place, memory)))
 }
+
+/// Bytes from which an answer counts for the memory of requests in flight.
+const LARGE_ANSWER: u64 = 64 << 10;
 
 fn principal(shared: &Shared, request: &Request) -> Result<Principal, Problem> {
     let header = request.headers().get(header::AUTHORIZATION).map(|h| h.as_bytes());
@@ -131,7 +161,10 @@ fn principal(shared: &Shared, request: &Request) -> Result<Principal, Problem> {
         }
         // A good token is let in however many bad ones its address sends: the secret has 256 bits,
         // so that only the answers to guesses need a bound.
-        let peer = request.extensions().get::<Peer>().map(|p| p.0.ip());
+        let peer = request
+            .extensions()
+            .get::<Peer>()
+            .map(|peer| network::client(peer.0.ip(), request.headers(), &shared.trusted_proxies));
         if let Some(wait) = peer.and_then(|ip| shared.throttle.failed(ip, clock::monotonic())) {
             return Problem::new(
                 Code::TooManyRequests,
@@ -149,7 +182,7 @@ fn other_method(request: &Request, path: &str) -> Problem {
         ROUTES.iter().filter(|(_, p, _)| *p == path).map(|(m, _, _)| m.as_str()).collect();
     if methods.is_empty() {
         tracing::error!(path, "a route is not in the access table");
-        return Problem::new(Code::Forbidden, "nobody may use this route");
+        return Problem::new(Code::Forbidden, "route not permitted");
     }
     let allowed = methods.join(", ");
     Problem::new(Code::MethodNotAllowed, format!("{} does not fit {path}", request.method()))

@@ -10,12 +10,15 @@ use axum::{
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
-use super::problem::{Code, Fault, Problem};
+use super::{
+    memory::Reserved,
+    problem::{Code, Fault, Problem},
+};
 
 /// Time for a whole body to arrive.
 pub(super) const BODY_TIME: Duration = Duration::from_secs(30);
 /// Bytes of a JSON body: the largest is a hunt's SQL of 64 KiB.
-const JSON_BYTES: usize = 1 << 20;
+pub(super) const JSON_BYTES: usize = 1 << 20;
 /// Time for the rest of a body that is too large anyway.
 const REST_TIME: Duration = Duration::from_secs(1);
 
@@ -42,7 +45,12 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
                 "only ingest takes compressed bodies",
             ));
         }
-        let bytes = read(request.into_body(), JSON_BYTES, BODY_TIME).await?;
+        let bytes = read(request.into_body(), JSON_BYTES, BODY_TIME, None).await?;
+        // serde takes an array for a struct, field by field: what no document of this API allows.
+        let first = bytes.iter().copied().find(|byte| !byte.is_ascii_whitespace());
+        if first == Some(b'[') {
+            return Err(Problem::new(Code::InvalidBody, "the body is an object, not an array"));
+        }
         serde_json::from_slice(&bytes).map(Json).map_err(|e| {
             let (line, column) = (e.line() as u64, e.column() as u64);
             let text = e.to_string();
@@ -64,8 +72,15 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 ///
 /// What is beyond the cap is read a little further and thrown away: a client that is still writing
 /// when the connection closes would not see the answer.
-pub(super) async fn read(body: Body, cap: usize, time: Duration) -> Result<Bytes, Problem> {
-    let mut kept = Kept { bytes: Vec::new(), seen: 0, cap };
+///
+/// With `memory`, what is kept is reserved there as it arrives.
+pub(super) async fn read(
+    body: Body,
+    cap: usize,
+    time: Duration,
+    memory: Option<&mut Reserved>,
+) -> Result<Bytes, Problem> {
+    let mut kept = Kept { bytes: Vec::new(), seen: 0, cap, memory };
     let mut body = body;
     match tokio::time::timeout(time, kept.fill(&mut body, cap)).await {
         Err(_) => {
@@ -74,9 +89,7 @@ pub(super) async fn read(body: Body, cap: usize, time: Duration) -> Result<Bytes
                 format!("the body did not arrive within {} s", time.as_secs()),
             ));
         }
-        Ok(Err(error)) => {
-            return Err(Problem::new(Code::InvalidBody, format!("the body broke off: {error}")));
-        }
+        Ok(Err(problem)) => return Err(problem),
         Ok(Ok(())) => {}
     }
     if kept.seen <= cap {
@@ -87,21 +100,28 @@ pub(super) async fn read(body: Body, cap: usize, time: Duration) -> Result<Bytes
     Err(Problem::new(Code::TooLarge, format!("the body has more than {cap} bytes")))
 }
 
-struct Kept {
+struct Kept<'m> {
     bytes: Vec<u8>,
     seen: usize,
     cap: usize,
+    memory: Option<&'m mut Reserved>,
 }
 
-impl Kept {
+impl Kept<'_> {
     /// Reads until the end, or past `until` bytes.
-    async fn fill(&mut self, body: &mut Body, until: usize) -> Result<(), axum::Error> {
+    async fn fill(&mut self, body: &mut Body, until: usize) -> Result<(), Problem> {
         while self.seen <= until
             && let Some(frame) = body.frame().await
         {
-            let Ok(data) = frame?.into_data() else { continue };
+            let frame = frame.map_err(|error| {
+                Problem::new(Code::InvalidBody, format!("the body broke off: {error}"))
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
             self.seen += data.len();
             if self.seen <= self.cap {
+                if let Some(memory) = &mut self.memory {
+                    memory.grown(data.len() as u64)?;
+                }
                 self.bytes.extend_from_slice(&data);
             }
         }

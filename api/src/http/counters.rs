@@ -20,7 +20,7 @@ pub(super) struct Counters {
     reloads: IntCounterVec,
     /// Clients of the live stream.
     pub(super) streams: IntGauge,
-    /// Gaps told to clients of the live stream.
+    /// Gaps reported to clients of the live stream.
     pub(super) gaps: IntCounter,
 }
 
@@ -73,7 +73,7 @@ impl Counters {
             streams: IntGauge::new("sluice_stream_clients", "Clients of the live stream.")?,
             gaps: IntCounter::new(
                 "sluice_stream_gaps_total",
-                "Gaps told to clients of the live stream that were too slow.",
+                "Gaps reported to clients of the live stream that were too slow.",
             )?,
         };
         for family in [&counters.requests, &counters.auth_failures, &counters.queries] {

@@ -8,13 +8,15 @@ use axum::{
     extract::{Path, State},
 };
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
+    audit::Detail,
     body, clock,
     params::{Nothing, Params, limit},
     problem::{Code, Problem},
-    router::Shared,
+    shared::Shared,
 };
 use crate::tokens::Principal;
 
@@ -50,6 +52,8 @@ pub(super) struct Dropped {
 const TENANT: &str = "default";
 
 /// Records that could not become rows, oldest first
+///
+/// A page ends before `limit` where its records have 8 MiB.
 #[utoipa::path(
     get, path = "/api/v1/dead-letters", tag = "dead letters", operation_id = "list_dead_letters",
     params(select::ListParams),
@@ -91,11 +95,8 @@ pub(super) async fn list(
         clock::now(),
     )?;
     let store = shared.app.store.clone();
-    // One more than asked for tells whether there is another page.
-    let read = move || store.dead_letters(&filter, after.as_deref(), size + 1);
-    let mut letters = shared.reads.run(read).await??;
-    let more = letters.len() > size;
-    letters.truncate(size);
+    let read = move || select::page(&store, &filter, after, size);
+    let (letters, more) = shared.pools.reads.run(read).await??;
     let next_cursor = letters.last().filter(|_| more);
     let next_cursor = next_cursor.map(|l| shared.cursors.seal(&list, l.id.as_bytes()));
     Ok(Json(view::Page { items: letters.iter().map(view::Item::of).collect(), next_cursor }))
@@ -123,7 +124,7 @@ pub(super) async fn get(
 ) -> Result<Json<view::Detail>, Problem> {
     let store = shared.app.store.clone();
     let asked = id.clone();
-    let found = shared.reads.run(move || store.dead_letter(&asked)).await??;
+    let found = shared.pools.reads.run(move || store.dead_letter(&asked)).await??;
     found
         .map(|letter| Json(view::Detail::of(&letter)))
         .ok_or_else(|| Problem::new(Code::NotFound, format!("there is no dead letter {id}")))
@@ -148,18 +149,19 @@ pub(super) async fn replay(
     Params(Nothing {}): Params<Nothing>,
     Extension(principal): Extension<Principal>,
     body::Json(selection): body::Json<select::Selection>,
-) -> Result<Json<Replayed>, Problem> {
+) -> Result<(Extension<Detail>, Json<Replayed>), Problem> {
     let app = shared.app.clone();
     let work = move || {
-        let (letters, more) = select::letters(&*app.store, selection, clock::now())?;
+        let (letters, more) = select::letters(&app.store, selection, clock::now())?;
         let report = app.service.replay(letters)?;
         Ok::<_, Problem>((report, more))
     };
-    let (report, more) = shared.chores.run(work).await??;
+    let (report, more) = shared.pools.chores.run(work).await??;
     let (replayed, failed) = (report.replayed, report.failed.len());
     tracing::info!(by = principal.name, replayed, failed, "dead letters replayed");
+    let recorded = Extension(Detail(json!({"replayed": replayed, "failed": failed})));
     let failed = report.failed.into_iter().map(|(id, reason)| Failed { id, reason }).collect();
-    Ok(Json(Replayed { replayed, failed, more }))
+    Ok((recorded, Json(Replayed { replayed, failed, more })))
 }
 
 /// Throw dead letters away
@@ -178,14 +180,14 @@ pub(super) async fn drop_letters(
     Params(Nothing {}): Params<Nothing>,
     Extension(principal): Extension<Principal>,
     body::Json(selection): body::Json<select::Selection>,
-) -> Result<Json<Dropped>, Problem> {
+) -> Result<(Extension<Detail>, Json<Dropped>), Problem> {
     let app = shared.app.clone();
     let work = move || {
-        let (letters, more) = select::letters(&*app.store, selection, clock::now())?;
+        let (letters, more) = select::letters(&app.store, selection, clock::now())?;
         let ids: Vec<String> = letters.into_iter().map(|letter| letter.id).collect();
         Ok::<_, Problem>((app.store.drop_dead_letters(&ids)?, more))
     };
-    let (dropped, more) = shared.chores.run(work).await??;
+    let (dropped, more) = shared.pools.chores.run(work).await??;
     tracing::info!(by = principal.name, dropped, "dead letters dropped");
-    Ok(Json(Dropped { dropped, more }))
+    Ok((Extension(Detail(json!({"dropped": dropped}))), Json(Dropped { dropped, more })))
 }

@@ -9,12 +9,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use prometheus::{Encoder, TextEncoder};
+use sluice_engine::{durable::StoreStats, service::ServiceStatus};
 
 use super::{
     clock,
+    pool::{BlockingPool, PoolStats},
     problem::{Code, Problem},
-    router::Shared,
+    shared::Shared,
 };
+use crate::node::{follower::Progress, memory::Pressure};
 
 /// Metrics for Prometheus
 #[utoipa::path(
@@ -24,13 +27,8 @@ use super::{
         example = json!("# HELP sluice_checkpoint_epoch The number of the last checkpoint.\n# TYPE sluice_checkpoint_epoch gauge\nsluice_checkpoint_epoch 450\n")))
 )]
 pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Problem> {
-    let app = shared.app.clone();
-    let read = move || {
-        let status = app.service.status();
-        let stats = app.store.stats();
-        families::families(&status, &stats, app.search.lag(), app.version, clock::now())
-    };
-    let mut families = shared.reads.run(read).await?;
+    let own = shared.clone();
+    let mut families = shared.pools.health.run(move || families::families(&snapshot(&own))).await?;
     families.extend(shared.counters.gather());
     families.sort_by(|a, b| a.name().cmp(b.name()));
     let mut text = Vec::new();
@@ -40,3 +38,42 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Pr
     })?;
     Ok(([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response())
 }
+
+/// Everything that is shown, at one moment.
+struct Snapshot {
+    status: ServiceStatus,
+    stats: StoreStats,
+    /// Milliseconds that search is behind; `None` if that is not known.
+    index_lag: Option<i64>,
+    followers: Vec<(&'static str, Progress)>,
+    pools: Vec<PoolStats>,
+    /// Bytes for requests in flight: the most, those held, and requests refused for want of them.
+    request_memory: (u64, u64, u64),
+    /// Bytes of the process: resident, the limit.
+    memory: (u64, u64),
+    pressure: Pressure,
+    /// The last change of the store.
+    last: u64,
+    version: &'static str,
+    now: i64,
+}
+
+fn snapshot(shared: &Shared) -> Snapshot {
+    let app = &shared.app;
+    Snapshot {
+        status: app.service.status(),
+        stats: app.store.stats(),
+        index_lag: app.search.lag(),
+        followers: app.followers.iter().map(|f| (f.name, f.now())).collect(),
+        pools: shared.pools.all().map(BlockingPool::stats).to_vec(),
+        request_memory: shared.memory.stats(),
+        memory: (app.memory.used(), app.memory.limit()),
+        pressure: app.memory.pressure(),
+        last: app.store.last().0,
+        version: app.version,
+        now: clock::now(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

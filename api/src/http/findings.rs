@@ -4,31 +4,33 @@ mod bulk;
 mod change;
 mod query;
 mod stream;
-mod view;
+pub(super) mod view;
 
 use axum::{
     Extension,
     extract::{Path, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response, Sse},
 };
 use futures::Stream;
 use sluice_engine::durable::{Stored, TriageError};
 use sluice_finding::FindingId;
+use sluice_index::SearchError;
 
 use super::{
-    SearchError, body, clock,
+    audit::Detail,
+    body, clock,
     params::{Nothing, Params},
     problem::{Code, Fault, Problem},
-    router::Shared,
+    shared::Shared,
 };
-use crate::tokens::Principal;
-
-pub(super) use stream::Feed;
+use crate::{node::search::SearchFailure, tokens::Principal};
 
 /// Findings that match, newest first
 ///
 /// `q` is words and `field:value`. The list is stable: what arrives while paging is on no later page.
+/// Findings of rules on trial (`status: experimental`) are left out and counted in `shadow_total`;
+/// `include=shadow` lists them too.
 #[utoipa::path(
     get, path = "/api/v1/findings", tag = "findings", operation_id = "list_findings",
     params(query::ListParams),
@@ -44,6 +46,7 @@ pub(super) use stream::Feed;
         }],
         "next_cursor": null,
         "total": {"value": 1, "relation": "eq"},
+        "shadow_total": {"value": 0, "relation": "eq"},
         "facets": {"severity": [{"value": "high", "count": 1}]}
     })))
 )]
@@ -85,7 +88,7 @@ pub(super) async fn get(
 ) -> Result<Response, Problem> {
     let id = parse_id(&id)?;
     let store = shared.app.store.clone();
-    let found = shared.reads.run(move || store.finding(id)).await??;
+    let found = shared.pools.reads.run(move || store.finding(id)).await??;
     found.map(|stored| detail(&stored)).ok_or_else(|| not_found(&id.to_string()))
 }
 
@@ -124,17 +127,22 @@ pub(super) async fn patch(
     let id = parse_id(&id)?;
     let expected = expected(&headers)?;
     let change = change.checked()?;
+    let recorded = Detail(change::recorded(&change));
     let store = shared.app.store.clone();
     let done = shared
+        .pools
         .writes
         .run(move || store.triage(id, expected, change, clock::now(), &principal.name))
         .await?;
-    done.map(|stored| detail(&stored)).map_err(refused)
+    let mut response = done.map(|stored| detail(&stored)).map_err(refused)?;
+    response.extensions_mut().insert(recorded);
+    Ok(response)
 }
 
 /// The same change for many findings
 ///
-/// By `ids`, or by a search: then at most 500, newest first, and `more` says whether there are others.
+/// By `ids`, each at most once, or by a search as the list makes it: then at most 500, newest first, and
+/// `more` says whether there are others.
 #[utoipa::path(
     post, path = "/api/v1/findings/bulk", tag = "findings", operation_id = "change_findings",
     request_body(content = bulk::Bulk, example = json!({
@@ -156,16 +164,17 @@ pub(super) async fn bulk(
     Params(Nothing {}): Params<Nothing>,
     Extension(principal): Extension<Principal>,
     body::Json(request): body::Json<bulk::Bulk>,
-) -> Result<axum::Json<bulk::Outcome>, Problem> {
-    bulk::change(shared, principal, request).await.map(axum::Json)
+) -> Result<(Extension<Detail>, axum::Json<bulk::Outcome>), Problem> {
+    let (recorded, outcome) = bulk::change(shared, principal, request).await?;
+    Ok((Extension(recorded), axum::Json(outcome)))
 }
 
 /// Findings as they come: server-sent events
 ///
 /// `finding` has the finding as the list shows it, `withdrawn` one that a late event took back, `gap`
 /// says that this client was too slow and from which sequence to read again. `id` is the sequence of
-/// the commit; with `Last-Event-ID` the stream begins after it, else now. A comment every 15 s keeps
-/// the connection open.
+/// the change; with `Last-Event-ID` the stream begins after it, else now. A comment every 15 s keeps
+/// the connection open. Findings of rules on trial come with `include=shadow` only.
 #[utoipa::path(
     get, path = "/api/v1/findings/stream", tag = "findings", operation_id = "stream_findings",
     params(
@@ -233,32 +242,47 @@ fn refused(error: TriageError) -> Problem {
     }
 }
 
-fn search_refused(error: SearchError) -> Problem {
-    match error {
-        SearchError::Query { message, position, hint } => {
-            let fault = Fault {
-                pointer: Some("query/q".to_owned()),
-                detail: message.clone(),
-                column: position.map(|p| p as u64),
-                hint: hint.clone(),
-                ..Fault::default()
+/// The problem of a search without a page. What the index says of its files is for the log.
+fn search_refused(failure: SearchFailure) -> Problem {
+    let error = match failure {
+        SearchFailure::Search(error) => error,
+        SearchFailure::NotOpen(why) => {
+            tracing::warn!("search is not available: {why}");
+            return no_search("the index is not open; GET /api/v1/status says why");
+        }
+    };
+    let (message, column, hint) = match error {
+        SearchError::Query(query) => {
+            let message = match query.detail {
+                Some(detail) => format!("{}: {detail}", query.primary),
+                None => query.primary,
             };
-            let problem = Problem::new(Code::InvalidQuery, message).errors(vec![fault]);
-            match hint {
-                Some(hint) => problem.hint(hint),
-                None => problem,
-            }
+            (message, query.column, query.hint)
         }
-        SearchError::Unavailable(why) => {
-            Problem::new(Code::Unavailable, format!("search is not available: {why}"))
-                .retry(10)
-                .hint("detection goes on; GET /api/v1/findings/stream reads the store itself")
+        error @ (SearchError::Request(_) | SearchError::FacetTooLarge { .. }) => {
+            (error.to_string(), None, None)
         }
+        SearchError::Engine(text) => {
+            tracing::error!("a search failed: {text}");
+            return no_search("the index failed; the log says how");
+        }
+    };
+    let fault = Fault {
+        pointer: Some("query/q".to_owned()),
+        detail: message.clone(),
+        column: column.map(|c| c as u64),
+        hint: hint.clone(),
+        ..Fault::default()
+    };
+    let problem = Problem::new(Code::InvalidQuery, message).errors(vec![fault]);
+    match hint {
+        Some(hint) => problem.hint(hint),
+        None => problem,
     }
 }
 
-/// The status of a problem, for one item of many.
-fn item_code(problem: &Problem) -> &'static str {
-    debug_assert_ne!(problem.status(), StatusCode::OK);
-    problem.code()
+fn no_search(why: &str) -> Problem {
+    Problem::new(Code::Unavailable, format!("search is not available: {why}"))
+        .retry(10)
+        .hint("detection goes on; GET /api/v1/findings/stream reads the store itself")
 }

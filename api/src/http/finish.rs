@@ -6,15 +6,16 @@ use std::time::Duration;
 use axum::{
     body::Body,
     extract::{MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, Uri, header},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, Version, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
 use super::{
+    audit::RequestName,
     clock,
     problem::{Code, Problem},
-    router::Shared,
+    shared::Shared,
 };
 
 /// Bytes of an address, path and query.
@@ -24,7 +25,7 @@ const PARAMETERS: usize = 100;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// On every response (H-5 of the threat notes). There is no TLS here, hence no HSTS.
+/// On every response.
 const HEADERS: [(HeaderName, &str); 5] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -38,13 +39,19 @@ const HEADERS: [(HeaderName, &str); 5] = [
 ];
 
 /// Names the request, refuses an overlong address, and completes the response.
-pub(super) async fn finish(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+pub(super) async fn finish(
+    State(shared): State<Shared>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = shared.request_id();
+    request.extensions_mut().insert(RequestName(id.clone()));
     let start = clock::monotonic();
     let method = request.method().clone();
     // The pattern, never the path: labels are bounded, and a path may name a person.
     let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
-    let mut response = match too_long(request.uri()) {
+    let refused = too_long(request.uri()).or_else(|| without_host(&request));
+    let mut response = match refused {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
     };
@@ -65,6 +72,10 @@ pub(super) async fn finish(State(shared): State<Shared>, request: Request, next:
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if shared.https {
+        let year = HeaderValue::from_static("max-age=31536000");
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
     }
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
@@ -91,6 +102,16 @@ fn too_long(uri: &Uri) -> Option<Problem> {
             Code::InvalidParameter,
             format!("the address has {parameters} parameters, more than {PARAMETERS}"),
         )
+    })
+}
+
+/// HTTP/1.1 has one `Host` (RFC 9112 s.3.2); with none or two, a proxy and this server could mean
+/// different ones.
+fn without_host(request: &Request) -> Option<Problem> {
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    let good = hosts == 1 || hosts == 0 && request.version() < Version::HTTP_11;
+    (!good).then(|| {
+        Problem::new(Code::InvalidParameter, format!("the request has {hosts} Host headers, not 1"))
     })
 }
 

@@ -6,23 +6,26 @@ use std::collections::BTreeMap;
 
 use axum::{
     Extension,
-    extract::State,
+    extract::{Path, State},
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use sluice_engine::{QueryLimits, history::HuntResult};
 use sluice_event::rfc3339;
 use utoipa::ToSchema;
 
 use super::{
+    audit::Detail,
     body, clock,
     params::{Nothing, Params, time},
+    pool::Work,
     problem::{Code, Problem},
-    router::Shared,
+    shared::Shared,
 };
-use crate::tokens::Principal;
+use crate::tokens::{Principal, hex};
 use format::Format;
 
 /// What to look for.
@@ -68,6 +71,7 @@ struct Column {
 const ROWS_DEFAULT: u64 = 1_000;
 const ROWS_MAX: u64 = 10_000;
 
+const PREFER: HeaderName = HeaderName::from_static("prefer");
 const TRUNCATED: HeaderName = HeaderName::from_static("sluice-truncated");
 const ROWS: HeaderName = HeaderName::from_static("sluice-rows-scanned");
 const BYTES: HeaderName = HeaderName::from_static("sluice-bytes-scanned");
@@ -78,7 +82,8 @@ const COVERS: HeaderName = HeaderName::from_static("sluice-covers-from");
 /// The events are those still in memory: `covers_from` says since when. Nothing but the tables of
 /// `GET /api/v1/schema` can be read. By `Accept`: JSON, `application/x-ndjson`, `text/csv` (a cell
 /// that a spreadsheet would run begins with `'`) or `application/vnd.apache.arrow.stream`; the last
-/// three carry the costs in headers `Sluice-*`.
+/// three carry the costs in headers `Sluice-*`. With `Prefer: respond-async` the answer is a 202 with a
+/// `Location` to fetch it from.
 #[utoipa::path(
     post, path = "/api/v1/hunts", tag = "hunts", operation_id = "hunt",
     request_body(content = Hunt, example = json!({
@@ -92,6 +97,7 @@ const COVERS: HeaderName = HeaderName::from_static("sluice-covers-from");
             "rows_scanned": 120000, "bytes_scanned": 9600000, "elapsed_ms": 14,
             "covers_from": {"authentication": "2026-11-24T02:00:00.000Z"}
         })),
+        (status = 202, description = "With `Prefer: respond-async`: it runs.", body = Object),
         (status = 400, description = "`invalid_sql`, with line, column and hint.", body = Problem,
             content_type = "application/problem+json"),
         (status = 408, description = "`deadline`.", body = Problem,
@@ -107,40 +113,118 @@ pub(super) async fn run(
     headers: HeaderMap,
     body::Json(hunt): body::Json<Hunt>,
 ) -> Result<Response, Problem> {
+    shared.room_for_queries()?;
     let format = Format::accepted(&headers)?;
+    let later = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    let later = later.flat_map(|value| value.split(',')).any(|p| p.trim() == "respond-async");
     let now = clock::now();
     let between = (time("from", hunt.from.as_deref(), now)?, time("to", hunt.to.as_deref(), now)?);
     let limits = QueryLimits { rows: rows(hunt.limit)?, ..shared.hunt_limits };
-    let history = shared.app.history.clone();
-    let start = clock::monotonic();
-    let sql_bytes = hunt.sql.len();
-    let work = move || {
-        let found = history.hunt(&hunt.sql, between, limits)?;
-        let elapsed = start.elapsed();
-        let bytes = match format {
-            Format::Json => format::json(&answer(&found, elapsed)),
-            Format::Ndjson => format::ndjson(&found.result),
-            Format::Csv => format::csv(&found.result),
-            Format::Arrow => format::arrow(&found.result),
+    let asked = Asked { sql: hunt.sql, between, limits, format };
+    let work = asked.answer(shared.clone(), principal.clone());
+    if later { shared.jobs.start(&shared.memory, &principal, work) } else { work.await }
+}
+
+/// The answer of a hunt that was asked for with `Prefer: respond-async`
+///
+/// 202 with `Retry-After` while it runs. Answers are kept for ten minutes, for the token that asked.
+#[utoipa::path(
+    get, path = "/api/v1/hunts/{id}", tag = "hunts", operation_id = "get_hunt",
+    params(("id" = String, Path, description = "32 hex digits, of the 202.")),
+    responses(
+        (status = 200, description = "The rows, in the format that was accepted.", body = Answer,
+            example = json!({"columns": [{"name": "n", "type": "Int64"}], "rows": [{"n": 12}],
+                "truncated": false, "rows_scanned": 12, "bytes_scanned": 960, "elapsed_ms": 1,
+                "covers_from": {}})),
+        (status = 202, description = "It runs.", body = Object,
+            example = json!({"id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "state": "running"})),
+        (status = 404, description = "This token has no such hunt.", body = Problem,
+            content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn get(
+    State(shared): State<Shared>,
+    Params(Nothing {}): Params<Nothing>,
+    Extension(principal): Extension<Principal>,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    shared.jobs.answer(&id, &principal)
+}
+
+/// End a hunt, or forget its answer
+#[utoipa::path(
+    delete, path = "/api/v1/hunts/{id}", tag = "hunts", operation_id = "cancel_hunt",
+    params(("id" = String, Path, description = "32 hex digits, of the 202.")),
+    responses(
+        (status = 200, description = "It is gone.", body = Object,
+            example = json!({"id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "state": "cancelled"})),
+        (status = 404, description = "This token has no such hunt.", body = Problem,
+            content_type = "application/problem+json")
+    )
+)]
+pub(super) async fn cancel(
+    State(shared): State<Shared>,
+    Params(Nothing {}): Params<Nothing>,
+    Extension(principal): Extension<Principal>,
+    Path(id): Path<String>,
+) -> Result<axum::Json<Value>, Problem> {
+    shared.jobs.cancel(&id, &principal)?;
+    Ok(axum::Json(serde_json::json!({"id": id, "state": "cancelled"})))
+}
+
+/// A hunt whose words are checked.
+struct Asked {
+    sql: String,
+    /// Milliseconds since 1970 UTC: at or after, before.
+    between: (Option<i64>, Option<i64>),
+    limits: QueryLimits,
+    format: Format,
+}
+
+impl Asked {
+    /// Runs it and writes its answer.
+    async fn answer(self, shared: Shared, principal: Principal) -> Result<Response, Problem> {
+        let Asked { sql, between, limits, format } = self;
+        let history = shared.app.history.clone();
+        let start = clock::monotonic();
+        let sql_bytes = sql.len();
+        let sql_hash = hex(&Sha256::digest(sql.as_bytes()));
+        let work = move |work: Work| {
+            if work.is_cancelled() {
+                return Err(Problem::new(Code::Timeout, "the request has ended"));
+            }
+            let found = history.hunt_between(&sql, between, limits)?;
+            let elapsed = start.elapsed();
+            let bytes = match format {
+                Format::Json => format::json(&answer(&found, elapsed)),
+                Format::Ndjson => format::ndjson(&found.result),
+                Format::Csv => format::csv(&found.result),
+                Format::Arrow => format::arrow(&found.result),
+            };
+            Ok((found, bytes?))
         };
-        Ok((found, bytes?))
-    };
-    let outcome = shared.hunts.run(work).await.and_then(|done| done);
-    let took = start.elapsed();
-    let word = outcome.as_ref().map_or_else(Problem::code, |_| "ok");
-    shared.counters.query("hunt", word, took);
-    tracing::info!(by = principal.name, sql_bytes, outcome = word, ?took, "hunt");
-    let (found, bytes) = outcome?;
-    let mut response = bytes.into_response();
-    let out = response.headers_mut();
-    out.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.name()));
-    out.insert(TRUNCATED, HeaderValue::from_static(flag(found.result.truncated)));
-    out.insert(ROWS, HeaderValue::from(found.rows_scanned));
-    out.insert(BYTES, HeaderValue::from(found.bytes_scanned));
-    if let Ok(covers) = HeaderValue::from_str(&serde_json::json!(covers(&found)).to_string()) {
-        out.insert(COVERS, covers);
+        let outcome = shared.pools.hunts.run_cancellable(work).await.and_then(|done| done);
+        let took = start.elapsed();
+        let word = outcome.as_ref().map_or_else(Problem::code, |_| "ok");
+        shared.counters.query("hunt", word, took);
+        tracing::info!(by = principal.name, sql_bytes, outcome = word, ?took, "hunt");
+        let (found, bytes) = outcome?;
+        let rows_given: usize = found.result.batches.iter().map(|batch| batch.num_rows()).sum();
+        let mut response = bytes.into_response();
+        let out = response.headers_mut();
+        out.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.name()));
+        out.insert(TRUNCATED, HeaderValue::from_static(flag(found.result.truncated)));
+        out.insert(ROWS, HeaderValue::from(found.rows_scanned));
+        out.insert(BYTES, HeaderValue::from(found.bytes_scanned));
+        // Not the text: it names people. Its hash says whether two hunts were the same.
+        let detail = serde_json::json!({"sql_sha256": sql_hash, "rows": rows_given});
+        response.extensions_mut().insert(Detail(detail));
+        let out = response.headers_mut();
+        if let Ok(covers) = HeaderValue::from_str(&serde_json::json!(covers(&found)).to_string()) {
+            out.insert(COVERS, covers);
+        }
+        Ok(response)
     }
-    Ok(response)
 }
 
 fn rows(limit: Option<u64>) -> Result<usize, Problem> {

@@ -1,5 +1,5 @@
-//! Pushing logs: bytes to the door of an input, and its answer. Not the wire formats, nor the spool
-//! behind the door (see `sluice_ingest`).
+//! Pushing logs: bytes to the endpoint of an input, and its answer. Not the wire formats, nor the
+//! spool behind the endpoint (see `sluice_ingest`).
 
 use axum::{
     Extension, Json,
@@ -8,15 +8,19 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use sluice_ingest::{
+    push::{PushAnswer, PushError},
+    spool::SpoolError,
+};
 use utoipa::ToSchema;
 
 use super::{
-    PushError, Pushed, body, clock,
+    body, clock, memory,
     params::{Nothing, Params},
     problem::{Code, Problem, RETRY_FULL},
-    router::Shared,
+    shared::Shared,
 };
-use crate::tokens::Principal;
+use crate::{node::push::PushFailure, tokens::Principal};
 
 /// What became of the records of a request.
 #[derive(Serialize, ToSchema)]
@@ -60,13 +64,13 @@ struct LineError {
         (status = 422, description = "Every record was set aside.", body = Outcome),
         (status = 404, description = "`unknown_source`: no such input takes pushed logs.",
             body = Problem, content_type = "application/problem+json"),
-        (status = 413, description = "The body is, or inflates to, too much.", body = Problem,
+        (status = 413, description = "The body is, or inflates to, too much, or holds too many records.", body = Problem,
             content_type = "application/problem+json"),
         (status = 415, description = "An encoding that is not read.", body = Problem,
             content_type = "application/problem+json"),
         (status = 429, description = "Too much at once; `Retry-After` says when.", body = Problem,
             content_type = "application/problem+json"),
-        (status = 503, description = "The spool is full; `Retry-After` says when.", body = Problem,
+        (status = 503, description = "The spool or the memory for requests is full; `Retry-After` says when.", body = Problem,
             content_type = "application/problem+json")
     )
 )]
@@ -77,8 +81,8 @@ pub(super) async fn push(
     Path(input): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let Some(door) = shared.app.doors.get(&input).cloned() else {
-        let names: Vec<&str> = shared.app.doors.keys().map(String::as_str).collect();
+    let Some(endpoint) = shared.app.endpoints.get(&input).cloned() else {
+        let names: Vec<&str> = shared.app.endpoints.keys().map(String::as_str).collect();
         return Err(Problem::new(
             Code::UnknownSource,
             format!("no input `{input}` takes pushed logs"),
@@ -96,13 +100,19 @@ pub(super) async fn push(
         ));
     }
     let encoding = encoding(request.headers())?;
-    let bytes = body::read(request.into_body(), shared.push_bytes, body::BODY_TIME).await?;
+    let mut memory = shared.memory.of(&principal.id);
+    let body = request.into_body();
+    let bytes = body::read(body, shared.push_bytes, body::BODY_TIME, Some(&mut memory)).await?;
     if bytes.is_empty() {
-        return Err(PushError::Empty.into());
+        return Err(refused(PushError::Empty));
     }
-    let pushed =
-        shared.pushes.run(move || door.push(encoding.as_deref(), &bytes, clock::now())).await??;
-    Ok(answer(pushed))
+    let limits = shared.push_limits;
+    let work = move || {
+        let mut grow = |bytes| memory.grow(bytes);
+        endpoint.push(encoding.as_deref(), &bytes, limits, &mut grow, clock::now())
+    };
+    let answer = shared.pools.pushes.run(work).await?.map_err(failed)?;
+    Ok(outcome(answer))
 }
 
 /// The one encoding of the body; `None` for identity.
@@ -111,44 +121,97 @@ fn encoding(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     for header in headers.get_all(header::CONTENT_ENCODING) {
         let text = header.to_str().unwrap_or("?").trim().to_ascii_lowercase();
         if found.is_some() || text.contains(',') {
-            return Err(PushError::Encoding(
-                "one Content-Encoding is read, not one inside another".to_owned(),
-            )
-            .into());
+            return Err(refused(PushError::Encoding(format!("{text}, more than one"))));
         }
         found = Some(text);
     }
     Ok(found.filter(|text| text != "identity" && !text.is_empty()))
 }
 
-fn answer(pushed: Pushed) -> Response {
-    let status = if pushed.accepted == 0 && pushed.rejected > 0 {
+fn outcome(answer: PushAnswer) -> Response {
+    let status = if answer.accepted == 0 && answer.rejected > 0 {
         StatusCode::UNPROCESSABLE_ENTITY
     } else {
         StatusCode::ACCEPTED
     };
-    let errors = pushed
+    let errors = answer
         .errors
         .into_iter()
         .map(|e| LineError { line: e.line, code: e.code, detail: e.detail })
         .collect();
-    let outcome = Outcome { accepted: pushed.accepted, rejected: pushed.rejected, errors };
+    let outcome = Outcome { accepted: answer.accepted, rejected: answer.rejected, errors };
     (status, Json(outcome)).into_response()
 }
 
-impl From<PushError> for Problem {
-    fn from(error: PushError) -> Self {
-        let text = error.to_string();
-        match error {
-            PushError::Empty => Problem::new(Code::Empty, text).hint("one JSON record a line"),
-            PushError::Encoding(_) => Problem::new(Code::UnsupportedMediaType, text)
-                .hint("gzip, zstd, deflate or identity"),
-            PushError::Damaged(_) => Problem::new(Code::InvalidBody, text),
-            PushError::TooLarge(_) => {
-                Problem::new(Code::TooLarge, text).hint("send fewer records at once")
-            }
-            PushError::Busy(_) => Problem::new(Code::TooManyRequests, text).retry(1),
-            PushError::Full(_) => Problem::new(Code::Unavailable, text).retry(RETRY_FULL),
+/// The problem of a request of which nothing was taken.
+fn failed(failure: PushFailure) -> Problem {
+    let text = failure.to_string();
+    match failure {
+        PushFailure::Body(error) => refused(error),
+        PushFailure::Spool(SpoolError::Busy) | PushFailure::Slow(_) => {
+            Problem::new(Code::TooManyRequests, text).retry(1)
+        }
+        PushFailure::Spool(SpoolError::TooLarge { .. }) => too_large(text),
+        PushFailure::Spool(SpoolError::Full { .. } | SpoolError::DiskFull) => {
+            Problem::new(Code::Unavailable, text).retry(RETRY_FULL)
+        }
+        // These name files and folders: for the log.
+        PushFailure::Spool(
+            SpoolError::Failed(_) | SpoolError::Locked(_) | SpoolError::Io { .. },
+        )
+        | PushFailure::Mapping(_) => {
+            tracing::error!("a push failed: {text}");
+            Problem::new(Code::Unavailable, "the input cannot take records; the log says why")
+                .retry(RETRY_FULL)
+        }
+    }
+}
+
+/// The problem of a body that is not accepted.
+fn refused(error: PushError) -> Problem {
+    let text = error.to_string();
+    match error {
+        PushError::Empty => Problem::new(Code::Empty, text).hint("one JSON record a line"),
+        PushError::Encoding(_) => {
+            Problem::new(Code::UnsupportedMediaType, text).hint("gzip, zstd, deflate or identity")
+        }
+        PushError::Damaged { .. } => Problem::new(Code::InvalidBody, text),
+        PushError::TooLarge { .. } | PushError::TooMany { .. } => too_large(text),
+        PushError::NoMemory => memory::exhausted(),
+    }
+}
+
+fn too_large(text: String) -> Problem {
+    Problem::new(Code::TooLarge, text).hint("send fewer records at once")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn each_failure_has_its_status_and_wait() {
+        let path = std::path::PathBuf::from("/secret");
+        for (failure, status, wait) in [
+            (PushError::Empty.into(), 400, ""),
+            (PushError::TooLarge { max: 9 }.into(), 413, ""),
+            (PushError::TooMany { max: 9 }.into(), 413, ""),
+            (PushError::NoMemory.into(), 503, "1"),
+            (SpoolError::Busy.into(), 429, "1"),
+            (PushFailure::Slow(Duration::from_secs(20)), 429, "1"),
+            (SpoolError::Full { used: 1, max: 1 }.into(), 503, "30"),
+            (SpoolError::TooLarge { bytes: 2, max: 1 }.into(), 413, ""),
+            (SpoolError::Locked(path).into(), 503, "30"),
+        ] {
+            let problem = failed(failure);
+            assert!(!problem.text().contains("secret"), "{}", problem.text());
+            let response = problem.into_response();
+            assert_eq!(response.status().as_u16(), status);
+            let headers = response.headers();
+            let retry = headers.get(header::RETRY_AFTER).map_or("", |h| h.to_str().unwrap());
+            assert_eq!(retry, wait);
         }
     }
 }

@@ -19,7 +19,7 @@ use super::{
     access::{self, Access},
     params::{Nothing, Params},
     problem::{Fault, Problem},
-    router::Shared,
+    shared::Shared,
 };
 use crate::tokens::Role;
 
@@ -58,6 +58,7 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
             ("dead letters", "Records that could not become rows."),
             ("hunts", "SQL over recent events."),
             ("ingest", "Pushing logs."),
+            ("audit", "What people and tokens did."),
             ("service", "The process itself."),
         ]
         .map(|(name, text)| {

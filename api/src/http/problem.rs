@@ -78,6 +78,7 @@ pub(super) enum Code {
     NotAcceptable,
     Timeout,
     Deadline,
+    Conflict,
     VersionMismatch,
     TooLarge,
     UriTooLong,
@@ -98,13 +99,15 @@ impl Code {
             Code::InvalidParameter => {
                 (S::BAD_REQUEST, "invalid_parameter", "a parameter is not accepted")
             }
-            Code::InvalidCursor => (S::BAD_REQUEST, "invalid_cursor", "the cursor is not ours"),
+            Code::InvalidCursor => {
+                (S::BAD_REQUEST, "invalid_cursor", "the cursor was not made for this list")
+            }
             Code::InvalidBody => (S::BAD_REQUEST, "invalid_body", "the body is not accepted"),
             Code::InvalidQuery => (S::BAD_REQUEST, "invalid_query", "the search is not accepted"),
             Code::InvalidSql => (S::BAD_REQUEST, "invalid_sql", "the SQL is not accepted"),
             Code::Empty => (S::BAD_REQUEST, "empty", "there is nothing in the body"),
             Code::Unauthenticated => (S::UNAUTHORIZED, "unauthenticated", "a token is needed"),
-            Code::Forbidden => (S::FORBIDDEN, "forbidden", "the token may not do this"),
+            Code::Forbidden => (S::FORBIDDEN, "forbidden", "the token does not permit this"),
             Code::NotFound => (S::NOT_FOUND, "not_found", "there is no such thing"),
             Code::UnknownSource => (S::NOT_FOUND, "unknown_source", "there is no such input"),
             Code::MethodNotAllowed => {
@@ -115,6 +118,7 @@ impl Code {
             }
             Code::Timeout => (S::REQUEST_TIMEOUT, "timeout", "the request took too long"),
             Code::Deadline => (S::REQUEST_TIMEOUT, "deadline", "the query took too long"),
+            Code::Conflict => (S::CONFLICT, "conflict", "another request is in the way"),
             Code::VersionMismatch => {
                 (S::PRECONDITION_FAILED, "version_mismatch", "it has changed meanwhile")
             }

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use serde::Serialize;
+use serde_json::json;
 use sluice_engine::service::{ReloadReport, RuleChange};
 use sluice_event::rfc3339;
 use utoipa::ToSchema;
 
 use super::{
+    audit::Detail,
     clock,
     params::{Nothing, Params},
     problem::Problem,
-    router::Shared,
+    shared::Shared,
 };
 
 /// What a reload did.
@@ -44,13 +46,15 @@ pub(super) struct Reload {
 pub(super) async fn reload(
     State(shared): State<Shared>,
     Params(Nothing {}): Params<Nothing>,
-) -> Result<Json<Reload>, Problem> {
+) -> Result<(Extension<Detail>, Json<Reload>), Problem> {
     let reload = shared.app.reload.clone();
-    let report = shared.chores.run(move || reload()).await?;
+    let report = shared.pools.reloads.run(move || reload()).await?;
     shared.counters.reloaded(report.applied);
     let took = clock::now() - report.at;
     tracing::info!(applied = report.applied, kept = report.kept, took, "reloaded");
-    Ok(Json(Reload::of(&report)))
+    let reload = Reload::of(&report);
+    let recorded = json!({"applied": reload.applied, "rules": reload.rules});
+    Ok((Extension(Detail(recorded)), Json(reload)))
 }
 
 impl Reload {

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::{
     params::{Nothing, Params},
     problem::{Code, Problem},
-    router::Shared,
+    shared::Shared,
 };
 pub(super) use document::{__path_document, document};
 
@@ -87,7 +87,7 @@ pub(super) async fn list(
     Params(Nothing {}): Params<Nothing>,
 ) -> Result<Json<Rules>, Problem> {
     let service = shared.app.service.clone();
-    let status = shared.reads.run(move || service.status()).await?;
+    let status = shared.pools.reads.run(move || service.status()).await?;
     Ok(Json(Rules { items: status.rules.iter().map(Rule::of).collect() }))
 }
 
@@ -114,7 +114,7 @@ pub(super) async fn get(
     Params(Nothing {}): Params<Nothing>,
 ) -> Result<Json<Rule>, Problem> {
     let service = shared.app.service.clone();
-    let status = shared.reads.run(move || service.status()).await?;
+    let status = shared.pools.reads.run(move || service.status()).await?;
     let rule = status.rules.iter().find(|rule| *rule.id == id);
     rule.map(|rule| Json(Rule::of(rule)))
         .ok_or_else(|| unknown_rule(&id, status.rules.iter().map(|rule| &*rule.id)))

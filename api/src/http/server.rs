@@ -17,68 +17,25 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
-use sluice_engine::QueryLimits;
 use thiserror::Error;
 use tokio::{runtime::Runtime, sync::watch};
 use tower::ServiceExt;
 
-use super::{App, router};
+use super::{
+    App,
+    held::until_sent,
+    router,
+    settings::HttpSettings,
+    tls::{Tls, TlsError},
+};
+use crate::network::{Network, Peer};
 use connections::Connections;
 use stall::Stalling;
-
-/// How the server listens and what it bears.
-#[derive(Clone, Debug)]
-pub(crate) struct HttpSettings {
-    /// Where to listen; port 0: any free one.
-    pub(crate) listen: SocketAddr,
-    /// Connections at a time; one more is closed at once. 2,048.
-    pub(crate) connections: usize,
-    /// Connections of one address. 256: a proxy in front needs as many as it has clients.
-    pub(crate) connections_per_address: usize,
-    /// Requests of one token at a time; one more gets 429. 64.
-    pub(crate) requests_per_token: usize,
-    /// Clients of the live stream; one more gets 503. 1,000.
-    pub(crate) streams: usize,
-    /// Pages of 64 findings that a client of the live stream may be behind before it is told of a gap.
-    /// 64: some 4 MiB, which all clients share.
-    pub(crate) stream_pages: usize,
-    /// From the first byte of a connection, or the end of a request, to the end of the next head:
-    /// 5 s. An idle connection is closed as soon.
-    pub(crate) head_time: Duration,
-    /// From the end of the head to the head of the response, 30 s.
-    pub(crate) request_time: Duration,
-    /// A client that takes nothing of its answer for this long is cut off: 30 s.
-    pub(crate) write_time: Duration,
-    /// What one hunt may use; its deadline is below `request_time`.
-    pub(crate) hunt: QueryLimits,
-    /// Hunts at a time. 2: each may use a core and `hunt.memory` bytes.
-    pub(crate) hunts: usize,
-    /// Bytes of a pushed body as it comes over the wire. 16 MiB.
-    pub(crate) push_bytes: usize,
-}
-
-impl Default for HttpSettings {
-    fn default() -> Self {
-        HttpSettings {
-            listen: SocketAddr::from(([127, 0, 0, 1], 7777)),
-            connections: 2_048,
-            connections_per_address: 256,
-            requests_per_token: 64,
-            streams: 1_000,
-            stream_pages: 64,
-            head_time: Duration::from_secs(5),
-            request_time: Duration::from_secs(30),
-            write_time: Duration::from_secs(30),
-            hunt: QueryLimits { deadline: Duration::from_secs(25), ..QueryLimits::default() },
-            hunts: 2,
-            push_bytes: 16 << 20,
-        }
-    }
-}
 
 /// A server that runs until it is stopped or dropped.
 pub(crate) struct Server {
     address: SocketAddr,
+    scheme: &'static str,
     stop: watch::Sender<bool>,
     ended: mpsc::Receiver<()>,
     runtime: Option<Runtime>,
@@ -96,6 +53,9 @@ pub(crate) enum ServeError {
         #[source]
         source: io::Error,
     },
+    /// The certificate or the key.
+    #[error("serve TLS")]
+    Tls(#[source] TlsError),
     /// No threads.
     #[error("start the threads of the HTTP server")]
     Threads(#[source] io::Error),
@@ -103,10 +63,6 @@ pub(crate) enum ServeError {
     #[error("define metrics")]
     Metrics(#[source] prometheus::Error),
 }
-
-/// Where a request comes from. Never from a header: no proxy is trusted.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
 
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 32 << 10;
@@ -130,6 +86,7 @@ pub(crate) fn serve(app: App, settings: HttpSettings) -> Result<Server, ServeErr
         .enable_all()
         .build()
         .map_err(ServeError::Threads)?;
+    let tls = settings.tls.clone().map(Tls::open).transpose().map_err(ServeError::Tls)?;
     let (stop, stopped) = watch::channel(false);
     app.tokens.watch();
     let router = router::router(app, &settings, stopped.clone()).map_err(ServeError::Metrics)?;
@@ -137,19 +94,25 @@ pub(crate) fn serve(app: App, settings: HttpSettings) -> Result<Server, ServeErr
         let _inside = runtime.enter();
         tokio::net::TcpListener::from_std(listener).map_err(failed)?
     };
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let (done, ended) = mpsc::sync_channel(1);
     runtime.spawn(async move {
-        accept(listener, router, settings, stopped).await;
-        // Nobody waits any more after `DRAIN_TIME`.
+        accept(listener, router, tls, settings, stopped).await;
+        // The receiver is gone after `DRAIN_TIME`.
         done.try_send(()).ok();
     });
-    Ok(Server { address, stop, ended, runtime: Some(runtime) })
+    Ok(Server { address, scheme, stop, ended, runtime: Some(runtime) })
 }
 
 impl Server {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        self.scheme
     }
 
     /// Takes no more connections, ends streams, lets requests end, and waits for that, at most 5 s.
@@ -176,11 +139,14 @@ impl Drop for Server {
 async fn accept(
     listener: tokio::net::TcpListener,
     router: Router,
+    tls: Option<Arc<Tls>>,
     settings: HttpSettings,
     mut stopped: watch::Receiver<bool>,
 ) {
     let connections =
         Arc::new(Connections::new(settings.connections, settings.connections_per_address));
+    let proxies = settings.trusted_proxies.clone();
+    let trusted = |address| proxies.iter().any(|network: &Network| network.holds(address));
     let graceful = GracefulShutdown::new();
     let mut server = http1::Builder::new();
     server
@@ -201,22 +167,47 @@ async fn accept(
             },
             () = ended(&mut stopped) => break,
         };
-        let Some(place) = connections.enter(peer.ip()) else {
+        let address = Some(peer.ip().to_canonical()).filter(|a| !trusted(*a));
+        let Some(connection) = connections.enter(address) else {
             tracing::debug!(%peer, "too many connections");
             continue;
         };
         let router = router.clone();
+        let signs = connection.signs();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(Peer(peer));
-            router.clone().oneshot(request.map(axum::body::Body::new))
+            let in_flight = signs.request();
+            let answer = router.clone().oneshot(request.map(axum::body::Body::new));
+            async move { answer.await.map(|response| until_sent(response, in_flight)) }
         });
-        let connection = server
-            .serve_connection(TokioIo::new(Stalling::new(stream, settings.write_time)), service);
-        let connection = graceful.watch(connection);
+        let (server, watcher) = (server.clone(), graceful.watcher());
+        let stream = Stalling::new(stream, settings.write_time);
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor());
+        let head_time = settings.head_time;
+        let served = async move {
+            let Some(acceptor) = acceptor else {
+                return watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await;
+            };
+            // A handshake has as long as the head of a request.
+            match tokio::time::timeout(head_time, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await
+                }
+                Ok(Err(error)) => {
+                    tracing::debug!(%peer, %error, "no TLS");
+                    Ok(())
+                }
+                Err(_) => Ok(()),
+            }
+        };
         tokio::spawn(async move {
-            let _place = place;
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "connection ended");
+            tokio::select! {
+                ended = served => if let Err(error) = ended {
+                    tracing::debug!(%peer, %error, "connection ended");
+                },
+                () = connection.evicted() => {
+                    tracing::debug!(%peer, "an idle connection gives way to another");
+                }
             }
         });
     }
@@ -224,8 +215,7 @@ async fn accept(
     graceful.shutdown().await;
 }
 
-/// Waits until the server is to end.
-pub(super) async fn ended(stopped: &mut watch::Receiver<bool>) {
-    // The sender is gone only when the server is.
+/// Waits until the server is to end; its sender is gone only when the server is.
+async fn ended(stopped: &mut watch::Receiver<bool>) {
     stopped.wait_for(|stop| *stop).await.ok();
 }

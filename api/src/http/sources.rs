@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use serde::Serialize;
 use sluice_engine::{
     RowCounts, SourceCounts,
@@ -16,8 +16,9 @@ use super::{
     clock,
     params::{Nothing, Params},
     problem::Problem,
-    router::Shared,
+    shared::Shared,
 };
+use crate::tokens::{Permission, Principal};
 
 /// All inputs.
 #[derive(Serialize, ToSchema)]
@@ -126,7 +127,9 @@ struct Rows {
 struct UnmappedField {
     name: String,
     records: u64,
-    example: String,
+    /// A value of it: what a sender wrote, so for roles that may read dead letters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    example: Option<String>,
 }
 
 /// Inputs with lag, watermarks, and what became of the records of each
@@ -154,29 +157,32 @@ struct UnmappedField {
 pub(super) async fn list(
     State(shared): State<Shared>,
     Params(Nothing {}): Params<Nothing>,
+    Extension(principal): Extension<Principal>,
 ) -> Result<Json<Sources>, Problem> {
     let service = shared.app.service.clone();
-    let status = shared.reads.run(move || service.status()).await?;
-    Ok(Json(sources(&status, clock::now())))
+    let status = shared.pools.reads.run(move || service.status()).await?;
+    let raw = principal.role.may(Permission::DeadLettersRead);
+    Ok(Json(sources(&status, clock::now(), raw)))
 }
 
-fn sources(status: &ServiceStatus, now: i64) -> Sources {
+/// `raw`: with what senders wrote.
+fn sources(status: &ServiceStatus, now: i64, raw: bool) -> Sources {
     let counted = &status.counters.sources;
     let none = SourceCounts::default();
     let records = |input: &InputHealth| counted.get(&*input.name).unwrap_or(&none);
     let known = |name: &str| status.inputs.iter().any(|input| &*input.name == name);
     Sources {
-        items: status.inputs.iter().map(|i| Source::of(i, records(i), now)).collect(),
+        items: status.inputs.iter().map(|i| Source::of(i, records(i), now, raw)).collect(),
         others: counted
             .iter()
             .filter(|(name, _)| !known(name))
-            .map(|(name, counts)| (name.clone(), Records::of(counts)))
+            .map(|(name, counts)| (name.clone(), Records::of(counts, raw)))
             .collect(),
     }
 }
 
 impl Source {
-    fn of(input: &InputHealth, counts: &SourceCounts, now: i64) -> Source {
+    fn of(input: &InputHealth, counts: &SourceCounts, now: i64, raw: bool) -> Source {
         let (phase, reason) = phase(&input.status.phase);
         let watermarks = |place: &sluice_ingest::live::Place| {
             let here = input.partitions.iter().filter(|(p, _, _)| p == place);
@@ -221,7 +227,7 @@ impl Source {
                 .map(|(place, from, to)| Gap { place: place.to_string(), from: *from, to: *to })
                 .collect(),
             spool_bytes: input.status.spool_bytes,
-            records: Records::of(counts),
+            records: Records::of(counts, raw),
         }
     }
 }
@@ -239,14 +245,14 @@ pub(super) fn phase(phase: &InputPhase) -> (&'static str, Option<String>) {
 }
 
 impl Records {
-    fn of(counts: &SourceCounts) -> Records {
+    fn of(counts: &SourceCounts, raw: bool) -> Records {
         let mut unmapped: Vec<UnmappedField> = counts
             .unmapped_fields
             .iter()
             .map(|(name, (records, example))| UnmappedField {
                 name: name.clone(),
                 records: *records,
-                example: example.clone(),
+                example: raw.then(|| example.clone()),
             })
             .collect();
         unmapped.sort_by(|a, b| b.records.cmp(&a.records).then_with(|| a.name.cmp(&b.name)));
@@ -285,3 +291,6 @@ fn conservation(counts: &SourceCounts) -> String {
         rows(|r| r.too_late),
     )
 }
+
+#[cfg(test)]
+mod tests;

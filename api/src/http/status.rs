@@ -10,12 +10,13 @@ use sluice_event::rfc3339;
 use utoipa::ToSchema;
 
 use super::{
-    clock, health,
+    App, clock, health,
     params::{Nothing, Params},
     problem::Problem,
     reload::Reload,
-    router::Shared,
+    shared::Shared,
 };
+use crate::node::{follower::Progress, memory::Pressure};
 
 /// The service at one moment.
 #[derive(Serialize, ToSchema)]
@@ -33,6 +34,9 @@ pub(super) struct Status {
     checkpoint: Checkpoint,
     store: Store,
     search: SearchState,
+    /// What follows the store, each with a cursor of its own.
+    followers: Vec<Follower>,
+    memory: Memory,
     /// Rules that run.
     rules: u64,
     inputs: u64,
@@ -75,12 +79,34 @@ struct Store {
 /// The index.
 #[derive(Serialize, ToSchema)]
 struct SearchState {
-    /// How far it is behind the store; null if that cannot be told.
+    /// How far it is behind the store; null if that is not known.
     #[schema(required)]
     lag_ms: Option<i64>,
     /// Why it does not go on, if it does not; it is tried again, and detection does not wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// What is kept up to date with the store.
+#[derive(Serialize, ToSchema)]
+struct Follower {
+    name: &'static str,
+    /// The last change it has committed.
+    at: u64,
+    /// Failures since the process started.
+    failures: u64,
+    /// Why it does not go on, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Memory of the process.
+#[derive(Serialize, ToSchema)]
+struct Memory {
+    bytes: u64,
+    limit_bytes: u64,
+    /// What is refused for want of it: `nothing`, `queries` or `inputs`.
+    refused: &'static str,
 }
 
 /// What the service is doing, and what keeps it from being ready
@@ -94,7 +120,8 @@ struct SearchState {
         "store": {"findings": 14, "finding_bytes": 30000, "findings_expired": 0,
             "dead_letters": 2, "dead_letter_bytes": 900, "dead_letters_expired": 0,
             "disk_bytes": 1048576, "seq": 43},
-        "search": {"lag_ms": 40}, "rules": 60, "inputs": 2, "disk_free_bytes": 80000000000u64,
+        "search": {"lag_ms": 40}, "followers": [{"name": "index", "at": 43, "failures": 0}],
+        "memory": {"bytes": 210000000, "limit_bytes": 4000000000u64, "refused": "nothing"}, "rules": 60, "inputs": 2, "disk_free_bytes": 80000000000u64,
         "conservation_errors": []
     })))
 )]
@@ -103,32 +130,23 @@ pub(super) async fn status(
     Params(Nothing {}): Params<Nothing>,
 ) -> Result<Json<Status>, Problem> {
     let app = shared.app.clone();
-    let read = move || {
-        let status = app.service.status();
-        let search = SearchState { lag_ms: app.search.lag(), error: app.search.error() };
-        (status, app.store.stats(), app.store.last().0, search, app.version)
-    };
-    let (status, stats, seq, search, version) = shared.reads.run(read).await?;
-    Ok(Json(Status::of(&status, &stats, seq, search, version)))
+    let read = move || (app.service.status(), app.store.stats(), app);
+    let (status, stats, app) = shared.pools.reads.run(read).await?;
+    Ok(Json(Status::of(&status, &stats, &app)))
 }
 
 impl Status {
-    fn of(
-        status: &ServiceStatus,
-        stats: &StoreStats,
-        seq: u64,
-        search: SearchState,
-        version: &'static str,
-    ) -> Status {
+    fn of(status: &ServiceStatus, stats: &StoreStats, app: &App) -> Status {
         let now = clock::now();
-        let problems = health::problems(status, now);
+        let pressure = app.memory.pressure();
+        let problems = health::problems(status, pressure, now);
         let millis = |d: std::time::Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
         let (dead_letters, dead_letter_bytes) = stats
             .dead_letters
             .values()
             .fold((0, 0), |(n, bytes), (more, size)| (n + more, bytes + size));
         Status {
-            version,
+            version: app.version,
             phase: phase(&status.phase),
             ready: problems.is_empty(),
             problems,
@@ -149,9 +167,26 @@ impl Status {
                 dead_letter_bytes,
                 dead_letters_expired: stats.dead_letters_expired.0 + stats.dead_letters_expired.1,
                 disk_bytes: stats.disk_bytes,
-                seq,
+                seq: app.store.last().0,
             },
-            search,
+            search: SearchState { lag_ms: app.search.lag(), error: app.search.error() },
+            followers: app
+                .followers
+                .iter()
+                .map(|follower| {
+                    let Progress { at, error, failures_total: failures, .. } = follower.now();
+                    Follower { name: follower.name, at, failures, error }
+                })
+                .collect(),
+            memory: Memory {
+                bytes: app.memory.used(),
+                limit_bytes: app.memory.limit(),
+                refused: match pressure {
+                    Pressure::None => "nothing",
+                    Pressure::Queries => "queries",
+                    Pressure::Inputs => "inputs",
+                },
+            },
             rules: status.rules.len() as u64,
             inputs: status.inputs.len() as u64,
             disk_free_bytes: status.disk_free,

@@ -1,14 +1,14 @@
-//! The API over a real socket, with stores and doors in memory. Each file is one surface.
+//! The API over a real socket and a real node in a temporary folder. Each file is one surface.
 
 mod access;
+mod audit;
 mod description;
-mod fakes;
 mod findings;
 mod hostile;
 mod hunts;
 mod ingest;
 mod letters;
-mod metrics;
+mod node;
 mod rules;
 mod stream;
 mod ui;
@@ -18,29 +18,28 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use sluice_engine::history::EventHistory;
 use tempfile::TempDir;
 
-use super::{App, HttpSettings, Server, serve};
-use crate::tokens::{Role, Tokens};
-use fakes::{Door, Index, Pipeline, Store};
+use super::{HttpSettings, Server, clock, serve};
+use crate::{
+    node::{Node, app},
+    tokens::{Role, Tokens},
+};
 
-/// A server with what is behind it, and a token of every role.
+/// A server over a node of its own, and a token of every role.
 struct Fixture {
     /// A mutex, since a server is for one thread at a time.
     server: Mutex<Option<Server>>,
     address: SocketAddr,
-    store: Arc<Store>,
-    pipeline: Arc<Pipeline>,
-    door: Arc<Door>,
+    node: Node,
     tokens: Tokens,
     secrets: BTreeMap<Role, String>,
     agent: ureq::Agent,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// What came back.
@@ -58,35 +57,26 @@ impl Fixture {
 
     fn with(change: impl FnOnce(&mut HttpSettings)) -> Fixture {
         let dir = tempfile::tempdir().unwrap();
-        let tokens = Tokens::open(dir.path()).unwrap();
+        let config = node::config(dir.path());
+        let node = node::start(&config);
+        let reload = {
+            let service = node.service.clone();
+            let folder = dir.path().to_owned();
+            Arc::new(move || service.reload(node::content(&folder)))
+        };
+        let app = app(&config, &node, reload).unwrap();
+        let tokens = app.tokens.clone();
         let secrets = Role::ALL
             .into_iter()
             .map(|role| (role, tokens.create(role.name(), role, None, None, 0).unwrap()))
             .collect();
-        let store = Arc::new(Store::default());
-        let pipeline = Arc::new(Pipeline::default());
-        let door = Arc::new(Door::default());
-        let app = App {
-            store: store.clone(),
-            service: pipeline.clone(),
-            history: Arc::new(history()),
-            search: Arc::new(Index(store.clone())),
-            doors: BTreeMap::from([
-                ("push".to_owned(), door.clone() as Arc<dyn super::Door>),
-                ("other".to_owned(), door.clone()),
-            ]),
-            reload: Arc::new(fakes::reload),
-            tokens: tokens.clone(),
-            cursor_key: [9; 32],
-            version: "0.0.0",
-        };
         let mut settings = HttpSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             ..HttpSettings::default()
         };
         change(&mut settings);
         let server = serve(app, settings).unwrap();
-        let config = ureq::Agent::config_builder()
+        let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             // A connection on which a body was refused is closed: none is used twice.
@@ -96,13 +86,11 @@ impl Fixture {
         Fixture {
             address: server.address(),
             server: Mutex::new(Some(server)),
-            store,
-            pipeline,
-            door,
+            node,
             tokens,
             secrets,
-            agent: config.into(),
-            _dir: dir,
+            agent: agent.into(),
+            dir,
         }
     }
 
@@ -168,10 +156,11 @@ impl Fixture {
 
     /// The head of a request with an admin's token, without the last line break.
     fn head(&self, first: &str) -> String {
-        format!(
-            "{first}\r\nhost: sluice\r\nauthorization: Bearer {}\r\n",
-            self.secrets[&Role::Admin]
-        )
+        self.head_of(Role::Admin, first)
+    }
+
+    fn head_of(&self, role: Role, first: &str) -> String {
+        format!("{first}\r\nhost: sluice\r\nauthorization: Bearer {}\r\n", self.secrets[&role])
     }
 }
 
@@ -225,43 +214,26 @@ fn read_for(stream: &mut TcpStream, time: Duration) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// Sign-ins of ann, one a second from 1,000 s after 1970.
-fn history() -> EventHistory {
-    use arrow::array::{ArrayRef, StringArray, TimestampMillisecondArray};
-    let times: Vec<i64> = (0..100).map(|i| 1_000_000 + i * 1_000).collect();
-    let time: ArrayRef = Arc::new(TimestampMillisecondArray::from(times));
-    let names = (0..100).map(|i| Some(if i == 0 { "=1+1".to_owned() } else { format!("ann{i}") }));
-    let name: ArrayRef = Arc::new(names.collect::<StringArray>());
-    let history = EventHistory::new(1 << 20);
-    history.push(&fakes::batch("authentication", &[("time", time), ("user_name", name)]));
-    history
+/// Waits until something holds, at most 20 s.
+#[track_caller]
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun: Instant = clock::monotonic();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what} did not come");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]
 fn it_is_alive_ready_and_ends() {
     let fixture = Fixture::new();
     assert_eq!(fixture.send(None, "GET", "/healthz", &[], b"").is(200).text(), "alive");
-    assert_eq!(fixture.send(None, "GET", "/readyz", &[], b"").is(200).text(), "ready");
-    // An hour without records is no trouble; a minute with some that no checkpoint covers is.
-    let hour_ago = super::clock::now() - 3_600_000;
-    fixture.pipeline.change(|status| {
-        (status.started_at, status.checkpoint.at) = (hour_ago, Some(hour_ago));
-    });
-    assert_eq!(fixture.send(None, "GET", "/readyz", &[], b"").is(200).text(), "ready");
-    fixture
-        .pipeline
-        .change(|status| status.checkpoint.pending_since = Some(super::clock::now() - 61_000));
-    assert_eq!(fixture.send(None, "GET", "/readyz", &[], b"").is(503).text(), "unready");
-    let problem = fixture.get("/api/v1/status").is(200).json()["problems"][0].to_string();
-    assert!(problem.contains("no checkpoint covers what was read 61 s ago"), "{problem}");
-    fixture.pipeline.change(|status| {
-        status.checkpoint.pending_since = None;
-        status.phase = sluice_engine::service::Phase::Paused("the disk is full".to_owned());
-    });
+    wait_for("readiness", || fixture.send(None, "GET", "/readyz", &[], b"").status == 200);
+    fixture.node.service.stop().unwrap();
     assert_eq!(fixture.send(None, "GET", "/readyz", &[], b"").is(503).text(), "unready");
     let status = fixture.get("/api/v1/status").is(200).json();
     assert_eq!(status["ready"], false);
-    assert_eq!(status["problems"][0], "it is paused: the disk is full");
+    assert_eq!(status["problems"][0], "it has stopped");
     fixture.server.lock().unwrap().take().unwrap().stop();
     assert!(TcpStream::connect(fixture.address).is_err());
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use sluice_ingest::files;
 
 use super::{Principal, Role, TokenError, TokenInfo};
 
@@ -41,6 +42,8 @@ pub(super) struct Record {
 pub(super) type Stamp = Option<(u64, u64, i64, i64)>;
 
 const VERSION: u32 = 1;
+/// A larger file was not written by this program: 16 MiB are 50,000 tokens.
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 impl Default for Table {
     fn default() -> Self {
@@ -76,7 +79,7 @@ pub(super) fn read(dir: &Path) -> Result<(Table, Stamp), TokenError> {
     let path = dir.join("tokens.json");
     // The stamp first: if the file is replaced in between, the next look reads it again.
     let stamp = stamp(dir)?;
-    let text = match fs::read(&path) {
+    let text = match files::read_regular(&path, MAX_FILE_BYTES) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((Table::default(), None)),
         Err(source) => return Err(TokenError::File { action: "read", path, source }),

@@ -50,6 +50,8 @@ pub(crate) enum Permission {
     IngestWrite,
     /// Metrics.
     MetricsRead,
+    /// The audit log.
+    AuditRead,
 }
 
 impl Role {
@@ -111,7 +113,7 @@ impl Role {
                 P::HuntsRun,
             ],
             Role::Admin => &Permission::ALL,
-            Role::Auditor => &[],
+            Role::Auditor => &[P::AuditRead],
             Role::Ingest => &[P::IngestWrite],
             Role::Metrics => &[P::MetricsRead],
         }
@@ -120,7 +122,7 @@ impl Role {
 
 impl Permission {
     /// Every permission.
-    pub(crate) const ALL: [Permission; 11] = [
+    pub(crate) const ALL: [Permission; 12] = [
         Permission::FindingsRead,
         Permission::FindingsWrite,
         Permission::RulesRead,
@@ -132,6 +134,7 @@ impl Permission {
         Permission::HuntsRun,
         Permission::IngestWrite,
         Permission::MetricsRead,
+        Permission::AuditRead,
     ];
 
     /// `resource:verb`.
@@ -148,6 +151,7 @@ impl Permission {
             Permission::HuntsRun => "hunts:run",
             Permission::IngestWrite => "ingest:write",
             Permission::MetricsRead => "metrics:read",
+            Permission::AuditRead => "audit:read",
         }
     }
 }

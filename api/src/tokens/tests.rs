@@ -90,7 +90,17 @@ fn names_and_inputs_are_checked() {
     let dir = tempfile::tempdir().unwrap();
     let tokens = Tokens::open(dir.path()).unwrap();
     tokens.create("ann", Role::Viewer, None, None, 0).unwrap();
-    for name in ["", "ann", "ann ", "a\u{0}b", "a\nb", &"x".repeat(65)] {
+    for name in [
+        "",
+        "ann",
+        "ann ",
+        "a\u{0}b",
+        "a\nb",
+        "nna\u{202e}",
+        "a\u{200b}nn",
+        "0123456789abcdef",
+        &"x".repeat(65),
+    ] {
         let refused = tokens.create(name, Role::Viewer, None, None, 0);
         assert!(matches!(refused, Err(TokenError::Invalid(_))), "{name:?}");
     }

@@ -11,11 +11,9 @@ use sluice_ingest::kafka;
 use sluice_rule::Diagnostic;
 
 use crate::{
-    cli::{
-        exit::Failure,
-        run::{self, compose},
-    },
     config::{Kafka, Loaded},
+    exit::Failure,
+    node::{self, inputs},
 };
 use samples::Samples;
 
@@ -45,7 +43,7 @@ pub(super) fn check(loaded: &mut Loaded, content: Option<&Content>, quiet: bool)
 /// Whether the data directory can be made and has room.
 fn data_dir(loaded: &mut Loaded) {
     let dir = loaded.config.data_dir.clone();
-    if let Err(Failure::Argument { primary, hint }) = run::make_data_dir(&dir) {
+    if let Err(Failure::Argument { primary, hint }) = node::make_data_dir(&dir) {
         let problem = Diagnostic::error("C010", "data_dir", primary).hint(hint.unwrap_or_default());
         loaded.blame("data_dir", problem);
         return;
@@ -80,7 +78,7 @@ fn kafka_input(
     quiet: bool,
 ) {
     // A secret that cannot be resolved has its own problem.
-    let Ok(settings) = compose::kafka_settings(name, settings) else { return };
+    let Ok(settings) = inputs::kafka_settings(name, settings) else { return };
     let checked = kafka::check(name, &settings);
     for failure in checked.problems {
         let mut problem = Diagnostic::error("C010", "", failure.primary);
@@ -91,7 +89,7 @@ fn kafka_input(
     for topic in checked.topics {
         let (taken, records, partitions) = (topic.samples.len(), topic.records, topic.partitions);
         let Some(content) = content else { continue };
-        let found = Samples::of(content, compose::fixed(mapping), topic.samples);
+        let found = Samples::of(content, inputs::fixed(mapping), topic.samples);
         if !quiet {
             let aside = found.set_aside.len();
             let sources: Vec<String> =

@@ -37,7 +37,7 @@ const REST: Duration = Duration::from_millis(20);
 /// One input per kind of log in `lines`, which begin at `start`; event time passes `speed` times
 /// faster than the clock.
 pub(super) fn inputs(lines: Vec<Line>, start: i64, speed: u32) -> Vec<LiveInput> {
-    let clock = Pace { started: super::now(), start, speed };
+    let clock = Pace { started: crate::clock::monotonic(), start, speed };
     let mut names: Vec<&'static str> = lines.iter().map(|l| l.source).collect();
     names.sort_unstable();
     names.dedup();
@@ -54,7 +54,7 @@ pub(super) fn inputs(lines: Vec<Line>, start: i64, speed: u32) -> Vec<LiveInput>
 
 impl Pace {
     fn now(&self) -> i64 {
-        let passed = super::now().duration_since(self.started).as_millis() as i64;
+        let passed = crate::clock::monotonic().duration_since(self.started).as_millis() as i64;
         self.start.saturating_add(passed.saturating_mul(i64::from(self.speed)))
     }
 }

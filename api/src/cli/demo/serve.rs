@@ -14,17 +14,18 @@ use sluice_engine::{
 };
 use sluice_finding::{Finding, FindingId, FindingState};
 
-use super::{Demo, announce, clock, input, report, source};
+use super::{Demo, announce, input, report, source};
 use crate::{
     cli::{
         eval::FindingPrinter,
         exit::{Exit, Failure},
         load,
         output::Output,
-        run::{compose, node::Node},
         setup,
     },
+    clock,
     config::{Config, Layers},
+    node::{self, Node, push::PushEndpoints},
     tokens::{Role, Tokens},
 };
 
@@ -46,13 +47,11 @@ pub(super) fn serve(
     let events = lines.len();
     let speed = demo.speed.max(1);
     let node = Node::start_with(&config, content, |_, _| {
-        Ok((input::inputs(lines, start, speed), compose::Doors::new()))
+        Ok((input::inputs(lines, start, speed), PushEndpoints::new()))
     })?;
-    let server = compose::serve(&config, &node, reload(&node))?;
-    let tokens = Tokens::open(folder.path()).map_err(crate::cli::token::failure)?;
-    let token = tokens
-        .create("demo", Role::Admin, None, None, clock())
-        .map_err(crate::cli::token::failure)?;
+    let server = node::serve(&config, &node, reload(&node))?;
+    let tokens = Tokens::open(folder.path())?;
+    let token = tokens.create("demo", Role::Admin, None, None, clock::now())?;
     let address = server.address();
     if !quiet {
         announce(events, start);
@@ -63,7 +62,7 @@ pub(super) fn serve(
     let mut shown = BTreeSet::new();
     let mut first = None;
     let mut seq = Seq(0);
-    let mut told = false;
+    let mut reported = false;
     while !stop.load(Ordering::Relaxed) {
         node.store.wait(seq, LOOK);
         let (changed, next) = node.store.after(seq, 500)?;
@@ -79,8 +78,8 @@ pub(super) fn serve(
         if let Phase::Failed(reason) = &status.phase {
             return Err(Failure::argument(reason, "this is a defect of ours"));
         }
-        if !told && quiet_now(&status, events) && node.store.last() <= seq {
-            told = true;
+        if !reported && quiet_now(&status, events) && node.store.last() <= seq {
+            reported = true;
             if !quiet {
                 report(events, printer.tally(), first, started.elapsed());
                 eprintln!("serving until ctrl-c; the findings so far, by curl:");

@@ -8,7 +8,7 @@ use sluice_engine::durable::{FindingStore, LetterFilter, StoredLetter};
 use sluice_event::rfc3339;
 use sluice_ingest::Original;
 
-use crate::cli::{exit::Failure, run};
+use crate::{exit::Failure, node};
 
 /// A store opened for this command alone.
 pub(super) struct Opened(FindingStore);
@@ -19,7 +19,7 @@ impl Opened {
     /// # Errors
     /// If there is none, or a server has it.
     pub(super) fn open(dir: &Path) -> Result<Opened, Failure> {
-        run::open_store(dir).map(Opened)
+        node::open_store(dir).map(Opened)
     }
 
     /// The letters after one, and the id to go on after, if there may be more.

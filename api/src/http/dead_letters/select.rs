@@ -1,12 +1,14 @@
 //! Which dead letters a replay or a drop is about.
 
 use serde::Deserialize;
-use sluice_engine::durable::{LetterFilter, StoredLetter};
+use sluice_engine::{
+    EngineError,
+    durable::{FindingStore, LetterFilter, StoredLetter},
+};
 use sluice_ingest::DeadLetterCode;
 use utoipa::{IntoParams, ToSchema};
 
 use super::super::{
-    Findings,
     params::time,
     problem::{Code, Problem},
 };
@@ -47,12 +49,44 @@ pub(in super::super) struct Selection {
     all: bool,
 }
 
-/// Letters of one request.
+/// Letters of one request,
 const LETTERS: usize = 1_000;
+/// and their bytes: what is beyond is for the next request.
+const LETTER_BYTES: u64 = 8 << 20;
+/// Letters read from the store at a time.
+const READ: usize = 16;
+
+/// The letters after one, at most `limit` and about [`LETTER_BYTES`], and whether there are more.
+pub(super) fn page(
+    store: &FindingStore,
+    filter: &LetterFilter,
+    after: Option<String>,
+    limit: usize,
+) -> Result<(Vec<StoredLetter>, bool), EngineError> {
+    let mut letters: Vec<StoredLetter> = Vec::new();
+    let mut bytes = 0;
+    loop {
+        // One more than asked for tells whether there is another page.
+        let wanted = (limit + 1 - letters.len()).min(READ);
+        let after = letters.last().map(|l| l.id.as_str()).or(after.as_deref());
+        let read = store.dead_letters(filter, after, wanted)?;
+        let last = read.len() < wanted;
+        for letter in read {
+            if letters.len() == limit || bytes >= LETTER_BYTES {
+                return Ok((letters, true));
+            }
+            bytes += letter.letter.original.bytes().len() as u64;
+            letters.push(letter);
+        }
+        if last {
+            return Ok((letters, false));
+        }
+    }
+}
 
 /// The letters of a selection, oldest first, and whether there are more.
 pub(super) fn letters(
-    store: &dyn Findings,
+    store: &FindingStore,
     selection: Selection,
     now: i64,
 ) -> Result<(Vec<StoredLetter>, bool), Problem> {
@@ -66,10 +100,7 @@ pub(super) fn letters(
     }
     let Some(ids) = ids else {
         let filter = filter(source, code.as_deref(), since.as_deref(), now)?;
-        let mut letters = store.dead_letters(&filter, None, LETTERS + 1)?;
-        let more = letters.len() > LETTERS;
-        letters.truncate(LETTERS);
-        return Ok((letters, more));
+        return Ok(page(store, &filter, None, LETTERS)?);
     };
     if ids.is_empty() || ids.len() > LETTERS {
         return Err(Problem::new(

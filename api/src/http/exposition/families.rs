@@ -8,6 +8,9 @@ use sluice_engine::{
     service::{Phase, RuleHealth, ServiceStatus},
 };
 
+use super::Snapshot;
+use crate::node::memory::Pressure;
+
 /// Families by name, each with its help.
 #[derive(Default)]
 struct Families(BTreeMap<&'static str, (&'static str, Vec<Sample>)>);
@@ -16,13 +19,9 @@ struct Families(BTreeMap<&'static str, (&'static str, Vec<Sample>)>);
 type Sample = (Vec<(&'static str, String)>, f64);
 
 /// What a snapshot says.
-pub(super) fn families(
-    status: &ServiceStatus,
-    stats: &StoreStats,
-    index_lag: Option<i64>,
-    version: &str,
-    now: i64,
-) -> Vec<MetricFamily> {
+pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
+    let Snapshot { status, stats, index_lag, version, now, .. } = snapshot;
+    let (index_lag, now) = (*index_lag, *now);
     let mut out = Families::default();
     out.add("sluice_build_info", "The program that runs.", &[("version", version)], 1.0);
     records(&mut out, status);
@@ -42,7 +41,50 @@ pub(super) fn families(
         let help = "How far search is behind the store.";
         out.add("sluice_index_lag_seconds", help, &[], lag as f64 / 1_000.0);
     }
+    for (place, n) in sluice_event::defect::defects().places {
+        let help = "Defects of this program: what cannot happen and did. Must be 0.";
+        out.add("sluice_defects_total", help, &[("place", place)], n as f64);
+    }
+    followers(&mut out, snapshot);
+    requests(&mut out, snapshot);
     out.finish()
+}
+
+fn followers(out: &mut Families, snapshot: &Snapshot) {
+    for (name, progress) in &snapshot.followers {
+        let of = [("follower", *name)];
+        let behind = snapshot.last.saturating_sub(progress.at);
+        let help = "Changes of the store that a follower has not committed.";
+        out.add("sluice_follower_behind", help, &of, behind as f64);
+        let help = "Failures of a follower since the process started.";
+        out.add("sluice_follower_failures_total", help, &of, progress.failures_total as f64);
+    }
+}
+
+fn requests(out: &mut Families, snapshot: &Snapshot) {
+    for pool in &snapshot.pools {
+        let of = [("pool", pool.name)];
+        let help = "Pieces of work that a pool does at a time.";
+        out.add("sluice_pool_places", help, &of, pool.places as f64);
+        out.add("sluice_pool_busy", "Places held.", &of, pool.busy as f64);
+        out.add("sluice_pool_waiting", "Requests that wait.", &of, pool.waiting as f64);
+        let help = "Requests refused because no place became free in time.";
+        out.add("sluice_pool_refused_total", help, &of, pool.refused as f64);
+    }
+    let (most, held, refused) = snapshot.request_memory;
+    let help = "Bytes that bodies and answers in flight may take.";
+    out.add("sluice_request_memory_limit_bytes", help, &[], most as f64);
+    out.add("sluice_request_memory_bytes", "Bytes of them held.", &[], held as f64);
+    let help = "Times a request got no memory.";
+    out.add("sluice_request_memory_refused_total", help, &[], refused as f64);
+    let (used, limit) = snapshot.memory;
+    out.add("sluice_memory_bytes", "Memory of the process.", &[], used as f64);
+    out.add("sluice_memory_limit_bytes", "What it may have.", &[], limit as f64);
+    for (word, level) in [("queries", Pressure::Queries), ("inputs", Pressure::Inputs)] {
+        let help = "1 while something gives way for want of memory.";
+        let on = f64::from(u8::from(snapshot.pressure >= level));
+        out.add("sluice_memory_pressure", help, &[("refused", word)], on);
+    }
 }
 
 fn records(out: &mut Families, status: &ServiceStatus) {

@@ -1,19 +1,24 @@
 //! `POST /findings/bulk`: one change for many findings, each with an outcome of its own.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sluice_engine::durable::TriageError;
 use sluice_finding::FindingId;
+use sluice_index::SearchRequest;
 use utoipa::ToSchema;
 
 use super::{
     super::{
-        SearchRequest, clock,
+        audit::Detail,
+        clock,
         params::{LIMIT_MAX, time},
         problem::{Code, Problem},
-        router::Shared,
+        shared::Shared,
     },
     change::{Change, given},
-    item_code, parse_id, query, refused,
+    parse_id, query, refused,
 };
 use crate::tokens::Principal;
 
@@ -21,7 +26,7 @@ use crate::tokens::Principal;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in super::super) struct Bulk {
-    /// At most 500 ids.
+    /// At most 500 ids, none twice.
     ids: Option<Vec<String>>,
     /// A search as in `q`; empty: every finding between `from` and `to`.
     query: Option<String>,
@@ -29,6 +34,8 @@ pub(in super::super) struct Bulk {
     from: Option<String>,
     /// Event time before, with `query`.
     to: Option<String>,
+    /// `shadow`, with `query`: findings of rules on trial too.
+    include: Option<String>,
     /// `new`, `in_progress` or `resolved`.
     status: Option<String>,
     /// Why; with `resolved`.
@@ -73,35 +80,41 @@ pub(super) async fn change(
     shared: Shared,
     principal: Principal,
     request: Bulk,
-) -> Result<Outcome, Problem> {
-    let Bulk { ids, query: text, from, to, status, reason, assignee, comment } = request;
+) -> Result<(Detail, Outcome), Problem> {
+    let Bulk { ids, query: text, from, to, include, status, reason, assignee, comment } = request;
     let change = Change::new(status, reason, assignee, comment).checked()?;
     // What is wrong with the change is wrong with it for every finding: said once.
     sluice_finding::Triage::default()
         .apply(change.clone(), 0, &principal.name)
         .map_err(|text| refused(TriageError::Invalid(text)))?;
+    let selection = text.as_ref().map_or(json!("ids"), |query| json!({"query": query}));
+    let recorded = super::change::recorded(&change);
     let (ids, more) = match (ids, text) {
         (Some(ids), None) => {
-            if from.is_some() || to.is_some() {
-                return Err(invalid("`from` and `to` go with `query`, not with `ids`"));
+            if from.is_some() || to.is_some() || include.is_some() {
+                let text = "`from`, `to` and `include` go with `query`, not with `ids`";
+                return Err(invalid(text));
             }
             if ids.is_empty() || ids.len() > LIMIT_MAX {
                 return Err(invalid(&format!("`ids` has 1 to {LIMIT_MAX} ids, not {}", ids.len())));
+            }
+            let mut seen = BTreeSet::new();
+            if let Some(twice) = ids.iter().find(|id| !seen.insert(id.to_ascii_lowercase())) {
+                return Err(invalid(&format!("`ids` has {twice} twice")));
             }
             (ids, false)
         }
         (None, Some(text)) => {
             let now = clock::now();
             let search = SearchRequest {
-                query: query::query(Some(&text))?,
                 from: time("from", from.as_deref(), now)?,
                 to: time("to", to.as_deref(), now)?,
+                shadow: query::shadow(include.as_deref())?,
                 limit: LIMIT_MAX,
-                now,
-                ..SearchRequest::default()
+                ..SearchRequest::new(query::query(Some(&text))?, now)
             };
-            let (page, _) = query::search(&shared, search).await?;
-            (page.ids.iter().map(|(id, _)| id.to_string()).collect(), page.next.is_some())
+            let page = query::search(&shared, search).await?.page;
+            (page.hits.iter().map(|hit| hit.id.to_string()).collect(), page.next.is_some())
         }
         (Some(_), Some(_)) | (None, None) => {
             return Err(invalid("say which findings: `ids` or `query`, one of them"));
@@ -124,15 +137,19 @@ pub(super) async fn change(
                     id,
                     ok: false,
                     version: None,
-                    code: Some(item_code(&problem)),
+                    code: Some(problem.code()),
                     detail: Some(problem.text().to_owned()),
                 },
             })
             .collect::<Vec<_>>()
     };
-    let items = shared.writes.run(work).await?;
+    let items = shared.pools.writes.run(work).await?;
     let changed = items.iter().filter(|i| i.ok).count() as u64;
-    Ok(Outcome { changed, failed: items.len() as u64 - changed, more, items })
+    let failed = items.len() as u64 - changed;
+    let recorded = json!({
+        "selection": selection, "change": recorded, "changed": changed, "failed": failed,
+    });
+    Ok((Detail(recorded), Outcome { changed, failed, more, items }))
 }
 
 fn invalid(text: &str) -> Problem {

@@ -5,6 +5,7 @@ use sluice_finding::{Reason, TriageChange, TriageStatus};
 use utoipa::ToSchema;
 
 use super::super::problem::{Code, Fault, Problem};
+use crate::terminal::acts;
 
 /// What to change; what is not given stays.
 #[derive(Clone, Debug, Default, Deserialize, ToSchema)]
@@ -47,11 +48,14 @@ impl Change {
         if let Some(Some(assignee)) = &self.assignee
             && (assignee.trim().is_empty()
                 || assignee.len() > ASSIGNEE_BYTES
-                || assignee.chars().any(char::is_control))
+                || assignee.chars().any(acts))
         {
             return Err(invalid(
                 "assignee",
-                format!("assignee has 1 to {ASSIGNEE_BYTES} bytes and no control characters"),
+                format!(
+                    "assignee has 1 to {ASSIGNEE_BYTES} bytes, no control characters and no \
+                     characters that reorder text"
+                ),
             ));
         }
         if let Some(comment) = &self.comment
@@ -68,6 +72,14 @@ impl Change {
         }
         Ok(TriageChange { status, reason, assignee: self.assignee, comment: self.comment })
     }
+}
+
+/// A change as the audit log has it: not the remark, which is in the history of the finding.
+pub(super) fn recorded(change: &TriageChange) -> serde_json::Value {
+    serde_json::json!({
+        "status": change.status.map(TriageStatus::name), "reason": change.reason.map(Reason::name),
+        "assignee": change.assignee, "comment": change.comment.is_some(),
+    })
 }
 
 /// Tells a field that is null from one that is not there.

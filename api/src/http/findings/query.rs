@@ -3,15 +3,15 @@
 use serde::Deserialize;
 use sluice_engine::durable::Stored;
 use sluice_finding::FindingId;
-use sluice_index::Facet;
+use sluice_index::{Facet, SearchPage, SearchRequest, SortKey};
 use utoipa::IntoParams;
 
 use super::{
     super::{
-        SearchPage, SearchRequest, clock,
+        clock,
         params::{limit, time},
         problem::{Code, Problem},
-        router::Shared,
+        shared::Shared,
     },
     search_refused, view,
 };
@@ -32,6 +32,8 @@ pub(in super::super) struct ListParams {
     limit: Option<String>,
     /// `next_cursor` of the page before, with the other parameters as they were.
     cursor: Option<String>,
+    /// `shadow`: findings of rules on trial too.
+    include: Option<String>,
     /// Fields to count values of, with commas: severity, rule_id, status, state, entity_kind, attack,
     /// tactic, assignee.
     facets: Option<String>,
@@ -50,62 +52,87 @@ pub(super) async fn list(shared: Shared, params: ListParams) -> Result<view::Pag
         params.q.as_deref().unwrap_or_default(),
         params.from.as_deref().unwrap_or_default(),
         params.to.as_deref().unwrap_or_default(),
+        params.include.as_deref().unwrap_or_default(),
     ];
     let place = match &params.cursor {
         None => Place { now: clock::now(), after: None },
         Some(cursor) => Place::read(&shared.cursors.open(&list, cursor)?)?,
     };
     let request = SearchRequest {
-        query: query(params.q.as_deref())?,
         from: time("from", params.from.as_deref(), place.now)?,
         to: time("to", params.to.as_deref(), place.now)?,
+        shadow: shadow(params.include.as_deref())?,
         limit: limit(params.limit.as_deref())?,
         after: place.after,
         facets: facets(params.facets.as_deref())?,
         facet_limit: FACET_VALUES,
-        now: place.now,
+        ..SearchRequest::new(query(params.q.as_deref())?, place.now)
     };
-    let (page, items) = search(&shared, request).await?;
+    let Found { page, items, shadow } = search(&shared, request).await?;
     let cursor = |after| {
         let place = Place { now: place.now, after: Some(after) };
         shared.cursors.seal(&list, &place.bytes())
     };
     let facet = |(value, count)| view::Facet { value, count };
+    let facets = page.facets.into_iter();
     Ok(view::Page {
         items: items.iter().map(view::Item::of).collect(),
         next_cursor: page.next.map(cursor),
-        total: view::Total {
-            value: page.total.value,
-            relation: if page.total.exact { "eq" } else { "gte" },
-        },
-        facets: page
-            .facets
-            .into_iter()
-            .map(|(field, values)| (field, values.into_iter().map(facet).collect()))
+        total: view::Total::exactly(page.total),
+        shadow_total: view::Total::exactly(shadow),
+        facets: facets
+            .map(|(field, values)| (field.to_owned(), values.into_iter().map(facet).collect()))
             .collect(),
     })
 }
 
-/// Searches, and reads what was found. A finding that the index knows and retention has removed is
-/// left out.
-pub(super) async fn search(
-    shared: &Shared,
-    request: SearchRequest,
-) -> Result<(SearchPage, Vec<Stored>), Problem> {
+/// What a search found.
+pub(super) struct Found {
+    /// Its page of the index.
+    pub(super) page: SearchPage,
+    /// The findings of the page. One that the index knows and retention has removed is left out.
+    pub(super) items: Vec<Stored>,
+    /// How many findings of rules on trial match, listed or not.
+    pub(super) shadow: u64,
+}
+
+/// Searches, and reads what was found.
+pub(super) async fn search(shared: &Shared, request: SearchRequest) -> Result<Found, Problem> {
+    shared.room_for_queries()?;
     let app = shared.app.clone();
     let start = clock::monotonic();
     let work = move || {
         let page = app.search.search(&request).map_err(search_refused)?;
-        let mut found = Vec::with_capacity(page.ids.len());
-        for (id, _) in &page.ids {
-            found.extend(app.store.finding(*id)?);
+        let of_trial = SearchRequest {
+            shadow: Some(true),
+            limit: 1,
+            after: None,
+            facets: Vec::new(),
+            ..request
+        };
+        let shadow = app.search.search(&of_trial).map_err(search_refused)?.total;
+        let mut items = Vec::with_capacity(page.hits.len());
+        for hit in &page.hits {
+            items.extend(app.store.finding(hit.id)?);
         }
-        Ok((page, found))
+        Ok(Found { page, items, shadow })
     };
-    let outcome = shared.reads.run(work).await.and_then(|done| done);
+    let outcome = shared.pools.reads.run(work).await.and_then(|done| done);
     let word = outcome.as_ref().map_or_else(Problem::code, |_| "ok");
     shared.counters.query("search", word, start.elapsed());
     outcome
+}
+
+/// Which findings, by rules on trial or not: without `include=shadow` those of rules on trial are left
+/// out.
+pub(super) fn shadow(include: Option<&str>) -> Result<Option<bool>, Problem> {
+    match include {
+        None => Ok(Some(false)),
+        Some("shadow") => Ok(None),
+        Some(other) => {
+            Err(Problem::parameter("include", format!("include is `shadow`, not `{other}`")))
+        }
+    }
 }
 
 /// The query, if it is not too long.
@@ -120,16 +147,15 @@ pub(super) fn query(text: Option<&str>) -> Result<String, Problem> {
     Ok(text.to_owned())
 }
 
-fn facets(text: Option<&str>) -> Result<Vec<String>, Problem> {
+fn facets(text: Option<&str>) -> Result<Vec<Facet>, Problem> {
     let fields = text.into_iter().flat_map(|t| t.split(',')).map(str::trim);
     fields
-        .map(|field| match Facet::parse(field) {
-            Some(_) => Ok(field.to_owned()),
-            None => {
+        .map(|field| {
+            Facet::parse(field).ok_or_else(|| {
                 let all = Facet::ALL.map(Facet::name).join(", ");
                 let detail = format!("facets: the values of `{field}` are not counted");
-                Err(Problem::parameter("facets", detail).hint(format!("those of {all} are")))
-            }
+                Problem::parameter("facets", detail).hint(format!("those of {all} are"))
+            })
         })
         .collect()
 }
@@ -138,12 +164,12 @@ fn facets(text: Option<&str>) -> Result<Vec<String>, Problem> {
 struct Place {
     /// What `now` meant when the first page was asked for: `now-24h` must not move while paging.
     now: i64,
-    after: Option<(i64, FindingId)>,
+    after: Option<SortKey>,
 }
 
 impl Place {
     fn bytes(&self) -> Vec<u8> {
-        let (time, id) = self.after.unwrap_or((0, FindingId(0)));
+        let SortKey { time, id } = self.after.unwrap_or(SortKey { time: 0, id: FindingId(0) });
         [&self.now.to_be_bytes()[..], &time.to_be_bytes(), &id.0.to_be_bytes()].concat()
     }
 
@@ -152,7 +178,7 @@ impl Place {
             let (now, rest) = bytes.split_first_chunk()?;
             let (time, rest) = rest.split_first_chunk()?;
             let id = u128::from_be_bytes(rest.try_into().ok()?);
-            let after = (i64::from_be_bytes(*time), FindingId(id));
+            let after = SortKey { time: i64::from_be_bytes(*time), id: FindingId(id) };
             Some(Place { now: i64::from_be_bytes(*now), after: Some(after) })
         };
         read().ok_or_else(|| Problem::new(Code::InvalidCursor, "the cursor is of another list"))

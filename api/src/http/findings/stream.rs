@@ -1,5 +1,5 @@
-//! The live stream: one thread follows the store, every client gets what it reads. A client that
-//! comes back is first given what it missed, from the store.
+//! The live stream of one client: what it missed, from the store, then what all clients get. Not the
+//! reading of the store for all (see [`crate::node::live`]).
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
@@ -13,21 +13,25 @@ use axum::{
 use futures::Stream;
 use serde::Deserialize;
 use sluice_engine::{Seq, durable::Stored};
-use sluice_finding::FindingState;
+use sluice_finding::{Finding, FindingState};
 use sluice_rule::Severity;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 use utoipa::IntoParams;
 
 use super::{
     super::{
-        Findings, clock,
+        clock,
+        pool::as_token,
         problem::{Code, Problem},
-        router::Shared,
-        server::ended,
+        shared::Shared,
+        throttle::Place,
     },
-    view,
+    query, view,
 };
-use crate::tokens::Principal;
+use crate::{
+    node::live::{Live, LivePage},
+    tokens::Principal,
+};
 
 /// What to stream.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -37,77 +41,13 @@ pub(in super::super) struct StreamParams {
     /// `severity:high`, `rule_id:identity.mfa_fatigue`, or both with a space between. Full text is
     /// for `GET /findings`.
     q: Option<String>,
+    /// `shadow`: findings of rules on trial too.
+    include: Option<String>,
 }
 
-/// The findings that the store gets, for any number of clients.
-#[derive(Clone)]
-pub(in super::super) struct Feed {
-    sender: broadcast::Sender<Arc<Page>>,
-}
-
-/// Findings of one or more whole commits.
-struct Page {
-    items: Vec<Sent>,
-    /// The last commit they are of.
-    to: Seq,
-}
-
-/// One finding, written once for all clients.
-struct Sent {
-    seq: Seq,
-    /// Whether the rest of its commit came before it: only then may a client go on after `seq`.
-    last: bool,
-    severity: Severity,
-    rule: Arc<str>,
-    event: &'static str,
-    data: Arc<str>,
-}
-
-/// Findings of a page: read from the store at a time.
-const PAGE: usize = 64;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How often a client's token is looked at: a revoked one is cut off within about a second.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How long the follower waits for a commit before it looks whether to end.
-const PATIENCE: Duration = Duration::from_millis(200);
-
-impl Feed {
-    /// Follows the store from now on, on a thread of its own, until the server stops. A client that is
-    /// more than `pages` behind is told of a gap.
-    pub(in super::super) fn follow(
-        store: Arc<dyn Findings>,
-        pages: usize,
-        stopped: watch::Receiver<bool>,
-    ) -> Feed {
-        let (sender, _) = broadcast::channel(pages);
-        let feed = Feed { sender };
-        let out = feed.sender.clone();
-        let follow = move || {
-            let mut at = store.last();
-            while !*stopped.borrow() {
-                if store.wait(at, PATIENCE) <= at {
-                    continue;
-                }
-                match page(&*store, at) {
-                    Ok(page) if page.to <= at => std::thread::sleep(PATIENCE / 10),
-                    Ok(page) => {
-                        at = page.to;
-                        // No client is no error.
-                        out.send(Arc::new(page)).ok();
-                    }
-                    Err(error) => {
-                        tracing::warn!(%error, "the live stream cannot read the store");
-                        std::thread::sleep(PATIENCE);
-                    }
-                }
-            }
-        };
-        if let Err(error) = std::thread::Builder::new().name("http-feed".to_owned()).spawn(follow) {
-            tracing::error!(%error, "no live stream: no thread");
-        }
-        feed
-    }
-}
 
 /// Opens the stream of one client.
 pub(super) async fn open(
@@ -116,7 +56,8 @@ pub(super) async fn open(
     headers: &HeaderMap,
     params: StreamParams,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, Problem> {
-    let filter = Filter::parse(params.q.as_deref().unwrap_or_default())?;
+    let shadow = query::shadow(params.include.as_deref())?.is_none();
+    let filter = Filter::parse(params.q.as_deref().unwrap_or_default(), shadow)?;
     let resume = match headers.get("last-event-id") {
         None => None,
         Some(id) => {
@@ -125,19 +66,12 @@ pub(super) async fn open(
             )?)
         }
     };
-    let clients = &shared.counters.streams;
-    if clients.get() >= shared.streams as i64 {
-        return Err(Problem::new(
-            Code::Unavailable,
-            format!("the live stream has its {} clients already", shared.streams),
-        )
-        .retry(30));
-    }
+    let place = shared.throttle.stream(&principal.id)?;
     // Subscribed before the store is read: nothing falls between.
-    let live = shared.feed.sender.subscribe();
+    let live = shared.app.live.subscribe();
     let store = shared.app.store.clone();
-    let now = shared.reads.run(move || store.last()).await?;
-    clients.inc();
+    let now = shared.pools.reads.run(move || store.last()).await?;
+    shared.counters.streams.inc();
     let client = Client {
         live,
         at: resume.unwrap_or(now),
@@ -147,6 +81,7 @@ pub(super) async fn open(
         token: principal.id,
         look: tokio::time::interval(LOOK_EVERY),
         shared,
+        _place: place,
     };
     let stream = futures::stream::unfold(client, |mut client| async move {
         client.next().await.map(|event| (Ok(event), client))
@@ -158,13 +93,14 @@ struct Client {
     shared: Shared,
     token: String,
     filter: Filter,
-    live: broadcast::Receiver<Arc<Page>>,
-    /// The last commit that was read whole.
+    live: broadcast::Receiver<Arc<LivePage>>,
+    /// The last change that was read.
     at: Seq,
     /// Whether the store has more than the live pages will bring.
     behind: bool,
     ready: VecDeque<Event>,
     look: tokio::time::Interval,
+    _place: Place,
 }
 
 impl Client {
@@ -179,7 +115,8 @@ impl Client {
             if self.behind {
                 let at = self.at;
                 let store = self.shared.app.store.clone();
-                let page = self.shared.reads.run(move || page(&*store, at)).await;
+                let read = move || Live::page_after(&store, at);
+                let page = as_token(&self.token, self.shared.pools.reads.run(read)).await;
                 // The client connects again, with its Last-Event-ID.
                 let page = page.ok()?.ok()?;
                 self.behind = page.to > at;
@@ -194,25 +131,25 @@ impl Client {
                     Err(broadcast::error::RecvError::Closed) => return None,
                 },
                 _ = self.look.tick() => {}
-                () = ended(&mut stopped) => return None,
+                () = async { drop(stopped.wait_for(|stop| *stop).await) } => return None,
             }
         }
     }
 
-    /// Makes events of what is after the last commit read.
-    fn take(&mut self, page: &Page) {
+    /// Makes events of what is after the last change read.
+    fn take(&mut self, page: &LivePage) {
         let after = self.at;
-        for sent in page.items.iter().filter(|sent| sent.seq > after) {
-            if self.filter.takes(sent) {
-                let event = Event::default().event(sent.event).data(&*sent.data);
-                let event = if sent.last { event.id(sent.seq.0.to_string()) } else { event };
-                self.ready.push_back(event);
+        for item in page.items.iter().filter(|item| item.stored.seq > after) {
+            let finding = &item.stored.finding;
+            if self.filter.takes(finding) {
+                let event = Event::default().event(word(finding)).data(&*item.text(text));
+                self.ready.push_back(event.id(item.stored.seq.0.to_string()));
             }
         }
         self.at = self.at.max(page.to);
     }
 
-    /// Tells that some pages are lost to this client, and from where it can read them.
+    /// Reports that some pages are lost to this client, and from where it can read them.
     fn gap(&mut self, pages: u64) {
         self.shared.counters.gaps.inc();
         let data = serde_json::json!({
@@ -234,31 +171,16 @@ impl Drop for Client {
     }
 }
 
-/// The findings after a sequence, and how far they go.
-fn page(store: &dyn Findings, after: Seq) -> Result<Page, sluice_engine::EngineError> {
-    let (stored, to) = store.after(after, PAGE)?;
-    let last = |i: usize, seq: Seq| match stored.get(i + 1) {
-        Some(next) => next.seq != seq,
-        None => seq <= to,
-    };
-    let items = stored.iter().enumerate().map(|(i, s)| Sent::of(s, last(i, s.seq))).collect();
-    Ok(Page { items, to })
+/// One finding on the wire; written once for all clients.
+fn text(stored: &Stored) -> String {
+    // Strings, numbers and lists of them: writing cannot fail.
+    serde_json::to_string(&view::Item::of(stored)).unwrap_or_default()
 }
 
-impl Sent {
-    fn of(stored: &Stored, last: bool) -> Sent {
-        let data = serde_json::to_string(&view::Item::of(stored)).unwrap_or_default();
-        Sent {
-            seq: stored.seq,
-            last,
-            severity: stored.finding.severity,
-            rule: stored.finding.rule_id.clone(),
-            event: match stored.finding.state {
-                FindingState::Provisional | FindingState::Confirmed => "finding",
-                FindingState::Withdrawn => "withdrawn",
-            },
-            data: data.into(),
-        }
+fn word(finding: &Finding) -> &'static str {
+    match finding.state {
+        FindingState::Provisional | FindingState::Confirmed => "finding",
+        FindingState::Withdrawn => "withdrawn",
     }
 }
 
@@ -267,11 +189,13 @@ impl Sent {
 struct Filter {
     severity: Option<Severity>,
     rule: Option<String>,
+    /// Whether findings of rules on trial come too.
+    shadow: bool,
 }
 
 impl Filter {
-    fn parse(text: &str) -> Result<Filter, Problem> {
-        let mut filter = Filter::default();
+    fn parse(text: &str, shadow: bool) -> Result<Filter, Problem> {
+        let mut filter = Filter { shadow, ..Filter::default() };
         for part in text.split_whitespace() {
             match part.split_once(':') {
                 Some(("severity", word)) => {
@@ -292,8 +216,9 @@ impl Filter {
         Ok(filter)
     }
 
-    fn takes(&self, sent: &Sent) -> bool {
-        self.severity.is_none_or(|s| s == sent.severity)
-            && self.rule.as_deref().is_none_or(|r| r == &*sent.rule)
+    fn takes(&self, finding: &Finding) -> bool {
+        self.severity.is_none_or(|s| s == finding.severity)
+            && self.rule.as_deref().is_none_or(|r| r == &*finding.rule_id)
+            && (self.shadow || !finding.shadow)
     }
 }

@@ -19,6 +19,8 @@ pub(in super::super) struct Page {
     #[schema(required)]
     pub(super) next_cursor: Option<String>,
     pub(super) total: Total,
+    /// How many findings of rules on trial match, whether they are listed or not.
+    pub(super) shadow_total: Total,
     /// Per field asked for: values and how many findings have each, most first.
     pub(super) facets: BTreeMap<String, Vec<Facet>>,
 }
@@ -29,6 +31,13 @@ pub(in super::super) struct Total {
     pub(super) value: u64,
     /// `eq`: exactly so many; `gte`: at least.
     pub(super) relation: &'static str,
+}
+
+impl Total {
+    /// Exactly so many.
+    pub(super) fn exactly(value: u64) -> Total {
+        Total { value, relation: "eq" }
+    }
 }
 
 /// A value of a field.
@@ -86,7 +95,7 @@ pub(in super::super) struct Item {
     assignee: Option<String>,
     /// Changes of triage so far; the `ETag`.
     version: u64,
-    /// The commit that last changed the finding or its triage.
+    /// The number of the last change of the finding or its triage.
     seq: u64,
 }
 

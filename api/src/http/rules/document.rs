@@ -13,7 +13,7 @@ use super::{
     super::{
         params::{Nothing, Params},
         problem::Problem,
-        router::Shared,
+        shared::Shared,
     },
     unknown_rule,
 };
@@ -101,7 +101,9 @@ pub(in super::super) async fn document(
     Params(Nothing {}): Params<Nothing>,
 ) -> Result<Json<RuleDocument>, Problem> {
     let service = shared.app.service.clone();
-    let rules = shared.reads.run(move || service.rules()).await?;
+    let read = move || service.content();
+    let content = shared.pools.reads.run(read).await?;
+    let rules: Vec<&Rule> = content.rules.iter().map(|loaded| &*loaded.rule).collect();
     match rules.iter().find(|rule| rule.id.to_string() == id) {
         Some(rule) => Ok(Json(RuleDocument::of(rule))),
         None => {

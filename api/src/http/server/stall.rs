@@ -10,21 +10,20 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Instant, Sleep, sleep},
 };
 
 /// The connection.
-pub(super) struct Stalling {
-    stream: TcpStream,
+pub(super) struct Stalling<S> {
+    stream: S,
     time: Duration,
     /// Set while a write waits: when it has waited too long.
     end: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stalling {
+impl<S> Stalling<S> {
     /// Fails a write that nothing is taken of for `time`.
-    pub(super) fn new(stream: TcpStream, time: Duration) -> Self {
+    pub(super) fn new(stream: S, time: Duration) -> Self {
         Stalling { stream, time, end: None }
     }
 
@@ -41,7 +40,7 @@ impl Stalling {
     }
 }
 
-impl AsyncRead for Stalling {
+impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -51,7 +50,7 @@ impl AsyncRead for Stalling {
     }
 }
 
-impl AsyncWrite for Stalling {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

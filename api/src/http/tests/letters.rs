@@ -5,18 +5,31 @@ use sluice_ingest::DeadLetterCode;
 
 use super::*;
 
+/// Five letters: the even ones are good records that no mapping had taken.
 fn fixture() -> Fixture {
     let fixture = Fixture::new();
     for n in 1..=5 {
-        let code = if n % 2 == 0 { DeadLetterCode::NoMapping } else { DeadLetterCode::BadJson };
-        fixture.store.set_aside(n, "okta.system", code, b"not \xff json");
+        if n % 2 == 0 {
+            let record = format!(
+                r#"{{"uuid":"{n}","published":"2026-01-01T09:00:00.000Z","eventType":"user.session.start","outcome":{{"result":"FAILURE","reason":"INVALID_CREDENTIALS"}},"actor":{{"id":"00u","type":"User","alternateId":"ann"}},"client":{{"ipAddress":"203.0.113.9"}},"target":[]}}"#
+            );
+            fixture.set_aside(n, "okta.system", DeadLetterCode::NoMapping, record.as_bytes());
+        } else {
+            fixture.set_aside(n, "okta.system", DeadLetterCode::BadJson, b"not \xff json");
+        }
     }
     fixture
 }
 
-fn id(n: u32) -> String {
-    format!("{n:032x}")
+/// The id of the letter received `n` seconds after 1970.
+fn id(fixture: &Fixture, n: u32) -> String {
+    let page = fixture.get("/api/v1/dead-letters").is(200).json();
+    let items = page["items"].as_array().unwrap();
+    let letter = items.iter().find(|i| i["offset"] == n).unwrap();
+    letter["id"].as_str().unwrap().to_owned()
 }
+
+const NOWHERE: &str = "0000000000000000000000000000004d";
 
 #[test]
 fn they_are_listed_page_by_page_and_filtered() {
@@ -32,7 +45,7 @@ fn they_are_listed_page_by_page_and_filtered() {
             None => break,
         }
     }
-    assert_eq!(seen, (1..=5).map(id).collect::<Vec<_>>());
+    assert_eq!(seen, (1..=5).map(|n| id(&fixture, n)).collect::<Vec<_>>());
     for (filter, count) in [
         ("code=no_mapping", 2),
         ("code=no_mapping&source=okta.system", 2),
@@ -49,12 +62,12 @@ fn they_are_listed_page_by_page_and_filtered() {
 #[test]
 fn one_has_its_bytes() {
     let fixture = fixture();
-    let letter = fixture.get(&format!("/api/v1/dead-letters/{}", id(1))).is(200).json();
+    let letter = fixture.get(&format!("/api/v1/dead-letters/{}", id(&fixture, 1))).is(200).json();
     assert_eq!(letter["code"], "bad_json");
     assert_eq!(letter["text"], "not \u{fffd} json");
     assert_eq!(letter["base64"], "bm90IP8ganNvbg==");
     assert_eq!((&letter["length"], &letter["whole"]), (&json!(10), &json!(true)));
-    fixture.get(&format!("/api/v1/dead-letters/{}", id(77))).is(404).problem("not_found");
+    fixture.get(&format!("/api/v1/dead-letters/{NOWHERE}")).is(404).problem("not_found");
 }
 
 #[test]
@@ -63,10 +76,12 @@ fn a_replay_says_what_failed_again() {
     let path = "/api/v1/dead-letters/replay";
     let outcome = fixture.post(path, json!({"source": "okta.system"})).is(200).json();
     assert_eq!((&outcome["replayed"], &outcome["more"]), (&json!(2), &json!(false)));
-    assert_eq!(outcome["failed"][0], json!({"id": id(1), "reason": "bad_json: still"}));
-    let outcome = fixture.post(path, json!({"ids": [id(2)]})).is(200).json();
-    assert_eq!(outcome["replayed"], 1);
-    fixture.post(path, json!({"ids": [id(2), id(77)]})).is(404).problem("not_found");
+    assert_eq!(outcome["failed"][0]["id"], id(&fixture, 1));
+    assert_eq!(outcome["failed"].as_array().unwrap().len(), 3);
+    let first = id(&fixture, 1);
+    let outcome = fixture.post(path, json!({"ids": [first]})).is(200).json();
+    assert_eq!((&outcome["replayed"], &outcome["failed"][0]["id"]), (&json!(0), &json!(first)));
+    fixture.post(path, json!({"ids": [first, NOWHERE]})).is(404).problem("not_found");
 }
 
 #[test]
@@ -78,7 +93,7 @@ fn which_ones_must_be_said() {
             json!({"ids": []}),
             json!({"all": false}),
             json!({"all": true, "code": "bad_json"}),
-            json!({"ids": [id(1)], "code": "bad_json"}),
+            json!({"ids": [NOWHERE], "code": "bad_json"}),
         ] {
             fixture.post(path, body).is(400).problem("invalid_body");
         }
@@ -96,4 +111,17 @@ fn which_ones_must_be_said() {
         Some(json!({"all": true})),
     );
     author.is(403).problem("forbidden");
+}
+
+#[test]
+fn a_page_is_bounded_in_bytes() {
+    let fixture = Fixture::new();
+    for n in 1..=12 {
+        fixture.set_aside(n, "okta.system", DeadLetterCode::BadJson, &vec![b'x'; 1 << 20]);
+    }
+    let page = fixture.get("/api/v1/dead-letters?limit=500").is(200).json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 8);
+    let cursor = page["next_cursor"].as_str().unwrap();
+    let page = fixture.get(&format!("/api/v1/dead-letters?limit=500&cursor={cursor}")).json();
+    assert_eq!((page["items"].as_array().unwrap().len(), &page["next_cursor"]), (4, &Value::Null));
 }

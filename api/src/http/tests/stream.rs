@@ -3,7 +3,7 @@
 use sluice_finding::{Finding, FindingState};
 use sluice_rule::Severity;
 
-use super::{fakes::finding, *};
+use super::{node::finding, *};
 
 fn some(n: u128, severity: Severity) -> Finding {
     finding(n, 1_000, "identity.x", severity)
@@ -47,31 +47,33 @@ fn events(text: &str) -> Vec<(String, Option<u64>, String)> {
 }
 
 #[test]
-fn findings_come_as_they_are_kept_and_the_last_of_a_commit_has_its_sequence() {
+fn findings_come_as_they_are_kept_each_with_its_sequence() {
     let fixture = Fixture::new();
-    fixture.store.commit([some(1, Severity::Low)]);
+    fixture.keep([some(1, Severity::Low)]);
     let mut stream = open(&fixture, "", None);
-    fixture.store.commit([some(2, Severity::Low), some(3, Severity::High)]);
+    fixture.keep([some(2, Severity::Low), some(3, Severity::High)]);
     let mut gone = some(4, Severity::Low);
     gone.state = FindingState::Withdrawn;
-    fixture.store.commit([gone]);
+    fixture.keep([gone]);
     let seen = events(&read_for(&mut stream, Duration::from_secs(1)));
     let event = |word: &str, id, n: u8| (word.to_owned(), id, format!("finding {n}"));
     assert_eq!(
         seen,
-        [event("finding", None, 2), event("finding", Some(2), 3), event("withdrawn", Some(3), 4)]
+        [
+            event("finding", Some(2), 2),
+            event("finding", Some(3), 3),
+            event("withdrawn", Some(4), 4)
+        ]
     );
 }
 
 #[test]
 fn a_client_that_comes_back_gets_what_it_missed_once() {
     let fixture = Fixture::new();
-    for n in 1..=600 {
-        fixture.store.commit([some(n, Severity::Low)]);
-    }
+    fixture.keep((1..=600).map(|n| some(n, Severity::Low)));
     let mut stream = open(&fixture, "", Some(10));
     for n in 601..=610 {
-        fixture.store.commit([some(n, Severity::Low)]);
+        fixture.keep([some(n, Severity::Low)]);
     }
     let seen = events(&read_for(&mut stream, Duration::from_secs(1)));
     let ids: Vec<u64> = seen.iter().filter_map(|(_, id, _)| *id).collect();
@@ -82,8 +84,8 @@ fn a_client_that_comes_back_gets_what_it_missed_once() {
 fn a_filter_keeps_to_its_fields() {
     let fixture = Fixture::new();
     let mut stream = open(&fixture, "?q=severity:high%20rule_id:identity.x", None);
-    fixture.store.commit([some(1, Severity::Low), some(2, Severity::High)]);
-    fixture.store.commit([finding(3, 0, "identity.y", Severity::High)]);
+    fixture.keep([some(1, Severity::Low), some(2, Severity::High)]);
+    fixture.keep([finding(3, 0, "identity.y", Severity::High)]);
     let seen = events(&read_for(&mut stream, Duration::from_secs(1)));
     assert_eq!(seen.len(), 1);
     assert_eq!(seen[0].2, "finding 2");
@@ -100,24 +102,36 @@ fn a_filter_keeps_to_its_fields() {
 
 #[test]
 fn a_slow_client_is_told_of_the_gap_and_holds_nobody_up() {
-    let fixture = Fixture::with(|settings| settings.stream_pages = 4);
+    let fixture = Fixture::new();
     let mut slow = open(&fixture, "", None);
     let mut long = some(1, Severity::Low);
-    long.fields.insert("text".to_owned(), "x".repeat(100_000).into());
+    long.fields.insert("text".to_owned(), "x".repeat(20_000).into());
     // More pages than its buffer has, after what the buffers of the socket take.
-    for n in 0..200 {
-        long.id.0 = n;
-        let seq = fixture.store.commit([long.clone()]);
-        // A page each.
-        while fixture.store.read() < seq {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+    let followers = fixture.node.followers();
+    let live = followers.iter().find(|f| f.name == "live").unwrap();
+    for n in 0..150 {
+        let seq = fixture.keep((0..64).map(|i| {
+            long.id.0 = n * 64 + i;
+            long.clone()
+        }));
+        wait_for("the page", || live.now().at >= seq);
     }
     fixture.get("/api/v1/rules").is(200);
-    let text = read_for(&mut slow, Duration::from_secs(2));
+    let text = read_for(&mut slow, Duration::from_secs(8));
     assert!(text.contains("event: gap"), "{} bytes", text.len());
     let metrics = fixture.get("/metrics").is(200).text();
     assert!(!metrics.contains("sluice_stream_gaps_total 0"), "{metrics}");
+}
+
+#[test]
+fn findings_of_rules_on_trial_come_when_asked_for() {
+    let fixture = Fixture::new();
+    let (mut plain, mut all) = (open(&fixture, "", None), open(&fixture, "?include=shadow", None));
+    let trial = Finding { shadow: true, ..some(1, Severity::Low) };
+    fixture.keep([trial, some(2, Severity::Low)]);
+    assert_eq!(events(&read_for(&mut plain, Duration::from_secs(1))).len(), 1);
+    assert_eq!(events(&read_for(&mut all, Duration::from_secs(1))).len(), 2);
+    fixture.get("/api/v1/findings/stream?include=x").is(400).problem("invalid_parameter");
 }
 
 #[test]
@@ -153,7 +167,23 @@ fn there_are_so_many_clients() {
     answer.problem("unavailable");
     assert_eq!(answer.header("retry-after"), "30");
     drop(first);
-    fixture.store.commit([some(1, Severity::Low)]);
+    fixture.keep([some(1, Severity::Low)]);
     std::thread::sleep(Duration::from_millis(1_500));
     open(&fixture, "", None);
+}
+
+#[test]
+fn one_token_does_not_take_every_stream_nor_every_request() {
+    let fixture = Fixture::with(|settings| {
+        settings.streams_per_token = 2;
+        settings.requests_per_token = 3;
+    });
+    let _held = [open(&fixture, "", None), open(&fixture, "", None)];
+    let answer = fixture.get("/api/v1/findings/stream").is(429);
+    answer.problem("too_many_requests");
+    assert!(answer.header("retry-after").parse::<u64>().is_ok());
+    fixture.ask(Role::Ingest, "POST", "/api/v1/ingest/push", None).is(400).problem("empty");
+    let stream = fixture.head_of(Role::Viewer, "GET /api/v1/findings/stream HTTP/1.1");
+    let answer = fixture.raw(format!("{stream}\r\n").as_bytes(), Duration::from_millis(500));
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }

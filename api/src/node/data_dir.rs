@@ -4,19 +4,21 @@
 use std::{
     fs,
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use sluice_engine::durable::{FindingStore, Retention};
+use sluice_ingest::files;
 
 use crate::{
-    cli::{errors, exit::Failure},
+    audit,
+    exit::{Failure, engine_error},
     tokens,
 };
 
 /// What this program keeps in it.
-const OURS: [&str; 6] = ["store", "index", "spool", "tokens.json", "tokens.lock", KEY];
+const OURS: [&str; 7] = ["store", "index", "spool", "tokens.json", "tokens.lock", audit::FILE, KEY];
 /// The key of the hash that spreads entities over shards.
 const KEY: &str = "node.key";
 
@@ -40,7 +42,7 @@ pub(crate) fn open_store(dir: &Path) -> Result<FindingStore, Failure> {
     // The bounds of what is kept are the service's; opening applies none.
     FindingStore::open(&store(dir), Retention::default()).map_err(|error| {
         Failure::argument(
-            errors::engine(&error),
+            engine_error(&error),
             format!("if a server runs on {shown}, ask that one: leave out --data-dir, or name it with --url"),
         )
     })
@@ -59,6 +61,7 @@ pub(crate) fn make(dir: &Path) -> Result<(), Failure> {
         )
     };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| failed("make", e))?;
+    narrow(dir).map_err(|e| failed("narrow the mode of", e))?;
     let mut foreign = None;
     for entry in fs::read_dir(dir).map_err(|e| failed("read", e))? {
         let name = entry.map_err(|e| failed("read", e))?.file_name();
@@ -78,6 +81,17 @@ pub(crate) fn make(dir: &Path) -> Result<(), Failure> {
         ));
     }
     writable(dir).map_err(|e| failed("write to", e))
+}
+
+/// Takes group and others their rights to a directory that was there before: it holds findings and
+/// hashes of tokens. What is in it is behind it; files made from now on are 0600 by the umask.
+fn narrow(dir: &Path) -> io::Result<()> {
+    let mode = fs::metadata(dir)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        fs::set_permissions(dir, fs::Permissions::from_mode(mode & 0o700))?;
+        tracing::warn!("{} had mode {mode:03o}; it is {:03o} now", dir.display(), mode & 0o700);
+    }
+    Ok(())
 }
 
 /// Tries whether files can be made.
@@ -117,7 +131,7 @@ pub(super) fn node_key(dir: &Path) -> Result<[u8; 16], Failure> {
             "it holds 16 bytes and belongs to the state beside it: restore both together",
         )
     };
-    match fs::read(&path) {
+    match files::read_regular(&path, 1 << 10) {
         Ok(bytes) => bytes
             .as_slice()
             .try_into()

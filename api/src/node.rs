@@ -1,5 +1,24 @@
-//! One node: store, engine, inputs and followers, started in order and stopped in the other. Not
-//! the HTTP server, not signals.
+//! A running node: what one process is made of, started in order and stopped in the other. Not the
+//! command line, not signals of the system.
+//!
+//! 1. [`data_dir`] makes the directory, 2. the store opens, 3. [`inputs`] are made from where the store
+//!    has them go on, 4. the engine's service starts, 5. followers start, each with a cursor of its own.
+//!
+//! A new follower is one file that implements [`follower::Follow`], and one line in
+//! [`Node::start_with`].
+
+pub(crate) mod content;
+mod data_dir;
+pub(crate) mod follower;
+pub(crate) mod inputs;
+pub(crate) mod live;
+pub(crate) mod memory;
+pub(crate) mod push;
+mod reload;
+mod retainer;
+pub(crate) mod search;
+mod serve;
+mod watch;
 
 use std::time::Duration;
 
@@ -11,15 +30,23 @@ use sluice_engine::{
 };
 use sluice_ingest::live::Positions;
 
-use super::{
-    compose, data_dir,
-    follower::{Follower, Retainer},
-    search::{SearchIndex, Searcher},
-};
 use crate::{
-    cli::exit::Failure,
     config::{Config, HistoryStart},
+    exit::Failure,
 };
+
+pub(crate) use data_dir::{make as make_data_dir, open_store};
+use follower::{Follower, ProgressReader};
+use live::Live;
+use memory::MemoryWatch;
+use push::PushEndpoints;
+pub(crate) use reload::Reloader;
+use retainer::Retainer;
+use search::{SearchIndex, Searcher};
+#[cfg(test)]
+pub(crate) use serve::app;
+pub(crate) use serve::serve;
+pub(crate) use watch::start as watch_files;
 
 /// A running node.
 pub(crate) struct Node {
@@ -29,14 +56,22 @@ pub(crate) struct Node {
     pub(crate) store: FindingStore,
     /// Recent events, for hunts.
     pub(crate) history: EventHistory,
+    /// Search over its findings, as far as the index has come.
+    pub(crate) search: Searcher,
+    /// Findings as they change.
+    pub(crate) live: Live,
+    /// What HTTP senders push to.
+    pub(crate) endpoints: PushEndpoints,
     /// How many rules it started with.
     pub(crate) rules: usize,
-    /// What HTTP senders push to.
-    pub(super) doors: compose::Doors,
-    search: SearchIndex,
-    index: Follower,
+    memory: MemoryWatch,
+    followers: Vec<Follower>,
     retainer: Retainer,
 }
+
+/// Pages of 64 findings that a client of the live stream may be behind: some 4 MiB, which all clients
+/// share.
+const LIVE_PAGES: usize = 64;
 
 impl Node {
     /// Starts a node as configured.
@@ -45,26 +80,25 @@ impl Node {
     /// If its data directory is not its own or in use, an input cannot be made, or the state cannot
     /// be read.
     pub(crate) fn start(config: &Config, content: Content) -> Result<Node, Failure> {
-        Node::start_with(config, content, |content, from| compose::inputs(config, content, from))
+        Node::start_with(config, content, |content, from| inputs::inputs(config, content, from))
     }
 
-    /// Starts a node with the inputs that are made for it, from where the store says they go on.
+    /// Starts a node with the inputs that are made for it, from where the store has them go on.
     ///
     /// # Errors
     /// As [`Node::start`].
     pub(crate) fn start_with(
         config: &Config,
         content: Content,
-        inputs: impl FnOnce(&Content, &Positions) -> Result<(Vec<LiveInput>, compose::Doors), Failure>,
+        inputs: impl FnOnce(&Content, &Positions) -> Result<(Vec<LiveInput>, PushEndpoints), Failure>,
     ) -> Result<Node, Failure> {
         let dir = &config.data_dir;
         data_dir::make(dir)?;
         let vnode_secret = data_dir::node_key(dir)?;
         let store = FindingStore::open(&data_dir::store(dir), retention(config))?;
         let positions = store.positions()?;
-        let (inputs, doors) = inputs(&content, &positions)?;
+        let (inputs, endpoints) = inputs(&content, &positions)?;
         let history = EventHistory::new(config.history.table_bytes.0 as usize);
-        let search = SearchIndex::new(&dir.join("index"));
         let rules = content.rules.len();
         let service = Service::start(ServiceParts {
             content,
@@ -78,24 +112,41 @@ impl Node {
                 min_free: config.engine.min_free.0,
             },
         })?;
-        let index = Follower::start(store.clone(), search.opener());
+        let index = SearchIndex::new(&dir.join("index"));
+        let live = Live::new(LIVE_PAGES);
+        let indexing = Follower::start(store.clone(), index.follow());
+        let search = index.searcher(store.clone(), indexing.progress());
+        let followers = vec![indexing, Follower::start(store.clone(), live.follow())];
         let retainer = Retainer::start(store.clone());
-        Ok(Node { service, store, history, rules, doors, search, index, retainer })
+        let memory = MemoryWatch::start(service.clone(), config.memory_limit.map(|m| m.0));
+        Ok(Node {
+            service,
+            store,
+            history,
+            search,
+            live,
+            endpoints,
+            rules,
+            memory,
+            followers,
+            retainer,
+        })
     }
 
-    /// Search over its findings, as far as the index has come.
-    pub(super) fn searcher(&self) -> Searcher {
-        self.search.searcher(self.store.clone(), self.index.health())
+    /// How far each follower is.
+    pub(crate) fn followers(&self) -> Vec<ProgressReader> {
+        self.followers.iter().map(Follower::progress).collect()
     }
 
-    /// Stops it after a last checkpoint; the index keeps what it has read.
+    /// Stops it after a last checkpoint; followers keep what they have read.
     ///
     /// # Errors
     /// The error that had stopped the engine before, if one had.
     pub(crate) fn stop(self) -> Result<(), EngineError> {
         let stopped = self.service.stop();
+        self.memory.stop();
         self.retainer.stop();
-        self.index.stop();
+        self.followers.into_iter().for_each(Follower::stop);
         stopped
     }
 }

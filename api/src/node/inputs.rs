@@ -1,12 +1,9 @@
-//! Where the parts of other crates and modules come together: inputs, the search index, the HTTP
-//! server.
+//! The inputs of a configuration: Kafka consumers, and spools with the endpoints that fill them. Not
+//! the inputs themselves (see `sluice_ingest`).
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use sluice_engine::{
-    Content, QueryLimits,
-    service::{LiveInput, ReloadReport},
-};
+use sluice_engine::{Content, service::LiveInput};
 use sluice_ingest::{
     RouteError, Router,
     kafka::{self, KafkaInput, KafkaSettings},
@@ -14,19 +11,17 @@ use sluice_ingest::{
     spool::{Spool, SpoolInput, SpoolSettings},
 };
 
-use super::{data_dir, door::SpoolDoor, node::Node};
+use super::{
+    data_dir,
+    push::{PushEndpoint, PushEndpoints},
+};
 use crate::{
-    cli::exit::Failure,
     config::{Config, Kafka, Start},
-    http::{self, App, HttpSettings, Server},
-    tokens::Tokens,
+    exit::Failure,
 };
 
-/// What HTTP senders push to, by the name of the input.
-pub(in crate::cli) type Doors = BTreeMap<String, Arc<SpoolDoor>>;
-
-/// The inputs of a configuration, and the doors of those that are pushed to. `from` is where the
-/// store says they go on.
+/// The inputs of a configuration, and the endpoints of those that are pushed to. `from` is where the
+/// store has them go on.
 ///
 /// # Errors
 /// The first input that cannot be made.
@@ -34,8 +29,8 @@ pub(super) fn inputs(
     config: &Config,
     content: &Content,
     from: &Positions,
-) -> Result<(Vec<LiveInput>, Doors), Failure> {
-    let mut doors = Doors::new();
+) -> Result<(Vec<LiveInput>, PushEndpoints), Failure> {
+    let mut endpoints = PushEndpoints::new();
     let mut inputs = Vec::new();
     for (name, source) in &config.sources {
         let router = router(name, &source.mapping, content)?;
@@ -53,8 +48,8 @@ pub(super) fn inputs(
             let spool = spool(name, &config.data_dir.join("spool").join(name), settings)?;
             let input = Box::new(SpoolInput::new(place.input, &spool, router));
             let fixed = fixed(&source.mapping).map(str::to_owned);
-            let door = SpoolDoor::new(spool, fixed, content.sources.clone());
-            doors.insert(name.clone(), Arc::new(door));
+            let endpoint = PushEndpoint::new(spool, fixed, content.sources.clone());
+            endpoints.insert(name.clone(), Arc::new(endpoint));
             (input as _, "http")
         } else {
             // Refused by the configuration already.
@@ -62,11 +57,11 @@ pub(super) fn inputs(
         };
         inputs.push(LiveInput { input, kind, mapping: source.mapping.clone() });
     }
-    Ok((inputs, doors))
+    Ok((inputs, endpoints))
 }
 
 /// The mapping source of every record; `None` looks at each.
-pub(in crate::cli) fn fixed(mapping: &str) -> Option<&str> {
+pub(crate) fn fixed(mapping: &str) -> Option<&str> {
     (mapping != "auto").then_some(mapping)
 }
 
@@ -92,10 +87,7 @@ fn spool(name: &str, dir: &Path, settings: SpoolSettings) -> Result<Spool, Failu
 ///
 /// # Errors
 /// Every option whose reference leads nowhere.
-pub(in crate::cli) fn librdkafka(
-    name: &str,
-    kafka: &Kafka,
-) -> Result<BTreeMap<String, String>, Failure> {
+pub(crate) fn librdkafka(name: &str, kafka: &Kafka) -> Result<BTreeMap<String, String>, Failure> {
     let resolved = kafka.librdkafka.resolve(|name| std::env::var(name).ok()).map_err(|wrong| {
         let list: Vec<String> =
             wrong.iter().map(|w| format!("`{}`: {}", w.option, w.primary)).collect();
@@ -121,11 +113,11 @@ fn kafka_input(
     Ok(Box::new(input))
 }
 
-/// What the client of an input is told.
+/// The settings of the Kafka client of an input.
 ///
 /// # Errors
 /// Every option whose reference leads nowhere.
-pub(in crate::cli) fn kafka_settings(name: &str, kafka: &Kafka) -> Result<KafkaSettings, Failure> {
+pub(crate) fn kafka_settings(name: &str, kafka: &Kafka) -> Result<KafkaSettings, Failure> {
     Ok(KafkaSettings {
         brokers: kafka.brokers.0.clone(),
         topics: kafka.topics.clone(),
@@ -140,53 +132,7 @@ pub(in crate::cli) fn kafka_settings(name: &str, kafka: &Kafka) -> Result<KafkaS
 }
 
 /// What stopped an input, on the command line.
-pub(in crate::cli) fn failure(failure: &InputFailure) -> Failure {
+pub(crate) fn failure(failure: &InputFailure) -> Failure {
     let detail = failure.detail.as_ref().map_or(String::new(), |d| format!(": {d}"));
     Failure::argument(format!("{failure}{detail}"), failure.hint.clone().unwrap_or_default())
-}
-
-/// Serves the API of a node.
-///
-/// # Errors
-/// If the address cannot be listened on, or the tokens cannot be read.
-pub(in crate::cli) fn serve(
-    config: &Config,
-    node: &Node,
-    reload: Arc<dyn Fn() -> ReloadReport + Send + Sync>,
-) -> Result<Server, Failure> {
-    let tokens = Tokens::open(&config.data_dir).map_err(crate::cli::token::failure)?;
-    let app = App {
-        store: Arc::new(node.store.clone()),
-        service: Arc::new(node.service.clone()),
-        history: Arc::new(node.history.clone()),
-        search: Arc::new(node.searcher()),
-        doors: node.doors.iter().map(|(n, d)| (n.clone(), d.clone() as _)).collect(),
-        reload,
-        tokens,
-        cursor_key: data_dir::cursor_key(&config.data_dir)?,
-        version: env!("CARGO_PKG_VERSION"),
-    };
-    let listen = config.api.listen;
-    http::serve(app, http_settings(config)).map_err(|error| {
-        let cause = std::error::Error::source(&error).map_or(String::new(), |c| format!(": {c}"));
-        Failure::argument(
-            format!("cannot {error}{cause}"),
-            format!("another process may have {listen}: `api.listen` or --listen names another"),
-        )
-    })
-}
-
-fn http_settings(config: &Config) -> HttpSettings {
-    HttpSettings {
-        listen: config.api.listen,
-        connections: config.api.max_connections.0.get(),
-        push_bytes: config.api.max_body.0 as usize,
-        hunt: QueryLimits {
-            deadline: Duration::from_millis(config.hunts.deadline.0.unsigned_abs()),
-            memory: config.hunts.memory.0 as usize,
-            rows: config.hunts.rows.0.get(),
-            ..QueryLimits::default()
-        },
-        ..HttpSettings::default()
-    }
 }

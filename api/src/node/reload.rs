@@ -6,9 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value as Json;
 use sluice_engine::service::{ReloadReport, Service};
 
-use super::{clock, compose::Doors, node::Node};
+use super::{
+    Node,
+    content::{check, with_problems},
+    push::PushEndpoints,
+};
 use crate::{
-    cli::config::{check_content, with_problems},
+    clock,
     config::{Effective, Layers, Loaded},
 };
 
@@ -21,7 +25,7 @@ pub(crate) struct Reloader {
     /// The settings the service was started with.
     started: Vec<(String, Json)>,
     service: Service,
-    doors: Doors,
+    endpoints: PushEndpoints,
     /// One at a time.
     turn: Mutex<()>,
 }
@@ -33,7 +37,7 @@ impl Reloader {
             layers,
             started: values(&loaded.effective),
             service: node.service.clone(),
-            doors: node.doors.clone(),
+            endpoints: node.endpoints.clone(),
             turn: Mutex::new(()),
         }
     }
@@ -43,23 +47,23 @@ impl Reloader {
     pub(crate) fn reload(&self) -> ReloadReport {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut loaded = Loaded::read(&self.layers);
-        let content = check_content(&mut loaded);
+        let content = check(&mut loaded);
         let restart = self.needs_restart(&loaded);
         let problems = with_problems(std::mem::take(&mut loaded.problems), content.as_ref());
         let refused = problems.iter().any(|p| p.diagnostic.is_error());
-        let said = problems.iter().map(|p| p.diagnostic.render(p.text.as_deref()));
-        let said: Vec<String> = said.chain(restart).collect();
+        let texts = problems.iter().map(|p| p.diagnostic.render(p.text.as_deref()));
+        let texts: Vec<String> = texts.chain(restart).collect();
         let report = match content {
             Some(content) if !refused => {
                 let sources = content.sources.clone();
                 let mut report = self.service.reload(content);
                 if report.applied {
-                    self.doors.values().for_each(|door| door.remap(sources.clone()));
+                    self.endpoints.values().for_each(|e| e.remap(sources.clone()));
                 }
-                report.problems.splice(0..0, said);
+                report.problems.splice(0..0, texts);
                 report
             }
-            _ => ReloadReport { at: clock(), problems: said, ..ReloadReport::default() },
+            _ => ReloadReport { at: clock::now(), problems: texts, ..ReloadReport::default() },
         };
         self.service.reloaded(&report);
         report

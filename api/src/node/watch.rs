@@ -9,6 +9,7 @@ use std::{
 };
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use sluice_ingest::files;
 use tokio::sync::mpsc::Sender;
 
 use crate::config::Config;
@@ -17,13 +18,13 @@ use crate::config::Config;
 const QUIET: Duration = Duration::from_millis(500);
 
 /// What is watched while it lives.
-pub(super) struct Watching {
+pub(crate) struct Watching {
     _watcher: RecommendedWatcher,
 }
 
 /// Sends on `changed` when the contents of any file changed. `None`, with the reason in the log, if
 /// nothing can be watched: SIGHUP and the API still reload.
-pub(super) fn start(config: &Config, files: &[String], changed: Sender<()>) -> Option<Watching> {
+pub(crate) fn start(config: &Config, files: &[String], changed: Sender<()>) -> Option<Watching> {
     let content: Vec<PathBuf> =
         config.rules.iter().chain(&config.mappings).map(Into::into).collect();
     let content: Vec<PathBuf> =
@@ -82,33 +83,44 @@ fn fingerprint(content: &[PathBuf], files: &[PathBuf]) -> blake3::Hash {
     let mut found: BTreeSet<PathBuf> = files.iter().cloned().collect();
     for file in files {
         let folder = file.parent().unwrap_or(Path::new("")).join("conf.d");
-        walk(&folder, "toml", 0, &mut found);
+        walk(&folder, "toml", &mut found);
     }
-    content.iter().for_each(|path| walk(path, "sql", 0, &mut found));
+    content.iter().for_each(|path| walk(path, "sql", &mut found));
     let mut hash = blake3::Hasher::new();
     for path in found {
         hash.update(path.to_string_lossy().as_bytes());
         hash.update(&[0]);
         // A file that went away between is a change at the next look.
-        if let Ok(bytes) = fs::read(&path) {
+        if let Ok(bytes) = files::read_regular(&path, MAX_FILE_BYTES) {
             hash.update(blake3::hash(&bytes).as_bytes());
         }
     }
     hash.finalize()
 }
 
-/// Deeper folders hold no content; a link in a circle must end.
-const DEEPEST: usize = 16;
+/// More of a file is neither content nor configuration.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 
-fn walk(path: &Path, extension: &str, depth: usize, found: &mut BTreeSet<PathBuf>) {
+/// The files with an extension at or below a path; a file that is named counts whatever it is called.
+/// Each folder is read once, whatever links lead to it.
+fn walk(path: &Path, extension: &str, found: &mut BTreeSet<PathBuf>) {
     if path.is_file() {
-        if depth == 0 || path.extension().is_some_and(|e| e == extension) {
-            found.insert(path.to_owned());
-        }
+        found.insert(path.to_owned());
         return;
     }
-    let Ok(entries) = fs::read_dir(path) else { return };
-    if depth < DEEPEST {
-        entries.flatten().for_each(|entry| walk(&entry.path(), extension, depth + 1, found));
+    let mut visited = BTreeSet::new();
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        if !folder.canonicalize().is_ok_and(|real| visited.insert(real)) {
+            continue;
+        }
+        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == extension) {
+                found.insert(path);
+            }
+        }
     }
 }

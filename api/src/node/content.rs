@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use sluice_engine::Content;
 use sluice_rule::Diagnostic;
 
+use super::serve::tls_files;
 use crate::{
-    cli::errors,
     config::{Loaded, Problem},
+    exit::engine_error,
+    http::check_tls,
 };
 
-/// The mapping of an input that is told from its records.
+/// The mapping of an input that is detected from its records.
 const AUTO: &str = "auto";
 
 /// Loads the content; an input whose mapping is not in it, or a folder that is not there, is a
@@ -24,8 +26,8 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Content> {
             Some(content)
         }
         Err(error) => {
-            let said = errors::engine(&error).replace("\n=", ",");
-            let problem = Diagnostic::error("C009", "rules, mappings", said)
+            let text = engine_error(&error).replace("\n=", ",");
+            let problem = Diagnostic::error("C009", "rules, mappings", text)
                 .hint("`builtin`, or files and folders that are there");
             loaded.problems.push(Problem { diagnostic: problem, text: None });
             None
@@ -52,8 +54,13 @@ pub(crate) fn check_mappings(loaded: &mut Loaded, content: &Content) {
     }
 }
 
-/// Every reference to a secret must lead somewhere.
+/// Every reference to a secret must lead somewhere, and so must the files of TLS.
 pub(crate) fn check_secrets(loaded: &mut Loaded) {
+    if let Some(Err(error)) = loaded.config.api.tls.as_ref().map(tls_files).map(|f| check_tls(&f)) {
+        let problem = Diagnostic::error("C006", "", error.to_string());
+        let hint = "PEM files: the certificate with those up to its CA, and its key of mode 0600";
+        loaded.blame("api.tls.certificate", problem.hint(hint));
+    }
     let mut wrong = Vec::new();
     for (name, source) in &loaded.config.sources {
         let Some(kafka) = &source.kafka else { continue };

@@ -1,11 +1,11 @@
 //! Exit codes and the failures behind them. The codes are the same for every verb.
 
-use std::{io, process::ExitCode};
+use std::{error::Error, io, process::ExitCode};
 
 use sluice_engine::EngineError;
 use sluice_rule::Diagnostic;
 
-use crate::config::Problem;
+use crate::{config::Problem, tokens::TokenError};
 
 /// How a verb ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,4 +91,36 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Failure::Write(error)
     }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        let cause = error.source().map_or(String::new(), |c| format!(": {c}"));
+        let hint = match &error {
+            TokenError::File { .. } => "run it as the user that owns the data directory",
+            TokenError::Damaged { .. } => {
+                "restore it from a copy, or remove it and make tokens anew"
+            }
+            TokenError::Invalid(_) => "`sluice token list` shows the tokens there are",
+            TokenError::Random(_) => "the system must offer random numbers",
+        };
+        Failure::argument(format!("{error}{cause}"), hint)
+    }
+}
+
+/// What stopped the engine, with its causes, each on a line of its own.
+pub(crate) fn engine_error(error: &EngineError) -> String {
+    let mut text = match error {
+        // These name what is the matter; the others what was tried.
+        EngineError::Store(_) | EngineError::Stored { .. } | EngineError::NoRoom => {
+            error.to_string()
+        }
+        error => format!("cannot {error}"),
+    };
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!("\n= because: {error}"));
+        cause = error.source();
+    }
+    text
 }

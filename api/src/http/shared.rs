@@ -1,0 +1,159 @@
+//! What all handlers share: the node, the pools, the limits, the counters. Knows no handler.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use sluice_engine::QueryLimits;
+use sluice_ingest::push::PushLimits;
+use tokio::sync::watch;
+
+use super::{
+    App, HttpSettings,
+    counters::Counters,
+    cursor::Cursors,
+    idempotency::Idempotency,
+    jobs::Jobs,
+    memory::Budget,
+    pool::BlockingPool,
+    problem::{Code, Problem},
+    throttle::Throttle,
+};
+use crate::{clock, network::Network, node::memory::Pressure, tokens};
+
+/// What all handlers share.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Inside>);
+
+/// See [`Shared`].
+pub(super) struct Inside {
+    pub(super) app: App,
+    pub(super) counters: Counters,
+    pub(super) cursors: Cursors,
+    pub(super) throttle: Throttle,
+    /// Bytes of bodies and answers in flight.
+    pub(super) memory: Budget,
+    pub(super) pools: Pools,
+    /// Hunts whose answers are fetched later.
+    pub(super) jobs: Jobs,
+    pub(super) idempotency: Idempotency,
+    /// Whose `X-Forwarded-For` is believed.
+    pub(super) trusted_proxies: Vec<Network>,
+    pub(super) stopped: watch::Receiver<bool>,
+    pub(super) request_time: Duration,
+    pub(super) hunt_limits: QueryLimits,
+    /// Bytes of a pushed body as it comes over the wire.
+    pub(super) push_bytes: usize,
+    pub(super) push_limits: PushLimits,
+    /// Whether it serves HTTPS itself.
+    pub(super) https: bool,
+    /// The description, as served.
+    pub(super) openapi: String,
+    boot: String,
+    requests: AtomicU64,
+}
+
+/// Blocking work by kind: one kind never waits for another.
+pub(super) struct Pools {
+    /// `/readyz`, and nothing else.
+    pub(super) health: BlockingPool,
+    /// Reading the store and searching.
+    pub(super) reads: BlockingPool,
+    /// Triage: waits for the disk.
+    pub(super) writes: BlockingPool,
+    /// Pushing: waits for the disk, many at once share one sync.
+    pub(super) pushes: BlockingPool,
+    /// Hunts.
+    pub(super) hunts: BlockingPool,
+    /// Reloads, one at a time.
+    pub(super) reloads: BlockingPool,
+    /// The audit log: one record at a time, each waits for the disk.
+    pub(super) audit: BlockingPool,
+    /// Replays and drops of dead letters, one at a time.
+    pub(super) chores: BlockingPool,
+}
+
+impl Pools {
+    /// All of them.
+    pub(super) fn all(&self) -> [&BlockingPool; 8] {
+        let Pools { health, reads, writes, pushes, hunts, reloads, audit, chores } = self;
+        [health, reads, writes, pushes, hunts, reloads, audit, chores]
+    }
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Inside;
+
+    fn deref(&self) -> &Inside {
+        &self.0
+    }
+}
+
+impl Shared {
+    /// Puts it together.
+    ///
+    /// # Errors
+    /// If a metric is defined twice: a defect.
+    pub(super) fn new(
+        app: App,
+        settings: &HttpSettings,
+        stopped: watch::Receiver<bool>,
+        openapi: String,
+    ) -> Result<Shared, prometheus::Error> {
+        // Without random numbers the tokens could not have been made; the time tells restarts apart too.
+        let boot = tokens::random::<8>()
+            .map_or_else(|_| format!("{:x}", clock::now()), |b| tokens::hex(&b));
+        Ok(Shared(Arc::new(Inside {
+            counters: Counters::new()?,
+            jobs: Jobs::default(),
+            idempotency: Idempotency::default(),
+            cursors: Cursors::new(app.cursor_key),
+            throttle: Throttle::new(settings),
+            memory: Budget::new(settings.memory),
+            pools: Pools {
+                health: BlockingPool::new("health checks", 2),
+                reads: BlockingPool::new("reads", 16),
+                writes: BlockingPool::new("changes", 32),
+                pushes: BlockingPool::new("pushes", 16),
+                hunts: BlockingPool::new("hunts", settings.hunts),
+                reloads: BlockingPool::new("reloads", 1),
+                audit: BlockingPool::new("audit records", 4),
+                chores: BlockingPool::new("replays and drops", 1),
+            },
+            trusted_proxies: settings.trusted_proxies.clone(),
+            stopped,
+            request_time: settings.request_time,
+            hunt_limits: settings.hunt,
+            push_bytes: settings.push_bytes,
+            push_limits: settings.push_limits,
+            https: settings.tls.is_some(),
+            openapi,
+            boot,
+            requests: AtomicU64::new(1),
+            app,
+        })))
+    }
+}
+
+impl Inside {
+    /// Refuses what may need much memory while the process is near its limit.
+    ///
+    /// # Errors
+    /// 503 with `Retry-After`.
+    pub(super) fn room_for_queries(&self) -> Result<(), Problem> {
+        if self.app.memory.pressure() == Pressure::None {
+            return Ok(());
+        }
+        let text = "the process is near its `memory_limit`: searches and hunts are refused";
+        Err(Problem::new(Code::Unavailable, text).retry(5))
+    }
+
+    /// The name of the next request: unique over restarts.
+    pub(super) fn request_id(&self) -> String {
+        format!("{}-{}", self.boot, self.requests.fetch_add(1, Ordering::Relaxed))
+    }
+}
