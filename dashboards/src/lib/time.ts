@@ -50,7 +50,7 @@ export function absolute(time: string | number, utc: boolean, millis = false): s
   return `${text.slice(0, 10)} ${text.slice(11, millis ? 23 : 19)}`;
 }
 
-/** `UTC`, or the browser's zone with its offset: `Europe/Berlin, UTC+1`. */
+/** `UTC`, or the browser's zone with its offset: `Berlin, UTC+1`. */
 export function zone(utc: boolean): string {
   if (utc) return "UTC";
   const minutes = -new Date().getTimezoneOffset();
@@ -59,7 +59,7 @@ export function zone(utc: boolean): string {
   const offset = minutes === 0 ? "UTC"
     : `UTC${minutes < 0 ? "−" : "+"}${hours}${rest === 0 ? "" : `:${pad(rest)}`}`;
   const name = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  return name === "UTC" || name === undefined ? "UTC" : `${name}, ${offset}`;
+  return name === "UTC" || name === undefined ? "UTC" : `${name.split("/").at(-1)?.replaceAll("_", " ")}, ${offset}`;
 }
 
 /** A relative time of the API (`now-24h`) or RFC 3339 as milliseconds; null for none. */
