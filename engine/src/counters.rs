@@ -18,8 +18,16 @@ pub struct SourceCounts {
     pub mapped_empty: u64,
     /// Records set aside, by code.
     pub dead_letters: BTreeMap<String, u64>,
-    /// Records dropped because the configuration says so.
+    /// Records that are no events: header lines, comments, bystanders.
     pub dropped: u64,
+    /// Those of them that are bystanders, by what they are: `cloudtrail digest`.
+    pub skipped: BTreeMap<String, u64>,
+    /// Lines of a known program that no pattern took, and examples; they are among the mapped.
+    pub unparsed: sluice_ingest::Unparsed,
+    /// Records over a bound of which only the first fields made rows; they are among the mapped.
+    pub truncated: u64,
+    /// Rows whose time is not the one the record claims, by why: how many, and a claimed time.
+    pub time_flags: BTreeMap<String, (u64, Option<String>)>,
     /// Rows by table.
     pub rows: BTreeMap<TableName, RowCounts>,
     /// Values that were not of their declared type and became NULL, by column.
@@ -99,6 +107,26 @@ impl SourceCounts {
         for (column, n) in &counts.conflicts {
             *self.conflicts.entry(column.clone()).or_default() += n;
         }
+        for (reason, n) in &counts.skipped {
+            *self.skipped.entry(reason.to_string()).or_default() += n;
+        }
+        self.unparsed.add(&counts.unparsed);
+        self.truncated += counts.truncated;
+        for (flag, flagged) in &counts.time_flags {
+            self.add_time_flag(flag, flagged.rows, flagged.example.as_ref());
+        }
+    }
+
+    fn add_time_flag(&mut self, flag: &str, rows: u64, example: Option<&String>) {
+        let own = self.time_flags.entry(flag.to_owned()).or_default();
+        own.0 += rows;
+        own.1 = own.1.take().or_else(|| example.cloned());
+    }
+
+    /// Whether so many lines of known programs say nothing that rules will miss what they are for:
+    /// a tenth of what was mapped, and at least twenty.
+    pub fn reads_badly(&self) -> bool {
+        self.unparsed.lines >= 20 && self.unparsed.lines * 10 >= self.mapped
     }
 
     /// Adds the fields that no mapping reads.
@@ -129,6 +157,14 @@ impl SourceCounts {
         }
         for (column, n) in &other.conflicts {
             *self.conflicts.entry(column.clone()).or_default() += n;
+        }
+        for (reason, n) in &other.skipped {
+            *self.skipped.entry(reason.clone()).or_default() += n;
+        }
+        self.unparsed.add(&other.unparsed);
+        self.truncated += other.truncated;
+        for (flag, (rows, example)) in &other.time_flags {
+            self.add_time_flag(flag, *rows, example.as_ref());
         }
         for (field, (n, example)) in &other.unmapped_fields {
             let seen =

@@ -24,7 +24,7 @@ use rdkafka::{
 };
 use sluice_event::{TimeSettings, WireSchema};
 use sluice_ingest::{
-    Codec, Router, SourceSpec, Unwrap,
+    Codec, Limits, Router, SourceSpec, Unwrap,
     kafka::{KafkaInput, KafkaSettings, Start},
     live::{Arrival, Input, InputControl, Positions},
 };
@@ -89,6 +89,9 @@ fn read(brokers: &str, topic: &str, messages: u64) -> Duration {
         native_id: None,
         time_settings: TimeSettings::default(),
         detect_has: Vec::new(),
+        detect_lacks: Vec::new(),
+        limits: Limits::default(),
+        surroundings: Arc::default(),
         detect_line: None,
         mappings: Vec::new(),
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sluice_event::{PartitionId, Records};
 
-use crate::{DeadLetterCode, Original};
+use crate::{DeadLetterCode, Original, Wrapper};
 
 /// About 1 MiB of consecutive records of one partition.
 ///
@@ -28,6 +28,10 @@ pub struct Chunk {
     pub received_each: Vec<i64>,
     /// Per record: what came around it. Empty for inputs that give nothing but bytes.
     pub envelopes: Vec<Arc<Envelope>>,
+    /// Per record: what the wrapper said that it was taken out of. Empty: none was in one.
+    pub wrappers: Vec<Option<Arc<Wrapper>>>,
+    /// The year of the first date without one, where the records are in the order of their log.
+    pub first_year: Option<i32>,
     /// Whether the partition has ended with this chunk.
     pub at_end: bool,
     /// Whether records of one offset came as one message, complete: what a header line says then
@@ -54,6 +58,8 @@ impl Chunk {
             received_at,
             received_each: Vec::new(),
             envelopes: Vec::new(),
+            wrappers: Vec::new(),
+            first_year: None,
             at_end: true,
             messages: false,
         }
@@ -67,6 +73,11 @@ impl Chunk {
     /// What came around a record.
     pub fn envelope(&self, record: usize) -> Option<&Arc<Envelope>> {
         self.envelopes.get(record)
+    }
+
+    /// What the wrapper of a record said.
+    pub fn wrapper(&self, record: usize) -> Option<&Arc<Wrapper>> {
+        self.wrappers.get(record).and_then(Option::as_ref)
     }
 
     /// Whether a record is the first of its message.

@@ -1,8 +1,8 @@
 //! What happened to records, in disjoint counters that add up.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use crate::DeadLetterCode;
+use crate::{DeadLetterCode, Unparsed};
 
 /// Counters of one source. Each record ends in exactly one of `mapped`, `mapped_empty`,
 /// `dead_letters` and `dropped`; see [`Counts::balanced`].
@@ -18,8 +18,14 @@ pub struct Counts {
     pub mapped_empty: u64,
     /// Records set aside, by reason.
     pub dead_letters: BTreeMap<DeadLetterCode, u64>,
-    /// Records that are no events: header lines and comments.
+    /// Records that are no events: header lines, comments, bystanders.
     pub dropped: u64,
+    /// Those of them that are bystanders, by what they are: `cloudtrail digest`.
+    pub skipped: BTreeMap<Arc<str>, u64>,
+    /// Lines of a known program that no pattern took; they are among the mapped.
+    pub unparsed: Unparsed,
+    /// Records over a bound of which the first fields made rows; they are among the mapped.
+    pub truncated: u64,
     /// Rows made.
     pub rows: u64,
     /// Per wire column (or `table.column`): values of another type than declared, now NULL.
@@ -29,7 +35,16 @@ pub struct Counts {
     /// Fields given twice in one object; the last won.
     pub duplicate_keys: u64,
     /// Rows by time flag: without a time, or with one that was clamped.
-    pub time_flags: BTreeMap<&'static str, u64>,
+    pub time_flags: BTreeMap<&'static str, TimeFlagged>,
+}
+
+/// Rows with one time flag.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TimeFlagged {
+    /// How many.
+    pub rows: u64,
+    /// The time one of them claimed.
+    pub example: Option<String>,
 }
 
 impl Counts {
@@ -59,8 +74,15 @@ impl Counts {
         for (column, n) in &other.conflicts {
             *self.conflicts.entry(column.clone()).or_default() += n;
         }
-        for (flag, n) in &other.time_flags {
-            *self.time_flags.entry(flag).or_default() += n;
+        for (reason, n) in &other.skipped {
+            *self.skipped.entry(reason.clone()).or_default() += n;
+        }
+        self.unparsed.add(&other.unparsed);
+        self.truncated += other.truncated;
+        for (flag, flagged) in &other.time_flags {
+            let own = self.time_flags.entry(flag).or_default();
+            own.rows += flagged.rows;
+            own.example = own.example.take().or_else(|| flagged.example.clone());
         }
     }
 }

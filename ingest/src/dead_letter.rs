@@ -82,6 +82,8 @@ pub enum DeadLetterCode {
     TooDeep,
     /// More fields than the limit.
     TooManyFields,
+    /// Not one of the source it was sent as.
+    NotThisSource,
     /// Invalid UTF-8, and not readable after replacing what is invalid.
     BadUtf8,
     /// An empty line, or `null`.
@@ -96,12 +98,13 @@ pub enum DeadLetterCode {
 
 impl DeadLetterCode {
     /// Every code, in the order of the pipeline.
-    pub const ALL: [DeadLetterCode; 12] = [
+    pub const ALL: [DeadLetterCode; 13] = [
         DeadLetterCode::Unreadable,
         DeadLetterCode::BadFraming,
         DeadLetterCode::Decompress,
         DeadLetterCode::TooLarge,
         DeadLetterCode::BadJson,
+        DeadLetterCode::NotThisSource,
         DeadLetterCode::TooDeep,
         DeadLetterCode::TooManyFields,
         DeadLetterCode::BadUtf8,
@@ -124,6 +127,7 @@ impl DeadLetterCode {
             DeadLetterCode::Decompress => "decompress",
             DeadLetterCode::TooLarge => "too_large",
             DeadLetterCode::BadJson => "bad_json",
+            DeadLetterCode::NotThisSource => "not_this_source",
             DeadLetterCode::TooDeep => "too_deep",
             DeadLetterCode::TooManyFields => "too_many_fields",
             DeadLetterCode::BadUtf8 => "bad_utf8",

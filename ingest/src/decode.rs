@@ -1,7 +1,7 @@
 //! Records of one source to Arrow columns of its wire schema. Not cutting the input into records
 //! (see [`crate::Framer`]), not mapping.
 
-use std::collections::HashMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     datatypes::SchemaRef,
@@ -10,46 +10,88 @@ use arrow::{
 use sluice_event::{PartitionId, WireSchema};
 
 use self::{
-    column::Column, delimited::Delimited, envelope::EnvelopeColumns, json::Json, syslog::Syslog,
+    column::Column,
+    delimited::Delimited,
+    envelope::EnvelopeColumns,
+    json::Json,
+    rewrite::Rewrite,
+    syslog::{Matched, Syslog},
 };
-use crate::{Chunk, Codec, DeadLetterCode, Limits};
+use crate::{
+    Chunk, Codec, DeadLetterCode, Limits, Original, SourceSpec, Surroundings, Wrapper,
+    detect::ask::{Wanted, looks_json},
+    envelope::Piece,
+    utf16,
+};
 
 mod column;
 mod delimited;
 mod envelope;
 mod json;
 mod keys;
+mod rewrite;
 mod syslog;
+
+pub(crate) use syslog::header;
 
 /// Decodes chunks of one source. Keeps its buffers, what it learned of field orders, and the header
 /// line of each partition.
+///
+/// A record that is not one of the source is opened if it is an envelope (see [`crate::Envelopes`]);
+/// its payloads then stand in its place.
 #[derive(Debug)]
 pub struct Decoder {
+    source: Arc<str>,
     codec: State,
+    wanted: Wanted,
+    surroundings: Arc<Surroundings>,
     names: Vec<String>,
     columns: Vec<Column>,
     envelope: EnvelopeColumns,
     schema: SchemaRef,
     tally: Tally,
+    /// The wire column that is the event's time, as a dotted path.
+    time: Option<String>,
 }
 
 /// What became of the records of a chunk: each is in `record`, in `failed`, or skipped.
 #[derive(Debug)]
 pub struct Decoded {
+    /// The chunk with the payloads of envelopes in their place; `None` if it had no envelope.
+    pub chunk: Option<Chunk>,
     /// One row per record that decoded.
     pub wire: RecordBatch,
     /// Per row: the index of its record in the chunk.
     pub record: Vec<u32>,
     /// Records that did not decode.
     pub failed: Vec<FailedRecord>,
-    /// Records that are no events: header lines and comments.
+    /// Records that are no events: header lines, comments, bystanders.
     pub skipped: u64,
+    /// Those of them that are bystanders, by what they are.
+    pub bystanders: BTreeMap<Arc<str>, u64>,
+    /// Lines of a known program that no pattern took: how many, and some of their messages.
+    pub unparsed: Unparsed,
+    /// Per row that has any: columns of the row that a wrapper or an undeclared field gives.
+    pub extras: BTreeMap<u32, Arc<Wrapper>>,
+    /// Per row whose time could not be read: its text.
+    pub unreadable_times: BTreeMap<u32, String>,
+    /// Records over a bound of which the first fields were decoded.
+    pub truncated: Vec<u32>,
     /// Records evaluated after replacing invalid UTF-8 or lone surrogates.
     pub lossy: u64,
     /// Fields given twice in one object.
     pub duplicate_keys: u64,
     /// Per wire column (dotted path): values of another type than declared.
     pub conflicts: Vec<(String, u64)>,
+}
+
+/// Lines of a known program that no pattern of its source took.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Unparsed {
+    /// How many.
+    pub lines: u64,
+    /// The first different ones, shortened.
+    pub examples: Vec<String>,
 }
 
 /// A record that did not decode.
@@ -85,13 +127,22 @@ pub struct UnmappedField {
 #[derive(Debug)]
 enum State {
     Json(Json),
-    Delimited {
-        layout: Delimited,
-        orders: HashMap<PartitionId, delimited::Order>,
-    },
+    Delimited(Delimited),
     Syslog(Syslog),
     /// The column of the line.
     Lines(Option<usize>),
+}
+
+/// What a codec is told with a record.
+#[derive(Clone, Copy, Debug)]
+struct RecordContext {
+    partition: PartitionId,
+    /// Its receive reference.
+    reference: i64,
+    /// The year of the first date without one of its file.
+    first_year: Option<i32>,
+    /// Whether the record is cut off: what was decoded of it counts.
+    cut: bool,
 }
 
 /// Counters that the codecs add to.
@@ -104,41 +155,58 @@ struct Tally {
 
 /// Why a record did not decode.
 #[derive(Debug)]
-struct Failure {
+pub(crate) struct Failure {
     code: DeadLetterCode,
     message: String,
 }
 
 impl Failure {
-    fn new(code: DeadLetterCode, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: DeadLetterCode, message: impl Into<String>) -> Self {
         Failure { code, message: message.into() }
     }
 }
 
 impl Decoder {
+    /// A decoder of the records of a source.
+    pub fn new(spec: &SourceSpec, limits: Limits) -> Self {
+        let mut decoder = Decoder::of(&spec.codec, &spec.wire, limits);
+        decoder.source = spec.source.clone();
+        decoder.time.clone_from(&spec.time);
+        decoder.surroundings = spec.surroundings.clone();
+        decoder.wanted = Wanted::of(spec);
+        if let State::Json(json) = &mut decoder.codec {
+            json.want(&decoder.wanted);
+        }
+        decoder
+    }
+
+    /// A decoder that asks nothing of a record but its shape, and opens no envelope.
+    pub(crate) fn plain(spec: &SourceSpec) -> Self {
+        Decoder::of(&spec.codec, &spec.wire, Limits::default())
+    }
+
     /// A decoder for records of `codec` into the columns of `wire`.
-    pub fn new(codec: &Codec, wire: &WireSchema, limits: Limits) -> Self {
+    pub fn of(codec: &Codec, wire: &WireSchema, limits: Limits) -> Self {
         let schema = wire.arrow();
         let (envelope, wire) = EnvelopeColumns::split(wire);
         let wire = &wire;
         let codec = match codec {
             Codec::Json => State::Json(Json::new(wire, limits)),
-            Codec::Delimited { delimiter, fields, null, header } => State::Delimited {
-                layout: Delimited::new(*delimiter, fields, null, header, wire),
-                orders: HashMap::new(),
-            },
-            Codec::Syslog { patterns, year, zone } => {
-                State::Syslog(Syslog::new(patterns, *year, *zone, wire))
-            }
+            Codec::Delimited(codec) => State::Delimited(Delimited::new(codec, wire)),
+            Codec::Syslog(codec) => State::Syslog(Syslog::new(codec, wire)),
             Codec::Lines => State::Lines(column_of(wire, &["line"])),
         };
         Decoder {
+            source: "".into(),
             codec,
+            wanted: Wanted::default(),
+            surroundings: Arc::default(),
             names: wire.columns.iter().map(|(name, _)| name.clone()).collect(),
             columns: wire.columns.iter().map(|(_, kind)| Column::new(kind)).collect(),
             envelope,
             schema,
             tally: Tally::default(),
+            time: None,
         }
     }
 
@@ -154,58 +222,212 @@ impl Decoder {
 
     /// Decodes every record of a chunk. Records that fail harm no other.
     pub fn decode(&mut self, chunk: &Chunk) -> Decoded {
-        let mut record = Vec::with_capacity(chunk.records.len());
-        let mut failed = Vec::new();
-        let mut skipped = 0;
-        for (index, bytes) in (0u32..).zip(chunk.records.iter()) {
-            let row = record.len();
-            let reference = chunk.reference(index as usize);
-            if let State::Delimited { orders, .. } = &mut self.codec
-                && chunk.begins_message(index as usize)
+        let mut run = Run { record: Vec::with_capacity(chunk.records.len()), ..Run::default() };
+        let mut rewrite = Rewrite::default();
+        for (at, bytes) in chunk.records.iter().enumerate() {
+            if chunk.begins_message(at)
+                && let State::Delimited(layout) = &mut self.codec
             {
-                orders.remove(&chunk.partition);
+                layout.end_message(chunk.partition);
             }
-            let columns = &mut self.columns;
-            let tally = &mut self.tally;
-            let result = match &mut self.codec {
-                State::Json(json) => {
-                    json.record(bytes, columns, row, reference, tally).map(|()| Outcome::Row)
+            let wrapper = chunk.wrapper(at).cloned();
+            let failure = match self.attempt(bytes, wrapper.as_ref(), chunk, at, false, &mut run) {
+                Ok(outcome) => {
+                    let index = rewrite.keep(at);
+                    self.note(outcome, index, chunk, at, wrapper, &mut run);
+                    continue;
                 }
-                State::Delimited { layout, orders } => text_record(bytes, tally, |text| {
-                    layout.record(text, orders, chunk.partition, columns, row, reference)
-                }),
-                State::Syslog(syslog) => text_record(bytes, tally, |text| {
-                    syslog.record(text, columns, row, reference).map(|()| Outcome::Row)
-                }),
-                State::Lines(line) => text_record(bytes, tally, |text| {
-                    if let Some(column) = line.and_then(|c| columns.get_mut(c)) {
-                        column.pad(row);
-                        column.push_text(text, reference);
+                Err(failure) => failure,
+            };
+            let pieces = match failure.may_be_opened() || utf16::is_marked(bytes) {
+                true => self.open(bytes),
+                false => None,
+            };
+            let Some(pieces) = pieces else {
+                let message = self.explain(&failure, bytes);
+                run.failed.push(FailedRecord { record: rewrite.keep(at), code: failure.code, message });
+                continue;
+            };
+            for piece in pieces {
+                match piece {
+                    Piece::Skipped(reason, own) => {
+                        rewrite.add(chunk, at, &own, None);
+                        *run.bystanders.entry(reason).or_default() += 1;
+                        run.skipped += 1;
+                    }
+                    Piece::Record(payload, wrapper) => {
+                        let index = rewrite.add(chunk, at, &payload, wrapper.clone());
+                        let result =
+                            self.attempt(&payload, wrapper.as_ref(), chunk, at, false, &mut run);
+                        match result {
+                            Ok(outcome) => self.note(outcome, index, chunk, at, wrapper, &mut run),
+                            Err(failure) => {
+                                let message = self.explain(&failure, &payload);
+                                let code = failure.code;
+                                run.failed.push(FailedRecord { record: index, code, message });
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        self.cut_off(chunk, &mut rewrite, &mut run);
+        self.finish(rewrite.chunk(chunk), run)
+    }
+
+    /// Appends one record as the next row, or takes back what it appended.
+    fn attempt(
+        &mut self,
+        bytes: &[u8],
+        wrapper: Option<&Arc<Wrapper>>,
+        chunk: &Chunk,
+        at: usize,
+        cut: bool,
+        run: &mut Run,
+    ) -> Result<Outcome, Failure> {
+        let row = run.record.len();
+        let context = RecordContext {
+            partition: chunk.partition,
+            reference: chunk.reference(at),
+            first_year: chunk.first_year,
+            cut,
+        };
+        let columns = &mut self.columns;
+        let tally = &mut self.tally;
+        let json = looks_json(bytes);
+        match &mut self.codec {
+            State::Json(codec) => codec.record(bytes, columns, row, &context, tally),
+            State::Syslog(_) | State::Lines(_) if json => {
+                Err(Failure::new(DeadLetterCode::NotThisSource, "a JSON value, not a line"))
+            }
+            State::Delimited(_) if json && self.wanted.is_empty() => {
+                Err(Failure::new(DeadLetterCode::NotThisSource, "a JSON value, not a line"))
+            }
+            State::Delimited(layout) => {
+                let mut others = BTreeMap::new();
+                let outcome = text_record(bytes, tally, |text| {
+                    self.surroundings.refuse_wrapped(text)?;
+                    layout.record(text, columns, row, &context, &mut others)
+                });
+                if outcome.is_err() {
+                    columns.iter_mut().for_each(|c| c.truncate(row));
+                }
+                if !others.is_empty() {
+                    run.others.insert(row as u32, others);
+                }
+                outcome
+            }
+            State::Syslog(syslog) => {
+                let wrapper = wrapper.map(AsRef::as_ref);
+                text_record(bytes, tally, |text| {
+                    if wrapper.is_none() {
+                        self.surroundings.refuse_wrapped(text)?;
+                    }
+                    let matched = syslog.record(text, wrapper, columns, row, &context)?;
+                    if matched == Matched::Unparsed {
+                        run.unparsed.note(text);
                     }
                     Ok(Outcome::Row)
-                }),
+                })
+            }
+            State::Lines(line) => text_record(bytes, tally, |text| {
+                if let Some(column) = line.and_then(|c| columns.get_mut(c)) {
+                    column.pad(row);
+                    column.push_text(text, context.reference);
+                }
+                Ok(Outcome::Row)
+            }),
+        }
+    }
+
+    /// Notes what became of record `index`, which stands where the `at`-th of the chunk stood.
+    fn note(
+        &mut self,
+        outcome: Outcome,
+        index: u32,
+        chunk: &Chunk,
+        at: usize,
+        wrapper: Option<Arc<Wrapper>>,
+        run: &mut Run,
+    ) {
+        if matches!(outcome, Outcome::Skip) {
+            run.skipped += 1;
+            return;
+        }
+        let row = run.record.len();
+        if !self.envelope.is_empty()
+            && let Some(envelope) = chunk.envelope(at)
+        {
+            let offset = chunk.offsets.get(at).copied().unwrap_or(0);
+            self.envelope.fill(row, offset, envelope);
+        }
+        let others = run.others.remove(&(row as u32)).unwrap_or_default();
+        let extra = Wrapper::extra(wrapper, others);
+        if let Some(extra) = extra.filter(|w| w.columns().next().is_some()) {
+            run.extras.insert(row as u32, extra);
+        }
+        if matches!(outcome, Outcome::Cut) {
+            run.truncated.push(index);
+        }
+        run.record.push(index);
+    }
+
+    /// What a record wraps; `None` if it is no wrapper.
+    fn open(&self, bytes: &[u8]) -> Option<Vec<Piece>> {
+        let json_source = matches!(self.codec, State::Json(_));
+        let envelopes = self.surroundings.opener.envelopes();
+        let mut is_record = |bytes: &[u8]| match json_source {
+            true => self.wanted.takes(bytes),
+            false => {
+                !looks_json(bytes) && !envelopes.wraps_line(&String::from_utf8_lossy(bytes))
+            }
+        };
+        let mut pieces = Vec::new();
+        let opened = self.surroundings.opener.open(bytes, &mut is_record, &mut |p| pieces.push(p));
+        opened.then_some(pieces).filter(|pieces| !pieces.is_empty())
+    }
+
+    /// Why a record failed, and what it looks like instead if it is not one of the source.
+    fn explain(&self, failure: &Failure, bytes: &[u8]) -> String {
+        if failure.code != DeadLetterCode::NotThisSource {
+            return failure.message.clone();
+        }
+        let looks = self.surroundings.looks_like(bytes, &self.source);
+        format!("not a record of {} ({}): {looks}", self.source, failure.message)
+    }
+
+    /// Decodes the first fields of records over the size bound.
+    fn cut_off(&mut self, chunk: &Chunk, rewrite: &mut Rewrite, run: &mut Run) {
+        for (at, fault) in chunk.faults.iter().enumerate() {
+            let Original::Stub { head, .. } = &fault.original else { continue };
+            if fault.code != DeadLetterCode::TooLarge {
+                continue;
+            }
+            let chunk = Chunk {
+                received_at: fault.received_at.unwrap_or(chunk.received_at),
+                received_each: Vec::new(),
+                wrappers: Vec::new(),
+                envelopes: fault.envelope.iter().cloned().collect(),
+                offsets: vec![fault.offset],
+                ..chunk.clone()
             };
-            match result {
-                Ok(Outcome::Row) => {
-                    if !self.envelope.is_empty()
-                        && let Some(envelope) = chunk.envelope(index as usize)
-                    {
-                        let offset = chunk.offsets.get(index as usize).copied().unwrap_or(0);
-                        self.envelope.fill(row, offset, envelope);
-                    }
-                    record.push(index);
-                }
-                Ok(Outcome::Skip) => skipped += 1,
-                Err(Failure { code, message }) => {
-                    failed.push(FailedRecord { record: index, code, message });
-                }
+            if let Ok(Outcome::Row | Outcome::Cut) =
+                self.attempt(head, None, &chunk, 0, true, run)
+            {
+                let index = rewrite.fault(at, fault, head);
+                self.note(Outcome::Cut, index, &chunk, 0, None, run);
             }
         }
+    }
+
+    fn finish(&mut self, chunk: Option<Chunk>, run: Run) -> Decoded {
         let mut conflicts = Vec::new();
+        let mut unreadable_times = BTreeMap::new();
         for (column, name) in self.columns.iter_mut().zip(&self.names) {
             column.take_conflicts(name, &mut conflicts);
+            column.take_unreadable(name, self.time.as_deref(), &mut unreadable_times);
         }
-        let rows = record.len();
+        let rows = run.record.len();
         let mut arrays = self.columns.iter_mut().map(|c| c.finish(rows)).collect();
         self.envelope.finish(rows, &mut arrays);
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -213,10 +435,16 @@ impl Decoder {
             .unwrap_or_else(|_| RecordBatch::new_empty(self.schema.clone()));
         debug_assert_eq!(wire.num_rows(), rows);
         Decoded {
+            chunk,
             wire,
-            record,
-            failed,
-            skipped,
+            record: run.record,
+            failed: run.failed,
+            skipped: run.skipped,
+            bystanders: run.bystanders,
+            unparsed: run.unparsed,
+            extras: run.extras,
+            unreadable_times,
+            truncated: run.truncated,
             lossy: std::mem::take(&mut self.tally.lossy),
             duplicate_keys: std::mem::take(&mut self.tally.duplicate_keys),
             conflicts,
@@ -224,9 +452,57 @@ impl Decoder {
     }
 }
 
+/// What is collected while a chunk is decoded.
+#[derive(Default)]
+struct Run {
+    record: Vec<u32>,
+    failed: Vec<FailedRecord>,
+    skipped: u64,
+    bystanders: BTreeMap<Arc<str>, u64>,
+    unparsed: Unparsed,
+    extras: BTreeMap<u32, Arc<Wrapper>>,
+    others: BTreeMap<u32, delimited::Others>,
+    truncated: Vec<u32>,
+}
+
 enum Outcome {
     Row,
+    /// A row of the first fields of a record over a bound.
+    Cut,
     Skip,
+}
+
+impl Failure {
+    /// Whether the record may be an envelope: it is none of what its source knows.
+    fn may_be_opened(&self) -> bool {
+        matches!(
+            self.code,
+            DeadLetterCode::NotThisSource | DeadLetterCode::BadJson | DeadLetterCode::BadFraming
+        )
+    }
+}
+
+impl Unparsed {
+    /// Examples kept.
+    const EXAMPLES: usize = 5;
+
+    fn note(&mut self, text: &str) {
+        self.lines += 1;
+        self.keep(text);
+    }
+
+    fn keep(&mut self, text: &str) {
+        let short: String = text.chars().take(200).collect();
+        if self.examples.len() < Self::EXAMPLES && !self.examples.contains(&short) {
+            self.examples.push(short);
+        }
+    }
+
+    /// Adds what another decoder of the same source saw.
+    pub fn add(&mut self, other: &Unparsed) {
+        self.lines += other.lines;
+        other.examples.iter().for_each(|e| self.keep(e));
+    }
 }
 
 /// Runs a line codec over the text of a record.

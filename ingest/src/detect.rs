@@ -4,7 +4,7 @@
 use std::fmt;
 
 use self::ask::Asker;
-use crate::{Codec, Framer, Limits, SourceSpec};
+use crate::{Framer, Limits, SourceSpec, envelope::Piece};
 
 pub(crate) mod ask;
 
@@ -19,6 +19,8 @@ pub struct Detection {
     pub best: Option<Match>,
     /// The source that comes second, if any record looks like it.
     pub runner_up: Option<Match>,
+    /// What it is, if it holds no events at all: `cloudtrail digest`.
+    pub bystander: Option<String>,
 }
 
 /// How many records look like one source.
@@ -53,22 +55,22 @@ pub fn detect<'s>(sources: impl IntoIterator<Item = &'s SourceSpec>, head: &[u8]
     let looks = looks(head);
     let mut found: Vec<(Match, usize)> = Vec::new();
     let mut sampled = 0;
+    let mut bystander = None;
     if matches!(looks, Looks::Json | Looks::Text) {
         for spec in sources {
-            // Only JSON can look like a JSON source, and only lines like a line source.
-            if (looks == Looks::Json) != matches!(spec.codec, Codec::Json) {
-                continue;
+            let seen = compare(spec, head);
+            sampled = sampled.max(seen.sampled);
+            if seen.sampled == 0 && bystander.is_none() {
+                bystander = seen.bystander;
             }
-            let (records, of) = compare(spec, head);
-            sampled = sampled.max(of);
-            if records > 0 {
+            if seen.records > 0 {
                 let source = spec.source.to_string();
                 let special = ask::special(spec);
-                found.push((Match { source, records, sampled: of }, special));
+                found.push((Match { source, records: seen.records, sampled: seen.sampled }, special));
             }
         }
-        if sampled == 0 {
-            sampled = records_of(&crate::Framing::Lines, head).len();
+        if sampled == 0 && bystander.is_none() {
+            sampled = records_of(&crate::Framing::Lines, head).0.len();
         }
     }
     // The larger share first; among equals the one that asks for more, then by name.
@@ -81,7 +83,7 @@ pub fn detect<'s>(sources: impl IntoIterator<Item = &'s SourceSpec>, head: &[u8]
         Some(first) if first.share() >= 0.5 => (Some(first), found.next()),
         first => (None, first),
     };
-    Detection { looks, sampled, best, runner_up }
+    Detection { looks, sampled, best, runner_up, bystander }
 }
 
 impl Match {
@@ -102,6 +104,10 @@ impl fmt::Display for Detection {
             (Some(best), _) => {
                 let percent = (best.share() * 100.0).floor();
                 write!(f, "{percent} % of {} look like {}", records(best.sampled), best.source)?;
+            }
+            (None, _) if self.bystander.is_some() => {
+                let what = self.bystander.as_deref().unwrap_or_default();
+                return write!(f, "{what}: no events");
             }
             (None, Looks::Empty) => return f.write_str("the input is empty"),
             (None, Looks::Binary) => return f.write_str("the input is not text: not a log"),
@@ -152,18 +158,61 @@ fn looks(head: &[u8]) -> Looks {
     if matches!(text.first(), Some(b'{' | b'[')) { Looks::Json } else { Looks::Text }
 }
 
-/// How many records of the head look like a source, and of how many.
-fn compare(spec: &SourceSpec, head: &[u8]) -> (usize, usize) {
-    let records = records_of(&spec.framing(), head);
-    let records: Vec<&Vec<u8>> =
-        records.iter().filter(|r| !r.trim_ascii().is_empty()).take(SAMPLE_MAX).collect();
-    let mut asker = Asker::new(spec);
-    let hits = records.iter().filter(|record| asker.fits(record)).count();
-    (hits, records.len())
+/// What a head is to one source.
+#[derive(Default)]
+struct Seen {
+    /// Records that look like the source.
+    records: usize,
+    /// Records that were looked at, bystanders left out.
+    sampled: usize,
+    bystander: Option<String>,
 }
 
-/// The complete records of a head; a last one that may be cut off counts only if it is the only.
-fn records_of(framing: &crate::Framing, head: &[u8]) -> Vec<Vec<u8>> {
+/// How many records of the head look like a source.
+fn compare(spec: &SourceSpec, head: &[u8]) -> Seen {
+    let (records, cut) = records_of(&spec.framing(), head);
+    let mut asker = Asker::new(spec);
+    let mut seen = Seen::default();
+    // Lines among which there is one of the source, and which it can read.
+    let mut readable = 0;
+    let records = records.iter().filter(|r| !r.trim_ascii().is_empty()).take(SAMPLE_MAX);
+    for record in records {
+        if asker.fits_here(record) {
+            seen.records += 1;
+            seen.sampled += 1;
+            continue;
+        }
+        let (mut hits, mut pieces, mut skipped) = (0, 0, false);
+        asker.open(record, &mut |piece, fits| match piece {
+            Piece::Record(..) => {
+                pieces += 1;
+                hits += usize::from(fits);
+            }
+            Piece::Skipped(reason, _) => {
+                skipped = true;
+                seen.bystander = Some(reason.to_string());
+            }
+        });
+        if pieces == 0 && skipped {
+            continue;
+        }
+        seen.sampled += 1;
+        seen.records += usize::from(hits > 0);
+        readable += usize::from(hits == 0 && pieces == 0 && asker.reads(record));
+    }
+    if seen.records == 0 && seen.sampled <= 1 && cut && asker.fits_cut(head) {
+        return Seen { records: 1, sampled: 1, bystander: None };
+    }
+    // A log of many programs, one of which the source knows: it reads the lines of the others too.
+    if seen.records > 0 && (seen.records + readable) * 2 >= seen.sampled && readable > 0 {
+        seen.records = seen.records.max(seen.sampled.div_ceil(2));
+    }
+    seen
+}
+
+/// The complete records of a head, a last one that may be cut off only if it is the only; and
+/// whether the head ends in the middle of one.
+fn records_of(framing: &crate::Framing, head: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut framer = Framer::new(framing, Limits::default());
     framer.push(head);
     framer.finish();
@@ -173,5 +222,5 @@ fn records_of(framing: &crate::Framing, head: &[u8]) -> Vec<Vec<u8>> {
     if cut && records.len() > 1 {
         records.pop();
     }
-    records
+    (records, cut)
 }

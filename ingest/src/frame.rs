@@ -6,7 +6,7 @@ use memchr::memmem;
 use sluice_event::Records;
 
 use self::scan::{Event, Scanner};
-use crate::{DeadLetterCode, Fault, Limits, Original};
+use crate::{DeadLetterCode, Fault, Limits, Original, detect::ask::looks_json};
 
 mod scan;
 
@@ -15,6 +15,8 @@ mod scan;
 pub enum Framing {
     /// One record per line.
     Lines,
+    /// One record per line, whose time may have no year: then the order of the lines tells it.
+    Syslog,
     /// JSON: one value per line, or pretty-printed values, or arrays of records, as the head of the
     /// input says.
     Json(Unwrap),
@@ -46,6 +48,17 @@ impl Unwrap {
             })
             .filter(|path| !path.keys.is_empty())
             .collect();
+        Unwrap { paths }
+    }
+
+    /// The paths of all of them, each once.
+    pub(crate) fn union(all: &[Unwrap]) -> Self {
+        let mut paths: Vec<Path> = Vec::new();
+        for path in all.iter().flat_map(|u| &u.paths) {
+            if !paths.contains(path) {
+                paths.push(path.clone());
+            }
+        }
         Unwrap { paths }
     }
 }
@@ -81,8 +94,8 @@ impl Wrapped {
 
 /// Cuts the bytes of one partition into records. Push bytes, then take what is complete.
 ///
-/// A record over the limit becomes a [`Fault`] with a stub of 4 KiB, its length and hash, and
-/// reading goes on at the next record; nothing larger than the limit is ever held.
+/// A record over the limit becomes a [`Fault`] with its first bytes, its length and hash, and reading
+/// goes on at the next record; nothing larger than the limit is ever held.
 #[derive(Debug)]
 pub struct Framer {
     limits: Limits,
@@ -114,7 +127,7 @@ pub struct Framed {
 #[derive(Debug)]
 enum Mode {
     /// Until the head of the input says which: the bytes so far.
-    Undecided(Vec<u8>, Unwrap),
+    Undecided(Vec<u8>, Option<Unwrap>),
     /// One record per line; JSON lines may be unwrapped.
     Lines(Option<Wrapped>),
     /// JSON values that span lines, or arrays of records.
@@ -141,15 +154,14 @@ struct Oversize {
 
 /// How much of the input is looked at to tell lines from documents.
 const HEAD_BYTES: usize = 64 * 1024;
-/// How much of a record over the limit is kept.
-const STUB_BYTES: usize = 4096;
 
 impl Framer {
     /// A framer at the start of its input.
     pub fn new(framing: &Framing, limits: Limits) -> Self {
         let mode = match framing {
-            Framing::Lines => Mode::Lines(None),
-            Framing::Json(unwrap) => Mode::Undecided(Vec::new(), unwrap.clone()),
+            // What is sent as lines may be JSON around them.
+            Framing::Lines | Framing::Syslog => Mode::Undecided(Vec::new(), None),
+            Framing::Json(unwrap) => Mode::Undecided(Vec::new(), Some(unwrap.clone())),
         };
         Framer {
             limits,
@@ -167,11 +179,13 @@ impl Framer {
 
     /// Reads more of the input.
     pub fn push(&mut self, input: &[u8]) {
-        if let Mode::Undecided(head, _) = &mut self.mode {
+        if let Mode::Undecided(head, unwrap) = &mut self.mode {
             let room = HEAD_BYTES - head.len().min(HEAD_BYTES);
             let (now, later) = input.split_at(room.min(input.len()));
             head.extend_from_slice(now);
-            if head.len() >= HEAD_BYTES {
+            // Lines are lines at once: what is typed is read while it is typed.
+            let lines = unwrap.is_none() && head.trim_ascii_start().len() > BOM.len() + 1;
+            if head.len() >= HEAD_BYTES || lines && !looks_json(head) {
                 self.decide();
                 self.push(later);
             }
@@ -246,10 +260,16 @@ impl Framer {
         if let Mode::Undecided(head, unwrap) = &mut self.mode {
             let head = mem::take(head);
             let unwrap = mem::take(unwrap);
-            self.mode = if is_document(&head, &unwrap) {
-                Mode::Document(Box::new(Scanner::new(&unwrap)))
-            } else {
-                Mode::Lines(Some(Wrapped::new(unwrap)))
+            let start = head.strip_prefix(BOM).unwrap_or(&head);
+            self.mode = match unwrap {
+                None if !looks_json(start) => Mode::Lines(None),
+                unwrap => {
+                    let unwrap = unwrap.unwrap_or_default();
+                    match is_document(&head, &unwrap) {
+                        true => Mode::Document(Box::new(Scanner::new(&unwrap))),
+                        false => Mode::Lines(Some(Wrapped::new(unwrap))),
+                    }
+                }
             };
             self.push(&head);
         }
@@ -355,8 +375,8 @@ impl Framer {
             hasher.update(piece);
             let mut head = self.bytes.split_off(self.open.start);
             let length = (head.len() + piece.len()) as u64;
-            head.extend_from_slice(&piece[..piece.len().min(STUB_BYTES)]);
-            head.truncate(STUB_BYTES);
+            let room = self.limits.record_bytes.saturating_sub(head.len());
+            head.extend_from_slice(&piece[..piece.len().min(room)]);
             self.open.oversize = Some(Oversize { head, length, hasher });
         } else {
             self.bytes.extend_from_slice(piece);

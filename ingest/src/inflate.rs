@@ -103,6 +103,7 @@ impl Inflate {
                 Box::new(decoder)
             }
         };
+        let reader = crate::utf16::reader(reader);
         Ok(Inflate { reader, compressed: kind != Kind::Plain, raw, decoded: 0, limits })
     }
 

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod find;
+mod years;
 
 pub use find::{FoundFile, FoundFiles, InputError, find_files, stdin_file};
 
@@ -42,6 +43,10 @@ struct OneFile {
     file: FoundFile,
     received_at: i64,
     framer: Framer,
+    /// Its times may have no year.
+    yearless: bool,
+    /// The year of its first date without one, once it was read for that.
+    first_year: Option<i32>,
     state: State,
     /// Decompressed bytes given to the framer.
     decoded: u64,
@@ -78,6 +83,8 @@ impl FileInput {
             file,
             received_at,
             framer: Framer::new(framing, self.limits),
+            yearless: *framing == Framing::Syslog,
+            first_year: None,
             state: State::Closed,
             decoded: 0,
             raw: 0,
@@ -204,6 +211,8 @@ impl OneFile {
             received_at: self.received_at,
             received_each: Vec::new(),
             envelopes: Vec::new(),
+            wrappers: Vec::new(),
+            first_year: self.first_year,
             at_end: matches!(self.state, State::Read),
             messages: false,
         }
@@ -211,6 +220,10 @@ impl OneFile {
 
     fn read_block(&mut self, limits: Limits, buffer: &mut [u8]) -> Result<usize, InflateError> {
         if matches!(self.state, State::Closed) {
+            if self.yearless && self.decoded == 0 && self.file.can_reopen() {
+                let reader = self.file.open().map_err(InflateError::Read)?;
+                self.first_year = years::first(reader, limits, self.received_at);
+            }
             let reader = self.file.open().map_err(InflateError::Read)?;
             let mut inflate = Inflate::new(reader, limits).map_err(InflateError::Read)?;
             let mut skip = self.decoded;

@@ -12,6 +12,7 @@
 //! - [`Mapper`]: decodes a chunk ([`Decoder`]), routes each record to a mapping of its
 //!   [`SourceSpec`] and completes the rows; what fails is a [`DeadLetter`], and [`Counts`] add up;
 //! - [`Router`]: which source each record of a live input goes to;
+//! - [`Envelopes`]: wrappers that shippers put around records;
 //! - [`detect()`]: which source an input looks like.
 //!
 //! Everything but the inputs is free of IO, and nothing here reads a clock: the receive time of
@@ -24,6 +25,7 @@ mod counts;
 mod dead_letter;
 mod decode;
 mod detect;
+mod envelope;
 pub mod files;
 mod frame;
 mod inflate;
@@ -36,28 +38,37 @@ mod repair;
 mod route;
 mod spec;
 pub mod spool;
+mod surroundings;
 mod time;
+mod utf16;
 
 pub use builtin::builtin_mappings;
 pub use chunk::{Chunk, Envelope, Fault};
-pub use counts::Counts;
+pub use counts::{Counts, TimeFlagged};
 pub use dead_letter::{DeadLetter, DeadLetterCode, Original};
-pub use decode::{Decoded, Decoder, FailedRecord, Unmapped, UnmappedField};
+pub use decode::{Decoded, Decoder, FailedRecord, Unmapped, UnmappedField, Unparsed};
 pub use detect::{Detection, Looks, Match, detect};
+pub use envelope::{EnvelopeError, EnvelopeSpec, EnvelopeTest, Envelopes, Wrapper};
 pub use frame::{Framed, Framer, Framing, Unwrap};
 pub use input::{FileInput, FoundFile, FoundFiles, InputError, NextChunk, find_files, stdin_file};
 pub use mapper::{DecodedChunk, Mapper, Processed};
 pub use route::{Message, RouteError, Router};
-pub use spec::{Codec, MappingEntry, SourceSpec};
+pub use spec::{
+    Codec, DelimitedCodec, InputOptions, MappingEntry, SourceSpec, SyslogCodec, SyslogProgram,
+};
+pub use surroundings::Surroundings;
 
 /// How much of an attacker's input is looked at before it is set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// A longer record becomes a `too_large` dead letter. 1 MiB holds every format shipped.
+    /// Of a longer record the first fields are read, if they tell what it is; else it becomes a
+    /// `too_large` dead letter. 16 MiB holds every format shipped: a Kubernetes audit event at level
+    /// RequestResponse has a request and an answer of up to 3 MiB each, as JSON.
     pub record_bytes: usize,
-    /// A record nested deeper becomes `too_deep`.
+    /// Fields of a record nested deeper are NULL; a record that they would tell apart is `too_deep`.
     pub depth: usize,
-    /// A record with more fields in the objects that are read becomes `too_many_fields`.
+    /// Of a record with more fields in the objects that are read the first are read, if they tell
+    /// what it is; else it becomes `too_many_fields`.
     pub fields: usize,
     /// Undeclared field names remembered per decoder; further ones are only counted.
     pub unmapped_names: usize,
@@ -74,7 +85,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            record_bytes: 1 << 20,
+            record_bytes: 16 << 20,
             depth: 64,
             fields: 10_000,
             unmapped_names: 1_000,

@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod columns;
+mod supplement;
 
 /// Turns the chunks of one partition into rows. Keeps the partition's newest event time, so chunks
 /// must come in order.
@@ -66,7 +67,7 @@ impl Mapper {
         seen: i64,
     ) -> Self {
         Mapper {
-            decoder: Decoder::new(&spec.codec, &spec.wire, Limits::default()),
+            decoder: Decoder::new(&spec, spec.limits),
             origin: Arc::new(Origin {
                 source: spec.source.clone(),
                 tenant: tenant.into(),
@@ -82,7 +83,7 @@ impl Mapper {
     /// With other limits than the usual ones; to be said before the first record.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.decoder = Decoder::new(&self.spec.codec, &self.spec.wire, limits);
+        self.decoder = Decoder::new(&self.spec, limits);
         self
     }
 
@@ -104,7 +105,9 @@ impl Mapper {
 
     /// Records to wire columns.
     pub fn decode(&mut self, chunk: &Chunk) -> DecodedChunk {
-        DecodedChunk { chunk: chunk.clone(), decoded: self.decoder.decode(chunk) }
+        let mut decoded = self.decoder.decode(chunk);
+        let chunk = decoded.chunk.take().unwrap_or_else(|| chunk.clone());
+        DecodedChunk { chunk, decoded }
     }
 
     /// Wire columns to rows.
@@ -208,11 +211,26 @@ fn of_record(
         offset: chunk.offsets.get(at).copied().unwrap_or(0),
         received_at: chunk.reference(at),
         envelope: chunk.envelope(at).cloned(),
-        original: Original::Whole(chunk.records.get(at).to_vec()),
+        // Alone in its wrapper it is kept with it, so that a replay knows what the wrapper said.
+        original: Original::Whole(match chunk.wrapper(at).and_then(|w| w.outer.as_ref()) {
+            Some(outer) => outer.to_vec(),
+            None => chunk.records.get(at).to_vec(),
+        }),
     }
 }
 
+/// How much of a record over the size limit is kept.
+const STUB_BYTES: usize = 4096;
+
 fn of_fault(fault: &Fault, source: &Arc<str>, chunk: &Chunk) -> DeadLetter {
+    let original = match &fault.original {
+        Original::Stub { head, length, hash } => Original::Stub {
+            head: head.iter().take(STUB_BYTES).copied().collect(),
+            length: *length,
+            hash: *hash,
+        },
+        whole @ Original::Whole(_) => whole.clone(),
+    };
     DeadLetter {
         code: fault.code,
         message: fault.message.clone(),
@@ -223,7 +241,7 @@ fn of_fault(fault: &Fault, source: &Arc<str>, chunk: &Chunk) -> DeadLetter {
         offset: fault.offset,
         received_at: fault.received_at.unwrap_or(chunk.received_at),
         envelope: fault.envelope.clone(),
-        original: fault.original.clone(),
+        original,
     }
 }
 
@@ -257,6 +275,9 @@ impl<'a> Job<'a> {
             records: chunk.received(),
             bytes: chunk.bytes(),
             dropped: decoded.skipped,
+            skipped: decoded.bystanders.clone(),
+            unparsed: decoded.unparsed.clone(),
+            truncated: decoded.truncated.len() as u64,
             lossy: decoded.lossy,
             duplicate_keys: decoded.duplicate_keys,
             conflicts: decoded.conflicts.iter().cloned().collect(),
@@ -361,6 +382,8 @@ impl<'a> Job<'a> {
         let wire_row: Vec<u32> = record.iter().map(|r| chosen[*r as usize]).collect();
         let (rows, times) = self.timed(rows, table, &wire_row, times);
         let rows = columns::native(rows, &wire_row, native);
+        let rows = supplement::extras(rows, table, &wire_row, &self.decoded.extras);
+        let rows = supplement::addresses(rows, table);
         let received: Vec<i64> = wire_row.iter().map(|row| self.reference(*row as usize)).collect();
         let rows = fill(
             rows,
@@ -404,15 +427,37 @@ impl<'a> Job<'a> {
                 Arc::new(TimestampMillisecondArray::from(times.clone()).with_timezone("UTC"));
         }
         if clamped.iter().any(|c| c.flag.is_some()) {
-            for flag in clamped.iter().filter_map(|c| c.flag) {
-                *self.counts.time_flags.entry(flag).or_default() += 1;
+            let claimed: Vec<Option<String>> = clamped
+                .iter()
+                .zip(wire_row)
+                .map(|(c, wire)| match c.original {
+                    Some(original) => Some(sluice_event::rfc3339(original)),
+                    None if c.flag.is_some() => self.decoded.unreadable_times.get(wire).cloned(),
+                    None => None,
+                })
+                .collect();
+            // A text that is no time is not a time that is missing.
+            let flags: Vec<Option<&'static str>> = clamped
+                .iter()
+                .zip(&claimed)
+                .map(|(c, claimed)| match (c.flag, claimed) {
+                    (Some("missing"), Some(_)) => Some("invalid"),
+                    (flag, _) => flag,
+                })
+                .collect();
+            for (flag, claimed) in flags.iter().zip(&claimed) {
+                let Some(flag) = flag else { continue };
+                let count = self.counts.time_flags.entry(flag).or_default();
+                count.rows += 1;
+                if count.example.is_none() {
+                    count.example.clone_from(claimed);
+                }
             }
             if let Some(at) = table.index("time_flag") {
-                arrays[at] = keyword(clamped.iter().map(|c| c.flag));
+                arrays[at] = keyword(flags.into_iter());
             }
             if let Some(at) = table.index("original_time") {
-                let texts = clamped.iter().map(|c| c.original.map(sluice_event::rfc3339));
-                arrays[at] = columns::or(&arrays[at], texts.collect());
+                arrays[at] = columns::or(&arrays[at], claimed.into_iter().collect());
             }
         }
         (RecordBatch::try_new(table.arrow.clone(), arrays).unwrap_or(rows), times)

@@ -11,10 +11,13 @@ use self::{
     part::{At, Part},
 };
 use crate::{
-    Chunk, Codec, DeadLetterCode, Envelope, Framing, Limits, Original, SourceSpec, Unwrap,
-    detect::ask::Asker,
+    Chunk, Codec, DeadLetterCode, Decoder, Envelope, Fault, Framing, Limits, Original, SourceSpec, Unwrap,
+    Wrapper,
+    detect::ask::{Asker, looks_json},
+    envelope::{Opener, Piece as Opened},
     frame::Wrapped,
     live::{InputFailure, UNKNOWN},
+    utf16,
 };
 
 mod cut;
@@ -36,6 +39,8 @@ pub struct Router {
     plain: Arc<Cutter>,
     lines: Arc<Cutter>,
     limits: Limits,
+    /// Opens what is no record of a source.
+    opener: Arc<Opener>,
 }
 
 /// What came in at one offset: a Kafka message, a record of a spool.
@@ -98,6 +103,8 @@ struct Candidate {
     json: bool,
     asker: Asker<Arc<SourceSpec>>,
     cutter: Arc<Cutter>,
+    /// Tells a sender what will become of a record, once one asks.
+    checker: Option<Decoder>,
 }
 
 /// How messages are cut.
@@ -115,7 +122,16 @@ impl Router {
     /// # Errors
     /// No source is named `mapping`.
     pub fn new(specs: Vec<Arc<SourceSpec>>, mapping: Option<&str>) -> Result<Router, RouteError> {
-        Router::with_limits(specs, mapping, Limits::default())
+        // What is set aside whatever its source: the widest bound of any.
+        let widest = |of: fn(&Limits) -> usize| specs.iter().map(|s| of(&s.limits)).max();
+        let default = Limits::default();
+        let limits = Limits {
+            record_bytes: widest(|l| l.record_bytes).unwrap_or(default.record_bytes),
+            depth: widest(|l| l.depth).unwrap_or(default.depth),
+            fields: widest(|l| l.fields).unwrap_or(default.fields),
+            ..default
+        };
+        Router::with_limits(specs, mapping, limits)
     }
 
     /// A router that sets records aside at these limits.
@@ -127,6 +143,9 @@ impl Router {
         mapping: Option<&str>,
         limits: Limits,
     ) -> Result<Router, RouteError> {
+        let envelopes = specs.first().map(|s| s.surroundings.opener.envelopes().clone());
+        let unwraps: Vec<Unwrap> = specs.iter().map(|s| s.unwrap.clone()).collect();
+        let opener = Arc::new(Opener::new(envelopes.unwrap_or_default(), &unwraps));
         let mut candidates: Vec<Candidate> = specs.into_iter().map(Candidate::new).collect();
         candidates.sort_by(|a, b| {
             b.asker.special().cmp(&a.asker.special()).then_with(|| a.name.cmp(&b.name))
@@ -144,6 +163,7 @@ impl Router {
             plain: Cutter::new(Framing::Json(Unwrap::default())),
             lines: Cutter::new(Framing::Lines),
             limits,
+            opener,
         })
     }
 
@@ -195,14 +215,22 @@ impl Router {
             Some(source) => self.one_source(source, message, &mut at, &mut parts),
             None => self.any_source(message, &mut at, &mut parts),
         }
-        for (candidate, part) in self.candidates.iter().map(Some).chain([None]).zip(parts) {
+        let limits = self.limits;
+        for (candidate, part) in self.candidates.iter_mut().map(Some).chain([None]).zip(parts) {
             let Some(chunk) = part.chunk() else { continue };
-            if let Some(fault) = chunk.faults.into_iter().next() {
-                return Err((fault.code, fault.message));
+            let Some(candidate) = candidate else {
+                let fault = chunk.faults.into_iter().next();
+                return fault.map_or(Ok(()), |f| Err((f.code, f.message)));
+            };
+            let spec = candidate.asker.spec();
+            let decoder = candidate.checker.get_or_insert_with(|| Decoder::new(spec, limits));
+            let decoded = decoder.decode(&chunk);
+            if let Some(failed) = decoded.failed.into_iter().next() {
+                return Err((failed.code, failed.message));
             }
-            let json = candidate.is_some_and(|c| c.json);
-            for record in chunk.records.iter() {
-                judge::judge(record, json, self.limits).map_or(Ok(()), Err)?;
+            let faults = decoded.chunk.map_or(chunk.faults, |c| c.faults);
+            if let Some(fault) = faults.into_iter().next() {
+                return Err((fault.code, fault.message));
             }
         }
         Ok(())
@@ -220,13 +248,15 @@ impl Router {
 
     fn one_source(&self, source: usize, bytes: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
         let part = &mut parts[source];
+        let bytes = &*utf16::decoded(bytes);
         cut(bytes, &self.candidates[source].cutter, self.limits, |piece| match piece {
-            Piece::Record(record) => part.record(record, at),
+            Piece::Record(record) => part.record(record, at, None),
             Piece::Fault(fault) => part.fault(fault, at),
         });
     }
 
     fn any_source(&mut self, bytes: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
+        let bytes = &*utf16::decoded(bytes);
         // A wrapper larger than a record is cut by what it wraps.
         let large = bytes.len() > self.limits.record_bytes && looks_json(bytes);
         let wrapper = if large { self.wrapper_of(bytes) } else { None };
@@ -237,8 +267,17 @@ impl Router {
         };
         cut(bytes, &cutter.clone(), self.limits, |piece| match piece {
             Piece::Record(record) => self.place(record, at, parts),
-            Piece::Fault(fault) => last(parts).fault(fault, at),
+            // The first fields of a record over the bound may tell its source.
+            Piece::Fault(fault) => match self.source_of_cut(&fault) {
+                Some(source) => parts[source].fault(fault, at),
+                None => last(parts).fault(fault, at),
+            },
         });
+    }
+
+    fn source_of_cut(&self, fault: &Fault) -> Option<usize> {
+        let Original::Stub { head, .. } = &fault.original else { return None };
+        self.candidates.iter().position(|c| c.json && c.asker.fits_cut(head))
     }
 
     /// The source whose wrapper a large message is.
@@ -247,43 +286,55 @@ impl Router {
         self.candidates.iter_mut().position(|candidate| {
             let Candidate { json: true, asker, cutter, .. } = candidate else { return false };
             let first = first_records(bytes, &cutter.framing, limits);
-            first.iter().any(|record| asker.fits(record))
+            first.iter().any(|record| asker.fits(record, None))
         })
     }
 
     /// A record to the source it looks like, or the records it wraps.
     fn place(&mut self, record: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
-        if let Some(source) = self.source_of(record) {
-            parts[source].record(record, at);
+        let wrapped = !looks_json(record) && self.wraps_line(record);
+        if !wrapped && let Some(source) = self.source_of(record, None) {
+            parts[source].record(record, at, None);
             return;
         }
-        if looks_json(record) {
-            for source in 0..self.candidates.len() {
-                let Candidate { asker, cutter, .. } = &mut self.candidates[source];
-                let wrapped = cutter.wrapped.as_ref();
-                let spans = wrapped.and_then(|w| w.elements(record)).unwrap_or_default();
-                let mut elements = spans.iter().filter_map(|span| record.get(span.clone()));
-                if !elements.clone().take(FIRST).any(|element| asker.fits(element)) {
-                    continue;
-                }
-                for element in elements.by_ref() {
-                    match self.source_of(element) {
-                        Some(source) => parts[source].record(element, at),
-                        None => self.unknown(element, at, parts),
+        let opener = self.opener.clone();
+        let mut pieces = Vec::new();
+        let envelopes = opener.envelopes();
+        let mut is_record = |bytes: &[u8]| match looks_json(bytes) {
+            true => self.source_of(bytes, None).is_some(),
+            false => !envelopes.wraps_line(&String::from_utf8_lossy(bytes)),
+        };
+        let opened = opener.open(record, &mut is_record, &mut |p| pieces.push(p));
+        if !opened {
+            return self.unknown(record, at, parts);
+        }
+        for piece in pieces {
+            match piece {
+                Opened::Record(bytes, wrapper) => {
+                    match self.source_of(&bytes, wrapper.as_deref()) {
+                        Some(source) => parts[source].record(&bytes, at, wrapper),
+                        None => self.unknown(&bytes, at, parts),
                     }
                 }
-                return;
+                // What is no event is counted by the decoder of a source, which opens it again.
+                Opened::Skipped(_, bytes) => match self.candidates.iter().position(|c| c.json) {
+                    Some(source) => parts[source].record(&bytes, at, None),
+                    None => self.unknown(&bytes, at, parts),
+                },
             }
         }
-        self.unknown(record, at, parts);
     }
 
-    fn source_of(&mut self, record: &[u8]) -> Option<usize> {
+    fn wraps_line(&self, record: &[u8]) -> bool {
+        self.opener.envelopes().wraps_line(&String::from_utf8_lossy(record))
+    }
+
+    fn source_of(&mut self, record: &[u8], wrapper: Option<&Wrapper>) -> Option<usize> {
         if judge::is_empty(record) {
             return None;
         }
         let json = looks_json(record);
-        self.candidates.iter_mut().position(|c| c.json == json && c.asker.fits(record))
+        self.candidates.iter_mut().position(|c| (json || !c.json) && c.asker.fits(record, wrapper))
     }
 
     fn unknown(&self, record: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
@@ -314,6 +365,7 @@ impl Candidate {
             json: matches!(spec.codec, Codec::Json),
             cutter: Cutter::new(spec.framing()),
             asker: Asker::new(spec),
+            checker: None,
         }
     }
 }
@@ -321,7 +373,7 @@ impl Candidate {
 impl Cutter {
     fn new(framing: Framing) -> Arc<Self> {
         let wrapped = match &framing {
-            Framing::Lines => None,
+            Framing::Lines | Framing::Syslog => None,
             Framing::Json(unwrap) => Some(Wrapped::new(unwrap.clone())),
         };
         Arc::new(Cutter { framing, wrapped })
@@ -332,11 +384,6 @@ impl Cutter {
 fn last(parts: &mut [Part]) -> &mut Part {
     let at = parts.len() - 1;
     &mut parts[at]
-}
-
-fn looks_json(bytes: &[u8]) -> bool {
-    let bytes = bytes.strip_prefix(crate::frame::BOM).unwrap_or(bytes);
-    matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
 fn unknown(name: &str, candidates: &[Candidate]) -> RouteError {

@@ -1,18 +1,23 @@
 //! A source: its codec, its wire record, and the mappings that share it. Not how a mapping file is
 //! written (see `rule`) or compiled (see `sql`).
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use regex::Regex;
 use sluice_event::{TableName, TimeSettings, Transform, WireSchema};
 
-use crate::{Framing, Unwrap};
+use crate::{Framing, Limits, Surroundings, Unwrap};
 
 mod load;
 
+/// How the bytes of a record become columns, as its mapping file says.
+pub use sluice_rule::{
+    CodecSpec as Codec, Delimited as DelimitedCodec, Program as SyslogProgram, Syslog as SyslogCodec,
+};
+
 /// The mappings of one source, merged so that a record is decoded once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SourceSpec {
     /// The id, `okta.system`.
     pub source: Arc<str>,
@@ -28,12 +33,18 @@ pub struct SourceSpec {
     pub native_id: Option<String>,
     /// Delay, lateness, skew and idle time.
     pub time_settings: TimeSettings,
-    /// Keys of a record, dotted, by which the source is recognised.
+    /// Keys of a record, dotted, by which the source is recognised; `a|b` is one of them.
     pub detect_has: Vec<String>,
+    /// Keys that a record of the source never has.
+    pub detect_lacks: Vec<String>,
     /// What a raw line must match for the source to be recognised.
     pub detect_line: Option<Regex>,
     /// The mappings in the order they are asked; the first that matches takes the record.
     pub mappings: Vec<MappingEntry>,
+    /// How much of its records is looked at.
+    pub limits: Limits,
+    /// What else there is: envelopes around its records, other sources.
+    pub surroundings: Arc<Surroundings>,
 }
 
 /// One mapping of a source.
@@ -53,41 +64,13 @@ pub struct MappingEntry {
     pub transform: Arc<dyn Transform>,
 }
 
-/// How the bytes of a record become columns.
-#[derive(Clone, Debug)]
-pub enum Codec {
-    /// JSON objects.
-    Json,
-    /// Fields in a fixed order, or in that of a header line.
-    Delimited {
-        /// Between fields.
-        delimiter: char,
-        /// The names of the fields in order, until a header says otherwise.
-        fields: Vec<String>,
-        /// The text that stands for NULL.
-        null: Option<String>,
-        /// A line that starts with this names the fields of the lines below it.
-        header: Option<String>,
-    },
-    /// RFC 3164 and RFC 5424; named groups of the first pattern that matches are columns.
-    Syslog {
-        /// Over the message.
-        patterns: Vec<Regex>,
-        /// The year of times that have none; `None` takes the nearest to the receive time.
-        year: Option<i32>,
-        /// Minutes east of UTC of times without a zone.
-        zone: i32,
-    },
-    /// The line itself, in the column `line`.
-    Lines,
-}
-
 impl SourceSpec {
     /// How its input is cut into records.
     pub fn framing(&self) -> Framing {
         match self.codec {
             Codec::Json => Framing::Json(self.unwrap.clone()),
-            Codec::Delimited { .. } | Codec::Syslog { .. } | Codec::Lines => Framing::Lines,
+            Codec::Syslog(_) => Framing::Syslog,
+            Codec::Delimited(_) | Codec::Lines => Framing::Lines,
         }
     }
 
@@ -112,6 +95,78 @@ impl SourceSpec {
     }
 }
 
+/// What one input says of the codec of its records, over what their mapping says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputOptions {
+    /// Minutes east of UTC of times without a zone.
+    pub zone: Option<i32>,
+    /// The year of dates without one; in a file that of the first.
+    pub year: Option<i32>,
+    /// The names of the fields of delimited lines, in order.
+    pub fields: Option<Vec<String>>,
+    /// See [`Limits::record_bytes`].
+    pub record_bytes: Option<usize>,
+    /// See [`Limits::depth`].
+    pub depth: Option<usize>,
+    /// See [`Limits::fields`].
+    pub fields_max: Option<usize>,
+}
+
+impl InputOptions {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == InputOptions::default()
+    }
+
+    /// The settings that no codec of these sources has, with the codecs that do.
+    pub fn unused<'s>(
+        &self,
+        sources: impl Iterator<Item = &'s SourceSpec> + Clone,
+    ) -> Vec<(&'static str, &'static str)> {
+        let any = |of: fn(&Codec) -> bool| sources.clone().any(|s| of(&s.codec));
+        let syslog = any(|c| matches!(c, Codec::Syslog(_)));
+        let delimited = any(|c| matches!(c, Codec::Delimited(_)));
+        [
+            ("zone", "syslog", self.zone.is_some() && !syslog),
+            ("year", "syslog", self.year.is_some() && !syslog),
+            ("fields", "delimited", self.fields.is_some() && !delimited),
+        ]
+        .into_iter()
+        .filter(|(_, _, unused)| *unused)
+        .map(|(name, codec, _)| (name, codec))
+        .collect()
+    }
+}
+
+impl SourceSpec {
+    /// The source as one input has it.
+    pub fn for_input(self: &Arc<Self>, options: &InputOptions) -> Arc<SourceSpec> {
+        if options.is_empty() {
+            return self.clone();
+        }
+        let own = SourceSpec::clone(self);
+        let codec = match own.codec {
+            Codec::Syslog(codec) => Codec::Syslog(SyslogCodec {
+                zone: options.zone.unwrap_or(codec.zone),
+                year: options.year.or(codec.year),
+                ..codec
+            }),
+            Codec::Delimited(codec) => Codec::Delimited(DelimitedCodec {
+                fields: options.fields.clone().unwrap_or(codec.fields),
+                ..codec
+            }),
+            codec @ (Codec::Json | Codec::Lines) => codec,
+        };
+        let limits = Limits {
+            record_bytes: options.record_bytes.unwrap_or(own.limits.record_bytes),
+            depth: options.depth.unwrap_or(own.limits.depth),
+            fields: options.fields_max.unwrap_or(own.limits.fields),
+            ..own.limits
+        };
+        Arc::new(SourceSpec { codec, limits, ..own })
+    }
+}
+
 /// What the raw table has before the wire columns.
 pub(crate) const RAW_COLUMNS: [&str; 3] = ["time", "event_uid", "native_uid"];
 
@@ -127,15 +182,4 @@ fn raw_schema(wire: &WireSchema) -> SchemaRef {
         wire.fields().iter().filter(|f| !RAW_COLUMNS.contains(&f.name().as_str())).cloned(),
     );
     Arc::new(ArrowSchema::new(fields))
-}
-
-impl fmt::Display for Codec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Codec::Json => "json",
-            Codec::Delimited { .. } => "delimited",
-            Codec::Syslog { .. } => "syslog",
-            Codec::Lines => "lines",
-        })
-    }
 }

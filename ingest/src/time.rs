@@ -23,29 +23,116 @@ pub(crate) fn from_number(value: f64, integer: Option<i64>, formats: &[TimeForma
     formats.iter().find_map(|f| number_as(value, integer, f))
 }
 
-/// The year that puts a date without one nearest to `reference`, but not over a day ahead of it.
-pub(crate) fn nearest_year(
+/// A date and time of day without its year, as classic syslog writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct YearlessTime {
     month: u32,
     day: u32,
     hour: u32,
     minute: u32,
     second: u32,
-    reference: i64,
-) -> i32 {
-    let year = year_of(reference);
-    (year - 4..=year + 1)
-        .rev()
-        .find(|&y| {
-            civil(i64::from(y), month, day, hour, minute, second, 0)
-                .is_some_and(|t| t <= reference + DAY)
-        })
-        .unwrap_or(year)
+    millis: i64,
+}
+
+impl YearlessTime {
+    /// Milliseconds since 1970, without regard to a zone; `None` for the 29th of February of a
+    /// common year.
+    pub(crate) fn in_year(self, year: i32) -> Option<i64> {
+        let YearlessTime { month, day, hour, minute, second, millis } = self;
+        civil(i64::from(year), month, day, hour, minute, second, millis)
+    }
+
+    /// The year that puts it nearest to `reference`, but not over a day ahead of it.
+    pub(crate) fn nearest_year(self, reference: i64) -> i32 {
+        let year = year_of(reference);
+        (year - 4..=year + 1)
+            .rev()
+            .find(|&y| self.in_year(y).is_some_and(|t| t <= reference + DAY))
+            .unwrap_or(year)
+    }
+
+    /// How many years lie between `last` and this, the one after it in a log: a date that is far
+    /// before the last one is of the next year, one that is nearly a year ahead of it of the last.
+    pub(crate) fn years_after(self, last: YearlessTime) -> i32 {
+        // Rotated files read newest first go back by weeks; a year that ends goes back by months.
+        const BACK_DAYS: i64 = 90;
+        let days = |t: YearlessTime| t.in_year(2024).unwrap_or(0) / DAY;
+        match days(self) - days(last) {
+            back if back < -BACK_DAYS => 1,
+            ahead if ahead > 366 - 7 => -1,
+            _ => 0,
+        }
+    }
+}
+
+/// `Nov 20 10:00:00[.5]`, with a year before or after the time of day, and what follows it. The
+/// year is `None` if there is none.
+pub(crate) fn month_day(text: &str) -> Option<(YearlessTime, Option<i32>, &str)> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = MONTHS.iter().position(|m| text.starts_with(m))? as u32 + 1;
+    let rest = text.get(3..)?.strip_prefix(' ')?.trim_start_matches(' ');
+    let (day, rest) = rest.split_once(' ')?;
+    let day: u32 = day.parse().ok().filter(|_| day.len() <= 2)?;
+    let year_of = |text: &str| text.parse::<i32>().ok().filter(|_| text.len() == 4);
+    let mut rest = rest.trim_start_matches(' ');
+    let mut year = None;
+    if let Some((word, after)) = rest.split_once(' ')
+        && let Some(found) = year_of(word)
+    {
+        year = Some(found);
+        rest = after;
+    }
+    let bytes = rest.as_bytes();
+    let digits = |at: usize| -> Option<u32> {
+        let two = bytes.get(at..at + 2)?;
+        two.iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0')))
+    };
+    if bytes.get(2) != Some(&b':') || bytes.get(5) != Some(&b':') {
+        return None;
+    }
+    let (hour, minute, second) = (digits(0)?, digits(3)?, digits(6)?);
+    let (mut millis, mut at) = (0, 8);
+    if matches!(bytes.get(8), Some(b'.' | b',')) {
+        let fraction = bytes.get(9..)?.iter().take_while(|b| b.is_ascii_digit()).count();
+        let text: String = rest.get(9..9 + fraction.min(3))?.chars().collect();
+        millis = format!("{text:0<3}").parse().ok()?;
+        at = 9 + fraction;
+    }
+    let mut rest = rest.get(at..)?;
+    if !rest.is_empty() && !rest.starts_with([' ', ':']) {
+        return None;
+    }
+    rest = rest.strip_prefix(':').unwrap_or(rest).trim_start_matches(' ');
+    if year.is_none()
+        && let Some((word, after)) = rest.split_once(' ')
+        && let Some(found) = year_of(word)
+    {
+        year = Some(found);
+        rest = after;
+    }
+    let time = YearlessTime { month, day, hour, minute, second, millis };
+    // The leap year has every date.
+    time.in_year(2024)?;
+    Some((time, year, rest))
+}
+
+/// RFC 3339 in the ways logs write it, and whether it had a zone.
+pub(crate) fn zoned(text: &str) -> Option<(i64, bool)> {
+    rfc3339(text.as_bytes())
+}
+
+/// Minutes east of UTC: `Z`, `UTC`, `+01:00`, `+0100`, `+01`.
+pub(crate) fn zone(text: &str) -> Option<i32> {
+    zone_of(text.as_bytes()).flatten().map(|minutes| minutes as i32)
 }
 
 fn parse_as(text: &str, format: &TimeFormat, reference: i64) -> Option<i64> {
     match format {
-        TimeFormat::Rfc3339 => rfc3339(text.as_bytes()),
-        TimeFormat::Auto => rfc3339(text.as_bytes()).or_else(|| number_text(text, format)),
+        TimeFormat::Rfc3339 => rfc3339(text.as_bytes()).map(|(at, _)| at),
+        TimeFormat::Auto => {
+            rfc3339(text.as_bytes()).map(|(at, _)| at).or_else(|| number_text(text, format))
+        }
         TimeFormat::EpochSeconds
         | TimeFormat::EpochMillis
         | TimeFormat::EpochMicros
@@ -103,8 +190,8 @@ fn number_as(value: f64, integer: Option<i64>, format: &TimeFormat) -> Option<i6
 }
 
 /// `2026-01-01T00:00:00.000Z`; also a space for the `T`, no zone (UTC), `+0100`, ` UTC`, no seconds
-/// or no time of day. By hand: every event has one.
-fn rfc3339(text: &[u8]) -> Option<i64> {
+/// or no time of day; and whether a zone is given. By hand: every event has one.
+fn rfc3339(text: &[u8]) -> Option<(i64, bool)> {
     let digits = |from: usize, count: usize| -> Option<u32> {
         text.get(from..from + count)?
             .iter()
@@ -116,7 +203,7 @@ fn rfc3339(text: &[u8]) -> Option<i64> {
         return None;
     }
     if text.len() == 10 {
-        return civil(i64::from(year), month, day, 0, 0, 0, 0);
+        return civil(i64::from(year), month, day, 0, 0, 0, 0).map(|at| (at, false));
     }
     if !matches!(byte(10)?, b'T' | b't' | b' ') || byte(13)? != b':' {
         return None;
@@ -148,33 +235,36 @@ fn rfc3339(text: &[u8]) -> Option<i64> {
     if byte(at) == Some(b' ') {
         at += 1;
     }
-    let zone = match text.get(at..)? {
-        b"" | b"Z" | b"z" | b"UTC" | b"GMT" => 0,
+    let zone = zone_of(text.get(at..)?)?;
+    let civil = civil(i64::from(year), month, day, hour, minute, second, millis)?;
+    Some((civil - zone.unwrap_or(0) * 60_000, zone.is_some()))
+}
+
+/// Minutes east of UTC; the inner `None` where there is no zone at all.
+fn zone_of(text: &[u8]) -> Option<Option<i64>> {
+    let digits = |two: &[u8]| -> Option<i64> {
+        two.iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
+    };
+    Some(match text {
+        b"" => None,
+        b"Z" | b"z" | b"UTC" | b"GMT" => Some(0),
         [sign @ (b'+' | b'-'), rest @ ..] => {
-            let minute_at = match rest {
-                [_, _] => None,
-                [_, _, _, _] => Some(at + 3),
-                [_, _, b':', _, _] => Some(at + 4),
+            let (hours, minutes) = match rest {
+                [_, _] => (rest, &b"00"[..]),
+                [_, _, m @ ..] if m.len() == 2 => (rest.get(..2)?, m),
+                [_, _, b':', m @ ..] if m.len() == 2 => (rest.get(..2)?, m),
                 _ => return None,
             };
-            let minutes =
-                digits(at + 1, 2)? * 60 + minute_at.map_or(Some(0), |at| digits(at, 2))?;
-            let minutes = i64::from(minutes);
-            if *sign == b'-' { -minutes } else { minutes }
+            let total = digits(hours)? * 60 + digits(minutes)?;
+            Some(if *sign == b'-' { -total } else { total })
         }
         _ => return None,
-    };
-    Some(civil(i64::from(year), month, day, hour, minute, second, millis)? - zone * 60_000)
+    })
 }
 
 fn syslog(text: &str, reference: i64) -> Option<i64> {
-    // A leap year, so that the 29th of February parses before its year is known.
-    let time = NaiveDateTime::parse_from_str(&format!("2024 {text}"), "%Y %b %e %H:%M:%S").ok()?;
-    use chrono::{Datelike, Timelike};
-    let (month, day) = (time.month(), time.day());
-    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-    let year = nearest_year(month, day, hour, minute, second, reference);
-    civil(i64::from(year), month, day, hour, minute, second, 0)
+    let (time, year, rest) = month_day(text)?;
+    time.in_year(year.unwrap_or_else(|| time.nearest_year(reference))).filter(|_| rest.is_empty())
 }
 
 /// Days from civil by Howard Hinnant ("chrono-Compatible Low-Level Date Algorithms").
@@ -220,7 +310,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, format: TimeFormat, expect: Option<&str>) {
-        let reference = rfc3339(b"2026-01-02T00:00:00Z").unwrap();
+        let reference = rfc3339(b"2026-01-02T00:00:00Z").unwrap().0;
         let expect = expect.map(|t| DateTime::parse_from_rfc3339(t).unwrap().timestamp_millis());
         assert_eq!(parse(text, &[format], reference), expect, "{text}");
     }

@@ -18,3 +18,5 @@ mod files;
 mod push;
 #[path = "ingest/route.rs"]
 mod route;
+#[path = "ingest/wrapped.rs"]
+mod wrapped;

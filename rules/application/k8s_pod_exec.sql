@@ -5,7 +5,7 @@ severity: medium
 status: stable
 description: Somebody opened a shell or ran a command in a running pod.
 attack: [TA0002, T1609]
-entity: {user_entity: user}
+entity: {user_entity: user, actor_user_entity: user}
 risk: 15
 suppression: {by: [user_entity, k8s_namespace, resource_name], for: 1h}
 false_positives:
@@ -15,12 +15,14 @@ references: ["https://attack.mitre.org/techniques/T1609/"]
 ---*/
 SELECT time,
        user_entity,
+       -- Who impersonates the user, if somebody does.
+       actor_user_entity,
        user_type,
        k8s_namespace,
        resource_name,
        src_ip,
        user_agent,
-       concat(user_entity, ' ran a command in the pod ', k8s_namespace, '/', resource_name) AS title
+       concat(user_entity, CASE WHEN actor_user_entity IS NOT NULL THEN concat(' through ', actor_user_entity) ELSE '' END, ' ran a command in the pod ', k8s_namespace, '/', resource_name) AS title
 FROM api_activity
 WHERE source = 'kubernetes.audit'
   AND resource_type IN ('pods/exec', 'pods/attach')

@@ -5,7 +5,7 @@ severity: high
 status: stable
 description: Somebody listed secrets across all namespaces, or a service account listed those of a namespace. The list holds the values.
 attack: [TA0006, T1552.007]
-entity: {user_entity: user}
+entity: {user_entity: user, actor_user_entity: user}
 risk: 30
 suppression: {by: [user_entity], for: 1h}
 false_positives:
@@ -15,11 +15,13 @@ references: ["https://attack.mitre.org/techniques/T1552/007/"]
 ---*/
 SELECT time,
        user_entity,
+       -- Who impersonates the user, if somebody does.
+       actor_user_entity,
        user_type,
        k8s_namespace,
        src_ip,
        user_agent,
-       concat(user_entity, ' listed the secrets of ', coalesce(k8s_namespace, 'all namespaces')) AS title
+       concat(user_entity, CASE WHEN actor_user_entity IS NOT NULL THEN concat(' through ', actor_user_entity) ELSE '' END, ' listed the secrets of ', coalesce(k8s_namespace, 'all namespaces')) AS title
 FROM api_activity
 WHERE source = 'kubernetes.audit'
   AND api_operation IN ('list secrets', 'watch secrets')

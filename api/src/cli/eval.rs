@@ -52,14 +52,14 @@ pub(crate) struct Eval {
 
 impl Eval {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
-        let content = load::content(&self.input.mappings, &self.rules, out.quiet())?;
+        let mut content = load::content(&self.input.mappings, &self.rules, out.quiet())?;
         if content.rules.is_empty() {
             return Err(Failure::argument(
                 "no rules",
                 "name rule files or folders with -r, or leave it out for the shipped ones",
             ));
         }
-        let opened = self.input.open(&content, out.quiet())?;
+        let opened = self.input.open(&mut content, out.quiet())?;
         let mut config = EngineConfig::default();
         if let Some(threads) = self.threads {
             config.workers = threads;

@@ -62,7 +62,6 @@ const OWNERS: &[(&str, &str)] = &[
     ("linfa", "sluice-baseline"),
     ("tantivy", "sluice-index"),
     ("axum", "sluice-api"),
-    ("syslog_loose", "sluice-ingest"),
     ("serde-saphyr", "sluice-rule"),
     ("aho-corasick", "sluice-stream"),
 ];

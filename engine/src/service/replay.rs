@@ -123,6 +123,8 @@ fn chunk(letters: &[&DeadLetter]) -> Chunk {
         received_at: letters.first().map_or(0, |l| l.received_at),
         received_each: letters.iter().map(|l| l.received_at).collect(),
         envelopes,
+        wrappers: Vec::new(),
+        first_year: None,
         at_end: false,
         messages: true,
     }

@@ -6,7 +6,7 @@ to: api_activity
 class: 6003
 codec: json
 unwrap: ["$.Records[*]", "$[*]", "$.detail", "$"]
-detect: {has: [eventVersion, eventSource, eventName]}
+detect: {has: [eventVersion, eventSource|insightDetails, eventName|insightDetails], lacks: [s3, Sns, ses, dynamodb]}
 columns:
   eventTime: timestamp
   eventID: string
@@ -22,6 +22,11 @@ columns:
   recipientAccountId: string
   requestParameters: json
   resources: [{ARN: string, type: string}]
+  insightDetails: json
+  eventType: string
+  additionalEventData: json
+  responseElements: json
+  serviceEventDetails: json
   userIdentity:
     type: string
     principalId: string
@@ -30,6 +35,7 @@ columns:
     accessKeyId: string
     userName: string
     invokedBy: string
+    onBehalfOf: {userId: string, identityStoreArn: string}
     sessionContext:
       attributes: {mfaAuthenticated: string}
       sessionIssuer: {type: string, arn: string, userName: string}
@@ -43,6 +49,8 @@ references: ["https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtr
 ---*/
 SELECT eventTime AS time,
        CASE
+         -- An Insights event is about calls, and none itself.
+         WHEN insightDetails IS NOT NULL THEN 'Other'
          WHEN readOnly THEN 'Read'
          WHEN eventName LIKE 'Create%' OR eventName LIKE 'Run%' OR eventName LIKE 'Start%' THEN 'Create'
          WHEN eventName LIKE 'Delete%' OR eventName LIKE 'Terminate%' OR eventName LIKE 'Remove%' THEN 'Delete'
@@ -50,22 +58,49 @@ SELECT eventTime AS time,
          WHEN eventName IS NOT NULL THEN 'Update'
          ELSE 'Unknown'
        END AS activity,
-       CASE WHEN nullif(errorCode, '') IS NULL THEN 'Success' ELSE 'Failure' END AS status,
-       errorMessage AS status_detail,
-       eventName AS event_code,
+       -- The outcome is where the event keeps it: in the error of a call, under its own name in the answer of a sign-in or the
+       -- details of a service event. Without an error only a call is known to have succeeded.
+       CASE
+         WHEN nullif(errorCode, '') IS NOT NULL THEN 'Failure'
+         WHEN eventType = 'AwsApiCall' THEN CASE WHEN nullif(errorMessage, '') IS NULL THEN 'Success' ELSE 'Failure' END
+         WHEN lower(coalesce(json_get_str(responseElements, eventName), json_get_str(serviceEventDetails, eventName))) IN ('failure', 'failed') THEN 'Failure'
+         WHEN nullif(errorMessage, '') IS NOT NULL THEN 'Failure'
+         WHEN lower(coalesce(json_get_str(responseElements, eventName), json_get_str(serviceEventDetails, eventName))) IN ('success', 'succeeded') THEN 'Success'
+         WHEN eventType IN ('AwsConsoleAction', 'AwsVpceEvent') THEN 'Success'
+         ELSE 'Unknown'
+       END AS status,
+       coalesce(errorMessage, json_get_str(insightDetails, 'insightType')) AS status_detail,
+       coalesce(eventName, json_get_str(insightDetails, 'insightType')) AS event_code,
        eventID AS native_uid,
        coalesce(
          CASE WHEN userIdentity.type = 'Root' THEN concat('root@', coalesce(userIdentity.accountId, recipientAccountId)) END,
-         userIdentity.userName,
+         -- CloudTrail hides a name that may be a password typed in the wrong field.
+         nullif(userIdentity.userName, 'HIDDEN_DUE_TO_SECURITY_REASONS'),
+         json_get_str(additionalEventData, 'UserName'),
          CASE
            WHEN userIdentity.sessionContext.sessionIssuer.userName LIKE 'AWSReservedSSO%'
            THEN nullif(split_part(userIdentity.principalId, ':', 2), '')
          END,
+         CASE WHEN userIdentity.type = 'FederatedUser' THEN nullif(split_part(userIdentity.arn, '/', 2), '') END,
          userIdentity.sessionContext.sessionIssuer.userName,
          userIdentity.invokedBy,
-         nullif(split_part(userIdentity.arn, '/', 2), '')
+         -- A user may be in a path: user/division/ann.
+         CASE
+           WHEN userIdentity.arn LIKE '%:user/%' THEN nullif(split_part(userIdentity.arn, '/', -1), '')
+           ELSE nullif(split_part(userIdentity.arn, '/', 2), '')
+         END,
+         CASE WHEN insightDetails IS NOT NULL THEN nullif(split_part(coalesce(
+           CASE WHEN json_get_str(insightDetails, 'insightContext', 'attributions', '0', 'attribute') = 'userIdentityArn' THEN json_get_str(insightDetails, 'insightContext', 'attributions', '0', 'insight', '0', 'value') END,
+           CASE WHEN json_get_str(insightDetails, 'insightContext', 'attributions', '1', 'attribute') = 'userIdentityArn' THEN json_get_str(insightDetails, 'insightContext', 'attributions', '1', 'insight', '0', 'value') END,
+           CASE WHEN json_get_str(insightDetails, 'insightContext', 'attributions', '2', 'attribute') = 'userIdentityArn' THEN json_get_str(insightDetails, 'insightContext', 'attributions', '2', 'insight', '0', 'value') END
+         ), '/', 2), '') END
        ) AS user_name,
-       coalesce(userIdentity.principalId, userIdentity.arn) AS user_uid,
+       coalesce(
+         userIdentity.principalId, userIdentity.onBehalfOf.userId, userIdentity.arn,
+         CASE WHEN json_get_str(insightDetails, 'insightContext', 'attributions', '0', 'attribute') = 'userIdentityArn' THEN json_get_str(insightDetails, 'insightContext', 'attributions', '0', 'insight', '0', 'value') END,
+         CASE WHEN json_get_str(insightDetails, 'insightContext', 'attributions', '1', 'attribute') = 'userIdentityArn' THEN json_get_str(insightDetails, 'insightContext', 'attributions', '1', 'insight', '0', 'value') END,
+         CASE WHEN json_get_str(insightDetails, 'insightContext', 'attributions', '2', 'attribute') = 'userIdentityArn' THEN json_get_str(insightDetails, 'insightContext', 'attributions', '2', 'insight', '0', 'value') END
+       ) AS user_uid,
        userIdentity.type AS user_type,
        userIdentity.accountId AS user_domain,
        -- The session of an instance role carries the instance's id: that is the device the credentials belong to.
@@ -76,11 +111,11 @@ SELECT eventTime AS time,
        userIdentity.accessKeyId AS session_uid,
        userIdentity.sessionContext.attributes.mfaAuthenticated = 'true' AS session_is_mfa,
        userIdentity.sessionContext.sessionIssuer.arn AS session_issuer,
-       eventSource AS api_service,
-       eventName AS api_operation,
+       coalesce(eventSource, json_get_str(insightDetails, 'eventSource')) AS api_service,
+       coalesce(eventName, json_get_str(insightDetails, 'eventName')) AS api_operation,
        apiVersion AS api_version,
        requestParameters AS request,
-       nullif(errorCode, '') AS error_code,
+       coalesce(nullif(errorCode, ''), json_get_str(insightDetails, 'errorCode')) AS error_code,
        coalesce(
          resources[1]['ARN'],
          json_get_str(requestParameters, 'instanceId'),
@@ -104,7 +139,9 @@ SELECT eventTime AS time,
        'AWS' AS cloud_provider,
        coalesce(recipientAccountId, userIdentity.accountId) AS cloud_account_uid,
        awsRegion AS cloud_region,
-       userIdentity.arn AS "unmapped.arn"
+       userIdentity.arn AS "unmapped.arn",
+       userIdentity.onBehalfOf.userId AS "unmapped.on_behalf_of",
+       json_get_str(insightDetails, 'state') AS "unmapped.insight_state"
 FROM aws_cloudtrail
 /*--- tests
 - name: a secret read by a user
@@ -119,4 +156,23 @@ FROM aws_cloudtrail
   raw: '{"eventVersion":"1.08","userIdentity":{"type":"Root","principalId":"111122223333","arn":"arn:aws:iam::111122223333:root","accountId":"111122223333"},"eventTime":"2025-12-31T09:02:00Z","eventSource":"s3.amazonaws.com","eventName":"DeleteObject","awsRegion":"eu-central-1","sourceIPAddress":"AWS Internal","userAgent":"AWS Internal","requestParameters":{"bucketName":"logs","key":"2026/a.gz"},"responseElements":null,"readOnly":false,"resources":[{"type":"AWS::S3::Object","ARN":"arn:aws:s3:::logs/2026/a.gz"},{"type":"AWS::S3::Bucket","ARN":"arn:aws:s3:::logs","accountId":"111122223333"}],"eventID":"cccccccc-0000-4000-8000-000000000003","eventType":"AwsApiCall","recipientAccountId":"111122223333"}'
   expect:
     - {table: api_activity, activity: Delete, user_name: root@111122223333, user_type: Root, src_ip: null, src_hostname: aws internal, resource_uid: "arn:aws:s3:::logs/2026/a.gz", resource_type: "AWS::S3::Object", resources: ["arn:aws:s3:::logs/2026/a.gz", "arn:aws:s3:::logs"]}
+- name: an Insights event names the calls it is about, and has no outcome
+  raw: '{"eventVersion":"1.09","eventTime":"2025-12-31T09:03:00Z","awsRegion":"eu-central-1","eventID":"cccccccc-0000-4000-8000-000000000004","eventType":"AwsCloudTrailInsight","recipientAccountId":"111122223333","sharedEventID":"s","insightDetails":{"state":"Start","eventSource":"iam.amazonaws.com","eventName":"ListUsers","insightType":"ApiCallRateInsight","insightContext":{"statistics":{},"attributions":[{"attribute":"userAgent","insight":[{"value":"aws-cli","average":1.0}]},{"attribute":"userIdentityArn","insight":[{"value":"arn:aws:sts::111122223333:assumed-role/web/i-1","average":1.0}]}]}},"eventCategory":"Insight"}'
+  expect:
+    - {table: api_activity, activity: Other, status: Unknown, api_service: iam.amazonaws.com, api_operation: ListUsers, event_code: ApiCallRateInsight, user_name: web, user_uid: "arn:aws:sts::111122223333:assumed-role/web/i-1", error_code: null}
+- name: a user in a path, and one that is federated
+  records:
+    - '{"eventVersion":"1.08","userIdentity":{"type":"IAMUser","principalId":"AIDAEXAMPLE1","arn":"arn:aws:iam::111122223333:user/dev/eu/ann","accountId":"111122223333"},"eventTime":"2025-12-31T09:04:00Z","eventSource":"s3.amazonaws.com","eventName":"ListBuckets","sourceIPAddress":"203.0.113.9","readOnly":true,"eventID":"cccccccc-0000-4000-8000-000000000005","eventType":"AwsApiCall","recipientAccountId":"111122223333"}'
+    - '{"eventVersion":"1.08","userIdentity":{"type":"FederatedUser","principalId":"111122223333:bob","arn":"arn:aws:sts::111122223333:federated-user/bob","accountId":"111122223333","sessionContext":{"sessionIssuer":{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/ann","userName":"ann"}}},"eventTime":"2025-12-31T09:04:01Z","eventSource":"s3.amazonaws.com","eventName":"ListBuckets","sourceIPAddress":"203.0.113.9","readOnly":true,"eventID":"cccccccc-0000-4000-8000-000000000006","eventType":"AwsApiCall","recipientAccountId":"111122223333"}'
+  expect:
+    - {table: api_activity, user_name: ann, status: Success}
+    - {table: api_activity, user_name: bob, session_issuer: "arn:aws:iam::111122223333:user/ann"}
+- name: a record with nothing but its keys says nothing
+  raw: '{"eventVersion":"1.08","eventSource":"s3.amazonaws.com","eventName":"ListBuckets"}'
+  expect:
+    - {table: api_activity, status: Unknown, user_name: null, user_uid: null, src_ip: null, error_code: null}
+- name: a Kubernetes event is no CloudTrail record
+  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k","stage":"ResponseComplete","user":{"username":"ann"},"verb":"list"}'
+  dead_letter: not_this_source
+  expect: []
 ---*/

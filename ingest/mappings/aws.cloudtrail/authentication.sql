@@ -6,7 +6,7 @@ to: authentication
 class: 3002
 codec: json
 unwrap: ["$.Records[*]", "$[*]", "$.detail", "$"]    # S3 object, array, EventBridge, single record
-detect: {has: [eventVersion, eventSource, eventName]}
+detect: {has: [eventVersion, eventSource|insightDetails, eventName|insightDetails], lacks: [s3, Sns, ses, dynamodb]}
 columns:
   eventTime: timestamp
   eventID: string
@@ -22,6 +22,7 @@ columns:
   requestParameters: json
   responseElements: json
   additionalEventData: json
+  serviceEventDetails: json
   userIdentity:
     type: string
     principalId: string
@@ -30,6 +31,7 @@ columns:
     accessKeyId: string
     userName: string
     invokedBy: string
+    onBehalfOf: {userId: string, identityStoreArn: string}
     sessionContext:
       attributes: {mfaAuthenticated: string}
       sessionIssuer: {type: string, arn: string, userName: string}
@@ -53,37 +55,57 @@ SELECT eventTime AS time,
        CASE
          WHEN eventName IN ('SwitchRole', 'ExitRole', 'AssumeRole', 'AssumeRoot') THEN 'Account Switch'
          WHEN eventName IN ('GetSessionToken', 'GetFederationToken') THEN 'Authentication Ticket'
+         -- A question, not yet a sign-in.
+         WHEN eventName IN ('CredentialChallenge', 'CheckMfa') THEN 'Preauth'
          ELSE 'Logon'
        END AS activity,
-       -- A refused console sign-in has no errorCode: the response says so.
+       -- The outcome is where the event keeps it: in the error of a call, under its own name in the answer of a sign-in or the
+       -- details of a service event. Without an error only a call is known to have succeeded.
        CASE
          WHEN nullif(errorCode, '') IS NOT NULL THEN 'Failure'
-         WHEN coalesce(json_get_str(responseElements, 'ConsoleLogin'), json_get_str(responseElements, 'CredentialVerification')) = 'Failure' THEN 'Failure'
-         ELSE 'Success'
+         WHEN eventType = 'AwsApiCall' THEN CASE WHEN nullif(errorMessage, '') IS NULL THEN 'Success' ELSE 'Failure' END
+         WHEN lower(coalesce(json_get_str(responseElements, eventName), json_get_str(serviceEventDetails, eventName))) IN ('failure', 'failed') THEN 'Failure'
+         WHEN nullif(errorMessage, '') IS NOT NULL THEN 'Failure'
+         WHEN lower(coalesce(json_get_str(responseElements, eventName), json_get_str(serviceEventDetails, eventName))) IN ('success', 'succeeded') THEN 'Success'
+         WHEN eventType IN ('AwsConsoleAction', 'AwsVpceEvent') THEN 'Success'
+         ELSE 'Unknown'
        END AS status,
        coalesce(errorMessage, nullif(errorCode, '')) AS status_detail,
        CASE
          WHEN errorMessage = 'No username found in supplied account' THEN 'unknown_user'
-         WHEN coalesce(json_get_str(responseElements, 'ConsoleLogin'), json_get_str(responseElements, 'CredentialVerification')) = 'Failure' THEN 'bad_password'
+         WHEN lower(coalesce(json_get_str(responseElements, eventName), json_get_str(serviceEventDetails, eventName))) IN ('failure', 'failed') THEN
+           CASE
+             WHEN eventName IN ('SwitchRole', 'ExitRole') THEN 'policy'
+             WHEN json_get_str(additionalEventData, 'CredentialType') NOT LIKE 'PASSWORD%' OR eventName = 'CheckMfa' THEN 'mfa_failed'
+             WHEN eventName IN ('ConsoleLogin', 'CredentialVerification', 'CredentialChallenge') THEN 'bad_password'
+             ELSE 'other'
+           END
          WHEN errorCode IN ('AccessDenied', 'AccessDeniedException') THEN 'policy'
          WHEN errorCode IN ('ExpiredToken', 'ExpiredTokenException') THEN 'expired'
-         WHEN nullif(errorCode, '') IS NOT NULL THEN 'other'
+         WHEN nullif(errorCode, '') IS NOT NULL OR (nullif(errorMessage, '') IS NOT NULL AND eventName IS NOT NULL) THEN 'other'
        END AS failure_reason,
        eventName AS event_code,
        eventID AS native_uid,
        -- Who: people by name; a role by its name, but through IAM Identity Center by the person's session name.
        coalesce(
          CASE WHEN userIdentity.type = 'Root' THEN concat('root@', coalesce(userIdentity.accountId, recipientAccountId)) END,
-         userIdentity.userName,
+         -- CloudTrail hides a name that may be a password typed in the wrong field.
+         nullif(userIdentity.userName, 'HIDDEN_DUE_TO_SECURITY_REASONS'),
+         json_get_str(additionalEventData, 'UserName'),
          CASE
            WHEN userIdentity.sessionContext.sessionIssuer.userName LIKE 'AWSReservedSSO%'
            THEN nullif(split_part(userIdentity.principalId, ':', 2), '')
          END,
+         CASE WHEN userIdentity.type = 'FederatedUser' THEN nullif(split_part(userIdentity.arn, '/', 2), '') END,
          userIdentity.sessionContext.sessionIssuer.userName,
          userIdentity.invokedBy,
-         nullif(split_part(userIdentity.arn, '/', 2), '')
+         -- A user may be in a path: user/division/ann.
+         CASE
+           WHEN userIdentity.arn LIKE '%:user/%' THEN nullif(split_part(userIdentity.arn, '/', -1), '')
+           ELSE nullif(split_part(userIdentity.arn, '/', 2), '')
+         END
        ) AS user_name,
-       coalesce(userIdentity.principalId, userIdentity.arn) AS user_uid,
+       coalesce(userIdentity.principalId, userIdentity.onBehalfOf.userId, userIdentity.arn) AS user_uid,
        userIdentity.type AS user_type,
        userIdentity.accountId AS user_domain,
        CASE WHEN sourceIPAddress NOT LIKE '%.amazonaws.com' AND sourceIPAddress <> 'AWS Internal' THEN sourceIPAddress END AS src_ip,
@@ -93,10 +115,16 @@ SELECT eventTime AS time,
        userIdentity.sessionContext.attributes.mfaAuthenticated = 'true' AS session_is_mfa,
        coalesce(
          json_get_str(additionalEventData, 'MFAUsed') = 'Yes',
+         CASE WHEN json_get_str(additionalEventData, 'CredentialType') IS NOT NULL
+              THEN json_get_str(additionalEventData, 'CredentialType') NOT LIKE 'PASSWORD%' END,
          userIdentity.sessionContext.attributes.mfaAuthenticated = 'true'
        ) AS is_mfa,
        TRUE AS is_remote,
-       CASE WHEN eventSource LIKE 'sts.%' THEN 'AWS STS' ELSE 'AWS Console' END AS app_name,
+       CASE
+         WHEN eventSource LIKE 'sts.%' THEN 'AWS STS'
+         WHEN userIdentity.type = 'IdentityCenterUser' OR eventSource LIKE 'sso%' THEN 'AWS IAM Identity Center'
+         ELSE 'AWS Console'
+       END AS app_name,
        json_get_str(additionalEventData, 'SamlProviderArn') AS idp_name,
        CASE
          WHEN json_get_str(requestParameters, 'roleArn') IS NOT NULL
@@ -106,6 +134,7 @@ SELECT eventTime AS time,
        coalesce(recipientAccountId, userIdentity.accountId) AS cloud_account_uid,
        awsRegion AS cloud_region,
        userIdentity.arn AS "unmapped.arn",
+       userIdentity.onBehalfOf.userId AS "unmapped.on_behalf_of",
        json_get_str(requestParameters, 'policy') AS "unmapped.session_policy"
 FROM aws_cloudtrail
 /*--- tests
@@ -125,4 +154,20 @@ FROM aws_cloudtrail
   raw: '{"eventVersion":"1.08","userIdentity":{"type":"AWSService","invokedBy":"ec2.amazonaws.com"},"eventTime":"2025-12-31T09:03:00Z","eventSource":"sts.amazonaws.com","eventName":"AssumeRole","awsRegion":"eu-central-1","sourceIPAddress":"ec2.amazonaws.com","userAgent":"ec2.amazonaws.com","requestParameters":{"roleArn":"arn:aws:iam::111122223333:role/app"},"responseElements":null,"eventID":"aaaaaaaa-0000-4000-8000-000000000004","eventType":"AwsApiCall","recipientAccountId":"111122223333"}'
   expect:
     - {table: authentication, status: Success, user_name: ec2.amazonaws.com, src_ip: null, src_hostname: ec2.amazonaws.com}
+- name: a wrong password at the identity centre, whose user has no name in the record
+  raw: '{"eventVersion":"1.11","userIdentity":{"type":"IdentityCenterUser","accountId":"111122223333","accessKeyId":"","onBehalfOf":{"userId":"90673c9d-0000-4000-8000-000000000001","identityStoreArn":"arn:aws:identitystore::111122223333:identitystore/d-1"},"credentialId":"c"},"eventTime":"2025-12-31T09:04:00Z","eventSource":"signin.amazonaws.com","eventName":"CredentialVerification","awsRegion":"us-east-1","sourceIPAddress":"203.0.113.9","userAgent":"Mozilla/5.0","requestParameters":null,"responseElements":null,"eventID":"aaaaaaaa-0000-4000-8000-000000000005","eventType":"AwsServiceEvent","recipientAccountId":"111122223333","additionalEventData":{"CredentialType":"PASSWORD"},"serviceEventDetails":{"CredentialVerification":"Failure"}}'
+  expect:
+    - {table: authentication, activity: Logon, status: Failure, failure_reason: bad_password, user_name: null, user_uid: 90673c9d-0000-4000-8000-000000000001, is_mfa: false}
+- name: a second factor asked for is no sign-in
+  raw: '{"eventVersion":"1.11","userIdentity":{"type":"IdentityCenterUser","accountId":"111122223333","onBehalfOf":{"userId":"u-1"}},"eventTime":"2025-12-31T09:05:00Z","eventSource":"signin.amazonaws.com","eventName":"CredentialChallenge","awsRegion":"us-east-1","sourceIPAddress":"203.0.113.9","eventID":"aaaaaaaa-0000-4000-8000-000000000006","eventType":"AwsServiceEvent","recipientAccountId":"111122223333","additionalEventData":{"CredentialType":"TOTP","UserName":"ann"},"serviceEventDetails":{"CredentialChallenge":"Success"}}'
+  expect:
+    - {table: authentication, activity: Preauth, status: Success, user_name: ann, user_uid: u-1, is_mfa: true}
+- name: a role switch refused says so in the answer
+  raw: '{"eventVersion":"1.08","userIdentity":{"type":"IAMUser","principalId":"AIDAEXAMPLE1","arn":"arn:aws:iam::111122223333:user/ann","accountId":"111122223333","userName":"ann"},"eventTime":"2025-12-31T09:06:00Z","eventSource":"signin.amazonaws.com","eventName":"SwitchRole","awsRegion":"us-east-1","sourceIPAddress":"203.0.113.9","userAgent":"Mozilla/5.0","requestParameters":null,"responseElements":{"SwitchRole":"Failure"},"eventID":"aaaaaaaa-0000-4000-8000-000000000007","eventType":"AwsConsoleSignIn","recipientAccountId":"111122223333"}'
+  expect:
+    - {table: authentication, activity: Account Switch, status: Failure, failure_reason: policy, user_name: ann}
+- name: a record with nothing but its keys says nothing
+  raw: '{"eventVersion":"1.08","eventSource":"signin.amazonaws.com","eventName":"ConsoleLogin"}'
+  expect:
+    - {table: authentication, status: Unknown, failure_reason: null, user_name: null, user_uid: null, src_ip: null, is_mfa: null, time_flag: missing}
 ---*/

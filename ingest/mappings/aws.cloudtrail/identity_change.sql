@@ -6,7 +6,7 @@ to: identity_change
 class: 3001
 codec: json
 unwrap: ["$.Records[*]", "$[*]", "$.detail", "$"]
-detect: {has: [eventVersion, eventSource, eventName]}
+detect: {has: [eventVersion, eventSource|insightDetails, eventName|insightDetails], lacks: [s3, Sns, ses, dynamodb]}
 columns:
   eventTime: timestamp
   eventID: string
@@ -20,6 +20,9 @@ columns:
   recipientAccountId: string
   requestParameters: json
   responseElements: json
+  eventType: string
+  additionalEventData: json
+  serviceEventDetails: json
   userIdentity:
     type: string
     principalId: string
@@ -28,6 +31,7 @@ columns:
     accessKeyId: string
     userName: string
     invokedBy: string
+    onBehalfOf: {userId: string, identityStoreArn: string}
     sessionContext:
       attributes: {mfaAuthenticated: string}
       sessionIssuer: {type: string, arn: string, userName: string}
@@ -107,7 +111,17 @@ SELECT eventTime AS time,
          WHEN eventName LIKE '%SAMLProvider' OR eventName LIKE '%OpenIDConnectProvider%' OR eventName LIKE '%TrustAnchor' THEN 'federation_changed'
          ELSE 'policy_changed'
        END AS change,
-       CASE WHEN nullif(errorCode, '') IS NULL THEN 'Success' ELSE 'Failure' END AS status,
+       -- The outcome is where the event keeps it: in the error of a call, under its own name in the answer of a sign-in or the
+       -- details of a service event. Without an error only a call is known to have succeeded.
+       CASE
+         WHEN nullif(errorCode, '') IS NOT NULL THEN 'Failure'
+         WHEN eventType = 'AwsApiCall' THEN CASE WHEN nullif(errorMessage, '') IS NULL THEN 'Success' ELSE 'Failure' END
+         WHEN lower(coalesce(json_get_str(responseElements, eventName), json_get_str(serviceEventDetails, eventName))) IN ('failure', 'failed') THEN 'Failure'
+         WHEN nullif(errorMessage, '') IS NOT NULL THEN 'Failure'
+         WHEN lower(coalesce(json_get_str(responseElements, eventName), json_get_str(serviceEventDetails, eventName))) IN ('success', 'succeeded') THEN 'Success'
+         WHEN eventType IN ('AwsConsoleAction', 'AwsVpceEvent') THEN 'Success'
+         ELSE 'Unknown'
+       END AS status,
        coalesce(errorMessage, nullif(errorCode, '')) AS status_detail,
        eventName AS event_code,
        eventID AS native_uid,
@@ -132,16 +146,23 @@ SELECT eventTime AS time,
        userIdentity.accountId AS user_domain,
        coalesce(
          CASE WHEN userIdentity.type = 'Root' THEN concat('root@', coalesce(userIdentity.accountId, recipientAccountId)) END,
-         userIdentity.userName,
+         -- CloudTrail hides a name that may be a password typed in the wrong field.
+         nullif(userIdentity.userName, 'HIDDEN_DUE_TO_SECURITY_REASONS'),
+         json_get_str(additionalEventData, 'UserName'),
          CASE
            WHEN userIdentity.sessionContext.sessionIssuer.userName LIKE 'AWSReservedSSO%'
            THEN nullif(split_part(userIdentity.principalId, ':', 2), '')
          END,
+         CASE WHEN userIdentity.type = 'FederatedUser' THEN nullif(split_part(userIdentity.arn, '/', 2), '') END,
          userIdentity.sessionContext.sessionIssuer.userName,
          userIdentity.invokedBy,
-         nullif(split_part(userIdentity.arn, '/', 2), '')
+         -- A user may be in a path: user/division/ann.
+         CASE
+           WHEN userIdentity.arn LIKE '%:user/%' THEN nullif(split_part(userIdentity.arn, '/', -1), '')
+           ELSE nullif(split_part(userIdentity.arn, '/', 2), '')
+         END
        ) AS actor_user_name,
-       coalesce(userIdentity.principalId, userIdentity.arn) AS actor_user_uid,
+       coalesce(userIdentity.principalId, userIdentity.onBehalfOf.userId, userIdentity.arn) AS actor_user_uid,
        CASE WHEN sourceIPAddress NOT LIKE '%.amazonaws.com' AND sourceIPAddress <> 'AWS Internal' THEN sourceIPAddress END AS src_ip,
        CASE WHEN sourceIPAddress LIKE '%.amazonaws.com' OR sourceIPAddress = 'AWS Internal' THEN sourceIPAddress END AS src_hostname,
        userAgent AS user_agent,
@@ -186,4 +207,8 @@ FROM aws_cloudtrail
   raw: '{"eventVersion":"1.08","userIdentity":{"type":"IAMUser","principalId":"AIDAEXAMPLE1","arn":"arn:aws:iam::111122223333:user/adm","accountId":"111122223333","userName":"adm"},"eventTime":"2025-12-31T09:03:00Z","eventSource":"iam.amazonaws.com","eventName":"AddUserToGroup","awsRegion":"us-east-1","sourceIPAddress":"203.0.113.9","userAgent":"aws-cli/2.15","requestParameters":{"groupName":"admins","userName":"bob"},"responseElements":null,"eventID":"bbbbbbbb-0000-4000-8000-000000000004","eventType":"AwsApiCall","recipientAccountId":"111122223333"}'
   expect:
     - {table: identity_change, class_uid: 3006, change: member_added, user_name: bob, target_group: admins}
+- name: a record with nothing but its keys says nothing
+  raw: '{"eventVersion":"1.08","eventSource":"iam.amazonaws.com","eventName":"CreateUser"}'
+  expect:
+    - {table: identity_change, status: Unknown, user_name: null, actor_user_name: null, actor_user_uid: null, src_ip: null}
 ---*/

@@ -15,7 +15,7 @@ columns:
   requestReceivedTimestamp: timestamp
   stageTimestamp: timestamp
   user: {username: string, uid: string}
-  impersonatedUser: {username: string}
+  impersonatedUser: {username: string, uid: string}
   sourceIPs: [string]
   userAgent: string
   objectRef: {resource: string, subresource: string, namespace: string, name: string, apiGroup: string}
@@ -44,14 +44,15 @@ SELECT coalesce(requestReceivedTimestamp, stageTimestamp) AS time,
        json_get_str(requestObject, 'subjects', '0', 'namespace') AS user_domain,
        CASE WHEN json_get_str(requestObject, 'subjects', '0', 'kind') = 'Group' THEN json_get_str(requestObject, 'subjects', '0', 'name') END AS target_group,
        json_get_str(requestObject, 'roleRef', 'name') AS target_role,
-       "user".username AS actor_user_name,
-       "user".uid AS actor_user_uid,
-       sourceIPs[1] AS src_ip,
+       coalesce(impersonatedUser.username, "user".username) AS actor_user_name,
+       CASE WHEN impersonatedUser.username IS NULL THEN "user".uid ELSE impersonatedUser.uid END AS actor_user_uid,
+       sourceIPs[-1] AS src_ip,
        userAgent AS user_agent,
        requestObject AS new_value,
        objectRef.name AS "unmapped.binding",
        objectRef.namespace AS "unmapped.namespace",
-       impersonatedUser.username AS "unmapped.impersonated_user",
+       CASE WHEN impersonatedUser.username IS NOT NULL THEN "user".username END AS "unmapped.impersonated_by",
+       CASE WHEN array_length(sourceIPs) > 1 THEN array_to_string(array_pop_back(sourceIPs), ', ') END AS "unmapped.forwarded_for",
        auditID AS "unmapped.audit_id",
        stage AS "unmapped.stage"
 FROM kubernetes_audit
@@ -68,4 +69,8 @@ FROM kubernetes_audit
   raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-3","stage":"ResponseComplete","verb":"delete","user":{"username":"ann@example.com"},"sourceIPs":["203.0.113.9"],"objectRef":{"resource":"clusterrolebindings","name":"bob-admin"},"responseStatus":{"code":403,"reason":"Forbidden","message":"not allowed"},"requestReceivedTimestamp":"2025-12-31T09:02:00.000000Z"}'
   expect:
     - {table: identity_change, change: role_revoked, status: Failure, status_detail: not allowed, target_role: null}
+- name: a record with nothing but its keys says nothing
+  raw: '{"auditID":"k-4","stage":"ResponseComplete","user":{},"verb":"create","objectRef":{"resource":"rolebindings"}}'
+  expect:
+    - {table: identity_change, status: Unknown, user_name: null, actor_user_name: null, src_ip: null}
 ---*/

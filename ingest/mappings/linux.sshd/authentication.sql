@@ -1,23 +1,85 @@
 /*---
 id: linux.sshd.authentication
-title: "OpenSSH server: attempts, refusals, sessions"
+title: "Linux authentication log: OpenSSH 6 to 10, PAM, sudo, su"
 source: linux.sshd
 to: authentication
 class: 3002
 codec:
   syslog:
-    # A user name is the attacker's text and may look like the end of the line: `.*` is greedy and the
-    # pattern is anchored, so the address is always the last one, which sshd wrote.
-    patterns:
-      - '^(?:message repeated (?<repeated>\d+) times: \[ ?)?(?<what>Accepted|Failed) (?<method>\S+) for (?<invalid>invalid user )?(?<user>.*) from (?<ip>\S+) port (?<port>\d+)(?: ssh\d)?(?:: (?<key>[^\]]*))?\]?$'
-      - '^(?<what>Invalid user) (?<user>.*) from (?<ip>\S+)(?: port (?<port>\d+))?$'
-      - '^(?<what>Disconnected from|Connection closed by|Connection reset by) (?:(?:authenticating |invalid )?user (?<user>.*) )?(?<ip>[0-9A-Fa-f.:]+) port (?<port>\d+)(?<preauth> \[preauth\])?$'
-      - '^(?<what>Received disconnect) from (?<ip>\S+) port (?<port>\d+):\d+: (?<reason>.*?)(?<preauth> \[preauth\])?$'
-      - '^pam_unix\(sshd:session\): (?<what>session opened|session closed) for user (?<user>[^ (]+)(?:\(uid=\d+\))?(?: by .*)?$'
-      - '^(?:PAM \d+ more|pam_\w+\(sshd:auth\):) (?<what>authentication failure)s?;.* rhost=(?<ip>\S*)(?:\s+user=(?<user>.*))?$'
-      - '^(?:error: )?(?<what>maximum authentication attempts exceeded) for (?<invalid>invalid user )?(?<user>.*) from (?<ip>\S+) port (?<port>\d+) ssh\d(?<preauth> \[preauth\])?$'
-      - '^(?<what>User) (?<user>.*) from (?<ip>\S+) not allowed because (?<reason>.*)$'
-detect: {matches: ' sshd(-session)?\[\d+\]: '}
+    # Who writes a line decides which patterns are asked. All are anchored. A refused user name is the attacker's text and
+    # may look like the end of the line: there `.*` is greedy, so the address is the last one, which sshd wrote. What comes
+    # after the address (a key id, a reason) may look like an address too: where it can, the user has no blank.
+    programs:
+      sshd sshd-session sshd-auth:
+        - '^(?:message repeated (?<repeated>\d+) times: \[ ?)?(?<what>Accepted|Postponed|Partial) (?<method>\S+) for (?<invalid>invalid user )?(?<user>.*?) from (?<ip>\S+) port (?<port>\d+)(?: ssh\d)?(?<preauth> \[preauth\])?(?:: (?<key>.*?))?\]?$'
+        - '^(?:message repeated (?<repeated>\d+) times: \[ ?)?(?<what>Failed) (?<method>\S+) for (?<invalid>invalid user |illegal user )?(?<user>.*) from (?<ip>\S+) port (?<port>\d+)(?: ssh\d)?(?:: (?<key>[A-Z0-9@.a-z-]+ (?:SHA256:|MD5:)?\S+))?\]?$'
+        - '^(?<what>Failed) (?<method>\S+) for (?<invalid>invalid user |illegal user )?(?<user>\S*) from (?<ip>\S+) port (?<port>\d+) ssh\d: (?<key>.*)$'
+        - '^(?<what>Invalid user|Illegal user) (?<user>.*) from (?<ip>\S+)(?: port (?<port>\d+))?$'
+        - '^(?<what>Disconnected from|Connection closed by|Connection reset by) (?:(?:(?<named>authenticating) |(?<invalid>invalid) )?user (?<user>.*) )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN)(?: port (?<port>\d+))?(?<preauth> \[preauth\])?$'
+        - '^(?<what>Disconnecting)(?: (?:(?:(?<named>authenticating) |(?<invalid>invalid) )?user (?<user>.*) )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+))?: (?<reason>.*?)(?<preauth> \[preauth\])?$'
+        - '^(?:error: )?(?<what>Received disconnect) from (?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN)(?: port (?<port>\d+))?: ?\d+: (?<reason>.*?)(?<preauth> \[preauth\])?$'
+        - '^(?:error: )?(?<what>maximum authentication attempts exceeded) for (?<invalid>invalid user )?(?<user>.*) from (?<ip>\S+) port (?<port>\d+) ssh\d(?<preauth> \[preauth\])?$'
+        - '^(?<what>User) (?<user>.*) from (?<ip>\S+) not allowed because (?<reason>.*)$'
+        - '^(?<what>User) (?<user>.*) not allowed because (?<reason>account is locked|shell .*|none of user.*|.*)$'
+        - '^(?<what>ROOT LOGIN REFUSED) FROM (?<ip>\S+)(?: port (?<port>\d+))?(?<preauth> \[preauth\])?$'
+        - '^error: PAM: (?<reason>[^:]*?) for (?<invalid>illegal user |invalid user )?(?<user>.*) from (?<ip>\S+)(?<what>)(?<preauth> \[preauth\])?$'
+        - '^(?:fatal: )?(?<what>Access denied) for user (?<user>.*) by PAM account configuration(?<preauth> \[preauth\])?$'
+        - '^(?:error: )?(?<what>Could not get shadow information) for (?<user>.*?)(?<preauth> \[preauth\])?$'
+        - '^input_userauth_request: (?<what>invalid user) (?<user>.*?)(?<preauth> \[preauth\])?$'
+        - '^pam_[\w-]+\(sshd:session\): (?<what>session opened|session closed) for user (?<user>.*?)(?:\(uid=\d+\))?(?: by .*)?$'
+        - '^session (?<what>opened|closed) for user (?<user>.*?)(?:\(uid=\d+\))?(?: by .*)?$'
+        - '^(?:PAM \d+ more |pam_[\w-]+\(sshd:auth\): )?(?<what>authentication failure)s?; logname=\S* uid=\d* euid=\d* tty=\S* ruser=\S* rhost=(?<ip>\S*)(?:\s+user=(?<user>.*))?$'
+        - '^(?:pam_[\w-]+\(sshd:auth\): )?(?<what>check pass); user unknown$'
+        - '^pam_[\w-]+\(sshd:auth\): (?<what>received for user) (?<user>.*?): (?<reason>\d+ \(.*\))$'
+        - '^pam_faillock\(sshd:auth\): (?<what>Consecutive login failures) for user (?<user>.*) account temporarily locked$'
+        - '^pam_tally2?\(sshd:auth\): (?<what>user) (?<user>.*) \(\d+\) (?<reason>tally \d+, deny \d+)$'
+        - '^pam_[\w-]+\(sshd:account\): (?<what>account) (?<user>.*?) has expired(?<reason>.*)$'
+        - '^pam_[\w-]+\(sshd:account\): (?<what>expired password) for user (?<user>.*?)(?: \((?<reason>.*)\))?$'
+        - '^(?<what>Did not receive identification string) from (?<ip>\S+)(?: port (?<port>\d+))?$'
+        - '^(?<what>Bad protocol version identification) .* from (?<ip>\S+)(?: port (?<port>\d+))?$'
+        - '^(?:error: )?banner exchange: (?<what>Connection) from (?<ip>\S+) port (?<port>\d+): (?<reason>.*)$'
+        - '^(?:fatal: |error: )?(?<what>Unable to negotiate) with (?:user \S+ )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN)(?: port (?<port>\d+))?: (?<reason>.*?)(?<preauth> \[preauth\])?$'
+        - '^(?:fatal: )?(?<what>Timeout before authentication) for (?:connection from )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN)(?: port (?<port>\d+))?(?: to \S+, pid = \d+)?$'
+        - '^(?:error: )?(?<what>srclimit_penalise): (?:ipv[46]: )?(?:new |active )?(?<ip>[0-9A-Fa-f.:]+)/\d+ (?<reason>.*)$'
+        - '^(?:error: )?(?<what>drop connection) #\d+ from \[(?<ip>[^\]]+)\]:(?<port>\d+) on \[[^\]]*\]:\d+ (?<reason>.*)$'
+        - '^(?:fatal: |error: )?ssh_dispatch_run_fatal: (?<what>Connection) (?:from|to) (?:(?:(?<named>authenticating) |(?<invalid>invalid) )?user (?<user>.*) )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+): (?<reason>.*?)(?<preauth> \[preauth\])?$'
+        - '^(?<what>Connection) from (?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+)(?: on \S+ port \d+.*)?$'
+        - '^(?:fatal: |error: )?(?<what>Read error) from remote host (?<ip>\S+) port (?<port>\d+): (?<reason>.*)$'
+        - '^(?<what>refused connect) from \S+ \((?<ip>[^)]+)\)$'
+        - '^(?<what>reverse mapping) checking getaddrinfo for .* \[(?<ip>[^\]]+)\] failed.*$'
+        - '^(?<what>Address) (?<ip>\S+) maps to .*, but this does not map back to the address.*$'
+        - '^(?<what>Nasty PTR record) .* is set up for (?<ip>[0-9A-Fa-f.:]+), ignoring$'
+        - '^(?<what>Protocol major versions differ) for (?<ip>[0-9A-Fa-f.:]+)(?: port (?<port>\d+))?: .*$'
+        - '^(?<what>Starting session): (?<reason>.*) for (?<user>\S+) from (?<ip>\S+) port (?<port>\d+) id \d+$'
+        - '^(?<what>Close session): user (?<user>\S+) from (?<ip>\S+) port (?<port>\d+) id \d+$'
+        - '^(?<what>subsystem request) for (?<reason>\S+) by user (?<user>\S+)$'
+        - '^(?<what>Authentication refused|Authentication tried)[: ](?<reason>.*)$'
+        - '^(?<what>Server listening|Received signal|Received SIGHUP|Exiting on signal|User child|Set /proc/self|Accepted key|Accepted certificate|Accepted cert|PAM service|PAM adding|Transferred:|Executing command|Changed root|Postponed|debug\d:|rexec|lastlog|syslogin|beginning MaxStartups|exited MaxStartups|error: beginning MaxStartups|kex_exchange_identification|error: kex_exchange_identification|error: kex_protocol_error|ssh_exchange_identification|error: Protocol|error: Bind|error: AuthorizedKeysCommand|Certificate|error: Certificate|fatal: |error: Received|error: Authentication key|Corrupted MAC|Write failed|Read from socket|packet_write|Could not load|error: Could not load|Missing privilege|error: )(?<reason>.*)$'
+      sudo:
+        - '^ *(?<user>\S+) : (?:(?<reason>[^;]*?) ; )?TTY=(?<tty>[^;]*?) ; PWD=(?<pwd>.*?) ; USER=(?<target>[^;]*?) ;(?: GROUP=[^;]*? ;)?(?: TSID=[^;]*? ;)?(?: ENV=.*? ;)? (?<what>COMMAND)=(?<command>.*)$'
+        - '^pam_[\w-]+\(sudo(?:-i)?:session\): (?<what>session opened|session closed) for user (?<target>[^ (]+)(?:\(uid=\d+\))?(?: by (?<user>[^ (]*)\(uid=\d+\))?$'
+        - '^pam_[\w-]+\(sudo(?:-i)?:auth\): (?<what>authentication failure); logname=\S* uid=\d* euid=\d* tty=(?<tty>\S*) ruser=(?<user>\S*) rhost=\S*(?:\s+user=\S+)?$'
+        - '^pam_[\w-]+\(sudo(?:-i)?:auth\): (?<what>conversation failed|auth could not identify password)(?: for \[(?<user>[^\]]*)\])?$'
+      su su-l:
+        - '^(?<failed>FAILED SU )?\(to (?<target>\S+)\) (?<user>\S+) on (?<tty>\S+)(?<what>)$'
+        - '^(?<what>Successful|FAILED) su for (?<target>\S+) by (?<user>\S+)$'
+        - '^(?<sign>[+-]) (?<tty>\S+) (?<user>[^: ]+)[:-](?<target>\S+)(?<what>)$'
+        - '^pam_[\w-]+\(su(?:-l)?:session\): (?<what>session opened|session closed) for user (?<target>[^ (]+)(?:\(uid=\d+\))?(?: by (?<user>[^ (]*)\(uid=\d+\))?$'
+        - '^pam_[\w-]+\(su(?:-l)?:auth\): (?<what>authentication failure); logname=\S* uid=\d* euid=\d* tty=(?<tty>\S*) ruser=(?<user>\S*) rhost=\S*(?:\s+user=(?<target>\S+))?$'
+      CRON cron crond anacron:
+        - '^pam_[\w-]+\(cron(?:d)?:session\): (?<what>session opened|session closed) for user (?<user>[^ (]+)(?:\(uid=\d+\))?(?: by .*)?$'
+        - '^(?<what>)\((?<user>[^)]*)\) (?<reason>[A-Z ]+) \(.*\)$'
+        - '^(?<what>)pam_[\w-]+\(cron(?:d)?:account\): .*$'
+      systemd-logind:
+        - '^(?<what>New session) \S+ of user (?<user>.*?)\.?$'
+        - '^(?<what>Removed session|Session|New seat|Watching system|System is|Power key|Lid) ?(?<reason>.*)$'
+      login:
+        - '^(?:pam_[\w-]+\(login:session\): )(?<what>session opened|session closed) for user (?<user>[^ (]+)(?:\(uid=\d+\))?(?: by .*)?$'
+        - '^(?<what>FAILED LOGIN) \(\d+\) on .* FOR .(?<user>.*)., (?<reason>[^,]*)$'
+        - '^(?<what>LOGIN ON|ROOT LOGIN ON|ROOT LOGIN) *(?<tty>\S*)(?: BY (?<user>\S+))?(?: FROM (?<ip>\S+))?.*$'
+        - '^pam_[\w-]+\(login:auth\): (?<what>authentication failure); logname=\S* uid=\d* euid=\d* tty=(?<tty>\S*) ruser=\S* rhost=(?<ip>\S*)(?:\s+user=(?<user>.*))?$'
+        - '^(?:pam_[\w-]+\(login:auth\): )?(?<what>check pass); user unknown$'
+detect: {matches: '(?:^|[ /])sshd(-session|-auth)?(\(pam_unix\))?(\[\d+\])?: '}
 columns:
   timestamp: timestamp
   hostname: string
@@ -27,6 +89,7 @@ columns:
   what: string
   method: string
   invalid: string
+  named: string
   user: string
   ip: string
   port: int
@@ -34,74 +97,127 @@ columns:
   preauth: string
   reason: string
   repeated: int
+  target: string
+  tty: string
+  command: string
+  failed: string
+  sign: string
 time: timestamp
 time_settings: {delay: 10s, lateness: 10m, max_skew: 5m, idle: 60s}
-when: what IS NOT NULL
 priority: 10
 vendor: OpenBSD
 product: OpenSSH
 references:
   - "https://man.openbsd.org/sshd"
-  - "https://www.rfc-editor.org/rfc/rfc3164"
-  - "https://www.rfc-editor.org/rfc/rfc5424"
+  - "https://github.com/openssh/openssh-portable"
+  - "https://www.sudo.ws/docs/man/sudoers.man/#EVENT_LOGGING"
+  - "https://github.com/linux-pam/linux-pam"
 ---*/
 SELECT "timestamp" AS time,
        -- One attempt writes several lines. Only its decision (Accepted, Failed) is a Logon, so that counts are attempts.
        CASE
-         WHEN what IN ('Accepted', 'Failed') THEN 'Logon'
-         WHEN what IN ('Invalid user', 'authentication failure', 'maximum authentication attempts exceeded', 'User') THEN 'Preauth'
-         WHEN what = 'session closed' THEN 'Logoff'
+         WHEN what IN ('Accepted', 'Failed', 'LOGIN ON', 'ROOT LOGIN ON', 'ROOT LOGIN', 'FAILED LOGIN') THEN 'Logon'
+         WHEN appname IN ('sudo', 'su', 'su-l') AND (what IN ('COMMAND', 'Successful', 'FAILED') OR failed IS NOT NULL OR sign IS NOT NULL OR what = '') THEN 'Account Switch'
+         WHEN what IN ('Invalid user', 'Illegal user', 'authentication failure', 'maximum authentication attempts exceeded', 'User',
+                       'ROOT LOGIN REFUSED', 'Access denied', 'Consecutive login failures', 'user', 'account', 'expired password',
+                       'check pass', 'received for user', 'invalid user') THEN 'Preauth'
+         WHEN appname LIKE 'sshd%' AND what = '' THEN 'Preauth'
+         WHEN what IN ('session closed', 'closed') AND appname NOT IN ('sudo', 'su', 'su-l', 'CRON', 'cron', 'crond', 'anacron') THEN 'Logoff'
          WHEN what IN ('Disconnected from', 'Received disconnect') AND preauth IS NULL THEN 'Logoff'
          ELSE 'Other'
        END AS activity,
        CASE
-         WHEN what IN ('Accepted', 'session opened', 'session closed') THEN 'Success'
-         WHEN what IN ('Failed', 'Invalid user', 'authentication failure', 'maximum authentication attempts exceeded', 'User') THEN 'Failure'
-         WHEN preauth IS NULL THEN 'Success'
+         WHEN what IN ('Accepted', 'session opened', 'session closed', 'opened', 'closed', 'LOGIN ON', 'ROOT LOGIN ON', 'ROOT LOGIN',
+                       'Successful', 'Starting session', 'New session') THEN 'Success'
+         WHEN what IN ('Failed', 'Invalid user', 'Illegal user', 'authentication failure', 'maximum authentication attempts exceeded', 'User',
+                       'ROOT LOGIN REFUSED', 'Access denied', 'Consecutive login failures', 'user', 'account', 'expired password', 'check pass',
+                       'received for user', 'invalid user', 'FAILED LOGIN', 'FAILED', 'refused connect', 'drop connection', 'conversation failed',
+                       'auth could not identify password') THEN 'Failure'
+         WHEN appname LIKE 'sshd%' AND what = '' THEN 'Failure'
+         WHEN failed IS NOT NULL OR sign = '-' THEN 'Failure'
+         WHEN what = 'COMMAND' THEN CASE WHEN reason IS NULL THEN 'Success' ELSE 'Failure' END
+         WHEN sign = '+' OR (appname IN ('su', 'su-l') AND what = '') THEN 'Success'
+         WHEN what = 'Disconnected from' AND preauth IS NULL AND "user" IS NOT NULL THEN 'Success'
+         WHEN what = 'Disconnecting' AND reason LIKE 'Too many authentication failures%' THEN 'Failure'
          ELSE 'Unknown'
        END AS status,
        reason AS status_detail,
        CASE
-         WHEN what = 'Invalid user' OR invalid IS NOT NULL THEN 'unknown_user'
-         WHEN what = 'User' THEN 'policy'
+         WHEN what IN ('Invalid user', 'Illegal user', 'check pass', 'invalid user') OR invalid IS NOT NULL THEN 'unknown_user'
+         WHEN reason LIKE 'User not known%' THEN 'unknown_user'
+         WHEN what = 'User' AND reason = 'account is locked' THEN 'locked'
+         WHEN what IN ('User', 'ROOT LOGIN REFUSED', 'Access denied', 'refused connect') THEN 'policy'
+         WHEN what IN ('Consecutive login failures', 'user') THEN 'locked'
+         WHEN what IN ('account', 'expired password') THEN 'expired'
          WHEN what = 'maximum authentication attempts exceeded' THEN 'other'
          WHEN what = 'Failed' AND method IN ('password', 'keyboard-interactive/pam') THEN 'bad_password'
-         WHEN what IN ('Failed', 'authentication failure') THEN 'other'
+         WHEN what = 'COMMAND' AND reason LIKE '%incorrect password attempt%' THEN 'bad_password'
+         WHEN what = 'COMMAND' AND reason IS NOT NULL THEN 'policy'
+         WHEN what IN ('Failed', 'authentication failure', 'FAILED LOGIN', 'FAILED', 'received for user', 'conversation failed') THEN 'other'
+         WHEN failed IS NOT NULL OR sign = '-' THEN 'other'
+         WHEN appname LIKE 'sshd%' AND what = '' THEN 'other'
+         WHEN what = 'Disconnecting' AND reason LIKE 'Too many authentication failures%' THEN 'other'
        END AS failure_reason,
        message AS message,
-       CASE what
-         WHEN 'Accepted' THEN 'accepted'
-         WHEN 'Failed' THEN 'failed'
-         WHEN 'Invalid user' THEN 'invalid_user'
-         WHEN 'User' THEN 'not_allowed'
-         WHEN 'authentication failure' THEN 'pam_failure'
-         WHEN 'maximum authentication attempts exceeded' THEN 'max_attempts'
-         WHEN 'session opened' THEN 'session_opened'
-         WHEN 'session closed' THEN 'session_closed'
-         ELSE 'disconnected'
+       CASE
+         WHEN what IS NULL THEN 'other'
+         WHEN what = 'Accepted' THEN 'accepted'
+         WHEN what = 'Failed' THEN 'failed'
+         WHEN what IN ('Invalid user', 'Illegal user', 'invalid user') THEN 'invalid_user'
+         WHEN what IN ('User', 'ROOT LOGIN REFUSED', 'Access denied', 'refused connect') THEN 'not_allowed'
+         WHEN what IN ('authentication failure', 'check pass', 'received for user') OR (appname LIKE 'sshd%' AND what = '') THEN 'pam_failure'
+         WHEN what = 'maximum authentication attempts exceeded' THEN 'max_attempts'
+         WHEN what IN ('session opened', 'opened', 'New session') THEN 'session_opened'
+         WHEN what IN ('session closed', 'closed', 'Removed session') THEN 'session_closed'
+         WHEN what IN ('Consecutive login failures', 'user') THEN 'locked'
+         WHEN what IN ('account', 'expired password') THEN 'expired'
+         WHEN what = 'COMMAND' THEN 'sudo'
+         WHEN appname IN ('su', 'su-l') AND what IN ('', 'Successful', 'FAILED') THEN 'su'
+         WHEN what IN ('LOGIN ON', 'ROOT LOGIN ON', 'ROOT LOGIN') THEN 'login'
+         WHEN what = 'FAILED LOGIN' THEN 'login_failed'
+         -- Before any decision: of a named user, or of a peer that only looked.
+         WHEN what IN ('Connection closed by', 'Connection reset by', 'Disconnected from', 'Disconnecting', 'Timeout before authentication')
+           AND (preauth IS NOT NULL OR named IS NOT NULL OR invalid IS NOT NULL OR what = 'Timeout before authentication') THEN 'closed_preauth'
+         WHEN what IN ('Connection closed by', 'Connection reset by', 'Disconnected from', 'Disconnecting', 'Received disconnect', 'Close session') THEN 'disconnected'
+         WHEN what IN ('Did not receive identification string', 'Bad protocol version identification', 'Unable to negotiate',
+                       'Protocol major versions differ') OR (what = 'Connection' AND reason IS NOT NULL) THEN 'probe'
+         WHEN what IN ('srclimit_penalise', 'drop connection') THEN 'limited'
+         WHEN what = 'Connection' THEN 'connected'
+         WHEN what = 'Starting session' THEN 'session_started'
+         ELSE 'other'
        END AS event_code,
        nullif("user", '') AS user_name,
-       CASE WHEN regexp_like(ip, '^([0-9]+[.]){3}[0-9]+$|:') THEN ip END AS src_ip,
-       CASE WHEN regexp_like(ip, '^([0-9]+[.]){3}[0-9]+$|:') IS FALSE THEN nullif(ip, '') END AS src_hostname,
+       ip AS src_ip,
        port AS src_port,
-       hostname AS dst_hostname,
+       CASE WHEN appname LIKE 'sshd%' OR appname IS NULL THEN hostname END AS dst_hostname,
        hostname AS device_hostname,
        'Linux' AS device_os,
        appname AS actor_process_name,
-       'SSH' AS auth_protocol,
-       CASE WHEN what IN ('Accepted', 'Failed') THEN 'Remote Interactive' END AS logon_type,
-       TRUE AS is_remote,
-       'sshd' AS app_name,
+       CASE WHEN appname LIKE 'sshd%' OR (appname IS NULL AND what IS NOT NULL) THEN 'SSH' END AS auth_protocol,
+       CASE
+         WHEN what IN ('Accepted', 'Failed') THEN 'Remote Interactive'
+         WHEN what IN ('LOGIN ON', 'ROOT LOGIN ON', 'FAILED LOGIN') AND ip IS NULL THEN 'Interactive'
+       END AS logon_type,
+       CASE WHEN (appname LIKE 'sshd%' OR appname IS NULL) AND what IS NOT NULL THEN TRUE END AS is_remote,
+       CASE WHEN appname LIKE 'sshd%' OR (appname IS NULL AND what IS NOT NULL) THEN 'sshd' ELSE appname END AS app_name,
+       CASE WHEN target IS NOT NULL THEN make_array(target) END AS privileges,
        method AS "unmapped.auth_method",
        key AS "unmapped.key",
        CAST(repeated AS VARCHAR) AS "unmapped.repeated",
-       procid AS "unmapped.pid"
+       procid AS "unmapped.pid",
+       target AS "unmapped.target_user",
+       nullif(tty, '') AS "unmapped.tty",
+       command AS "unmapped.command"
 FROM linux_sshd
 /*--- tests
 - name: a key accepted
   raw: '2025-12-31T09:00:00.123456+00:00 web-1 sshd[811]: Accepted publickey for ann from 203.0.113.9 port 51234 ssh2: ED25519 SHA256:AbCdEf'
   expect:
     - {table: authentication, time: "2025-12-31T09:00:00.123Z", activity: Logon, status: Success, user_name: ann, src_ip: 203.0.113.9, src_port: 51234, device_hostname: web-1, event_code: accepted, failure_reason: null}
+- name: a certificate with brackets and another address in its id
+  raw: '2025-12-31T09:00:00+00:00 web-1 sshd[811]: Accepted publickey for ann from 203.0.113.9 port 51234 ssh2: ECDSA-CERT SHA256:AbCd ID job[7] from 198.51.100.1 port 22 ssh2: x (serial 4) CA ED25519 SHA256:EfGh'
+  expect:
+    - {table: authentication, activity: Logon, status: Success, user_name: ann, src_ip: 203.0.113.9, src_port: 51234}
 - name: a password refused for a name that does not exist
   raw: '2025-12-31T09:01:00+00:00 web-1 sshd[812]: Failed password for invalid user oracle from 203.0.113.9 port 51235 ssh2'
   expect:
@@ -121,7 +237,7 @@ FROM linux_sshd
 - name: a connection that ends before any sign-in is no logoff
   raw: '2025-12-31T09:05:00+00:00 web-1 sshd[816]: Connection closed by authenticating user root 203.0.113.9 port 51238 [preauth]'
   expect:
-    - {table: authentication, activity: Other, status: Unknown, user_name: root}
+    - {table: authentication, activity: Other, status: Unknown, event_code: closed_preauth, user_name: root}
 - name: the session of the login stack
   raw: '2025-12-31T09:06:00+00:00 web-1 sshd[811]: pam_unix(sshd:session): session opened for user ann(uid=1000) by (uid=0)'
   expect:
@@ -134,4 +250,53 @@ FROM linux_sshd
   raw: '2025-12-31T09:08:00+00:00 web-1 sshd[818]: message repeated 3 times: [ Failed password for root from 203.0.113.9 port 51240 ssh2]'
   expect:
     - {table: authentication, status: Failure, user_name: root, src_port: 51240}
+- name: refusals that name only the user
+  records:
+    - '2025-12-31T09:09:00+00:00 web-1 sshd-session[819]: User ann not allowed because account is locked'
+    - '2025-12-31T09:09:00+00:00 web-1 sshd-session[819]: fatal: Access denied for user ann by PAM account configuration [preauth]'
+    - '2025-12-31T09:09:00+00:00 web-1 sshd-session[819]: ROOT LOGIN REFUSED FROM 203.0.113.9 port 51241'
+    - '2025-12-31T09:09:00+00:00 web-1 sshd-session[819]: error: PAM: Authentication failure for illegal user bob from host.example.com'
+  expect:
+    - {table: authentication, status: Failure, failure_reason: locked, user_name: ann}
+    - {table: authentication, status: Failure, failure_reason: policy, user_name: ann}
+    - {table: authentication, status: Failure, failure_reason: policy, src_ip: 203.0.113.9, src_port: 51241}
+    - {table: authentication, status: Failure, failure_reason: unknown_user, user_name: bob, src_ip: null, src_hostname: host.example.com}
+- name: a peer that only looks
+  records:
+    - '2025-12-31T09:10:00+00:00 web-1 sshd[820]: Did not receive identification string from 203.0.113.9 port 51242'
+    - '2025-12-31T09:10:00+00:00 web-1 sshd[820]: banner exchange: Connection from 203.0.113.9 port 4444: invalid format'
+    - '2025-12-31T09:10:00+00:00 web-1 sshd-session[820]: Timeout before authentication for connection from 203.0.113.9 to 10.0.0.1, pid = 820'
+    - '2025-12-31T09:10:00+00:00 web-1 sshd[820]: drop connection #3 from [203.0.113.9]:51243 on [10.0.0.1]:22 penalty: failed authentication'
+  expect:
+    - {table: authentication, activity: Other, status: Unknown, event_code: probe, src_ip: 203.0.113.9, src_port: 51242}
+    - {table: authentication, event_code: probe, src_ip: 203.0.113.9, src_port: 4444}
+    - {table: authentication, event_code: closed_preauth, src_ip: 203.0.113.9}
+    - {table: authentication, event_code: limited, status: Failure, src_ip: 203.0.113.9, src_port: 51243}
+- name: a host in the user name of a PAM line does not move the address
+  raw: '2025-12-31T09:11:00+00:00 web-1 sshd[821]: pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=203.0.113.9  user=x rhost=198.51.100.1'
+  expect:
+    - {table: authentication, activity: Preauth, status: Failure, src_ip: 203.0.113.9, user_name: x rhost=198.51.100.1}
+- name: the server starts
+  raw: '2025-12-31T08:00:00+00:00 web-1 sshd[700]: Server listening on 0.0.0.0 port 22.'
+  expect:
+    - {table: authentication, time: "2025-12-31T08:00:00Z", activity: Other, status: Unknown, event_code: other, device_hostname: web-1, message: "Server listening on 0.0.0.0 port 22."}
+- name: a command through sudo, and one refused
+  records:
+    - '2025-12-31T08:01:00+00:00 web-1 sudo:      ann : TTY=pts/0 ; PWD=/home/ann ; USER=root ; COMMAND=/usr/bin/cat /etc/shadow ; USER=bob ; COMMAND=x'
+    - '2025-12-31T08:01:00+00:00 web-1 sudo[9]:   bob : 3 incorrect password attempts ; TTY=pts/1 ; PWD=/ ; USER=root ; COMMAND=/bin/sh'
+  expect:
+    - {table: authentication, activity: Account Switch, status: Success, event_code: sudo, user_name: ann, privileges: [root], app_name: sudo}
+    - {table: authentication, activity: Account Switch, status: Failure, failure_reason: bad_password, user_name: bob}
+- name: a line of another program in the same file
+  raw: 'Dec 31 08:01:00 web-1 CRON[702]: pam_unix(cron:session): session opened for user root(uid=0) by (uid=0)'
+  expect:
+    - {table: authentication, activity: Other, event_code: session_opened, app_name: CRON, user_name: root, src_ip: null, is_remote: null}
+- name: another program cannot speak for sshd
+  raw: '2025-12-31T08:02:00+00:00 web-1 myapp[703]: Accepted password for root from 203.0.113.9 port 4444 ssh2'
+  expect:
+    - {table: authentication, activity: Other, status: Unknown, event_code: other, user_name: null, src_ip: null, app_name: myapp}
+- name: a message that no pattern takes says nothing
+  raw: '2025-12-31T08:02:00+00:00 web-1 sshd[704]: something new happened to root'
+  expect:
+    - {table: authentication, activity: Other, status: Unknown, event_code: other, user_name: null, src_ip: null}
 ---*/

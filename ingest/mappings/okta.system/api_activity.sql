@@ -40,7 +40,7 @@ SELECT published AS time,
        -- CHALLENGE and the like are not outcomes yet.
        CASE
          WHEN outcome.result IN ('SUCCESS', 'ALLOW') THEN 'Success'
-         WHEN outcome.result IN ('FAILURE', 'DENY') THEN 'Failure'
+         WHEN outcome.result IN ('FAILURE', 'DENY', 'REJECTED') THEN 'Failure'
          ELSE 'Unknown'
        END AS status,
        outcome.reason AS status_detail,
@@ -82,4 +82,8 @@ FROM okta_system
   raw: '{"uuid":"33333333-0000-4000-8000-000000000003","published":"2025-12-31T09:02:00.000Z","eventType":"brand.new.event","outcome":{"result":"FAILURE","reason":"quota"},"actor":{"id":"00sys","type":"SystemPrincipal","alternateId":"system@okta.com"},"client":{"ipAddress":"2001:DB8::1"}}'
   expect:
     - {table: api_activity, time: "2025-12-31T09:02:00Z", status: Failure, error_code: quota, user_type: System, src_ip: "2001:db8::1", resource_uid: null}
+- name: a record with nothing but its keys says nothing
+  raw: '{"eventType":"brand.new.event","published":"2025-12-31T09:09:00.000Z","actor":{}}'
+  expect:
+    - {table: api_activity, status: Unknown, user_name: null, src_ip: null, user_uid: null, error_code: null}
 ---*/

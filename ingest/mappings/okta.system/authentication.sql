@@ -54,20 +54,26 @@ SELECT published AS time,
        CASE
          WHEN eventType LIKE 'user.mfa.okta_verify.deny_push%' THEN 'Failure'
          WHEN outcome.result IN ('SUCCESS', 'ALLOW') THEN 'Success'
-         WHEN outcome.result IN ('FAILURE', 'DENY') THEN 'Failure'
+         WHEN outcome.result IN ('FAILURE', 'DENY', 'REJECTED') THEN 'Failure'
          ELSE 'Unknown'
        END AS status,
        outcome.reason AS status_detail,
        CASE
          WHEN eventType LIKE 'user.mfa.okta_verify.deny_push%' THEN 'mfa_denied'
          WHEN outcome.result = 'DENY' THEN 'policy'
-         WHEN outcome.result = 'FAILURE' THEN
+         WHEN outcome.result IN ('FAILURE', 'ABANDONED', 'REJECTED') THEN
            CASE
-             WHEN eventType LIKE 'user.authentication.auth_via_mfa%' THEN 'mfa_failed'
+             WHEN outcome.reason IN ('LOCKED_OUT', 'USER_LOCKED_OUT', 'ACCOUNT_LOCKED') THEN 'locked'
+             -- The Identity Engine has no event of its own for a refused push: it is a failed factor of that kind.
+             WHEN eventType LIKE 'user.authentication.auth_via_mfa%'
+               AND json_get_str(debugContext, 'debugData', 'factor') LIKE '%PUSH%'
+               AND coalesce(outcome.reason, '') NOT LIKE '%TIMEOUT%' AND coalesce(outcome.reason, '') NOT LIKE '%EXPIRED%' THEN 'mfa_denied'
+             WHEN eventType LIKE 'user.authentication.auth_via_mfa%'
+               AND (json_get_str(debugContext, 'debugData', 'factor') LIKE 'PASSWORD%') IS NOT TRUE THEN 'mfa_failed'
              WHEN outcome.reason = 'INVALID_CREDENTIALS' THEN 'bad_password'
-             WHEN outcome.reason = 'VERIFICATION_ERROR' THEN 'unknown_user'
-             WHEN outcome.reason = 'LOCKED_OUT' THEN 'locked'
-             WHEN outcome.reason = 'PASSWORD_EXPIRED' THEN 'expired'
+             WHEN outcome.reason IN ('VERIFICATION_ERROR', 'USER_NOT_FOUND', 'UNKNOWN_USER') THEN 'unknown_user'
+             WHEN outcome.reason IN ('PASSWORD_EXPIRED', 'CREDENTIAL_EXPIRED') THEN 'expired'
+             WHEN outcome.reason IN ('USER_SUSPENDED', 'USER_DEACTIVATED', 'USER_DISABLED') THEN 'disabled'
              WHEN outcome.reason LIKE '%DENY%' THEN 'policy'
              ELSE 'other'
            END
@@ -92,11 +98,16 @@ SELECT published AS time,
        client.device AS device_type,
        device.managed AS device_is_managed,
        nullif(authenticationContext.externalSessionId, 'unknown') AS session_uid,
-       eventType LIKE 'user.authentication.auth_via_mfa%' OR eventType LIKE 'user.mfa.%' AS is_mfa,
+       -- In the Identity Engine a password is a factor like any other.
+       CASE
+         WHEN eventType LIKE 'user.mfa.%' THEN TRUE
+         WHEN eventType LIKE 'user.authentication.auth_via_mfa%' THEN (json_get_str(debugContext, 'debugData', 'factor') LIKE 'PASSWORD%') IS NOT TRUE
+         WHEN eventType IS NOT NULL THEN FALSE
+       END AS is_mfa,
        -- Okta's own behaviour detection: classic engine as text, identity engine as JSON in text.
        debugContext LIKE '%New Device=POSITIVE%'
          OR json_get_str(debugContext, 'debugData', 'logOnlySecurityData') LIKE '%"New Device":"POSITIVE"%' AS is_new_device,
-       TRUE AS is_remote,
+       CASE WHEN client.ipAddress IS NOT NULL THEN TRUE END AS is_remote,
        array_filter(target, t -> t['type'] = 'AppInstance')[1]['displayName'] AS app_name,
        'Okta' AS idp_name,
        json_get_str(debugContext, 'debugData', 'factor') AS "unmapped.factor",
@@ -120,4 +131,16 @@ FROM okta_system
   raw: '{"uuid":"11111111-0000-4000-8000-000000000004","published":"2025-12-31T09:03:00.000Z","eventType":"user.session.start","outcome":{"result":"FAILURE","reason":"VERIFICATION_ERROR"},"actor":{"id":"unknown","type":"User","alternateId":"admin","displayName":"unknown"},"client":{"ipAddress":"203.0.113.9"},"target":[]}'
   expect:
     - {table: authentication, status: Failure, failure_reason: unknown_user, user_name: admin, user_uid: null, user_email: null}
+- name: a record with nothing but its keys says nothing
+  raw: '{"eventType":"user.session.start","published":"2025-12-31T09:09:00.000Z","actor":{}}'
+  expect:
+    - {table: authentication, status: Unknown, user_name: null, src_ip: null, failure_reason: null, user_uid: null, is_remote: null}
+- name: a push refused in the Identity Engine
+  raw: '{"uuid":"11111111-0000-4000-8000-000000000005","published":"2025-12-31T09:04:00.000Z","eventType":"user.authentication.auth_via_mfa","outcome":{"result":"FAILURE","reason":"INVALID_CREDENTIALS"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"203.0.113.9"},"debugContext":{"debugData":{"factor":"OKTA_VERIFY_PUSH"}},"target":[]}'
+  expect:
+    - {table: authentication, activity: Logon, status: Failure, failure_reason: mfa_denied, is_mfa: true}
+- name: a password as a factor of the Identity Engine
+  raw: '{"uuid":"11111111-0000-4000-8000-000000000006","published":"2025-12-31T09:05:00.000Z","eventType":"user.authentication.auth_via_mfa","outcome":{"result":"FAILURE","reason":"INVALID_CREDENTIALS"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"null"},"debugContext":{"debugData":{"factor":"PASSWORD_AS_FACTOR"}},"target":[]}'
+  expect:
+    - {table: authentication, status: Failure, failure_reason: bad_password, is_mfa: false, src_ip: null}
 ---*/

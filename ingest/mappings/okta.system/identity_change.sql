@@ -93,7 +93,7 @@ SELECT published AS time,
        END AS activity,
        CASE
          WHEN outcome.result IN ('SUCCESS', 'ALLOW') THEN 'Success'
-         WHEN outcome.result IN ('FAILURE', 'DENY') THEN 'Failure'
+         WHEN outcome.result IN ('FAILURE', 'DENY', 'REJECTED') THEN 'Failure'
          ELSE 'Unknown'
        END AS status,
        outcome.reason AS status_detail,
@@ -144,4 +144,8 @@ FROM okta_system
   raw: '{"uuid":"22222222-0000-4000-8000-000000000004","published":"2025-12-31T09:03:00.000Z","eventType":"system.idp.lifecycle.create","outcome":{"result":"SUCCESS"},"actor":{"id":"00uadm","type":"User","alternateId":"adm@example.com"},"client":{"ipAddress":"203.0.113.9"},"target":[{"id":"0oaidp","type":"IdentityProvider","displayName":"Partner IdP"}]}'
   expect:
     - {table: identity_change, class_uid: 3004, change: federation_changed, user_name: null, actor_user_name: adm@example.com, target_app: Partner IdP}
+- name: a record with nothing but its keys says nothing
+  raw: '{"eventType":"user.lifecycle.create","published":"2025-12-31T09:09:00.000Z","actor":{}}'
+  expect:
+    - {table: identity_change, status: Unknown, user_name: null, src_ip: null, actor_user_name: null}
 ---*/

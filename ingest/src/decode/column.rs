@@ -4,7 +4,7 @@
 //! ([`Column::truncate`]). NULLs are appended only before the next value or at the end, so a column
 //! that a record does not have costs nothing.
 
-use std::{mem, sync::Arc};
+use std::{collections::BTreeMap, mem, sync::Arc};
 
 use arrow::{
     array::{
@@ -29,6 +29,8 @@ pub(crate) struct Column {
     nulls: Option<ArrayRef>,
     /// Values of another type than declared.
     pub(crate) conflicts: u64,
+    /// Row and text of times that could not be read.
+    unreadable: Vec<(usize, String)>,
 }
 
 /// The values of a column, by kind.
@@ -73,6 +75,7 @@ impl Column {
             data_type: kind.arrow(),
             nulls: None,
             conflicts: 0,
+            unreadable: Vec::new(),
         }
     }
 
@@ -103,6 +106,7 @@ impl Column {
     pub(crate) fn truncate(&mut self, len: usize) {
         if self.len() > len {
             self.valid.truncate(len);
+            self.unreadable.retain(|(row, _)| *row < len);
         }
         match &mut self.values {
             Values::Text(v) | Values::Json(v) => v.truncate(len),
@@ -140,7 +144,10 @@ impl Column {
                     v.push(t);
                     true
                 }
-                None => false,
+                None => {
+                    self.unreadable.push((v.len(), text.chars().take(64).collect()));
+                    false
+                }
             },
             Values::Int(v) => match text.trim().parse() {
                 Ok(i) => {
@@ -345,6 +352,32 @@ impl Column {
             | Values::Float(_)
             | Values::Bool(_) => {}
         }
+    }
+
+    /// The texts of times that could not be read since the last call, of the column at `wanted`;
+    /// `path` is where this one is.
+    pub(crate) fn take_unreadable(
+        &mut self,
+        path: &str,
+        wanted: Option<&str>,
+        out: &mut BTreeMap<u32, String>,
+    ) {
+        let texts = mem::take(&mut self.unreadable);
+        if wanted == Some(path) {
+            out.extend(texts.into_iter().map(|(row, text)| (row as u32, text)));
+        }
+        if wanted.is_some_and(|w| w.len() > path.len())
+            && let Values::Struct(columns, keys) = &mut self.values
+        {
+            for (i, column) in columns.iter_mut().enumerate() {
+                column.take_unreadable(&format!("{path}.{}", keys.name(i)), wanted, out);
+            }
+        }
+    }
+
+    /// Takes back what a value that was never completed left below this column.
+    pub(crate) fn truncate_open(&mut self) {
+        self.truncate(self.len());
     }
 
     fn all_null(&mut self, len: usize) -> ArrayRef {

@@ -1,14 +1,26 @@
-//! Lines of fields with one delimiter: VPC flow logs, CSV. Not key=value.
+//! Lines of fields with one delimiter: VPC flow logs, CSV; and the same records as JSON objects. Not
+//! key=value.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use sluice_event::{PartitionId, WireSchema};
+use sluice_event::WireSchema;
 
-use super::{Failure, Outcome, column::Column};
-use crate::DeadLetterCode;
+use super::{Failure, Outcome, RecordContext, column::Column};
+use crate::{DeadLetterCode, DelimitedCodec};
 
-/// Which column each field of a line goes to.
-pub(crate) type Order = Vec<Option<usize>>;
+/// What the fields of a line are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    delimiter: char,
+    fields: Vec<Target>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Target {
+    Column(usize),
+    /// A field that no mapping reads.
+    Other(String),
+}
 
 /// The layout of the lines of a source.
 #[derive(Debug)]
@@ -17,87 +29,180 @@ pub(crate) struct Delimited {
     null: Option<String>,
     header: Option<String>,
     order: Order,
-    /// Field and column names, normalised: a line of only such names is a header.
+    /// Columns by normalised name; `None` for names that are known and not read.
     columns: HashMap<String, Option<usize>>,
+    /// The order of each partition that had a header line.
+    orders: HashMap<sluice_event::PartitionId, Order>,
 }
 
+/// Fields that no mapping reads, by name.
+pub(crate) type Others = BTreeMap<String, String>;
+
 impl Delimited {
-    pub(crate) fn new(
-        delimiter: char,
-        fields: &[String],
-        null: &Option<String>,
-        header: &Option<String>,
-        wire: &WireSchema,
-    ) -> Self {
+    pub(crate) fn new(codec: &DelimitedCodec, wire: &WireSchema) -> Self {
         let mut columns: HashMap<String, Option<usize>> =
-            fields.iter().map(|f| (normalise(f), None)).collect();
+            codec.fields.iter().chain(&codec.known).map(|f| (normalise(f), None)).collect();
         for (i, (name, _)) in wire.columns.iter().enumerate() {
             columns.insert(normalise(name), Some(i));
         }
-        let order = fields.iter().map(|f| columns.get(&normalise(f)).copied().flatten()).collect();
-        Delimited { delimiter, null: null.clone(), header: header.clone(), order, columns }
+        let mut layout = Delimited {
+            delimiter: codec.delimiter,
+            null: codec.null.clone(),
+            header: codec.header.clone(),
+            order: Order { delimiter: codec.delimiter, fields: Vec::new() },
+            columns,
+            orders: HashMap::new(),
+        };
+        layout.order.fields = codec.fields.iter().map(|f| layout.target(f)).collect();
+        layout
     }
 
     /// Appends one line at `row`. A header line sets the order of fields for its partition.
     pub(crate) fn record(
-        &self,
+        &mut self,
         text: &str,
-        orders: &mut HashMap<PartitionId, Order>,
-        partition: PartitionId,
         columns: &mut [Column],
         row: usize,
-        reference: i64,
+        context: &RecordContext,
+        others: &mut Others,
     ) -> Result<Outcome, Failure> {
         if text.starts_with('#') {
             return Ok(Outcome::Skip);
         }
+        if text.starts_with('{') {
+            return self.object(text, columns, row, context, others);
+        }
         if let Some(order) = self.header(text) {
-            orders.insert(partition, order);
+            self.orders.insert(context.partition, order);
             return Ok(Outcome::Skip);
         }
-        let order = orders.get(&partition).unwrap_or(&self.order);
-        let fields = || Fields { rest: Some(text), delimiter: self.delimiter };
-        let found = fields().count();
-        if found != order.len() {
-            let message = format!("{found} fields, {} expected", order.len());
+        let order = self.orders.get(&context.partition).unwrap_or(&self.order);
+        let mut delimiter = order.delimiter;
+        let fields = |delimiter| Fields { rest: Some(text), delimiter };
+        let mut found = fields(delimiter).count();
+        if found == 1 && order.fields.len() > 1 {
+            // The same record as CSV.
+            delimiter = if text.contains('\t') { '\t' } else { ',' };
+            found = fields(delimiter).count();
+        }
+        if found != order.fields.len() {
+            let hint = match self.orders.contains_key(&context.partition) {
+                true => "the header line names others",
+                false => "without a header line, `fields` of the input names them",
+            };
+            let message = format!("{found} fields, {} expected; {hint}", order.fields.len());
             return Err(Failure::new(DeadLetterCode::BadFraming, message));
         }
-        for (field, column) in fields().zip(order) {
-            let Some(column) = column.and_then(|c| columns.get_mut(c)) else { continue };
-            let null = self.null.as_deref() == Some(field.text) || field.text.is_empty();
-            if column.len() > row || null {
+        for (field, target) in fields(delimiter).zip(&order.fields) {
+            if self.null.as_deref() == Some(field.text) || field.text.is_empty() {
                 continue;
             }
-            column.pad(row);
-            if field.quoted && field.text.contains("\"\"") {
-                column.push_text(&field.text.replace("\"\"", "\""), reference);
-            } else {
-                column.push_text(field.text, reference);
-            }
+            let doubled = field.quoted && field.text.contains("\"\"");
+            let unquoted = if doubled { field.text.replace("\"\"", "\"") } else { String::new() };
+            let value = if doubled { unquoted.as_str() } else { field.text };
+            put(target, value, columns, row, context, others);
         }
         Ok(Outcome::Row)
     }
 
-    /// Whether a line names at least two fields and nothing else; then its order.
+    /// Forgets the header of a partition: its message has ended.
+    pub(crate) fn end_message(&mut self, partition: sluice_event::PartitionId) {
+        self.orders.remove(&partition);
+    }
+
+    /// Whether a line names fields and nothing else, most of them known; then their order.
     pub(crate) fn header(&self, text: &str) -> Option<Order> {
-        let names = Fields { rest: Some(text), delimiter: self.delimiter };
-        if self.header.as_ref().is_some_and(|h| text.starts_with(h.as_str())) {
-            let known = |f: Field<'_>| self.columns.get(&normalise(f.text)).copied().flatten();
-            return Some(names.map(known).collect());
-        }
-        // Data has digits early; a header nearly never does. Spares the lookups.
-        if text.bytes().next().is_none_or(|b| b.is_ascii_digit()) {
+        // Data has digits early; a header never does. Spares the lookups.
+        let text = text.trim_start_matches('\u{feff}').trim();
+        if text.bytes().next().is_none_or(|b| !b.is_ascii_alphabetic() && !matches!(b, b'"' | b'$')) {
             return None;
         }
-        let order: Option<Order> =
-            names.map(|f| self.columns.get(&normalise(f.text)).copied()).collect();
-        order.filter(|o| o.len() > 1)
+        let declared = self.header.as_ref().is_some_and(|h| text.starts_with(h.as_str()));
+        [self.delimiter, ',', '\t', ' '].into_iter().find_map(|delimiter| {
+            let names = || Fields { rest: Some(text), delimiter }.map(|f| f.text.trim());
+            if !declared && !names().all(is_name) {
+                return None;
+            }
+            let all = names().count();
+            let known = names().filter(|n| self.columns.contains_key(&normalise(n))).count();
+            (declared || known >= 2 && known * 2 >= all)
+                .then(|| Order { delimiter, fields: names().map(|n| self.target(n)).collect() })
+        })
+    }
+
+    fn target(&self, name: &str) -> Target {
+        match self.columns.get(&normalise(name)).copied().flatten() {
+            Some(column) => Target::Column(column),
+            None => Target::Other(normalise(name)),
+        }
+    }
+
+    /// The same record as a JSON object.
+    fn object(
+        &self,
+        text: &str,
+        columns: &mut [Column],
+        row: usize,
+        context: &RecordContext,
+        others: &mut Others,
+    ) -> Result<Outcome, Failure> {
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)
+            .map_err(|e| Failure::new(DeadLetterCode::BadJson, e.to_string()))?;
+        let known = object.keys().filter(|n| self.columns.contains_key(&normalise(n))).count();
+        if known < 2 || known * 2 < object.len() {
+            let message = format!("a JSON object with {known} of the fields of this source");
+            return Err(Failure::new(DeadLetterCode::NotThisSource, message));
+        }
+        for (name, value) in &object {
+            let value = match value {
+                serde_json::Value::Null => continue,
+                serde_json::Value::String(text) => text.clone(),
+                value => value.to_string(),
+            };
+            if !value.is_empty() && self.null.as_deref() != Some(value.as_str()) {
+                put(&self.target(name), &value, columns, row, context, others);
+            }
+        }
+        Ok(Outcome::Row)
     }
 }
 
-/// `account-id` in the header of a file, `account_id` in SQL.
+fn put(
+    target: &Target,
+    value: &str,
+    columns: &mut [Column],
+    row: usize,
+    context: &RecordContext,
+    others: &mut Others,
+) {
+    match target {
+        Target::Column(column) => {
+            if let Some(column) = columns.get_mut(*column)
+                && column.len() <= row
+            {
+                column.pad(row);
+                column.push_text(value, context.reference);
+            }
+        }
+        Target::Other(name) => {
+            others.insert(name.clone(), value.to_owned());
+        }
+    }
+}
+
+/// `account-id` in the header of a file, `${account-id}` where the format is configured,
+/// `account_id` in SQL.
 fn normalise(name: &str) -> String {
-    name.trim().to_ascii_lowercase().replace('-', "_")
+    let name = name.trim();
+    let name = name.strip_prefix("${").and_then(|n| n.strip_suffix('}')).unwrap_or(name);
+    name.to_ascii_lowercase().replace('-', "_")
+}
+
+/// Whether a field can be the name of one.
+fn is_name(text: &str) -> bool {
+    let text = text.strip_prefix("${").and_then(|n| n.strip_suffix('}')).unwrap_or(text);
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 struct Fields<'t> {

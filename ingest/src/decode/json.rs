@@ -11,11 +11,11 @@ use serde_json::value::RawValue;
 use sluice_event::WireSchema;
 
 use super::{
-    Failure, Tally, Unmapped,
+    Failure, Outcome, RecordContext, Tally, Unmapped,
     column::{Column, Values},
     keys::{Key, KeySeed, Keys, Walk},
 };
-use crate::{DeadLetterCode, Limits, repair};
+use crate::{DeadLetterCode, Limits, detect::ask::Wanted, repair};
 
 /// The decoder of a source whose records are JSON objects.
 #[derive(Debug)]
@@ -24,11 +24,41 @@ pub(crate) struct Json {
     limits: Limits,
     /// The undeclared fields of the record being read.
     others: Vec<usize>,
+    detect: Detect,
+}
+
+/// The keys that tell the source, seen while a record is read.
+#[derive(Debug, Default)]
+struct Detect {
+    wanted: Wanted,
+    /// Per key of the record: the bits of the paths that it is.
+    bits: Vec<u64>,
+    /// A path leads into an object: the record is asked once more.
+    nested: bool,
 }
 
 impl Json {
     pub(crate) fn new(wire: &WireSchema, limits: Limits) -> Self {
-        Json { keys: Keys::new(&wire.columns, limits.unmapped_names), limits, others: Vec::new() }
+        let keys = Keys::new(&wire.columns, limits.unmapped_names);
+        Json { keys, limits, others: Vec::new(), detect: Detect::default() }
+    }
+
+    /// Asks every record for these keys.
+    pub(crate) fn want(&mut self, wanted: &Wanted) {
+        let mut bits: Vec<(usize, u64)> = Vec::new();
+        for (path, bit) in wanted.paths() {
+            match path.contains('.') {
+                true => self.detect.nested = true,
+                false => bits.push((self.keys.tell(path), bit)),
+            }
+        }
+        self.detect.bits = vec![0; self.keys.known()];
+        for (at, bit) in bits {
+            if let Some(bits) = self.detect.bits.get_mut(at) {
+                *bits |= bit;
+            }
+        }
+        self.detect.wanted = wanted.clone();
     }
 
     /// Appends one record at `row`; on failure nothing of it stays.
@@ -37,9 +67,9 @@ impl Json {
         bytes: &[u8],
         columns: &mut [Column],
         row: usize,
-        reference: i64,
+        context: &RecordContext,
         tally: &mut Tally,
-    ) -> Result<(), Failure> {
+    ) -> Result<Outcome, Failure> {
         let (text, lossy) = match std::str::from_utf8(bytes) {
             Ok(text) => (Cow::Borrowed(text), false),
             Err(_) => (String::from_utf8_lossy(bytes), true),
@@ -48,32 +78,63 @@ impl Json {
         if text.trim_ascii().is_empty() || text.trim_ascii() == "null" {
             return Err(Failure::new(DeadLetterCode::Empty, "an empty record"));
         }
-        if repair::too_deep(text.as_bytes(), self.limits.depth) {
-            let message = format!("nested deeper than {} levels", self.limits.depth);
-            return Err(Failure::new(DeadLetterCode::TooDeep, message));
-        }
-        let mut result = self.parse(text, columns, row, reference, tally);
+        let deep = repair::too_deep(text.as_bytes(), self.limits.depth);
+        let mut parsed = self.parse(text, columns, row, context.reference, deep, tally);
         let mut repaired = false;
-        if result.is_err()
+        if parsed.error.is_some()
+            && !context.cut
             && let Some(text) = repair::numbers_and_surrogates(text)
         {
             columns.iter_mut().for_each(|c| c.truncate(row));
-            result = self.parse(&text, columns, row, reference, tally);
+            parsed = self.parse(&text, columns, row, context.reference, deep, tally);
             repaired = true;
         }
-        let Err(error) = result else {
-            tally.lossy += u64::from(lossy || repaired);
-            return Ok(());
-        };
-        columns.iter_mut().for_each(|c| c.truncate(row));
-        let message = error.to_string();
-        Err(if message.starts_with(TOO_MANY_FIELDS) {
-            Failure::new(DeadLetterCode::TooManyFields, message)
-        } else if lossy {
-            Failure::new(DeadLetterCode::BadUtf8, format!("invalid UTF-8, and {message}"))
-        } else {
-            Failure::new(DeadLetterCode::BadJson, message)
-        })
+        let lossy = lossy || repaired;
+        let many = parsed.error.as_ref().is_some_and(|e| e.to_string().starts_with(TOO_MANY_FIELDS));
+        // Over a bound: the fields before it count, if they tell what the record is.
+        let cut = context.cut || many || parsed.left_out;
+        let told = self.detect.wanted.holds(parsed.found) && !self.detect.wanted.is_empty();
+        match parsed.error {
+            None => {}
+            Some(_) if cut && told => {
+                columns.iter_mut().for_each(Column::truncate_open);
+            }
+            Some(error) => {
+                columns.iter_mut().for_each(|c| c.truncate(row));
+                let message = error.to_string();
+                return Err(if many {
+                    Failure::new(DeadLetterCode::TooManyFields, message)
+                } else if lossy {
+                    Failure::new(DeadLetterCode::BadUtf8, format!("invalid UTF-8, and {message}"))
+                } else {
+                    Failure::new(DeadLetterCode::BadJson, message)
+                });
+            }
+        }
+        if self.detect.nested && !cut {
+            parsed.found |= self.detect.wanted.found(text.as_bytes()).unwrap_or(0);
+        }
+        if !self.detect.wanted.holds(parsed.found) {
+            columns.iter_mut().for_each(|c| c.truncate(row));
+            let missing = self.detect.wanted.missing(parsed.found);
+            return Err(match deep {
+                true => Failure::new(
+                    DeadLetterCode::TooDeep,
+                    format!("nested deeper than {} levels", self.limits.depth),
+                ),
+                false => Failure::new(DeadLetterCode::NotThisSource, missing),
+            });
+        }
+        if deep && self.detect.wanted.is_empty() {
+            columns.iter_mut().for_each(|c| c.truncate(row));
+            let message = format!("nested deeper than {} levels", self.limits.depth);
+            return Err(Failure::new(DeadLetterCode::TooDeep, message));
+        }
+        tally.lossy += u64::from(lossy);
+        tally.duplicate_keys += parsed.duplicates;
+        tally.unmapped.more += parsed.unknown;
+        self.others.iter().for_each(|other| tally.unmapped.count(*other));
+        Ok(if cut || deep { Outcome::Cut } else { Outcome::Row })
     }
 
     fn parse(
@@ -82,26 +143,49 @@ impl Json {
         columns: &mut [Column],
         row: usize,
         reference: i64,
+        deep: bool,
         tally: &mut Tally,
-    ) -> Result<(), serde_json::Error> {
+    ) -> Parsed {
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        let mut scope =
-            Scope { reference, fields_left: self.limits.fields, duplicates: 0, unknown: 0 };
+        let mut scope = Scope {
+            reference,
+            fields_left: self.limits.fields,
+            duplicates: 0,
+            unknown: 0,
+            found: 0,
+            depth_max: deep.then_some(self.limits.depth),
+            left_out: false,
+        };
         self.others.clear();
-        deserializer.deserialize_map(RecordVisitor {
+        let visitor = RecordVisitor {
             keys: &mut self.keys,
             columns,
             row,
             scope: &mut scope,
             others: &mut self.others,
             unmapped: &mut tally.unmapped,
-        })?;
-        deserializer.end()?;
-        tally.duplicate_keys += scope.duplicates;
-        tally.unmapped.more += scope.unknown;
-        self.others.iter().for_each(|other| tally.unmapped.count(*other));
-        Ok(())
+            bits: &self.detect.bits,
+        };
+        let result = deserializer.deserialize_map(visitor).and_then(|()| deserializer.end());
+        Parsed {
+            error: result.err(),
+            found: scope.found,
+            duplicates: scope.duplicates,
+            unknown: scope.unknown,
+            left_out: scope.left_out,
+        }
     }
+}
+
+/// What one pass over a record came to.
+struct Parsed {
+    error: Option<serde_json::Error>,
+    /// The bits of the keys that tell the source.
+    found: u64,
+    duplicates: u64,
+    unknown: u64,
+    /// A field was too deep, and is NULL.
+    left_out: bool,
 }
 
 const TOO_MANY_FIELDS: &str = "too many fields";
@@ -113,6 +197,11 @@ struct Scope {
     duplicates: u64,
     /// Undeclared fields whose names are not remembered.
     unknown: u64,
+    /// The bits of the keys that tell the source.
+    found: u64,
+    /// Of a record that is too deep somewhere: the depth up to which a field is read.
+    depth_max: Option<usize>,
+    left_out: bool,
 }
 
 impl Scope {
@@ -140,6 +229,7 @@ struct RecordVisitor<'a> {
     scope: &'a mut Scope,
     others: &'a mut Vec<usize>,
     unmapped: &'a mut Unmapped,
+    bits: &'a [u64],
 }
 
 impl<'de> Visitor<'de> for RecordVisitor<'_> {
@@ -157,14 +247,33 @@ impl<'de> Visitor<'de> for RecordVisitor<'_> {
             self.scope.field()?;
             match key {
                 Key::Column(i) => {
+                    self.scope.found |= self.bits.get(i).copied().unwrap_or(0);
                     let column = &mut self.columns[i];
                     self.scope.open(column, self.row);
-                    map.next_value_seed(ColumnSeed { column, scope: self.scope })?;
+                    if let Some(max) = self.scope.depth_max {
+                        let raw: &RawValue = map.next_value()?;
+                        // The record itself is one level.
+                        if repair::too_deep(raw.get().as_bytes(), max.saturating_sub(1)) {
+                            column.push_null();
+                            self.scope.left_out = true;
+                        } else {
+                            let mut value = serde_json::Deserializer::from_str(raw.get());
+                            ColumnSeed { column, scope: self.scope }
+                                .deserialize(&mut value)
+                                .map_err(A::Error::custom)?;
+                        }
+                    } else {
+                        map.next_value_seed(ColumnSeed { column, scope: self.scope })?;
+                    }
+                }
+                Key::Telling(i) => {
+                    self.scope.found |= self.bits.get(i).copied().unwrap_or(0);
+                    map.next_value::<IgnoredAny>()?;
                 }
                 Key::Other(i) => {
                     if self.unmapped.is_new(i) {
                         let raw: &RawValue = map.next_value()?;
-                        let name = self.keys.name(self.columns.len() + i);
+                        let name = self.keys.name(self.keys.known() + i);
                         self.unmapped.learn(i, name, raw.get());
                     } else {
                         map.next_value::<IgnoredAny>()?;
@@ -265,7 +374,7 @@ impl<'de> Visitor<'de> for ColumnSeed<'_> {
                     self.scope.open(column, row);
                     map.next_value_seed(ColumnSeed { column, scope: self.scope })?;
                 }
-                Key::Other(_) | Key::Unknown => {
+                Key::Telling(_) | Key::Other(_) | Key::Unknown => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }

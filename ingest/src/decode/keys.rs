@@ -20,6 +20,8 @@ pub(crate) struct Keys {
     next: Vec<u32>,
     index: HashMap<Box<str>, u32>,
     declared: usize,
+    /// Names after the declared ones that tell the source, and are not read.
+    telling: usize,
     names_max: usize,
 }
 
@@ -28,6 +30,8 @@ pub(crate) struct Keys {
 pub(crate) enum Key {
     /// A declared column.
     Column(usize),
+    /// A name that tells the source: its number among the declared columns and those.
+    Telling(usize),
     /// Another name, met before or now: its number among those.
     Other(usize),
     /// Another name that is not remembered: too long, or one too many.
@@ -41,7 +45,26 @@ impl Keys {
         let index = names.iter().cloned().zip(0..).collect();
         let next = (1..=names.len() as u32).collect();
         let declared = names.len();
-        Keys { names, next, index, declared, names_max: declared + others_max }
+        Keys { names, next, index, declared, telling: 0, names_max: declared + others_max }
+    }
+
+    /// Adds a name that tells the source, before any other was met; gives its number.
+    pub(crate) fn tell(&mut self, name: &str) -> usize {
+        if let Some(at) = self.index.get(name) {
+            return *at as usize;
+        }
+        let at = self.names.len();
+        self.names.push(name.into());
+        self.next.push(at as u32 + 1);
+        self.index.insert(name.into(), at as u32);
+        self.telling += 1;
+        self.names_max += 1;
+        at
+    }
+
+    /// How many names come before the undeclared ones.
+    pub(crate) fn known(&self) -> usize {
+        self.declared + self.telling
     }
 
     /// The keys of an object inside the record.
@@ -63,7 +86,11 @@ impl Keys {
         };
         let Some(found) = found else { return Key::Unknown };
         *cursor = self.next[found];
-        if found < self.declared { Key::Column(found) } else { Key::Other(found - self.declared) }
+        match found {
+            found if found < self.declared => Key::Column(found),
+            found if found < self.known() => Key::Telling(found),
+            found => Key::Other(found - self.known()),
+        }
     }
 
     fn learn(&mut self, name: &str) -> Option<usize> {
@@ -109,8 +136,8 @@ impl Visitor<'_> for KeySeed<'_> {
     fn visit_str<E: Error>(self, name: &str) -> Result<Key, E> {
         let key = self.keys.find(name, &mut self.walk.cursor);
         let at = match key {
-            Key::Column(i) => Some(i),
-            Key::Other(i) => Some(self.keys.declared + i),
+            Key::Column(i) | Key::Telling(i) => Some(i),
+            Key::Other(i) => Some(self.keys.known() + i),
             Key::Unknown => None,
         };
         if let (Some(last), Some(at)) = (self.walk.last, at) {

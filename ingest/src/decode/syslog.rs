@@ -1,27 +1,39 @@
-//! Syslog lines (RFC 3164 and 5424), with patterns over the message whose named groups are columns.
-//! Not the transports.
+//! Syslog lines (see [`header`]), with patterns over the message whose named groups are columns. Not
+//! the transports.
 
-use chrono::{FixedOffset, Offset};
+use std::collections::HashMap;
+
 use regex::{CaptureLocations, Regex};
-use sluice_event::WireSchema;
-use syslog_loose::{Message, ProcId, Protocol, Variant};
+use sluice_event::{PartitionId, TimeFormat, WireSchema};
 
-use super::{Failure, column::Column, column_of};
-use crate::{DeadLetterCode, time};
+use self::header::{Header, Time};
+use super::{Failure, RecordContext, column::Column, column_of};
+use crate::{
+    DeadLetterCode, SyslogCodec,
+    envelope::{Field, Wrapper},
+    time::{self, YearlessTime},
+};
+
+pub(crate) mod header;
 
 /// The layout of the lines of a source.
 #[derive(Debug)]
 pub(crate) struct Syslog {
-    header: Header,
+    columns: HeaderColumns,
     year: Option<i32>,
-    zone: FixedOffset,
-    message: Option<usize>,
+    /// Milliseconds east of UTC of times without a zone.
+    zone: i64,
+    /// The programs the source knows, each with the patterns of its messages.
+    programs: Vec<(Vec<String>, Vec<Pattern>)>,
+    /// Patterns for the messages of any program.
     patterns: Vec<Pattern>,
+    /// Per partition in order: the last date without a year, and the year it was given.
+    years: HashMap<PartitionId, (YearlessTime, i32)>,
 }
 
 /// The columns of the header fields that the source declares.
 #[derive(Debug)]
-struct Header {
+struct HeaderColumns {
     timestamp: Option<usize>,
     hostname: Option<usize>,
     appname: Option<usize>,
@@ -30,6 +42,7 @@ struct Header {
     facility: Option<usize>,
     severity: Option<usize>,
     structured: Option<usize>,
+    message: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -40,37 +53,43 @@ struct Pattern {
     groups: Vec<(usize, usize)>,
 }
 
+/// What became of the message of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Matched {
+    /// A pattern took it, or its program is not one the source knows.
+    Yes,
+    /// The source knows the program, and no pattern takes the message.
+    Unparsed,
+}
+
 impl Syslog {
-    pub(crate) fn new(patterns: &[Regex], year: Option<i32>, zone: i32, wire: &WireSchema) -> Self {
+    pub(crate) fn new(codec: &SyslogCodec, wire: &WireSchema) -> Self {
         let column = |name| column_of(wire, &[name]);
-        let header = Header {
-            timestamp: column("timestamp"),
-            hostname: column("hostname"),
-            appname: column("appname"),
-            procid: column("procid"),
-            msgid: column("msgid"),
-            facility: column("facility"),
-            severity: column("severity"),
-            structured: column("structured_data"),
+        // A mapping file with a pattern that does not compile was refused.
+        let patterns = |list: &[String]| {
+            list.iter().filter_map(|p| Some(Pattern::new(Regex::new(p).ok()?, wire))).collect()
         };
-        let patterns = patterns
-            .iter()
-            .map(|regex| Pattern {
-                regex: regex.clone(),
-                locations: regex.capture_locations(),
-                groups: regex
-                    .capture_names()
-                    .enumerate()
-                    .filter_map(|(group, name)| Some((group, column_of(wire, &[name?])?)))
-                    .collect(),
-            })
-            .collect();
         Syslog {
-            header,
-            year,
-            zone: FixedOffset::east_opt(zone.saturating_mul(60)).unwrap_or(chrono::Utc.fix()),
-            message: column("message"),
-            patterns,
+            columns: HeaderColumns {
+                timestamp: column("timestamp"),
+                hostname: column("hostname"),
+                appname: column("appname"),
+                procid: column("procid"),
+                msgid: column("msgid"),
+                facility: column("facility"),
+                severity: column("severity"),
+                structured: column("structured_data"),
+                message: column("message"),
+            },
+            year: codec.year,
+            zone: i64::from(codec.zone) * 60_000,
+            programs: codec
+                .programs
+                .iter()
+                .map(|of| (of.names.clone(), patterns(&of.patterns)))
+                .collect(),
+            patterns: patterns(&codec.patterns),
+            years: HashMap::new(),
         }
     }
 
@@ -78,99 +97,165 @@ impl Syslog {
     pub(crate) fn record(
         &mut self,
         line: &str,
+        wrapper: Option<&Wrapper>,
         columns: &mut [Column],
         row: usize,
-        reference: i64,
-    ) -> Result<(), Failure> {
-        let parsed = self.parse(line, reference)?;
-        if let Some(column) = self.header.timestamp.and_then(|c| columns.get_mut(c))
-            && let Some(time) = parsed.timestamp
-        {
-            column.pad(row);
-            column.push_time(time.timestamp_millis());
+        context: &RecordContext,
+    ) -> Result<Matched, Failure> {
+        let header = header_of(line, wrapper).ok_or_else(|| {
+            Failure::new(DeadLetterCode::BadFraming, "not a syslog line: no priority and no time")
+        })?;
+        let time = self.time(&header.time, context).or_else(|| {
+            let text = wrapper?.get(&Field::Time)?;
+            time::parse(text, &[TimeFormat::Auto, TimeFormat::Syslog], context.reference)
+        });
+        if let Some(column) = self.columns.timestamp.and_then(|c| columns.get_mut(c)) {
+            match (time, &header.time) {
+                (Some(time), _) => {
+                    column.pad(row);
+                    column.push_time(time);
+                }
+                // Read again as text it is a conflict of the column, with its text.
+                (None, Time::Unreadable(text)) => {
+                    column.pad(row);
+                    column.push_text(text, context.reference);
+                }
+                (None, _) => {}
+            }
         }
         let mut put = |column: Option<usize>, text: &str| {
             if let Some(column) = column.and_then(|c| columns.get_mut(c))
                 && column.len() <= row
             {
                 column.pad(row);
-                column.push_text(text, reference);
+                column.push_text(text, context.reference);
             }
         };
-        self.header.append(&parsed, &mut put);
-        let message = parsed.msg;
-        for pattern in &mut self.patterns {
-            if pattern.regex.captures_read(&mut pattern.locations, message).is_none() {
-                continue;
+        self.columns.append(&header, &mut put);
+        let message = header.message;
+        let own = match header.program {
+            Some(program) => {
+                self.programs.iter_mut().find(|(names, _)| names.iter().any(|n| n == program))
             }
-            for &(group, column) in &pattern.groups {
-                let text = pattern.locations.get(group).and_then(|(a, b)| message.get(a..b));
-                if let Some(text) = text {
-                    put(Some(column), text);
-                }
-            }
-            break;
-        }
-        put(self.message, message);
-        Ok(())
+            // A wrapper that names no program: the source is all that tells it.
+            None if wrapper.is_some() => self.programs.first_mut(),
+            None => None,
+        };
+        let known = own.is_some();
+        let own = own.map(|(_, patterns)| patterns.as_mut_slice()).unwrap_or_default();
+        let matched = own
+            .iter_mut()
+            .chain(&mut self.patterns)
+            .any(|pattern| pattern.append(message, &mut put));
+        put(self.columns.message, message);
+        Ok(if known && !matched { Matched::Unparsed } else { Matched::Yes })
     }
 
-    /// Parses the header; a zone that is not given is UTC, a year the one nearest to `reference`.
-    fn parse<'l>(&self, line: &'l str, reference: i64) -> Result<Message<&'l str>, Failure> {
-        let not_syslog = || Failure::new(DeadLetterCode::BadFraming, "not a syslog line");
-        let given = self.year;
-        let year = move |(month, day, hour, minute, second)| {
-            given.unwrap_or_else(|| time::nearest_year(month, day, hour, minute, second, reference))
-        };
-        let parsed = syslog_loose::parse_message_with_year_exact_tz(
-            line,
-            year,
-            Some(self.zone),
-            Variant::Either,
-        )
-        .map_err(|_| not_syslog())?;
-        // RFC 3164 allows nearly any text; without a priority and a time it is not a syslog line.
-        match parsed.protocol {
-            Protocol::RFC3164 if parsed.timestamp.is_none() && parsed.facility.is_none() => {
-                Err(not_syslog())
+    fn time(&mut self, time: &Time<'_>, context: &RecordContext) -> Option<i64> {
+        match *time {
+            Time::At(at) => Some(at),
+            Time::Local(at) => Some(at - self.zone),
+            Time::None | Time::Unreadable(_) => None,
+            Time::Yearless(date) => {
+                let year = self.year_of(date, context);
+                date.in_year(year).map(|at| at - self.zone)
             }
-            Protocol::RFC3164 | Protocol::RFC5424(_) => Ok(parsed),
+        }
+    }
+
+    /// The year of a date without one: in a file the one its order says, in a stream the nearest to
+    /// when the line was received.
+    fn year_of(&mut self, date: YearlessTime, context: &RecordContext) -> i32 {
+        let Some(first) = context.first_year else {
+            return self.year.unwrap_or_else(|| date.nearest_year(context.reference + self.zone));
+        };
+        match self.years.get_mut(&context.partition) {
+            None => {
+                let year = self.year.unwrap_or(first);
+                self.years.insert(context.partition, (date, year));
+                year
+            }
+            Some((last, year)) => match date.years_after(*last) {
+                // A straggler of the year that just ended.
+                back if back < 0 => *year - 1,
+                years => {
+                    *year += years;
+                    *last = date;
+                    *year
+                }
+            },
         }
     }
 }
 
-impl Header {
-    fn append(&self, m: &Message<&str>, put: &mut impl FnMut(Option<usize>, &str)) {
-        if let Some(host) = m.hostname {
-            put(self.hostname, host);
-        }
-        if let Some(app) = m.appname {
-            put(self.appname, app);
-        }
-        match &m.procid {
-            Some(ProcId::PID(pid)) => put(self.procid, &pid.to_string()),
-            Some(ProcId::Name(name)) => put(self.procid, name),
-            None => {}
-        }
-        if let Some(id) = m.msgid {
-            put(self.msgid, id);
-        }
-        if let Some(facility) = m.facility {
-            put(self.facility, facility.as_str());
-        }
-        if let Some(severity) = m.severity {
-            put(self.severity, severity.as_str());
-        }
-        if self.structured.is_some() && !m.structured_data.is_empty() {
-            let elements: serde_json::Map<String, serde_json::Value> = m
-                .structured_data
-                .iter()
-                .map(|e| {
-                    let params = e.params().map(|(k, v)| (k.to_string(), v.to_string().into()));
-                    (e.id.to_owned(), serde_json::Value::Object(params.collect()))
-                })
-                .collect();
-            put(self.structured, &serde_json::Value::Object(elements).to_string());
+impl Pattern {
+    fn new(regex: Regex, wire: &WireSchema) -> Self {
+        Pattern {
+            locations: regex.capture_locations(),
+            groups: regex
+                .capture_names()
+                .enumerate()
+                .filter_map(|(group, name)| Some((group, column_of(wire, &[name?])?)))
+                .collect(),
+            regex,
         }
     }
+
+    /// Appends its groups if it matches.
+    fn append(&mut self, message: &str, put: &mut impl FnMut(Option<usize>, &str)) -> bool {
+        if self.regex.captures_read(&mut self.locations, message).is_none() {
+            return false;
+        }
+        for &(group, column) in &self.groups {
+            let text = self.locations.get(group).and_then(|(a, b)| message.get(a..b));
+            if let Some(text) = text {
+                put(Some(column), text);
+            }
+        }
+        true
+    }
+}
+
+impl HeaderColumns {
+    fn append(&self, header: &Header<'_>, put: &mut impl FnMut(Option<usize>, &str)) {
+        let parts = [
+            (self.hostname, header.host),
+            (self.appname, header.program),
+            (self.procid, header.pid),
+            (self.msgid, header.message_id),
+            (self.facility, self.facility.and_then(|_| header.facility())),
+            (self.severity, self.severity.and_then(|_| header.severity())),
+            (self.structured, header.structured),
+        ];
+        for (column, text) in parts {
+            if let Some(text) = text {
+                put(column, text);
+            }
+        }
+    }
+}
+
+/// The header of a line, completed by what a wrapper says of it.
+fn header_of<'l>(line: &'l str, wrapper: Option<&'l Wrapper>) -> Option<Header<'l>> {
+    let parsed = Header::parse(line);
+    let Some(wrapper) = wrapper else { return parsed };
+    let program = wrapper.get(&Field::Program);
+    let mut header = match (program, parsed) {
+        // The shipper read the program off a whole line. A message cannot pose as one: it would have
+        // to be of the same program.
+        (Some(program), Some(header))
+            if header.program == Some(program) && header.time != Time::None =>
+        {
+            header
+        }
+        (None, Some(header)) => header,
+        (program, _) => Header {
+            program,
+            pid: wrapper.get(&Field::Pid),
+            message: line.trim_start(),
+            ..Header::default()
+        },
+    };
+    header.host = header.host.or_else(|| wrapper.get(&Field::Host));
+    Some(header)
 }

@@ -7,36 +7,134 @@ use memchr::memmem::Finder;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use sluice_event::PartitionId;
 
-use crate::{Chunk, Codec, Decoder, Limits, SourceSpec, repair};
+use crate::{
+    Chunk, Codec, Decoder, SourceSpec, Wrapper,
+    decode::header::Header,
+    envelope::{Field, Piece},
+    repair,
+};
 
 /// What a source declares in `detect`, ready to be asked.
 #[derive(Debug)]
 pub(crate) struct Asker<S> {
     spec: S,
-    /// The last key of each path a record must have, with its quotes: text without them is not worth
-    /// parsing.
-    needles: Vec<Finder<'static>>,
-    /// For line sources that declare nothing: a line that decodes looks like them.
+    wanted: Wanted,
+    /// For line sources: a line that decodes may look like them.
     decoder: Option<Decoder>,
+}
+
+/// The keys a JSON record of a source has, and those it never has.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// Dotted paths.
+    paths: Vec<String>,
+    /// Per key that must be there: which of the paths, as bits, are that key or stand for it.
+    items: Vec<u64>,
+    /// The paths that must not be there.
+    lacks: u64,
+    /// Per key that must be there with no other choice: its last name with the closing quote. Text
+    /// without them is not worth parsing.
+    needles: Vec<Finder<'static>>,
 }
 
 /// Paths beyond these are not asked for.
 const PATHS_MAX: usize = 64;
 
+impl Wanted {
+    pub(crate) fn of(spec: &SourceSpec) -> Self {
+        let mut wanted = Wanted::default();
+        for item in &spec.detect_has {
+            let choices: Vec<&str> = item.split('|').map(str::trim).collect();
+            if let [path] = choices.as_slice() {
+                let key = path.rsplit('.').next().unwrap_or(path);
+                wanted.needles.push(Finder::new(format!("{key}\"").as_bytes()).into_owned());
+            }
+            let bits = choices.iter().fold(0, |bits, path| bits | wanted.bit(path));
+            wanted.items.push(bits);
+        }
+        wanted.lacks = spec.detect_lacks.iter().fold(0, |bits, path| bits | wanted.bit(path));
+        wanted
+    }
+
+    fn bit(&mut self, path: &str) -> u64 {
+        let at = self.paths.iter().position(|p| p == path).unwrap_or_else(|| {
+            self.paths.push(path.to_owned());
+            self.paths.len() - 1
+        });
+        if at < PATHS_MAX { 1 << at } else { 0 }
+    }
+
+    /// Whether nothing is asked for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The paths, each with its bit.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.paths.iter().take(PATHS_MAX).enumerate().map(|(at, path)| (path.as_str(), 1 << at))
+    }
+
+    /// Whether the paths that were found are those of a record of the source.
+    pub(crate) fn holds(&self, found: u64) -> bool {
+        found & self.lacks == 0 && self.items.iter().all(|item| item & found != 0)
+    }
+
+    /// The keys that are missing, for people.
+    pub(crate) fn missing(&self, found: u64) -> String {
+        let name = |bits: u64| {
+            let paths = self.paths().filter(|(_, bit)| bits & bit != 0).map(|(path, _)| path);
+            paths.collect::<Vec<_>>().join(" or ")
+        };
+        let missing: Vec<String> =
+            self.items.iter().filter(|item| **item & found == 0).map(|item| name(*item)).collect();
+        match missing.is_empty() {
+            true => format!("it has {}", name(found & self.lacks)),
+            false => format!("no {}", missing.join(", ")),
+        }
+    }
+
+    /// Whether a JSON record is one of the source.
+    pub(crate) fn takes(&self, record: &[u8]) -> bool {
+        let escaped = || memchr::memmem::find(record, b"\\u").is_some();
+        if !self.needles.iter().all(|needle| needle.find(record).is_some()) && !escaped() {
+            return false;
+        }
+        self.found(record).is_some_and(|found| self.holds(found))
+    }
+
+    /// Which paths the beginning of an object has.
+    fn found_so_far(&self, head: &[u8]) -> u64 {
+        let text = String::from_utf8_lossy(head);
+        let paths: Vec<&str> = self.paths.iter().take(PATHS_MAX).map(String::as_str).collect();
+        let mut found = 0;
+        let mut json = serde_json::Deserializer::from_str(&text);
+        let object = Object { paths: &paths, asked: Asked::all(&paths), found: &mut found };
+        // It ends in the middle: what came before counts.
+        let _cut_off = object.deserialize(&mut json);
+        found
+    }
+
+    /// Which paths an object has; `None` if the record is none.
+    pub(crate) fn found(&self, record: &[u8]) -> Option<u64> {
+        let text = String::from_utf8_lossy(record);
+        let text = text.trim_start_matches('\u{feff}');
+        let paths: Vec<&str> = self.paths.iter().take(PATHS_MAX).map(String::as_str).collect();
+        let ask = |text: &str| {
+            let mut found = 0;
+            let mut json = serde_json::Deserializer::from_str(text);
+            let object = Object { paths: &paths, asked: Asked::all(&paths), found: &mut found };
+            (object.deserialize(&mut json).is_ok() && json.end().is_ok()).then_some(found)
+        };
+        ask(text).or_else(|| repair::numbers_and_surrogates(text).and_then(|text| ask(&text)))
+    }
+}
+
 impl<S: Deref<Target = SourceSpec>> Asker<S> {
     pub(crate) fn new(spec: S) -> Self {
-        let needles = spec
-            .detect_has
-            .iter()
-            .take(PATHS_MAX)
-            .map(|path| {
-                let key = path.rsplit('.').next().unwrap_or(path);
-                Finder::new(format!("{key}\"").as_bytes()).into_owned()
-            })
-            .collect();
-        let decoder = matches!(spec.codec, Codec::Delimited { .. } | Codec::Syslog { .. })
-            .then(|| Decoder::new(&spec.codec, &spec.wire, Limits::default()));
-        Asker { spec, needles, decoder }
+        let wanted = Wanted::of(&spec);
+        let decoder = matches!(spec.codec, Codec::Delimited(_) | Codec::Syslog(_))
+            .then(|| Decoder::plain(&spec));
+        Asker { spec, wanted, decoder }
     }
 
     pub(crate) fn spec(&self) -> &SourceSpec {
@@ -49,37 +147,92 @@ impl<S: Deref<Target = SourceSpec>> Asker<S> {
     }
 
     /// Whether the record looks like the source.
-    pub(crate) fn fits(&mut self, record: &[u8]) -> bool {
-        match self.spec.codec {
+    pub(crate) fn fits(&mut self, record: &[u8], wrapper: Option<&Wrapper>) -> bool {
+        let json = looks_json(record);
+        match &self.spec.codec {
             Codec::Json => self.fits_json(record),
-            Codec::Delimited { .. } | Codec::Syslog { .. } | Codec::Lines => {
-                // A header line looks like its source whatever the pattern says.
-                match self.spec.detect_line.is_some() {
-                    true => self.line(record) || self.decodes(record) == Some(Line::Header),
-                    false => self.decodes(record).is_some(),
+            Codec::Delimited(_) if json => !self.wanted.is_empty() && self.wanted.takes(record),
+            Codec::Delimited(_) | Codec::Syslog(_) | Codec::Lines if json => false,
+            Codec::Syslog(syslog) => {
+                let text = String::from_utf8_lossy(record);
+                let known =
+                    |p: &str| syslog.programs.iter().any(|of| of.names.iter().any(|n| n == p));
+                let said = wrapper.and_then(|w| w.get(&Field::Program));
+                let program = said.or_else(|| Header::parse(&text).and_then(|h| h.program));
+                match (program, self.spec.detect_line.is_some() || !syslog.programs.is_empty()) {
+                    (Some(program), true) if known(program) => true,
+                    (_, true) => self.line(record),
+                    // A source that declares nothing: a line that decodes looks like it.
+                    (_, false) => self.decodes(record).is_some(),
                 }
             }
+            Codec::Delimited(_) | Codec::Lines => match self.spec.detect_line.is_some() {
+                // A header line looks like its source whatever the pattern says.
+                true => self.line(record) || self.decodes(record) == Some(Line::Header),
+                false => self.decodes(record).is_some(),
+            },
+        }
+    }
+
+    /// Whether the record looks like the source as it stands, in no envelope.
+    pub(crate) fn fits_here(&mut self, record: &[u8]) -> bool {
+        let wrapped = !looks_json(record) && {
+            let envelopes = self.spec.surroundings.opener.envelopes();
+            envelopes.wraps_line(&String::from_utf8_lossy(record))
+        };
+        !wrapped && self.fits(record, None)
+    }
+
+    /// Gives what a record wraps, and whether that looks like the source.
+    pub(crate) fn open(&mut self, record: &[u8], give: &mut dyn FnMut(Piece, bool)) {
+        let surroundings = self.spec.surroundings.clone();
+        let envelopes = surroundings.opener.envelopes();
+        let json_source = matches!(self.spec.codec, Codec::Json);
+        let mut pieces = Vec::new();
+        let mut is_record = |bytes: &[u8]| match json_source {
+            true => self.wanted.takes(bytes),
+            false => {
+                !looks_json(bytes) && !envelopes.wraps_line(&String::from_utf8_lossy(bytes))
+            }
+        };
+        surroundings.opener.open(record, &mut is_record, &mut |piece| pieces.push(piece));
+        for piece in pieces {
+            let fits = match &piece {
+                Piece::Record(bytes, wrapper) => self.fits(bytes, wrapper.as_deref()),
+                Piece::Skipped(..) => false,
+            };
+            give(piece, fits);
+        }
+    }
+
+    /// Whether the beginning of a record that is cut off has the keys of the source.
+    pub(crate) fn fits_cut(&self, head: &[u8]) -> bool {
+        !self.wanted.is_empty() && self.wanted.holds(self.wanted.found_so_far(head))
+    }
+
+    /// Whether the record is one that the source can read among others that look like it: a line
+    /// of another program, a line below a header.
+    pub(crate) fn reads(&mut self, record: &[u8]) -> bool {
+        match self.spec.codec {
+            Codec::Json => false,
+            Codec::Syslog(_) => Header::parse(&String::from_utf8_lossy(record)).is_some(),
+            Codec::Delimited(_) => self.decodes(record).is_some(),
+            Codec::Lines => true,
         }
     }
 
     /// Whether the record is a line that names the fields of those below it.
     pub(crate) fn is_header(&mut self, record: &[u8]) -> bool {
-        matches!(self.spec.codec, Codec::Delimited { .. })
+        matches!(self.spec.codec, Codec::Delimited(_))
             && !record.starts_with(b"#")
             && self.decodes(record) == Some(Line::Header)
     }
 
     fn fits_json(&self, record: &[u8]) -> bool {
-        let escaped = || memchr::memmem::find(record, b"\\u").is_some();
-        if !self.needles.iter().all(|needle| needle.find(record).is_some()) && !escaped() {
-            return false;
-        }
         if self.spec.detect_line.is_some() && !self.line(record) {
             return false;
         }
-        let paths: Vec<&str> =
-            self.spec.detect_has.iter().take(PATHS_MAX).map(String::as_str).collect();
-        has_all(record, &paths)
+        self.wanted.takes(record)
     }
 
     fn line(&self, record: &[u8]) -> bool {
@@ -99,6 +252,20 @@ impl<S: Deref<Target = SourceSpec>> Asker<S> {
     }
 }
 
+/// Whether bytes begin like a JSON object or array.
+pub(crate) fn looks_json(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(crate::frame::BOM).unwrap_or(bytes).trim_ascii_start();
+    match bytes.first() {
+        Some(b'{') => true,
+        // `[2026-01-01 ..` and `[12.3] kernel` are lines of text.
+        Some(b'[') => matches!(
+            bytes.get(1..).map(<[u8]>::trim_ascii_start).and_then(<[u8]>::first),
+            Some(b'{' | b'[' | b'"' | b']') | None
+        ),
+        _ => false,
+    }
+}
+
 pub(crate) fn special(spec: &SourceSpec) -> usize {
     spec.detect_has.len() + usize::from(spec.detect_line.is_some())
 }
@@ -107,23 +274,6 @@ pub(crate) fn special(spec: &SourceSpec) -> usize {
 enum Line {
     Record,
     Header,
-}
-
-/// Whether a record is an object with every one of these dotted keys.
-fn has_all(record: &[u8], paths: &[&str]) -> bool {
-    let text = String::from_utf8_lossy(record);
-    let text = text.trim_start_matches('\u{feff}');
-    let ask = |text: &str| {
-        let mut found = 0;
-        let mut json = serde_json::Deserializer::from_str(text);
-        let object = Object { paths, asked: Asked::all(paths), found: &mut found };
-        (object.deserialize(&mut json).is_ok() && json.end().is_ok()).then_some(found)
-    };
-    let found = match ask(text) {
-        Some(found) => Some(found),
-        None => repair::numbers_and_surrogates(text).and_then(|text| ask(&text)),
-    };
-    found.is_some_and(|found| found.count_ones() as usize == paths.len())
 }
 
 /// The paths that lead through an object, each with how much of it is behind.

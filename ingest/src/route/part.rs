@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use sluice_event::{PartitionId, Records};
 
 use super::Message;
-use crate::{Chunk, DeadLetterCode, Envelope, Fault, Original};
+use crate::{Chunk, DeadLetterCode, Envelope, Fault, Original, Wrapper};
 
 /// Where in which message the next record is.
 #[derive(Default)]
@@ -37,18 +37,26 @@ pub(super) struct Part {
     offsets: Vec<u64>,
     received: Vec<i64>,
     envelopes: Vec<Option<Arc<Envelope>>>,
+    wrappers: Vec<Option<Arc<Wrapper>>>,
     faults: Vec<Fault>,
 }
 
 impl Part {
-    pub(super) fn record(&mut self, record: &[u8], at: &mut At<'_>) {
+    pub(super) fn record(
+        &mut self,
+        record: &[u8],
+        at: &mut At<'_>,
+        wrapper: Option<Arc<Wrapper>>,
+    ) {
         at.number += 1;
         let start = self.bytes.len();
         self.bytes.extend_from_slice(record);
         self.spans.push(start..self.bytes.len());
         self.lines.push(at.number);
         self.offsets.push(at.offset);
-        self.received.push(at.received_at);
+        let received = wrapper.as_ref().and_then(|w| w.received(at.received_at));
+        self.received.push(received.unwrap_or(at.received_at));
+        self.wrappers.push(wrapper);
         self.envelopes.push(at.envelope.cloned());
     }
 
@@ -104,6 +112,11 @@ impl Part {
                 }
                 false => Vec::new(),
             },
+            wrappers: match self.wrappers.iter().any(Option::is_some) {
+                true => self.wrappers,
+                false => Vec::new(),
+            },
+            first_year: None,
             at_end: false,
             messages: true,
         })

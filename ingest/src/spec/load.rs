@@ -6,10 +6,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use arrow::datatypes::SchemaRef;
 use regex::Regex;
 use sluice_event::{EnvelopeColumn, Transform, WireSchema, WireType};
-use sluice_rule::{CodecSpec, Diagnostic, Mapping};
+use sluice_rule::{Diagnostic, Mapping};
 
-use super::{Codec, MappingEntry, SourceSpec, raw_schema};
-use crate::Unwrap;
+use super::{MappingEntry, SourceSpec, raw_schema};
+use crate::{Limits, Surroundings, Unwrap};
 
 impl SourceSpec {
     /// The schema of each source's raw table, for the SQL session. Columns that two files declare
@@ -31,7 +31,7 @@ impl SourceSpec {
         compile: impl Fn(&Mapping, SchemaRef) -> Result<Arc<dyn Transform>, Vec<Diagnostic>>,
     ) -> Result<Vec<SourceSpec>, Vec<Diagnostic>> {
         let mut problems = Vec::new();
-        let mut sources = Vec::new();
+        let mut sources: Vec<SourceSpec> = Vec::new();
         for (source, files) in by_source(mappings) {
             let Some(first) = files.first() else { continue };
             let wire = merge(&files, &mut problems);
@@ -54,25 +54,28 @@ impl SourceSpec {
             let detect_line = first.detect.matches.as_ref().and_then(|p| {
                 pattern(p).map_err(|e| problems.push(error(first, "detect", &e))).ok()
             });
-            let codec = match codec(&first.codec) {
-                Ok(codec) => codec,
-                Err(e) => {
-                    problems.push(error(first, "codec", &e));
-                    continue;
-                }
-            };
             sources.push(SourceSpec {
                 source: source.into(),
-                codec,
+                codec: first.codec.clone(),
                 unwrap: Unwrap::new(first.unwrap.iter().map(String::as_str)),
                 wire,
                 time: Some(first.time.clone()).filter(|t| !t.is_empty()),
                 native_id: first.native_id.clone(),
                 time_settings: first.time_settings,
                 detect_has: first.detect.has.clone(),
+                detect_lacks: first.detect.lacks.clone(),
                 detect_line,
                 mappings: entries,
+                limits: Limits::default(),
+                surroundings: Arc::default(),
             });
+        }
+        match Surroundings::new(&sources) {
+            Ok(surroundings) => {
+                let surroundings = Arc::new(surroundings);
+                sources.iter_mut().for_each(|s| s.surroundings = surroundings.clone());
+            }
+            Err(e) => problems.push(Diagnostic::error("M024", "ingest/envelopes", e.to_string())),
         }
         if problems.is_empty() { Ok(sources) } else { Err(problems) }
     }
@@ -179,24 +182,6 @@ fn agree(files: &[&Mapping], problems: &mut Vec<Diagnostic>) {
             );
         }
     }
-}
-
-fn codec(spec: &CodecSpec) -> Result<Codec, String> {
-    Ok(match spec {
-        CodecSpec::Json => Codec::Json,
-        CodecSpec::Lines => Codec::Lines,
-        CodecSpec::Delimited(d) => Codec::Delimited {
-            delimiter: d.delimiter,
-            fields: d.fields.clone(),
-            null: d.null.clone(),
-            header: d.header.clone(),
-        },
-        CodecSpec::Syslog(s) => Codec::Syslog {
-            patterns: s.patterns.iter().map(|p| pattern(p)).collect::<Result<_, _>>()?,
-            year: s.year,
-            zone: s.zone,
-        },
-    })
 }
 
 fn pattern(text: &str) -> Result<Regex, String> {

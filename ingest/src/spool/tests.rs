@@ -17,7 +17,7 @@ use sluice_event::{TimeSettings, WireSchema};
 
 use super::{reader::Reader, *};
 use crate::{
-    Codec, Router, SourceSpec, Unwrap,
+    Codec, Limits, Router, SourceSpec, Unwrap,
     live::{Arrival, Input, InputControl, InputPhase, Place, Positions},
 };
 
@@ -492,6 +492,9 @@ fn router(idle: i64) -> Router {
         native_id: None,
         time_settings: TimeSettings { idle, ..TimeSettings::default() },
         detect_has: vec!["app".into()],
+        detect_lacks: Vec::new(),
+        limits: Limits::default(),
+        surroundings: Arc::default(),
         detect_line: None,
         mappings: Vec::new(),
     };

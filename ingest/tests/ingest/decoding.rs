@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
-use regex::Regex;
 use serde_json::{Value, json};
 use sluice_event::{PartitionId, TimeFormat, WireSchema, WireType};
-use sluice_ingest::{Chunk, Codec, Decoder, Limits, Mapper, SourceSpec, builtin_mappings, detect};
+use sluice_ingest::{
+    Chunk, Codec, Decoder, DelimitedCodec, Limits, Mapper, SourceSpec, SyslogCodec,
+    builtin_mappings, detect,
+};
 
 use crate::support::{RECEIVED, run, run_spec, spec};
 
@@ -59,12 +61,12 @@ fn what_was_seen_before_does_not_depend_on_chunks() {
 #[test]
 fn vpc_flow_lines_with_and_without_a_header() {
     let spec = || SourceSpec {
-        codec: Codec::Delimited {
+        codec: Codec::Delimited(DelimitedCodec {
             delimiter: ' ',
             fields: ["version", "account-id", "srcaddr", "start"].map(str::to_owned).to_vec(),
             null: Some("-".into()),
-            header: None,
-        },
+            ..DelimitedCodec::default()
+        }),
         wire: wire(&[
             ("user", WireType::String),
             ("account-id", WireType::String),
@@ -86,12 +88,11 @@ fn vpc_flow_lines_with_and_without_a_header() {
 
 #[test]
 fn quoted_fields_may_hold_the_delimiter() {
-    let codec = Codec::Delimited {
+    let codec = Codec::Delimited(DelimitedCodec {
         delimiter: ',',
         fields: ["user", "x"].map(str::to_owned).to_vec(),
-        null: None,
-        header: None,
-    };
+        ..DelimitedCodec::default()
+    });
     let wire = wire(&[("user", WireType::String), ("x", WireType::String)]);
     let outcome = run_spec(
         SourceSpec { codec, wire, time: None, native_id: None, ..spec() },
@@ -105,7 +106,10 @@ fn sshd() -> SourceSpec {
     let pattern = r"^Failed (?<method>\w+) for (?<user>.*) from (?<ip>\S+) port (?<port>\d+)";
     SourceSpec {
         source: "linux.sshd".into(),
-        codec: Codec::Syslog { patterns: vec![Regex::new(pattern).unwrap()], year: None, zone: 0 },
+        codec: Codec::Syslog(SyslogCodec {
+            patterns: vec![pattern.to_owned()],
+            ..SyslogCodec::default()
+        }),
         wire: wire(&[
             ("timestamp", WireType::Timestamp(vec![TimeFormat::Syslog])),
             ("hostname", WireType::String),
@@ -119,7 +123,7 @@ fn sshd() -> SourceSpec {
         time: Some("timestamp".into()),
         native_id: None,
         detect_has: Vec::new(),
-        detect_line: Some(Regex::new(r"sshd\[\d+\]: ").unwrap()),
+        detect_line: Some(regex::Regex::new(r"sshd\[\d+\]: ").unwrap()),
         ..spec()
     }
 }
@@ -155,7 +159,8 @@ fn syslog_of_both_kinds() {
 
 #[test]
 fn detection_says_what_it_saw() {
-    let sources = [spec(), sshd()];
+    let json = SourceSpec { detect_has: vec!["user".into(), "at".into()], ..spec() };
+    let sources = [json, sshd()];
     let say = |head: &str| detect(&sources, head.as_bytes()).to_string();
     let json: String = (0..50).map(|i| format!("{{\"user\":\"{i}\",\"at\":1}}\n")).collect();
     assert_eq!(say(&json), "100 % of 50 records look like test.source");
@@ -290,7 +295,7 @@ fn decodes_what_serde_json_reads() {
             ("w", WireType::List(Box::new(WireType::String))),
         ]),
     };
-    let mut decoder = Decoder::new(&Codec::Json, &wire, Limits::default());
+    let mut decoder = Decoder::of(&Codec::Json, &wire, Limits::default());
     for _ in 0..200 {
         let mut records = Vec::new();
         for _ in 0..rng.random_range(1..30) {

@@ -7,9 +7,10 @@ use arrow::{
     compute::cast,
     datatypes::DataType,
 };
-use regex::Regex;
 use sluice_event::{PartitionId, TimeFormat, WireSchema, WireType};
-use sluice_ingest::{Chunk, Codec, Decoder, Envelope, Limits, SourceSpec};
+use sluice_ingest::{
+    Chunk, Codec, Decoder, DelimitedCodec, Envelope, Limits, SourceSpec, SyslogCodec,
+};
 use sluice_rule::Mapping;
 
 use crate::support::spec;
@@ -61,17 +62,16 @@ fn values(batch: &RecordBatch, column: &str) -> Vec<Option<String>> {
 
 #[test]
 fn every_codec_has_them_and_no_payload_can_set_them() {
-    let delimited = Codec::Delimited {
+    let delimited = Codec::Delimited(DelimitedCodec {
         delimiter: ' ',
         fields: vec!["own".into(), "_key".into(), "_topic".into()],
-        null: None,
-        header: None,
-    };
-    let syslog = Codec::Syslog {
-        patterns: vec![Regex::new("(?P<own>v) (?P<_key>forged)").unwrap()],
+        ..DelimitedCodec::default()
+    });
+    let syslog = Codec::Syslog(SyslogCodec {
+        patterns: vec!["(?P<own>v) (?P<_key>forged)".to_owned()],
         year: Some(2026),
-        zone: 0,
-    };
+        ..SyslogCodec::default()
+    });
     let json =
         r#"{"_key":"forged","own":"v","_topic":"forged","_headers":{"x":"forged"},"_offset":9}"#;
     for (codec, own, record) in [
@@ -80,7 +80,7 @@ fn every_codec_has_them_and_no_payload_can_set_them() {
         (syslog, "own", "<34>Jan  1 00:00:00 h a[1]: v forged"),
         (Codec::Lines, "line", "v"),
     ] {
-        let mut decoder = Decoder::new(&codec, &wire(own), Limits::default());
+        let mut decoder = Decoder::of(&codec, &wire(own), Limits::default());
         let bare = Arc::new(Envelope::default());
         let chunk = enveloped(&[record, "", record], vec![full(), full(), bare]);
         let decoded = decoder.decode(&chunk);

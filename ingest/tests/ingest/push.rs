@@ -11,7 +11,7 @@ use flate2::{
 use serde_json::json;
 use sluice_event::WireType;
 use sluice_ingest::{
-    Codec, Decoder, Limits, Router,
+    Codec, DelimitedCodec, Decoder, Limits, Router,
     push::{Encoding, PushError, PushLimits, inflate, read},
 };
 
@@ -178,8 +178,8 @@ fn router(mapping: Option<&str>) -> Router {
 
 #[test]
 fn bad_lines_among_good_ones_are_named_by_line() {
-    let deep = format!("{{\"app\":{}1{}}}", "[".repeat(100), "]".repeat(100));
-    let large = format!("{{\"app\":\"{}\"}}", "x".repeat(2 << 20));
+    let deep = format!("{{\"other\":{}1{}}}", "[".repeat(100), "]".repeat(100));
+    let large = format!("{{\"other\":\"{}\"}}", "x".repeat(17 << 20));
     let body = format!(
         "{{\"app\":1}}\r\n\n{{\"app\":\n{deep}\n{large}\n{{\"other\":1}}\nnull\n h sshd[1]: x\n\n{{\"app\":2}}"
     );
@@ -214,12 +214,13 @@ fn arrays_text_lines_and_a_source_that_is_known() {
 
     let name: Arc<str> = "app.log".into();
     let mut one = router(Some("app.log"));
-    let pushed = read(&mut one, b"{\"x\":1}\nx\n", 0, Some(&name), PushLimits::default()).unwrap();
+    let pushed = read(&mut one, b"{\"app\":1}\nx\n{\"x\":1}\n", 0, Some(&name), PushLimits::default()).unwrap();
     assert_eq!(pushed.records[0].source.as_deref(), Some("app.log"));
     assert_eq!(
         serde_json::to_value(&pushed.answer).unwrap(),
-        json!({"accepted": 1, "rejected": 1, "errors": [
-            {"line": 2, "code": "bad_json", "detail": "expected value at line 1 column 1"}]})
+        json!({"accepted": 1, "rejected": 2, "errors": [
+            {"line": 2, "code": "bad_json", "detail": "expected value at line 1 column 1"},
+            {"line": 3, "code": "not_this_source", "detail": "not a record of app.log (no app): no source knows it; its fields are x"}]})
     );
 }
 
@@ -239,11 +240,12 @@ fn nothing_good_and_nothing_at_all() {
 
 #[test]
 fn lines_below_a_header_are_stored_with_it() {
-    let codec = || Codec::Delimited {
-        delimiter: ' ',
-        fields: vec!["line".into(), "other".into()],
-        null: None,
-        header: None,
+    let codec = || {
+        Codec::Delimited(DelimitedCodec {
+            delimiter: ' ',
+            fields: vec!["line".into(), "other".into()],
+            ..DelimitedCodec::default()
+        })
     };
     let mut spec = source("net.flow", codec(), &[], None);
     spec.wire.columns.push(("other".into(), WireType::String));
@@ -257,7 +259,7 @@ fn lines_below_a_header_are_stored_with_it() {
         assert!((2..10).contains(&pushed.records.len()), "{}", pushed.records.len());
         // Another sender, whose lines are in the usual order.
         let usual = read(&mut router, b"l o\n", 0, None, PushLimits::default()).unwrap();
-        let mut decoder = Decoder::new(&spec.codec, &spec.wire, Limits::default());
+        let mut decoder = Decoder::new(&spec, Limits::default());
         let messages: Vec<_> = pushed.records.into_iter().chain(usual.records).collect();
         let messages = (0..).zip(messages).map(|(at, r)| message(at, r.bytes)).collect();
         let decoded = decoder.decode(&router.chunks(messages)[0].1);

@@ -22,6 +22,9 @@ pub(crate) fn source(name: &str, codec: Codec, has: &[&str], line: Option<&str>)
         native_id: None,
         time_settings: TimeSettings::default(),
         detect_has: has.iter().map(|h| (*h).to_owned()).collect(),
+        detect_lacks: Vec::new(),
+        limits: Limits::default(),
+        surroundings: Arc::default(),
         detect_line: line.map(|l| Regex::new(l).unwrap()),
         mappings: Vec::new(),
     }
@@ -159,6 +162,8 @@ fn one_source_is_not_asked() {
     let counts = mapper.process(&parts[0].1).counts;
     assert_eq!(counts.dead_letters[&DeadLetterCode::Empty], 2);
     assert_eq!(counts.dead_letters[&DeadLetterCode::BadUtf8], 1);
+    // None has the keys of its source.
+    assert_eq!(counts.dead_letters[&DeadLetterCode::NotThisSource], 4);
     assert!(counts.balanced());
 }
 
@@ -253,10 +258,18 @@ fn a_mapper_keeps_to_the_limits_it_is_given() {
     let mut mapper =
         Mapper::new(spec, "t", PartitionId(0), time, false, i64::MIN).with_limits(limits);
     let mut router = Router::new(specs(), Some("cloud.trail")).unwrap();
-    let parts = router.chunks(vec![message(0, "{\"a\":{}}"), message(1, "{\"a\":{\"b\":{}}}")]);
+    let told = |inner: &str| format!("{{\"eventName\":1,\"eventVersion\":2,\"a\":{inner}}}");
+    let deep = "{\"b\":{}}";
+    let parts = router.chunks(vec![
+        message(0, told("{}")),
+        message(1, told(deep)),
+        message(2, format!("{{\"a\":{deep}}}")),
+    ]);
     let counts = mapper.process(&parts[0].1).counts;
+    // What tells its source is read as far as the bound; what does not is set aside.
+    assert_eq!(counts.dead_letters[&DeadLetterCode::NoMapping], 2);
     assert_eq!(counts.dead_letters[&DeadLetterCode::TooDeep], 1);
-    assert_eq!(counts.dead_letters[&DeadLetterCode::NoMapping], 1);
+    assert_eq!(counts.truncated, 1);
 }
 
 #[test]
@@ -269,7 +282,7 @@ fn hostile_messages_end_as_dead_letters() {
     let cases: [(Vec<u8>, &str); 8] = [
         (vec![b'x'; 30 << 20], "too_large"),
         (format!("{{\"a\":\"{}\"}}", "y".repeat(30 << 20)).into(), "too_large"),
-        (many.into(), "too_large"),
+        (many.into(), "too_many_fields"),
         (few.into(), "too_many_fields"),
         (deep.into(), "too_deep"),
         (vec![0xff; 1_000], "no_source"),
@@ -298,9 +311,10 @@ fn what_is_said_to_a_sender_is_what_becomes_of_the_record() {
     let mut router = Router::with_limits(specs(), Some("cloud.trail"), limits).unwrap();
     let mut mapper =
         Mapper::new(spec, "t", PartitionId(0), time, false, i64::MIN).with_limits(limits);
-    let seeds: [&[u8]; 8] = [
+    let seeds: [&[u8]; 9] = [
         TRAIL.as_bytes(),
         b"{\"Records\":[{\"a\":1},{\"b\":[{}]}]}",
+        b"{\"Records\":[{\"eventName\":1,\"eventVersion\":2,\"c\":[[[[[[[]]]]]]]}]}",
         b"{\"a\":1e400,\"b\":\"\\ud800\",\"c\":\"\xff\",\"d\":{\"e\":[[[[[1]]]]]}}",
         b"{\"1\":1,\"2\":1,\"3\":1,\"4\":1,\"5\":1,\"6\":1,\"7\":1,\"8\":1,\"9\":1}",
         b"[{\"a\":\"b\\u0041\"},null,\"x\", 7]",

@@ -99,7 +99,10 @@ pub(crate) fn spec() -> SourceSpec {
         time: Some("at".into()),
         native_id: Some("id".into()),
         time_settings: TimeSettings::default(),
-        detect_has: vec!["user".into(), "at".into()],
+        detect_has: Vec::new(),
+        detect_lacks: Vec::new(),
+        limits: Limits::default(),
+        surroundings: Arc::default(),
         detect_line: None,
         mappings: vec![MappingEntry {
             id: "test.source.authentication".into(),

@@ -25,7 +25,7 @@ use rdkafka::{
 };
 use sluice_event::{TimeSettings, WireSchema};
 use sluice_ingest::{
-    Codec, Envelope, Router, SourceSpec, Unwrap,
+    Codec, Envelope, Limits, Router, SourceSpec, Unwrap,
     kafka::{KafkaInput, KafkaSettings, Start},
     live::{Arrival, Input, InputControl, InputFailure, InputPhase, Place, Positions},
 };
@@ -232,6 +232,9 @@ pub(crate) fn router(idle: i64) -> Router {
         native_id: None,
         time_settings: TimeSettings { idle, ..TimeSettings::default() },
         detect_has: Vec::new(),
+        detect_lacks: Vec::new(),
+        limits: Limits::default(),
+        surroundings: Arc::default(),
         detect_line: None,
         mappings: Vec::new(),
     };

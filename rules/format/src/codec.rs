@@ -21,7 +21,7 @@ use crate::{
 /// codec:
 ///   delimited: {delimiter: " ", null: "-", header: version account-id, fields: [version, account-id]}
 /// codec:
-///   syslog: {patterns: ['^Failed (?<method>\w+) for (?<user>.*) from (?<ip>\S+)$'], zone: "+02:00"}
+///   syslog: {programs: {sshd: [..]}, patterns: ['^Failed (?<method>\w+) for (?<user>.*) from (?<ip>\S+)$'], zone: "+02:00"}
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CodecSpec {
@@ -36,7 +36,7 @@ pub enum CodecSpec {
 }
 
 /// Lines of values separated by one character; the wire columns are the fields.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delimited {
     /// Between values.
     pub delimiter: char,
@@ -46,19 +46,34 @@ pub struct Delimited {
     pub header: Option<String>,
     /// The names of the values in order, until a header says otherwise.
     pub fields: Vec<String>,
+    /// Further names a header may have: a line of names, most of them known, is a header.
+    pub known: Vec<String>,
 }
 
 /// Syslog lines. The wire columns are the fields of the envelope ([`Syslog::ENVELOPE`]) and the
 /// named groups of the patterns.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Syslog {
     /// Regular expressions over `message`; the first that matches gives its named groups, the
     /// others are NULL. None may match.
     pub patterns: Vec<String>,
+    /// The programs the source knows, each with patterns that are asked before those of all: who
+    /// writes a line decides how it is read. A line of one of them that no pattern takes is counted
+    /// as `unparsed`.
+    pub programs: Vec<Program>,
     /// The year of times that have none; `None` takes the one nearest to when it was received.
     pub year: Option<i32>,
     /// Minutes east of UTC of times that have no zone; 0 unless given.
     pub zone: i32,
+}
+
+/// Programs that write the same messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// Their names, without path.
+    pub names: Vec<String>,
+    /// Regular expressions over their messages.
+    pub patterns: Vec<String>,
 }
 
 impl Syslog {
@@ -68,13 +83,25 @@ impl Syslog {
 
     /// The named groups of the patterns, in name order.
     pub fn groups(&self) -> BTreeSet<String> {
-        let patterns = self.patterns.iter().filter_map(|p| Regex::new(p).ok());
+        let own = self.programs.iter().flat_map(|p| &p.patterns);
+        let patterns = self.patterns.iter().chain(own).filter_map(|p| Regex::new(p).ok());
         patterns.flat_map(|p| groups(&p)).collect()
     }
 }
 
 fn groups(pattern: &Regex) -> Vec<String> {
     pattern.capture_names().flatten().map(str::to_owned).collect()
+}
+
+impl std::fmt::Display for CodecSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            CodecSpec::Json => "json",
+            CodecSpec::Delimited(_) => "delimited",
+            CodecSpec::Syslog(_) => "syslog",
+            CodecSpec::Lines => "lines",
+        })
+    }
 }
 
 impl CodecSpec {
@@ -101,7 +128,7 @@ impl CodecSpec {
     pub(crate) fn is_open(&self) -> bool {
         match self {
             CodecSpec::Json => true,
-            CodecSpec::Delimited(d) => d.header.is_some(),
+            CodecSpec::Delimited(d) => d.header.is_some() || !d.known.is_empty(),
             CodecSpec::Syslog(_) | CodecSpec::Lines => false,
         }
     }
@@ -116,7 +143,7 @@ pub(crate) fn codec(reader: &mut Reader<'_>, node: &Node) -> Option<CodecSpec> {
             "json" => Some(CodecSpec::Json),
             "lines" => Some(CodecSpec::Lines),
             "syslog" => {
-                Some(CodecSpec::Syslog(Syslog { patterns: Vec::new(), year: None, zone: 0 }))
+                Some(CodecSpec::Syslog(Syslog::default()))
             }
             other => {
                 unknown(reader, other, node.span);
@@ -149,7 +176,7 @@ fn unknown(reader: &mut Reader<'_>, word: &str, span: Span) {
 
 fn delimited(reader: &mut Reader<'_>, node: &Node) -> Option<CodecSpec> {
     let entries = reader.map(node, "delimited")?;
-    let fields = reader.keys(entries, "`delimited`", &["delimiter", "null", "header", "fields"]);
+    let fields = reader.keys(entries, "`delimited`", &["delimiter", "null", "header", "fields", "known"]);
     // White space is a delimiter like any other, so these are read as they stand.
     let exact = |key| match fields.get(key).map(|n: &Node| &n.value) {
         Some(Yaml::Text(text)) => Some(text.clone()),
@@ -180,23 +207,25 @@ fn delimited(reader: &mut Reader<'_>, node: &Node) -> Option<CodecSpec> {
     }
     let names = names.into_iter().map(|(name, _)| name).collect();
     let header = fields.get("header").and_then(|n| reader.text(n, "header"));
-    Some(CodecSpec::Delimited(Delimited { delimiter, null: exact("null"), header, fields: names }))
+    let known = fields.get("known").map(|n| reader.texts(n, "known")).unwrap_or_default();
+    let known = known.into_iter().map(|(name, _)| name).collect();
+    let null = exact("null");
+    Some(CodecSpec::Delimited(Delimited { delimiter, null, header, fields: names, known }))
 }
 
 fn syslog(reader: &mut Reader<'_>, node: &Node) -> Option<CodecSpec> {
     let entries = reader.map(node, "syslog")?;
-    let fields = reader.keys(entries, "`syslog`", &["patterns", "year", "zone"]);
-    let patterns = fields.get("patterns").map(|n| reader.texts(n, "patterns")).unwrap_or_default();
-    for (pattern, span) in &patterns {
-        let Some(compiled) = regex(reader, pattern, *span) else { continue };
-        for group in groups(&compiled) {
-            if Syslog::ENVELOPE.contains(&group.as_str()) {
-                reader.bad(
-                    *span,
-                    format!("the group `{group}` has the name of a field of the envelope"),
-                    "rename the group",
-                );
-            }
+    let fields = reader.keys(entries, "`syslog`", &["patterns", "programs", "year", "zone"]);
+    let mut patterns = Vec::new();
+    if let Some(node) = fields.get("patterns") {
+        patterns = message_patterns(reader, node, "patterns");
+    }
+    let mut programs = Vec::new();
+    if let Some(node) = fields.get("programs") {
+        for entry in reader.map(node, "programs")? {
+            let names = entry.key.split_whitespace().map(str::to_owned).collect();
+            let patterns = message_patterns(reader, &entry.value, "programs");
+            programs.push(Program { names, patterns });
         }
     }
     let year = fields.get("year").and_then(|n| {
@@ -219,8 +248,30 @@ fn syslog(reader: &mut Reader<'_>, node: &Node) -> Option<CodecSpec> {
         }
         zone
     });
-    let patterns = patterns.into_iter().map(|(pattern, _)| pattern).collect();
-    Some(CodecSpec::Syslog(Syslog { patterns, year, zone: zone.unwrap_or(0) }))
+    Some(CodecSpec::Syslog(Syslog { patterns, programs, year, zone: zone.unwrap_or(0) }))
+}
+
+/// A list of regular expressions over a message.
+fn message_patterns(reader: &mut Reader<'_>, node: &Node, key: &str) -> Vec<String> {
+    let patterns = reader.texts(node, key);
+    for (pattern, span) in &patterns {
+        let Some(compiled) = regex(reader, pattern, *span) else { continue };
+        for group in groups(&compiled) {
+            if Syslog::ENVELOPE.contains(&group.as_str()) {
+                reader.bad(
+                    *span,
+                    format!("the group `{group}` has the name of a field of the envelope"),
+                    "rename the group",
+                );
+            }
+        }
+    }
+    patterns.into_iter().map(|(pattern, _)| pattern).collect()
+}
+
+/// The minutes of a zone: `UTC`, `Z`, `+02:00`.
+pub fn parse_zone(text: &str) -> Option<i32> {
+    zone(text)
 }
 
 fn zone(text: &str) -> Option<i32> {

@@ -44,7 +44,7 @@ pub use attack::{Attack, attack, attack_name, attacks};
 pub use baseline::{BaselineColumn, BaselineFile, BaselineTest, BaselineUnit, ExpectedAnomaly};
 pub use baseline_features::{BaselineFeature, BaselineKind};
 pub use cases::{MappingTest, Row, RuleTest, TestConfig, TestEvent};
-pub use codec::{CodecSpec, Delimited, Syslog};
+pub use codec::{CodecSpec, Delimited, Program, Syslog, parse_zone};
 pub use diagnostic::{Diagnostic, Level, Span, render_all, visible};
 pub use file::{Allow, Block, MAX_FILE_BYTES, SqlFile};
 pub use front::{About, RuleId};

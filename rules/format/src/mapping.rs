@@ -64,8 +64,10 @@ pub struct Mapping {
 /// How a source is recognised in a sample: everything that is given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Detect {
-    /// Keys of the record, dotted, that must be there.
+    /// Keys of the record, dotted, that must be there; `a|b` asks for one of them.
     pub has: Vec<String>,
+    /// Keys of the record that must not be there: those of records of others that look alike.
+    pub lacks: Vec<String>,
     /// A regular expression that must match the raw line.
     pub matches: Option<String>,
 }
@@ -372,7 +374,7 @@ fn unwrap(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<String> {
 
 fn detect(reader: &mut Reader<'_>, node: &Node) -> Detect {
     let Some(entries) = reader.map(node, "detect") else { return Detect::default() };
-    let fields = reader.keys(entries, "`detect`", &["has", "matches"]);
+    let fields = reader.keys(entries, "`detect`", &["has", "lacks", "matches"]);
     let matches = fields.get("matches").and_then(|n| {
         // White space at the ends is part of the pattern.
         let pattern = match &n.value {
@@ -382,7 +384,11 @@ fn detect(reader: &mut Reader<'_>, node: &Node) -> Detect {
         codec::regex(reader, &pattern, n.span)?;
         Some(pattern)
     });
-    Detect { has: front::words(reader, &fields, "has"), matches }
+    Detect {
+        has: front::words(reader, &fields, "has"),
+        lacks: front::words(reader, &fields, "lacks"),
+        matches,
+    }
 }
 
 fn time_settings(reader: &mut Reader<'_>, node: &Node) -> TimeSettings {

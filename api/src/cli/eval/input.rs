@@ -10,9 +10,10 @@ use clap::Args;
 use sluice_engine::{Content, Partition, json};
 use sluice_event::TimeSettings;
 use sluice_ingest::{
-    Detection, FileInput, FoundFile, Limits, Looks, Mapper, NextChunk, detect, find_files,
+    Detection, FileInput, FoundFile, InputOptions, Limits, Looks, Mapper, NextChunk, detect,
+    find_files,
 };
-use sluice_rule::{parse_duration, resolve_time, suggest};
+use sluice_rule::{parse_duration, parse_zone, resolve_time, suggest};
 
 use super::Aside;
 use crate::cli::{
@@ -37,6 +38,26 @@ pub(crate) struct InputArgs {
     /// times too far ahead of it are clamped to it.
     #[arg(long, value_name = "TIME")]
     received_at: Option<String>,
+    /// The zone of times that have none, `+02:00`; default: what the mapping says, mostly UTC.
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
+    zone: Option<String>,
+    /// The year of the first date that has none; default: what the order of the file and its last
+    /// change say.
+    #[arg(long, value_name = "YEAR", value_parser = clap::value_parser!(i32).range(1970..=9999))]
+    year: Option<i32>,
+    /// The names of the fields of delimited lines without a header, in order, with blanks or commas
+    /// between them: "version account-id srcaddr".
+    #[arg(long, value_name = "NAMES")]
+    fields: Option<String>,
+    /// The longest record, in bytes; of a longer one only the first fields are read.
+    #[arg(long, value_name = "BYTES")]
+    max_record: Option<usize>,
+    /// The deepest nesting of a record; a field that is deeper is NULL.
+    #[arg(long, value_name = "LEVELS")]
+    max_depth: Option<usize>,
+    /// The most fields of a record that are read.
+    #[arg(long, value_name = "COUNT")]
+    max_fields: Option<usize>,
     /// How far behind the newest event of its file an event still counts for rules that remember,
     /// `10m`; default: what its mapping says.
     #[arg(long, value_name = "DURATION")]
@@ -51,9 +72,29 @@ pub(crate) struct Opened {
     pub(crate) names: Vec<String>,
 }
 
+/// What a file turned out to be.
+enum Found {
+    /// Records of this source.
+    Source(usize),
+    /// Nothing to read: empty, or no events.
+    Nothing,
+    /// Nobody knows, and why.
+    Unknown(String),
+}
+
 impl InputArgs {
     /// Finds the files and the source of each.
-    pub(crate) fn open(&self, content: &Content, quiet: bool) -> Result<Opened, Failure> {
+    pub(crate) fn open(&self, content: &mut Content, quiet: bool) -> Result<Opened, Failure> {
+        let options = self.options()?;
+        for (name, codec) in options.unused(content.sources.iter().map(AsRef::as_ref)) {
+            return Err(Failure::argument(
+                format!("--{name} does nothing: no mapping has a {codec} codec"),
+                "leave it out, or name the mappings it is for with --mappings",
+            ));
+        }
+        content.sources = content.sources.iter().map(|s| s.for_input(&options)).collect();
+        let limits = content.sources.first().map_or_else(Limits::default, |s| s.limits);
+        let content = &*content;
         let received_at = self.received_at.as_deref().map(time).transpose()?;
         let lateness = self.lateness.as_deref().map(duration).transpose()?;
         let found = find_files(&self.files).map_err(|e| {
@@ -66,13 +107,22 @@ impl InputArgs {
             }
         }
         let mut opened = Opened {
-            input: FileInput::new(Limits::default()),
+            input: FileInput::new(limits),
             partitions: Vec::new(),
             names: Vec::new(),
         };
+        let mut unknown = Vec::new();
         for mut file in found.files {
             let name = file.path.display().to_string();
-            let Some(index) = self.source_of(content, &mut file, &name, quiet)? else { continue };
+            let index = match self.source_of(content, &mut file, &name, quiet)? {
+                Found::Source(index) => index,
+                Found::Nothing => continue,
+                Found::Unknown(why) => {
+                    eprintln!("{name}: not read: {why}");
+                    unknown.push(name);
+                    continue;
+                }
+            };
             let spec = &content.sources[index];
             let received = received_at.or(file.modified).unwrap_or_else(clock);
             let id = opened.input.add(file, &spec.framing(), received);
@@ -85,6 +135,16 @@ impl InputArgs {
             });
             opened.names.push(name);
         }
+        if opened.partitions.is_empty() && !unknown.is_empty() {
+            return Err(Failure::argument(
+                format!("{}: cannot tell what this is", unknown.join(", ")),
+                format!(
+                    "name its source with --source ({}), or write a mapping for it: \
+                     `sluice mapping new FILE` begins one",
+                    names(content).join(", ")
+                ),
+            ));
+        }
         if opened.partitions.is_empty() {
             return Err(Failure::argument(
                 "every file is empty, so nothing tells its source",
@@ -94,17 +154,41 @@ impl InputArgs {
         Ok(opened)
     }
 
-    /// The source of a file, by name or by its looks; `None` for an empty file.
+    /// What is said of the codec on the command line.
+    fn options(&self) -> Result<InputOptions, Failure> {
+        let zone = self.zone.as_deref().map(|text| {
+            parse_zone(text).ok_or_else(|| {
+                Failure::argument(
+                    format!("--zone: `{text}` is not a zone"),
+                    "`UTC` or an offset: `+02:00`",
+                )
+            })
+        });
+        let split = |text: &str| -> Vec<String> {
+            let names = text.split([' ', ',']).filter(|n| !n.is_empty());
+            names.map(str::to_owned).collect()
+        };
+        Ok(InputOptions {
+            zone: zone.transpose()?,
+            year: self.year,
+            fields: self.fields.as_deref().map(split),
+            record_bytes: self.max_record,
+            depth: self.max_depth,
+            fields_max: self.max_fields,
+        })
+    }
+
+    /// The source of a file, by name or by its looks.
     fn source_of(
         &self,
         content: &Content,
         file: &mut FoundFile,
         name: &str,
         quiet: bool,
-    ) -> Result<Option<usize>, Failure> {
+    ) -> Result<Found, Failure> {
         let by_name = |wanted: &str| content.sources.iter().position(|s| *s.source == *wanted);
         if self.source != "auto" {
-            return by_name(&self.source).map(Some).ok_or_else(|| {
+            return by_name(&self.source).map(Found::Source).ok_or_else(|| {
                 let names = names(content);
                 let near = suggest(&self.source, names.iter().copied())
                     .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
@@ -114,23 +198,25 @@ impl InputArgs {
                 )
             });
         }
-        let head = file.head(Limits::default()).map_err(|e| {
-            Failure::argument(format!("cannot read {name}: {e}"), "name readable log files")
-        })?;
+        let head = match file.head(Limits::default()) {
+            Ok(head) => head,
+            Err(e) => {
+                let cause = std::error::Error::source(&e);
+                return Ok(Found::Unknown(cause.map_or_else(|| e.to_string(), ToString::to_string)));
+            }
+        };
         let seen = detect(content.sources.iter().map(AsRef::as_ref), &head);
         if !quiet {
             eprintln!("{name}: {seen}");
         }
         match &seen {
-            Detection { best: Some(best), .. } => Ok(by_name(&best.source)),
-            Detection { looks: Looks::Empty, .. } => Ok(None),
-            _ => Err(Failure::argument(
-                format!("{name}: cannot tell what this is"),
-                format!(
-                    "name its source with --source ({}), or write a mapping for it",
-                    names(content).join(", ")
-                ),
-            )),
+            Detection { best: Some(best), .. } => {
+                Ok(by_name(&best.source).map_or(Found::Nothing, Found::Source))
+            }
+            Detection { looks: Looks::Empty, .. } | Detection { bystander: Some(_), .. } => {
+                Ok(Found::Nothing)
+            }
+            seen => Ok(Found::Unknown(seen.to_string())),
         }
     }
 }
@@ -138,8 +224,8 @@ impl InputArgs {
 /// `sluice mapping run`: the rows of a file as ndjson, named as in the schema.
 pub(crate) fn map_rows(args: &InputArgs, out: &mut Output) -> Result<Exit, Failure> {
     let quiet = out.quiet();
-    let content = load::content(&args.mappings, &[], quiet)?;
-    let mut opened = args.open(&content, quiet)?;
+    let mut content = load::content(&args.mappings, &[], quiet)?;
+    let mut opened = args.open(&mut content, quiet)?;
     let aside = Aside::new(opened.names.clone(), quiet);
     let mut mappers: Vec<(usize, Mapper)> = opened
         .partitions

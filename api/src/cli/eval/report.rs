@@ -116,6 +116,35 @@ pub(crate) fn sources(counters: &BTreeMap<String, SourceCounts>, quiet: bool) {
                 rows.mapped, rows.evaluated, rows.too_late
             );
         }
+        for (reason, n) in &counts.skipped {
+            eprintln!("  skipped: {n} {reason}");
+        }
+        if counts.unparsed.lines > 0 {
+            let share = 100 * counts.unparsed.lines / counts.mapped.max(1);
+            let badly = if counts.reads_badly() { ", so rules miss what they say" } else { "" };
+            eprintln!(
+                "  unparsed: {} lines of known programs ({share} %{badly}), e.g.",
+                counts.unparsed.lines
+            );
+            for line in counts.unparsed.examples.iter().take(3) {
+                eprintln!("    {}", printable(line));
+            }
+        }
+        if counts.truncated > 0 {
+            eprintln!(
+                "  truncated: {} records are over a bound; their first fields were read",
+                counts.truncated
+            );
+        }
+        for (flag, (rows, example)) in &counts.time_flags {
+            let what = match flag.as_str() {
+                "missing" => "have no time, and count as when they were received",
+                "invalid" => "have a time that cannot be read, and count as when they were received",
+                _ => "are ahead of when they were received, and count as then",
+            };
+            let example = example.as_ref().map_or(String::new(), |e| format!(", e.g. {}", cut(e)));
+            eprintln!("  time {flag}: {rows} rows {what}{example}");
+        }
         for (column, n) in &counts.conflicts {
             eprintln!("  {n} values of `{column}` were of another type and are NULL");
         }

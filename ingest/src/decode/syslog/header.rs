@@ -1,0 +1,373 @@
+//! The header of a syslog line in the forms that daemons and shippers write. Not the message.
+//!
+//! RFC 5424; RFC 3164 with the variations met in files: ISO 8601 times with any offset, fractions of
+//! a second, a year, BusyBox's and OpenWrt's `auth.info`, AIX's `auth|security:info`, Solaris' `[ID 1
+//! auth.info]`, no host, no process id, journalctl's `short-*` forms.
+
+use crate::time::{self, YearlessTime};
+
+/// The parts of a line, borrowed from it.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Header<'l> {
+    /// `<86>`: facility and severity.
+    pub(crate) priority: Option<u8>,
+    pub(crate) time: Time<'l>,
+    pub(crate) host: Option<&'l str>,
+    /// The program as it names itself, without path and PAM module: `sshd`.
+    pub(crate) program: Option<&'l str>,
+    pub(crate) pid: Option<&'l str>,
+    pub(crate) message_id: Option<&'l str>,
+    /// The structured data of RFC 5424, brackets and all.
+    pub(crate) structured: Option<&'l str>,
+    /// `auth.info` in words, where the line says so.
+    pub(crate) level: Option<&'l str>,
+    pub(crate) message: &'l str,
+}
+
+/// The time of a line.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) enum Time<'l> {
+    /// The line has none.
+    #[default]
+    None,
+    /// Milliseconds since 1970 UTC.
+    At(i64),
+    /// A date and time in the zone of the input.
+    Local(i64),
+    /// The same without a year.
+    Yearless(YearlessTime),
+    /// A text where a time should be.
+    Unreadable(&'l str),
+}
+
+/// Facilities in the order of their numbers (RFC 5424, table 1), as syslogd names them.
+pub(crate) const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
+    "ftp", "ntp", "audit", "alert", "clockd", "local0", "local1", "local2", "local3", "local4",
+    "local5", "local6", "local7",
+];
+/// Severities in the order of their numbers (RFC 5424, table 2), as syslogd names them.
+pub(crate) const SEVERITIES: [&str; 8] =
+    ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+
+impl<'l> Header<'l> {
+    /// Reads a line; `None` if it is no syslog line: it has neither a priority nor a time.
+    pub(crate) fn parse(line: &'l str) -> Option<Header<'l>> {
+        let line = line.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
+        let (priority, rest) = match priority(line) {
+            Some((priority, rest)) => (Some(priority), rest),
+            None => (None, line),
+        };
+        if let Some(rest) = rest.strip_prefix("1 ")
+            && let Some(header) = rfc5424(rest)
+        {
+            return Some(Header { priority, ..header });
+        }
+        let rest = rest.trim_start();
+        let (time, weekday_form, rest) = leading_time(rest);
+        if matches!(time, Time::None) && priority.is_none() {
+            return None;
+        }
+        let header = rfc3164(rest.trim_start_matches([' ', '\t']), weekday_form);
+        Some(Header { priority, time, ..header })
+    }
+
+    /// The facility in a word.
+    pub(crate) fn facility(&self) -> Option<&'l str> {
+        match self.priority {
+            Some(priority) => FACILITIES.get(usize::from(priority >> 3)).copied(),
+            None => self.level?.split(['.', '|', ':']).next(),
+        }
+    }
+
+    /// The severity in a word.
+    pub(crate) fn severity(&self) -> Option<&'l str> {
+        match self.priority {
+            Some(priority) => SEVERITIES.get(usize::from(priority & 7)).copied(),
+            None => self.level?.rsplit(['.', ':']).next(),
+        }
+    }
+}
+
+fn priority(line: &str) -> Option<(u8, &str)> {
+    let (number, rest) = line.strip_prefix('<')?.split_once('>')?;
+    let number: u8 = number.parse().ok().filter(|n| *n < 192)?;
+    Some((number, rest))
+}
+
+fn rfc5424(rest: &str) -> Option<Header<'_>> {
+    let mut rest = rest;
+    let mut token = || {
+        let (token, tail) = rest.split_once(' ')?;
+        rest = tail;
+        Some(token)
+    };
+    let stamp = token()?;
+    let time = match stamp {
+        "-" => Time::None,
+        stamp => time::zoned(stamp).map_or(Time::Unreadable(stamp), |(at, zoned)| {
+            if zoned { Time::At(at) } else { Time::Local(at) }
+        }),
+    };
+    let (host, program, pid) = (token()?, token()?, token()?);
+    let (message_id, data) = match rest.split_once(' ') {
+        Some((id, data)) => (id, data),
+        None => return None,
+    };
+    let (structured, message) = structured(data)?;
+    let said = |text| (text != "-").then_some(text);
+    Some(Header {
+        priority: None,
+        time,
+        host: said(host),
+        program: said(program).map(base_name),
+        pid: said(pid),
+        message_id: said(message_id),
+        structured,
+        level: None,
+        message: message.strip_prefix(' ').unwrap_or(message).trim_start_matches('\u{feff}'),
+    })
+}
+
+/// Structured data and what follows it.
+fn structured(text: &str) -> Option<(Option<&str>, &str)> {
+    if let Some(rest) = text.strip_prefix('-') {
+        return Some((None, rest));
+    }
+    let (mut quoted, mut escaped, mut inside) = (false, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' if inside => quoted = !quoted,
+            b'[' if !quoted => inside = true,
+            b']' if !quoted => inside = false,
+            _ if inside => {}
+            _ => return Some((Some(text.get(..at)?).filter(|t| !t.is_empty()), text.get(at..)?)),
+        }
+    }
+    (!inside).then_some((Some(text), ""))
+}
+
+/// The time at the start of a line, whether it was OpenWrt's form, which has no host after it, and
+/// the rest.
+fn leading_time(text: &str) -> (Time<'_>, bool, &str) {
+    let first = text.as_bytes().first().copied().unwrap_or(b' ');
+    if first.is_ascii_digit() {
+        return match numeric_time(text) {
+            Some((time, rest)) => (time, false, rest),
+            None => (Time::None, false, text),
+        };
+    }
+    if !first.is_ascii_uppercase() {
+        return (Time::None, false, text);
+    }
+    if let Some((time, rest)) = month_day(text) {
+        return (time, false, rest);
+    }
+    // `Fri Nov 20 10:00:00 2026 auth.info ..`, `Fri 2026-11-20 10:00:00 UTC host ..`
+    let Some((weekday, rest)) = text.split_once(' ') else { return (Time::None, false, text) };
+    if !matches!(weekday, "Mon" | "Tue" | "Wed" | "Thu" | "Fri" | "Sat" | "Sun") {
+        return (Time::None, false, text);
+    }
+    let rest = rest.trim_start();
+    match month_day(rest).or_else(|| numeric_time(rest)) {
+        Some((time, rest)) => (time, level_follows(rest), rest),
+        None => (Time::None, false, text),
+    }
+}
+
+/// `Nov 20 10:00:00` in its variations.
+fn month_day(text: &str) -> Option<(Time<'_>, &str)> {
+    let (time, year, rest) = time::month_day(text)?;
+    Some(match year {
+        Some(year) => (Time::Local(time.in_year(year)?), rest),
+        None => (Time::Yearless(time), rest),
+    })
+}
+
+/// Whether the next word is a facility and severity.
+fn level_follows(rest: &str) -> bool {
+    rest.trim_start().split(' ').next().is_some_and(is_level)
+}
+
+/// ISO 8601 with `T` or a space, or seconds since 1970.
+fn numeric_time(text: &str) -> Option<(Time<'_>, &str)> {
+    let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+    if word.len() == 10 && word.as_bytes().get(4) == Some(&b'-') {
+        // The time of day is the next word, a zone maybe the one after it.
+        let (clock, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        let end = word.len() + 1 + clock.len();
+        let (at, zoned) = time::zoned(text.get(..end)?)?;
+        if zoned {
+            return Some((Time::At(at), rest));
+        }
+        if let Some((zone, after)) = rest.split_once(' ')
+            && let Some(minutes) = time::zone(zone)
+        {
+            return Some((Time::At(at - i64::from(minutes) * 60_000), after));
+        }
+        return Some((Time::Local(at), rest));
+    }
+    if let Some((at, zoned)) = time::zoned(word) {
+        return Some((if zoned { Time::At(at) } else { Time::Local(at) }, rest));
+    }
+    let seconds = word.split('.').next().filter(|s| s.len() == 10)?;
+    seconds.parse::<i64>().ok()?;
+    let at = time::parse(word, &[sluice_event::TimeFormat::EpochSeconds], 0)?;
+    Some((Time::At(at), rest))
+}
+
+/// Host, level, program and message of a line without its time.
+fn rfc3164(text: &str, no_host: bool) -> Header<'_> {
+    let mut header = Header { message: text, ..Header::default() };
+    let mut rest = text;
+    // A host, unless the first word is the program already.
+    if !no_host
+        && let Some((word, after)) = rest.split_once(' ')
+        && !is_tag(word)
+        && !is_level(word)
+    {
+        if !word.is_empty() {
+            header.host = Some(word);
+        }
+        rest = after.trim_start();
+    }
+    if let Some((word, after)) = rest.split_once(' ')
+        && is_level(word)
+    {
+        header.level = Some(word);
+        rest = after.trim_start();
+    }
+    header.message = rest;
+    if let Some((program, pid, message)) = tag(rest) {
+        header.program = Some(program);
+        header.pid = pid;
+        header.message = message;
+    }
+    // Solaris: `[ID 800047 auth.info] `.
+    if let Some((id, message)) =
+        header.message.strip_prefix("[ID ").and_then(|inner| inner.split_once("] "))
+        && let Some((number, level)) = id.split_once(' ')
+        && number.bytes().all(|b| b.is_ascii_digit())
+        && is_level(level)
+    {
+        header.message_id = Some(number);
+        header.level = Some(level);
+        header.message = message;
+    }
+    header
+}
+
+/// `program[pid]: message` and `program: message`.
+fn tag(text: &str) -> Option<(&str, Option<&str>, &str)> {
+    let (word, message) = match text.split_once(": ") {
+        Some((word, message)) => (word, message),
+        None => (text.strip_suffix(':')?, ""),
+    };
+    // `kernel: [  12.3] x` is a tag, `error: x y: z` after a host as well; a sentence is none.
+    if word.is_empty() || word.len() > 128 || word.contains([' ', '"', '{', '=']) {
+        return None;
+    }
+    let (name, pid) = match word.strip_suffix(']').and_then(|w| w.rsplit_once('[')) {
+        Some((name, pid)) => (name, Some(pid)),
+        None => (word, None),
+    };
+    if name.is_empty() {
+        return None;
+    }
+    Some((base_name(name), pid, message))
+}
+
+fn is_tag(word: &str) -> bool {
+    word.ends_with(':') && !word.contains("::")
+}
+
+/// `/usr/sbin/sshd` and `sshd(pam_unix)` are `sshd`.
+fn base_name(program: &str) -> &str {
+    let name = program.rsplit('/').next().filter(|n| !n.is_empty()).unwrap_or(program);
+    match name.split_once('(') {
+        Some((before, _)) if !before.is_empty() => before,
+        _ => name,
+    }
+}
+
+/// `auth.info`, `auth|security:info`.
+fn is_level(word: &str) -> bool {
+    let Some((facility, severity)) = word.rsplit_once(['.', ':']) else { return false };
+    let facility = facility.split('|').next().unwrap_or(facility);
+    let known = |list: &[&str], word: &str| list.contains(&word);
+    (known(&FACILITIES, facility) || facility == "security")
+        && (known(&SEVERITIES, severity)
+            || matches!(severity, "warn" | "error" | "panic" | "none"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// (host, program, pid, message)
+    fn parts(line: &str) -> (&str, &str, &str, &str) {
+        let h = Header::parse(line).unwrap_or_else(|| panic!("{line}"));
+        assert!(!matches!(h.time, Time::None | Time::Unreadable(_)), "{line}: {:?}", h.time);
+        (h.host.unwrap_or("-"), h.program.unwrap_or("-"), h.pid.unwrap_or("-"), h.message)
+    }
+
+    #[test]
+    fn the_forms_of_files_and_wires() {
+        for line in [
+            "Nov 20 10:00:00 h sshd[7]: m: n",
+            "Nov  2 10:00:00 h sshd[7]: m: n",
+            "Nov 2 10:00:00 h sshd[7]: m: n",
+            "Nov 20 10:00:00.123456 h sshd[7]: m: n",
+            "Nov 20 2026 10:00:00 h sshd[7]: m: n",
+            "\u{feff}Nov 20 10:00:00 h sshd[7]: m: n",
+            "<86>Nov 20 10:00:00 h sshd[7]: m: n",
+            "<86>1 2026-11-20T10:00:00.000Z h sshd 7 - - m: n",
+            "<86>1 2026-11-20T10:00:00.000+0100 h sshd 7 ID47 [a@1 b=\"]\\\"\"][c] \u{feff}m: n",
+            "2026-11-20T10:00:00+00:00 h sshd[7]: m: n",
+            "2026-11-20T10:00:00+0000 h sshd[7]: m: n",
+            "2026-11-20T10:00:00,123+01 h sshd[7]: m: n",
+            "2026-11-20T10:00:00 h sshd[7]: m: n",
+            "2026-11-20 10:00:00 h sshd[7]: m: n",
+            "2026-11-20 10:00:00.5 +0100 h sshd[7]: m: n",
+            "Fri 2026-11-20 10:00:00 UTC h sshd[7]: m: n",
+            "1795168800.123456 h sshd[7]: m: n",
+            "Nov 20 10:00:00 h auth.info sshd[7]: m: n",
+            "Nov 20 10:00:00 h auth|security:info sshd[7]: m: n",
+            "Nov 20 10:00:00 h sshd[7]: [ID 800047 auth.info] m: n",
+            "Nov 20 10:00:00 h /usr/sbin/sshd[7]: m: n",
+            "Nov 20 10:00:00 h sshd(pam_unix)[7]: m: n",
+        ] {
+            assert_eq!(parts(line), ("h", "sshd", "7", "m: n"), "{line}");
+        }
+        for line in [
+            "Nov 20 10:00:00 sshd[7]: m",
+            "Fri Nov 20 10:00:00 2026 auth.info sshd[7]: m",
+            "Nov 20 10:00:00 auth.info sshd[7]: m",
+        ] {
+            assert_eq!(parts(line), ("-", "sshd", "7", "m"), "{line}");
+        }
+        assert_eq!(parts("Nov 20 10:00:00 h sshd: m"), ("h", "sshd", "-", "m"));
+        assert_eq!(parts("Nov 20 10:00:00 h last message repeated 2 times").3, "last message repeated 2 times");
+        assert_eq!(parts("Nov 20 10:00:00 ::1 sshd[7]: m").0, "::1");
+    }
+
+    #[test]
+    fn facility_and_severity_in_words() {
+        let of = |line| {
+            let h = Header::parse(line).unwrap();
+            (h.facility().map(str::to_owned), h.severity().map(str::to_owned))
+        };
+        let both = (Some("authpriv".to_owned()), Some("info".to_owned()));
+        assert_eq!(of("<86>Nov 20 10:00:00 h sshd[7]: m"), both);
+        assert_eq!(of("Nov 20 10:00:00 h authpriv.info sshd[7]: m"), both);
+    }
+
+    #[test]
+    fn what_is_no_syslog_line() {
+        for line in ["", "plain text", "{\"a\":1}", "2 111122223333 eni-1 OK", "<999>x", "Nov x"] {
+            assert_eq!(Header::parse(line), None, "{line}");
+        }
+    }
+}

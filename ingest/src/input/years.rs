@@ -1,0 +1,103 @@
+//! The year of the first date of a log whose dates have none: the last one is of the year nearest to
+//! when the file was changed, and going back each turn of the year counts one. Reads the file once,
+//! and only if its head has such dates.
+
+use std::io::Read;
+
+use crate::{
+    Limits,
+    decode::header::{Header, Time},
+    inflate::Inflate,
+    time::YearlessTime,
+};
+
+/// Bytes in which a first date without a year must show.
+const HEAD_BYTES: usize = 64 << 10;
+/// Bytes of a line that its time is in.
+const TIME_BYTES: usize = 64;
+
+/// The year of the first date without one; `None` if there is none, or the file cannot be read.
+pub(super) fn first(
+    reader: Box<dyn Read + Send>,
+    limits: Limits,
+    received_at: i64,
+) -> Option<i32> {
+    let mut inflate = Inflate::new(reader, limits).ok()?;
+    let mut years = Years::default();
+    let mut buffer = vec![0; HEAD_BYTES];
+    let mut line: Vec<u8> = Vec::with_capacity(TIME_BYTES);
+    let mut read_all = 0;
+    loop {
+        let read = match inflate.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => read,
+        };
+        let mut rest = buffer.get(..read).unwrap_or_default();
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (now, later) = rest.split_at(end);
+            keep(&mut line, now);
+            years.line(&line);
+            line.clear();
+            rest = later.get(1..).unwrap_or_default();
+        }
+        keep(&mut line, rest);
+        read_all += read;
+        if years.last.is_none() && read_all >= HEAD_BYTES {
+            return None;
+        }
+    }
+    years.line(&line);
+    Some(years.last?.nearest_year(received_at) - years.turns)
+}
+
+fn keep(line: &mut Vec<u8>, piece: &[u8]) {
+    let room = TIME_BYTES.saturating_sub(line.len());
+    line.extend(piece.iter().take(room));
+}
+
+/// The dates of a log in order.
+#[derive(Default)]
+struct Years {
+    last: Option<YearlessTime>,
+    /// Turns of the year so far.
+    turns: i32,
+}
+
+impl Years {
+    fn line(&mut self, start: &[u8]) {
+        let text = String::from_utf8_lossy(start);
+        let Some(Time::Yearless(date)) = Header::parse(&text).map(|h| h.time) else { return };
+        match self.last.map_or(0, |last| date.years_after(last)) {
+            back if back < 0 => {}
+            turns => {
+                self.turns += turns;
+                self.last = Some(date);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    #[test]
+    fn the_order_of_a_log_tells_its_first_year() {
+        // 2026-11-28
+        let received = 1_795_824_000_000;
+        let of = |text: &str| {
+            let reader = Box::new(Cursor::new(text.as_bytes().to_vec()));
+            first(reader, Limits::default(), received)
+        };
+        assert_eq!(of("Nov 25 08:00:00 h a: x\nJan  5 08:00:00 h a: x\n"), Some(2025));
+        assert_eq!(of("Nov 25 08:00:00 h a: x\nNov 26 08:00:00 h a: x"), Some(2026));
+        assert_eq!(of("Dec 25 08:00:00 h a: x\n"), Some(2025));
+        let two = "Dec 1 08:00:00 h a: x\nMar 1 08:00:00 h a: x\nDec 1 08:00:00 h a: x\n\
+                   Feb 1 08:00:00 h a: x\nFeb 1 07:00:00 h a: x\n";
+        assert_eq!(of(two), Some(2024));
+        assert_eq!(of("Jan  1 00:00:00 h a: x\nDec 31 23:59:59 h a: x\n"), Some(2026));
+        assert_eq!(of("2026-11-25T08:00:00Z h a: x\n"), None);
+    }
+}
