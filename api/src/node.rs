@@ -163,6 +163,12 @@ fn engine(config: &Config, vnode_secret: [u8; 16]) -> EngineConfig {
             HistoryStart::None => History::None,
             HistoryStart::At(time) => History::Since(time),
         },
+        inputs: config
+            .sources
+            .iter()
+            .map(|(name, source)| (name.clone(), source.options()))
+            .filter(|(_, options)| !options.is_empty())
+            .collect(),
         vnode_secret,
         ..cores
     }

@@ -1,6 +1,8 @@
 //! Settings of a run. Not of a source: those are in its mapping.
 
-use std::num::NonZeroUsize;
+use std::{collections::BTreeMap, num::NonZeroUsize};
+
+use sluice_ingest::InputOptions;
 
 /// How a run is laid out and what it remembers.
 #[derive(Clone, Debug)]
@@ -17,6 +19,8 @@ pub struct EngineConfig {
     /// Overrides the lateness of every source, milliseconds. Larger keeps more state and finds more
     /// in badly ordered input.
     pub lateness: Option<i64>,
+    /// What inputs say of the codec of their records, by the name of the input.
+    pub inputs: BTreeMap<String, InputOptions>,
     /// The tenant of every input.
     pub tenant: String,
     /// Secret of the hash that spreads keys over shards, so that an attacker cannot aim at one.
@@ -43,6 +47,7 @@ impl Default for EngineConfig {
             queue: 4,
             history: History::FirstEvent,
             lateness: None,
+            inputs: BTreeMap::new(),
             tenant: "default".to_owned(),
             vnode_secret: *b"sluice one node!",
         }

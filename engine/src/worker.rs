@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crossbeam_channel::{Receiver, Sender};
 use sluice_event::{EventBatch, PartitionId, TableName};
 use sluice_ingest::{
-    DeadLetter, Mapper, Processed, SourceSpec,
+    DeadLetter, InputOptions, Mapper, Processed, SourceSpec,
     live::{Place, UNKNOWN},
 };
 use sluice_stream::{
@@ -27,6 +27,8 @@ use crate::{
 pub(crate) struct Worker {
     index: usize,
     sources: Vec<Arc<SourceSpec>>,
+    /// What inputs say of the codec of their records.
+    inputs: BTreeMap<String, InputOptions>,
     tenant: String,
     rules: Arc<RuleSet>,
     secret: [u8; 16],
@@ -77,6 +79,7 @@ impl Worker {
         let mut worker = Worker {
             index,
             sources: engine.sources.clone(),
+            inputs: engine.config.inputs.clone(),
             tenant: engine.config.tenant.clone(),
             secret: engine.config.vnode_secret,
             shards: engine.config.shards.get(),
@@ -103,6 +106,8 @@ impl Worker {
     /// Takes on a partition whose newest event time so far is `seen`.
     fn join(&mut self, partition: &Partition, seen: i64) {
         let spec = partition.source.and_then(|s| self.sources.get(s)).cloned();
+        let options = partition.name.as_ref().and_then(|n| self.inputs.get(&*n.place.input));
+        let spec = spec.map(|spec| options.map_or(spec.clone(), |o| spec.for_input(o)));
         let place = partition.name.as_ref().map(|n| n.place.clone());
         let source = match (&place, &spec) {
             (Some(place), _) => place.input.to_string(),

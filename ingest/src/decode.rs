@@ -7,7 +7,7 @@ use arrow::{
     datatypes::SchemaRef,
     record_batch::{RecordBatch, RecordBatchOptions},
 };
-use sluice_event::{PartitionId, WireSchema};
+use sluice_event::{PartitionId, WireSchema, defect::defect};
 
 use self::{
     column::Column,
@@ -31,8 +31,10 @@ mod json;
 mod keys;
 mod rewrite;
 mod syslog;
+mod unread;
 
 pub(crate) use syslog::header;
+pub use unread::{Unmapped, UnmappedField, Unparsed};
 
 /// Decodes chunks of one source. Keeps its buffers, what it learned of field orders, and the header
 /// line of each partition.
@@ -85,15 +87,6 @@ pub struct Decoded {
     pub conflicts: Vec<(String, u64)>,
 }
 
-/// Lines of a known program that no pattern of its source took.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Unparsed {
-    /// How many.
-    pub lines: u64,
-    /// The first different ones, shortened.
-    pub examples: Vec<String>,
-}
-
 /// A record that did not decode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedRecord {
@@ -103,25 +96,6 @@ pub struct FailedRecord {
     pub code: DeadLetterCode,
     /// What failed, for people.
     pub message: String,
-}
-
-/// Top-level fields that no mapping declares.
-#[derive(Debug, Default, Clone)]
-pub struct Unmapped {
-    fields: Vec<UnmappedField>,
-    /// Fields beyond the number of names that are remembered, or with too long a name.
-    pub more: u64,
-}
-
-/// One of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnmappedField {
-    /// The name on the wire.
-    pub name: String,
-    /// How many records had it.
-    pub records: u64,
-    /// Its first value, shortened.
-    pub example: String,
 }
 
 #[derive(Debug)]
@@ -245,7 +219,11 @@ impl Decoder {
             };
             let Some(pieces) = pieces else {
                 let message = self.explain(&failure, bytes);
-                run.failed.push(FailedRecord { record: rewrite.keep(at), code: failure.code, message });
+                run.failed.push(FailedRecord {
+                    record: rewrite.keep(at),
+                    code: failure.code,
+                    message,
+                });
                 continue;
             };
             for piece in pieces {
@@ -378,9 +356,7 @@ impl Decoder {
         let envelopes = self.surroundings.opener.envelopes();
         let mut is_record = |bytes: &[u8]| match json_source {
             true => self.wanted.takes(bytes),
-            false => {
-                !looks_json(bytes) && !envelopes.wraps_line(&String::from_utf8_lossy(bytes))
-            }
+            false => !looks_json(bytes) && !envelopes.wraps_line(&String::from_utf8_lossy(bytes)),
         };
         let mut pieces = Vec::new();
         let opened = self.surroundings.opener.open(bytes, &mut is_record, &mut |p| pieces.push(p));
@@ -411,8 +387,7 @@ impl Decoder {
                 offsets: vec![fault.offset],
                 ..chunk.clone()
             };
-            if let Ok(Outcome::Row | Outcome::Cut) =
-                self.attempt(head, None, &chunk, 0, true, run)
+            if let Ok(Outcome::Row | Outcome::Cut) = self.attempt(head, None, &chunk, 0, true, run)
             {
                 let index = rewrite.fault(at, fault, head);
                 self.note(Outcome::Cut, index, &chunk, 0, None, run);
@@ -432,8 +407,10 @@ impl Decoder {
         self.envelope.finish(rows, &mut arrays);
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let wire = RecordBatch::try_new_with_options(self.schema.clone(), arrays, &options)
-            .unwrap_or_else(|_| RecordBatch::new_empty(self.schema.clone()));
-        debug_assert_eq!(wire.num_rows(), rows);
+            .unwrap_or_else(|e| {
+                defect("decoder.batch", e);
+                RecordBatch::new_empty(self.schema.clone())
+            });
         Decoded {
             chunk,
             wire,
@@ -482,29 +459,6 @@ impl Failure {
     }
 }
 
-impl Unparsed {
-    /// Examples kept.
-    const EXAMPLES: usize = 5;
-
-    fn note(&mut self, text: &str) {
-        self.lines += 1;
-        self.keep(text);
-    }
-
-    fn keep(&mut self, text: &str) {
-        let short: String = text.chars().take(200).collect();
-        if self.examples.len() < Self::EXAMPLES && !self.examples.contains(&short) {
-            self.examples.push(short);
-        }
-    }
-
-    /// Adds what another decoder of the same source saw.
-    pub fn add(&mut self, other: &Unparsed) {
-        self.lines += other.lines;
-        other.examples.iter().for_each(|e| self.keep(e));
-    }
-}
-
 /// Runs a line codec over the text of a record.
 fn text_record(
     bytes: &[u8],
@@ -523,44 +477,4 @@ fn text_record(
 /// The column of a name, if the wire schema has it.
 fn column_of(wire: &WireSchema, names: &[&str]) -> Option<usize> {
     wire.columns.iter().position(|(column, _)| names.contains(&column.as_str()))
-}
-
-impl Unmapped {
-    /// The fields in the order they were first seen.
-    pub fn fields(&self) -> impl Iterator<Item = &UnmappedField> {
-        self.fields.iter().filter(|f| f.records > 0)
-    }
-
-    /// Adds what another decoder of the same source saw.
-    pub fn add(&mut self, other: &Unmapped) {
-        for field in other.fields() {
-            match self.fields.iter_mut().find(|f| f.name == field.name) {
-                Some(own) => own.records += field.records,
-                None => self.fields.push(field.clone()),
-            }
-        }
-        self.more += other.more;
-    }
-
-    fn is_new(&self, index: usize) -> bool {
-        // A name that only rejected records had was learned, but never counted.
-        self.fields.get(index).is_none_or(|f| f.records == 0)
-    }
-
-    fn count(&mut self, index: usize) {
-        self.fields[index].records += 1;
-    }
-
-    /// Keeps the name and first value of a field; not yet counted.
-    fn learn(&mut self, index: usize, name: &str, example: &str) {
-        let mut short: String = example.chars().take(80).collect();
-        if short.len() < example.len() {
-            short.push('…');
-        }
-        if self.fields.len() <= index {
-            let unseen = UnmappedField { name: String::new(), records: 0, example: String::new() };
-            self.fields.resize(index + 1, unseen);
-        }
-        self.fields[index] = UnmappedField { name: name.to_owned(), records: 0, example: short };
-    }
 }

@@ -66,7 +66,10 @@ pub fn detect<'s>(sources: impl IntoIterator<Item = &'s SourceSpec>, head: &[u8]
             if seen.records > 0 {
                 let source = spec.source.to_string();
                 let special = ask::special(spec);
-                found.push((Match { source, records: seen.records, sampled: seen.sampled }, special));
+                found.push((
+                    Match { source, records: seen.records, sampled: seen.sampled },
+                    special,
+                ));
             }
         }
         if sampled == 0 && bystander.is_none() {

@@ -26,8 +26,7 @@ mod payload;
 pub(crate) use open::{Opener, Piece};
 
 /// The shipped envelope files, inside the binary.
-static SHIPPED: include_dir::Dir<'_> =
-    include_dir::include_dir!("$CARGO_MANIFEST_DIR/envelopes");
+static SHIPPED: include_dir::Dir<'_> = include_dir::include_dir!("$CARGO_MANIFEST_DIR/envelopes");
 
 /// Envelopes in envelopes.
 const DEPTH_MAX: usize = 6;

@@ -13,16 +13,20 @@ use arrow::{
 };
 use sluice_event::{
     Clamped, EventBatch, Fill, Mapped, Origin, PartitionId, Schema, TableSchema, TimeSettings,
-    clamp, fill,
+    clamp, defect::defect, fill,
 };
 
-use self::columns::{keyword, leaf};
+use self::{
+    columns::{keyword, leaf},
+    letters::{of_fault, of_record},
+};
 use crate::{
-    Chunk, Counts, DeadLetter, DeadLetterCode, Decoded, Decoder, Fault, Limits, MappingEntry,
-    Original, SourceSpec, Unmapped, spec::RAW_COLUMNS,
+    Chunk, Counts, DeadLetter, DeadLetterCode, Decoded, Decoder, Limits, MappingEntry, SourceSpec,
+    Unmapped, spec::RAW_COLUMNS,
 };
 
 mod columns;
+mod letters;
 mod supplement;
 
 /// Turns the chunks of one partition into rows. Keeps the partition's newest event time, so chunks
@@ -167,7 +171,9 @@ impl Mapper {
         for letter in &dead_letters {
             *counts.dead_letters.entry(letter.code).or_default() += 1;
         }
-        debug_assert!(counts.balanced(), "{counts:?}");
+        if !counts.balanced() {
+            defect("mapper.counts", format_args!("{counts:?}"));
+        }
         Processed { batches, dead_letters, counts }
     }
 }
@@ -190,58 +196,6 @@ impl Processed {
         }
         debug_assert!(counts.balanced(), "{counts:?}");
         Processed { batches: Vec::new(), dead_letters, counts }
-    }
-}
-
-fn of_record(
-    at: usize,
-    code: DeadLetterCode,
-    message: String,
-    mapping: Option<&str>,
-    source: &Arc<str>,
-    chunk: &Chunk,
-) -> DeadLetter {
-    DeadLetter {
-        code,
-        message,
-        source: source.clone(),
-        mapping: mapping.map(str::to_owned),
-        partition: chunk.partition,
-        line: chunk.lines.get(at).copied().unwrap_or(0),
-        offset: chunk.offsets.get(at).copied().unwrap_or(0),
-        received_at: chunk.reference(at),
-        envelope: chunk.envelope(at).cloned(),
-        // Alone in its wrapper it is kept with it, so that a replay knows what the wrapper said.
-        original: Original::Whole(match chunk.wrapper(at).and_then(|w| w.outer.as_ref()) {
-            Some(outer) => outer.to_vec(),
-            None => chunk.records.get(at).to_vec(),
-        }),
-    }
-}
-
-/// How much of a record over the size limit is kept.
-const STUB_BYTES: usize = 4096;
-
-fn of_fault(fault: &Fault, source: &Arc<str>, chunk: &Chunk) -> DeadLetter {
-    let original = match &fault.original {
-        Original::Stub { head, length, hash } => Original::Stub {
-            head: head.iter().take(STUB_BYTES).copied().collect(),
-            length: *length,
-            hash: *hash,
-        },
-        whole @ Original::Whole(_) => whole.clone(),
-    };
-    DeadLetter {
-        code: fault.code,
-        message: fault.message.clone(),
-        source: source.clone(),
-        mapping: None,
-        partition: chunk.partition,
-        line: fault.line,
-        offset: fault.offset,
-        received_at: fault.received_at.unwrap_or(chunk.received_at),
-        envelope: fault.envelope.clone(),
-        original,
     }
 }
 
@@ -460,7 +414,11 @@ impl<'a> Job<'a> {
                 arrays[at] = columns::or(&arrays[at], claimed.into_iter().collect());
             }
         }
-        (RecordBatch::try_new(table.arrow.clone(), arrays).unwrap_or(rows), times)
+        let made = RecordBatch::try_new(table.arrow.clone(), arrays).unwrap_or_else(|e| {
+            defect("mapper.times", e);
+            rows
+        });
+        (made, times)
     }
 
     /// Every decoded record as a row of the raw table.
@@ -480,8 +438,10 @@ impl<'a> Job<'a> {
             own.filter(|(f, _)| !RAW_COLUMNS.contains(&f.name().as_str())).map(|(_, c)| c.clone()),
         );
         let schema = self.spec.raw_schema();
-        let rows = RecordBatch::try_new(schema.clone(), arrays)
-            .unwrap_or_else(|_| RecordBatch::new_empty(schema));
+        let rows = RecordBatch::try_new(schema.clone(), arrays).unwrap_or_else(|e| {
+            defect("mapper.raw", e);
+            RecordBatch::new_empty(schema)
+        });
         let wire_row = (0..rows.num_rows() as u32).collect();
         Part { table: self.spec.raw_table(), rows, times, wire_row }
     }

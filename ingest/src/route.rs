@@ -11,8 +11,8 @@ use self::{
     part::{At, Part},
 };
 use crate::{
-    Chunk, Codec, DeadLetterCode, Decoder, Envelope, Fault, Framing, Limits, Original, SourceSpec, Unwrap,
-    Wrapper,
+    Chunk, Codec, DeadLetterCode, Decoder, Envelope, Fault, Framing, InputOptions, Limits,
+    Original, SourceSpec, Unwrap, Wrapper,
     detect::ask::{Asker, looks_json},
     envelope::{Opener, Piece as Opened},
     frame::Wrapped,
@@ -39,6 +39,7 @@ pub struct Router {
     plain: Arc<Cutter>,
     lines: Arc<Cutter>,
     limits: Limits,
+    options: InputOptions,
     /// Opens what is no record of a source.
     opener: Arc<Opener>,
 }
@@ -134,6 +135,19 @@ impl Router {
         Router::with_limits(specs, mapping, limits)
     }
 
+    /// A router for an input that says this of the codec of its records.
+    ///
+    /// # Errors
+    /// No source is named `mapping`.
+    pub fn for_input(
+        specs: &[Arc<SourceSpec>],
+        mapping: Option<&str>,
+        options: &InputOptions,
+    ) -> Result<Router, RouteError> {
+        let specs = specs.iter().map(|spec| spec.for_input(options)).collect();
+        Ok(Router { options: options.clone(), ..Router::new(specs, mapping)? })
+    }
+
     /// A router that sets records aside at these limits.
     ///
     /// # Errors
@@ -163,6 +177,7 @@ impl Router {
             plain: Cutter::new(Framing::Json(Unwrap::default())),
             lines: Cutter::new(Framing::Lines),
             limits,
+            options: InputOptions::default(),
             opener,
         })
     }
@@ -173,7 +188,9 @@ impl Router {
     /// The source everything is for is not among them.
     pub fn over(&self, specs: Vec<Arc<SourceSpec>>) -> Result<Router, RouteError> {
         let fixed = self.fixed.and_then(|at| self.candidates.get(at)).map(|c| c.name.clone());
-        Router::with_limits(specs, fixed.as_deref(), self.limits)
+        let specs = specs.iter().map(|spec| spec.for_input(&self.options)).collect();
+        let options = self.options.clone();
+        Ok(Router { options, ..Router::with_limits(specs, fixed.as_deref(), self.limits)? })
     }
 
     /// The sources records may go to.

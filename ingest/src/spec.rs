@@ -13,7 +13,8 @@ mod load;
 
 /// How the bytes of a record become columns, as its mapping file says.
 pub use sluice_rule::{
-    CodecSpec as Codec, Delimited as DelimitedCodec, Program as SyslogProgram, Syslog as SyslogCodec,
+    CodecSpec as Codec, Delimited as DelimitedCodec, Program as SyslogProgram,
+    Syslog as SyslogCodec,
 };
 
 /// The mappings of one source, merged so that a record is decoded once.

@@ -57,10 +57,7 @@ impl Surroundings {
                 Codec::Json | Codec::Delimited(_) | Codec::Lines => None,
             },
         });
-        Surroundings {
-            opener: Opener::new(envelopes, &unwraps),
-            signatures: signatures.collect(),
-        }
+        Surroundings { opener: Opener::new(envelopes, &unwraps), signatures: signatures.collect() }
     }
 
     /// Refuses a line that is in an envelope, so that it is opened.
@@ -101,7 +98,8 @@ impl Signature {
             return !self.wanted.is_empty() && self.wanted.takes(text.as_bytes());
         }
         let program = || Header::parse(text).and_then(|h| h.program);
-        let known = |programs: &Vec<String>| program().is_some_and(|p| programs.iter().any(|o| o == p));
+        let known =
+            |programs: &Vec<String>| program().is_some_and(|p| programs.iter().any(|o| o == p));
         self.line.as_ref().is_some_and(|l| l.is_match(text))
             || self.programs.as_ref().is_some_and(known)
     }

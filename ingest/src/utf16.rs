@@ -11,9 +11,7 @@ pub(crate) fn is_marked(bytes: &[u8]) -> bool {
 
 /// A reader of UTF-8 over one that may be UTF-16; other bytes pass as they are.
 pub(crate) fn reader(inner: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
-    Box::new(
-        DecodeReaderBytesBuilder::new().bom_override(true).utf8_passthru(true).build(inner),
-    )
+    Box::new(DecodeReaderBytesBuilder::new().bom_override(true).utf8_passthru(true).build(inner))
 }
 
 /// A whole text as UTF-8.
@@ -37,10 +35,14 @@ mod tests {
     #[test]
     fn both_byte_orders_and_what_is_no_utf_16() {
         let text = "{\"a\":\"é😀\"}";
-        let little: Vec<u8> =
-            [0xff, 0xfe].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
-        let big: Vec<u8> =
-            [0xfe, 0xff].into_iter().chain(text.encode_utf16().flat_map(u16::to_be_bytes)).collect();
+        let little: Vec<u8> = [0xff, 0xfe]
+            .into_iter()
+            .chain(text.encode_utf16().flat_map(u16::to_le_bytes))
+            .collect();
+        let big: Vec<u8> = [0xfe, 0xff]
+            .into_iter()
+            .chain(text.encode_utf16().flat_map(u16::to_be_bytes))
+            .collect();
         assert_eq!(decoded(&little), text.as_bytes());
         assert_eq!(decoded(&big), text.as_bytes());
         assert_eq!(decoded(b"\xffplain"), b"\xffplain".as_slice());

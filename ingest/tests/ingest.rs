@@ -14,6 +14,8 @@ mod decoding;
 mod envelope;
 #[path = "ingest/files.rs"]
 mod files;
+#[path = "ingest/page.rs"]
+mod page;
 #[path = "ingest/push.rs"]
 mod push;
 #[path = "ingest/route.rs"]

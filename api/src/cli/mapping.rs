@@ -1,5 +1,8 @@
 //! `sluice mapping ..`: test mappings, or show the rows they make of a file.
 
+mod drift;
+mod new;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -20,6 +23,10 @@ pub(crate) enum MappingVerb {
     Test(Test),
     /// Print the rows a mapping makes of a file, one JSON object a line
     Run(Run),
+    /// List the fields of a file that no mapping reads, nested ones too
+    Drift(drift::Drift),
+    /// Write a mapping to begin with for a log that no source knows
+    New(new::New),
 }
 
 impl MappingVerb {
@@ -27,6 +34,8 @@ impl MappingVerb {
         match self {
             MappingVerb::Test(verb) => verb.run(out),
             MappingVerb::Run(verb) => verb.run(out),
+            MappingVerb::Drift(verb) => verb.run(out),
+            MappingVerb::New(verb) => verb.run(out),
         }
     }
 }

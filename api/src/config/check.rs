@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sluice_rule::Diagnostic;
+use sluice_rule::{Diagnostic, parse_zone};
 
 use super::{
     reader::Notes,
-    settings::{Config, Kafka},
+    settings::{Config, Kafka, Source},
 };
 
 /// Checks settings against each other and against their bounds.
@@ -31,8 +31,26 @@ pub(crate) fn cross_field(config: &Config, notes: &mut Notes) {
         if let Some(kafka) = &source.kafka {
             check_kafka(name, kafka, notes);
         }
+        check_codec(name, source, notes);
     }
     shared_topics(config, notes);
+}
+
+/// What an input says of the codec of its records.
+fn check_codec(name: &str, source: &Source, notes: &mut Notes) {
+    let mut wrong = |key: &str, problem: String, hint: &str| {
+        let path = format!("sources.{name}.{key}");
+        notes.blame(&path, Diagnostic::error("C005", "", problem).hint(hint));
+    };
+    if let Some(zone) = source.zone.as_deref().filter(|z| parse_zone(z).is_none()) {
+        wrong("zone", format!("`{zone}` is not a zone"), "\"UTC\" or an offset: \"+02:00\"");
+    }
+    if source.year.is_some_and(|year| !(1970..=9999).contains(&year.0.get())) {
+        wrong("year", "not a year".to_owned(), "1970 to 9999");
+    }
+    if source.max_record.is_some_and(|size| !(1 << 10..=1 << 30).contains(&size.0)) {
+        wrong("max_record", "below 1 KiB or above 1 GiB".to_owned(), "\"16MiB\"");
+    }
 }
 
 /// Values that no service could run with.

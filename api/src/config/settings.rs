@@ -4,6 +4,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde_json::{Value as Json, json};
+use sluice_ingest::InputOptions;
+use sluice_rule::parse_zone;
 
 use super::{
     options::Options,
@@ -101,6 +103,18 @@ section! {
         /// The mapping source its records are read as, `okta.system`; `auto` looks at each record
         /// and costs about a tenth of the decoding.
         mapping: String = "auto",
+        /// The zone of times that have none, `+02:00`. Unset: what the mapping says, mostly UTC.
+        zone: Option<String> = "",
+        /// The year of dates that have none. Unset: the one nearest to when the record came in.
+        year: Option<Count> = "",
+        /// The names of the fields of delimited lines without a header line, in order.
+        fields: Vec<String> = "[]",
+        /// The longest record; of a longer one only the first fields are read. Unset: 16MiB.
+        max_record: Option<ByteSize> = "",
+        /// The deepest nesting of a record; a field that is deeper is NULL. Unset: 64.
+        max_depth: Option<Count> = "",
+        /// The most fields of a record that are read. Unset: 10000.
+        max_fields: Option<Count> = "",
         /// Reads topics of Apache Kafka or what speaks its protocol.
         kafka: Option<Kafka> = "",
         /// Takes what senders post to `/api/v1/ingest/NAME`.
@@ -266,6 +280,20 @@ impl Value for LogLevel {
 
     fn schema() -> Json {
         json!({"enum": LEVELS.map(|(name, _)| name)})
+    }
+}
+
+impl Source {
+    /// What the input says of the codec of its records. A zone that is none was refused.
+    pub(crate) fn options(&self) -> InputOptions {
+        InputOptions {
+            zone: self.zone.as_deref().and_then(parse_zone),
+            year: self.year.and_then(|year| i32::try_from(year.0.get()).ok()),
+            fields: (!self.fields.is_empty()).then(|| self.fields.clone()),
+            record_bytes: self.max_record.and_then(|size| usize::try_from(size.0).ok()),
+            depth: self.max_depth.map(|n| n.0.get()),
+            fields_max: self.max_fields.map(|n| n.0.get()),
+        }
     }
 }
 

@@ -102,6 +102,18 @@ struct Records {
     /// By code.
     dead_letters: BTreeMap<String, u64>,
     dropped: u64,
+    /// Those of the dropped that are no events, by what they are: `cloudtrail digest`.
+    skipped: BTreeMap<String, u64>,
+    /// Lines of known programs that no pattern took; they are among the mapped.
+    unparsed: u64,
+    /// Some of them, shortened.
+    unparsed_examples: Vec<String>,
+    /// Whether so many are unparsed that rules miss what they say: a tenth of the mapped.
+    degraded: bool,
+    /// Records over a bound of which only the first fields were read; they are among the mapped.
+    truncated: u64,
+    /// Rows whose time is not the one the record claims, by why: missing, invalid, future.
+    time_flags: BTreeMap<String, TimeFlag>,
     /// By table.
     rows: BTreeMap<String, Rows>,
     /// Values not of their declared type, now NULL, by column.
@@ -112,6 +124,15 @@ struct Records {
     conservation: String,
     /// Whether they add up.
     balanced: bool,
+}
+
+/// Rows with one time flag.
+#[derive(Serialize, ToSchema)]
+struct TimeFlag {
+    rows: u64,
+    /// A time that one of them claimed.
+    #[schema(required)]
+    example: Option<String>,
 }
 
 /// Rows of a table.
@@ -145,7 +166,8 @@ struct UnmappedField {
             "spool_bytes": 0,
             "records": {
                 "received": 100, "mapped": 98, "mapped_empty": 0, "dead_letters": {"bad_json": 2},
-                "dropped": 0,
+                "dropped": 0, "skipped": {}, "unparsed": 0, "unparsed_examples": [],
+                "degraded": false, "truncated": 0, "time_flags": {},
                 "rows": {"authentication": {"mapped": 98, "evaluated": 98, "too_late": 0}},
                 "conflicts": {}, "unmapped_fields": [],
                 "conservation": "received 100 = mapped 98 + to no row 0 + dead letter 2 + dropped 0; rows 98 = evaluated 98 + too late 0",
@@ -266,6 +288,18 @@ impl Records {
             mapped_empty: counts.mapped_empty,
             dead_letters: counts.dead_letters.clone(),
             dropped: counts.dropped,
+            skipped: counts.skipped.clone(),
+            unparsed: counts.unparsed.lines,
+            unparsed_examples: counts.unparsed.examples.clone(),
+            degraded: counts.reads_badly(),
+            truncated: counts.truncated,
+            time_flags: counts
+                .time_flags
+                .iter()
+                .map(|(flag, (rows, example))| {
+                    (flag.clone(), TimeFlag { rows: *rows, example: example.clone() })
+                })
+                .collect(),
             rows: rows.collect(),
             conflicts: counts.conflicts.clone(),
             unmapped_fields: unmapped,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use sluice_engine::{Content, service::LiveInput};
 use sluice_ingest::{
-    RouteError, Router,
+    InputOptions, RouteError, Router,
     kafka::{self, KafkaInput, KafkaSettings},
     live::{Input, InputFailure, Place, Positions},
     spool::{Spool, SpoolInput, SpoolSettings},
@@ -33,7 +33,8 @@ pub(super) fn inputs(
     let mut endpoints = PushEndpoints::new();
     let mut inputs = Vec::new();
     for (name, source) in &config.sources {
-        let router = router(name, &source.mapping, content)?;
+        let options = source.options();
+        let router = router(name, &source.mapping, &options, content)?;
         let (input, kind) = if let Some(kafka) = &source.kafka {
             (kafka_input(name, kafka, &config.data_dir, router)?, "kafka")
         } else if let Some(http) = &source.http {
@@ -48,7 +49,7 @@ pub(super) fn inputs(
             let spool = spool(name, &config.data_dir.join("spool").join(name), settings)?;
             let input = Box::new(SpoolInput::new(place.input, &spool, router));
             let fixed = fixed(&source.mapping).map(str::to_owned);
-            let endpoint = PushEndpoint::new(spool, fixed, content.sources.clone());
+            let endpoint = PushEndpoint::new(spool, fixed, options, content.sources.clone());
             endpoints.insert(name.clone(), Arc::new(endpoint));
             (input as _, "http")
         } else {
@@ -65,8 +66,21 @@ pub(crate) fn fixed(mapping: &str) -> Option<&str> {
     (mapping != "auto").then_some(mapping)
 }
 
-fn router(name: &str, mapping: &str, content: &Content) -> Result<Router, Failure> {
-    Router::new(content.sources.clone(), fixed(mapping)).map_err(|error| unknown(name, &error))
+fn router(
+    name: &str,
+    mapping: &str,
+    options: &InputOptions,
+    content: &Content,
+) -> Result<Router, Failure> {
+    let router = Router::for_input(&content.sources, fixed(mapping), options)
+        .map_err(|error| unknown(name, &error))?;
+    match options.unused(router.sources()).first() {
+        None => Ok(router),
+        Some((setting, codec)) => Err(Failure::argument(
+            format!("input {name}: `{setting}` does nothing: its mapping has no {codec} codec"),
+            format!("take out `sources.{name}.{setting}`, or mend `sources.{name}.mapping`"),
+        )),
+    }
 }
 
 fn unknown(name: &str, error: &RouteError) -> Failure {

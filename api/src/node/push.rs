@@ -8,7 +8,7 @@ use std::{
 };
 
 use sluice_ingest::{
-    RouteError, Router, SourceSpec,
+    InputOptions, RouteError, Router, SourceSpec,
     push::{self, Encoding, PushAnswer, PushLimits, Pushed},
     spool::{Spool, SpoolError},
 };
@@ -20,6 +20,8 @@ pub(crate) type PushEndpoints = BTreeMap<String, Arc<PushEndpoint>>;
 pub(crate) struct PushEndpoint {
     spool: Spool,
     mapping: Option<String>,
+    /// What the input says of the codec of its records.
+    options: InputOptions,
     routers: Mutex<Routers>,
 }
 
@@ -57,10 +59,11 @@ impl PushEndpoint {
     pub(crate) fn new(
         spool: Spool,
         mapping: Option<String>,
+        options: InputOptions,
         sources: Vec<Arc<SourceSpec>>,
     ) -> PushEndpoint {
         let routers = Routers { sources, idle: Vec::new(), generation: 0 };
-        PushEndpoint { spool, mapping, routers: Mutex::new(routers) }
+        PushEndpoint { spool, mapping, options, routers: Mutex::new(routers) }
     }
 
     /// Reads by other mapping sources from now on, as the engine does.
@@ -111,7 +114,7 @@ impl PushEndpoint {
         };
         let mut router = match router {
             Some(router) => router,
-            None => Router::new(sources, self.mapping.as_deref())?,
+            None => Router::for_input(&sources, self.mapping.as_deref(), &self.options)?,
         };
         let pushed = push::read(&mut router, body, at, None, limits);
         let mut routers = self.lock();

@@ -84,7 +84,7 @@ fn bad_records_are_set_aside_with_their_place_and_good_ones_are_found() {
         (2, "empty", 0),
         (3, "bad_json", 9),
         (5, "too_large", (30 << 20) + 11),
-        (6, "no_mapping", 23),
+        (6, "not_this_source", 23),
     ];
     let expected: BTreeMap<String, (String, u64)> = expected
         .into_iter()

@@ -114,7 +114,8 @@ impl Delimited {
     pub(crate) fn header(&self, text: &str) -> Option<Order> {
         // Data has digits early; a header never does. Spares the lookups.
         let text = text.trim_start_matches('\u{feff}').trim();
-        if text.bytes().next().is_none_or(|b| !b.is_ascii_alphabetic() && !matches!(b, b'"' | b'$')) {
+        if text.bytes().next().is_none_or(|b| !b.is_ascii_alphabetic() && !matches!(b, b'"' | b'$'))
+        {
             return None;
         }
         let declared = self.header.as_ref().is_some_and(|h| text.starts_with(h.as_str()));

@@ -90,7 +90,8 @@ impl Json {
             repaired = true;
         }
         let lossy = lossy || repaired;
-        let many = parsed.error.as_ref().is_some_and(|e| e.to_string().starts_with(TOO_MANY_FIELDS));
+        let many =
+            parsed.error.as_ref().is_some_and(|e| e.to_string().starts_with(TOO_MANY_FIELDS));
         // Over a bound: the fields before it count, if they tell what the record is.
         let cut = context.cut || many || parsed.left_out;
         let told = self.detect.wanted.holds(parsed.found) && !self.detect.wanted.is_empty();

@@ -132,8 +132,13 @@ impl Wanted {
 impl<S: Deref<Target = SourceSpec>> Asker<S> {
     pub(crate) fn new(spec: S) -> Self {
         let wanted = Wanted::of(&spec);
-        let decoder = matches!(spec.codec, Codec::Delimited(_) | Codec::Syslog(_))
-            .then(|| Decoder::plain(&spec));
+        // A syslog source with known programs is told by the header of a line: cheaper than decoding.
+        let decodes = match &spec.codec {
+            Codec::Delimited(_) => true,
+            Codec::Syslog(s) => spec.detect_line.is_none() && s.programs.is_empty(),
+            Codec::Json | Codec::Lines => false,
+        };
+        let decoder = decodes.then(|| Decoder::plain(&spec));
         Asker { spec, wanted, decoder }
     }
 
@@ -191,9 +196,7 @@ impl<S: Deref<Target = SourceSpec>> Asker<S> {
         let mut pieces = Vec::new();
         let mut is_record = |bytes: &[u8]| match json_source {
             true => self.wanted.takes(bytes),
-            false => {
-                !looks_json(bytes) && !envelopes.wraps_line(&String::from_utf8_lossy(bytes))
-            }
+            false => !looks_json(bytes) && !envelopes.wraps_line(&String::from_utf8_lossy(bytes)),
         };
         surroundings.opener.open(record, &mut is_record, &mut |piece| pieces.push(piece));
         for piece in pieces {

@@ -158,9 +158,9 @@ pub(super) fn field(name: &str) -> Result<Field, String> {
         "program" => Field::Program,
         "pid" => Field::Pid,
         column => {
-            let known = sluice_event::Schema::builtin()
-                .tables()
-                .any(|t| t.index(column.strip_prefix("unmapped.").map_or(column, |_| "unmapped")).is_some());
+            let known = sluice_event::Schema::builtin().tables().any(|t| {
+                t.index(column.strip_prefix("unmapped.").map_or(column, |_| "unmapped")).is_some()
+            });
             if !known {
                 return Err(format!(
                     "`{column}` is no field: time, received, host, program, pid, a column of the \

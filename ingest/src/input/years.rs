@@ -17,11 +17,7 @@ const HEAD_BYTES: usize = 64 << 10;
 const TIME_BYTES: usize = 64;
 
 /// The year of the first date without one; `None` if there is none, or the file cannot be read.
-pub(super) fn first(
-    reader: Box<dyn Read + Send>,
-    limits: Limits,
-    received_at: i64,
-) -> Option<i32> {
+pub(super) fn first(reader: Box<dyn Read + Send>, limits: Limits, received_at: i64) -> Option<i32> {
     let mut inflate = Inflate::new(reader, limits).ok()?;
     let mut years = Years::default();
     let mut buffer = vec![0; HEAD_BYTES];

@@ -1,10 +1,7 @@
 //! Columns that a mapping leaves open and that are known all the same, and address columns that hold
 //! no address. Not what every row gets (see `sluice_event::fill`).
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, RecordBatch, StringArray},
@@ -12,7 +9,7 @@ use arrow::{
     datatypes::DataType,
 };
 use serde_json::{Map, Value};
-use sluice_event::{TableSchema, canonical_ip};
+use sluice_event::{TableSchema, canonical_ip, defect::defect};
 
 use crate::Wrapper;
 
@@ -52,7 +49,7 @@ pub(super) fn extras(
         }
     }
     add_unmapped(&mut arrays, table, &unmapped);
-    RecordBatch::try_new(rows.schema(), arrays).unwrap_or(rows)
+    rebuilt(rows, arrays)
 }
 
 /// `rows` whose address columns hold addresses only: a host name goes to the column of host names,
@@ -94,9 +91,17 @@ pub(super) fn addresses(rows: RecordBatch, table: &TableSchema) -> RecordBatch {
         add_unmapped(arrays, table, &rest);
     }
     match changed {
-        Some(arrays) => RecordBatch::try_new(rows.schema(), arrays).unwrap_or(rows),
+        Some(arrays) => rebuilt(rows, arrays),
         None => rows,
     }
+}
+
+/// `rows` with other columns.
+fn rebuilt(rows: RecordBatch, arrays: Vec<ArrayRef>) -> RecordBatch {
+    RecordBatch::try_new(rows.schema(), arrays).unwrap_or_else(|e| {
+        defect("mapper.supplement", e);
+        rows
+    })
 }
 
 /// Whether a text is an address, in any of the forms logs use.

@@ -42,12 +42,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn record(
-        &mut self,
-        record: &[u8],
-        at: &mut At<'_>,
-        wrapper: Option<Arc<Wrapper>>,
-    ) {
+    pub(super) fn record(&mut self, record: &[u8], at: &mut At<'_>, wrapper: Option<Arc<Wrapper>>) {
         at.number += 1;
         let start = self.bytes.len();
         self.bytes.extend_from_slice(record);

@@ -11,7 +11,7 @@ use flate2::{
 use serde_json::json;
 use sluice_event::WireType;
 use sluice_ingest::{
-    Codec, DelimitedCodec, Decoder, Limits, Router,
+    Codec, Decoder, DelimitedCodec, Limits, Router,
     push::{Encoding, PushError, PushLimits, inflate, read},
 };
 

@@ -15,9 +15,7 @@ use crate::support::{RECEIVED, spec};
 fn sources() -> Vec<Arc<SourceSpec>> {
     let mappings: Vec<_> = builtin_mappings()
         .into_iter()
-        .map(|(path, text)| {
-            Arc::new(sluice_rule::Mapping::parse(&path, &path, &text).unwrap().0)
-        })
+        .map(|(path, text)| Arc::new(sluice_rule::Mapping::parse(&path, &path, &text).unwrap().0))
         .collect();
     let any = spec().mappings[0].transform.clone();
     let sources = SourceSpec::from_mappings(&mappings, |_, _| Ok(any.clone())).unwrap();
@@ -32,7 +30,8 @@ const TRAIL: &str = r#"{"eventVersion":"1.08","eventSource":"s3.amazonaws.com","
 const AUDIT: &str = r#"{"kind":"Event","auditID":"k","stage":"ResponseComplete","user":{"username":"ann"},"verb":"list"}"#;
 const OKTA: &str = r#"{"eventType":"user.session.start","published":"2025-12-31T09:00:00.000Z","actor":{"id":"u"}}"#;
 const FLOW: &str = "2 111122223333 eni-0a1b2c3d 203.0.113.9 10.0.1.5 51234 22 6 20 4249 1767171600 1767171660 ACCEPT OK";
-const SSHD: &str = "Dec 31 09:00:00 web-1 sshd[7]: Failed password for root from 203.0.113.9 port 4242 ssh2";
+const SSHD: &str =
+    "Dec 31 09:00:00 web-1 sshd[7]: Failed password for root from 203.0.113.9 port 4242 ssh2";
 const MESSAGE: &str = "Failed password for root from 203.0.113.9 port 4242 ssh2";
 
 /// The column of each source that a whole record fills, and its text.
@@ -53,9 +52,12 @@ fn texts(batch: &arrow::array::RecordBatch, column: &str) -> Vec<String> {
 }
 
 /// Decodes records as a source, each whole in memory.
-fn decode(spec: &SourceSpec, records: &[String]) -> sluice_ingest::Decoded {
-    let chunk = Chunk::of_lines(PartitionId(0), records, RECEIVED);
-    Decoder::new(spec, Limits::default()).decode(&chunk)
+fn decode(decoder: &mut Decoder, records: &[String]) -> sluice_ingest::Decoded {
+    decoder.decode(&Chunk::of_lines(PartitionId(0), records, RECEIVED))
+}
+
+fn decoder_of(spec: &SourceSpec) -> Decoder {
+    Decoder::new(spec, Limits::default())
 }
 
 #[test]
@@ -87,33 +89,114 @@ fn wrappers(record: &str) -> BTreeMap<&'static str, String> {
         base64::engine::general_purpose::STANDARD.encode(record)
     };
     let mut all = BTreeMap::from([
-        ("cloudwatch subscription", format!(r#"{{"messageType":"DATA_MESSAGE","owner":"111122223333","logGroup":"g","logStream":"s","logEvents":[{{"id":"1","timestamp":1767171600000,"message":{text}}}]}}"#)),
+        (
+            "cloudwatch subscription",
+            format!(
+                r#"{{"messageType":"DATA_MESSAGE","owner":"111122223333","logGroup":"g","logStream":"s","logEvents":[{{"id":"1","timestamp":1767171600000,"message":{text}}}]}}"#
+            ),
+        ),
         ("cloudwatch export", format!("2025-12-31T09:00:00.000Z {record}")),
-        ("filter-log-events", format!(r#"{{"events":[{{"timestamp":1767171600000,"message":{text},"ingestionTime":1767171600001}}]}}"#)),
-        ("sns", format!(r#"{{"Type":"Notification","MessageId":"m","TopicArn":"arn:t","Message":{text}}}"#)),
+        (
+            "filter-log-events",
+            format!(
+                r#"{{"events":[{{"timestamp":1767171600000,"message":{text},"ingestionTime":1767171600001}}]}}"#
+            ),
+        ),
+        (
+            "sns",
+            format!(
+                r#"{{"Type":"Notification","MessageId":"m","TopicArn":"arn:t","Message":{text}}}"#
+            ),
+        ),
         ("sqs", format!(r#"{{"MessageId":"m","ReceiptHandle":"r","Body":{text}}}"#)),
-        ("sns in sqs", format!(r#"{{"messageId":"m","receiptHandle":"r","body":{}}}"#, quoted(&format!(r#"{{"Type":"Notification","TopicArn":"arn:t","Message":{text}}}"#)))),
-        ("firehose request", format!(r#"{{"requestId":"r","timestamp":1767171600000,"records":[{{"data":"{base64}"}}]}}"#)),
+        (
+            "sns in sqs",
+            format!(
+                r#"{{"messageId":"m","receiptHandle":"r","body":{}}}"#,
+                quoted(&format!(
+                    r#"{{"Type":"Notification","TopicArn":"arn:t","Message":{text}}}"#
+                ))
+            ),
+        ),
+        (
+            "firehose request",
+            format!(
+                r#"{{"requestId":"r","timestamp":1767171600000,"records":[{{"data":"{base64}"}}]}}"#
+            ),
+        ),
         ("kinesis", format!(r#"{{"kinesis":{{"data":"{base64}"}},"eventSource":"aws:kinesis"}}"#)),
-        ("docker", format!(r#"{{"log":{},"stream":"stdout","time":"2025-12-31T09:00:00Z"}}"#, quoted(&format!("{record}\n")))),
+        (
+            "docker",
+            format!(
+                r#"{{"log":{},"stream":"stdout","time":"2025-12-31T09:00:00Z"}}"#,
+                quoted(&format!("{record}\n"))
+            ),
+        ),
         ("cri", format!("2025-12-31T09:00:00.123456789Z stdout F {record}")),
-        ("cri of docker", format!("2025-12-31T09:00:00.123456789Z stdout F {}", format_args!(r#"{{"log":{text},"stream":"stdout","time":"2025-12-31T09:00:00Z"}}"#))),
-        ("filebeat", format!(r#"{{"@timestamp":"2025-12-31T09:00:00Z","@metadata":{{"beat":"filebeat"}},"message":{text},"log":{{"file":{{"path":"/x"}}}},"agent":{{"type":"filebeat"}},"host":{{"name":"web-1"}}}}"#)),
-        ("elastic agent", format!(r#"{{"@timestamp":"2025-12-31T09:00:00Z","data_stream":{{"type":"logs"}},"event":{{"original":{text}}},"message":"x"}}"#)),
-        ("elasticsearch hit", format!(r#"{{"_index":"i","_id":"1","_source":{{"message":{text},"agent":{{"type":"filebeat"}}}}}}"#)),
+        (
+            "cri of docker",
+            format!(
+                "2025-12-31T09:00:00.123456789Z stdout F {}",
+                format_args!(r#"{{"log":{text},"stream":"stdout","time":"2025-12-31T09:00:00Z"}}"#)
+            ),
+        ),
+        (
+            "filebeat",
+            format!(
+                r#"{{"@timestamp":"2025-12-31T09:00:00Z","@metadata":{{"beat":"filebeat"}},"message":{text},"log":{{"file":{{"path":"/x"}}}},"agent":{{"type":"filebeat"}},"host":{{"name":"web-1"}}}}"#
+            ),
+        ),
+        (
+            "elastic agent",
+            format!(
+                r#"{{"@timestamp":"2025-12-31T09:00:00Z","data_stream":{{"type":"logs"}},"event":{{"original":{text}}},"message":"x"}}"#
+            ),
+        ),
+        (
+            "elasticsearch hit",
+            format!(
+                r#"{{"_index":"i","_id":"1","_source":{{"message":{text},"agent":{{"type":"filebeat"}}}}}}"#
+            ),
+        ),
         ("fluent bit", format!(r#"{{"date":1767171600.5,"log":{text}}}"#)),
-        ("fluent bit on kubernetes", format!(r#"{{"@timestamp":"2025-12-31T09:00:00Z","log":{text},"stream":"stdout","time":"2025-12-31T09:00:00Z","kubernetes":{{"pod_name":"p"}}}}"#)),
-        ("vector", format!(r#"{{"file":"/x","host":"web-1","message":{text},"source_type":"file","timestamp":"2025-12-31T09:00:00Z"}}"#)),
-        ("logstash", format!(r#"{{"@version":"1","@timestamp":"2025-12-31T09:00:00Z","host":"web-1","message":{text}}}"#)),
-        ("splunk hec", format!(r#"{{"time":1767171600,"host":"web-1","sourcetype":"x","event":{text}}}"#)),
+        (
+            "fluent bit on kubernetes",
+            format!(
+                r#"{{"@timestamp":"2025-12-31T09:00:00Z","log":{text},"stream":"stdout","time":"2025-12-31T09:00:00Z","kubernetes":{{"pod_name":"p"}}}}"#
+            ),
+        ),
+        (
+            "vector",
+            format!(
+                r#"{{"file":"/x","host":"web-1","message":{text},"source_type":"file","timestamp":"2025-12-31T09:00:00Z"}}"#
+            ),
+        ),
+        (
+            "logstash",
+            format!(
+                r#"{{"@version":"1","@timestamp":"2025-12-31T09:00:00Z","host":"web-1","message":{text}}}"#
+            ),
+        ),
+        (
+            "splunk hec",
+            format!(r#"{{"time":1767171600,"host":"web-1","sourcetype":"x","event":{text}}}"#),
+        ),
         ("splunk result", format!(r#"{{"preview":false,"result":{{"_raw":{text}}}}}"#)),
-        ("otlp", format!(r#"{{"resourceLogs":[{{"resource":{{"attributes":[]}},"scopeLogs":[{{"logRecords":[{{"timeUnixNano":"1767171600000000000","body":{{"stringValue":{text}}}}}]}}]}}]}}"#)),
+        (
+            "otlp",
+            format!(
+                r#"{{"resourceLogs":[{{"resource":{{"attributes":[]}},"scopeLogs":[{{"logRecords":[{{"timeUnixNano":"1767171600000000000","body":{{"stringValue":{text}}}}}]}}]}}]}}"#
+            ),
+        ),
         ("two in a row", format!(r#"{{"date":1,"log":{text}}}{{"date":1,"log":{text}}}"#)),
         ("an array", format!(r#"[{{"date":1,"log":{text}}}]"#)),
     ]);
     if record.starts_with('{') {
         all.extend([
-            ("eventbridge", format!(r#"{{"detail-type":"x","source":"y","account":"1","detail":{record}}}"#)),
+            (
+                "eventbridge",
+                format!(r#"{{"detail-type":"x","source":"y","account":"1","detail":{record}}}"#),
+            ),
             ("splunk hec object", format!(r#"{{"time":1767171600,"host":"h","event":{record}}}"#)),
             ("syslog", format!("<133>Dec 31 09:00:00 cp-1 audit[7]: {record}")),
             ("syslog rfc 5424", format!("<133>1 2025-12-31T09:00:00Z cp-1 audit 7 - - {record}")),
@@ -121,7 +204,12 @@ fn wrappers(record: &str) -> BTreeMap<&'static str, String> {
             ("fluentd", format!("2025-12-31T09:00:00+00:00\tkube.audit\t{record}")),
             ("no newline between", format!("{record}{record}")),
             ("a blank between", format!("{record} {record}")),
-            ("azure", format!(r#"{{"records":[{{"category":"kube-audit","properties":{{"log":{text}}}}}]}}"#)),
+            (
+                "azure",
+                format!(
+                    r#"{{"records":[{{"category":"kube-audit","properties":{{"log":{text}}}}}]}}"#
+                ),
+            ),
         ]);
     }
     all
@@ -131,17 +219,74 @@ fn wrappers(record: &str) -> BTreeMap<&'static str, String> {
 fn headless(message: &str) -> BTreeMap<&'static str, String> {
     let text = quoted(message);
     BTreeMap::from([
-        ("journald", format!(r#"{{"__REALTIME_TIMESTAMP":"1767171600000000","_HOSTNAME":"web-1","SYSLOG_IDENTIFIER":"sshd","_COMM":"sshd","_PID":"7","MESSAGE":{text}}}"#)),
-        ("journald bytes", format!(r#"{{"__REALTIME_TIMESTAMP":"1767171600000000","_HOSTNAME":"web-1","_COMM":"sshd","_PID":"7","MESSAGE":{:?}}}"#, message.as_bytes())),
-        ("rsyslog", format!(r#"{{"@timestamp":"2025-12-31T09:00:00Z","host":"web-1","tag":"sshd[7]:","message":{}}}"#, quoted(&format!(" {message}")))),
-        ("rsyslog jsonmesg", format!(r#"{{"msg":{text},"timereported":"2025-12-31T09:00:00Z","hostname":"web-1","syslogtag":"sshd[7]:","programname":"sshd","procid":"7"}}"#)),
-        ("syslog-ng", format!(r#"{{"PROGRAM":"sshd","PID":"7","MESSAGE":{text},"HOST":"web-1","DATE":"Dec 31 09:00:00"}}"#)),
-        ("vector syslog", format!(r#"{{"appname":"sshd","hostname":"web-1","message":{text},"procid":7,"source_type":"syslog","timestamp":"2025-12-31T09:00:00Z"}}"#)),
-        ("fluent bit syslog", format!(r#"{{"time":"2025-12-31T09:00:00Z","host":"web-1","ident":"sshd","pid":"7","message":{text}}}"#)),
-        ("logstash syslog", format!(r#"{{"@version":"1","@timestamp":"2025-12-31T09:00:00Z","logsource":"web-1","program":"sshd","pid":"7","message":{text}}}"#)),
-        ("filebeat system module", format!(r#"{{"@timestamp":"2025-12-31T09:00:00Z","agent":{{"type":"filebeat"}},"host":{{"hostname":"web-1"}},"process":{{"name":"sshd","pid":7}},"message":{text}}}"#)),
-        ("otlp syslog", format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"timeUnixNano":"1767171600000000000","body":{{"stringValue":{text}}},"attributes":[{{"key":"appname","value":{{"stringValue":"sshd"}}}},{{"key":"hostname","value":{{"stringValue":"web-1"}}}},{{"key":"proc_id","value":{{"stringValue":"7"}}}}]}}]}}]}}]}}"#)),
-        ("gelf", format!(r#"{{"version":"1.1","host":"web-1","short_message":{text},"timestamp":1767171600,"_application_name":"sshd","_process_id":7}}"#)),
+        (
+            "journald",
+            format!(
+                r#"{{"__REALTIME_TIMESTAMP":"1767171600000000","_HOSTNAME":"web-1","SYSLOG_IDENTIFIER":"sshd","_COMM":"sshd","_PID":"7","MESSAGE":{text}}}"#
+            ),
+        ),
+        (
+            "journald bytes",
+            format!(
+                r#"{{"__REALTIME_TIMESTAMP":"1767171600000000","_HOSTNAME":"web-1","_COMM":"sshd","_PID":"7","MESSAGE":{:?}}}"#,
+                message.as_bytes()
+            ),
+        ),
+        (
+            "rsyslog",
+            format!(
+                r#"{{"@timestamp":"2025-12-31T09:00:00Z","host":"web-1","tag":"sshd[7]:","message":{}}}"#,
+                quoted(&format!(" {message}"))
+            ),
+        ),
+        (
+            "rsyslog jsonmesg",
+            format!(
+                r#"{{"msg":{text},"timereported":"2025-12-31T09:00:00Z","hostname":"web-1","syslogtag":"sshd[7]:","programname":"sshd","procid":"7"}}"#
+            ),
+        ),
+        (
+            "syslog-ng",
+            format!(
+                r#"{{"PROGRAM":"sshd","PID":"7","MESSAGE":{text},"HOST":"web-1","DATE":"Dec 31 09:00:00"}}"#
+            ),
+        ),
+        (
+            "vector syslog",
+            format!(
+                r#"{{"appname":"sshd","hostname":"web-1","message":{text},"procid":7,"source_type":"syslog","timestamp":"2025-12-31T09:00:00Z"}}"#
+            ),
+        ),
+        (
+            "fluent bit syslog",
+            format!(
+                r#"{{"time":"2025-12-31T09:00:00Z","host":"web-1","ident":"sshd","pid":"7","message":{text}}}"#
+            ),
+        ),
+        (
+            "logstash syslog",
+            format!(
+                r#"{{"@version":"1","@timestamp":"2025-12-31T09:00:00Z","logsource":"web-1","program":"sshd","pid":"7","message":{text}}}"#
+            ),
+        ),
+        (
+            "filebeat system module",
+            format!(
+                r#"{{"@timestamp":"2025-12-31T09:00:00Z","agent":{{"type":"filebeat"}},"host":{{"hostname":"web-1"}},"process":{{"name":"sshd","pid":7}},"message":{text}}}"#
+            ),
+        ),
+        (
+            "otlp syslog",
+            format!(
+                r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"timeUnixNano":"1767171600000000000","body":{{"stringValue":{text}}},"attributes":[{{"key":"appname","value":{{"stringValue":"sshd"}}}},{{"key":"hostname","value":{{"stringValue":"web-1"}}}},{{"key":"proc_id","value":{{"stringValue":"7"}}}}]}}]}}]}}]}}"#
+            ),
+        ),
+        (
+            "gelf",
+            format!(
+                r#"{{"version":"1.1","host":"web-1","short_message":{text},"timestamp":1767171600,"_application_name":"sshd","_process_id":7}}"#
+            ),
+        ),
     ])
 }
 
@@ -157,6 +302,7 @@ fn records_of_every_source_in_every_envelope() {
         ("linux.sshd", SSHD),
     ] {
         let spec = source(name);
+        let mut decoder = decoder_of(&spec);
         let (column, value) = told(name);
         let mut wrapped = wrappers(record);
         if name == "linux.sshd" {
@@ -164,7 +310,7 @@ fn records_of_every_source_in_every_envelope() {
         }
         for (wrapper, text) in wrapped {
             pairs += 1;
-            let decoded = decode(&spec, std::slice::from_ref(&text));
+            let decoded = decode(&mut decoder, std::slice::from_ref(&text));
             assert_eq!(decoded.failed, [], "{name} in {wrapper}: {text}");
             let found = texts(&decoded.wire, column);
             assert!(!found.is_empty(), "{name} in {wrapper}: {text}");
@@ -194,8 +340,9 @@ fn a_record_of_another_source_is_not_this_one() {
         ("aws.vpc_flow", [TRAIL, AUDIT, r#"{"a":1}"#]),
     ] {
         let spec = source(name);
+        let mut decoder = decoder_of(&spec);
         for other in others {
-            let decoded = decode(&spec, &[other.to_owned()]);
+            let decoded = decode(&mut decoder, &[other.to_owned()]);
             assert_eq!(decoded.record.len(), 0, "{name}: {other}");
             let code = decoded.failed[0].code;
             assert_eq!(code, DeadLetterCode::NotThisSource, "{name}: {other}");
@@ -215,11 +362,12 @@ fn a_record_of_another_source_is_not_this_one() {
 #[test]
 fn bystanders_are_counted_and_never_rows() {
     let spec = source("aws.cloudtrail");
+    let mut decoder = decoder_of(&spec);
     let digest = r#"{"digestStartTime":"a","digestEndTime":"b","logFiles":[]}"#;
     let control = r#"{"messageType":"CONTROL_MESSAGE","owner":"x","logGroup":"","logStream":"","logEvents":[{"id":"","timestamp":1,"message":"m"}]}"#;
     let object = r#"{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"}}}"#;
     let records = [digest, control, object, TRAIL].map(str::to_owned);
-    let decoded = decode(&spec, &records);
+    let decoded = decode(&mut decoder, &records);
     assert_eq!((decoded.record.len(), decoded.skipped, decoded.failed.len()), (1, 3, 0));
     let skipped: Vec<(&str, u64)> =
         decoded.bystanders.iter().map(|(reason, n)| (&**reason, *n)).collect();
@@ -235,6 +383,7 @@ fn bystanders_are_counted_and_never_rows() {
 #[test]
 fn what_a_program_says_cannot_pose_as_another() {
     let spec = source("linux.sshd");
+    let mut decoder = decoder_of(&spec);
     // A message that looks like a whole line of sshd, logged by anybody under a name of theirs.
     let forged = format!(
         r#"{{"__REALTIME_TIMESTAMP":"1767171600000000","_COMM":"logger","SYSLOG_IDENTIFIER":"sshd","MESSAGE":{}}}"#,
@@ -245,7 +394,7 @@ fn what_a_program_says_cannot_pose_as_another() {
         format!("Dec 31 09:00:00 web-1 app[9]: {MESSAGE}"),
         format!("Dec 31 09:00:00 web-1 app[9]: {SSHD}"),
     ];
-    let decoded = decode(&spec, &lines);
+    let decoded = decode(&mut decoder, &lines);
     assert_eq!(texts(&decoded.wire, "user"), ["NULL"; 3]);
     assert_eq!(decoded.unparsed.lines, 0);
 }
@@ -253,13 +402,14 @@ fn what_a_program_says_cannot_pose_as_another() {
 #[test]
 fn lines_of_known_programs_that_no_pattern_takes_are_counted() {
     let spec = source("linux.sshd");
+    let mut decoder = decoder_of(&spec);
     let lines = [
         "Dec 31 09:00:00 web-1 sshd[7]: something that nobody has seen yet",
         "Dec 31 09:00:00 web-1 sshd-session[7]: something that nobody has seen yet",
         "Dec 31 09:00:00 web-1 nginx[7]: something that nobody has seen yet",
         SSHD,
     ];
-    let decoded = decode(&spec, &lines.map(str::to_owned));
+    let decoded = decode(&mut decoder, &lines.map(str::to_owned));
     assert_eq!(decoded.unparsed.lines, 2);
     assert_eq!(decoded.unparsed.examples, [lines[0], lines[1]]);
 }
@@ -305,12 +455,14 @@ fn over_a_bound_the_first_fields_are_read() {
 fn an_input_names_its_zone_its_year_and_its_fields() {
     let options = InputOptions { zone: Some(60), year: Some(2019), ..InputOptions::default() };
     let spec = source("linux.sshd").for_input(&options);
-    let decoded = decode(&spec, &[SSHD.to_owned()]);
+    let mut decoder = decoder_of(&spec);
+    let decoded = decode(&mut decoder, &[SSHD.to_owned()]);
     assert_eq!(texts(&decoded.wire, "timestamp"), ["2019-12-31T08:00:00Z"]);
     let fields = ["dstaddr", "srcaddr", "brand-new"].map(str::to_owned).to_vec();
     let options = InputOptions { fields: Some(fields), ..InputOptions::default() };
     let spec = source("aws.vpc_flow").for_input(&options);
-    let decoded = decode(&spec, &["10.0.0.1 203.0.113.9 x".to_owned()]);
+    let mut decoder = decoder_of(&spec);
+    let decoded = decode(&mut decoder, &["10.0.0.1 203.0.113.9 x".to_owned()]);
     assert_eq!(texts(&decoded.wire, "srcaddr"), ["203.0.113.9"]);
     assert_eq!(decoded.extras.len(), 1);
     let json = [source("okta.system")];
@@ -321,6 +473,7 @@ fn an_input_names_its_zone_its_year_and_its_fields() {
 #[test]
 fn hostile_text_decides_neither_who_nor_from_where() {
     let spec = source("linux.sshd");
+    let mut decoder = decoder_of(&spec);
     let real = "203.0.113.9";
     let users = [
         "x from 198.51.100.1 port 22 ssh2",
@@ -341,16 +494,24 @@ fn hostile_text_decides_neither_who_nor_from_where() {
             format!("Invalid user {user} from {real} port 4242"),
             format!("Connection closed by invalid user {user} {real} port 4242 [preauth]"),
             format!("Disconnected from authenticating user {user} {real} port 4242 [preauth]"),
-            format!("Disconnecting invalid user {user} {real} port 4242: Too many authentication failures [preauth]"),
-            format!("error: maximum authentication attempts exceeded for invalid user {user} from {real} port 4242 ssh2 [preauth]"),
+            format!(
+                "Disconnecting invalid user {user} {real} port 4242: Too many authentication failures [preauth]"
+            ),
+            format!(
+                "error: maximum authentication attempts exceeded for invalid user {user} from {real} port 4242 ssh2 [preauth]"
+            ),
             format!("User {user} from {real} not allowed because not listed in AllowUsers"),
-            format!("pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost={real}  user={user}"),
-            format!("PAM 2 more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= rhost={real}  user={user}"),
+            format!(
+                "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost={real}  user={user}"
+            ),
+            format!(
+                "PAM 2 more authentication failures; logname= uid=0 euid=0 tty=ssh ruser= rhost={real}  user={user}"
+            ),
             format!("error: PAM: Authentication failure for illegal user {user} from {real}"),
         ] {
             checked += 1;
             let text = format!("Dec 31 09:00:00 web-1 sshd[7]: {line}");
-            let decoded = decode(&spec, &[text]);
+            let decoded = decode(&mut decoder, &[text]);
             assert_eq!(texts(&decoded.wire, "ip"), [real], "{line}");
             assert_eq!(decoded.unparsed.lines, 0, "{line}");
         }

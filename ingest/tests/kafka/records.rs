@@ -137,7 +137,8 @@ fn a_record_of_30_mb_leaves_a_stub_and_the_next_one_comes() {
     input.records(2, 60);
     let fault = input.got.iter().find(|g| g.fault.is_some()).unwrap();
     assert_eq!((fault.fault.as_deref(), fault.offset), (Some("too_large"), 0));
-    assert_eq!(fault.bytes.len(), 4096);
+    // The first fields may tell what it is: the decoder sees them, a dead letter keeps 4 KiB.
+    assert_eq!(fault.bytes.len(), 16 << 20);
     assert!(input.got.iter().any(|g| g.bytes == b"{\"n\":1}"));
     input.stop().unwrap();
 }

@@ -142,9 +142,7 @@ pub(crate) fn codec(reader: &mut Reader<'_>, node: &Node) -> Option<CodecSpec> {
         return match reader.text(node, "codec")?.as_str() {
             "json" => Some(CodecSpec::Json),
             "lines" => Some(CodecSpec::Lines),
-            "syslog" => {
-                Some(CodecSpec::Syslog(Syslog::default()))
-            }
+            "syslog" => Some(CodecSpec::Syslog(Syslog::default())),
             other => {
                 unknown(reader, other, node.span);
                 None
@@ -176,7 +174,8 @@ fn unknown(reader: &mut Reader<'_>, word: &str, span: Span) {
 
 fn delimited(reader: &mut Reader<'_>, node: &Node) -> Option<CodecSpec> {
     let entries = reader.map(node, "delimited")?;
-    let fields = reader.keys(entries, "`delimited`", &["delimiter", "null", "header", "fields", "known"]);
+    let fields =
+        reader.keys(entries, "`delimited`", &["delimiter", "null", "header", "fields", "known"]);
     // White space is a delimiter like any other, so these are read as they stand.
     let exact = |key| match fields.get(key).map(|n: &Node| &n.value) {
         Some(Yaml::Text(text)) => Some(text.clone()),

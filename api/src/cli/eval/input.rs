@@ -106,11 +106,8 @@ impl InputArgs {
                 eprintln!("{}: skipped: {reason}", path.display());
             }
         }
-        let mut opened = Opened {
-            input: FileInput::new(limits),
-            partitions: Vec::new(),
-            names: Vec::new(),
-        };
+        let mut opened =
+            Opened { input: FileInput::new(limits), partitions: Vec::new(), names: Vec::new() };
         let mut unknown = Vec::new();
         for mut file in found.files {
             let name = file.path.display().to_string();
@@ -202,7 +199,9 @@ impl InputArgs {
             Ok(head) => head,
             Err(e) => {
                 let cause = std::error::Error::source(&e);
-                return Ok(Found::Unknown(cause.map_or_else(|| e.to_string(), ToString::to_string)));
+                return Ok(Found::Unknown(
+                    cause.map_or_else(|| e.to_string(), ToString::to_string),
+                ));
             }
         };
         let seen = detect(content.sources.iter().map(AsRef::as_ref), &head);

@@ -139,7 +139,9 @@ pub(crate) fn sources(counters: &BTreeMap<String, SourceCounts>, quiet: bool) {
         for (flag, (rows, example)) in &counts.time_flags {
             let what = match flag.as_str() {
                 "missing" => "have no time, and count as when they were received",
-                "invalid" => "have a time that cannot be read, and count as when they were received",
+                "invalid" => {
+                    "have a time that cannot be read, and count as when they were received"
+                }
                 _ => "are ahead of when they were received, and count as then",
             };
             let example = example.as_ref().map_or(String::new(), |e| format!(", e.g. {}", cut(e)));

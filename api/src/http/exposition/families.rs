@@ -100,9 +100,25 @@ fn records(out: &mut Families, status: &ServiceStatus) {
             let help = "Records set aside.";
             out.add("sluice_records_dead_letter_total", help, &labels, *n as f64);
         }
-        let labels = [("source", source.as_str()), ("reason", "configuration")];
-        let help = "Records dropped because the configuration says so.";
-        out.add("sluice_records_dropped_total", help, &labels, counts.dropped as f64);
+        // Bystanders by what they are, of the declared envelopes; the rest is headers and comments.
+        let help = "Records that are no events.";
+        let bystanders: u64 = counts.skipped.values().sum();
+        for (reason, n) in &counts.skipped {
+            let labels = [("source", source.as_str()), ("reason", reason.as_str())];
+            out.add("sluice_records_dropped_total", help, &labels, *n as f64);
+        }
+        let labels = [("source", source.as_str()), ("reason", "header or comment")];
+        let others = counts.dropped.saturating_sub(bystanders);
+        out.add("sluice_records_dropped_total", help, &labels, others as f64);
+        let help = "Lines of known programs that no pattern took.";
+        out.add("sluice_records_unparsed_total", help, &of, counts.unparsed.lines as f64);
+        let help = "Records over a bound of which only the first fields were read.";
+        out.add("sluice_records_truncated_total", help, &of, counts.truncated as f64);
+        for (flag, (rows, _)) in &counts.time_flags {
+            let labels = [("source", source.as_str()), ("flag", flag.as_str())];
+            let help = "Rows whose time is not the one their record claims.";
+            out.add("sluice_rows_time_flagged_total", help, &labels, *rows as f64);
+        }
         for (table, rows) in &counts.rows {
             let labels = [("source", source.as_str()), ("table", table.as_str())];
             out.add("sluice_rows_mapped_total", "Rows made.", &labels, rows.mapped as f64);

@@ -298,8 +298,7 @@ fn is_level(word: &str) -> bool {
     let facility = facility.split('|').next().unwrap_or(facility);
     let known = |list: &[&str], word: &str| list.contains(&word);
     (known(&FACILITIES, facility) || facility == "security")
-        && (known(&SEVERITIES, severity)
-            || matches!(severity, "warn" | "error" | "panic" | "none"))
+        && (known(&SEVERITIES, severity) || matches!(severity, "warn" | "error" | "panic" | "none"))
 }
 
 #[cfg(test)]
@@ -349,7 +348,10 @@ mod tests {
             assert_eq!(parts(line), ("-", "sshd", "7", "m"), "{line}");
         }
         assert_eq!(parts("Nov 20 10:00:00 h sshd: m"), ("h", "sshd", "-", "m"));
-        assert_eq!(parts("Nov 20 10:00:00 h last message repeated 2 times").3, "last message repeated 2 times");
+        assert_eq!(
+            parts("Nov 20 10:00:00 h last message repeated 2 times").3,
+            "last message repeated 2 times"
+        );
         assert_eq!(parts("Nov 20 10:00:00 ::1 sshd[7]: m").0, "::1");
     }
 
