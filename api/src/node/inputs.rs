@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use sluice_engine::{Content, service::LiveInput};
 use sluice_ingest::{
-    InputOptions, RouteError, Router,
+    InputOptions, RouteError, Router, SourceSpec,
     kafka::{self, KafkaInput, KafkaSettings},
     live::{Input, InputFailure, Place, Positions},
     spool::{Spool, SpoolInput, SpoolSettings},
@@ -74,7 +74,8 @@ fn router(
 ) -> Result<Router, Failure> {
     let router = Router::for_input(&content.sources, fixed(mapping), options)
         .map_err(|error| unknown(name, &error))?;
-    match options.unused(router.sources()).first() {
+    let sources: Vec<&SourceSpec> = router.sources().collect();
+    match options.unused(sources.iter().copied()).first() {
         None => Ok(router),
         Some((setting, codec)) => Err(Failure::argument(
             format!("input {name}: `{setting}` does nothing: its mapping has no {codec} codec"),

@@ -19,7 +19,7 @@ codec:
        tgw-dst-subnet-id, tgw-src-eni, tgw-dst-eni, tgw-src-az-id, tgw-dst-az-id, tgw-pair-attachment-id,
        packets-lost-no-route, packets-lost-blackhole, packets-lost-mtu-exceeded, packets-lost-ttl-expired]
 detect:
-  has: [srcaddr, dstaddr, log_status|log-status|action|protocol|interface_id|interface-id]   # the same records as JSON
+  has: [srcaddr|srcAddr|src_addr, dstaddr|dstAddr|dst_addr]   # the same records as JSON
   matches: '^\d{1,2}[ ,\t](\d{12}|unknown|-)[ ,\t].*(OK|NODATA|SKIPDATA)'
 columns:
   version: int

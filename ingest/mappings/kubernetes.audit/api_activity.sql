@@ -6,7 +6,7 @@ to: api_activity
 class: 6003
 codec: json
 unwrap: ["$.items[*]", "$[*]", "$"]
-detect: {has: [auditID, stage, user]}
+detect: {has: [auditID|objectRef, stage|verb]}
 columns:
   auditID: string
   stage: string

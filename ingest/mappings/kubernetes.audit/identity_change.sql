@@ -6,7 +6,7 @@ to: identity_change
 class: 3005
 codec: json
 unwrap: ["$.items[*]", "$[*]", "$"]            # EventList, array, single event
-detect: {has: [auditID, stage, user]}
+detect: {has: [auditID|objectRef, stage|verb]}
 columns:
   auditID: string
   stage: string

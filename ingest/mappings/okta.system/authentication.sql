@@ -6,7 +6,7 @@ to: authentication
 class: 3002
 codec: json
 unwrap: ["$.data.events[*]", "$[*]", "$"]      # event hook, API page, single event
-detect: {has: [eventType, published, actor]}
+detect: {has: [eventType, published|uuid, actor|target]}
 columns:
   uuid: string
   published: timestamp

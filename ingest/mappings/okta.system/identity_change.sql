@@ -6,7 +6,7 @@ to: identity_change
 class: 3001
 codec: json
 unwrap: ["$.data.events[*]", "$[*]", "$"]
-detect: {has: [eventType, published, actor]}
+detect: {has: [eventType, published|uuid, actor|target]}
 columns:
   uuid: string
   published: timestamp
