@@ -307,7 +307,7 @@ fn says_outcome(event: &Value) -> bool {
     let own = event["eventName"].as_str().unwrap_or_default();
     let kept = ["responseElements", "serviceEventDetails"];
     let under_its_name =
-        |part: &&str| matches!(event[**part][own].as_str(), Some("Success" | "Failure"));
+        |part: &&str| matches!(event[*part][own].as_str(), Some("Success" | "Failure"));
     told(&event["errorCode"])
         || event["eventType"] == "AwsApiCall"
         || kept.iter().any(under_its_name)

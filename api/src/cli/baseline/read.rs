@@ -21,7 +21,7 @@ pub(super) fn events(
     mut take: impl FnMut(&Chunk, &Decoded),
 ) -> Result<(), Failure> {
     let limits = Limits::default();
-    let mut decoder = Decoder::new(&Codec::Json, columns, limits);
+    let mut decoder = Decoder::of(&Codec::Json, columns, limits);
     chunks(path, &Framing::Json(Unwrap::new(["$"])), |chunk| {
         let decoded = decoder.decode(chunk);
         take(chunk, &decoded);

@@ -123,6 +123,7 @@ fn delimited_lines() {
         null: Some("-".to_owned()),
         header: Some("version account-id".to_owned()),
         fields: ["version", "account-id", "start"].map(str::to_owned).to_vec(),
+        known: Vec::new(),
     };
     assert_eq!(mapping.codec, CodecSpec::Delimited(expect));
     assert_eq!(mapping.columns.columns.len(), 3);
