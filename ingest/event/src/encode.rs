@@ -68,6 +68,26 @@ impl Encoder {
         }
     }
 
+    /// Appends bytes that are encoded already.
+    pub fn append(&mut self, encoded: &[u8]) {
+        self.bytes.extend_from_slice(encoded);
+    }
+
+    /// How many bytes there are so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The bytes so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The bytes so far.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -88,9 +108,55 @@ impl Encoder {
     }
 }
 
+/// The values that were encoded; `None` if the bytes hold anything else (raw bytes included).
+pub fn decode_values(mut bytes: &[u8]) -> Option<Vec<Value>> {
+    fn chunk<const N: usize>(bytes: &mut &[u8]) -> Option<[u8; N]> {
+        let (chunk, rest) = bytes.split_first_chunk()?;
+        *bytes = rest;
+        Some(*chunk)
+    }
+    let mut values = Vec::new();
+    while let Some((tag, rest)) = bytes.split_first() {
+        bytes = rest;
+        values.push(match *tag {
+            NULL => Value::Null,
+            BOOL => Value::Bool(chunk::<1>(&mut bytes)? != [0]),
+            INT => Value::Int(i64::from_be_bytes(chunk(&mut bytes)?)),
+            FLOAT => Value::Float(f64::from_bits(u64::from_be_bytes(chunk(&mut bytes)?))),
+            TIME => Value::Time(i64::from_be_bytes(chunk(&mut bytes)?)),
+            TEXT => {
+                let length = usize::try_from(u64::from_be_bytes(chunk(&mut bytes)?)).ok()?;
+                let (text, rest) = bytes.split_at_checked(length)?;
+                bytes = rest;
+                Value::Text(std::str::from_utf8(text).ok()?.into())
+            }
+            _ => return None,
+        });
+    }
+    Some(values)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_come_back() {
+        let values = [
+            Value::Null,
+            Value::Bool(true),
+            Value::Int(-3),
+            Value::Float(0.5),
+            Value::Text("é".into()),
+            Value::Time(7),
+        ];
+        let mut e = Encoder::default();
+        values.iter().for_each(|v| e.value(v));
+        assert_eq!(decode_values(e.as_bytes()).as_deref(), Some(&values[..]));
+        e.bytes(b"x");
+        assert_eq!(decode_values(e.as_bytes()), None);
+        assert_eq!(decode_values(&[INT, 0]), None);
+    }
 
     #[test]
     fn different_sequences_never_share_bytes() {

@@ -2,7 +2,12 @@
 
 use std::fmt;
 
-use arrow::{array::ArrayRef, datatypes::DataType, record_batch::RecordBatch};
+use arrow::{
+    array::{ArrayRef, UInt32Array},
+    compute::take_record_batch,
+    datatypes::DataType,
+    record_batch::RecordBatch,
+};
 
 /// An expression over the columns of one schema.
 ///
@@ -12,6 +17,23 @@ use arrow::{array::ArrayRef, datatypes::DataType, record_batch::RecordBatch};
 pub trait Eval: fmt::Debug + Send + Sync {
     /// Evaluates over every row of `batch`, whose schema is the one this was compiled for.
     fn eval(&self, batch: &RecordBatch) -> Result<ArrayRef, EvalError>;
+
+    /// Evaluates over these rows of `batch` only: a value per entry of `rows`, which are in bounds.
+    fn eval_rows(&self, batch: &RecordBatch, rows: &UInt32Array) -> Result<ArrayRef, EvalError> {
+        let taken = take_record_batch(batch, rows).map_err(|e| EvalError(e.to_string()))?;
+        self.eval(&taken)
+    }
+
+    /// Which column this is, if it is one and nothing more.
+    fn column(&self) -> Option<usize> {
+        None
+    }
+
+    /// Two expressions over one table with the same number give the same results; `None` says
+    /// nothing.
+    fn id(&self) -> Option<u64> {
+        None
+    }
 
     /// The type of every result.
     fn output(&self) -> &DataType;

@@ -11,49 +11,21 @@ use arrow::{
     },
 };
 
-use crate::{EventBatch, time::write_rfc3339};
+use crate::{EventBatch, RowPacker, packed_json, time::write_rfc3339};
 
 impl EventBatch {
     /// A row as a JSON object: its columns that are neither NULL nor an empty list, in the order of
     /// the schema, `event_uid` among them, `raw` not. Times are RFC 3339 with milliseconds, JSON
     /// columns are text. In `raw.` tables `event_uid` is first.
     pub fn evidence(&self, row: usize) -> String {
-        let mut out = String::with_capacity(512);
-        out.push('{');
-        let uid = |out: &mut String| {
-            push(out, format_args!("\"event_uid\":\"{}\"", self.uid(row)));
-        };
-        if self.table.is_raw() {
-            uid(&mut out);
-        }
-        let schema = self.columns.schema_ref();
-        for (field, column) in schema.fields().iter().zip(self.columns.columns()) {
-            let engine = !self.table.is_raw();
-            let computed = engine && field.name() == "event_uid";
-            let start = out.len();
-            if start > 1 {
-                out.push(',');
-            }
-            if computed {
-                uid(&mut out);
-                continue;
-            }
-            let left_out = (engine && field.name() == "raw") || is_absent(column, row);
-            if left_out {
-                out.truncate(start);
-                continue;
-            }
-            write_text(&mut out, field.name());
-            out.push(':');
-            write_value(&mut out, column, row);
-        }
-        out.push('}');
-        out
+        let mut packed = Vec::with_capacity(512);
+        RowPacker::new(self).pack(row, &mut packed);
+        packed_json(&packed, self.columns.schema_ref(), self.uid(row)).unwrap_or_default()
     }
 }
 
 /// NULL, also inside a dictionary, or an empty list.
-fn is_absent(array: &dyn Array, row: usize) -> bool {
+pub(crate) fn is_absent(array: &dyn Array, row: usize) -> bool {
     if array.is_null(row) {
         return true;
     }
@@ -64,7 +36,7 @@ fn is_absent(array: &dyn Array, row: usize) -> bool {
 }
 
 /// One value; NULL and what has no JSON form is `null`.
-fn write_value(out: &mut String, array: &dyn Array, row: usize) {
+pub(crate) fn write_value(out: &mut String, array: &dyn Array, row: usize) {
     if array.is_null(row) {
         out.push_str("null");
         return;
@@ -148,7 +120,7 @@ fn write_value(out: &mut String, array: &dyn Array, row: usize) {
 }
 
 /// NaN and the infinities have no JSON number: their text is better than nothing.
-fn write_float(out: &mut String, value: f64) {
+pub(crate) fn write_float(out: &mut String, value: f64) {
     match value.is_finite() {
         true => push(out, format_args!("{value:?}")),
         false => push(out, format_args!("\"{value}\"")),
@@ -156,7 +128,7 @@ fn write_float(out: &mut String, value: f64) {
 }
 
 /// A JSON string (RFC 8259 s.7).
-fn write_text(out: &mut String, text: &str) {
+pub(crate) fn write_text(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {
@@ -172,7 +144,7 @@ fn write_text(out: &mut String, text: &str) {
     out.push('"');
 }
 
-fn push(out: &mut String, what: std::fmt::Arguments<'_>) {
+pub(crate) fn push(out: &mut String, what: std::fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     out.write_fmt(what).ok();
 }
