@@ -146,7 +146,7 @@ impl<'a> Committer<'a> {
             ToCommitter::Emissions(passed, emissions) => {
                 self.before.entry(passed).or_insert(self.last);
                 for emission in emissions {
-                    let rule = &self.rules.rules()[emission.slot];
+                    let rule = &self.rules.rules()[emission.rule_index];
                     let id = || FindingId::derive(self.tenant, &rule.plan.rule, &emission.key);
                     let id = self.updates.is_on().then(id);
                     if let Some(emission) = self.updates.admit(id, passed, emission) {
@@ -206,9 +206,9 @@ impl<'a> Committer<'a> {
     }
 
     fn report(&mut self, passed: u64, emission: &Emission) {
-        let rule = &self.rules.rules()[emission.slot];
+        let rule = &self.rules.rules()[emission.rule_index];
         let finding = findings::finding(self.tenant, rule, emission);
-        let cost = self.costs.entry(emission.slot).or_default();
+        let cost = self.costs.entry(emission.rule_index).or_default();
         cost.findings += 1;
         cost.last_fired = cost.last_fired.max(Some(finding.time));
         self.open.findings.push(Reported { epoch: self.resumed + passed, finding });

@@ -6,7 +6,9 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, Sender};
-use sluice_stream::{HistoryStart, Limits, PartitionInfo, Shard, ShardOptions, StateEntry};
+use sluice_stream::{
+    HistoryStart, Limits, PartitionInfo, Shard, ShardOptions, StateEntry, StateReset,
+};
 
 use crate::{
     Counters, Engine, EngineError, History, Partition, RuleCost,
@@ -21,12 +23,15 @@ use crate::{
 /// all have: then the state exported reflects exactly what came before them.
 pub(crate) struct KeyedStage {
     shard: Shard,
-    names: Vec<(usize, String)>,
+    /// Rule ids, in the order of the shard's statistics.
+    names: Vec<String>,
     marked: Vec<bool>,
     held: Vec<VecDeque<ShardMessage>>,
     /// The number of the last barrier it has aligned.
     passed: u64,
     times: StageTimes,
+    /// Events whose payload was given up, as last logged.
+    dropped: u64,
     /// Where it publishes its counts.
     pub stats: Option<StatsHandle>,
     published: Timer,
@@ -46,6 +51,7 @@ impl KeyedStage {
             .collect();
         let options = ShardOptions {
             index: index as u32,
+            shards: engine.config.shards.get() as u32,
             secret: engine.config.vnode_secret,
             limits: Limits::default(),
             history_start: match engine.config.history {
@@ -55,15 +61,21 @@ impl KeyedStage {
             },
         };
         let mut shard = Shard::new(&plans, &partitions, options);
-        shard.import(state).map_err(|e| EngineError::Restore(e.to_string()))?;
+        let resets = shard.import(state).map_err(|e| EngineError::Restore(e.to_string()))?;
+        for StateReset { rule_index, reason } in resets {
+            let plan = plans.iter().find(|(index, _)| *index == rule_index);
+            let rule = plan.map_or("", |(_, plan)| &plan.rule);
+            tracing::warn!(rule, %reason, "state of a rule cannot be read: it starts empty and warms up");
+        }
         let workers = engine.config.workers.get();
         Ok(KeyedStage {
             shard,
-            names: plans.iter().map(|(slot, p)| (*slot, p.rule.to_string())).collect(),
+            names: plans.iter().map(|(_, p)| p.rule.to_string()).collect(),
             marked: vec![false; workers],
             held: (0..workers).map(|_| VecDeque::new()).collect(),
             passed: 0,
             times: StageTimes::default(),
+            dropped: 0,
             stats: None,
             published: Timer::every(PUBLISH_EVERY),
         })
@@ -90,10 +102,20 @@ impl KeyedStage {
         (self.counters(), self.times)
     }
 
-    fn publish_stats(&self) {
+    fn publish_stats(&mut self) {
+        let (bytes, dropped) = self.shard.events();
+        if dropped > self.dropped {
+            tracing::warn!(
+                bytes,
+                dropped,
+                "events that open windows refer to exceed their bound: \
+                findings show less evidence"
+            );
+            self.dropped = dropped;
+        }
         let Some(handle) = &self.stats else { return };
         let mut costs: BTreeMap<String, RuleCost> = BTreeMap::new();
-        for (stats, (_, rule)) in self.shard.stats().iter().zip(&self.names) {
+        for (stats, rule) in self.shard.stats().iter().zip(&self.names) {
             let cost = costs.entry(rule.clone()).or_default();
             (cost.keys, cost.state_bytes) = (stats.keys, stats.state_bytes);
         }
@@ -111,8 +133,8 @@ impl KeyedStage {
         let mut watch = Stopwatch::start();
         match message {
             ShardMessage::Rows(rows) => {
-                for (slot, keyed) in rows.rows {
-                    self.shard.push(slot, rows.partition, keyed);
+                for batch in &rows.batches {
+                    self.shard.push(rows.partition, batch);
                 }
                 for (table, time) in rows.first {
                     self.shard.first_time(rows.partition, &table, time);
@@ -162,12 +184,12 @@ impl KeyedStage {
 
     fn counters(&self) -> Counters {
         let mut counters = Counters::default();
-        for (stats, (_, rule)) in self.shard.stats().iter().zip(&self.names) {
+        for (stats, rule) in self.shard.stats().iter().zip(&self.names) {
             let counts = counters.rules.entry(rule.clone()).or_default();
             counts.too_late = stats.too_late;
             counts.duplicates = stats.duplicates;
             counts.first_seen_cold = stats.first_seen_cold;
-            counts.evicted = stats.evicted + stats.thinned;
+            counts.evicted = stats.evicted + stats.truncated;
             counts.errors = stats.failures.rows;
             counts.error.clone_from(&stats.failures.first);
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sluice_event::{PartitionId, TableName};
-use sluice_stream::{Emission, KeyedRow, PartitionInfo, StateEntry};
+use sluice_stream::{Emission, KeyedBatch, PartitionInfo, StateEntry};
 
 use crate::{Delivery, PlacedDeadLetter, SourcePosition, stopwatch::Stopwatch};
 
@@ -43,8 +43,8 @@ pub(crate) enum ShardMessage {
 /// What a worker made of one delivery, for one shard.
 pub(crate) struct ShardRows {
     pub partition: PartitionId,
-    /// Rows per rule.
-    pub rows: Vec<(usize, Vec<KeyedRow>)>,
+    /// One per batch of the delivery that has rows for the shard.
+    pub batches: Vec<KeyedBatch>,
     /// The partition's greatest event time after this delivery.
     pub seen: i64,
     /// Tables this partition had its first row in, with that row's time.

@@ -9,9 +9,7 @@ use sluice_ingest::{
     DeadLetter, InputOptions, Mapper, Processed, SourceSpec,
     live::{Place, UNKNOWN},
 };
-use sluice_stream::{
-    Emission, Failures, KeyedRow, PartitionInfo, RowFacts, Scratch, Stage, keyed, stateless,
-};
+use sluice_stream::{BatchRows, Emission, Failures, KeyedBatch, PartitionInfo, Scratch, Stage};
 
 use crate::{
     Checkpoint, Counters, Delivery, Engine, Partition, PlacedDeadLetter, Progress, RuleCost,
@@ -64,7 +62,8 @@ struct PartitionState {
 /// Rows of one delivery on their way out.
 struct Outbox {
     emissions: Vec<Emission>,
-    rows: Vec<BTreeMap<usize, Vec<KeyedRow>>>,
+    /// Per shard.
+    rows: Vec<Vec<KeyedBatch>>,
     first: Vec<(TableName, i64)>,
 }
 
@@ -216,7 +215,7 @@ impl Worker {
                 let Some(partition) = delivery.partition() else { return Ok(()) };
                 let mut out = Outbox {
                     emissions: Vec::new(),
-                    rows: vec![BTreeMap::new(); self.shards],
+                    rows: vec![Vec::new(); self.shards],
                     first: Vec::new(),
                 };
                 let (batches, letters) = self.batches(delivery);
@@ -236,10 +235,9 @@ impl Worker {
                 }
                 let seen = self.partitions.get(&partition).map_or(i64::MIN, |p| p.seen);
                 self.progress.set(partition, seen);
-                for (shard, rows) in shards.iter().zip(out.rows) {
-                    let rows = rows.into_iter().collect();
+                for (shard, batches) in shards.iter().zip(out.rows) {
                     let first = out.first.clone();
-                    let message = ShardMessage::Rows(ShardRows { partition, rows, seen, first });
+                    let message = ShardMessage::Rows(ShardRows { partition, batches, seen, first });
                     shard.send(ToShard { worker, message }).map_err(drop)?;
                 }
                 Ok(())
@@ -312,30 +310,30 @@ impl Worker {
         let (rows, nanos) = self.tables.entry(batch.table.clone()).or_default();
         *rows += batch.len() as u64;
         *nanos += spent;
-        let mut facts = RowFacts::new(batch);
+        let mut rows = BatchRows::new(batch, &self.secret, self.shards);
         for (entry, hit) in hits {
-            let (slot, branch) = table.branches[entry];
-            let plan = &rules.rules()[slot].plan;
-            let counts = &mut self.rule_counts[slot];
+            let (rule_index, branch) = table.branches[entry];
+            let plan = &rules.rules()[rule_index].plan;
+            let counts = &mut self.rule_counts[rule_index];
             counts.matched += hit.len() as u64;
             match &plan.stage {
                 Stage::Stateless => {
-                    let (emissions, failures) = stateless(plan, slot, branch, &mut facts, &hit);
+                    let (emissions, failures) = rows.stateless(plan, rule_index, branch, &hit);
                     note(counts, failures);
                     out.emissions.extend(emissions);
                 }
                 Stage::Window(_) | Stage::FirstSeen(_) => {
-                    let made = keyed(plan, branch, &mut facts, &hit, &self.secret);
+                    let made = rows.keyed(plan, rule_index, branch, &hit);
                     note(counts, made.failures);
                     counts.too_late += made.too_late;
-                    for (vnode, row) in made.rows {
-                        let shard = usize::from(vnode) % self.shards;
-                        out.rows[shard].entry(slot).or_default().push(row);
-                    }
                 }
             }
-            self.rule_nanos[slot] += watch.lap(&mut self.times.project);
+            self.rule_nanos[rule_index] += watch.lap(&mut self.times.project);
         }
+        for (shard, batch) in out.rows.iter_mut().zip(rows.finish()) {
+            shard.extend(batch);
+        }
+        watch.lap(&mut self.times.project);
     }
 }
 

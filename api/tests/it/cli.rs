@@ -221,7 +221,7 @@ fn explain_says_key_state_and_bound() {
     sluice(&["rule", "explain", "identity.mfa_fatigue", "--output", "table"]).exits(0).prints(&[
         "operator   sliding over 600 s",
         "key        user_entity",
-        "at most 10,000",
+        "up to 10,000 one by one",
         "witness  failure_reason = 'mfa_denied'",
     ]);
 }

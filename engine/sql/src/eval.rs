@@ -8,12 +8,20 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, ArrayRef},
-    compute::cast,
-    datatypes::{DataType, Schema},
-    record_batch::RecordBatch,
+    array::{Array, ArrayRef, UInt32Array},
+    compute::{cast, take},
+    datatypes::{DataType, Schema, SchemaRef},
+    record_batch::{RecordBatch, RecordBatchOptions},
 };
-use datafusion::{common::Result, physical_expr::PhysicalExpr};
+use datafusion::{
+    common::{DataFusionError, Result},
+    logical_expr::ColumnarValue,
+    physical_expr::{
+        PhysicalExpr,
+        expressions::Column,
+        utils::{collect_columns, reassign_expr_columns},
+    },
+};
 use sluice_event::{Eval, EvalError};
 
 use crate::error::plain;
@@ -23,13 +31,39 @@ pub(crate) struct PhysicalEval {
     expr: Arc<dyn PhysicalExpr>,
     output: DataType,
     sql: String,
+    /// The columns it reads, and the same expression over these alone.
+    narrow: Option<(Vec<usize>, SchemaRef, Arc<dyn PhysicalExpr>)>,
+    id: Option<u64>,
 }
 
 impl PhysicalEval {
     /// Wraps an expression that was planned against `schema`.
     pub(crate) fn new(expr: Arc<dyn PhysicalExpr>, schema: &Schema, sql: String) -> Result<Self> {
         let output = expr.data_type(schema)?;
-        Ok(PhysicalEval { expr, output, sql })
+        let mut columns: Vec<usize> = collect_columns(&expr).iter().map(Column::index).collect();
+        columns.sort_unstable();
+        // Without a column the number of rows would be lost.
+        let narrow = (!columns.is_empty())
+            .then(|| {
+                let part = Arc::new(schema.project(&columns)?);
+                let expr = reassign_expr_columns(Arc::clone(&expr), &part)?;
+                Ok::<_, DataFusionError>((columns, part, expr))
+            })
+            .transpose()?;
+        Ok(PhysicalEval { expr, output, sql, narrow, id: None })
+    }
+
+    /// The same, known by this number among the expressions over its table.
+    pub(crate) fn known_as(self, id: u64) -> Self {
+        PhysicalEval { id: Some(id), ..self }
+    }
+
+    fn finish(&self, value: Result<ColumnarValue>, rows: usize) -> Result<ArrayRef, EvalError> {
+        let array = value.and_then(|v| v.into_array(rows)).map_err(|e| EvalError(plain(&e)))?;
+        if array.data_type() == &self.output {
+            return Ok(array);
+        }
+        cast(&array, &self.output).map_err(|e| EvalError(e.to_string()))
     }
 
     /// The expression.
@@ -40,15 +74,29 @@ impl PhysicalEval {
 
 impl Eval for PhysicalEval {
     fn eval(&self, batch: &RecordBatch) -> Result<ArrayRef, EvalError> {
-        let array = self
-            .expr
-            .evaluate(batch)
-            .and_then(|value| value.into_array(batch.num_rows()))
-            .map_err(|e| EvalError(plain(&e)))?;
-        if array.data_type() == &self.output {
-            return Ok(array);
-        }
-        cast(&array, &self.output).map_err(|e| EvalError(e.to_string()))
+        self.finish(self.expr.evaluate(batch), batch.num_rows())
+    }
+
+    fn eval_rows(&self, batch: &RecordBatch, rows: &UInt32Array) -> Result<ArrayRef, EvalError> {
+        let Some((columns, schema, expr)) = &self.narrow else {
+            let none = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+            let empty =
+                RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &none);
+            let value = empty.map_err(Into::into).and_then(|b| self.expr.evaluate(&b));
+            return self.finish(value, rows.len());
+        };
+        let taken = columns.iter().map(|i| Ok(take(batch.column(*i), rows, None)?));
+        let taken: Result<Vec<ArrayRef>> = taken.collect();
+        let part = taken.and_then(|c| Ok(RecordBatch::try_new(Arc::clone(schema), c)?));
+        self.finish(part.and_then(|b| expr.evaluate(&b)), rows.len())
+    }
+
+    fn column(&self) -> Option<usize> {
+        self.expr.downcast_ref::<Column>().map(Column::index)
+    }
+
+    fn id(&self) -> Option<u64> {
+        self.id
     }
 
     fn output(&self) -> &DataType {

@@ -22,6 +22,7 @@ mod refuse;
 mod sandbox;
 mod session;
 mod text;
+mod threshold;
 mod transform;
 mod walk;
 mod warn;

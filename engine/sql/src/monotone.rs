@@ -1,5 +1,5 @@
 //! Which HAVING conditions, once true, stay true however many rows still come. Not when they are
-//! spoken: that is the plan's [`sluice_stream::Class`].
+//! emitted: that is the plan's [`sluice_stream::EmitMode`].
 
 use datafusion::{
     common::ScalarValue,

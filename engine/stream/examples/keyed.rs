@@ -1,5 +1,5 @@
-//! What a sliding count costs per row, by how rows spread over keys: one hot key, many, and a mix.
-//! `cargo run --profile perf -p sluice-stream --example keyed`
+//! What a sliding count costs: nanoseconds and bytes a row, by how rows spread over keys, as a table.
+//! `cargo run --profile perf -p sluice-stream --example keyed [ROWS]`
 
 #![expect(clippy::print_stdout, reason = "a measurement, not the engine")]
 
@@ -7,60 +7,94 @@ use std::{error::Error, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, RecordBatch},
-    compute::kernels::cmp::gt_eq,
     datatypes::{DataType, Field, Fields, Schema, TimeUnit},
 };
 use sluice_event::{
     Encoder, Eval, EvalError, EventUid, PartitionId, TableName, TimeSettings, Value,
 };
 use sluice_stream::{
-    Aggregate, AggregateFunction, Branch, Class, GroupColumn, HistoryStart, KeyedRow, Limits,
-    PartitionInfo, Predicate, Shard, ShardOptions, Stage, StreamPlan, Window, WindowPlan,
+    Aggregate, AggregateFunction, Branch, Comparison, Condition, EmitMode, GroupColumn,
+    HistoryStart, KeyedBatch, KeyedRow, Limits, PartitionInfo, Predicate, Shard, ShardOptions,
+    Stage, StreamPlan, Window, WindowPlan,
 };
 
-const ROWS: u64 = 400_000;
-const CHUNK: u64 = 8_192;
-/// A row each 2 ms: 30,000 in a window.
-const STEP: i64 = 2;
-const SIZE: i64 = 60_000;
+const CHUNK: u64 = 1_024;
+
+/// How rows come.
+struct Load {
+    name: &'static str,
+    keys: u64,
+    threshold: i64,
+    /// Distance of rows in microseconds.
+    step: i64,
+    /// Length of the window in milliseconds.
+    size: i64,
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("keys      threshold   ns/row   emissions   rows given up");
-    for (name, keys, threshold) in [
-        ("1", 1, 1_000_000),
-        ("1", 1, 10),
-        ("1000", 1_000, 1_000_000),
-        ("1000", 1_000, 10),
-        ("100000", 100_000, 1_000_000),
-        ("100000", 100_000, 10),
+    let rows = std::env::args().nth(1).map_or(Ok(1_000_000), |n| n.parse::<u64>())?;
+    println!(
+        "| load | rows | threshold | ns/row | ns/row, last tenth | emissions | bytes/key | checkpoint, bytes/row |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
+    let load = |name, keys, threshold, step, size| Load { name, keys, threshold, step, size };
+    for load in [
+        load("a flood of one key in 10 minutes", 1, 10, 600, 600_000),
+        load("the same, no threshold reached", 1, 10_000_000, 600, 600_000),
+        load("a spray over 20,000 keys in 10 minutes", 20_000, 10, 600, 600_000),
+        load("a key for every row", rows, 10, 600, 600_000),
     ] {
-        let options = ShardOptions {
-            index: 0,
-            secret: [7; 16],
-            limits: Limits::default(),
-            history_start: HistoryStart::Always,
-        };
-        let table = TableName::new("network");
-        let time = TimeSettings::default();
-        let partition = PartitionInfo { id: PartitionId(0), tables: vec![table.clone()], time };
-        let plan = Arc::new(plan(table, threshold));
-        let mut shard = Shard::new(&[(0, plan)], &[partition], options);
-        let mut spent = 0;
-        let mut emissions = 0;
-        for first in (0..ROWS).step_by(CHUNK as usize) {
-            let rows: Vec<KeyedRow> =
-                (first..(first + CHUNK).min(ROWS)).map(|n| row(n, keys)).collect();
-            let newest = rows.last().map_or(0, |r| r.time);
-            let start = cpu_time();
-            shard.push(0, PartitionId(0), rows);
-            shard.observe(PartitionId(0), newest);
-            emissions += shard.take().len();
-            spent += cpu_time() - start;
-        }
-        let given_up: u64 = shard.stats().iter().map(|s| s.thinned).sum();
-        println!("{name:>6} {threshold:>12} {:>8} {emissions:>11} {given_up:>15}", spent / ROWS);
+        run(&load, rows);
     }
     Ok(())
+}
+
+fn run(load: &Load, rows: u64) {
+    let options = ShardOptions {
+        index: 0,
+        shards: 1,
+        secret: [7; 16],
+        limits: Limits::default(),
+        history_start: HistoryStart::Always,
+    };
+    let table = TableName::new("network");
+    let time = TimeSettings::default();
+    let partition = PartitionInfo { id: PartitionId(0), tables: vec![table.clone()], time };
+    let plan = Arc::new(plan(table, load));
+    let mut shard = Shard::new(&[(0, plan)], &[partition], options);
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("user_name", DataType::Utf8, true),
+        Field::new("message", DataType::Utf8, true),
+    ]));
+    let (mut spent, mut last, mut emissions) = (0, 0, 0);
+    let before = resident();
+    for first in (0..rows).step_by(CHUNK as usize) {
+        let made: Vec<KeyedRow> =
+            (first..(first + CHUNK).min(rows)).map(|n| row(n, load)).collect();
+        let newest = made.last().map_or(0, |r| r.time);
+        let batch = KeyedBatch::of(0, schema.clone(), &made);
+        let start = cpu_time();
+        shard.push(PartitionId(0), &batch);
+        shard.observe(PartitionId(0), newest);
+        emissions += shard.take().len();
+        let took = cpu_time() - start;
+        spent += took;
+        if first >= rows / 10 * 9 {
+            last += took;
+        }
+    }
+    let keys = shard.stats()[0].keys.max(1);
+    let bytes = resident().saturating_sub(before) / keys;
+    let stored: usize =
+        shard.export(true).iter().map(|e| e.key.len() + e.value.as_ref().map_or(0, Vec::len)).sum();
+    println!(
+        "| {} | {rows} | {} | {} | {} | {emissions} | {bytes} | {} |",
+        load.name,
+        load.threshold,
+        spent / rows,
+        last / (rows / 10).max(1),
+        stored as u64 / rows,
+    );
 }
 
 /// Nanoseconds this thread has run: what else runs on the machine is not in it. Off Linux, 0.
@@ -69,23 +103,36 @@ fn cpu_time() -> u64 {
     text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
-fn row(n: u64, keys: u64) -> KeyedRow {
+/// Resident bytes of the process. Off Linux, 0.
+fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    text.split(' ').nth(1).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0) * 4096
+}
+
+fn row(n: u64, load: &Load) -> KeyedRow {
     let mixed = n.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-    let name = format!("user-{}", mixed % keys);
+    let user = if load.keys == 1 { 0 } else { mixed % load.keys };
+    let name = format!("user-{user}");
     let mut key = Encoder::default();
     key.text(&name);
+    // Two text columns: number, tag, length, bytes.
+    let message = format!("refused password for {name} from 192.0.2.{}", mixed % 256);
+    let mut packed = vec![0, 5, name.len() as u8];
+    packed.extend(name.as_bytes());
+    packed.extend([1, 5, message.len() as u8]);
+    packed.extend(message.as_bytes());
     KeyedRow {
-        time: n as i64 * STEP,
-        uid: EventUid { bits: n.into(), native: false },
+        time: (n as i64 * load.step).div_euclid(1_000),
+        uid: EventUid { bits: u128::from(mixed) << 64 | u128::from(n), native: false },
         late: false,
-        key: key.into_bytes().into(),
-        values: Box::new([Value::Text(name.into())]),
-        evidence: format!(r#"{{"user_name":"user-{}","n":{n}}}"#, mixed % keys).into(),
+        key: key.into_bytes(),
+        values: vec![Value::Text(name.into())],
+        packed,
     }
 }
 
 /// `SELECT user_name, count(*) GROUP BY user_name HAVING count(*) >= threshold`.
-fn plan(table: TableName, threshold: i64) -> StreamPlan {
+fn plan(table: TableName, load: &Load) -> StreamPlan {
     let field = |name: &str, kind: DataType| Field::new(name, kind, true);
     let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     let bounds: Fields = vec![field("start", time.clone()), field("end", time)].into();
@@ -93,7 +140,7 @@ fn plan(table: TableName, threshold: i64) -> StreamPlan {
     let group = vec![user.clone(), field("w", DataType::Struct(bounds)), count.clone()];
     let column = |at, output: DataType| -> Arc<dyn Eval> { Arc::new(Column { at, output }) };
     let window = WindowPlan {
-        window: Window::Sliding { size: SIZE },
+        window: Window::Sliding { size: load.size },
         keys: 1,
         aggregates: vec![Aggregate {
             function: AggregateFunction::Count,
@@ -102,7 +149,14 @@ fn plan(table: TableName, threshold: i64) -> StreamPlan {
         }],
         group: Arc::new(Schema::new(group)),
         layout: vec![GroupColumn::Key(0), GroupColumn::Window, GroupColumn::Aggregate(0)],
-        having: Some(Arc::new(AtLeast(threshold))),
+        times: Vec::new(),
+        having: None,
+        condition: Some(Condition::Compare {
+            aggregate: 0,
+            comparison: Comparison::GreaterOrEqual,
+            constant: Value::Int(load.threshold),
+        }),
+        monotone: true,
         select: vec![column(0, DataType::Utf8), column(2, DataType::Int64)],
     };
     StreamPlan {
@@ -116,7 +170,7 @@ fn plan(table: TableName, threshold: i64) -> StreamPlan {
         intermediate: Arc::new(Schema::new(vec![user.clone()])),
         stage: Stage::Window(window),
         output: Arc::new(Schema::new(vec![user, count])),
-        class: Class::Monotone,
+        emit: EmitMode::OnMatch,
         lateness: None,
         fingerprint: 1,
     }
@@ -139,25 +193,5 @@ impl Eval for Column {
 
     fn sql(&self) -> &str {
         "column"
-    }
-}
-
-#[derive(Debug)]
-struct AtLeast(i64);
-
-impl Eval for AtLeast {
-    fn eval(&self, batch: &RecordBatch) -> Result<ArrayRef, EvalError> {
-        let threshold = arrow::array::Int64Array::new_scalar(self.0);
-        gt_eq(batch.column(2), &threshold)
-            .map(|a| Arc::new(a) as ArrayRef)
-            .map_err(|e| EvalError(e.to_string()))
-    }
-
-    fn output(&self) -> &DataType {
-        &DataType::Boolean
-    }
-
-    fn sql(&self) -> &str {
-        "count(*) >= threshold"
     }
 }

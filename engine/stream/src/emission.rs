@@ -1,15 +1,15 @@
-//! What an operator says: a finding appears, changes, is confirmed or withdrawn. Not the finding
+//! What an operator emits: a finding appears, changes, is confirmed or withdrawn. Not the finding
 //! itself: `engine` gives it its id, title and entities.
 
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 
-/// One statement of an operator about one finding.
+/// One update of one finding.
 #[derive(Clone, Debug)]
 pub struct Emission {
     /// The rule, by its place in the rule set.
-    pub slot: usize,
+    pub rule_index: usize,
     /// The finding's row key in our encoding; with tenant and rule id it gives the finding's id.
     pub key: Vec<u8>,
     /// What happens to it.

@@ -1,5 +1,6 @@
 //! `first_seen(span, keys..)`: a row whose key tuple no earlier row within `span` has. Order is
-//! (time, id). Keeps per tuple the newest time that is final and the few rows after it that matter.
+//! (time, id). A key is a hash of the tuple; keeps per tuple the newest time that is final and the
+//! few rows after it that matter.
 
 use std::sync::Arc;
 
@@ -7,24 +8,27 @@ use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use sluice_event::Value;
 
 use crate::{
-    Change, Class, Emission, FindingState, FirstSeenPlan, KeyedRow, OperatorStats, StreamPlan,
-    keys::{Key, Keys, Wake},
-    rows::{Failures, assemble, row_key},
+    Change, Emission, EmitMode, FindingState, StreamPlan,
+    cells::Cell,
+    events::EventRef,
+    keys::{Keys, Slot, Timers},
+    operator::{Arrival, Env, Operator, OperatorStats, Restore},
+    rows::{assemble, row_key},
     state::{Reader, StateError, Writer},
     watermark::Frontier,
-    window::Limits,
 };
 
 /// A rule's key tuples, those of a shard.
 #[derive(Debug)]
 pub(crate) struct FirstSeenOperator {
-    slot: usize,
+    rule_index: usize,
     plan: Arc<StreamPlan>,
-    keys: Keys<Tuple>,
+    span: i64,
+    /// How many of the intermediate columns are the finding's.
+    outputs: usize,
     history: History,
     /// Keys with rows that wait for `history`.
-    waiting: Vec<Key>,
-    forgotten: i64,
+    waiting: Vec<Slot>,
 }
 
 /// From when on the table's history is complete.
@@ -40,15 +44,20 @@ pub(crate) enum History {
 
 /// One key tuple.
 #[derive(Debug, Default)]
-struct Tuple {
+pub(crate) struct Tuple {
     /// The newest time nothing can come before.
     last: Option<i64>,
     /// Rows after it that can be someone's predecessor, by (time, id).
     marks: Vec<Mark>,
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug, Default)]
+struct More {
     /// Rows that wait until it is known when history starts.
-    held: Vec<KeyedRow>,
-    /// Findings taken back since the last settle.
-    withdrawn: Vec<KeyedRow>,
+    held: Vec<First>,
+    /// Findings taken back since the key was last looked at.
+    withdrawn: Vec<First>,
 }
 
 #[derive(Debug)]
@@ -56,173 +65,238 @@ struct Mark {
     time: i64,
     bits: u128,
     /// The row, while it is a first one.
-    first: Option<KeyedRow>,
-    spoken: bool,
+    first: Option<Box<First>>,
+    reported: bool,
 }
 
+/// A row that may be a finding.
+#[derive(Clone, Debug)]
+pub(crate) struct First {
+    time: i64,
+    event: EventRef,
+    late: bool,
+    /// The finding's columns.
+    values: Box<[Value]>,
+}
+
+type Update = (First, Change);
+
 impl FirstSeenOperator {
-    pub(crate) fn new(slot: usize, plan: Arc<StreamPlan>, history: History) -> Self {
-        let (keys, waiting) = (Keys::new(), Vec::new());
-        FirstSeenOperator { slot, plan, keys, history, waiting, forgotten: i64::MIN }
-    }
-
-    pub(crate) fn history(&self) -> History {
-        self.history
-    }
-
-    /// Fixes the start of history, once.
-    pub(crate) fn decide(&mut self, history: History) {
-        if self.history == History::Undecided {
-            self.history = history;
-        }
-    }
-
-    pub(crate) fn push(
-        &mut self,
-        plan: &FirstSeenPlan,
-        row: KeyedRow,
-        limits: &Limits,
-        stats: &mut OperatorStats,
-    ) {
-        if row.values.iter().skip(plan.outputs).any(Value::is_null) {
-            return;
-        }
-        if self.keys.len() >= limits.keys_max && !self.keys.contains(&row.key) {
-            self.evict(limits.keys_max / 16 + 1, stats);
-        }
-        let key = row.key.clone();
-        let tuple = self.keys.touch(&key, Tuple::default);
-        if self.history == History::Undecided {
-            if tuple.held.is_empty() {
-                self.waiting.push(key);
-            }
-            tuple.held.push(row);
-        } else {
-            tuple.insert(row, plan.span, self.history, stats);
-        }
-    }
-
-    pub(crate) fn settle(
-        &mut self,
-        plan: &FirstSeenPlan,
-        frontier: Frontier,
-        stats: &mut OperatorStats,
-        out: &mut Vec<Emission>,
-    ) {
-        if self.history != History::Undecided {
-            for key in std::mem::take(&mut self.waiting) {
-                let tuple = self.keys.touch(&key, Tuple::default);
-                for row in std::mem::take(&mut tuple.held) {
-                    tuple.insert(row, plan.span, self.history, stats);
-                }
-            }
-        }
-        let mut said = Vec::new();
-        for key in self.keys.due(frontier) {
-            let Some(tuple) = self.keys.get_mut(&key) else { continue };
-            tuple.speak(self.plan.class, frontier, &mut said);
-            let wake = tuple.finish(plan.span, frontier);
-            self.keys.finish(&key, wake, Tuple::bytes);
-        }
-        self.emit(plan, said, &mut stats.failures, out);
-        (stats.keys, stats.state_bytes) = (self.keys.len() as u64, self.keys.bytes() as u64);
-    }
-
-    fn emit(
-        &self,
-        plan: &FirstSeenPlan,
-        said: Vec<(KeyedRow, Change)>,
-        failures: &mut Failures,
-        out: &mut Vec<Emission>,
-    ) {
-        if said.is_empty() {
-            return;
-        }
-        let columns = match columns(&self.plan.output, plan.outputs, &said) {
-            Ok(columns) => Arc::new(columns),
-            Err(error) => return failures.add(said.len(), error),
+    pub(crate) fn new(rule_index: usize, plan: Arc<StreamPlan>, history: History) -> Self {
+        let (span, outputs) = match &plan.stage {
+            crate::Stage::FirstSeen(first_seen) => (first_seen.span, first_seen.outputs),
+            crate::Stage::Stateless | crate::Stage::Window(_) => (0, 0),
         };
-        for (row, (said, change)) in said.into_iter().enumerate() {
+        FirstSeenOperator { rule_index, plan, span, outputs, history, waiting: Vec::new() }
+    }
+
+    fn emit(&self, updates: Vec<Update>, env: &mut Env<'_>, out: &mut Vec<Emission>) {
+        if updates.is_empty() {
+            return;
+        }
+        let columns = match columns(&self.plan.output, self.outputs, &updates) {
+            Ok(columns) => Arc::new(columns),
+            Err(error) => return env.stats.failures.add(updates.len(), error),
+        };
+        for (row, (first, change)) in updates.into_iter().enumerate() {
             out.push(Emission {
-                slot: self.slot,
-                key: row_key(said.uid),
+                rule_index: self.rule_index,
+                key: row_key(env.events.uid(first.event)),
                 change,
-                time: said.time,
+                time: first.time,
                 window: None,
                 count: 1,
-                late: said.late,
-                capped: said.time.saturating_sub(plan.span) <= self.forgotten,
+                late: first.late,
+                capped: first.time.saturating_sub(self.span) <= env.evicted_through,
                 columns: columns.clone(),
                 row,
-                evidence: vec![said.evidence],
+                evidence: env.events.text(first.event).into_iter().collect(),
                 evidence_total: 1,
             });
         }
     }
+}
 
-    /// Forgets the tuples seen longest ago among those nothing is open about.
-    fn evict(&mut self, count: usize, stats: &mut OperatorStats) {
-        for key in self.keys.least(count, |t| (t.is_open(), t.newest())) {
-            let newest = self.keys.get(&key).and_then(Tuple::newest);
-            self.forgotten = self.forgotten.max(newest.unwrap_or(i64::MIN));
-            self.keys.remove(&key);
-            stats.evicted += 1;
-        }
+impl Operator for FirstSeenOperator {
+    type Key = Tuple;
+    const VERSION: u8 = 2;
+
+    fn start(&self) -> Tuple {
+        Tuple::default()
     }
 
-    pub(crate) fn forgotten(&self) -> i64 {
-        self.forgotten
-    }
-
-    pub(crate) fn forget_through(&mut self, time: i64) {
-        self.forgotten = self.forgotten.max(time);
-    }
-
-    pub(crate) fn export(&mut self, full: bool) -> Vec<(Key, Option<Writer>)> {
-        let keys = self.keys.take_changed(full);
-        let value = |key: &Key| {
-            self.keys.get(key).map(|tuple| {
-                let mut w = Writer::new();
-                tuple.encode(&mut w);
-                w
-            })
+    fn push(&mut self, tuple: &mut Tuple, slot: Slot, row: &Arrival<'_>, env: &mut Env<'_>) {
+        let first = |texts: &mut crate::texts::Texts| First {
+            time: row.time,
+            event: row.event,
+            late: row.late,
+            values: (0..self.outputs).map(|c| texts.value(row.cell(c))).collect(),
         };
-        keys.into_iter().map(|key| (key.clone(), value(&key))).collect()
+        if self.history == History::Undecided {
+            let more = tuple.more.get_or_insert_default();
+            if more.held.is_empty() {
+                self.waiting.push(slot);
+            }
+            more.held.push(first(env.texts));
+            return;
+        }
+        let id = (row.uid.bits, row.uid.native);
+        let history = self.history;
+        let texts = &mut *env.texts;
+        tuple.insert(row.time, id, self.span, history, env.stats, || first(texts));
     }
 
-    pub(crate) fn import(&mut self, key: &Key, r: &mut Reader<'_>) -> Result<(), StateError> {
-        let state = Tuple::decode(key, r)?;
-        if !state.held.is_empty() {
-            self.waiting.push(key.clone());
+    fn fire(
+        &mut self,
+        keys: &mut Keys<Tuple>,
+        mut due: Vec<Slot>,
+        env: &mut Env<'_>,
+        out: &mut Vec<Emission>,
+    ) {
+        if self.history != History::Undecided {
+            let waiting = std::mem::take(&mut self.waiting);
+            for slot in &waiting {
+                let Some(tuple) = keys.get_mut(*slot) else { continue };
+                let held = tuple.more.as_mut().map(|m| std::mem::take(&mut m.held));
+                for row in held.unwrap_or_default() {
+                    let uid = env.events.uid(row.event);
+                    let id = (uid.bits, uid.native);
+                    tuple.insert(row.time, id, self.span, self.history, env.stats, || row);
+                }
+            }
+            if !waiting.is_empty() {
+                let known: std::collections::BTreeSet<u32> =
+                    due.iter().map(|s| s.number()).collect();
+                due.extend(waiting.into_iter().filter(|s| !known.contains(&s.number())));
+            }
         }
-        *self.keys.touch(key, Tuple::default) = state;
+        let mut updates = Vec::new();
+        for slot in due {
+            let Some(tuple) = keys.get_mut(slot) else { continue };
+            tuple.report(self.plan.emit, env.frontier, &mut updates);
+            let timers = tuple.finish(self.span, env.frontier);
+            let bytes = tuple.bytes();
+            keys.rest(slot, timers, bytes);
+        }
+        self.emit(updates, env, out);
+    }
+
+    /// The tuples seen longest ago among those nothing is open about.
+    fn rank(tuple: &Tuple) -> (bool, i64) {
+        (tuple.is_open(), Self::newest(tuple).unwrap_or(i64::MIN))
+    }
+
+    fn newest(tuple: &Tuple) -> Option<i64> {
+        let held = tuple.more.iter().flat_map(|m| &m.held).map(|r| r.time).max();
+        tuple.marks.last().map(|m| m.time).max(tuple.last).max(held)
+    }
+
+    fn encode(&self, tuple: &Tuple, w: &mut Writer) {
+        w.option(tuple.last);
+        w.length(tuple.marks.len());
+        for mark in &tuple.marks {
+            w.signed(mark.time);
+            w.wide(mark.bits);
+            w.byte(u8::from(mark.reported) | u8::from(mark.first.is_some()) << 1);
+            if let Some(first) = &mark.first {
+                first.encode(w);
+            }
+        }
+        let none = More::default();
+        let more = tuple.more.as_deref().unwrap_or(&none);
+        for list in [&more.held, &more.withdrawn] {
+            w.length(list.len());
+            list.iter().for_each(|first| first.encode(w));
+        }
+    }
+
+    fn decode(
+        &mut self,
+        _bytes: &[u8],
+        r: &mut Reader<'_>,
+        restore: &mut Restore<'_>,
+    ) -> Result<Tuple, StateError> {
+        let last = r.option()?;
+        let marks = r.list(|r| {
+            let (time, bits, flags) = (r.signed()?, r.wide()?, r.byte()?);
+            let first = match flags & 2 != 0 {
+                true => Some(Box::new(First::decode(r, restore)?)),
+                false => None,
+            };
+            Ok(Mark { time, bits, first, reported: flags & 1 != 0 })
+        })?;
+        let held = r.list(|r| First::decode(r, restore))?;
+        let withdrawn = r.list(|r| First::decode(r, restore))?;
+        let some = !held.is_empty() || !withdrawn.is_empty();
+        Ok(Tuple { last, marks, more: some.then(|| Box::new(More { held, withdrawn })) })
+    }
+
+    fn restored(&mut self, slot: Slot, tuple: &Tuple) {
+        if tuple.more.as_ref().is_some_and(|m| !m.held.is_empty()) {
+            self.waiting.push(slot);
+        }
+    }
+
+    /// Fixes the start of history, once.
+    fn history(&mut self, since: i64) {
+        if self.history == History::Undecided {
+            self.history = History::Since(since);
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.history != History::Undecided && !self.waiting.is_empty()
+    }
+
+    fn encode_shared(&self, w: &mut Writer) {
+        w.option(match self.history {
+            History::Since(time) => Some(time),
+            History::Undecided | History::Complete => None,
+        });
+    }
+
+    fn decode_shared(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        if let Some(start) = r.option()? {
+            self.history(start);
+        }
         Ok(())
     }
 }
 
 impl Tuple {
-    fn insert(&mut self, row: KeyedRow, span: i64, history: History, stats: &mut OperatorStats) {
-        let order = (row.time, row.uid.bits);
-        let at = match self.marks.binary_search_by_key(&order, |m| (m.time, m.bits)) {
+    /// Takes a row in; `(bits, native)` is its id.
+    fn insert(
+        &mut self,
+        time: i64,
+        (bits, native): (u128, bool),
+        span: i64,
+        history: History,
+        stats: &mut OperatorStats,
+        row: impl FnOnce() -> First,
+    ) {
+        let at = match self.marks.last() {
+            Some(last) if (last.time, last.bits) < (time, bits) => Err(self.marks.len()),
+            _ => self.marks.binary_search_by_key(&(time, bits), |m| (m.time, m.bits)),
+        };
+        let at = match at {
             Ok(_) => {
-                stats.duplicates += u64::from(row.uid.native);
+                stats.duplicates += u64::from(native);
                 return;
             }
             Err(at) => at,
         };
-        let since = row.time.saturating_sub(span);
+        let since = time.saturating_sub(span);
         let known = self.before(at).is_some_and(|time| time >= since);
         let cold = matches!(history, History::Since(start) if since < start);
         stats.first_seen_cold += u64::from(cold);
-        let (time, bits) = order;
-        let first = (!known && !cold).then_some(row);
-        self.marks.insert(at, Mark { time, bits, first, spoken: false });
+        let first = (!known && !cold).then(|| Box::new(row()));
+        self.marks.insert(at, Mark { time, bits, first, reported: false });
         if let Some(next) = self.marks.get_mut(at + 1)
             && next.time.saturating_sub(span) <= time
             && let Some(row) = next.first.take()
-            && std::mem::take(&mut next.spoken)
+            && std::mem::take(&mut next.reported)
         {
-            self.withdrawn.push(row);
+            self.more.get_or_insert_default().withdrawn.push(*row);
         }
         for index in [at + 1, at, at.wrapping_sub(1)] {
             self.drop_needless(index, span);
@@ -246,29 +320,35 @@ impl Tuple {
         }
     }
 
-    fn speak(&mut self, class: Class, frontier: Frontier, said: &mut Vec<(KeyedRow, Change)>) {
-        said.extend(self.withdrawn.drain(..).map(|row| (row, Change::Withdraw)));
+    fn report(&mut self, emit: EmitMode, frontier: Frontier, updates: &mut Vec<Update>) {
+        if let Some(more) = &mut self.more {
+            updates.extend(more.withdrawn.drain(..).map(|row| (row, Change::Withdraw)));
+        }
         for mark in &mut self.marks {
             let Some(row) = &mark.first else { continue };
             if frontier.closed > mark.time {
-                said.push((row.clone(), Change::Upsert(FindingState::Confirmed)));
-                (mark.first, mark.spoken) = (None, false);
-            } else if !mark.spoken && class != Class::Final {
-                said.push((row.clone(), Change::Upsert(FindingState::Provisional)));
-                mark.spoken = true;
+                updates.push((row.as_ref().clone(), Change::Upsert(FindingState::Confirmed)));
+                (mark.first, mark.reported) = (None, false);
+            } else if !mark.reported && emit != EmitMode::OnClose {
+                updates.push((row.as_ref().clone(), Change::Upsert(FindingState::Provisional)));
+                mark.reported = true;
             }
         }
     }
 
     /// Folds marks nothing can come before; `None` if the tuple is forgotten.
-    fn finish(&mut self, span: i64, frontier: Frontier) -> Option<Wake> {
+    fn finish(&mut self, span: i64, frontier: Frontier) -> Option<Timers> {
         let done = self.marks.partition_point(|m| m.time < frontier.closed);
         if let Some(mark) = done.checked_sub(1).and_then(|i| self.marks.get(i)) {
             self.last = self.last.max(Some(mark.time));
         }
         self.marks.drain(..done);
-        if !self.held.is_empty() {
-            return Some(Wake::default());
+        if self.marks.is_empty() {
+            self.marks = Vec::new();
+        }
+        self.more.take_if(|m| m.held.is_empty() && m.withdrawn.is_empty());
+        if self.more.is_some() {
+            return Some(Timers::default());
         }
         let at = match self.marks.first() {
             Some(mark) => mark.time,
@@ -278,44 +358,35 @@ impl Tuple {
         if self.marks.is_empty() && closed <= frontier.closed {
             return None;
         }
-        Some(Wake { watermark: None, closed: Some(closed) })
+        Some(Timers { watermark: None, closed: Some(closed) })
     }
 
     fn is_open(&self) -> bool {
-        !self.held.is_empty() || self.marks.iter().any(|m| m.first.is_some())
-    }
-
-    fn newest(&self) -> Option<i64> {
-        let held = self.held.iter().map(|r| r.time).max();
-        self.marks.last().map(|m| m.time).max(self.last).max(held)
+        self.more.as_ref().is_some_and(|m| !m.held.is_empty())
+            || self.marks.iter().any(|m| m.first.is_some())
     }
 
     fn bytes(&self) -> usize {
-        let rows = self.marks.iter().filter_map(|m| m.first.as_ref());
-        let rows = rows.chain(&self.held).chain(&self.withdrawn);
-        64 + self.marks.len() * 64 + rows.map(|r| 160 + r.evidence.len()).sum::<usize>()
+        let rows = self.marks.iter().filter_map(|m| m.first.as_deref());
+        let more = self.more.iter().flat_map(|m| m.held.iter().chain(&m.withdrawn));
+        let first: usize = rows.chain(more).map(|r| 64 + r.values.len() * 24).sum();
+        48 + self.marks.capacity() * 64 + first
     }
+}
 
+impl First {
     fn encode(&self, w: &mut Writer) {
-        w.option(self.last);
-        w.length(self.marks.len());
-        for mark in &self.marks {
-            w.signed(mark.time);
-            w.wide(mark.bits);
-            w.bool(mark.spoken);
-            w.rows(mark.first.as_slice());
-        }
-        w.rows(&self.held);
-        w.rows(&self.withdrawn);
+        w.signed(self.time);
+        w.unsigned(self.event.0);
+        w.bool(self.late);
+        w.values(&self.values);
     }
 
-    fn decode(key: &Key, r: &mut Reader<'_>) -> Result<Self, StateError> {
-        let last = r.option()?;
-        let marks = r.list(|r| {
-            let (time, bits, spoken) = (r.signed()?, r.wide()?, r.bool()?);
-            Ok(Mark { time, bits, spoken, first: r.rows(key)?.pop() })
-        })?;
-        Ok(Tuple { last, marks, held: r.rows(key)?, withdrawn: r.rows(key)? })
+    fn decode(r: &mut Reader<'_>, restore: &mut Restore<'_>) -> Result<Self, StateError> {
+        let (time, event) = (r.signed()?, restore.tagged(r.unsigned()?));
+        let late = r.bool()?;
+        let values = r.list(|r| Ok(restore.texts.value(Cell::of(&r.value()?))))?.into();
+        Ok(First { time, event: EventRef(event), late, values })
     }
 }
 
@@ -323,7 +394,7 @@ impl Tuple {
 fn columns(
     output: &SchemaRef,
     outputs: usize,
-    rows: &[(KeyedRow, Change)],
+    rows: &[(First, Change)],
 ) -> Result<RecordBatch, String> {
     let columns = output.fields().iter().take(outputs).enumerate().map(|(i, field)| {
         let values: Vec<Value> =

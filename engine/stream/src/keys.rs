@@ -1,21 +1,27 @@
 //! A map from key to operator state that knows which keys to look at next and which changed since
-//! the last checkpoint. Its own order never reaches output: every list it gives is sorted.
+//! the last checkpoint. A key's bytes are held once; elsewhere a key is its slot. Its own order never
+//! reaches output: emissions are sorted.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, hash::BuildHasher};
 
 use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use crate::watermark::Frontier;
 
-/// An encoded key.
-pub(crate) type Key = Arc<[u8]>;
+/// Where a key is, until it is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot(u32);
+
+impl Slot {
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
 
 /// When a key must be looked at again even if no row comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wake {
+pub(crate) struct Timers {
     /// As soon as the watermark is here.
     pub(crate) watermark: Option<i64>,
     /// As soon as nothing before this can come.
@@ -25,142 +31,305 @@ pub(crate) struct Wake {
 /// The state of every key of one operator.
 #[derive(Debug)]
 pub(crate) struct Keys<S> {
-    map: HashMap<Key, Entry<S>, RandomState>,
-    touched: Vec<Key>,
-    on_watermark: BTreeSet<(i64, Key)>,
-    on_closed: BTreeSet<(i64, Key)>,
-    changed: BTreeSet<Key>,
+    index: HashTable<u32>,
+    hasher: RandomState,
+    entries: Slab<Entry<S>>,
+    free: Vec<u32>,
+    dirty: Vec<Slot>,
+    /// Timers are rounded up to multiples of this, milliseconds.
+    grain: i64,
+    on_watermark: BTreeMap<i64, Vec<Slot>>,
+    on_closed: BTreeMap<i64, Vec<Slot>>,
+    changed: Vec<Slot>,
+    /// Keys that a checkpoint has and that are gone.
+    removed: Vec<Box<[u8]>>,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Entry<S> {
-    state: S,
-    touched: bool,
-    wake: Wake,
-    bytes: usize,
+    key: Box<[u8]>,
+    state: Option<S>,
+    /// `NEVER` where there is none.
+    watermark: i64,
+    closed: i64,
+    bytes: u32,
+    flags: u8,
 }
 
+const NEVER: i64 = i64::MAX;
+const DIRTY: u8 = 1;
+const CHANGED: u8 = 2;
+const STORED: u8 = 4;
+
 impl<S> Keys<S> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(grain: i64) -> Self {
         Keys {
-            map: HashMap::default(),
-            touched: Vec::new(),
-            on_watermark: BTreeSet::new(),
-            on_closed: BTreeSet::new(),
-            changed: BTreeSet::new(),
+            index: HashTable::new(),
+            hasher: RandomState::default(),
+            entries: Slab { chunks: Vec::new(), length: 0 },
+            free: Vec::new(),
+            dirty: Vec::new(),
+            grain: grain.max(1),
+            on_watermark: BTreeMap::new(),
+            on_closed: BTreeMap::new(),
+            changed: Vec::new(),
+            removed: Vec::new(),
             bytes: 0,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.map.len()
+        self.index.len()
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(crate) fn contains(&self, key: &Key) -> bool {
-        self.map.contains_key(key)
+    pub(crate) fn find(&self, key: &[u8]) -> Option<Slot> {
+        let same = |slot: &u32| self.entries.get(*slot).is_some_and(|e| *e.key == *key);
+        self.index.find(self.hasher.hash_one(key), same).map(|slot| Slot(*slot))
     }
 
-    pub(crate) fn get(&self, key: &Key) -> Option<&S> {
-        self.map.get(key).map(|e| &e.state)
-    }
-
-    pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut S> {
-        self.map.get_mut(key).map(|e| &mut e.state)
-    }
-
-    /// The state of a key, made by `new` if there is none; the key is looked at next time.
-    pub(crate) fn touch(&mut self, key: &Key, new: impl FnOnce() -> S) -> &mut S {
-        let entry = self.map.entry(key.clone()).or_insert_with(|| Entry {
-            state: new(),
-            touched: false,
-            wake: Wake::default(),
-            bytes: 0,
-        });
-        if !entry.touched {
-            entry.touched = true;
-            self.touched.push(key.clone());
+    /// The slot of a key, made by `new` if there is none; the key is looked at next time.
+    pub(crate) fn touch(&mut self, key: &[u8], new: impl FnOnce() -> S) -> Slot {
+        let slot = self.find(key).unwrap_or_else(|| self.insert(key, new()));
+        if let Some(entry) = self.entries.get_mut(slot.0)
+            && entry.flags & DIRTY == 0
+        {
+            entry.flags |= DIRTY;
+            self.dirty.push(slot);
         }
-        &mut entry.state
+        slot
     }
 
-    /// The keys to look at: touched, or due at this frontier. In key order.
-    pub(crate) fn due(&mut self, frontier: Frontier) -> Vec<Key> {
-        let mut due: Vec<Key> = std::mem::take(&mut self.touched);
-        take_due(&mut self.on_watermark, frontier.watermark, &mut due);
-        take_due(&mut self.on_closed, frontier.closed, &mut due);
-        due.sort_unstable();
-        due.dedup();
-        for key in &due {
-            if let Some(entry) = self.map.get_mut(key) {
-                entry.touched = false;
-                if let Some(at) = entry.wake.watermark.take() {
-                    self.on_watermark.remove(&(at, key.clone()));
+    fn insert(&mut self, key: &[u8], state: S) -> Slot {
+        let entry = Entry {
+            key: key.into(),
+            state: Some(state),
+            watermark: NEVER,
+            closed: NEVER,
+            bytes: 0,
+            flags: 0,
+        };
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                if let Some(free) = self.entries.get_mut(slot) {
+                    *free = entry;
                 }
-                if let Some(at) = entry.wake.closed.take() {
-                    self.on_closed.remove(&(at, key.clone()));
+                slot
+            }
+            None => self.entries.push(entry),
+        };
+        let (hasher, entries) = (&self.hasher, &self.entries);
+        let rehash = |slot: &u32| entries.get(*slot).map_or(0, |e| hasher.hash_one(&*e.key));
+        self.index.insert_unique(hasher.hash_one(key), slot, rehash);
+        Slot(slot)
+    }
+
+    pub(crate) fn key(&self, slot: Slot) -> &[u8] {
+        self.entries.get(slot.0).map_or(&[], |e| &e.key)
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> Option<&S> {
+        self.entries.get(slot.0)?.state.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut S> {
+        self.entries.get_mut(slot.0)?.state.as_mut()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &S)> {
+        let entries = (0..self.entries.length).map(|i| (Slot(i), self.entries.get(i)));
+        entries.filter_map(|(slot, entry)| Some((slot, entry?.state.as_ref()?)))
+    }
+
+    /// Whether nothing is to be looked at, at this frontier.
+    pub(crate) fn is_idle(&self, frontier: Frontier) -> bool {
+        let quiet = |timers: &BTreeMap<i64, Vec<Slot>>, now| {
+            timers.first_key_value().is_none_or(|(at, _)| *at > now)
+        };
+        self.dirty.is_empty()
+            && quiet(&self.on_watermark, frontier.watermark)
+            && quiet(&self.on_closed, frontier.closed)
+    }
+
+    /// The keys to look at: touched, or with a timer that expired. Each once.
+    pub(crate) fn due(&mut self, frontier: Frontier) -> Vec<Slot> {
+        let mut due = std::mem::take(&mut self.dirty);
+        for (timers, now, of) in [
+            (&mut self.on_watermark, frontier.watermark, Of::Watermark),
+            (&mut self.on_closed, frontier.closed, Of::Closed),
+        ] {
+            while let Some(first) = timers.first_entry().filter(|e| *e.key() <= now) {
+                let at = *first.key();
+                for slot in first.remove() {
+                    let Some(entry) = self.entries.get_mut(slot.0) else { continue };
+                    let timer = match of {
+                        Of::Watermark => &mut entry.watermark,
+                        Of::Closed => &mut entry.closed,
+                    };
+                    // Another time: it was set anew since, or the key is another one.
+                    if *timer == at {
+                        *timer = NEVER;
+                        if entry.flags & DIRTY == 0 {
+                            entry.flags |= DIRTY;
+                            due.push(slot);
+                        }
+                    }
                 }
             }
         }
+        for slot in &due {
+            if let Some(entry) = self.entries.get_mut(slot.0) {
+                entry.flags &= !DIRTY;
+            }
+        }
+        due.retain(|slot| self.entries.get(slot.0).is_some_and(|e| e.state.is_some()));
         due
     }
 
     /// Ends looking at a key: when to look again, or `None` to drop it.
-    pub(crate) fn finish(&mut self, key: &Key, wake: Option<Wake>, bytes: impl Fn(&S) -> usize) {
-        self.changed.insert(key.clone());
-        let Some(wake) = wake else { return self.remove(key) };
-        let Some(entry) = self.map.get_mut(key) else { return };
-        entry.wake = wake;
-        let new = bytes(&entry.state) + 2 * key.len() + 128;
-        self.bytes = self.bytes - entry.bytes + new;
-        entry.bytes = new;
-        if let Some(at) = wake.watermark {
-            self.on_watermark.insert((at, key.clone()));
+    pub(crate) fn rest(&mut self, slot: Slot, timers: Option<Timers>, bytes: usize) {
+        let Some(timers) = timers else { return self.remove(slot) };
+        let Some(entry) = self.entries.get_mut(slot.0) else { return };
+        if entry.flags & CHANGED == 0 {
+            entry.flags |= CHANGED;
+            self.changed.push(slot);
         }
-        if let Some(at) = wake.closed {
-            self.on_closed.insert((at, key.clone()));
+        let new = u32::try_from(bytes + entry.key.len() + 96).unwrap_or(u32::MAX);
+        self.bytes = self.bytes - entry.bytes as usize + new as usize;
+        entry.bytes = new;
+        let grain = self.grain;
+        let rounded = |at: Option<i64>| {
+            at.map_or(NEVER, |at| {
+                let at = at.saturating_add(grain - 1).div_euclid(grain).saturating_mul(grain);
+                at.min(NEVER - 1)
+            })
+        };
+        let (watermark, closed) = (rounded(timers.watermark), rounded(timers.closed));
+        if watermark != entry.watermark {
+            entry.watermark = watermark;
+            if watermark != NEVER {
+                self.on_watermark.entry(watermark).or_default().push(slot);
+            }
+        }
+        if closed != entry.closed {
+            entry.closed = closed;
+            if closed != NEVER {
+                self.on_closed.entry(closed).or_default().push(slot);
+            }
         }
     }
 
-    pub(crate) fn remove(&mut self, key: &Key) {
-        let Some(entry) = self.map.remove(key) else { return };
-        self.changed.insert(key.clone());
-        self.bytes -= entry.bytes;
-        if let Some(at) = entry.wake.watermark {
-            self.on_watermark.remove(&(at, key.clone()));
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        let Some(entry) = self.entries.get_mut(slot.0) else { return };
+        if entry.state.take().is_none() {
+            return;
         }
-        if let Some(at) = entry.wake.closed {
-            self.on_closed.remove(&(at, key.clone()));
+        let key = std::mem::take(&mut entry.key);
+        self.bytes -= entry.bytes as usize;
+        (entry.watermark, entry.closed, entry.bytes) = (NEVER, NEVER, 0);
+        let stored = entry.flags & STORED != 0;
+        entry.flags = 0;
+        let hash = self.hasher.hash_one(&*key);
+        if let Ok(found) = self.index.find_entry(hash, |s| *s == slot.0) {
+            found.remove();
+        }
+        self.free.push(slot.0);
+        if stored {
+            self.removed.push(key);
         }
     }
 
     /// The `count` keys that `rank` puts first (ties by key).
-    pub(crate) fn least<R: Ord>(&self, count: usize, rank: impl Fn(&S) -> R) -> Vec<Key> {
-        let mut all: Vec<(R, &Key)> = self.map.iter().map(|(k, e)| (rank(&e.state), k)).collect();
+    pub(crate) fn least<R: Ord>(&self, count: usize, rank: impl Fn(&S) -> R) -> Vec<Slot> {
+        let mut all: Vec<(R, &[u8], Slot)> =
+            self.iter().map(|(slot, state)| (rank(state), self.key(slot), slot)).collect();
         let count = count.min(all.len());
+        let order = |a: &(R, &[u8], Slot), b: &(R, &[u8], Slot)| (&a.0, a.1).cmp(&(&b.0, b.1));
         if count < all.len() {
-            all.select_nth_unstable(count);
+            all.select_nth_unstable_by(count, order);
         }
-        all.into_iter().take(count).map(|(_, key)| key.clone()).collect()
+        all.into_iter().take(count).map(|(_, _, slot)| slot).collect()
     }
 
-    /// The keys to write: all, or those changed since the last call. In key order.
-    pub(crate) fn take_changed(&mut self, full: bool) -> BTreeSet<Key> {
-        let mut keys = std::mem::take(&mut self.changed);
-        keys.extend(self.touched.iter().cloned());
+    /// The keys to write: all, or those changed since the last call; and those that are gone.
+    pub(crate) fn take_changed(&mut self, full: bool) -> (Vec<Slot>, Vec<Box<[u8]>>) {
+        let mut slots = std::mem::take(&mut self.changed);
         if full {
-            keys.extend(self.map.keys().cloned());
+            slots = self.iter().map(|(slot, _)| slot).collect();
+        } else {
+            // A key that was touched and not looked at yet has changed too.
+            slots.extend(self.dirty.iter().copied());
         }
-        keys
+        slots.sort_unstable_by_key(|s| s.0);
+        slots.dedup();
+        slots.retain(|slot| {
+            let entry = self.entries.get_mut(slot.0).filter(|e| e.state.is_some());
+            entry.is_some_and(|e| {
+                e.flags = e.flags & !CHANGED | STORED;
+                true
+            })
+        });
+        let mut removed = std::mem::take(&mut self.removed);
+        removed.retain(|key| self.find(key).is_none());
+        (slots, removed)
+    }
+
+    /// Drops every key; these are removed from checkpoints too.
+    pub(crate) fn clear(&mut self, stored: Vec<Box<[u8]>>) {
+        let all: Vec<Slot> = self.iter().map(|(slot, _)| slot).collect();
+        all.into_iter().for_each(|slot| self.remove(slot));
+        self.removed.extend(stored);
+        self.removed.sort_unstable();
+        self.removed.dedup();
+    }
+
+    /// The key is in a checkpoint as it is.
+    pub(crate) fn mark_stored(&mut self, slot: Slot) {
+        if let Some(entry) = self.entries.get_mut(slot.0) {
+            entry.flags |= STORED;
+        }
     }
 }
 
-fn take_due(timers: &mut BTreeSet<(i64, Key)>, now: i64, due: &mut Vec<Key>) {
-    while timers.first().is_some_and(|(at, _)| *at <= now) {
-        due.extend(timers.pop_first().map(|(_, key)| key));
+#[derive(Clone, Copy)]
+enum Of {
+    Watermark,
+    Closed,
+}
+
+/// A vector that never moves what it holds: growing costs no more memory than is used.
+#[derive(Debug)]
+struct Slab<T> {
+    chunks: Vec<Vec<T>>,
+    length: u32,
+}
+
+const CHUNK: usize = 512;
+
+impl<T> Slab<T> {
+    fn push(&mut self, value: T) -> u32 {
+        let at = self.length;
+        if (at as usize).is_multiple_of(CHUNK) {
+            // The first chunk grows as it is filled: many operators have few keys.
+            let room = if at == 0 { 0 } else { CHUNK };
+            self.chunks.push(Vec::with_capacity(room));
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(value);
+        }
+        self.length += 1;
+        at
+    }
+
+    fn get(&self, at: u32) -> Option<&T> {
+        self.chunks.get(at as usize / CHUNK)?.get(at as usize % CHUNK)
+    }
+
+    fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+        self.chunks.get_mut(at as usize / CHUNK)?.get_mut(at as usize % CHUNK)
     }
 }

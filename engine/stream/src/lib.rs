@@ -18,21 +18,28 @@ pub use emission::{Change, Emission, FindingState};
 pub use explain::{ExplainNode, explain};
 pub use network::{Fault, NetworkStats, NetworkView, PredicateNetwork, Scratch, SlotCounters};
 pub use plan::{
-    Aggregate, AggregateFunction, Branch, Class, FirstSeenPlan, GroupColumn, Stage, StreamPlan,
-    Window, WindowPlan,
+    Aggregate, AggregateFunction, Branch, Comparison, Condition, EmitMode, FirstSeenPlan,
+    GroupColumn, Stage, StreamPlan, Window, WindowPlan,
 };
 pub use predicate::{Atom, Leaf, Predicate, Test, Text};
 
+mod cells;
+mod events;
+mod exchange;
 mod first_seen;
 mod keys;
+mod operator;
 mod rows;
 mod shard;
 mod state;
+mod texts;
 mod watermark;
 mod window;
 
-pub use rows::{Failures, Keyed, KeyedRow, RowFacts, encode_key, keyed, row_key, stateless, vnode};
-pub use shard::{HistoryStart, OperatorStats, Shard, ShardOptions, operator};
+pub use exchange::{KeyedBatch, KeyedRow, tuple_hash, vnode};
+pub use operator::OperatorStats;
+pub use rows::{BatchRows, Failures, Keyed, encode_key, row_key};
+pub use shard::{HistoryStart, Shard, ShardOptions, StateReset, operator};
 pub use state::{StateEntry, StateError};
 pub use watermark::PartitionInfo;
 pub use window::{Limits, window_row_key};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use sluice_event::{Eval, TableName};
+use sluice_event::{Eval, TableName, Value};
 
 use crate::Predicate;
 
@@ -24,8 +24,8 @@ pub struct StreamPlan {
     pub stage: Stage,
     /// The finding's columns in SELECT order.
     pub output: SchemaRef,
-    /// When a finding is spoken and whether it can be taken back.
-    pub class: Class,
+    /// When a finding is emitted and whether it can be taken back.
+    pub emit: EmitMode,
     /// The rule's own lateness in milliseconds, if it sets one.
     pub lateness: Option<i64>,
     /// Hash of the stateful part (tables, filters, keys, window, aggregates), not of title, SELECT
@@ -72,8 +72,14 @@ pub struct WindowPlan {
     pub group: SchemaRef,
     /// Per column of `group`: what fills it.
     pub layout: Vec<GroupColumn>,
-    /// HAVING over `group`, without a fast form; `None` keeps every window.
+    /// Intermediate columns that are the event's own time.
+    pub times: Vec<usize>,
+    /// HAVING over `group`; `None` keeps every window.
     pub having: Option<Arc<dyn Eval>>,
+    /// The same as a tree of comparisons of an aggregate with a constant, if it is one.
+    pub condition: Option<Condition>,
+    /// Whether HAVING, once TRUE, stays TRUE however many rows still come.
+    pub monotone: bool,
     /// The finding's columns over `group`.
     pub select: Vec<Arc<dyn Eval>>,
 }
@@ -87,6 +93,84 @@ pub enum GroupColumn {
     Window,
     /// The n-th aggregate.
     Aggregate(usize),
+}
+
+/// A condition over the aggregates of a group. TRUE or not: NULL is not TRUE.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// All are TRUE.
+    All(Vec<Condition>),
+    /// One is TRUE.
+    Any(Vec<Condition>),
+    /// An aggregate against a constant of the same type, not NULL.
+    Compare {
+        /// Which aggregate.
+        aggregate: usize,
+        /// How.
+        comparison: Comparison,
+        /// With what.
+        constant: Value,
+    },
+}
+
+/// A comparison, the aggregate on the left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `=`
+    Equal,
+    /// `<>`
+    NotEqual,
+}
+
+impl Comparison {
+    /// Whether this holds for values that compare so.
+    pub fn holds(self, ordering: std::cmp::Ordering) -> bool {
+        match self {
+            Comparison::Less => ordering.is_lt(),
+            Comparison::LessOrEqual => ordering.is_le(),
+            Comparison::Greater => ordering.is_gt(),
+            Comparison::GreaterOrEqual => ordering.is_ge(),
+            Comparison::Equal => ordering.is_eq(),
+            Comparison::NotEqual => ordering.is_ne(),
+        }
+    }
+}
+
+impl Condition {
+    /// Whether it is TRUE of the values of the aggregates.
+    pub fn holds(&self, value: &impl Fn(usize) -> Value) -> bool {
+        match self {
+            Condition::All(parts) => parts.iter().all(|p| p.holds(value)),
+            Condition::Any(parts) => parts.iter().any(|p| p.holds(value)),
+            Condition::Compare { aggregate, comparison, constant } => {
+                let ordering = match (value(*aggregate), constant) {
+                    (Value::Null, _) | (_, Value::Null) => return false,
+                    // As arrow compares: by total order, -0.0 below 0.0.
+                    (Value::Float(a), Value::Float(b)) => a.total_cmp(b),
+                    (a, b) => a.cmp(b),
+                };
+                comparison.holds(ordering)
+            }
+        }
+    }
+
+    /// Its comparisons.
+    pub fn leaves(&self) -> Vec<&Condition> {
+        match self {
+            Condition::All(parts) | Condition::Any(parts) => {
+                parts.iter().flat_map(Condition::leaves).collect()
+            }
+            Condition::Compare { .. } => vec![self],
+        }
+    }
 }
 
 /// An aggregate over the rows of a window.
@@ -155,13 +239,14 @@ pub struct FirstSeenPlan {
     pub outputs: usize,
 }
 
-/// When a rule speaks and whether it can take it back.
+/// When a rule emits findings and whether it can take one back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// Only grows: speaks at once, never withdraws (stateless, monotone thresholds).
-    Monotone,
-    /// Speaks at the watermark (first-seen: at once); a late row may change or withdraw it.
-    Repairable,
-    /// Speaks once, when nothing can change it.
-    Final,
+pub enum EmitMode {
+    /// With the row that makes it true; it only grows and is never withdrawn (stateless rules,
+    /// monotone thresholds).
+    OnMatch,
+    /// When the watermark passes (first-seen: at once); a late row may change or withdraw it.
+    OnWatermark,
+    /// Once, when nothing can change it.
+    OnClose,
 }

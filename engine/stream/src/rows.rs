@@ -1,42 +1,28 @@
-//! Rows that passed the network become findings (stateless rules) or keyed rows for a shard.
+//! Rows that passed the network become findings (stateless rules) or keyed rows for the shards.
 //!
 //! What can fail is evaluated here, last, on these rows only, and where a row fails, on halves: one
-//! bad row neither matches nor harms the others.
+//! bad row neither matches nor harms the others. What several rules ask of a batch (an expression, a
+//! key, an event's identity) is worked out once.
 
-mod facts;
-mod json;
+#[cfg(test)]
+mod tests;
 
-pub use facts::RowFacts;
-
-use std::{hash::Hasher, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, AsArray, UInt32Array, new_empty_array},
-    compute::{cast, concat, take_record_batch},
+    array::{Array, ArrayRef, AsArray, UInt32Array, new_empty_array},
+    compute::{cast, concat, take},
     datatypes::SchemaRef,
     record_batch::{RecordBatch, RecordBatchOptions},
 };
-use siphasher::sip::SipHasher13;
-use sluice_event::{Encoder, Eval, EvalError, EventBatch, EventUid, Value};
+use foldhash::fast::RandomState;
+use sluice_event::{Encoder, Eval, EvalError, EventBatch, EventUid, RowPacker, Value, packed_json};
 
-use crate::{Change, Emission, FindingState, GroupColumn, Stage, StreamPlan, WindowPlan};
-
-/// A row on its way to the shard that owns its key.
-#[derive(Clone, Debug, PartialEq)]
-pub struct KeyedRow {
-    /// Event time in milliseconds since 1970 UTC.
-    pub time: i64,
-    /// Its identity.
-    pub uid: EventUid,
-    /// Whether it came after the watermark of its partition.
-    pub late: bool,
-    /// The encoded key.
-    pub key: Arc<[u8]>,
-    /// The intermediate columns.
-    pub values: Box<[Value]>,
-    /// The row as compact JSON.
-    pub evidence: Arc<str>,
-}
+use crate::{
+    Change, Emission, FindingState, GroupColumn, KeyedBatch, Stage, StreamPlan, WindowPlan,
+    cells::{Cell, Cells},
+    exchange::{Column, KeyedEvent, RowPlace, RuleRows, Span, tuple_hash, vnode},
+};
 
 /// Evaluations that failed on a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,103 +33,360 @@ pub struct Failures {
     pub first: Option<String>,
 }
 
-/// Rows for shards.
+/// What became of the rows of a rule with state.
 #[derive(Clone, Debug, Default)]
 pub struct Keyed {
-    /// Each with the virtual node of its key.
-    pub rows: Vec<(u16, KeyedRow)>,
     /// Rows on which an expression failed: they do not match.
     pub failures: Failures,
     /// Rows further behind their partition than the lateness of the source or rule allows.
     pub too_late: u64,
 }
 
-/// The findings of a stateless rule among `rows` of a batch.
-pub fn stateless(
-    plan: &StreamPlan,
-    slot: usize,
-    branch: usize,
-    facts: &mut RowFacts,
-    rows: &[u32],
-) -> (Vec<Emission>, Failures) {
-    let batch = facts.batch;
-    let mut failures = Failures::default();
-    let Some((rows, columns)) = matching(plan, branch, batch, rows.to_vec(), &mut failures) else {
-        return (Vec::new(), failures);
-    };
-    let columns = match assemble(&plan.output, columns, rows.len()) {
-        Ok(columns) => Arc::new(columns),
-        Err(error) => {
-            failures.add(rows.len(), error);
-            return (Vec::new(), failures);
+/// The rows of one batch on their way out, for all rules of its table.
+#[derive(Debug)]
+pub struct BatchRows<'a> {
+    batch: &'a EventBatch,
+    times: &'a [i64],
+    secret: &'a [u8; 16],
+    /// Expressions evaluated over the whole batch; `None`: one fails on some row.
+    whole: HashMap<u64, Option<ArrayRef>, RandomState>,
+    cells: HashMap<u64, Option<Arc<Cells>>, RandomState>,
+    uids: Vec<Option<EventUid>>,
+    packer: Option<RowPacker<'a>>,
+    packed: Vec<u8>,
+    /// Per row: where it is in `packed`, if it has been.
+    spans: Vec<Option<Span>>,
+    texts: HashMap<u32, Arc<str>, RandomState>,
+    keys: Encoder,
+    /// Per list of key expressions: the key of each row and the shard that owns it.
+    known: HashMap<Vec<u64>, Vec<KeyOf>, RandomState>,
+    parts: Vec<Part>,
+}
+
+/// What one shard gets.
+#[derive(Debug, Default)]
+struct Part {
+    events: Vec<KeyedEvent>,
+    /// Per row of the batch: its place in `events` plus one; 0 is none.
+    places: Vec<u32>,
+    rules: Vec<RuleRows>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum KeyOf {
+    Unknown,
+    /// First-seen rules: a value of the tuple is NULL.
+    Null,
+    Shard(u32, Span),
+}
+
+/// A column as it was evaluated.
+#[derive(Clone, Debug)]
+struct Evaluated {
+    array: ArrayRef,
+    /// Of which expression, if it covers the whole batch.
+    whole: bool,
+    id: Option<u64>,
+}
+
+impl<'a> BatchRows<'a> {
+    /// Of this batch, for so many shards. `secret` is the key of [`vnode`](crate::vnode()).
+    pub fn new(batch: &'a EventBatch, secret: &'a [u8; 16], shards: usize) -> Self {
+        BatchRows {
+            batch,
+            times: batch.times(),
+            secret,
+            whole: HashMap::default(),
+            cells: HashMap::default(),
+            uids: Vec::new(),
+            packer: None,
+            packed: Vec::new(),
+            spans: Vec::new(),
+            texts: HashMap::default(),
+            keys: Encoder::default(),
+            known: HashMap::default(),
+            parts: (0..shards.max(1)).map(|_| Part::default()).collect(),
         }
-    };
-    let emission = |(row, origin): (usize, u32)| {
-        let fact = facts.of(origin);
-        Emission {
-            slot,
-            key: row_key(fact.uid),
+    }
+
+    /// The findings of a stateless rule among `rows`.
+    pub fn stateless(
+        &mut self,
+        plan: &StreamPlan,
+        rule_index: usize,
+        branch: usize,
+        rows: &[u32],
+    ) -> (Vec<Emission>, Failures) {
+        let mut failures = Failures::default();
+        let Some((rows, columns)) = self.matching(plan, branch, rows.to_vec(), &mut failures)
+        else {
+            return (Vec::new(), failures);
+        };
+        let indices = UInt32Array::from(rows.clone());
+        let columns: Result<Vec<ArrayRef>, String> = columns
+            .into_iter()
+            .map(|c| match c.whole {
+                true => take(&c.array, &indices, None).map_err(|e| e.to_string()),
+                false => Ok(c.array),
+            })
+            .collect();
+        let columns = match columns.and_then(|c| assemble(&plan.output, c, rows.len())) {
+            Ok(columns) => Arc::new(columns),
+            Err(error) => {
+                failures.add(rows.len(), error);
+                return (Vec::new(), failures);
+            }
+        };
+        let emission = |(row, origin): (usize, u32)| Emission {
+            rule_index,
+            key: row_key(self.uid(origin)),
             change: Change::Upsert(FindingState::Confirmed),
-            time: fact.time,
+            time: self.time(origin),
             window: None,
             count: 1,
-            late: fact.late,
+            late: self.is_late(origin),
             capped: false,
             columns: columns.clone(),
             row,
-            evidence: vec![fact.evidence.clone()],
+            evidence: vec![self.text(origin)],
             evidence_total: 1,
-        }
-    };
-    (rows.into_iter().enumerate().map(emission).collect(), failures)
-}
-
-/// The keyed rows of a rule with state among `rows` of a batch. `secret` is the key of [`vnode`].
-pub fn keyed(
-    plan: &StreamPlan,
-    branch: usize,
-    facts: &mut RowFacts,
-    rows: &[u32],
-    secret: &[u8; 16],
-) -> Keyed {
-    let batch = facts.batch;
-    let mut out = Keyed::default();
-    let lateness = plan.lateness.unwrap_or(batch.origin.time.lateness);
-    let in_time = |row: &u32| facts.age(*row) <= lateness;
-    let accepted: Vec<u32> = rows.iter().copied().filter(in_time).collect();
-    out.too_late = (rows.len() - accepted.len()) as u64;
-    let Some((rows, columns)) = matching(plan, branch, batch, accepted, &mut out.failures) else {
-        return out;
-    };
-    let Some(columns) = columns.iter().map(Value::column).collect::<Option<Vec<_>>>() else {
-        out.failures.add(rows.len(), "a key or argument is a list or struct".to_owned());
-        return out;
-    };
-    let mut columns: Vec<_> = columns.into_iter().map(Vec::into_iter).collect();
-    for row in rows {
-        let values: Box<[Value]> =
-            columns.iter_mut().map(|c| c.next().unwrap_or_default()).collect();
-        let key = stage_key(&plan.stage, &values);
-        let fact = facts.of(row);
-        let keyed = KeyedRow {
-            time: fact.time,
-            uid: fact.uid,
-            late: fact.late,
-            values,
-            evidence: fact.evidence.clone(),
-            key: key.into(),
         };
-        out.rows.push((vnode(secret, &keyed.key), keyed));
+        (rows.into_iter().enumerate().map(emission).collect(), failures)
     }
-    out
-}
 
-/// The virtual node of an encoded key. `secret` is the cluster's: who writes the payload must not be
-/// able to aim at one shard.
-pub fn vnode(secret: &[u8; 16], key: &[u8]) -> u16 {
-    let mut hasher = SipHasher13::new_with_key(secret);
-    hasher.write(key);
-    (hasher.finish() % 256) as u16
+    /// Takes the rows of a rule with state; [`finish`](Self::finish) hands them over.
+    pub fn keyed(
+        &mut self,
+        plan: &StreamPlan,
+        rule_index: usize,
+        branch: usize,
+        rows: &[u32],
+    ) -> Keyed {
+        let mut out = Keyed::default();
+        let lateness = plan.lateness.unwrap_or(self.batch.origin.time.lateness);
+        let in_time = |row: &u32| self.age(*row) <= lateness;
+        let accepted: Vec<u32> = rows.iter().copied().filter(in_time).collect();
+        out.too_late = (rows.len() - accepted.len()) as u64;
+        let Some((rows, columns)) = self.matching(plan, branch, accepted, &mut out.failures) else {
+            return out;
+        };
+        let cells = columns.iter().map(|c| self.cells(c)).collect::<Option<Vec<_>>>();
+        let Some(cells) = cells else {
+            out.failures.add(rows.len(), "a key or argument is a list or struct".to_owned());
+            return out;
+        };
+        let (order, hashed): (Vec<usize>, bool) = match &plan.stage {
+            Stage::Stateless => (Vec::new(), false),
+            Stage::Window(plan) => (key_order(plan), false),
+            Stage::FirstSeen(plan) => ((plan.outputs..columns.len()).collect(), true),
+        };
+        // An expression over the rule's rows only has no identity in the batch.
+        let ids = order.iter().map(|i| columns[*i].id.filter(|_| columns[*i].whole));
+        let ids = ids.chain([Some(u64::from(hashed))]).collect::<Option<Vec<u64>>>();
+        let mut known = ids.as_ref().and_then(|ids| self.known.remove(ids)).unwrap_or_default();
+        known.resize(self.batch.len(), KeyOf::Unknown);
+        let columns: Vec<Column> =
+            columns.iter().zip(cells).map(|(c, cells)| Column { cells, whole: c.whole }).collect();
+        let mut places: Vec<Vec<RowPlace>> = vec![Vec::new(); self.parts.len()];
+        for (at, row) in rows.into_iter().enumerate() {
+            let cell = |i: usize| {
+                let column = &columns[i];
+                column.cells.get(if column.whole { row as usize } else { at })
+            };
+            if matches!(known[row as usize], KeyOf::Unknown) {
+                known[row as usize] = self.key(order.iter().map(|i| cell(*i)), hashed);
+            }
+            let KeyOf::Shard(shard, key) = known[row as usize] else { continue };
+            let event = self.event(shard as usize, row);
+            places[shard as usize].push(RowPlace { event, row, at: at as u32, key });
+        }
+        if let Some(ids) = ids {
+            self.known.insert(ids, known);
+        }
+        let columns: Arc<[Column]> = columns.into();
+        for (part, rows) in self.parts.iter_mut().zip(places) {
+            if !rows.is_empty() {
+                part.rules.push(RuleRows { rule_index, rows, columns: columns.clone() });
+            }
+        }
+        out
+    }
+
+    /// Per shard: its rows, if it has any.
+    pub fn finish(self) -> Vec<Option<KeyedBatch>> {
+        let packed = Arc::new(self.packed);
+        let keys = Arc::new(self.keys.into_bytes());
+        let schema = self.batch.columns.schema();
+        let batch = |part: Part| {
+            (!part.events.is_empty()).then(|| KeyedBatch {
+                schema: schema.clone(),
+                packed: packed.clone(),
+                keys: keys.clone(),
+                events: part.events,
+                rules: part.rules,
+            })
+        };
+        self.parts.into_iter().map(batch).collect()
+    }
+
+    /// How far a row is behind the newest row before it in its partition, in milliseconds; negative
+    /// if it is newer.
+    fn age(&self, row: u32) -> i64 {
+        self.batch.seen_before[row as usize].saturating_sub(self.time(row))
+    }
+
+    fn is_late(&self, row: u32) -> bool {
+        self.age(row) > self.batch.origin.time.delay
+    }
+
+    fn time(&self, row: u32) -> i64 {
+        self.times.get(row as usize).copied().unwrap_or_default()
+    }
+
+    fn uid(&mut self, row: u32) -> EventUid {
+        if self.uids.is_empty() {
+            self.uids = vec![None; self.batch.len()];
+        }
+        *self.uids[row as usize].get_or_insert_with(|| self.batch.uid(row as usize))
+    }
+
+    fn packed(&mut self, row: u32) -> Span {
+        if self.spans.is_empty() {
+            self.spans = vec![None; self.batch.len()];
+        }
+        if let Some(span) = self.spans[row as usize] {
+            return span;
+        }
+        let batch = self.batch;
+        let packer = self.packer.get_or_insert_with(|| RowPacker::new(batch));
+        let start = self.packed.len();
+        packer.pack(row as usize, &mut self.packed);
+        let span = Span::since(self.packed.len(), start);
+        self.spans[row as usize] = Some(span);
+        span
+    }
+
+    fn text(&mut self, row: u32) -> Arc<str> {
+        if let Some(text) = self.texts.get(&row) {
+            return text.clone();
+        }
+        let (span, uid) = (self.packed(row), self.uid(row));
+        let packed = span.of(&self.packed);
+        let text = packed_json(packed, self.batch.columns.schema_ref(), uid).unwrap_or_default();
+        self.texts.entry(row).or_insert(text.into()).clone()
+    }
+
+    /// The place of a row among the events of a shard.
+    fn event(&mut self, shard: usize, row: u32) -> u32 {
+        let part = &mut self.parts[shard];
+        if part.places.is_empty() {
+            part.places = vec![0; self.batch.len()];
+        }
+        if part.places[row as usize] == 0 {
+            let (uid, packed) = (self.uid(row), self.packed(row));
+            let (time, late) = (self.time(row), self.is_late(row));
+            let part = &mut self.parts[shard];
+            part.events.push(KeyedEvent { time, uid, late, packed });
+            part.places[row as usize] = part.events.len() as u32;
+        }
+        self.parts[shard].places[row as usize] - 1
+    }
+
+    fn key<'c>(&mut self, cells: impl Iterator<Item = Cell<'c>>, hashed: bool) -> KeyOf {
+        let start = self.keys.len();
+        for cell in cells {
+            if hashed && cell == Cell::Null {
+                return KeyOf::Null;
+            }
+            cell.encode(&mut self.keys);
+        }
+        let mut span = Span::since(self.keys.len(), start);
+        if hashed {
+            let hash = tuple_hash(self.secret, span.of(self.keys.as_bytes()));
+            let start = self.keys.len();
+            self.keys.append(&hash);
+            span = Span::since(self.keys.len(), start);
+        }
+        let vnode = usize::from(vnode(self.secret, span.of(self.keys.as_bytes())));
+        KeyOf::Shard((vnode % self.parts.len()) as u32, span)
+    }
+
+    fn cells(&mut self, column: &Evaluated) -> Option<Arc<Cells>> {
+        match column.id.filter(|_| column.whole) {
+            None => Cells::new(&column.array).map(Arc::new),
+            Some(id) => {
+                let make = || Cells::new(&column.array).map(Arc::new);
+                self.cells.entry(id).or_insert_with(make).clone()
+            }
+        }
+    }
+
+    /// The rows that also pass the branch's residual, with their intermediate columns.
+    fn matching(
+        &mut self,
+        plan: &StreamPlan,
+        branch: usize,
+        mut rows: Vec<u32>,
+        failures: &mut Failures,
+    ) -> Option<(Vec<u32>, Vec<Evaluated>)> {
+        let branch = plan.branches.get(branch)?;
+        for condition in &branch.residual {
+            if rows.is_empty() {
+                return None;
+            }
+            let (kept, verdicts) =
+                eval_rows(std::slice::from_ref(condition), &self.batch.columns, rows, failures);
+            let verdicts = verdicts.first()?.as_boolean_opt()?;
+            let kept = kept.into_iter().zip(verdicts).filter(|(_, v)| *v == Some(true));
+            rows = kept.map(|(row, _)| row).collect();
+        }
+        let (rows, columns) = self.evaluate(&branch.columns, rows, failures);
+        (!rows.is_empty()).then_some((rows, columns))
+    }
+
+    /// Every expression on every row: over the whole batch where it is a column or many rows are
+    /// asked for, else over the rows. Rows on which one fails are left out and counted.
+    fn evaluate(
+        &mut self,
+        evals: &[Arc<dyn Eval>],
+        rows: Vec<u32>,
+        failures: &mut Failures,
+    ) -> (Vec<u32>, Vec<Evaluated>) {
+        let many = rows.len() * 4 >= self.batch.len();
+        let mut columns: Vec<Option<Evaluated>> =
+            evals.iter().map(|eval| self.over_all(eval.as_ref(), many)).collect();
+        let rest: Vec<Arc<dyn Eval>> = evals
+            .iter()
+            .zip(&columns)
+            .filter(|(_, c)| c.is_none())
+            .map(|(eval, _)| eval.clone())
+            .collect();
+        let mut kept = rows;
+        if !rest.is_empty() {
+            let (rows, arrays) = eval_rows(&rest, &self.batch.columns, kept, failures);
+            kept = rows;
+            let missing = columns.iter_mut().filter(|c| c.is_none());
+            for (column, array) in missing.zip(arrays) {
+                *column = Some(Evaluated { array, whole: false, id: None });
+            }
+        }
+        (kept, columns.into_iter().flatten().collect())
+    }
+
+    fn over_all(&mut self, eval: &dyn Eval, many: bool) -> Option<Evaluated> {
+        let id = eval.id();
+        if let Some(index) = eval.column() {
+            let array = self.batch.columns.columns().get(index)?.clone();
+            return Some(Evaluated { array, whole: true, id });
+        }
+        let id = id?;
+        if !many && !self.whole.contains_key(&id) {
+            return None;
+        }
+        let batch = &self.batch.columns;
+        let array = self.whole.entry(id).or_insert_with(|| eval.eval(batch).ok()).clone()?;
+        Some(Evaluated { array, whole: true, id: Some(id) })
+    }
 }
 
 /// The row key of a finding that is one row: of stateless and first-seen rules.
@@ -155,31 +398,26 @@ pub fn row_key(uid: EventUid) -> Vec<u8> {
 
 /// The encoded group key: its values in order of the names of the key columns.
 pub fn encode_key(plan: &WindowPlan, keys: &[Value]) -> Vec<u8> {
-    let mut named: Vec<(&str, &Value)> = plan
+    let mut encoder = Encoder::default();
+    for index in key_order(plan) {
+        encoder.value(keys.get(index).unwrap_or(&Value::Null));
+    }
+    encoder.into_bytes()
+}
+
+/// The numbers of the keys in order of the names of the key columns.
+pub(crate) fn key_order(plan: &WindowPlan) -> Vec<usize> {
+    let mut named: Vec<(&str, usize)> = plan
         .layout
         .iter()
         .zip(plan.group.fields())
         .filter_map(|(column, field)| match column {
-            GroupColumn::Key(n) => Some((field.name().as_str(), keys.get(*n)?)),
+            GroupColumn::Key(n) => Some((field.name().as_str(), *n)),
             GroupColumn::Window | GroupColumn::Aggregate(_) => None,
         })
         .collect();
     named.sort_by_key(|(name, _)| *name);
-    let mut encoder = Encoder::default();
-    named.into_iter().for_each(|(_, value)| encoder.value(value));
-    encoder.into_bytes()
-}
-
-fn stage_key(stage: &Stage, values: &[Value]) -> Vec<u8> {
-    match stage {
-        Stage::Stateless => Vec::new(),
-        Stage::Window(plan) => encode_key(plan, values),
-        Stage::FirstSeen(plan) => {
-            let mut encoder = Encoder::default();
-            values.iter().skip(plan.outputs).for_each(|v| encoder.value(v));
-            encoder.into_bytes()
-        }
-    }
+    named.into_iter().map(|(_, n)| n).collect()
 }
 
 impl Failures {
@@ -189,39 +427,21 @@ impl Failures {
     }
 }
 
-/// The rows that also pass the branch's residual, with their intermediate columns.
-fn matching(
-    plan: &StreamPlan,
-    branch: usize,
-    batch: &EventBatch,
-    mut rows: Vec<u32>,
+/// Every expression over these rows of a batch; rows on which one fails are left out and counted.
+/// Gives the rows kept and a column per expression over them.
+fn eval_rows(
+    evals: &[Arc<dyn Eval>],
+    batch: &RecordBatch,
+    rows: Vec<u32>,
     failures: &mut Failures,
-) -> Option<(Vec<u32>, Vec<ArrayRef>)> {
-    let branch = plan.branches.get(branch)?;
-    let mut taken = take(&batch.columns, &rows)?;
-    for condition in &branch.residual {
-        if rows.is_empty() {
-            return None;
-        }
-        let (kept, verdicts) = evaluate(std::slice::from_ref(condition), &taken, failures);
-        let verdicts = verdicts.first()?.as_boolean_opt()?;
-        let kept = kept.iter().zip(verdicts).filter(|(_, v)| *v == Some(true));
-        let kept: Vec<u32> = kept.map(|(row, _)| *row).collect();
-        if kept.len() < rows.len() {
-            rows = kept.iter().map(|row| rows[*row as usize]).collect();
-            taken = take(&taken, &kept)?;
-        }
-    }
-    let (kept, columns) = evaluate(&branch.columns, &taken, failures);
-    let rows: Vec<u32> = kept.iter().map(|row| rows[*row as usize]).collect();
-    (!rows.is_empty()).then_some((rows, columns))
-}
-
-fn take(batch: &RecordBatch, rows: &[u32]) -> Option<RecordBatch> {
-    if rows.is_empty() {
-        return None;
-    }
-    take_record_batch(batch, &UInt32Array::from(rows.to_vec())).ok()
+) -> (Vec<u32>, Vec<ArrayRef>) {
+    let indices = UInt32Array::from(rows.clone());
+    let run = |start: usize, length: usize| -> Result<Vec<ArrayRef>, EvalError> {
+        let part = indices.slice(start, length);
+        evals.iter().map(|e| e.eval_rows(batch, &part)).collect()
+    };
+    let (kept, columns) = bisect(evals, rows.len(), &run, failures);
+    (kept.into_iter().map(|at| rows[at as usize]).collect(), columns)
 }
 
 /// Evaluates every expression on every row; rows on which one fails are left out and counted. Gives
@@ -231,11 +451,26 @@ pub(crate) fn evaluate(
     batch: &RecordBatch,
     failures: &mut Failures,
 ) -> (Vec<u32>, Vec<ArrayRef>) {
+    let run = |start: usize, length: usize| -> Result<Vec<ArrayRef>, EvalError> {
+        let part = batch.slice(start, length);
+        evals.iter().map(|e| e.eval(&part)).collect()
+    };
+    bisect(evals, batch.num_rows(), &run, failures)
+}
+
+type Run<'r> = dyn Fn(usize, usize) -> Result<Vec<ArrayRef>, EvalError> + 'r;
+
+fn bisect(
+    evals: &[Arc<dyn Eval>],
+    rows: usize,
+    run: &Run<'_>,
+    failures: &mut Failures,
+) -> (Vec<u32>, Vec<ArrayRef>) {
     let mut pieces = Vec::new();
-    bisect(evals, batch, 0, &mut pieces, failures);
-    let rows = pieces.iter().flat_map(|p| p.first..p.first + p.rows).collect();
+    halve(0, rows, run, &mut pieces, failures);
+    let kept = pieces.iter().flat_map(|p| p.first..p.first + p.rows).collect();
     let columns = evals.iter().enumerate().map(|(i, eval)| {
-        let parts: Vec<&dyn arrow::array::Array> =
+        let parts: Vec<&dyn Array> =
             pieces.iter().filter_map(|p| p.columns.get(i)).map(|c| c.as_ref()).collect();
         match parts.as_slice() {
             [] => new_empty_array(eval.output()),
@@ -243,8 +478,7 @@ pub(crate) fn evaluate(
             parts => concat(parts).unwrap_or_else(|_| new_empty_array(eval.output())),
         }
     });
-    let columns = columns.collect();
-    (rows, columns)
+    (kept, columns.collect())
 }
 
 struct Piece {
@@ -253,24 +487,23 @@ struct Piece {
     columns: Vec<ArrayRef>,
 }
 
-fn bisect(
-    evals: &[Arc<dyn Eval>],
-    batch: &RecordBatch,
-    first: u32,
+fn halve(
+    first: usize,
+    rows: usize,
+    run: &Run<'_>,
     pieces: &mut Vec<Piece>,
     failures: &mut Failures,
 ) {
-    let rows = batch.num_rows();
-    let columns: Result<Vec<ArrayRef>, EvalError> = evals.iter().map(|e| e.eval(batch)).collect();
-    match columns {
-        _ if rows == 0 => {}
-        Ok(columns) => pieces.push(Piece { first, rows: rows as u32, columns }),
+    if rows == 0 {
+        return;
+    }
+    match run(first, rows) {
+        Ok(columns) => pieces.push(Piece { first: first as u32, rows: rows as u32, columns }),
         Err(error) if rows == 1 => failures.add(1, error.0),
         Err(_) => {
             let half = rows / 2;
-            bisect(evals, &batch.slice(0, half), first, pieces, failures);
-            let rest = batch.slice(half, rows - half);
-            bisect(evals, &rest, first + half as u32, pieces, failures);
+            halve(first, half, run, pieces, failures);
+            halve(first + half, rows - half, run, pieces, failures);
         }
     }
 }
@@ -294,6 +527,3 @@ pub(crate) fn assemble(
         .and_then(|c| RecordBatch::try_new_with_options(schema.clone(), c, &options))
         .map_err(|error| error.to_string())
 }
-
-#[cfg(test)]
-mod tests;

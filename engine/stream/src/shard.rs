@@ -1,19 +1,26 @@
 //! The keyed state of a share of all keys, for every rule that has state. No threads, no clock, no
 //! store: rows and watermarks go in, emissions and state entries come out.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
+use arrow::datatypes::SchemaRef;
 use siphasher::sip::SipHasher13;
-use sluice_event::{PartitionId, TableName};
+use sluice_event::{PartitionId, TableName, defect::defect};
 
 use crate::{
-    Emission, Failures, KeyedRow, Limits, PartitionInfo, Stage, StateEntry, StateError, StreamPlan,
+    Emission, KeyedBatch, Limits, OperatorStats, PartitionInfo, Stage, StateEntry, StateError,
+    StreamPlan, Window,
+    events::{EventRef, EventStore, StoredSegment},
     first_seen::{FirstSeenOperator, History},
-    keys::Key,
+    operator::{Planned, Refs, Restore, Runtime, Shared},
     state::{Reader, Writer},
+    texts::Texts,
     vnode,
     watermark::{Activity, Frontier, Progress, Watermarks},
-    window::WindowOperator,
+    window,
 };
 
 /// Operators over a share of all keys.
@@ -21,16 +28,27 @@ use crate::{
 /// Guarantees: the net findings (those not withdrawn once every partition has ended) do not depend
 /// on how rows are cut into pushes, on the order of rows accepted between F and W, on the number of
 /// shards or on an export and import in between, as long as no limit was hit. Emissions come sorted
-/// by (slot, time, key), at most one per finding and [`take`](Shard::take).
+/// by (rule, time, key), at most one per finding and [`take`](Shard::take).
 ///
 /// Non-guarantees: `late` and the number of provisional emissions depend on arrival.
 #[derive(Debug)]
 pub struct Shard {
     options: ShardOptions,
     operators: Vec<Operator>,
+    /// Per rule: its place in `operators`.
+    places: Vec<Option<usize>>,
+    /// Distinct (tables, lateness) of operators, with how far their time has come.
+    clocks: Vec<Clock>,
     watermarks: Watermarks,
+    /// Events by how long they are referred to.
+    stores: [EventStore; REACHES.len() + 1],
+    texts: Texts,
+    /// Schemas of events.
+    schemas: Vec<SchemaRef>,
     /// Entries that belong to no key changed since the last export.
     moved: bool,
+    /// Event segments of another number of shards, to be removed with the next export.
+    orphaned: Vec<Vec<u8>>,
 }
 
 /// How a shard is set up.
@@ -38,6 +56,8 @@ pub struct Shard {
 pub struct ShardOptions {
     /// Which of the shards this is: names its own entries.
     pub index: u32,
+    /// How many there are.
+    pub shards: u32,
     /// The cluster's key of [`vnode`](crate::vnode()).
     pub secret: [u8; 16],
     /// Bounds of state.
@@ -57,62 +77,101 @@ pub enum HistoryStart {
     FirstAccepted,
 }
 
-/// Counters of one rule on one shard.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OperatorStats {
+/// State of a rule that could not be read: the rule starts empty and warms up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateReset {
     /// The rule.
-    pub slot: usize,
-    /// Rows pushed; too late ones and duplicates included.
-    pub rows_in: u64,
-    /// Rows whose native id was there already.
-    pub duplicates: u64,
-    /// Rows before F: an idle partition came back.
-    pub too_late: u64,
-    /// Rows that could not be first-seen because history does not reach back far enough.
-    pub first_seen_cold: u64,
-    /// Keys in memory.
-    pub keys: u64,
-    /// Roughly what they take.
-    pub state_bytes: u64,
-    /// Keys forgotten because there were too many.
-    pub evicted: u64,
-    /// Rows no longer kept one by one because their key had too many.
-    pub thinned: u64,
-    /// Groups on which HAVING or SELECT failed.
-    pub failures: Failures,
+    pub rule_index: usize,
+    /// Why.
+    pub reason: StateError,
 }
 
 #[derive(Debug)]
 struct Operator {
-    plan: Arc<StreamPlan>,
-    fingerprint: u64,
-    tables: Vec<TableName>,
-    frontier: Frontier,
-    kind: Kind,
-    stats: OperatorStats,
+    planned: Planned,
+    id: u64,
+    clock: usize,
+    /// Which of the event stores it uses.
+    store: usize,
+    /// How far before F it refers to events, milliseconds.
+    reach: i64,
 }
 
 #[derive(Debug)]
-enum Kind {
-    Window(WindowOperator),
-    FirstSeen(FirstSeenOperator),
+struct Clock {
+    tables: Vec<TableName>,
+    lateness: Option<i64>,
+    frontier: Frontier,
 }
 
-/// The operator of entries about partitions.
-const PARTITIONS: u64 = 0;
+/// The operator of entries that belong to no rule: partitions, events.
+const COMMON: u64 = 0;
+
+/// Operators that refer to events for at most so long share a store: a rule over days must not keep
+/// the events of rules over minutes.
+const REACHES: [i64; 2] = [6 * 3_600_000, 36 * 3_600_000];
+
+/// Timers may expire so many milliseconds late.
+const GRAIN: i64 = 1_000;
 
 impl Shard {
-    /// Operators for the plans that have state; slots of stateless ones are ignored.
+    /// Operators for the plans that have state; stateless ones are ignored.
     pub fn new(
         plans: &[(usize, Arc<StreamPlan>)],
         partitions: &[PartitionInfo],
         options: ShardOptions,
     ) -> Self {
-        let operators =
-            plans.iter().filter_map(|(slot, plan)| Operator::new(*slot, plan, &options)).collect();
-        let mut watermarks = Watermarks::default();
-        partitions.iter().for_each(|p| watermarks.assign(p));
-        Shard { options, operators, watermarks, moved: false }
+        let mut shard = Shard {
+            operators: Vec::new(),
+            places: Vec::new(),
+            clocks: Vec::new(),
+            watermarks: Watermarks::default(),
+            stores: std::array::from_fn(|_| EventStore::new()),
+            texts: Texts::default(),
+            schemas: Vec::new(),
+            moved: false,
+            orphaned: Vec::new(),
+            options,
+        };
+        for (rule_index, plan) in plans {
+            shard.add(*rule_index, plan);
+        }
+        partitions.iter().for_each(|p| shard.watermarks.assign(p));
+        shard
+    }
+
+    fn add(&mut self, rule_index: usize, plan: &Arc<StreamPlan>) {
+        let limits = &self.options.limits;
+        let running: Box<dyn crate::operator::Running> = match &plan.stage {
+            Stage::Stateless => return,
+            Stage::Window(stage) => window::running(rule_index, plan, stage, limits, grain),
+            Stage::FirstSeen(first_seen) => {
+                let history = match self.options.history_start {
+                    HistoryStart::Always => History::Complete,
+                    HistoryStart::At(time) => History::Since(time),
+                    HistoryStart::FirstAccepted => History::Undecided,
+                };
+                let operator = FirstSeenOperator::new(rule_index, plan.clone(), history);
+                Box::new(Runtime::new(rule_index, operator, grain(first_seen.span)))
+            }
+        };
+        let mut tables: Vec<TableName> = plan.branches.iter().map(|b| b.table.clone()).collect();
+        tables.sort_unstable();
+        tables.dedup();
+        let same = |c: &Clock| c.tables == tables && c.lateness == plan.lateness;
+        let clock = self.clocks.iter().position(same).unwrap_or_else(|| {
+            let frontier = Frontier::START;
+            self.clocks.push(Clock { tables, lateness: plan.lateness, frontier });
+            self.clocks.len() - 1
+        });
+        let reach = reach(&plan.stage, &self.options.limits).saturating_add(4 * GRAIN);
+        let store = REACHES.iter().position(|r| reach <= *r).unwrap_or(REACHES.len());
+        if self.places.len() <= rule_index {
+            self.places.resize(rule_index + 1, None);
+        }
+        self.places[rule_index] = Some(self.operators.len());
+        let planned = Planned { plan: plan.clone(), running };
+        self.operators.push(Operator { planned, id: operator(plan), clock, store, reach });
     }
 
     /// A partition joins while running. It holds watermarks until its first row.
@@ -121,26 +180,35 @@ impl Shard {
         self.moved = true;
     }
 
-    /// Rows of one rule from one partition, before the [`observe`](Shard::observe) that covers them.
-    pub fn push(&mut self, slot: usize, partition: PartitionId, rows: Vec<KeyedRow>) {
+    /// Rows of one partition, before the [`observe`](Shard::observe) that covers them.
+    pub fn push(&mut self, partition: PartitionId, batch: &KeyedBatch) {
         self.watermarks.wake(partition);
-        let Some(operator) = self.operators.iter_mut().find(|o| o.stats.slot == slot) else {
-            return;
-        };
-        let plan = operator.plan.clone();
-        for row in rows {
-            operator.stats.rows_in += 1;
-            if row.time < operator.frontier.closed {
-                operator.stats.too_late += 1;
+        let schema = self.schema(&batch.schema);
+        let mut refs: [Refs; REACHES.len() + 1] =
+            std::array::from_fn(|_| Refs::new(schema.clone()));
+        for rows in &batch.rules {
+            let place = self.places.get(rows.rule_index).copied().flatten();
+            let Some(operator) = place.and_then(|p| self.operators.get_mut(p)) else {
+                defect("shard.rule", format_args!("rows for rule {}", rows.rule_index));
                 continue;
-            }
-            let (limits, stats) = (&self.options.limits, &mut operator.stats);
-            match (&mut operator.kind, &plan.stage) {
-                (Kind::Window(o), Stage::Window(plan)) => o.push(plan, row, limits, stats),
-                (Kind::FirstSeen(o), Stage::FirstSeen(plan)) => o.push(plan, row, limits, stats),
-                (Kind::Window(_) | Kind::FirstSeen(_), _) => {}
-            }
+            };
+            let mut shared = Shared {
+                limits: &self.options.limits,
+                events: &mut self.stores[operator.store],
+                texts: &mut self.texts,
+            };
+            operator.planned.running.push(batch, rows, &mut refs[operator.store], &mut shared);
         }
+    }
+
+    /// One and the same for equal schemas, so that events are told apart by a pointer.
+    fn schema(&mut self, schema: &SchemaRef) -> SchemaRef {
+        let known = self.schemas.iter().find(|s| Arc::ptr_eq(s, schema) || *s == schema);
+        if let Some(known) = known {
+            return known.clone();
+        }
+        self.schemas.push(schema.clone());
+        schema.clone()
     }
 
     /// Every row of the partition up to `max_time` has been pushed, whichever rule it matched.
@@ -167,182 +235,262 @@ impl Shard {
         self.advance();
     }
 
-    /// What changed since the last call, sorted by (slot, time, key).
+    /// What changed since the last call, sorted by (rule, time, key).
     pub fn take(&mut self) -> Vec<Emission> {
         let mut out = Vec::new();
+        let mut horizons = [i64::MAX; REACHES.len() + 1];
         for operator in &mut self.operators {
-            let plan = operator.plan.clone();
-            let (frontier, stats) = (operator.frontier, &mut operator.stats);
-            match (&mut operator.kind, &plan.stage) {
-                (Kind::Window(o), Stage::Window(plan)) => {
-                    o.settle(plan, frontier, &self.options.limits, stats, &mut out);
-                }
-                (Kind::FirstSeen(o), Stage::FirstSeen(plan)) => {
-                    o.settle(plan, frontier, stats, &mut out);
-                }
-                (Kind::Window(_) | Kind::FirstSeen(_), _) => {}
-            }
+            let mut shared = Shared {
+                limits: &self.options.limits,
+                events: &mut self.stores[operator.store],
+                texts: &mut self.texts,
+            };
+            operator.planned.running.fire(&mut shared, &mut out);
+            let closed = operator.planned.running.frontier().closed;
+            let horizon = &mut horizons[operator.store];
+            *horizon = (*horizon).min(closed.saturating_sub(operator.reach));
         }
-        out.sort_by(|a, b| (a.slot, a.time, &a.key).cmp(&(b.slot, b.time, &b.key)));
+        for (store, horizon) in self.stores.iter_mut().zip(horizons) {
+            store.release(horizon);
+        }
+        let order = |a: &Emission, b: &Emission| {
+            (a.rule_index, a.time, &a.key).cmp(&(b.rule_index, b.time, &b.key))
+        };
+        out.sort_by(order);
         out
     }
 
-    /// State to be stored: of every key, or of those that changed since the last call, `None` for
-    /// those that are gone. Emissions taken before belong to what is exported: store them first.
+    /// State to be stored: all of it, or what changed since the last call, `None` for what is gone.
+    /// Emissions taken before belong to what is exported: store them first.
+    ///
+    /// What an entry costs: a key's is its rows at 3 to 6 bytes each and what was reported, written
+    /// whenever a row of the key came; an event segment's is the events that came since the last
+    /// export, compressed, written once and removed once.
     pub fn export(&mut self, full: bool) -> Vec<StateEntry> {
-        let mut entries = Vec::new();
+        let mut entries: Vec<StateEntry> = std::mem::take(&mut self.orphaned)
+            .into_iter()
+            .map(|key| StateEntry { key, value: None })
+            .collect();
+        let shared =
+            |operator, key: &[u8], value| StateEntry::new(StateEntry::SHARED, operator, key, value);
         if full || std::mem::take(&mut self.moved) {
-            let shared = |operator, key: &[u8], value| {
-                StateEntry::new(StateEntry::SHARED, operator, key, Some(value))
-            };
+            let mut layout = Writer::new();
+            layout.unsigned(u64::from(self.options.shards));
+            entries.push(shared(COMMON, &[], Some(layout)));
             for (id, progress) in self.watermarks.progress() {
-                entries.push(shared(PARTITIONS, &id.0.to_be_bytes(), encode_progress(progress)));
+                let value = Some(encode_progress(progress));
+                entries.push(shared(COMMON, &id.0.to_be_bytes(), value));
             }
             for operator in &self.operators {
                 let key = self.options.index.to_be_bytes();
-                entries.push(shared(operator.fingerprint, &key, operator.encode()));
+                let value = Some(operator.planned.running.export_shared());
+                entries.push(shared(operator.id, &key, value));
+            }
+        }
+        for (store, events) in (0..).zip(&mut self.stores) {
+            for (number, value) in events.export(full) {
+                let key = segment_key(self.options.index, store, number);
+                entries.push(shared(COMMON, &key, value));
             }
         }
         for operator in &mut self.operators {
-            let fingerprint = operator.fingerprint;
-            let keys = match &mut operator.kind {
-                Kind::Window(o) => o.export(full),
-                Kind::FirstSeen(o) => o.export(full),
-            };
+            let id = operator.id;
+            let keys = operator.planned.running.export(full);
             entries.extend(keys.into_iter().map(|(key, value)| {
-                StateEntry::new(vnode(&self.options.secret, &key), fingerprint, &key, value)
+                StateEntry::new(vnode(&self.options.secret, &key), id, &key, value)
             }));
         }
         entries
     }
 
     /// Takes over stored state: the entries of this shard's virtual nodes and all
-    /// [shared](StateEntry::SHARED) ones. Entries of operators it does not have are left out.
+    /// [shared](StateEntry::SHARED) ones. Entries of operators it does not have are left out. State
+    /// that cannot be read (another version wrote it) is dropped and returned: its rule warms up.
     ///
     /// # Errors
-    /// If an entry was not written by [`export`](Shard::export) or its bytes changed; the shard is
-    /// then in part restored and must not be used.
-    pub fn import(&mut self, entries: Vec<StateEntry>) -> Result<(), StateError> {
+    /// If what is known of a partition cannot be read: nothing can be resumed then.
+    pub fn import(&mut self, entries: Vec<StateEntry>) -> Result<Vec<StateReset>, StateError> {
+        let stored = self.common(&entries)?;
+        let mut failed: BTreeMap<usize, Failed> = BTreeMap::new();
         let mut known = BTreeSet::new();
+        let by_id: HashMap<u64, usize> =
+            self.operators.iter().enumerate().map(|(at, o)| (o.id, at)).collect();
+        let mut moved: [HashMap<u64, EventRef>; REACHES.len() + 1] = Default::default();
         for entry in &entries {
             let Some(value) = &entry.value else { continue };
-            let (fingerprint, key) = entry.parts()?;
-            let mut r = Reader::new(value)?;
-            if fingerprint == PARTITIONS {
-                let id = key.try_into().map_err(|_| StateError::Truncated)?;
-                let id = PartitionId(u32::from_be_bytes(id));
-                self.watermarks.restore(id, decode_progress(&mut r)?);
-                continue;
+            let (id, key) = entry.parts()?;
+            let Some(&at) = by_id.get(&id) else { continue };
+            let Some(operator) = self.operators.get_mut(at) else { continue };
+            let running = &mut operator.planned.running;
+            let is_shared = entry.vnode() == StateEntry::SHARED;
+            let read = Reader::new(value).and_then(|mut r| {
+                if is_shared {
+                    known.insert(id);
+                    return running.import_shared(&mut r);
+                }
+                let (events, map) = (&mut self.stores[operator.store], &mut moved[operator.store]);
+                let origin = stored.shards.map(|n| u32::from(entry.vnode()) % n.max(1));
+                let mut place = |event: EventRef| match origin {
+                    None => event,
+                    Some(origin) => stored.copy(origin, operator.store, event, map, events),
+                };
+                let mut restore = Restore { texts: &mut self.texts, moved: &mut place };
+                running.import(key, &mut r, &mut restore)
+            });
+            if let Err(error) = read {
+                let failure = failed.entry(at).or_insert_with(|| (error, Vec::new()));
+                if !is_shared {
+                    failure.1.push(key.into());
+                }
             }
-            let same = |o: &&mut Operator| o.fingerprint == fingerprint;
-            let Some(operator) = self.operators.iter_mut().find(same) else { continue };
-            if entry.vnode() == StateEntry::SHARED {
-                known.insert(fingerprint);
-                operator.decode(&mut r)?;
-                continue;
-            }
-            let key: Key = key.into();
-            match (&mut operator.kind, &operator.plan.stage) {
-                (Kind::Window(o), Stage::Window(plan)) => o.import(plan, &key, &mut r)?,
-                (Kind::FirstSeen(o), _) => o.import(&key, &mut r)?,
-                (Kind::Window(_), Stage::Stateless | Stage::FirstSeen(_)) => {}
-            }
+        }
+        let mut resets = Vec::new();
+        for (at, (reason, keys)) in failed {
+            let Some(operator) = self.operators.get_mut(at) else { continue };
+            operator.planned.running.reset(keys);
+            known.remove(&operator.id);
+            let rule_index = operator.planned.running.stats().rule_index;
+            resets.push(StateReset { rule_index, reason });
         }
         // A rule that joins a running stream knows nothing of what was before: its history starts
         // with the newest row, not with the table's first.
-        for operator in self.operators.iter_mut().filter(|o| !known.contains(&o.fingerprint)) {
-            if let Kind::FirstSeen(first_seen) = &mut operator.kind
-                && let Some(newest) = self.watermarks.newest(&operator.tables)
-            {
-                first_seen.decide(History::Since(newest));
+        for operator in self.operators.iter_mut().filter(|o| !known.contains(&o.id)) {
+            let Some(clock) = self.clocks.get(operator.clock) else { continue };
+            if let Some(newest) = self.watermarks.newest(&clock.tables) {
+                operator.planned.running.history(newest);
             }
         }
         self.advance();
-        Ok(())
+        Ok(resets)
     }
 
-    /// Counters per rule with state, in slot order as given.
+    /// Partitions and events. Events of the same number of shards are taken over as they are, else
+    /// given back to be copied as keys refer to them.
+    fn common(&mut self, entries: &[StateEntry]) -> Result<Stored, StateError> {
+        let mut segments: BTreeMap<(u32, u8), BTreeMap<u64, StoredSegment>> = BTreeMap::new();
+        let mut keys = Vec::new();
+        let mut shards = None;
+        for entry in entries {
+            let Some(value) = &entry.value else { continue };
+            let (COMMON, key) = entry.parts()? else { continue };
+            if let Ok(id) = <[u8; 4]>::try_from(key) {
+                let progress = decode_progress(&mut Reader::new(value)?)?;
+                self.watermarks.restore(PartitionId(u32::from_be_bytes(id)), progress);
+            } else if key.is_empty() {
+                shards = Some(Reader::new(value)?.unsigned()? as u32);
+            } else if let Some((index, store, number)) = split_segment_key(key)
+                && let Ok(segment) =
+                    Reader::new(value).and_then(|mut r| StoredSegment::decode(&mut r))
+            {
+                keys.push((index, entry.key.clone()));
+                segments.entry((index, store)).or_default().insert(number, segment);
+            }
+        }
+        if shards == Some(self.options.shards) {
+            for (store, events) in (0..).zip(&mut self.stores) {
+                let own = segments.remove(&(self.options.index, store));
+                events.restore(own.unwrap_or_default());
+            }
+            return Ok(Stored::default());
+        }
+        // Of several shards the first removes what shards that are no more have left.
+        let mine = |index: u32| {
+            index == self.options.index || (self.options.index == 0 && index >= self.options.shards)
+        };
+        self.orphaned = keys.into_iter().filter(|(i, _)| mine(*i)).map(|(_, key)| key).collect();
+        let stores = segments.into_iter().map(|(place, segments)| {
+            let mut events = EventStore::new();
+            events.restore(segments);
+            (place, std::cell::RefCell::new(events))
+        });
+        Ok(Stored { shards, stores: stores.collect() })
+    }
+
+    /// Counters per rule with state, in the order of the plans.
     pub fn stats(&self) -> Vec<OperatorStats> {
-        self.operators.iter().map(|o| o.stats.clone()).collect()
+        self.operators.iter().map(|o| o.planned.running.stats().clone()).collect()
+    }
+
+    /// Bytes of events that state refers to, and how many events gave up theirs to stay in bounds:
+    /// findings show less evidence then.
+    pub fn events(&self) -> (usize, u64) {
+        self.stores.iter().fold((0, 0), |(b, d), s| (b + s.bytes(), d + s.dropped()))
     }
 
     /// Through which event time a rule has been evaluated and through which nothing can change:
     /// (W, F).
-    pub fn evaluated_through(&self, slot: usize) -> Option<(i64, i64)> {
-        let operator = self.operators.iter().find(|o| o.stats.slot == slot)?;
-        Some((operator.frontier.watermark, operator.frontier.closed))
+    pub fn evaluated_through(&self, rule_index: usize) -> Option<(i64, i64)> {
+        let place = self.places.get(rule_index).copied().flatten()?;
+        let frontier = self.operators.get(place)?.planned.running.frontier();
+        Some((frontier.watermark, frontier.closed))
     }
 
     fn advance(&mut self) {
         self.moved = true;
+        for clock in &mut self.clocks {
+            clock.frontier = self.watermarks.frontier(&clock.tables, clock.lateness);
+        }
         for operator in &mut self.operators {
-            let frontier = self.watermarks.frontier(&operator.tables, operator.plan.lateness);
-            operator.frontier.advance(frontier);
-            if let Kind::FirstSeen(o) = &mut operator.kind
-                && operator.frontier.watermark > i64::MIN
-                && let Some(start) = self.watermarks.history_start(&operator.tables)
+            let Some(clock) = self.clocks.get(operator.clock) else { continue };
+            let running = &mut operator.planned.running;
+            running.advance(clock.frontier);
+            if matches!(operator.planned.plan.stage, Stage::FirstSeen(_))
+                && running.frontier().watermark > i64::MIN
+                && let Some(start) = self.watermarks.history_start(&clock.tables)
             {
-                o.decide(History::Since(start));
+                running.history(start);
             }
         }
     }
 }
 
-impl Operator {
-    fn new(slot: usize, plan: &Arc<StreamPlan>, options: &ShardOptions) -> Option<Self> {
-        let kind = match &plan.stage {
-            Stage::Stateless => return None,
-            Stage::Window(_) => Kind::Window(WindowOperator::new(slot, plan.clone())),
-            Stage::FirstSeen(_) => {
-                let history = match options.history_start {
-                    HistoryStart::Always => History::Complete,
-                    HistoryStart::At(time) => History::Since(time),
-                    HistoryStart::FirstAccepted => History::Undecided,
-                };
-                Kind::FirstSeen(FirstSeenOperator::new(slot, plan.clone(), history))
+/// Why state of an operator cannot be read, and of which keys.
+type Failed = (StateError, Vec<Box<[u8]>>);
+
+/// Events of a checkpoint of another number of shards.
+#[derive(Debug, Default)]
+struct Stored {
+    /// How many shards wrote it; `None` if events are taken over as they are.
+    shards: Option<u32>,
+    stores: BTreeMap<(u32, u8), std::cell::RefCell<EventStore>>,
+}
+
+impl Stored {
+    /// Where an event of shard `origin` is now: copied when the first key refers to it.
+    fn copy(
+        &self,
+        origin: u32,
+        store: usize,
+        event: EventRef,
+        moved: &mut HashMap<u64, EventRef>,
+        to: &mut EventStore,
+    ) -> EventRef {
+        let id = event.0 | u64::from(origin) << EventRef::BITS;
+        *moved.entry(id).or_insert_with(|| {
+            let from = self.stores.get(&(origin, store as u8));
+            match from.and_then(|s| s.borrow_mut().copy(event)) {
+                Some(copy) => to.push(&copy.schema, copy.uid, copy.time, &copy.packed),
+                // Its payload is gone: so is what it would show.
+                None => EventRef((1 << EventRef::BITS) - 1),
             }
-        };
-        Some(Operator {
-            fingerprint: operator(plan),
-            tables: plan.branches.iter().map(|b| b.table.clone()).collect(),
-            frontier: Frontier::START,
-            kind,
-            stats: OperatorStats { slot, ..OperatorStats::default() },
-            plan: plan.clone(),
         })
     }
+}
 
-    fn encode(&self) -> Writer {
-        let mut w = Writer::new();
-        w.signed(self.frontier.watermark);
-        w.signed(self.frontier.closed);
-        match &self.kind {
-            Kind::Window(o) => w.signed(o.forgotten()),
-            Kind::FirstSeen(o) => {
-                w.signed(o.forgotten());
-                w.option(match o.history() {
-                    History::Since(time) => Some(time),
-                    History::Undecided | History::Complete => None,
-                });
-            }
-        }
-        w
-    }
+/// How late timers of state over so many milliseconds may expire.
+fn grain(size: i64) -> i64 {
+    (size / 64).clamp(1, GRAIN)
+}
 
-    fn decode(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
-        let (watermark, closed) = (r.signed()?, r.signed()?);
-        self.frontier.advance(Frontier { watermark, closed });
-        let forgotten = r.signed()?;
-        match &mut self.kind {
-            Kind::Window(o) => o.forget_through(forgotten),
-            Kind::FirstSeen(o) => {
-                o.forget_through(forgotten);
-                if let Some(start) = r.option()? {
-                    o.decide(History::Since(start));
-                }
-            }
-        }
-        Ok(())
+/// How far before F a stage refers to events, milliseconds.
+fn reach(stage: &Stage, limits: &Limits) -> i64 {
+    match stage {
+        Stage::Stateless | Stage::FirstSeen(_) => 0,
+        Stage::Window(plan) => match plan.window {
+            Window::Tumble { size } | Window::Hop { size, .. } => size,
+            Window::Sliding { size } => size.saturating_mul(2),
+            Window::Session { gap } => gap.saturating_add(limits.session_max),
+        },
     }
 }
 
@@ -350,12 +498,23 @@ impl Operator {
 /// part, whatever else of it changed.
 ///
 /// State is a rule's own: rules that differ only in their thresholds have the same plan fingerprint
-/// but have said different things.
+/// but have reported different things.
 pub fn operator(plan: &StreamPlan) -> u64 {
     use std::hash::Hasher;
     let mut hasher = SipHasher13::new_with_keys(plan.fingerprint, 0);
     hasher.write(plan.rule.as_bytes());
-    hasher.finish().max(PARTITIONS + 1)
+    hasher.finish().max(COMMON + 1)
+}
+
+fn segment_key(shard: u32, store: u8, number: u64) -> Vec<u8> {
+    [&shard.to_be_bytes()[..], &[store], &number.to_be_bytes()].concat()
+}
+
+fn split_segment_key(key: &[u8]) -> Option<(u32, u8, u64)> {
+    let (shard, rest) = key.split_first_chunk()?;
+    let (store, number) = rest.split_first()?;
+    let number = number.try_into().ok()?;
+    Some((u32::from_be_bytes(*shard), *store, u64::from_be_bytes(number)))
 }
 
 fn encode_progress(progress: &Progress) -> Writer {

@@ -3,10 +3,8 @@
 
 use std::sync::Arc;
 
-use sluice_event::{EventUid, Value};
+use sluice_event::Value;
 use thiserror::Error;
-
-use crate::KeyedRow;
 
 /// One entry of keyed state; `None` deletes it.
 ///
@@ -153,22 +151,13 @@ impl Writer {
         values.iter().for_each(|v| self.value(v));
     }
 
-    /// A row without its key, which the entry already has.
-    pub(crate) fn row(&mut self, row: &KeyedRow) {
-        self.signed(row.time);
-        self.wide(row.uid.bits);
-        self.byte(u8::from(row.uid.native) | u8::from(row.late) << 1);
-        self.values(&row.values);
-        self.text(&row.evidence);
-    }
-
-    pub(crate) fn rows(&mut self, rows: &[KeyedRow]) {
-        self.length(rows.len());
-        rows.iter().for_each(|r| self.row(r));
+    pub(crate) fn bytes(&mut self, value: &[u8]) {
+        self.length(value.len());
+        self.bytes.extend_from_slice(value);
     }
 
     fn finish(mut self) -> Vec<u8> {
-        let sum = crc32c(&self.bytes);
+        let sum = crc32c::crc32c(&self.bytes);
         self.bytes.extend(sum.to_be_bytes());
         self.bytes
     }
@@ -184,7 +173,7 @@ impl<'a> Reader<'a> {
     /// Checks checksum and version.
     pub(crate) fn new(value: &'a [u8]) -> Result<Self, StateError> {
         let (bytes, sum) = value.split_last_chunk().ok_or(StateError::Truncated)?;
-        if crc32c(bytes) != u32::from_be_bytes(*sum) {
+        if crc32c::crc32c(bytes) != u32::from_be_bytes(*sum) {
             return Err(StateError::Checksum);
         }
         match bytes.split_first() {
@@ -262,24 +251,11 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(crate) fn values(&mut self) -> Result<Box<[Value]>, StateError> {
-        self.list(Self::value).map(Vec::into_boxed_slice)
-    }
-
-    pub(crate) fn row(&mut self, key: &Arc<[u8]>) -> Result<KeyedRow, StateError> {
-        let (time, bits, flags) = (self.signed()?, self.wide()?, self.byte()?);
-        Ok(KeyedRow {
-            time,
-            uid: EventUid { bits, native: flags & 1 != 0 },
-            late: flags & 2 != 0,
-            key: key.clone(),
-            values: self.values()?,
-            evidence: self.text()?,
-        })
-    }
-
-    pub(crate) fn rows(&mut self, key: &Arc<[u8]>) -> Result<Vec<KeyedRow>, StateError> {
-        self.list(|r| r.row(key))
+    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], StateError> {
+        let length = self.unsigned()? as usize;
+        let (bytes, rest) = self.bytes.split_at_checked(length).ok_or(StateError::Truncated)?;
+        self.bytes = rest;
+        Ok(bytes)
     }
 
     fn chunk<const N: usize>(&mut self) -> Result<[u8; N], StateError> {
@@ -289,34 +265,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// CRC-32C (Castagnoli), reflected, one table lookup per byte.
-fn crc32c(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut i = 0;
-        while i < 256 {
-            let mut crc = i as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                crc = if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
-                bit += 1;
-            }
-            table[i] = crc;
-            i += 1;
-        }
-        table
-    };
-    !bytes.iter().fold(!0, |crc, b| TABLE[(crc as u8 ^ b) as usize] ^ crc >> 8)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn checksum_is_castagnoli() {
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
-    }
 
     #[test]
     fn numbers_come_back() {

@@ -1,35 +1,42 @@
-//! `GROUP BY keys, window HAVING ..` over a stream: which windows to judge, what to say about them.
+//! `GROUP BY keys, window HAVING ..` over a stream: which windows to judge, what is new about them.
 //! Does not know how a kind of window keeps its rows: that is `fixed`, `sliding` and `session`.
 
 mod aggregate;
 mod bucket;
 mod fixed;
 mod group;
+mod layout;
 mod session;
 mod sliding;
+mod thin;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{fmt::Debug, sync::Arc};
 
 use sluice_event::{Encoder, Value};
 
 use crate::{
-    Change, Class, Emission, FindingState, KeyedRow, OperatorStats, StreamPlan, Window, WindowPlan,
-    keys::{Key, Keys, Wake},
+    Change, Emission, EmitMode, FindingState, StreamPlan, Window, WindowPlan, cells,
+    events::EventRef,
+    keys::{Keys, Slot, Timers},
+    operator::{Arrival, Env, Operator, Restore, Running, Runtime},
     state::{Reader, StateError, Writer},
     watermark::Frontier,
 };
 use fixed::Fixed;
+use layout::Layout;
 use session::Sessions;
 use sliding::Sliding;
 
-/// What bounds the state of one operator.
+/// What bounds the state of one operator. No bound decides whether a threshold on growing aggregates
+/// fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Keys; above it the smallest quiet ones are forgotten, and findings that may have lost rows
+    /// Keys; above it the smallest quiet ones are given up, and findings that may have lost rows
     /// are `capped`.
     pub keys_max: usize,
     /// Rows kept one by one per key (sliding, session), and distinct values or native ids kept per
-    /// tumbling window. At 500 bytes of evidence a row, 10,000 rows are about 7 MB for one key.
+    /// tumbling window, unless a threshold asks for more. Above it a sliding key is thinned to what
+    /// its thresholds need, and what its findings show is a lower bound.
     pub window_events_max: usize,
     /// Greatest length of a session in milliseconds; then it is split.
     pub session_max: i64,
@@ -55,40 +62,109 @@ pub fn window_row_key(key: &[u8], window: Window, start: i64) -> Vec<u8> {
     encoder.text(kind);
     encoder.int(size);
     encoder.time(start);
-    [key, &encoder.into_bytes()].concat()
+    [key, encoder.as_bytes()].concat()
 }
 
-/// A rule's windows, all keys of a shard.
+/// The operator of a rule with a window.
+pub(crate) fn running(
+    rule_index: usize,
+    plan: &Arc<StreamPlan>,
+    window: &WindowPlan,
+    limits: &Limits,
+    grain: impl Fn(i64) -> i64,
+) -> Box<dyn Running> {
+    let layout = Layout::new(window);
+    let threshold = window.condition.as_ref().map_or(0, |c| thin::greatest_threshold(c, &layout));
+    macro_rules! run {
+        ($kind:expr, $size:expr) => {{
+            let operator = WindowOperator::new(rule_index, plan.clone(), $kind, layout);
+            Box::new(Runtime::new(rule_index, operator, grain($size)))
+        }};
+    }
+    match window.window {
+        Window::Tumble { size } | Window::Hop { size, .. } => {
+            run!(Fixed::new(window.window, limits, threshold), size)
+        }
+        Window::Sliding { size } => run!(Sliding::new(size, window, &layout), size),
+        Window::Session { gap } => run!(Sessions::new(gap, limits, threshold), gap),
+    }
+}
+
+/// How a kind of window keeps the rows of a key.
+pub(crate) trait Kind: Debug + Send {
+    /// The rows of one key.
+    type Rows: Debug + Send;
+
+    /// Of the stored form.
+    const VERSION: u8;
+
+    fn start(&self) -> Self::Rows;
+
+    /// Takes a row in; `false` if the same event already is.
+    fn insert(
+        &self,
+        rows: &mut Self::Rows,
+        layout: &Layout,
+        row: &Arrival<'_>,
+        env: &mut Env<'_>,
+    ) -> bool;
+
+    /// The windows that changed or close.
+    fn examine(
+        &self,
+        rows: &mut Self::Rows,
+        cx: &Context<'_>,
+        env: &mut Env<'_>,
+        reported: &Reported,
+    ) -> Vec<Cell>;
+
+    /// The first and last rows of a group.
+    fn evidence(&self, rows: &Self::Rows, group: &Group) -> Vec<EventRef>;
+
+    /// Drops what nothing can change; `None` if nothing is left.
+    fn finish(&self, rows: &mut Self::Rows, cx: &Context<'_>) -> Option<Timers>;
+
+    fn rows(rows: &Self::Rows) -> usize;
+
+    fn newest(rows: &Self::Rows) -> Option<i64>;
+
+    fn bytes(rows: &Self::Rows) -> usize;
+
+    fn encode(&self, rows: &Self::Rows, w: &mut Writer);
+
+    fn decode(
+        &self,
+        layout: &Layout,
+        r: &mut Reader<'_>,
+        restore: &mut Restore<'_>,
+    ) -> Result<Self::Rows, StateError>;
+}
+
+/// A rule's windows of one kind, all keys of a shard.
 #[derive(Debug)]
-pub(crate) struct WindowOperator {
-    slot: usize,
+pub(crate) struct WindowOperator<K> {
+    rule_index: usize,
     plan: Arc<StreamPlan>,
-    keys: Keys<WindowKey>,
-    /// Rows up to this time may have been forgotten with their key.
-    forgotten: i64,
+    kind: K,
+    layout: Layout,
+    thins: bool,
 }
 
 /// What the windows of one key share.
 #[derive(Debug)]
-struct WindowKey {
-    values: Box<[Value]>,
-    rows: Rows,
-    spoken: Spoken,
+pub(crate) struct WindowKey<R> {
+    rows: R,
+    reported: Reported,
 }
 
-#[derive(Debug)]
-enum Rows {
-    Fixed(Fixed),
-    Sliding(Sliding),
-    Sessions(Sessions),
-}
-
-/// What was last said about each window that is not closed yet, by id.
-type Spoken = BTreeMap<i64, Group>;
+/// What was last reported of each window that is not closed yet, by id.
+#[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "most keys report nothing: none costs a pointer")]
+pub(crate) struct Reported(Option<Box<Vec<Group>>>);
 
 /// A window as it would be reported: its aggregates now.
 #[derive(Clone, Debug, PartialEq)]
-struct Group {
+pub(crate) struct Group {
     /// Start of the window; of the cell for a sliding one.
     id: i64,
     window: (i64, i64),
@@ -100,310 +176,256 @@ struct Group {
     aggregates: Box<[Value]>,
 }
 
-/// Windows with one id that must be judged; the last one that qualifies is reported.
+/// A window, or a cell of them, with what is to be reported of it.
 #[derive(Debug)]
-struct Cell {
+pub(crate) struct Cell {
     id: i64,
     /// Nothing can change it any more.
     closed: bool,
     /// Rows of it were lost to a limit, so that not qualifying proves nothing.
     capped: bool,
-    /// In time order; `None`: as last said.
-    groups: Option<Vec<Group>>,
+    verdict: Verdict,
 }
 
-/// What the rooms of the kinds of windows need to know.
-struct Context<'a> {
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// What was reported last holds.
+    AsReported,
+    /// This qualifies, or nothing does.
+    Judged(Option<Group>),
+    /// In time order; the last one that HAVING keeps qualifies.
+    Open(Vec<Group>),
+}
+
+/// What a kind of window needs to know to judge.
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
     plan: &'a WindowPlan,
-    class: Class,
+    layout: &'a Layout,
+    emit: EmitMode,
     frontier: Frontier,
     limits: &'a Limits,
-    forgotten: i64,
+    evicted_through: i64,
+    thins: bool,
 }
 
-/// A statement before its columns are computed.
-struct Speech<'a> {
-    key: Key,
-    values: &'a [Value],
+impl Context<'_> {
+    /// Whether busy keys are thinned: else their oldest rows go.
+    fn thins(&self) -> bool {
+        self.thins
+    }
+}
+
+/// An emission before its columns are computed.
+struct Update {
+    slot: Slot,
+    keys: Box<[Value]>,
     change: Change,
     group: Group,
-    evidence: Vec<Arc<str>>,
+    evidence: Vec<EventRef>,
 }
 
 /// Groups are judged in batches of about this many, so that a sweep over many keys stays bounded.
 const GROUPS: usize = 8_192;
 
-impl WindowOperator {
-    pub(crate) fn new(slot: usize, plan: Arc<StreamPlan>) -> Self {
-        WindowOperator { slot, plan, keys: Keys::new(), forgotten: i64::MIN }
-    }
-
-    pub(crate) fn push(
-        &mut self,
-        plan: &WindowPlan,
-        row: KeyedRow,
-        limits: &Limits,
-        stats: &mut OperatorStats,
-    ) {
-        if self.keys.len() >= limits.keys_max && !self.keys.contains(&row.key) {
-            self.evict(limits.keys_max / 16 + 1, stats);
-        }
-        let key = self.keys.touch(&row.key, || WindowKey {
-            values: row.values.iter().take(plan.keys).cloned().collect(),
-            rows: match plan.window {
-                Window::Tumble { .. } | Window::Hop { .. } => Rows::Fixed(Fixed::default()),
-                Window::Sliding { size } => Rows::Sliding(Sliding::new(size)),
-                Window::Session { gap } => Rows::Sessions(Sessions::new(gap)),
-            },
-            spoken: Spoken::new(),
+impl<K: Kind> WindowOperator<K> {
+    fn new(rule_index: usize, plan: Arc<StreamPlan>, kind: K, layout: Layout) -> Self {
+        let thins = window_plan(&plan).is_some_and(|p| {
+            p.monotone && p.condition.as_ref().is_some_and(|c| thin::is_thinnable(c, &layout))
         });
-        let fresh = match &mut key.rows {
-            Rows::Fixed(rows) => rows.insert(&plan.aggregates, plan.window, &row, limits),
-            Rows::Sliding(rows) => rows.insert(row),
-            Rows::Sessions(rows) => rows.insert(row),
-        };
-        stats.duplicates += u64::from(!fresh);
+        WindowOperator { rule_index, plan, kind, layout, thins }
     }
 
-    /// Judges what rows and watermarks since the last call made due.
-    pub(crate) fn settle(
-        &mut self,
-        plan: &WindowPlan,
-        frontier: Frontier,
-        limits: &Limits,
-        stats: &mut OperatorStats,
-        out: &mut Vec<Emission>,
-    ) {
-        let rule = self.plan.clone();
-        let cx = Context { plan, class: rule.class, frontier, limits, forgotten: self.forgotten };
-        let mut batch = Vec::new();
-        let mut groups = 0;
-        for key in self.keys.due(frontier) {
-            let Some(state) = self.keys.get_mut(&key) else { continue };
-            let cells = state.examine(&cx, stats);
-            groups += cells.iter().filter_map(|c| c.groups.as_ref()).map(Vec::len).sum::<usize>();
-            batch.push((key, cells));
-            if groups >= GROUPS {
-                self.judge(&cx, std::mem::take(&mut batch), stats, out);
-                groups = 0;
-            }
-        }
-        self.judge(&cx, batch, stats, out);
-        (stats.keys, stats.state_bytes) = (self.keys.len() as u64, self.keys.bytes() as u64);
-    }
-
-    /// HAVING over all groups at once, then what to say per cell, then SELECT over what is said.
-    fn judge(
-        &mut self,
-        cx: &Context<'_>,
-        batch: Vec<(Key, Vec<Cell>)>,
-        stats: &mut OperatorStats,
-        out: &mut Vec<Emission>,
-    ) {
-        let groups: Vec<(&[Value], &Group)> = batch
-            .iter()
-            .filter_map(|(key, cells)| Some((&*self.keys.get(key)?.values, cells)))
-            .flat_map(|(values, cells)| {
-                let groups = cells.iter().filter_map(|c| c.groups.as_ref()).flatten();
-                groups.map(move |g| (values, g))
-            })
-            .collect();
-        let mut verdicts = group::having(cx.plan, &groups, &mut stats.failures).into_iter();
-        let mut said = Vec::new();
-        for (key, cells) in &batch {
-            let Some(state) = self.keys.get_mut(key) else { continue };
-            for cell in cells {
-                let best = match &cell.groups {
-                    None => state.spoken.get(&cell.id).cloned(),
-                    Some(groups) => {
-                        let kept = groups.iter().zip(verdicts.by_ref().take(groups.len()));
-                        kept.filter(|(_, keep)| *keep).last().map(|(g, _)| g.clone())
-                    }
-                };
-                if let Some((change, group)) = state.reconcile(cell, best, cx.class) {
-                    said.push((key.clone(), change, group));
-                }
-            }
-        }
-        let speeches: Vec<Speech<'_>> = said
-            .into_iter()
-            .filter_map(|(key, change, group)| {
-                let state = self.keys.get(&key)?;
-                let evidence = match change {
-                    Change::Upsert(_) => state.evidence(&group),
-                    Change::Withdraw => Vec::new(),
-                };
-                Some(Speech { values: &state.values, key, change, group, evidence })
-            })
-            .collect();
-        self.speak(cx, speeches, stats, out);
-        for (key, _) in batch {
-            let wake = self.keys.get_mut(&key).and_then(|state| state.finish(cx));
-            self.keys.finish(&key, wake, WindowKey::bytes);
-        }
-    }
-
-    fn speak(
+    /// HAVING over all groups at once where it is not judged yet, then what to report per cell, then
+    /// SELECT over what is reported.
+    fn report(
         &self,
         cx: &Context<'_>,
-        speeches: Vec<Speech<'_>>,
-        stats: &mut OperatorStats,
+        keys: &mut Keys<WindowKey<K::Rows>>,
+        batch: Vec<(Slot, Vec<Cell>)>,
+        env: &mut Env<'_>,
         out: &mut Vec<Emission>,
     ) {
+        let mut verdicts = self.having(cx, keys, &batch, env).into_iter();
+        let (mut updates, mut gone) = (Vec::new(), Vec::new());
+        for (slot, cells) in batch {
+            let Some(state) = keys.get_mut(slot) else { continue };
+            let first = updates.len();
+            for cell in cells {
+                let best = match cell.verdict {
+                    Verdict::AsReported => state
+                        .reported
+                        .get(cell.id)
+                        .map(|g| Group { capped: g.capped | cell.capped, ..g.clone() }),
+                    Verdict::Judged(best) => best,
+                    Verdict::Open(groups) => {
+                        groups.into_iter().filter(|_| verdicts.next() == Some(true)).last()
+                    }
+                };
+                let place = (cell.id, cell.closed, cell.capped);
+                let Some((change, group)) = state.reconcile(place, best, cx.emit) else {
+                    continue;
+                };
+                let evidence = match change {
+                    Change::Upsert(_) => self.kind.evidence(&state.rows, &group),
+                    Change::Withdraw => Vec::new(),
+                };
+                updates.push(Update { slot, keys: Box::default(), change, group, evidence });
+            }
+            let timers = self.kind.finish(&mut state.rows, cx);
+            if updates.len() > first {
+                let values = self.layout.keys(keys.key(slot));
+                updates[first..].iter_mut().for_each(|u| u.keys.clone_from(&values));
+            }
+            match timers {
+                Some(timers) => {
+                    let bytes = keys.get(slot).map_or(0, WindowKey::bytes::<K>);
+                    keys.rest(slot, Some(timers), bytes);
+                }
+                // Its bytes are needed until its updates are emitted.
+                None => gone.push(slot),
+            }
+        }
+        self.emit(cx, keys, updates, env, out);
+        gone.into_iter().for_each(|slot| keys.rest(slot, None, 0));
+    }
+
+    fn having(
+        &self,
+        cx: &Context<'_>,
+        keys: &Keys<WindowKey<K::Rows>>,
+        batch: &[(Slot, Vec<Cell>)],
+        env: &mut Env<'_>,
+    ) -> Vec<bool> {
+        let open = |cell: &Cell| matches!(cell.verdict, Verdict::Open(_));
+        let with_groups = batch.iter().filter(|(_, cells)| cells.iter().any(open));
+        let values: Vec<(Box<[Value]>, &Vec<Cell>)> =
+            with_groups.map(|(slot, cells)| (self.layout.keys(keys.key(*slot)), cells)).collect();
+        let groups: Vec<(&[Value], &Group)> = values
+            .iter()
+            .flat_map(|(keys, cells)| {
+                let groups = cells.iter().flat_map(|c| match &c.verdict {
+                    Verdict::Open(groups) => groups.as_slice(),
+                    Verdict::AsReported | Verdict::Judged(_) => &[],
+                });
+                groups.map(move |g| (&**keys, g))
+            })
+            .collect();
+        if groups.is_empty() {
+            return Vec::new();
+        }
+        group::having(cx.plan, &groups, &mut env.stats.failures)
+    }
+
+    fn emit(
+        &self,
+        cx: &Context<'_>,
+        keys: &Keys<WindowKey<K::Rows>>,
+        updates: Vec<Update>,
+        env: &mut Env<'_>,
+        out: &mut Vec<Emission>,
+    ) {
+        if updates.is_empty() {
+            return;
+        }
         let groups: Vec<(&[Value], &Group)> =
-            speeches.iter().map(|s| (s.values, &s.group)).collect();
+            updates.iter().map(|u| (&*u.keys, &u.group)).collect();
         let Some((kept, columns)) =
-            group::select(cx.plan, &self.plan.output, &groups, &mut stats.failures)
+            group::select(cx.plan, &self.plan.output, &groups, &mut env.stats.failures)
         else {
             return;
         };
         let columns = Arc::new(columns);
-        let mut speeches: Vec<Option<Speech<'_>>> = speeches.into_iter().map(Some).collect();
         for (row, index) in kept.into_iter().enumerate() {
-            let Some(speech) = speeches.get_mut(index as usize).and_then(Option::take) else {
+            let Some(Update { slot, change, group, evidence, .. }) = updates.get(index as usize)
+            else {
                 continue;
             };
             out.push(Emission {
-                slot: self.slot,
-                key: window_row_key(&speech.key, cx.plan.window, speech.group.id),
-                change: speech.change,
-                time: speech.group.time,
-                window: Some(speech.group.window),
-                count: speech.group.rows,
-                late: speech.group.late,
-                capped: speech.group.capped,
+                rule_index: self.rule_index,
+                key: window_row_key(keys.key(*slot), cx.plan.window, group.id),
+                change: *change,
+                time: group.time,
+                window: Some(group.window),
+                count: group.rows,
+                late: group.late,
+                capped: group.capped,
                 columns: columns.clone(),
                 row,
-                evidence: speech.evidence,
-                evidence_total: speech.group.rows,
+                evidence: evidence.iter().filter_map(|event| env.events.text(*event)).collect(),
+                evidence_total: group.rows,
             });
         }
     }
-
-    /// Forgets the keys with the fewest rows among those nothing was said about; closed ones are
-    /// gone already. Fewest rows is furthest from any threshold that grows.
-    fn evict(&mut self, count: usize, stats: &mut OperatorStats) {
-        for key in self.keys.least(count, |k| (!k.spoken.is_empty(), k.rows())) {
-            let newest = self.keys.get(&key).and_then(WindowKey::newest);
-            self.forgotten = self.forgotten.max(newest.unwrap_or(i64::MIN));
-            self.keys.remove(&key);
-            stats.evicted += 1;
-        }
-    }
-
-    pub(crate) fn forgotten(&self) -> i64 {
-        self.forgotten
-    }
-
-    pub(crate) fn forget_through(&mut self, time: i64) {
-        self.forgotten = self.forgotten.max(time);
-    }
-
-    pub(crate) fn export(&mut self, full: bool) -> Vec<(Key, Option<Writer>)> {
-        let keys = self.keys.take_changed(full);
-        let value = |key: &Key| {
-            self.keys.get(key).map(|state| {
-                let mut w = Writer::new();
-                state.encode(&mut w);
-                w
-            })
-        };
-        keys.into_iter().map(|key| (key.clone(), value(&key))).collect()
-    }
-
-    pub(crate) fn import(
-        &mut self,
-        plan: &WindowPlan,
-        key: &Key,
-        r: &mut Reader<'_>,
-    ) -> Result<(), StateError> {
-        let state = WindowKey::decode(plan, key, r)?;
-        *self.keys.touch(key, || WindowKey {
-            values: Box::default(),
-            rows: Rows::Fixed(Fixed::default()),
-            spoken: Spoken::new(),
-        }) = state;
-        Ok(())
-    }
 }
 
-impl WindowKey {
-    fn examine(&mut self, cx: &Context<'_>, stats: &mut OperatorStats) -> Vec<Cell> {
-        match &mut self.rows {
-            Rows::Fixed(rows) => rows.examine(cx, &self.spoken),
-            Rows::Sliding(rows) => rows.examine(cx, &self.spoken, &mut stats.thinned),
-            Rows::Sessions(rows) => rows.examine(cx, &self.spoken, &mut stats.thinned),
-        }
+impl<K: Kind> Operator for WindowOperator<K> {
+    type Key = WindowKey<K::Rows>;
+    const VERSION: u8 = K::VERSION;
+
+    fn start(&self) -> Self::Key {
+        WindowKey { rows: self.kind.start(), reported: Reported::default() }
     }
 
-    /// What to say about a cell, given the group that qualifies now.
-    fn reconcile(
+    fn push(&mut self, key: &mut Self::Key, _slot: Slot, row: &Arrival<'_>, env: &mut Env<'_>) {
+        let fresh = self.kind.insert(&mut key.rows, &self.layout, row, env);
+        env.stats.duplicates += u64::from(!fresh);
+    }
+
+    fn fire(
         &mut self,
-        cell: &Cell,
-        best: Option<Group>,
-        class: Class,
-    ) -> Option<(Change, Group)> {
-        let before = self.spoken.remove(&cell.id);
-        let sticks = class == Class::Monotone || cell.capped;
-        let group = match (best, &before) {
-            (Some(group), _) => group,
-            (None, Some(before)) if sticks => Group { capped: true, ..before.clone() },
-            (None, Some(before)) => return Some((Change::Withdraw, before.clone())),
-            (None, None) => return None,
+        keys: &mut Keys<Self::Key>,
+        due: Vec<Slot>,
+        env: &mut Env<'_>,
+        out: &mut Vec<Emission>,
+    ) {
+        let Some(plan) = window_plan(&self.plan) else { return };
+        let cx = Context {
+            plan,
+            layout: &self.layout,
+            emit: self.plan.emit,
+            frontier: env.frontier,
+            limits: env.limits,
+            evicted_through: env.evicted_through,
+            thins: self.thins,
         };
-        if cell.closed {
-            return Some((Change::Upsert(FindingState::Confirmed), group));
+        let mut batch = Vec::new();
+        let mut groups = 0;
+        for slot in due {
+            let Some(state) = keys.get_mut(slot) else { continue };
+            let cells = self.kind.examine(&mut state.rows, &cx, env, &state.reported);
+            if cells.is_empty() {
+                // Nothing to report, which is nearly always.
+                let timers = self.kind.finish(&mut state.rows, &cx);
+                let bytes = state.bytes::<K>();
+                keys.rest(slot, timers, bytes);
+                continue;
+            }
+            groups += cells.iter().map(Cell::groups).sum::<usize>();
+            batch.push((slot, cells));
+            if groups >= GROUPS {
+                self.report(&cx, keys, std::mem::take(&mut batch), env, out);
+                groups = 0;
+            }
         }
-        let news = before.as_ref() != Some(&group);
-        self.spoken.insert(cell.id, group.clone());
-        news.then_some((Change::Upsert(FindingState::Provisional), group))
-    }
-
-    fn evidence(&self, group: &Group) -> Vec<Arc<str>> {
-        match &self.rows {
-            Rows::Fixed(rows) => rows.evidence(group.id),
-            Rows::Sliding(rows) => rows.evidence(group.window),
-            Rows::Sessions(rows) => rows.evidence(group.id),
-        }
-    }
-
-    fn finish(&mut self, cx: &Context<'_>) -> Option<Wake> {
-        match &mut self.rows {
-            Rows::Fixed(rows) => rows.finish(cx),
-            Rows::Sliding(rows) => rows.finish(cx),
-            Rows::Sessions(rows) => rows.finish(cx),
-        }
-    }
-
-    fn rows(&self) -> usize {
-        match &self.rows {
-            Rows::Fixed(rows) => rows.rows(),
-            Rows::Sliding(rows) => rows.rows(),
-            Rows::Sessions(rows) => rows.rows(),
+        if !batch.is_empty() {
+            self.report(&cx, keys, batch, env, out);
         }
     }
 
-    fn newest(&self) -> Option<i64> {
-        match &self.rows {
-            Rows::Fixed(rows) => rows.newest(),
-            Rows::Sliding(rows) => rows.newest(),
-            Rows::Sessions(rows) => rows.newest(),
-        }
+    /// Fewest rows is furthest from any threshold that grows.
+    fn rank(key: &Self::Key) -> (bool, i64) {
+        (!key.reported.is_empty(), K::rows(&key.rows) as i64)
     }
 
-    fn bytes(&self) -> usize {
-        let rows = match &self.rows {
-            Rows::Fixed(rows) => rows.bytes(),
-            Rows::Sliding(rows) => rows.bytes(),
-            Rows::Sessions(rows) => rows.bytes(),
-        };
-        rows + self.values.len() * 48 + self.spoken.len() * 160
+    fn newest(key: &Self::Key) -> Option<i64> {
+        K::newest(&key.rows)
     }
 
-    fn encode(&self, w: &mut Writer) {
-        w.values(&self.values);
-        w.length(self.spoken.len());
-        for group in self.spoken.values() {
+    fn encode(&self, key: &Self::Key, w: &mut Writer) {
+        let reported = key.reported.0.as_deref().map_or(&[][..], |r| r);
+        w.length(reported.len());
+        for group in reported {
             for n in [group.id, group.window.0, group.window.1, group.time] {
                 w.signed(n);
             }
@@ -411,31 +433,109 @@ impl WindowKey {
             w.byte(u8::from(group.late) | u8::from(group.capped) << 1);
             w.values(&group.aggregates);
         }
-        match &self.rows {
-            Rows::Fixed(rows) => rows.encode(w),
-            Rows::Sliding(rows) => rows.encode(w),
-            Rows::Sessions(rows) => rows.encode(w),
-        }
+        self.kind.encode(&key.rows, w);
     }
 
-    fn decode(plan: &WindowPlan, key: &Key, r: &mut Reader<'_>) -> Result<Self, StateError> {
-        let values = r.values()?;
-        let spoken = r.list(|r| {
+    fn decode(
+        &mut self,
+        _bytes: &[u8],
+        r: &mut Reader<'_>,
+        restore: &mut Restore<'_>,
+    ) -> Result<Self::Key, StateError> {
+        let reported = r.list(|r| {
             let (id, start, end, time) = (r.signed()?, r.signed()?, r.signed()?, r.signed()?);
             let (rows, flags) = (r.unsigned()?, r.byte()?);
             let (late, capped) = (flags & 1 != 0, flags & 2 != 0);
-            let aggregates = r.values()?;
-            Ok((id, Group { id, window: (start, end), time, rows, late, capped, aggregates }))
+            let aggregates =
+                r.list(|r| Ok(restore.texts.value(cells::Cell::of(&r.value()?))))?.into();
+            Ok(Group { id, window: (start, end), time, rows, late, capped, aggregates })
         })?;
-        let rows = match plan.window {
-            Window::Tumble { .. } | Window::Hop { .. } => {
-                Rows::Fixed(Fixed::decode(&plan.aggregates, r)?)
+        let reported = Reported((!reported.is_empty()).then(|| Box::new(reported)));
+        Ok(WindowKey { rows: self.kind.decode(&self.layout, r, restore)?, reported })
+    }
+}
+
+impl<R> WindowKey<R> {
+    fn bytes<K: Kind<Rows = R>>(&self) -> usize {
+        K::bytes(&self.rows) + self.reported.bytes()
+    }
+
+    /// What to report of a window `(id, closed, capped)`, given the group that qualifies now.
+    fn reconcile(
+        &mut self,
+        (id, closed, capped): (i64, bool, bool),
+        best: Option<Group>,
+        emit: EmitMode,
+    ) -> Option<(Change, Group)> {
+        let before = self.reported.remove(id);
+        let sticks = emit == EmitMode::OnMatch || capped;
+        let group = match (best, &before) {
+            // A report never shrinks because rows were thinned.
+            (Some(group), Some(before)) if group.capped && group.rows <= before.rows => {
+                Group { capped: true, ..before.clone() }
             }
-            Window::Sliding { size } => Rows::Sliding(Sliding::decode(size, key, r)?),
-            Window::Session { gap } => {
-                Rows::Sessions(Sessions::decode(gap, &plan.aggregates, key, r)?)
-            }
+            (Some(group), _) => group,
+            (None, Some(before)) if sticks => Group { capped: true, ..before.clone() },
+            (None, Some(before)) => return Some((Change::Withdraw, before.clone())),
+            (None, None) => return None,
         };
-        Ok(WindowKey { values, rows, spoken: spoken.into_iter().collect() })
+        if closed {
+            return Some((Change::Upsert(FindingState::Confirmed), group));
+        }
+        let news = before.as_ref() != Some(&group);
+        self.reported.insert(group.clone());
+        news.then_some((Change::Upsert(FindingState::Provisional), group))
+    }
+}
+
+impl Reported {
+    fn has(&self, id: i64) -> bool {
+        self.get(id).is_some()
+    }
+
+    fn get(&self, id: i64) -> Option<&Group> {
+        self.0.as_ref()?.iter().find(|g| g.id == id)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn ids(&self) -> impl Iterator<Item = i64> {
+        self.0.iter().flat_map(|groups| groups.iter().map(|g| g.id))
+    }
+
+    fn remove(&mut self, id: i64) -> Option<Group> {
+        let groups = self.0.as_mut()?;
+        let at = groups.iter().position(|g| g.id == id)?;
+        let group = groups.remove(at);
+        if groups.is_empty() {
+            self.0 = None;
+        }
+        Some(group)
+    }
+
+    fn insert(&mut self, group: Group) {
+        self.0.get_or_insert_default().push(group);
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |g| g.capacity() * 112)
+    }
+}
+
+impl Cell {
+    fn groups(&self) -> usize {
+        match &self.verdict {
+            Verdict::Open(groups) => groups.len(),
+            Verdict::AsReported | Verdict::Judged(_) => 1,
+        }
+    }
+}
+
+fn window_plan(plan: &StreamPlan) -> Option<&WindowPlan> {
+    match &plan.stage {
+        crate::Stage::Window(plan) => Some(plan),
+        crate::Stage::Stateless | crate::Stage::FirstSeen(_) => None,
     }
 }

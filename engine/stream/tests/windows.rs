@@ -14,7 +14,7 @@ mod run;
 #[path = "windows/sessions.rs"]
 mod sessions;
 
-use sluice_stream::{Class, HistoryStart, Window};
+use sluice_stream::{EmitMode, HistoryStart, Window};
 
 use run::{Case, Random, Shape, check};
 
@@ -26,20 +26,21 @@ fn seeds() -> Vec<u64> {
     }
 }
 
-fn windows(window: Window, classes: &[Class]) {
+fn windows(window: Window, modes: &[EmitMode]) {
     for seed in seeds() {
         let mut random = Random(seed);
-        let class = classes[random.below(classes.len() as u64) as usize];
+        let emit = modes[random.below(modes.len() as u64) as usize];
         let case = Case {
-            class,
-            stage: model::Stage::Window { window, having: model::Having::any(class, &mut random) },
+            emit,
+            stage: model::Stage::Window { window, having: model::Having::any(emit, &mut random) },
             history: HistoryStart::Always,
+            native: random.below(3) > 0,
         };
         check(seed, &case, &Shape::any(&mut random));
     }
 }
 
-const ALL: &[Class] = &[Class::Monotone, Class::Repairable, Class::Final];
+const ALL: &[EmitMode] = &[EmitMode::OnMatch, EmitMode::OnWatermark, EmitMode::OnClose];
 
 #[test]
 fn sliding_is_what_the_definition_says() {
@@ -59,7 +60,7 @@ fn hop_is_what_the_definition_says() {
 
 #[test]
 fn session_is_what_the_definition_says() {
-    windows(Window::Session { gap: 15 }, &[Class::Repairable, Class::Final]);
+    windows(Window::Session { gap: 15 }, &[EmitMode::OnWatermark, EmitMode::OnClose]);
 }
 
 #[test]
@@ -72,18 +73,18 @@ fn first_seen_is_what_the_definition_says() {
             _ => HistoryStart::FirstAccepted,
         };
         let span = [5, 60, 200, 5_000][random.below(4) as usize];
-        let class = [Class::Repairable, Class::Final][random.below(2) as usize];
-        let case = Case { class, stage: model::Stage::FirstSeen { span }, history };
+        let emit = [EmitMode::OnWatermark, EmitMode::OnClose][random.below(2) as usize];
+        let case = Case { emit, stage: model::Stage::FirstSeen { span }, history, native: false };
         check(seed, &case, &Shape::any(&mut random));
     }
 }
 
 #[test]
 fn hot_key_of_ten_thousand_rows() {
-    for class in [Class::Monotone, Class::Repairable] {
+    for emit in [EmitMode::OnMatch, EmitMode::OnWatermark] {
         let window = Window::Sliding { size: 100 };
         let stage = model::Stage::Window { window, having: model::Having::Count(50) };
-        let case = Case { class, stage, history: HistoryStart::Always };
+        let case = Case { emit, stage, history: HistoryStart::Always, native: true };
         check(
             7,
             &case,

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 use sluice_engine::{Content, LoadedRule, rule_test::explain_event};
-use sluice_stream::{Class, ExplainNode, NetworkView, Stage, Window};
+use sluice_stream::{EmitMode, ExplainNode, NetworkView, Stage, Window};
 
 use super::ContentArgs;
 use crate::cli::{
@@ -179,15 +179,15 @@ fn plan_json(content: &Content, loaded: &LoadedRule) -> Value {
                 Window::Sliding { size } => format!("sliding over {} s", size / 1000),
             },
             Some(names(plan, 0..window.keys)),
-            Some("per key: the rows of open windows, at most 10,000; beyond it the finding says `capped`".to_owned()),
+            Some("per key: the rows of open windows, up to 10,000 one by one; beyond it a monotone threshold still fires exactly and the finding shows a lower bound, `capped`".to_owned()),
         ),
     };
-    let class = match plan.class {
-        Class::Monotone => "speaks on the event that decides, never takes back",
-        Class::Repairable => {
+    let class = match plan.emit {
+        EmitMode::OnMatch => "emits on the event that decides, never takes back",
+        EmitMode::OnWatermark => {
             "may be changed or withdrawn by a late event until its lateness has passed"
         }
-        Class::Final => "speaks once, when its lateness has passed",
+        EmitMode::OnClose => "emits once, when its lateness has passed",
     };
     json!({
         "rule": &*plan.rule, "title": loaded.rule.title, "class": class, "operator": operator,

@@ -157,6 +157,23 @@ impl Groups {
         Ok(self)
     }
 
+    /// Number and type of an aggregate by the name of its column.
+    pub(crate) fn aggregate(&self, name: &str) -> Option<(usize, DataType)> {
+        let index = self.group.index_of(name).ok()?;
+        match self.layout.get(index)? {
+            GroupColumn::Aggregate(n) => Some((*n, self.group.field(index).data_type().clone())),
+            GroupColumn::Key(_) | GroupColumn::Window => None,
+        }
+    }
+
+    /// The intermediate columns that are the event's own time in every arm.
+    pub(crate) fn times(&self) -> Vec<usize> {
+        let is_time = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == "time");
+        let in_all =
+            |i: &usize| self.rows.arms.iter().all(|a| a.columns.get(*i).is_some_and(is_time));
+        (self.keys..self.intermediate.fields().len()).filter(in_all).collect()
+    }
+
     /// HAVING, or WHERE of an outer query.
     pub(crate) fn filter(
         mut self,

@@ -11,7 +11,9 @@ use datafusion::{
     },
 };
 use sluice_event::{Encoder, Eval, TableName};
-use sluice_stream::{Branch, Class, FirstSeenPlan, Stage, StreamPlan, Window, WindowPlan};
+use sluice_stream::{
+    Branch, EmitMode, FirstSeenPlan, Limits, Stage, StreamPlan, Window, WindowPlan,
+};
 
 use super::{Compiler, Emit, RuleText};
 use crate::{
@@ -20,7 +22,7 @@ use crate::{
     monotone::{Growth, growth_of, is_monotone},
     predicate::{PredicateCompiler, terms},
     text::sql_text,
-    warn,
+    threshold, warn,
 };
 
 type Problems = Vec<SqlProblem>;
@@ -35,15 +37,15 @@ pub(super) fn lower(
     let output = output_schema(plan.schema());
     check_output(&output, text)?;
     let mut lowering = Lowering { compiler, warnings: Vec::new(), schemas: BTreeMap::new() };
-    let (branches, intermediate, stage, class, fingerprint) = match shape {
+    let (branches, intermediate, stage, emit, fingerprint) = match shape {
         Shape::Rows(rows) => lowering.rows(rows, &output)?,
         Shape::Groups(groups) => lowering.groups(groups, &output)?,
     };
-    let class = match text.emit {
-        None => class,
-        Some(Emit::Watermark) if class == Class::Monotone => Class::Repairable,
-        Some(Emit::Watermark) => class,
-        Some(Emit::Final) => Class::Final,
+    let emit = match text.emit {
+        None => emit,
+        Some(Emit::Watermark) if emit == EmitMode::OnMatch => EmitMode::OnWatermark,
+        Some(Emit::Watermark) => emit,
+        Some(Emit::Final) => EmitMode::OnClose,
     };
     let plan = StreamPlan {
         rule: text.id.into(),
@@ -51,7 +53,7 @@ pub(super) fn lower(
         intermediate,
         stage,
         output,
-        class,
+        emit,
         lateness: text.lateness,
         fingerprint,
     };
@@ -64,7 +66,7 @@ struct Lowering<'a> {
     schemas: BTreeMap<TableName, DFSchema>,
 }
 
-type Lowered = (Vec<Branch>, SchemaRef, Stage, Class, u64);
+type Lowered = (Vec<Branch>, SchemaRef, Stage, EmitMode, u64);
 
 impl Lowering<'_> {
     fn rows(&mut self, rows: Rows, output: &SchemaRef) -> Result<Lowered, Problems> {
@@ -80,18 +82,18 @@ impl Lowering<'_> {
             arm.columns.extend(keys);
         }
         let outputs = fields.len();
-        let (stage, class) = match first_seen {
-            None => (Stage::Stateless, Class::Monotone),
+        let (stage, emit) = match first_seen {
+            None => (Stage::Stateless, EmitMode::OnMatch),
             Some(first) => {
                 identity.part(&format!("first_seen {}", first.span));
                 self.key_types(&arms, outputs, &mut fields)?;
                 let stage = Stage::FirstSeen(FirstSeenPlan { span: first.span, outputs });
-                (stage, Class::Repairable)
+                (stage, EmitMode::OnWatermark)
             }
         };
         let intermediate = Arc::new(ArrowSchema::new(fields));
         let branches = self.branches(arms, &intermediate, &[])?;
-        Ok((branches, intermediate, stage, class, identity.hash()))
+        Ok((branches, intermediate, stage, emit, identity.hash()))
     }
 
     /// The types of the key tuple, which stands after the output columns.
@@ -135,16 +137,27 @@ impl Lowering<'_> {
             column.map_or(Growth::Unknown, |c| growth_of(*c, &groups.growth))
         };
         let monotone = condition.as_ref().is_none_or(|c| is_monotone(c, &growth));
-        let class = match groups.window {
+        let emit = match groups.window {
             // Two sessions can become one: the first one's finding is then withdrawn.
-            Window::Session { .. } => Class::Repairable,
+            Window::Session { .. } => EmitMode::OnWatermark,
             Window::Tumble { .. } | Window::Hop { .. } | Window::Sliding { .. } if monotone => {
-                Class::Monotone
+                EmitMode::OnMatch
             }
             Window::Tumble { .. } | Window::Hop { .. } | Window::Sliding { .. } => {
-                Class::Repairable
+                EmitMode::OnWatermark
             }
         };
+        let aggregate = |name: &str| groups.aggregate(name);
+        let tree = condition.as_ref().and_then(|c| threshold::condition(c, &aggregate));
+        if let (false, Some(tree)) = (monotone, &tree) {
+            threshold::check_reachable(
+                tree,
+                groups.window,
+                &groups.aggregates,
+                &Limits::default(),
+            )?;
+        }
+        let times = groups.times();
         let having = condition
             .map(|c| {
                 let sql = sql_text(&c);
@@ -167,10 +180,13 @@ impl Lowering<'_> {
             aggregates: groups.aggregates,
             group: groups.group,
             layout: groups.layout,
+            times,
+            condition: tree,
+            monotone,
             having,
             select,
         });
-        Ok((branches, intermediate, stage, class, identity.hash()))
+        Ok((branches, intermediate, stage, emit, identity.hash()))
     }
 
     /// The simplified conjuncts of an arm: texts that mean the same are often the same.
@@ -228,13 +244,14 @@ impl Lowering<'_> {
     ) -> Result<Arc<dyn Eval>, Problems> {
         let session = &self.compiler.session;
         let sql = sql_text(expr);
-        let eval = session.eval(expr.clone(), sql.clone(), schema).map_err(problems)?;
-        if eval.output() == to {
-            return Ok(Arc::new(eval));
+        let mut eval = session.eval(expr.clone(), sql.clone(), schema).map_err(problems)?;
+        if eval.output() != to {
+            let field = Arc::new(Field::new("", to.clone(), true));
+            let cast = Expr::Cast(Cast::new_from_field(Box::new(expr.clone()), field));
+            eval = session.eval(cast, sql, schema).map_err(problems)?;
         }
-        let field = Arc::new(Field::new("", to.clone(), true));
-        let cast = Expr::Cast(Cast::new_from_field(Box::new(expr.clone()), field));
-        Ok(Arc::new(session.eval(cast, sql, schema).map_err(problems)?))
+        let id = self.compiler.interner.id(eval.expr());
+        Ok(Arc::new(eval.known_as(id)))
     }
 
     fn schema(&mut self, arm: &Arm) -> Result<DFSchema, Problems> {

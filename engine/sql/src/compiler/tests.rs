@@ -31,7 +31,7 @@ fn summary(plan: &StreamPlan) -> String {
             }
         }
     }
-    out += &format!("; {:?}", plan.class);
+    out += &format!("; {:?}", plan.emit);
     out
 }
 
@@ -80,7 +80,7 @@ fn condition(sql: &str) -> String {
     let shown = run(&sql);
     shown
         .strip_prefix("network [")
-        .and_then(|s| s.strip_suffix("]; stateless; Monotone"))
+        .and_then(|s| s.strip_suffix("]; stateless; OnMatch"))
         .map_or(shown.clone(), str::to_owned)
 }
 
@@ -149,22 +149,22 @@ fn windows_and_first_seen() {
         "SELECT user_entity, count(*) AS n FROM authentication WHERE status = 'Failure' \
          GROUP BY user_entity, sliding(time, INTERVAL '10 minutes') HAVING count(*) >= 5",
         "authentication [status = 'Failure']; Sliding { size: 600000 } keys 1 having count(*) >= 5 \
-         Count(None,None); Monotone",
+         Count(None,None); OnMatch",
     );
     check(
         "WITH f AS (SELECT user_name AS u, src_ip, time FROM authentication WHERE is_mfa) \
          SELECT u, count(DISTINCT src_ip) AS n FROM f GROUP BY u, tumble(time, INTERVAL '1 hour') \
          HAVING count(DISTINCT src_ip) < 5",
         "authentication [is_mfa]; Tumble { size: 3600000 } keys 1 having \
-         count(DISTINCT f.src_ip) < 5 CountDistinct(Some(1),None); Repairable",
+         count(DISTINCT f.src_ip) < 5 CountDistinct(Some(1),None); OnWatermark",
     );
     check(
         "SELECT user_entity, src_country FROM authentication WHERE status = 'Success' \
          AND first_seen(INTERVAL '14 days', user_entity, src_country)",
-        "authentication [status = 'Success']; first_seen 1209600000 over 2; Repairable",
+        "authentication [status = 'Success']; first_seen 1209600000 over 2; OnWatermark",
     );
     let events = run("SELECT user_entity FROM events WHERE status = 'a'");
-    assert!(events.ends_with("and 8 more; stateless; Monotone"), "{events}");
+    assert!(events.ends_with("and 8 more; stateless; OnMatch"), "{events}");
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn five_thousand_terms_compile_and_more_are_refused() {
         let terms: Vec<String> = (0..5_000).map(|i| term.replace("{}", &i.to_string())).collect();
         let shown = run(&format!("SELECT time FROM network WHERE {}", terms.join(" OR ")));
         assert!(
-            shown.ends_with("stateless; Monotone"),
+            shown.ends_with("stateless; OnMatch"),
             "{}",
             &shown.chars().take(300).collect::<String>()
         );

@@ -7,7 +7,7 @@ use arrow::{
 use sluice_event::{Origin, PartitionId, Records, TableName, TimeSettings};
 
 use super::*;
-use crate::{Branch, Class, FirstSeenPlan, Predicate};
+use crate::{Branch, EmitMode, FirstSeenPlan, Predicate};
 
 /// `100 / n`, or whether that is above 10: fails on 0.
 #[derive(Debug)]
@@ -53,11 +53,13 @@ fn plan(stage: Stage) -> StreamPlan {
         intermediate: schema.clone(),
         stage,
         output: schema,
-        class: Class::Monotone,
+        emit: EmitMode::OnMatch,
         lateness: None,
         fingerprint: 1,
     }
 }
+
+const SECRET: [u8; 16] = [1; 16];
 
 /// Rows 10 s apart; row 3 comes 15 s after its time and row 4 too late.
 fn batch(n: &[Option<i64>]) -> EventBatch {
@@ -97,11 +99,10 @@ fn batch(n: &[Option<i64>]) -> EventBatch {
 #[test]
 fn rows_that_fail_do_not_match_and_harm_no_other() {
     let batch = batch(&[Some(1), Some(0), Some(50), Some(2), Some(0), None, Some(4)]);
-    let (emissions, failures) = stateless(
+    let (emissions, failures) = BatchRows::new(&batch, &SECRET, 1).stateless(
         &plan(Stage::Stateless),
         5,
         0,
-        &mut RowFacts::new(&batch),
         &[0, 1, 2, 3, 4, 5, 6],
     );
     assert_eq!((failures.rows, failures.first.as_deref()), (2, Some("division by zero")));
@@ -114,19 +115,22 @@ fn rows_that_fail_do_not_match_and_harm_no_other() {
         .collect();
     assert_eq!(found, [(0, false, 100), (30_000, true, 50), (60_000, false, 25)]);
     assert_eq!(emissions[0].key, row_key(batch.uid(0)));
+    let uid = batch.uid(0);
     assert_eq!(
         &*emissions[0].evidence[0],
-        r#"{"time":"1970-01-01T00:00:00Z","n":1,"user_name":"a\"b"}"#
+        format!(r#"{{"time":"1970-01-01T00:00:00.000Z","n":1,"user_name":"a\"b"}}"#)
     );
+    assert_eq!(batch.evidence(0), *emissions[0].evidence[0]);
+    assert_eq!(emissions[0].key, row_key(uid));
 }
 
 #[test]
 fn evidence_of_a_row_is_made_once_for_all_rules() {
     let batch = batch(&[Some(1), Some(0), Some(50), Some(2), Some(0), None, Some(4)]);
-    let mut facts = RowFacts::new(&batch);
+    let mut rows = BatchRows::new(&batch, &SECRET, 1);
     let plan = plan(Stage::Stateless);
-    let (first, _) = stateless(&plan, 5, 0, &mut facts, &[0, 3]);
-    let (second, _) = stateless(&plan, 6, 0, &mut facts, &[3]);
+    let (first, _) = rows.stateless(&plan, 5, 0, &[0, 3]);
+    let (second, _) = rows.stateless(&plan, 6, 0, &[3]);
     assert!(Arc::ptr_eq(&first[1].evidence[0], &second[0].evidence[0]));
     assert_eq!((&first[1].key, first[1].late), (&second[0].key, second[0].late));
 }
@@ -135,16 +139,21 @@ fn evidence_of_a_row_is_made_once_for_all_rules() {
 fn too_late_rows_reach_no_shard_and_fail_nowhere() {
     let batch = batch(&[Some(1), Some(0), Some(50), Some(2), Some(0), None, Some(4)]);
     let stage = Stage::FirstSeen(FirstSeenPlan { span: 1, outputs: 1 });
-    let keyed = keyed(&plan(stage), 0, &mut RowFacts::new(&batch), &[0, 1, 3, 4], &[1; 16]);
+    let mut rows = BatchRows::new(&batch, &SECRET, 1);
+    let keyed = rows.keyed(&plan(stage.clone()), 0, 0, &[0, 1, 3, 4]);
     assert_eq!((keyed.too_late, keyed.failures.rows), (1, 1));
-    let rows: Vec<_> =
-        keyed.rows.iter().map(|(_, r)| (r.time, r.late, r.values[1].clone())).collect();
-    assert_eq!(rows, [(0, false, Value::Int(100)), (30_000, true, Value::Int(50))]);
-    for (node, row) in &keyed.rows {
-        let mut key = Encoder::default();
-        key.value(&row.values[1]);
-        assert_eq!(*row.key, *key.into_bytes());
-        assert_eq!(*node, vnode(&[1; 16], &row.key));
+    rows.keyed(&plan(stage), 1, 0, &[0, 3]);
+    let sent = rows.finish().pop().unwrap().unwrap();
+    let events: Vec<_> = sent.events.iter().map(|e| (e.time, e.late)).collect();
+    assert_eq!(events, [(0, false), (30_000, true)], "each event once");
+    for rule in &sent.rules {
+        let rows: Vec<_> = rule.rows.iter().map(|r| (r.event, rule.cell(1, r))).collect();
+        assert_eq!(rows, [(0, Cell::Int(100)), (1, Cell::Int(50))]);
+        for row in &rule.rows {
+            let mut tuple = Encoder::default();
+            rule.cell(1, row).encode(&mut tuple);
+            assert_eq!(row.key.of(&sent.keys), tuple_hash(&SECRET, tuple.as_bytes()));
+        }
     }
 }
 

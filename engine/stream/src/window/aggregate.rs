@@ -6,9 +6,12 @@ use std::collections::{BTreeMap, HashMap};
 use foldhash::fast::RandomState;
 use sluice_event::Value;
 
+use super::layout::{Compiled, RowView};
 use crate::{
-    Aggregate, AggregateFunction,
+    AggregateFunction,
+    cells::Cell,
     state::{Reader, StateError, Writer},
+    texts::Texts,
 };
 
 /// Whether rows ever leave.
@@ -25,56 +28,66 @@ pub(crate) enum Mode {
 pub(crate) struct Accumulators(Vec<Accumulator>);
 
 #[derive(Clone, Debug)]
+#[expect(clippy::box_collection, reason = "every key has them: a count must not cost a map")]
 enum Accumulator {
     Count(i64),
-    Distinct(HashMap<Value, u32, RandomState>),
-    Sum(Sum),
-    Mean(Sum),
+    Distinct(Box<HashMap<Value, u32, RandomState>>),
+    Sum(Box<Sum>),
+    Mean(Box<Sum>),
     Extreme { greatest: bool, value: Option<Value> },
-    Ordered { greatest: bool, values: BTreeMap<Value, u32> },
+    Ordered { greatest: bool, values: Box<BTreeMap<Value, u32>> },
 }
 
 impl Accumulators {
-    pub(crate) fn new(aggregates: &[Aggregate], mode: Mode) -> Self {
-        let new = |a: &Aggregate| match (a.function, mode) {
+    pub(crate) fn new<'a>(aggregates: impl IntoIterator<Item = &'a Compiled>, mode: Mode) -> Self {
+        let new = |a: &Compiled| match (a.function, mode) {
             (AggregateFunction::Count, _) => Accumulator::Count(0),
-            (AggregateFunction::CountDistinct, _) => Accumulator::Distinct(HashMap::default()),
-            (AggregateFunction::Sum, _) => Accumulator::Sum(Sum::default()),
-            (AggregateFunction::Avg, _) => Accumulator::Mean(Sum::default()),
+            (AggregateFunction::CountDistinct, _) => Accumulator::Distinct(Box::default()),
+            (AggregateFunction::Sum, _) => Accumulator::Sum(Box::default()),
+            (AggregateFunction::Avg, _) => Accumulator::Mean(Box::default()),
             (f @ (AggregateFunction::Min | AggregateFunction::Max), mode) => {
                 let greatest = f == AggregateFunction::Max;
                 match mode {
                     Mode::Growing => Accumulator::Extreme { greatest, value: None },
-                    Mode::Sliding => Accumulator::Ordered { greatest, values: BTreeMap::new() },
+                    Mode::Sliding => Accumulator::Ordered { greatest, values: Box::default() },
                 }
             }
         };
-        Accumulators(aggregates.iter().map(new).collect())
+        Accumulators(aggregates.into_iter().map(new).collect())
     }
 
     /// A row comes in. At most `distinct_max` distinct values are kept; `false` if one was not.
-    pub(crate) fn add(
+    pub(crate) fn add<'a>(
         &mut self,
-        aggregates: &[Aggregate],
-        row: &[Value],
+        aggregates: impl IntoIterator<Item = &'a Compiled>,
+        row: &RowView<'_>,
         distinct_max: usize,
     ) -> bool {
         let mut kept = true;
         for (accumulator, aggregate) in self.0.iter_mut().zip(aggregates) {
-            if let Some(value) = counted(aggregate, row) {
-                kept &= accumulator.add(value, distinct_max);
+            if let Some(value) = aggregate.counted(row) {
+                kept &= accumulator.add(&value, distinct_max);
             }
         }
         kept
     }
 
     /// A row that came in leaves. Only in [`Mode::Sliding`].
-    pub(crate) fn remove(&mut self, aggregates: &[Aggregate], row: &[Value]) {
+    pub(crate) fn remove<'a>(
+        &mut self,
+        aggregates: impl IntoIterator<Item = &'a Compiled>,
+        row: &RowView<'_>,
+    ) {
         for (accumulator, aggregate) in self.0.iter_mut().zip(aggregates) {
-            if let Some(value) = counted(aggregate, row) {
-                accumulator.remove(value);
+            if let Some(value) = aggregate.counted(row) {
+                accumulator.remove(&value);
             }
         }
+    }
+
+    /// The result of one aggregate.
+    pub(crate) fn value(&self, index: usize) -> Value {
+        self.0.get(index).map_or(Value::Null, Accumulator::value)
     }
 
     /// The results in the order of the aggregates.
@@ -113,36 +126,28 @@ impl Accumulators {
 
     /// Reads what [`Self::encode`] wrote for the same aggregates and mode.
     pub(crate) fn decode(
-        aggregates: &[Aggregate],
+        aggregates: &[Compiled],
         mode: Mode,
         r: &mut Reader<'_>,
+        texts: &mut Texts,
     ) -> Result<Self, StateError> {
         let mut new = Self::new(aggregates, mode);
-        let entry = |r: &mut Reader<'_>| Ok((r.value()?, r.unsigned()? as u32));
+        let mut entry =
+            |r: &mut Reader<'_>| Ok((texts.value(Cell::of(&r.value()?)), r.unsigned()? as u32));
         for accumulator in &mut new.0 {
             match accumulator {
                 Accumulator::Count(n) => *n = r.signed()?,
-                Accumulator::Distinct(values) => *values = r.list(entry)?.into_iter().collect(),
-                Accumulator::Sum(sum) | Accumulator::Mean(sum) => *sum = Sum::decode(r)?,
+                Accumulator::Distinct(values) => {
+                    **values = r.list(&mut entry)?.into_iter().collect()
+                }
+                Accumulator::Sum(sum) | Accumulator::Mean(sum) => **sum = Sum::decode(r)?,
                 Accumulator::Extreme { value, .. } => *value = r.list(Reader::value)?.pop(),
                 Accumulator::Ordered { values, .. } => {
-                    *values = r.list(entry)?.into_iter().collect();
+                    **values = r.list(&mut entry)?.into_iter().collect();
                 }
             }
         }
         Ok(new)
-    }
-}
-
-/// The value a row gives an aggregate; `None` if it does not count.
-fn counted<'a>(aggregate: &Aggregate, row: &'a [Value]) -> Option<&'a Value> {
-    const ANY: &Value = &Value::Bool(true);
-    if aggregate.filter.is_some_and(|f| row.get(f).and_then(Value::as_bool) != Some(true)) {
-        return None;
-    }
-    match aggregate.argument {
-        None => Some(ANY),
-        Some(column) => row.get(column).filter(|v| !v.is_null()),
     }
 }
 

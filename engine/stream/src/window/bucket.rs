@@ -1,16 +1,18 @@
 //! What is kept of the rows of one window that only ever gains rows: aggregates, evidence, native
 //! ids. Sliding windows keep rows instead.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 
 use super::{
     Limits,
     aggregate::{Accumulators, Mode},
+    layout::{Layout, RowView},
 };
 use crate::{
-    Aggregate, KeyedRow,
+    events::{EventRef, EventStore},
+    operator::Restore,
     state::{Reader, StateError, Writer},
 };
 
@@ -27,54 +29,63 @@ pub(crate) struct Bucket {
     pub(crate) time: i64,
     /// A limit was hit: distinct values or native ids beyond it are not remembered.
     pub(crate) capped: bool,
-    native: HashSet<u128, RandomState>,
+    #[expect(clippy::box_collection, reason = "most sources name no ids: none costs a pointer")]
+    native: Option<Box<HashSet<u128, RandomState>>>,
     evidence: Evidence,
 }
 
 impl Bucket {
-    pub(crate) fn new(aggregates: &[Aggregate]) -> Self {
+    pub(crate) fn new(layout: &Layout) -> Self {
         Bucket {
-            accumulators: Accumulators::new(aggregates, Mode::Growing),
+            accumulators: Accumulators::new(&layout.aggregates, Mode::Growing),
             rows: 0,
             late: false,
             time: i64::MIN,
             capped: false,
-            native: HashSet::default(),
+            native: None,
             evidence: Evidence::default(),
         }
     }
 
-    /// Takes a row in; `false` if the same event already is.
+    /// Takes a row in; `false` if the same event already is. `most`: how many distinct values and
+    /// native ids are remembered.
     pub(crate) fn add(
         &mut self,
-        aggregates: &[Aggregate],
-        row: &KeyedRow,
-        limits: &Limits,
+        layout: &Layout,
+        row: &RowView<'_>,
+        events: &EventStore,
+        most: usize,
     ) -> bool {
-        if row.uid.native {
-            if self.native.contains(&row.uid.bits) {
+        let event = row.row.event();
+        let uid = events.uid(event);
+        if uid.native {
+            let native = self.native.get_or_insert_default();
+            if native.contains(&uid.bits) {
                 return false;
             }
-            if self.native.len() < limits.window_events_max {
-                self.native.insert(row.uid.bits);
+            if native.len() < most {
+                native.insert(uid.bits);
             } else {
                 self.capped = true;
             }
         }
-        self.capped |= !self.accumulators.add(aggregates, &row.values, limits.window_events_max);
+        self.capped |= !self.accumulators.add(&layout.aggregates, row, most);
         self.rows += 1;
-        self.late |= row.late;
-        self.time = self.time.max(row.time);
-        self.evidence.add(row);
+        self.late |= row.row.is_late();
+        self.time = self.time.max(row.row.time);
+        self.evidence.add(row.row.time, event, events);
         true
     }
 
-    pub(crate) fn evidence(&self) -> Vec<Arc<str>> {
-        self.evidence.texts(self.rows)
+    /// The first and last rows.
+    pub(crate) fn evidence(&self) -> impl Iterator<Item = EventRef> {
+        self.evidence.first.iter().chain(&self.evidence.last).map(|(_, event)| *event)
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        256 + self.accumulators.bytes() + self.native.len() * 24 + self.evidence.bytes()
+        let native = self.native.as_ref().map_or(0, |n| n.capacity() * 18);
+        let evidence = self.evidence.first.capacity() + self.evidence.last.capacity();
+        128 + self.accumulators.bytes() + native + evidence * 16
     }
 
     pub(crate) fn encode(&self, w: &mut Writer) {
@@ -82,78 +93,78 @@ impl Bucket {
         w.unsigned(self.rows);
         w.byte(u8::from(self.late) | u8::from(self.capped) << 1);
         w.signed(self.time);
-        let mut native: Vec<u128> = self.native.iter().copied().collect();
+        let mut native: Vec<u128> = self.native.iter().flat_map(|n| n.iter().copied()).collect();
         native.sort_unstable();
         w.length(native.len());
         native.into_iter().for_each(|bits| w.wide(bits));
-        self.evidence.encode(w);
-    }
-
-    pub(crate) fn decode(aggregates: &[Aggregate], r: &mut Reader<'_>) -> Result<Self, StateError> {
-        let accumulators = Accumulators::decode(aggregates, Mode::Growing, r)?;
-        let rows = r.unsigned()?;
-        let flags = r.byte()?;
-        let time = r.signed()?;
-        let native = r.list(Reader::wide)?.into_iter().collect();
-        let evidence = Evidence::decode(r)?;
-        let (late, capped) = (flags & 1 != 0, flags & 2 != 0);
-        Ok(Bucket { accumulators, rows, late, time, capped, native, evidence })
-    }
-}
-
-/// The first and last rows by (time, id), whatever order they came in.
-#[derive(Clone, Debug, Default)]
-struct Evidence {
-    first: Vec<Shown>,
-    last: Vec<Shown>,
-}
-
-type Shown = (i64, u128, Arc<str>);
-
-impl Evidence {
-    fn add(&mut self, row: &KeyedRow) {
-        let place = |list: &[Shown]| {
-            list.partition_point(|(time, bits, _)| (*time, *bits) <= (row.time, row.uid.bits))
-        };
-        let shown = (row.time, row.uid.bits, row.evidence.clone());
-        let at = place(&self.first);
-        if at < EVIDENCE {
-            self.first.insert(at, shown.clone());
-            self.first.truncate(EVIDENCE);
-        }
-        let at = place(&self.last);
-        if self.last.len() < EVIDENCE {
-            self.last.insert(at, shown);
-        } else if at > 0 {
-            self.last.insert(at, shown);
-            self.last.remove(0);
-        }
-    }
-
-    /// `rows` is how many were added; below twice the limit both lists hold some of the same rows.
-    fn texts(&self, rows: u64) -> Vec<Arc<str>> {
-        let both = self.first.len() + self.last.len();
-        let shared = both.saturating_sub(usize::try_from(rows).unwrap_or(usize::MAX));
-        self.first.iter().chain(self.last.iter().skip(shared)).map(|s| s.2.clone()).collect()
-    }
-
-    fn bytes(&self) -> usize {
-        self.first.iter().chain(&self.last).map(|s| 48 + s.2.len()).sum()
-    }
-
-    fn encode(&self, w: &mut Writer) {
-        for list in [&self.first, &self.last] {
+        for list in [&self.evidence.first, &self.evidence.last] {
             w.length(list.len());
-            for (time, bits, text) in list {
+            for (time, event) in list {
                 w.signed(*time);
-                w.wide(*bits);
-                w.text(text);
+                w.unsigned(event.0);
             }
         }
     }
 
-    fn decode(r: &mut Reader<'_>) -> Result<Self, StateError> {
-        let shown = |r: &mut Reader<'_>| Ok((r.signed()?, r.wide()?, r.text()?));
-        Ok(Evidence { first: r.list(shown)?, last: r.list(shown)? })
+    pub(crate) fn decode(
+        layout: &Layout,
+        r: &mut Reader<'_>,
+        restore: &mut Restore<'_>,
+    ) -> Result<Self, StateError> {
+        let accumulators =
+            Accumulators::decode(&layout.aggregates, Mode::Growing, r, restore.texts)?;
+        let rows = r.unsigned()?;
+        let flags = r.byte()?;
+        let time = r.signed()?;
+        let native: HashSet<u128, RandomState> = r.list(Reader::wide)?.into_iter().collect();
+        let mut shown =
+            |r: &mut Reader<'_>| Ok((r.signed()?, EventRef(restore.tagged(r.unsigned()?))));
+        let evidence = Evidence { first: r.list(&mut shown)?, last: r.list(&mut shown)? };
+        let (late, capped) = (flags & 1 != 0, flags & 2 != 0);
+        let native = (!native.is_empty()).then(|| Box::new(native));
+        Ok(Bucket { accumulators, rows, late, time, capped, native, evidence })
+    }
+}
+
+/// How many distinct values and native ids a window remembers at least: no fewer than a threshold
+/// asks for.
+pub(crate) fn remembered(limits: &Limits, threshold: usize) -> usize {
+    limits.window_events_max.max(threshold.saturating_add(1))
+}
+
+/// The first and last rows by (time, id), whatever order they came in; no row is in both lists.
+#[derive(Clone, Debug, Default)]
+struct Evidence {
+    first: Vec<(i64, EventRef)>,
+    last: Vec<(i64, EventRef)>,
+}
+
+impl Evidence {
+    fn add(&mut self, time: i64, event: EventRef, events: &EventStore) {
+        let id = |event: EventRef| events.uid(event).bits;
+        let place = |list: &[(i64, EventRef)], (time, event): (i64, EventRef)| {
+            // In order, which is nearly always, a row goes to the end.
+            if list.last().is_none_or(|(t, _)| *t < time) {
+                return list.len();
+            }
+            list.partition_point(|(t, e)| *t < time || *t == time && id(*e) <= id(event))
+        };
+        let mut row = (time, event);
+        let at = place(&self.first, row);
+        if at < EVIDENCE {
+            self.first.insert(at, row);
+            if self.first.len() <= EVIDENCE {
+                return;
+            }
+            let Some(displaced) = self.first.pop() else { return };
+            row = displaced;
+        }
+        let at = place(&self.last, row);
+        if self.last.len() < EVIDENCE {
+            self.last.insert(at, row);
+        } else if at > 0 {
+            self.last.insert(at, row);
+            self.last.remove(0);
+        }
     }
 }

@@ -1,19 +1,30 @@
 //! Tumbling and hopping windows: half-open, on a fixed grid, one [`Bucket`] each.
 
-use std::{collections::BTreeMap, sync::Arc};
-
-use super::{Cell, Context, Group, Limits, Spoken, bucket::Bucket};
+use super::{
+    Cell, Context, Group, Kind, Limits, Reported, Verdict,
+    bucket::{Bucket, remembered},
+    layout::{Layout, RowView},
+};
 use crate::{
-    Aggregate, Class, KeyedRow, Window,
-    keys::Wake,
+    EmitMode, Window,
+    events::EventRef,
+    keys::Timers,
+    operator::{Arrival, Env, Restore},
     state::{Reader, StateError, Writer},
 };
 
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Fixed {
+    slide: i64,
+    size: i64,
+    /// Distinct values and native ids a window remembers.
+    most: usize,
+}
+
 /// The open windows of one key, by start.
 #[derive(Debug, Default)]
-pub(crate) struct Fixed {
-    windows: BTreeMap<i64, Open>,
-}
+pub(crate) struct Windows(Vec<(i64, Open)>);
 
 #[derive(Debug)]
 struct Open {
@@ -25,125 +36,162 @@ struct Open {
 }
 
 impl Fixed {
+    pub(crate) fn new(window: Window, limits: &Limits, threshold: usize) -> Self {
+        let (slide, size) = match window {
+            Window::Hop { slide, size } => (slide.max(1), size.max(1)),
+            Window::Tumble { size } | Window::Sliding { size } | Window::Session { gap: size } => {
+                (size.max(1), size.max(1))
+            }
+        };
+        Fixed { slide, size, most: remembered(limits, threshold) }
+    }
+
+    fn end(&self, start: i64) -> i64 {
+        start.saturating_add(self.size)
+    }
+}
+
+impl Kind for Fixed {
+    type Rows = Windows;
+    const VERSION: u8 = 2;
+
+    fn start(&self) -> Windows {
+        Windows::default()
+    }
+
     /// Takes a row into each of its windows; `false` if it is a duplicate in all of them.
-    pub(crate) fn insert(
-        &mut self,
-        aggregates: &[Aggregate],
-        window: Window,
-        row: &KeyedRow,
-        limits: &Limits,
+    fn insert(
+        &self,
+        windows: &mut Windows,
+        layout: &Layout,
+        arrival: &Arrival<'_>,
+        env: &mut Env<'_>,
     ) -> bool {
-        let (slide, size) = grid(window);
-        let newest = row.time.div_euclid(slide).saturating_mul(slide);
+        let mut values = Vec::new();
+        let row = layout.keep(arrival, env.texts, &mut values);
+        let row = RowView { row, values: &values };
+        let newest = arrival.time.div_euclid(self.slide).saturating_mul(self.slide);
         let mut fresh = false;
-        for back in 0..size / slide {
-            let start = newest.saturating_sub(back.saturating_mul(slide));
-            let open = self.windows.entry(start).or_insert_with(|| Open {
-                bucket: Bucket::new(aggregates),
-                changed: false,
-                passed: false,
+        for back in 0..self.size / self.slide {
+            let start = newest.saturating_sub(back.saturating_mul(self.slide));
+            let list = &mut windows.0;
+            let at = match list.last() {
+                Some((last, _)) if *last < start => Err(list.len()),
+                _ => list.binary_search_by_key(&start, |(s, _)| *s),
+            };
+            let at = at.unwrap_or_else(|at| {
+                if list.is_empty() {
+                    list.reserve_exact(1);
+                }
+                let bucket = Bucket::new(layout);
+                list.insert(at, (start, Open { bucket, changed: false, passed: false }));
+                at
             });
-            let added = open.bucket.add(aggregates, row, limits);
+            let Some((_, open)) = list.get_mut(at) else { continue };
+            let added = open.bucket.add(layout, &row, env.events, self.most);
             open.changed |= added;
             fresh |= added;
         }
         fresh
     }
 
-    pub(crate) fn examine(&mut self, cx: &Context<'_>, spoken: &Spoken) -> Vec<Cell> {
-        let (_, size) = grid(cx.plan.window);
+    fn examine(
+        &self,
+        windows: &mut Windows,
+        cx: &Context<'_>,
+        _env: &mut Env<'_>,
+        reported: &Reported,
+    ) -> Vec<Cell> {
         let mut cells = Vec::new();
-        for (&start, open) in &mut self.windows {
-            let end = start.saturating_add(size);
+        for (start, open) in &mut windows.0 {
+            let (start, end) = (*start, self.end(*start));
             let closed = cx.frontier.closed >= end;
             let passed = cx.frontier.watermark >= end;
-            let (speaks, fresh) = match cx.class {
-                Class::Monotone => (true, open.changed),
-                Class::Repairable => (passed, open.changed || !open.passed),
-                Class::Final => (closed, true),
+            let (speaks, fresh) = match cx.emit {
+                EmitMode::OnMatch => (true, open.changed),
+                EmitMode::OnWatermark => (passed, open.changed || !open.passed),
+                EmitMode::OnClose => (closed, true),
             };
-            let unconfirmed = closed && spoken.contains_key(&start);
+            let unconfirmed = closed && reported.has(start);
             if !speaks || !(fresh || unconfirmed) {
                 continue;
             }
-            let bucket = &open.bucket;
-            let capped = bucket.capped || start <= cx.forgotten;
-            let groups = fresh.then(|| {
-                vec![Group {
-                    id: start,
-                    window: (start, end),
-                    time: bucket.time,
-                    rows: bucket.rows,
-                    late: bucket.late,
-                    capped,
-                    aggregates: bucket.accumulators.values(),
-                }]
-            });
-            cells.push(Cell { id: start, closed, capped, groups });
             (open.changed, open.passed) = (false, passed);
+            let bucket = &open.bucket;
+            let capped = bucket.capped || start <= cx.evicted_through;
+            let group = || Group {
+                id: start,
+                window: (start, end),
+                time: bucket.time,
+                rows: bucket.rows,
+                late: bucket.late,
+                capped,
+                aggregates: bucket.accumulators.values(),
+            };
+            let verdict = match &cx.plan.condition {
+                _ if !fresh => Verdict::AsReported,
+                Some(condition) => {
+                    let holds = condition.holds(&|i| bucket.accumulators.value(i));
+                    if !holds && !reported.has(start) {
+                        continue;
+                    }
+                    Verdict::Judged(holds.then(group))
+                }
+                None => Verdict::Open(vec![group()]),
+            };
+            cells.push(Cell { id: start, closed, capped, verdict });
         }
         cells
     }
 
-    pub(crate) fn evidence(&self, id: i64) -> Vec<Arc<str>> {
-        self.windows.get(&id).map(|o| o.bucket.evidence()).unwrap_or_default()
+    fn evidence(&self, windows: &Windows, group: &Group) -> Vec<EventRef> {
+        let found = windows.0.binary_search_by_key(&group.id, |(start, _)| *start);
+        let open = found.ok().and_then(|at| windows.0.get(at));
+        open.map(|(_, open)| open.bucket.evidence().collect()).unwrap_or_default()
     }
 
-    /// Drops windows nothing can change; `None` if none is left.
-    pub(crate) fn finish(&mut self, cx: &Context<'_>) -> Option<Wake> {
-        let (_, size) = grid(cx.plan.window);
-        let end = |start: &i64| start.saturating_add(size);
-        while let Some(entry) = self.windows.first_entry() {
-            if end(entry.key()) > cx.frontier.closed {
-                break;
-            }
-            entry.remove();
-        }
-        let closed = self.windows.first_key_value().map(|(start, _)| end(start))?;
-        let watermark = (cx.class == Class::Repairable)
-            .then(|| self.windows.iter().find(|(_, o)| !o.passed).map(|(start, _)| end(start)))
+    fn finish(&self, windows: &mut Windows, cx: &Context<'_>) -> Option<Timers> {
+        let done = windows.0.partition_point(|(start, _)| self.end(*start) <= cx.frontier.closed);
+        windows.0.drain(..done);
+        let closed = windows.0.first().map(|(start, _)| self.end(*start))?;
+        let watermark = (cx.emit == EmitMode::OnWatermark)
+            .then(|| windows.0.iter().find(|(_, o)| !o.passed).map(|(start, _)| self.end(*start)))
             .flatten();
-        Some(Wake { watermark, closed: Some(closed) })
+        Some(Timers { watermark, closed: Some(closed) })
     }
 
-    pub(crate) fn rows(&self) -> usize {
-        self.windows.values().map(|o| o.bucket.rows as usize).sum()
+    fn rows(windows: &Windows) -> usize {
+        windows.0.iter().map(|(_, o)| o.bucket.rows as usize).sum()
     }
 
-    /// The newest row.
-    pub(crate) fn newest(&self) -> Option<i64> {
-        self.windows.values().map(|o| o.bucket.time).max()
+    fn newest(windows: &Windows) -> Option<i64> {
+        windows.0.iter().map(|(_, o)| o.bucket.time).max()
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.windows.values().map(|o| 48 + o.bucket.bytes()).sum()
+    fn bytes(windows: &Windows) -> usize {
+        windows.0.iter().map(|(_, o)| 16 + o.bucket.bytes()).sum()
     }
 
-    pub(crate) fn encode(&self, w: &mut Writer) {
-        w.length(self.windows.len());
-        for (start, open) in &self.windows {
+    fn encode(&self, windows: &Windows, w: &mut Writer) {
+        w.length(windows.0.len());
+        for (start, open) in &windows.0 {
             w.signed(*start);
             open.bucket.encode(w);
         }
     }
 
-    /// Every window counts as changed: it is judged again, and what was said before is not repeated.
-    pub(crate) fn decode(aggregates: &[Aggregate], r: &mut Reader<'_>) -> Result<Self, StateError> {
+    /// Every window counts as changed: it is judged again, and what was reported is not repeated.
+    fn decode(
+        &self,
+        layout: &Layout,
+        r: &mut Reader<'_>,
+        restore: &mut Restore<'_>,
+    ) -> Result<Windows, StateError> {
         let windows = r.list(|r| {
             let start = r.signed()?;
-            let bucket = Bucket::decode(aggregates, r)?;
+            let bucket = Bucket::decode(layout, r, restore)?;
             Ok((start, Open { bucket, changed: true, passed: false }))
         })?;
-        Ok(Fixed { windows: windows.into_iter().collect() })
-    }
-}
-
-/// Slide and size.
-fn grid(window: Window) -> (i64, i64) {
-    match window {
-        Window::Hop { slide, size } => (slide.max(1), size.max(1)),
-        Window::Tumble { size } | Window::Sliding { size } | Window::Session { gap: size } => {
-            (size.max(1), size.max(1))
-        }
+        Ok(Windows(windows))
     }
 }

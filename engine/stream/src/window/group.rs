@@ -15,6 +15,7 @@ use crate::{
     rows::{Failures, assemble, evaluate},
 };
 
+/// Groups with the values of their keys.
 type Groups<'a> = [(&'a [Value], &'a Group)];
 
 /// Which groups HAVING keeps; a group on which it fails is not kept.

@@ -1,34 +1,39 @@
-//! Sessions: rows of a key closer than or equal to `gap`. Keeps the rows of open sessions and cuts
-//! them anew when one comes, since a late row can join two sessions.
+//! Sessions: rows of a key closer than or equal to `gap`. Keeps the rows of open sessions: a row in
+//! order extends the last session, a late one can join two, and then all are cut anew.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
+use super::{
+    Cell, Context, Group, Kind, Limits, Reported, Verdict,
+    bucket::{Bucket, remembered},
+    layout::{Layout, Row, Rows},
 };
-
-use foldhash::fast::RandomState;
-
-use super::{Cell, Context, Group, Spoken, bucket::Bucket};
 use crate::{
-    Aggregate, Class, KeyedRow,
-    keys::Wake,
+    EmitMode,
+    events::{EventRef, EventStore},
+    keys::Timers,
+    operator::{Arrival, Env, Restore},
     state::{Reader, StateError, Writer},
 };
 
-/// The open sessions of one key.
+/// See the module.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     gap: i64,
-    rows: Vec<KeyedRow>,
-    sorted: bool,
-    native: HashSet<(i64, u128), RandomState>,
+    /// Distinct values and native ids a session remembers.
+    most: usize,
+}
+
+/// The open sessions of one key.
+#[derive(Debug, Default)]
+pub(crate) struct Open {
+    rows: Rows,
     /// The older part of a session with more rows than are kept one by one.
     folded: Option<Session>,
     /// Where the last closed session ended; a session that begins within `gap` of it was cut off.
     cut: Option<i64>,
     /// As last cut, oldest first.
     sessions: Vec<Session>,
-    text: usize,
+    /// How many rows are in `sessions` already.
+    taken: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -50,62 +55,149 @@ impl Session {
 }
 
 impl Sessions {
-    pub(crate) fn new(gap: i64) -> Self {
-        Sessions {
-            gap: gap.max(0),
-            rows: Vec::new(),
-            sorted: true,
-            native: HashSet::default(),
-            folded: None,
-            cut: None,
-            sessions: Vec::new(),
-            text: 0,
-        }
+    pub(crate) fn new(gap: i64, limits: &Limits, threshold: usize) -> Self {
+        Sessions { gap: gap.max(0), most: remembered(limits, threshold) }
     }
 
-    /// Takes a row in; `false` if the same event already is.
-    pub(crate) fn insert(&mut self, row: KeyedRow) -> bool {
-        if row.uid.native && !self.native.insert((row.time, row.uid.bits)) {
+    /// Brings the sessions up to date with the rows.
+    fn cut(&self, open: &mut Open, cx: &Context<'_>, events: &EventStore) {
+        let moved = open.rows.sort(events);
+        let last = open.sessions.last().map(|s| s.last);
+        let next = open.rows.list().get(open.taken).map(|r| r.time);
+        let in_order = moved >= open.taken && (next.is_none() || next >= last);
+        let mut sessions = std::mem::take(&mut open.sessions);
+        let mut folded = None;
+        if !in_order || open.taken == 0 {
+            sessions.clear();
+            open.taken = 0;
+            folded = open.folded.clone();
+        }
+        for at in open.taken..open.rows.len() {
+            let row = open.rows.view(at);
+            let time = row.row.time;
+            if let Some(head) = folded.take_if(|f| f.start <= time) {
+                sessions.push(head);
+            }
+            let previous = sessions.last().map(|s| s.last).or(open.cut);
+            let joins = previous.is_some_and(|last| time.saturating_sub(last) <= self.gap);
+            let fits = |s: &Session| time.saturating_sub(s.start) <= cx.limits.session_max;
+            match sessions.last_mut() {
+                Some(s) if joins && fits(s) => {
+                    s.bucket.add(cx.layout, &row, events, self.most);
+                    s.last = s.last.max(time);
+                }
+                before => {
+                    if let (Some(before), true) = (before, joins) {
+                        before.split = true;
+                    }
+                    let mut bucket = Bucket::new(cx.layout);
+                    bucket.add(cx.layout, &row, events, self.most);
+                    sessions.push(Session { rest: joins, ..Session::new(time, bucket) });
+                }
+            }
+        }
+        sessions.extend(folded);
+        open.taken = open.rows.len();
+        open.sessions = sessions;
+    }
+
+    /// Above the limit of rows the oldest become part of a sum: nothing is lost from counts, but a
+    /// row before them can no longer join.
+    fn fold(&self, open: &mut Open, cx: &Context<'_>, env: &mut Env<'_>) {
+        let most = cx.limits.window_events_max;
+        if open.rows.len() <= most {
+            return;
+        }
+        open.rows.sort(env.events);
+        let excess = (open.rows.len() - most + most / 8).min(open.rows.len());
+        for at in 0..excess {
+            let row = open.rows.view(at);
+            let time = row.row.time;
+            let near = |f: &Session| {
+                time.saturating_sub(f.last) <= self.gap
+                    && time.saturating_sub(f.start) <= cx.limits.session_max
+            };
+            if !open.folded.as_ref().is_some_and(near) {
+                open.folded = Some(Session::new(time, Bucket::new(cx.layout)));
+            }
+            if let Some(folded) = &mut open.folded {
+                folded.bucket.add(cx.layout, &row, env.events, self.most);
+                folded.bucket.capped = true;
+                folded.last = folded.last.max(time);
+            }
+        }
+        let through = open.folded.as_ref().map_or(i64::MIN, |f| f.last);
+        for session in open.sessions.iter_mut().filter(|s| s.start <= through) {
+            session.bucket.capped = true;
+        }
+        env.stats.truncated += excess as u64;
+        open.forget(excess);
+    }
+}
+
+impl Open {
+    fn forget(&mut self, rows: usize) {
+        self.rows.drop_first(rows);
+        self.taken = self.taken.saturating_sub(rows);
+    }
+}
+
+impl Kind for Sessions {
+    type Rows = Open;
+    const VERSION: u8 = 2;
+
+    fn start(&self) -> Open {
+        Open::default()
+    }
+
+    fn insert(
+        &self,
+        open: &mut Open,
+        layout: &Layout,
+        row: &Arrival<'_>,
+        env: &mut Env<'_>,
+    ) -> bool {
+        let events = &*env.events;
+        let same = |r: &Row| r.time == row.time && events.uid(r.event()) == row.uid;
+        let list = open.rows.list();
+        let known = row.uid.native
+            && match open.rows.is_sorted() {
+                true => list.iter().rev().take_while(|r| r.time >= row.time).any(same),
+                false => list.iter().any(same),
+            };
+        if known {
             return false;
         }
-        let before = self.rows.last().is_none_or(|l| order(l) <= order(&row));
-        self.sorted &= before;
-        self.text += row.evidence.len();
-        self.rows.push(row);
+        open.rows.push(layout, row, env.texts);
         true
     }
 
-    pub(crate) fn examine(
-        &mut self,
+    fn examine(
+        &self,
+        open: &mut Open,
         cx: &Context<'_>,
-        spoken: &Spoken,
-        thinned: &mut u64,
+        env: &mut Env<'_>,
+        reported: &Reported,
     ) -> Vec<Cell> {
-        if !self.sorted {
-            self.rows.sort_by_key(order);
-            self.sorted = true;
-        }
-        self.fold(cx, thinned);
-        self.sessions = self.cut(cx);
+        self.cut(open, cx, env.events);
+        self.fold(open, cx, env);
         let mut cells = Vec::new();
-        let mut starts = BTreeSet::new();
-        for session in &mut self.sessions {
-            starts.insert(session.start);
+        for session in &mut open.sessions {
             let end = settled(session, self.gap, cx);
             let closed = cx.frontier.closed >= end;
             session.passed = cx.frontier.watermark >= end;
-            let speaks = match cx.class {
-                Class::Monotone | Class::Repairable => {
-                    session.passed || spoken.contains_key(&session.start)
-                }
-                Class::Final => closed,
+            let known = reported.has(session.start);
+            let speaks = match cx.emit {
+                EmitMode::OnMatch | EmitMode::OnWatermark => session.passed || known,
+                EmitMode::OnClose => closed,
             };
             if !speaks {
                 continue;
             }
             let bucket = &session.bucket;
-            let capped = bucket.capped || session.start.saturating_sub(self.gap) <= cx.forgotten;
-            let group = Group {
+            let capped =
+                bucket.capped || session.start.saturating_sub(self.gap) <= cx.evicted_through;
+            let group = || Group {
                 id: session.start,
                 window: (session.start, session.last.saturating_add(self.gap)),
                 time: session.last,
@@ -114,156 +206,97 @@ impl Sessions {
                 capped: capped || session.split || session.rest,
                 aggregates: bucket.accumulators.values(),
             };
-            let groups = Some(vec![group]);
-            cells.push(Cell { id: session.start, closed, capped, groups });
+            let verdict = match &cx.plan.condition {
+                Some(condition) => {
+                    let holds = condition.holds(&|i| bucket.accumulators.value(i));
+                    if !holds && !known {
+                        continue;
+                    }
+                    Verdict::Judged(holds.then(group))
+                }
+                None => Verdict::Open(vec![group()]),
+            };
+            cells.push(Cell { id: session.start, closed, capped, verdict });
         }
         // A start that is none any more was joined to an older session.
-        let gone = spoken.keys().filter(|id| !starts.contains(id));
-        cells.extend(gone.map(|&id| Cell {
+        let sessions = &open.sessions;
+        let gone = reported.ids().filter(|id| !sessions.iter().any(|s| s.start == *id));
+        cells.extend(gone.map(|id| Cell {
             id,
             closed: true,
-            capped: self.folded.is_some(),
-            groups: Some(Vec::new()),
+            capped: open.folded.is_some(),
+            verdict: Verdict::Judged(None),
         }));
         cells
     }
 
-    pub(crate) fn evidence(&self, id: i64) -> Vec<Arc<str>> {
-        let session = self.sessions.iter().find(|s| s.start == id);
-        session.map(|s| s.bucket.evidence()).unwrap_or_default()
+    fn evidence(&self, open: &Open, group: &Group) -> Vec<EventRef> {
+        let session = open.sessions.iter().find(|s| s.start == group.id);
+        session.map(|s| s.bucket.evidence().collect()).unwrap_or_default()
     }
 
-    /// Drops sessions nothing can change; `None` if none is left.
-    pub(crate) fn finish(&mut self, cx: &Context<'_>) -> Option<Wake> {
-        let gap = self.gap;
-        let done = self
+    fn finish(&self, open: &mut Open, cx: &Context<'_>) -> Option<Timers> {
+        let done = open
             .sessions
             .iter()
-            .take_while(|s| settled(s, gap, cx) <= cx.frontier.closed)
+            .take_while(|s| settled(s, self.gap, cx) <= cx.frontier.closed)
             .map(|s| s.last)
             .last();
         if let Some(last) = done {
-            self.cut = Some(last);
-            self.folded.take_if(|f| f.last <= last);
-            self.sessions.retain(|s| s.last > last);
-            let rows = self.rows.partition_point(|r| r.time <= last);
-            self.forget(rows);
+            open.cut = Some(last);
+            open.folded.take_if(|f| f.last <= last);
+            open.sessions.retain(|s| s.last > last);
+            let rows = open.rows.after(last);
+            open.forget(rows);
         }
-        let ends = || self.sessions.iter().map(|s| (s.passed, settled(s, gap, cx)));
+        let ends = || open.sessions.iter().map(|s| (s.passed, settled(s, self.gap, cx)));
         let closed = ends().map(|(_, end)| end).min()?;
         let watermark = ends().filter(|(passed, _)| !passed).map(|(_, end)| end).min();
-        Some(Wake {
-            watermark: watermark.filter(|_| cx.class != Class::Final),
+        Some(Timers {
+            watermark: watermark.filter(|_| cx.emit != EmitMode::OnClose),
             closed: Some(closed),
         })
     }
 
-    pub(crate) fn rows(&self) -> usize {
-        self.rows.len() + self.folded.as_ref().map_or(0, |f| f.bucket.rows as usize)
+    fn rows(open: &Open) -> usize {
+        open.rows.len() + open.folded.as_ref().map_or(0, |f| f.bucket.rows as usize)
     }
 
-    pub(crate) fn newest(&self) -> Option<i64> {
-        self.rows.iter().map(|r| r.time).chain(self.folded.as_ref().map(|f| f.last)).max()
+    fn newest(open: &Open) -> Option<i64> {
+        let rows = open.rows.list().iter().map(|r| r.time);
+        rows.chain(open.folded.as_ref().map(|f| f.last)).max()
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        let buckets: usize = self.sessions.iter().map(|s| s.bucket.bytes()).sum();
-        256 + self.text + self.rows.len() * 160 + self.native.len() * 40 + buckets
+    fn bytes(open: &Open) -> usize {
+        let buckets: usize = open.sessions.iter().map(|s| 48 + s.bucket.bytes()).sum();
+        160 + open.rows.bytes() + buckets
     }
 
-    pub(crate) fn encode(&self, w: &mut Writer) {
-        w.option(self.cut);
-        w.rows(&self.rows);
-        w.length(usize::from(self.folded.is_some()));
-        if let Some(folded) = &self.folded {
+    fn encode(&self, open: &Open, w: &mut Writer) {
+        w.option(open.cut);
+        open.rows.encode(w);
+        w.length(usize::from(open.folded.is_some()));
+        if let Some(folded) = &open.folded {
             w.signed(folded.start);
             w.signed(folded.last);
             folded.bucket.encode(w);
         }
     }
 
-    pub(crate) fn decode(
-        gap: i64,
-        aggregates: &[Aggregate],
-        key: &Arc<[u8]>,
+    fn decode(
+        &self,
+        layout: &Layout,
         r: &mut Reader<'_>,
-    ) -> Result<Self, StateError> {
-        let mut new = Sessions { cut: r.option()?, ..Sessions::new(gap) };
-        for row in r.rows(key)? {
-            new.insert(row);
-        }
-        let session = |r: &mut Reader<'_>| {
+        restore: &mut Restore<'_>,
+    ) -> Result<Open, StateError> {
+        let cut = r.option()?;
+        let rows = Rows::decode(layout, r, restore)?;
+        let folded = r.list(|r| {
             let (start, last) = (r.signed()?, r.signed()?);
-            Ok(Session { last, ..Session::new(start, Bucket::decode(aggregates, r)?) })
-        };
-        new.folded = r.list(session)?.pop();
-        Ok(new)
-    }
-
-    /// Cuts the rows into sessions. One that would grow beyond the limit is split there.
-    fn cut(&self, cx: &Context<'_>) -> Vec<Session> {
-        let aggregates = &cx.plan.aggregates;
-        let mut sessions: Vec<Session> = Vec::new();
-        let mut folded = self.folded.as_ref();
-        for row in &self.rows {
-            if let Some(head) = folded.take_if(|f| f.start <= row.time) {
-                sessions.push(head.clone());
-            }
-            let previous = sessions.last().map(|s| s.last).or(self.cut);
-            let joins = previous.is_some_and(|last| row.time.saturating_sub(last) <= self.gap);
-            let fits = |s: &Session| row.time.saturating_sub(s.start) <= cx.limits.session_max;
-            match sessions.last_mut() {
-                Some(s) if joins && fits(s) => {
-                    s.bucket.add(aggregates, row, cx.limits);
-                    s.last = s.last.max(row.time);
-                }
-                before => {
-                    if let (Some(before), true) = (before, joins) {
-                        before.split = true;
-                    }
-                    let mut bucket = Bucket::new(aggregates);
-                    bucket.add(aggregates, row, cx.limits);
-                    sessions.push(Session { rest: joins, ..Session::new(row.time, bucket) });
-                }
-            }
-        }
-        sessions.extend(folded.cloned());
-        sessions
-    }
-
-    /// Above the limit of rows the oldest become part of a sum: nothing is lost from counts, but a
-    /// row before them can no longer join.
-    fn fold(&mut self, cx: &Context<'_>, thinned: &mut u64) {
-        let excess = self.rows.len().saturating_sub(cx.limits.window_events_max);
-        if excess == 0 {
-            return;
-        }
-        let aggregates = &cx.plan.aggregates;
-        for row in &self.rows[..excess] {
-            let near = |f: &Session| {
-                row.time.saturating_sub(f.last) <= self.gap
-                    && row.time.saturating_sub(f.start) <= cx.limits.session_max
-            };
-            if !self.folded.as_ref().is_some_and(near) {
-                self.folded = Some(Session::new(row.time, Bucket::new(aggregates)));
-            }
-            if let Some(folded) = &mut self.folded {
-                folded.bucket.add(aggregates, row, cx.limits);
-                folded.bucket.capped = true;
-                folded.last = folded.last.max(row.time);
-            }
-        }
-        *thinned += excess as u64;
-        self.forget(excess);
-    }
-
-    fn forget(&mut self, rows: usize) {
-        for row in self.rows.drain(..rows) {
-            self.text -= row.evidence.len();
-            if row.uid.native {
-                self.native.remove(&(row.time, row.uid.bits));
-            }
-        }
+            Ok(Session { last, ..Session::new(start, Bucket::decode(layout, r, restore)?) })
+        })?;
+        let folded = folded.into_iter().next_back();
+        Ok(Open { rows, folded, cut, sessions: Vec::new(), taken: 0 })
     }
 }
 
@@ -275,8 +308,4 @@ fn settled(session: &Session, gap: i64, cx: &Context<'_>) -> i64 {
         false => session.last.saturating_add(gap),
     };
     last.saturating_add(1)
-}
-
-fn order(row: &KeyedRow) -> (i64, u128) {
-    (row.time, row.uid.bits)
 }

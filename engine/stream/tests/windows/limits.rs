@@ -1,45 +1,204 @@
-//! What happens at the limits of state: nothing silently.
+//! What happens at the limits of state: nothing silently, and no threshold that is missed.
 
 use std::sync::Arc;
 
-use sluice_event::PartitionId;
-use sluice_stream::{Change, Class, HistoryStart, Limits, Shard, ShardOptions, Window};
+use sluice_event::{EventUid, PartitionId, Value};
+use sluice_stream::{
+    Change, EmitMode, FindingState, HistoryStart, KeyedRow, Limits, Shard, ShardOptions,
+    StateEntry, Window,
+};
 
 use crate::{
     model::{Having, Stage},
-    run::{Case, SLOT, keyed_row, partition, plan},
+    run::{Case, RULE, keyed_batch, keyed_row, partition, plan},
 };
 
-fn shard(limits: Limits) -> Shard {
-    let stage = Stage::Window { window: Window::Sliding { size: 100 }, having: Having::Count(3) };
-    let case = Case { class: Class::Monotone, stage, history: HistoryStart::Always };
+fn new(window: Window, having: Having, emit: EmitMode, limits: Limits) -> Shard {
+    let stage = Stage::Window { window, having };
+    let case = Case { emit, stage, history: HistoryStart::Always, native: true };
     let history_start = HistoryStart::Always;
-    let options = ShardOptions { index: 0, secret: [0; 16], limits, history_start };
-    Shard::new(&[(SLOT, Arc::new(plan(&case)))], &[partition(0)], options)
+    let options = ShardOptions { index: 0, shards: 1, secret: [0; 16], limits, history_start };
+    Shard::new(&[(RULE, Arc::new(plan(&case)))], &[partition(0)], options)
+}
+
+fn shard(limits: Limits) -> Shard {
+    new(Window::Sliding { size: 100 }, Having::Count(3), EmitMode::OnMatch, limits)
+}
+
+fn push(shard: &mut Shard, rows: impl IntoIterator<Item = KeyedRow>) {
+    let rows: Vec<KeyedRow> = rows.into_iter().collect();
+    shard.push(PartitionId(0), &keyed_batch(&rows));
+}
+
+/// A row with a text argument and an id of its own.
+fn row(time: i64, text: &str, number: u128) -> KeyedRow {
+    let mut row = keyed_row("a", time);
+    row.values[1] = Value::Text(text.into());
+    row.uid = EventUid { bits: number, native: true };
+    row
 }
 
 #[test]
 fn too_many_rows_of_a_key_give_a_lower_bound_that_is_never_withdrawn() {
-    let mut shard = shard(Limits { window_events_max: 5, ..Limits::default() });
-    shard.push(SLOT, PartitionId(0), (0..5).map(|t| keyed_row("a", t)).collect());
-    assert!(shard.take().iter().all(|e| !e.capped && e.count == 5));
-    shard.push(SLOT, PartitionId(0), (5..12).map(|t| keyed_row("a", t)).collect());
+    let mut shard = shard(Limits { window_events_max: 50, ..Limits::default() });
+    push(&mut shard, (0..50).map(|t| keyed_row("a", t)));
+    assert!(shard.take().iter().all(|e| !e.capped && e.count == 50));
+    push(&mut shard, (50..100).map(|t| keyed_row("a", t)));
     let emissions = shard.take();
     assert_eq!(emissions.len(), 1);
-    assert!(emissions[0].capped);
-    assert_eq!((emissions[0].count, shard.stats()[0].thinned), (5, 7));
+    assert_eq!((emissions[0].count, emissions[0].evidence_total), (100, 100));
+    assert!(shard.stats()[0].truncated > 50);
+    push(&mut shard, [keyed_row("a", 100)]);
+    let emissions = shard.take();
+    assert!(emissions.iter().all(|e| e.capped && e.count >= 20), "{emissions:?}");
+    shard.end(PartitionId(0));
+    let emissions = shard.take();
+    assert!(emissions.iter().all(|e| e.change == Change::Upsert(FindingState::Confirmed)));
+    assert_eq!(emissions.iter().map(|e| e.window.unwrap().1).max(), Some(100));
+}
+
+/// Rows of a flood, and a few that reach a second threshold: whichever come first, and whatever was
+/// thinned between, the same cells fire.
+#[test]
+fn flood_does_not_hide_what_completes_a_condition() {
+    let having = Having::CountAndDistinct(30, 12);
+    for flood_first in [true, false] {
+        let limits = Limits { window_events_max: 40, ..Limits::default() };
+        let mut shard = new(Window::Sliding { size: 100 }, having, EmitMode::OnMatch, limits);
+        let flood: Vec<KeyedRow> = (0..2_000).map(|n| row(10, "same", n)).collect();
+        let spread: Vec<KeyedRow> =
+            (0..11).map(|n| row(20, &format!("text {n}"), 10_000 + n)).collect();
+        let (first, second) = if flood_first { (flood, spread) } else { (spread, flood) };
+        for rows in [first, second] {
+            for part in rows.chunks(7) {
+                push(&mut shard, part.to_vec());
+                shard.take();
+            }
+        }
+        shard.end(PartitionId(0));
+        let found = shard.take();
+        assert_eq!(found.len(), 1, "flood first: {flood_first}");
+        assert!(found[0].capped);
+    }
+}
+
+/// A late row that completes an older cell still does after a flood in a younger one.
+#[test]
+fn flood_does_not_hide_a_late_row() {
+    let limits = Limits { window_events_max: 20, ..Limits::default() };
+    let mut shard = shard(limits);
+    push(&mut shard, [keyed_row("a", 10), keyed_row("a", 11)]);
+    push(&mut shard, (0..5_000).map(|n| row(105, "x", 1_000 + n)));
+    shard.observe(PartitionId(0), 105);
+    assert_eq!(shard.take().len(), 1);
+    push(&mut shard, [keyed_row("a", 12)]);
+    let found = shard.take();
+    assert!(found.iter().any(|e| e.time == 12 && e.count == 3), "{found:?}");
+}
+
+/// More rows than are kept, more than the threshold asks for, in every window, at once and not.
+#[test]
+fn thresholds_above_the_limit_fire() {
+    let windows = [
+        Window::Sliding { size: 1_000_000 },
+        Window::Tumble { size: 1_000_000 },
+        Window::Hop { slide: 500_000, size: 1_000_000 },
+        Window::Session { gap: 1_000 },
+    ];
+    for window in windows {
+        for having in [Having::Count(5_000), Having::Distinct(5_000)] {
+            for emit in [EmitMode::OnMatch, EmitMode::OnWatermark, EmitMode::OnClose] {
+                let limits = Limits { window_events_max: 100, ..Limits::default() };
+                let mut shard = new(window, having, emit, limits);
+                for part in (0..6_000_i64).collect::<Vec<_>>().chunks(500) {
+                    let rows = part.iter().map(|n| row(*n, &n.to_string(), *n as u128));
+                    push(&mut shard, rows);
+                    shard.observe(PartitionId(0), *part.last().unwrap());
+                    shard.take();
+                }
+                shard.end(PartitionId(0));
+                let confirmed = shard.take();
+                assert!(!confirmed.is_empty(), "{window:?}, {having:?}, {emit:?}");
+            }
+        }
+    }
+}
+
+/// 100,000 rows of one key, cut, saved and restored: found in every window, and at a cost that does
+/// not grow with the rows there are.
+#[test]
+fn flood_of_one_key_is_found_in_every_window_and_mode() {
+    let windows = [
+        Window::Sliding { size: 60_000 },
+        Window::Tumble { size: 60_000 },
+        Window::Hop { slide: 20_000, size: 60_000 },
+        Window::Session { gap: 100 },
+    ];
+    for window in windows {
+        for emit in [EmitMode::OnMatch, EmitMode::OnWatermark, EmitMode::OnClose] {
+            let having = Having::CountAndDistinct(1_000, 3);
+            let mut shard = new(window, having, emit, Limits::default());
+            let mut store: std::collections::BTreeMap<Vec<u8>, Vec<u8>> = Default::default();
+            let mut net: std::collections::BTreeMap<Vec<u8>, Change> = Default::default();
+            for part in 0..100_i64 {
+                let rows = (0..1_000).map(|n| {
+                    let time = part * 1_000 + n - if n % 97 == 0 { 60 } else { 0 };
+                    row(time, ["x", "y", "z"][(n % 3) as usize], (part * 1_000 + n) as u128)
+                });
+                push(&mut shard, rows);
+                shard.observe(PartitionId(0), part * 1_000 + 999);
+                net.extend(shard.take().into_iter().map(|e| (e.key, e.change)));
+                if part % 40 == 20 {
+                    for StateEntry { key, value } in shard.export(false) {
+                        match value {
+                            Some(value) => drop(store.insert(key, value)),
+                            None => drop(store.remove(&key)),
+                        }
+                    }
+                    shard = new(window, having, emit, Limits::default());
+                    let entries = store.iter();
+                    let entries =
+                        entries.map(|(k, v)| StateEntry { key: k.clone(), value: Some(v.clone()) });
+                    assert_eq!(shard.import(entries.collect()), Ok(Vec::new()));
+                }
+            }
+            shard.end(PartitionId(0));
+            net.extend(shard.take().into_iter().map(|e| (e.key, e.change)));
+            let wanted = match window {
+                Window::Session { .. } => 1,
+                Window::Hop { .. } => 7,
+                Window::Sliding { .. } | Window::Tumble { .. } => 2,
+            };
+            assert_eq!(net.len(), wanted, "{window:?}, {emit:?}");
+            let confirmed = Change::Upsert(FindingState::Confirmed);
+            assert!(net.values().all(|change| *change == confirmed), "{window:?}, {emit:?}");
+        }
+    }
+}
+
+#[test]
+fn rows_that_cannot_wait_for_the_watermark_are_judged_early() {
+    let limits = Limits { window_events_max: 10, ..Limits::default() };
+    let between = Having::CountBetween(3, 5);
+    let mut shard = new(Window::Sliding { size: 100 }, between, EmitMode::OnWatermark, limits);
+    push(&mut shard, (0..4).map(|t| keyed_row("a", t)));
+    push(&mut shard, (0..400).map(|n| row(90, "x", 1_000 + n)));
+    let found = shard.take();
+    assert_eq!(found.len(), 1, "the flood does not push out what qualified before it");
+    assert!(found[0].capped);
+    assert!(shard.stats()[0].judged_early > 0);
     shard.end(PartitionId(0));
     assert!(shard.take().iter().all(|e| e.change != Change::Withdraw));
 }
 
 #[test]
-fn too_many_keys_forget_the_smallest_quiet_one() {
+fn too_many_keys_give_up_the_smallest_quiet_one() {
     let mut shard = shard(Limits { keys_max: 2, ..Limits::default() });
-    let rows = |key, n| (0..n).map(|t| keyed_row(key, t)).collect();
-    shard.push(SLOT, PartitionId(0), rows("near", 2));
-    shard.push(SLOT, PartitionId(0), rows("far", 1));
-    shard.push(SLOT, PartitionId(0), rows("new", 1));
-    shard.push(SLOT, PartitionId(0), vec![keyed_row("near", 2)]);
+    let rows = |key: &'static str, n: i64| (0..n).map(move |t| keyed_row(key, t));
+    push(&mut shard, rows("near", 2));
+    push(&mut shard, rows("far", 1));
+    push(&mut shard, rows("new", 1));
+    push(&mut shard, [keyed_row("near", 2)]);
     let emissions = shard.take();
     assert_eq!(emissions.len(), 1, "the one nearest to its threshold was kept");
     assert!(emissions[0].capped, "some key lost rows in this window");
@@ -50,7 +209,25 @@ fn too_many_keys_forget_the_smallest_quiet_one() {
 fn row_behind_everything_is_counted() {
     let mut shard = shard(Limits::default());
     shard.observe(PartitionId(0), 1_000);
-    shard.push(SLOT, PartitionId(0), vec![keyed_row("a", 10)]);
+    push(&mut shard, [keyed_row("a", 10)]);
     let stats = &shard.stats()[0];
     assert_eq!((stats.rows_in, stats.too_late, stats.keys), (1, 1, 0));
+}
+
+#[test]
+fn state_of_another_version_warms_up() {
+    let mut old = shard(Limits::default());
+    push(&mut old, (0..2).map(|t| keyed_row("a", t)));
+    old.observe(PartitionId(0), 2);
+    old.take();
+    let mut entries = old.export(true);
+    let tampered = entries.iter_mut().filter(|e| e.vnode() != StateEntry::SHARED);
+    tampered.for_each(|e| e.value.as_mut().unwrap()[1] ^= 0x40);
+    let mut new = shard(Limits::default());
+    let resets = new.import(entries).unwrap();
+    assert_eq!(resets.len(), 1);
+    assert_eq!(resets[0].rule_index, RULE);
+    push(&mut new, [keyed_row("a", 3)]);
+    assert!(new.take().is_empty(), "the rows before are gone");
+    assert_eq!(new.stats()[0].keys, 1);
 }

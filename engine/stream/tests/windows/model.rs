@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_event::{Encoder, EventUid, Value};
-use sluice_stream::{Class, Window};
+use sluice_stream::{Comparison, Condition, EmitMode, Window};
 
 use crate::run::{Random, SESSION_MAX};
 
@@ -17,7 +17,7 @@ pub(crate) struct Row {
 
 impl Row {
     pub(crate) fn evidence(&self) -> String {
-        format!("{} {:x}", self.time, self.uid.bits)
+        format!("{{\"row\":\"{} {:x}\"}}", self.time, self.uid.bits)
     }
 }
 
@@ -41,8 +41,8 @@ pub(crate) enum Having {
 }
 
 impl Having {
-    pub(crate) fn any(class: Class, random: &mut Random) -> Having {
-        let kinds = if class == Class::Monotone { 3 } else { 6 };
+    pub(crate) fn any(emit: EmitMode, random: &mut Random) -> Having {
+        let kinds = if emit == EmitMode::OnMatch { 3 } else { 6 };
         let (a, b) = (random.below(6) as i64 + 1, random.below(3) as i64 + 1);
         match random.below(kinds) {
             0 => Having::Count(a),
@@ -51,6 +51,37 @@ impl Having {
             3 => Having::CountBetween(a, a + b),
             4 => Having::MeanBelow(a as f64 - 2.0),
             _ => Having::Always,
+        }
+    }
+
+    /// As a tree of comparisons, if there is a HAVING.
+    pub(crate) fn condition(self) -> Option<Condition> {
+        let compare = |aggregate, comparison, constant| Condition::Compare {
+            aggregate,
+            comparison,
+            constant,
+        };
+        let at_least = |i, n| compare(i, Comparison::GreaterOrEqual, Value::Int(n));
+        Some(match self {
+            Having::Always => return None,
+            Having::Count(n) => at_least(0, n),
+            Having::Distinct(n) => at_least(2, n),
+            Having::CountAndDistinct(n, m) => Condition::All(vec![at_least(0, n), at_least(2, m)]),
+            Having::CountBetween(n, m) => Condition::All(vec![
+                at_least(0, n),
+                compare(0, Comparison::LessOrEqual, Value::Int(m)),
+            ]),
+            Having::MeanBelow(v) => compare(6, Comparison::Less, Value::Float(v)),
+        })
+    }
+
+    pub(crate) fn is_monotone(self) -> bool {
+        match self {
+            Having::Always
+            | Having::Count(_)
+            | Having::Distinct(_)
+            | Having::CountAndDistinct(..) => true,
+            Having::CountBetween(..) | Having::MeanBelow(_) => false,
         }
     }
 

@@ -15,9 +15,9 @@ use sluice_event::{
     Encoder, Eval, EvalError, EventUid, PartitionId, TableName, TimeSettings, Value,
 };
 use sluice_stream::{
-    Aggregate, AggregateFunction, Branch, Change, Class, Emission, FindingState, FirstSeenPlan,
-    GroupColumn, HistoryStart, KeyedRow, Limits, PartitionInfo, Predicate, Shard, ShardOptions,
-    Stage, StateEntry, StreamPlan, WindowPlan, vnode,
+    Aggregate, AggregateFunction, Branch, Change, Emission, EmitMode, FindingState, FirstSeenPlan,
+    GroupColumn, HistoryStart, KeyedBatch, KeyedRow, Limits, PartitionInfo, Predicate, Shard,
+    ShardOptions, Stage, StateEntry, StreamPlan, WindowPlan, tuple_hash, vnode,
 };
 
 use crate::model::{self, Finding, Findings, Having, Row};
@@ -25,14 +25,16 @@ use crate::model::{self, Finding, Findings, Having, Row};
 const DELAY: i64 = 20;
 const LATENESS: i64 = 150;
 const SECRET: [u8; 16] = [7; 16];
-pub(crate) const SLOT: usize = 3;
+pub(crate) const RULE: usize = 3;
 /// Short, so that sessions are split often.
 pub(crate) const SESSION_MAX: i64 = 120;
 
 pub(crate) struct Case {
-    pub(crate) class: Class,
+    pub(crate) emit: EmitMode,
     pub(crate) stage: model::Stage,
     pub(crate) history: HistoryStart,
+    /// Whether HAVING is given as a tree of comparisons too.
+    pub(crate) native: bool,
 }
 
 /// What a random stream looks like.
@@ -124,10 +126,10 @@ pub(crate) fn check(seed: u64, case: &Case, shape: &Shape) {
     let lines: Vec<String> = differ
         .map(|key| format!("expected {:?}\n     got {:?}", expected.get(key), actual.get(key)))
         .collect();
-    let (class, stage) = (case.class, &case.stage);
+    let (emit, stage) = (case.emit, &case.stage);
     assert!(
         lines.is_empty(),
-        "seed {seed}, {class:?}, {stage:?}, history {history:?}:\n{}",
+        "seed {seed}, {emit:?}, {stage:?}, history {history:?}:\n{}",
         lines.join("\n")
     );
 }
@@ -205,6 +207,7 @@ impl Run {
     fn new_shards(&self, count: u32) -> Vec<Shard> {
         let options = |index| ShardOptions {
             index,
+            shards: count,
             secret: SECRET,
             limits: Limits {
                 window_events_max: 20_000,
@@ -213,14 +216,14 @@ impl Run {
             },
             history_start: self.history,
         };
-        let new = |i| Shard::new(&[(SLOT, self.plan.clone())], &self.partitions, options(i));
+        let new = |i| Shard::new(&[(RULE, self.plan.clone())], &self.partitions, options(i));
         (0..count).map(new).collect()
     }
 
     fn feed(&mut self, partition: PartitionId, rows: &[Row]) {
         let count = self.shards.len();
         let mut batches: Vec<Vec<KeyedRow>> = vec![Vec::new(); count];
-        let (_, closed) = self.shards[0].evaluated_through(SLOT).unwrap();
+        let (_, closed) = self.shards[0].evaluated_through(RULE).unwrap();
         for row in rows {
             let seen = self.seen.entry(partition).or_insert(i64::MIN);
             let in_time = row.time >= seen.saturating_sub(LATENESS);
@@ -233,16 +236,21 @@ impl Run {
                 first.insert(row.time);
                 self.shards.iter_mut().for_each(|s| s.first_time(partition, &table(), row.time));
             }
+            // A NULL in the tuple is not first seen: such rows reach no shard.
             let keyed = self.keyed(row, late);
-            let shard = vnode(&SECRET, &keyed.key) as usize % count;
-            batches[shard].push(keyed);
+            let tuple = &keyed.values[2.min(keyed.values.len())..];
+            let first_seen = matches!(self.plan.stage, Stage::FirstSeen(_));
+            if !(first_seen && tuple.iter().any(Value::is_null)) {
+                let shard = vnode(&SECRET, &keyed.key) as usize % count;
+                batches[shard].push(keyed);
+            }
             // Rows of a partition that was idle may be behind everything.
             if row.time >= closed {
                 self.accepted.push(row.clone());
             }
         }
         for (shard, batch) in self.shards.iter_mut().zip(batches) {
-            shard.push(SLOT, partition, batch);
+            shard.push(partition, &keyed_batch(&batch));
             if let Some(max) = self.seen.get(&partition) {
                 shard.observe(partition, *max);
             }
@@ -259,32 +267,30 @@ impl Run {
         };
         let mut encoder = Encoder::default();
         key.into_iter().for_each(|v| encoder.value(v));
-        KeyedRow {
-            time: row.time,
-            uid: row.uid,
-            late,
-            key: encoder.into_bytes().into(),
-            values: values.into(),
-            evidence: row.evidence().into(),
-        }
+        let key = match &self.plan.stage {
+            Stage::FirstSeen(_) => tuple_hash(&SECRET, encoder.as_bytes()).to_vec(),
+            _ => encoder.into_bytes(),
+        };
+        let text = format!("{} {:x}", row.time, row.uid.bits);
+        KeyedRow { time: row.time, uid: row.uid, late, key, values, packed: packed(&text) }
     }
 
     fn take(&mut self) {
         let emissions: Vec<Emission> = self.shards.iter_mut().flat_map(Shard::take).collect();
         for e in emissions {
-            assert_eq!(e.slot, SLOT);
+            assert_eq!(e.rule_index, RULE);
             let before = self.net.get(&e.key).map(|(_, state)| *state);
             match e.change {
                 Change::Upsert(state) => {
                     assert_ne!(before, Some(FindingState::Confirmed), "changed after confirmed");
-                    if self.plan.class == Class::Final {
+                    if self.plan.emit == EmitMode::OnClose {
                         assert_eq!(state, FindingState::Confirmed);
                     }
                     self.net.insert(e.key.clone(), (finding(&e), state));
                 }
                 Change::Withdraw => {
                     assert_eq!(before, Some(FindingState::Provisional), "withdrawn");
-                    assert_eq!(self.plan.class, Class::Repairable);
+                    assert_eq!(self.plan.emit, EmitMode::OnWatermark);
                     let (last, _) = self.net.remove(&e.key).unwrap();
                     assert_eq!(last.columns, finding(&e).columns);
                 }
@@ -320,7 +326,8 @@ impl Run {
             let own = |e: &StateEntry| {
                 e.vnode() == StateEntry::SHARED || u32::from(e.vnode()) % count == index as u32
             };
-            shard.import(entries.filter(own).collect()).unwrap();
+            let resets = shard.import(entries.filter(own).collect()).unwrap();
+            assert!(resets.is_empty(), "{resets:?}");
         }
     }
 
@@ -365,10 +372,21 @@ pub(crate) fn keyed_row(key: &str, time: i64) -> KeyedRow {
         time,
         uid: EventUid { bits: time as u128, native: false },
         late: false,
-        key: encoder.into_bytes().into(),
-        values: Box::new([Value::Text(key.into()), Value::Null, Value::Null, Value::Null]),
-        evidence: "{}".into(),
+        key: encoder.into_bytes(),
+        values: vec![Value::Text(key.into()), Value::Null, Value::Null, Value::Null],
+        packed: Vec::new(),
     }
+}
+
+/// Rows of [`RULE`].
+pub(crate) fn keyed_batch(rows: &[KeyedRow]) -> KeyedBatch {
+    let schema = Schema::new(vec![Field::new("row", DataType::Utf8, true)]);
+    KeyedBatch::of(RULE, Arc::new(schema), rows)
+}
+
+/// An event with one column, a text: column 0, the tag of texts, length, bytes.
+fn packed(text: &str) -> Vec<u8> {
+    [&[0, 5, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat()
 }
 
 fn table() -> TableName {
@@ -426,6 +444,9 @@ pub(crate) fn plan(case: &Case) -> StreamPlan {
                     .collect(),
                 group: schema(group),
                 layout,
+                times: Vec::new(),
+                condition: having.condition().filter(|_| case.native),
+                monotone: having.is_monotone(),
                 having: (!matches!(having, Having::Always)).then(|| {
                     test_eval(DataType::Boolean, move |b| {
                         let columns: Vec<Vec<Value>> =
@@ -453,7 +474,7 @@ pub(crate) fn plan(case: &Case) -> StreamPlan {
         intermediate: schema(Vec::new()),
         stage,
         output: schema(output),
-        class: case.class,
+        emit: case.emit,
         lateness: None,
         fingerprint: 42,
     }

@@ -3,25 +3,28 @@
 use std::sync::Arc;
 
 use sluice_event::PartitionId;
-use sluice_stream::{Change, Class, HistoryStart, Limits, Shard, ShardOptions, Window};
+use sluice_stream::{Change, EmitMode, HistoryStart, Limits, Shard, ShardOptions, Window};
 
 use crate::{
     model::{Having, Stage},
-    run::{Case, SLOT, keyed_row, partition, plan},
+    run::{Case, RULE, keyed_batch, keyed_row, partition, plan},
 };
 
 /// The net sessions of one key with rows at these times: first row, end, rows.
 fn sessions(gap: i64, times: &[i64]) -> Vec<(i64, i64, u64)> {
     let stage = Stage::Window { window: Window::Session { gap }, having: Having::Always };
-    let case = Case { class: Class::Final, stage, history: HistoryStart::Always };
+    let case =
+        Case { emit: EmitMode::OnClose, stage, history: HistoryStart::Always, native: false };
     let options = ShardOptions {
         index: 0,
+        shards: 1,
         secret: [0; 16],
         limits: Limits::default(),
         history_start: HistoryStart::Always,
     };
-    let mut shard = Shard::new(&[(SLOT, Arc::new(plan(&case)))], &[partition(0)], options);
-    shard.push(SLOT, PartitionId(0), times.iter().map(|t| keyed_row("a", *t)).collect());
+    let mut shard = Shard::new(&[(RULE, Arc::new(plan(&case)))], &[partition(0)], options);
+    let rows: Vec<_> = times.iter().map(|t| keyed_row("a", *t)).collect();
+    shard.push(PartitionId(0), &keyed_batch(&rows));
     shard.end(PartitionId(0));
     let upsert = |e: &sluice_stream::Emission| matches!(e.change, Change::Upsert(_));
     let found = shard.take().into_iter().filter(upsert);

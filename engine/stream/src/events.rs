@@ -1,0 +1,391 @@
+//! The events that keyed state refers to, each once, in segments that are appended to, closed,
+//! written to checkpoints once and dropped together. Does not know who refers to an event: a segment
+//! goes when it is older than anything an operator may still show.
+//!
+//! An event costs its packed bytes under LZ4 (blocks of 16 KiB) and 17 bytes for its identity.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use sluice_event::{EventUid, packed_json};
+
+use crate::state::{Reader, StateError, Writer};
+
+/// An event of a shard, in 52 bits: segment, then row. The 12 bits above are free for who holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EventRef(pub(crate) u64);
+
+impl EventRef {
+    pub(crate) const BITS: u32 = 52;
+
+    fn new(segment: u64, row: usize) -> Self {
+        EventRef(segment << ROW_BITS | row as u64)
+    }
+
+    fn segment(self) -> u64 {
+        (self.0 & ((1 << Self::BITS) - 1)) >> ROW_BITS
+    }
+
+    fn row(self) -> usize {
+        (self.0 & (ROWS as u64 - 1)) as usize
+    }
+}
+
+const ROW_BITS: u32 = 12;
+/// Most events of a segment.
+const ROWS: usize = 1 << ROW_BITS;
+/// A block is compressed when it has so many bytes.
+const BLOCK: usize = 16 * 1024;
+/// Blocks kept as text is made of them.
+const OPENED: usize = 8;
+/// A closed segment's payload may be dropped before its time, oldest first, above this.
+const BYTES_MAX: usize = 512 << 20;
+
+/// Events with about the same time to live.
+#[derive(Debug)]
+pub(crate) struct EventStore {
+    segments: VecDeque<Segment>,
+    /// The number of the first segment.
+    first: u64,
+    bytes: usize,
+    /// Numbers of segments that were exported and are gone.
+    gone: Vec<u64>,
+    /// Events whose payload was dropped to stay within bounds.
+    dropped: u64,
+    opened: VecDeque<(u64, usize, Arc<[u8]>)>,
+}
+
+#[derive(Debug, Default)]
+struct Segment {
+    bits: Vec<u128>,
+    native: Vec<bool>,
+    /// The newest event time.
+    newest: Option<i64>,
+    /// Schemas that events were packed with.
+    schemas: Vec<SchemaRef>,
+    blocks: Vec<Block>,
+    compressed: usize,
+    /// The block being filled: per event its schema, length and packed bytes.
+    open: Vec<u8>,
+    open_first: usize,
+    closed: bool,
+    exported: bool,
+    /// What the store has counted of it.
+    counted: usize,
+}
+
+#[derive(Debug)]
+struct Block {
+    first: usize,
+    size: usize,
+    /// LZ4, no header.
+    bytes: Box<[u8]>,
+}
+
+/// An event by value, on its way from one store to another.
+#[derive(Clone, Debug)]
+pub(crate) struct EventCopy {
+    pub(crate) schema: SchemaRef,
+    pub(crate) uid: EventUid,
+    /// At or after its event time: the newest of its segment.
+    pub(crate) time: i64,
+    pub(crate) packed: Vec<u8>,
+}
+
+impl EventStore {
+    pub(crate) fn new() -> Self {
+        EventStore {
+            segments: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            gone: Vec::new(),
+            dropped: 0,
+            opened: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        schema: &SchemaRef,
+        uid: EventUid,
+        time: i64,
+        packed: &[u8],
+    ) -> EventRef {
+        let full = |s: &Segment| s.closed || s.bits.len() >= ROWS;
+        if self.segments.back().is_none_or(full) {
+            if let Some(last) = self.segments.back_mut() {
+                last.close();
+                last.recount(&mut self.bytes);
+            }
+            self.segments.push_back(Segment::default());
+            self.shed();
+        }
+        let number = self.first + self.segments.len() as u64 - 1;
+        let Some(segment) = self.segments.back_mut() else { return EventRef(0) };
+        let row = segment.bits.len();
+        segment.push(schema, uid, time, packed);
+        segment.recount(&mut self.bytes);
+        EventRef::new(number, row)
+    }
+
+    /// Who the event is; zero if the store does not have it any more.
+    pub(crate) fn uid(&self, event: EventRef) -> EventUid {
+        let found = self.segment(event.segment()).and_then(|s| {
+            Some(EventUid { bits: *s.bits.get(event.row())?, native: *s.native.get(event.row())? })
+        });
+        found.unwrap_or(EventUid { bits: 0, native: false })
+    }
+
+    /// The event as JSON; `None` if its payload is not kept any more.
+    pub(crate) fn text(&mut self, event: EventRef) -> Option<Arc<str>> {
+        let copy = self.copy(event)?;
+        packed_json(&copy.packed, &copy.schema, copy.uid).map(Arc::from)
+    }
+
+    pub(crate) fn copy(&mut self, event: EventRef) -> Option<EventCopy> {
+        let (number, row) = (event.segment(), event.row());
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let segment = self.segments.get(index)?;
+        let uid = EventUid { bits: *segment.bits.get(row)?, native: *segment.native.get(row)? };
+        let time = segment.newest.unwrap_or(i64::MIN);
+        if row >= segment.open_first && !segment.closed {
+            let (schema, packed) = nth(&segment.open, row - segment.open_first)?;
+            let schema = segment.schemas.get(schema)?.clone();
+            return Some(EventCopy { schema, uid, time, packed: packed.to_vec() });
+        }
+        let at = segment.blocks.partition_point(|b| b.first <= row).checked_sub(1)?;
+        let block = segment.blocks.get(at)?;
+        let cached = self.opened.iter().find(|(s, b, _)| (*s, *b) == (number, at));
+        let bytes = match cached {
+            Some((_, _, bytes)) => bytes.clone(),
+            None => {
+                let bytes: Arc<[u8]> =
+                    lz4_flex::block::decompress(&block.bytes, block.size).ok()?.into();
+                self.opened.push_back((number, at, bytes.clone()));
+                if self.opened.len() > OPENED {
+                    self.opened.pop_front();
+                }
+                bytes
+            }
+        };
+        let (schema, packed) = nth(&bytes, row - block.first)?;
+        let schema = segment.schemas.get(schema)?.clone();
+        Some(EventCopy { schema, uid, time, packed: packed.to_vec() })
+    }
+
+    /// Drops the leading segments that hold nothing from `horizon` on.
+    pub(crate) fn release(&mut self, horizon: i64) {
+        while self.segments.len() > 1
+            && self.segments.front().is_some_and(|s| s.newest.is_none_or(|t| t < horizon))
+        {
+            if let Some(segment) = self.segments.pop_front() {
+                self.bytes -= segment.counted;
+                if segment.exported {
+                    self.gone.push(self.first);
+                }
+                self.first += 1;
+            }
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Segments to store: all, or those closed since the last call; `None` for those that are gone.
+    /// Closes the one being filled, so that each is written once.
+    pub(crate) fn export(&mut self, full: bool) -> Vec<(u64, Option<Writer>)> {
+        let mut out: Vec<(u64, Option<Writer>)> =
+            std::mem::take(&mut self.gone).into_iter().map(|number| (number, None)).collect();
+        for (number, segment) in (self.first..).zip(&mut self.segments) {
+            if segment.bits.is_empty() || (segment.exported && !full) {
+                continue;
+            }
+            segment.close();
+            segment.recount(&mut self.bytes);
+            segment.exported = true;
+            let mut w = Writer::new();
+            segment.encode(&mut w);
+            out.push((number, Some(w)));
+        }
+        out
+    }
+
+    /// Takes over stored segments of this store; ascending numbers, gaps where segments are gone.
+    pub(crate) fn restore(&mut self, segments: BTreeMap<u64, StoredSegment>) {
+        let Some(first) = segments.keys().next().copied() else { return };
+        self.first = first;
+        for (number, StoredSegment(mut segment)) in segments {
+            // A gap is an empty segment: the number of one is its place.
+            while self.first + (self.segments.len() as u64) < number {
+                self.segments.push_back(Segment { closed: true, ..Segment::default() });
+            }
+            segment.recount(&mut self.bytes);
+            self.segments.push_back(segment);
+        }
+    }
+
+    fn segment(&self, number: u64) -> Option<&Segment> {
+        self.segments.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    /// Drops payloads, oldest first, to stay within bounds. Identities stay.
+    fn shed(&mut self) {
+        let mut at = 0;
+        while self.bytes > BYTES_MAX && at + 1 < self.segments.len() {
+            if let Some(segment) = self.segments.get_mut(at)
+                && !segment.blocks.is_empty()
+            {
+                self.dropped += segment.bits.len() as u64;
+                (segment.blocks, segment.compressed) = (Vec::new(), 0);
+                segment.recount(&mut self.bytes);
+            }
+            at += 1;
+        }
+    }
+}
+
+/// A segment read from a checkpoint.
+#[derive(Debug)]
+pub(crate) struct StoredSegment(Segment);
+
+impl StoredSegment {
+    pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, StateError> {
+        let newest = r.option()?;
+        let uids = r.list(|r| Ok((r.wide()?, r.bool()?)))?;
+        let schemas = r.list(|r| {
+            let fields = r.list(|r| Ok(Field::new(&*r.text()?, DataType::Null, true)))?;
+            Ok(Arc::new(Schema::new(fields)))
+        })?;
+        let blocks: Vec<Block> = r.list(|r| {
+            let (first, size) = (r.unsigned()? as usize, r.unsigned()? as usize);
+            Ok(Block { first, size, bytes: r.bytes()?.into() })
+        })?;
+        let (bits, native): (Vec<u128>, Vec<bool>) = uids.into_iter().unzip();
+        Ok(StoredSegment(Segment {
+            open_first: bits.len(),
+            bits,
+            native,
+            newest,
+            schemas,
+            compressed: blocks.iter().map(|b| b.bytes.len() + 40).sum(),
+            blocks,
+            open: Vec::new(),
+            closed: true,
+            exported: true,
+            counted: 0,
+        }))
+    }
+}
+
+impl Segment {
+    fn push(&mut self, schema: &SchemaRef, uid: EventUid, time: i64, packed: &[u8]) {
+        let known = self.schemas.iter().position(|s| Arc::ptr_eq(s, schema));
+        let known = known.or_else(|| self.schemas.iter().position(|s| s == schema));
+        let number = known.unwrap_or_else(|| {
+            self.schemas.push(schema.clone());
+            self.schemas.len() - 1
+        });
+        self.bits.push(uid.bits);
+        self.native.push(uid.native);
+        self.newest = self.newest.max(Some(time));
+        length(number, &mut self.open);
+        length(packed.len(), &mut self.open);
+        self.open.extend_from_slice(packed);
+        if self.open.len() >= BLOCK {
+            self.compress();
+        }
+    }
+
+    fn compress(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let bytes = lz4_flex::block::compress(&self.open).into_boxed_slice();
+        self.compressed += bytes.len() + 40;
+        self.blocks.push(Block { first: self.open_first, size: self.open.len(), bytes });
+        self.open.clear();
+        self.open_first = self.bits.len();
+    }
+
+    /// Nothing is appended any more.
+    fn close(&mut self) {
+        if !self.closed {
+            self.compress();
+            self.open = Vec::new();
+            self.bits.shrink_to_fit();
+            self.native.shrink_to_fit();
+            self.closed = true;
+        }
+    }
+
+    fn size(&self) -> usize {
+        self.bits.len() * 17 + self.compressed + self.open.len() + 256
+    }
+
+    /// Brings a sum of sizes up to date.
+    fn recount(&mut self, sum: &mut usize) {
+        let size = self.size();
+        *sum = *sum + size - self.counted;
+        self.counted = size;
+    }
+
+    fn encode(&self, w: &mut Writer) {
+        w.option(self.newest);
+        w.length(self.bits.len());
+        for (bits, native) in self.bits.iter().zip(&self.native) {
+            w.wide(*bits);
+            w.bool(*native);
+        }
+        w.length(self.schemas.len());
+        for schema in &self.schemas {
+            w.length(schema.fields().len());
+            schema.fields().iter().for_each(|f| w.text(f.name()));
+        }
+        w.length(self.blocks.len());
+        for block in &self.blocks {
+            w.length(block.first);
+            w.length(block.size);
+            w.bytes(&block.bytes);
+        }
+    }
+}
+
+fn length(mut value: usize, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Schema and packed bytes of the n-th event of a block.
+fn nth(mut block: &[u8], n: usize) -> Option<(usize, &[u8])> {
+    fn number(block: &mut &[u8]) -> Option<usize> {
+        let mut value = 0;
+        for shift in (0..usize::BITS).step_by(7) {
+            let (byte, rest) = block.split_first()?;
+            *block = rest;
+            value |= usize::from(byte & 0x7f) << shift;
+            if *byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+    for _ in 0..n {
+        number(&mut block)?;
+        let length = number(&mut block)?;
+        block = block.get(length..)?;
+    }
+    let schema = number(&mut block)?;
+    let length = number(&mut block)?;
+    Some((schema, block.get(..length)?))
+}

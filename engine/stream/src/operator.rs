@@ -1,0 +1,382 @@
+//! What every kind of keyed state shares: keys, timers, eviction, what changed, stored form, counters.
+//! A kind of state is an [`Operator`]: what is kept of one key, what a row changes, what is said when
+//! time passes. Does not know which kinds there are: that is `shard`.
+
+use std::{fmt::Debug, sync::Arc};
+
+use arrow::datatypes::SchemaRef;
+use sluice_event::EventUid;
+
+use crate::{
+    Emission, Failures, Limits, StreamPlan,
+    cells::Cell,
+    events::{EventRef, EventStore},
+    exchange::{KeyedBatch, RowPlace, RuleRows},
+    keys::{Keys, Slot},
+    state::{Reader, StateError, Writer},
+    texts::Texts,
+    watermark::Frontier,
+};
+
+/// Counters of one rule on one shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperatorStats {
+    /// The rule.
+    pub rule_index: usize,
+    /// Rows pushed; too late ones and duplicates included.
+    pub rows_in: u64,
+    /// Rows whose native id was there already.
+    pub duplicates: u64,
+    /// Rows before F: an idle partition came back.
+    pub too_late: u64,
+    /// Rows that could not be first-seen because history does not reach back far enough.
+    pub first_seen_cold: u64,
+    /// Keys in memory.
+    pub keys: u64,
+    /// Roughly what they take.
+    pub state_bytes: u64,
+    /// Keys given up because there were too many.
+    pub evicted: u64,
+    /// Rows no longer kept one by one because their key had too many. A threshold still fires as if
+    /// they were; what a finding shows is a lower bound.
+    pub truncated: u64,
+    /// Of those, rows that were judged before the watermark because they could not be kept.
+    pub judged_early: u64,
+    /// Groups on which HAVING or SELECT failed.
+    pub failures: Failures,
+}
+
+/// A row for one operator.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) time: i64,
+    pub(crate) uid: EventUid,
+    /// Whether it came after the watermark of its partition.
+    pub(crate) late: bool,
+    pub(crate) event: EventRef,
+    rows: &'a RuleRows,
+    place: &'a RowPlace,
+}
+
+impl<'a> Arrival<'a> {
+    /// The cell of an intermediate column.
+    pub(crate) fn cell(&self, column: usize) -> Cell<'a> {
+        self.rows.cell(column, self.place)
+    }
+}
+
+/// What an operator works with besides its keys.
+#[derive(Debug)]
+pub(crate) struct Env<'a> {
+    pub(crate) frontier: Frontier,
+    pub(crate) limits: &'a Limits,
+    pub(crate) events: &'a mut EventStore,
+    pub(crate) texts: &'a mut Texts,
+    pub(crate) stats: &'a mut OperatorStats,
+    /// Rows up to this time may have been given up with their key.
+    pub(crate) evicted_through: i64,
+}
+
+/// What is needed to read stored state back.
+pub(crate) struct Restore<'a> {
+    pub(crate) texts: &'a mut Texts,
+    /// Where an event is now.
+    pub(crate) moved: &'a mut dyn FnMut(EventRef) -> EventRef,
+}
+
+impl Restore<'_> {
+    /// A reference with bits of its holder above it.
+    pub(crate) fn tagged(&mut self, tagged: u64) -> u64 {
+        let mask = (1 << EventRef::BITS) - 1;
+        (self.moved)(EventRef(tagged & mask)).0 | tagged & !mask
+    }
+}
+
+/// One kind of keyed state.
+///
+/// The runtime calls `push` for every row on time, then `fire` with the keys that have one and those
+/// whose timers expired. `fire` must [`rest`](Keys::rest) every key it is given.
+pub(crate) trait Operator: Debug + Send {
+    /// What is kept of one key.
+    type Key: Debug + Send;
+
+    /// Of the stored form: state of another one is dropped and warms up.
+    const VERSION: u8;
+
+    /// The state of a key without rows.
+    fn start(&self) -> Self::Key;
+
+    /// A row comes in.
+    fn push(&mut self, key: &mut Self::Key, slot: Slot, row: &Arrival<'_>, env: &mut Env<'_>);
+
+    /// Judges these keys and emits what is new about them.
+    fn fire(
+        &mut self,
+        keys: &mut Keys<Self::Key>,
+        due: Vec<Slot>,
+        env: &mut Env<'_>,
+        out: &mut Vec<Emission>,
+    );
+
+    /// Keys that come first are given up first: nothing reported, furthest from any threshold.
+    fn rank(key: &Self::Key) -> (bool, i64);
+
+    /// The time of its newest row.
+    fn newest(key: &Self::Key) -> Option<i64>;
+
+    fn encode(&self, key: &Self::Key, w: &mut Writer);
+
+    fn decode(
+        &mut self,
+        bytes: &[u8],
+        r: &mut Reader<'_>,
+        restore: &mut Restore<'_>,
+    ) -> Result<Self::Key, StateError>;
+
+    /// State was read back into this slot.
+    fn restored(&mut self, _slot: Slot, _key: &Self::Key) {}
+
+    /// History of its tables is complete from this time on, if that was not known.
+    fn history(&mut self, _since: i64) {}
+
+    /// Whether keys wait for something else than rows and time.
+    fn is_waiting(&self) -> bool {
+        false
+    }
+
+    /// State that belongs to no key.
+    fn encode_shared(&self, _w: &mut Writer) {}
+
+    fn decode_shared(&mut self, _r: &mut Reader<'_>) -> Result<(), StateError> {
+        Ok(())
+    }
+}
+
+/// An operator of any kind with its keys.
+pub(crate) trait Running: Debug + Send {
+    fn push(&mut self, batch: &KeyedBatch, rows: &RuleRows, refs: &mut Refs, cx: &mut Shared<'_>);
+    fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>);
+    fn history(&mut self, since: i64);
+    fn frontier(&self) -> Frontier;
+    fn advance(&mut self, frontier: Frontier);
+    fn stats(&self) -> &OperatorStats;
+    /// Key bytes and value of keys that changed; `None` for those that are gone.
+    fn export(&mut self, full: bool) -> Vec<(Box<[u8]>, Option<Writer>)>;
+    fn export_shared(&self) -> Writer;
+    fn import(
+        &mut self,
+        key: &[u8],
+        r: &mut Reader<'_>,
+        restore: &mut Restore<'_>,
+    ) -> Result<(), StateError>;
+    fn import_shared(&mut self, r: &mut Reader<'_>) -> Result<(), StateError>;
+    /// Drops all keys; stored ones are removed with the next export.
+    fn reset(&mut self, stored: Vec<Box<[u8]>>);
+}
+
+/// What operators of a shard share.
+#[derive(Debug)]
+pub(crate) struct Shared<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) events: &'a mut EventStore,
+    pub(crate) texts: &'a mut Texts,
+}
+
+/// Where the events of a batch are in the store of an operator; they are put there when the first
+/// rule wants them.
+#[derive(Debug)]
+pub(crate) struct Refs {
+    /// The batch's schema, as the store knows it.
+    schema: SchemaRef,
+    places: Vec<Option<EventRef>>,
+}
+
+impl Refs {
+    pub(crate) fn new(schema: SchemaRef) -> Self {
+        Refs { schema, places: Vec::new() }
+    }
+
+    fn of(&mut self, batch: &KeyedBatch, event: u32, events: &mut EventStore) -> EventRef {
+        if self.places.is_empty() {
+            self.places = vec![None; batch.events.len()];
+        }
+        let head = &batch.events[event as usize];
+        let schema = &self.schema;
+        let push = || events.push(schema, head.uid, head.time, head.packed.of(&batch.packed));
+        *self.places[event as usize].get_or_insert_with(push)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Runtime<O: Operator> {
+    operator: O,
+    keys: Keys<O::Key>,
+    frontier: Frontier,
+    evicted_through: i64,
+    stats: OperatorStats,
+}
+
+impl<O: Operator> Runtime<O> {
+    /// `grain`: timers may expire so many milliseconds late.
+    pub(crate) fn new(rule_index: usize, operator: O, grain: i64) -> Self {
+        Runtime {
+            operator,
+            keys: Keys::new(grain),
+            frontier: Frontier::START,
+            evicted_through: i64::MIN,
+            stats: OperatorStats { rule_index, ..OperatorStats::default() },
+        }
+    }
+
+    fn evict(&mut self, count: usize) {
+        for slot in self.keys.least(count, O::rank) {
+            let newest = self.keys.get(slot).and_then(O::newest);
+            self.evicted_through = self.evicted_through.max(newest.unwrap_or(i64::MIN));
+            self.keys.remove(slot);
+            self.stats.evicted += 1;
+        }
+    }
+}
+
+impl<O: Operator> Running for Runtime<O> {
+    fn push(&mut self, batch: &KeyedBatch, rows: &RuleRows, refs: &mut Refs, cx: &mut Shared<'_>) {
+        for place in &rows.rows {
+            self.stats.rows_in += 1;
+            let Some(head) = batch.events.get(place.event as usize) else { continue };
+            if head.time < self.frontier.closed {
+                self.stats.too_late += 1;
+                continue;
+            }
+            let key = place.key.of(&batch.keys);
+            if self.keys.len() >= cx.limits.keys_max && self.keys.find(key).is_none() {
+                self.evict(cx.limits.keys_max / 16 + 1);
+            }
+            let row = Arrival {
+                time: head.time,
+                uid: head.uid,
+                late: head.late,
+                event: refs.of(batch, place.event, cx.events),
+                rows,
+                place,
+            };
+            let slot = self.keys.touch(key, || self.operator.start());
+            let Some(state) = self.keys.get_mut(slot) else { continue };
+            let mut env = Env {
+                frontier: self.frontier,
+                limits: cx.limits,
+                events: cx.events,
+                texts: cx.texts,
+                stats: &mut self.stats,
+                evicted_through: self.evicted_through,
+            };
+            self.operator.push(state, slot, &row, &mut env);
+        }
+    }
+
+    fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>) {
+        if self.keys.is_idle(self.frontier) && !self.operator.is_waiting() {
+            return;
+        }
+        let due = self.keys.due(self.frontier);
+        let mut env = Env {
+            frontier: self.frontier,
+            limits: cx.limits,
+            events: cx.events,
+            texts: cx.texts,
+            stats: &mut self.stats,
+            evicted_through: self.evicted_through,
+        };
+        self.operator.fire(&mut self.keys, due, &mut env, out);
+        self.stats.keys = self.keys.len() as u64;
+        self.stats.state_bytes = self.keys.bytes() as u64;
+    }
+
+    fn history(&mut self, since: i64) {
+        self.operator.history(since);
+    }
+
+    fn frontier(&self) -> Frontier {
+        self.frontier
+    }
+
+    fn advance(&mut self, frontier: Frontier) {
+        self.frontier.advance(frontier);
+    }
+
+    fn stats(&self) -> &OperatorStats {
+        &self.stats
+    }
+
+    fn export(&mut self, full: bool) -> Vec<(Box<[u8]>, Option<Writer>)> {
+        let (slots, removed) = self.keys.take_changed(full);
+        let mut out: Vec<(Box<[u8]>, Option<Writer>)> =
+            removed.into_iter().map(|key| (key, None)).collect();
+        for slot in slots {
+            let Some(state) = self.keys.get(slot) else { continue };
+            let mut w = Writer::new();
+            w.byte(O::VERSION);
+            self.operator.encode(state, &mut w);
+            out.push((self.keys.key(slot).into(), Some(w)));
+        }
+        out
+    }
+
+    fn export_shared(&self) -> Writer {
+        let mut w = Writer::new();
+        w.byte(O::VERSION);
+        w.signed(self.frontier.watermark);
+        w.signed(self.frontier.closed);
+        w.signed(self.evicted_through);
+        self.operator.encode_shared(&mut w);
+        w
+    }
+
+    fn import(
+        &mut self,
+        key: &[u8],
+        r: &mut Reader<'_>,
+        restore: &mut Restore<'_>,
+    ) -> Result<(), StateError> {
+        version::<O>(r)?;
+        let state = self.operator.decode(key, r, restore)?;
+        let slot = self.keys.touch(key, || self.operator.start());
+        self.operator.restored(slot, &state);
+        if let Some(place) = self.keys.get_mut(slot) {
+            *place = state;
+        }
+        self.keys.mark_stored(slot);
+        Ok(())
+    }
+
+    fn import_shared(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        version::<O>(r)?;
+        let (watermark, closed) = (r.signed()?, r.signed()?);
+        self.frontier.advance(Frontier { watermark, closed });
+        self.evicted_through = self.evicted_through.max(r.signed()?);
+        self.operator.decode_shared(r)
+    }
+
+    fn reset(&mut self, stored: Vec<Box<[u8]>>) {
+        self.keys.clear(stored);
+    }
+}
+
+fn version<O: Operator>(r: &mut Reader<'_>) -> Result<(), StateError> {
+    match r.byte()? {
+        version if version == O::VERSION => Ok(()),
+        version => Err(StateError::Version(version)),
+    }
+}
+
+/// An operator of a plan.
+pub(crate) struct Planned {
+    pub(crate) plan: Arc<StreamPlan>,
+    pub(crate) running: Box<dyn Running>,
+}
+
+impl Debug for Planned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Planned").field("rule", &self.plan.rule).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,43 @@
+//! Texts that operators of one shard hold, each once: the same users and addresses are arguments of
+//! many rows of many rules.
+
+use std::{collections::HashSet, sync::Arc};
+
+use foldhash::fast::RandomState;
+use sluice_event::Value;
+
+use crate::cells::Cell;
+
+/// See the module. A text nobody holds goes with the next sweep, which comes when there are twice as
+/// many as after the last one.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    texts: HashSet<Arc<str>, RandomState>,
+    sweep_at: usize,
+}
+
+const LEAST: usize = 4_096;
+
+impl Texts {
+    pub(crate) fn value(&mut self, cell: Cell<'_>) -> Value {
+        match cell {
+            Cell::Text(text) => Value::Text(self.intern(text)),
+            Cell::Null | Cell::Bool(_) | Cell::Int(_) | Cell::Float(_) | Cell::Time(_) => {
+                cell.value()
+            }
+        }
+    }
+
+    fn intern(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
+            return known.clone();
+        }
+        if self.texts.len() >= self.sweep_at.max(LEAST) {
+            self.texts.retain(|t| Arc::strong_count(t) > 1);
+            self.sweep_at = 2 * self.texts.len();
+        }
+        let text: Arc<str> = text.into();
+        self.texts.insert(text.clone());
+        text
+    }
+}

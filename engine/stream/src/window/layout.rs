@@ -1,0 +1,338 @@
+//! How the rows of a window are kept: which intermediate columns, where, and what aggregates read of
+//! them. Worked out once per rule.
+
+use std::borrow::Cow;
+
+use sluice_event::Value;
+
+use crate::{
+    AggregateFunction, WindowPlan,
+    cells::Cell,
+    events::{EventRef, EventStore},
+    operator::{Arrival, Restore},
+    rows::key_order,
+    state::{Reader, StateError, Writer},
+    texts::Texts,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    /// The intermediate column behind each value of a row.
+    columns: Vec<usize>,
+    /// The boolean intermediate column behind each filter bit.
+    filters: Vec<usize>,
+    pub(crate) aggregates: Vec<Compiled>,
+    /// The numbers of the keys in the order in which they are encoded.
+    key_order: Vec<usize>,
+}
+
+/// An aggregate over kept rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Compiled {
+    pub(crate) function: AggregateFunction,
+    pub(crate) argument: Argument,
+    filter: Filter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Argument {
+    /// The row itself: `count(*)`.
+    Row,
+    /// Its event time.
+    Time,
+    /// The n-th kept value.
+    Value(usize),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Filter {
+    None,
+    Bit(u32),
+    Value(usize),
+}
+
+/// The first of the bits above an event reference that filters use; the last is that of late rows.
+const FIRST_BIT: u32 = EventRef::BITS;
+const LATE: u32 = 63;
+
+/// A kept row: 16 bytes, and 24 for each value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) time: i64,
+    /// Its event, filter bits and whether it was late.
+    tags: u64,
+}
+
+/// A row with its values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowView<'a> {
+    pub(crate) row: Row,
+    pub(crate) values: &'a [Value],
+}
+
+impl Layout {
+    pub(crate) fn new(plan: &WindowPlan) -> Self {
+        let (mut columns, mut filters) = (Vec::new(), Vec::new());
+        let place = |list: &mut Vec<usize>, column: usize| {
+            list.iter().position(|c| *c == column).unwrap_or_else(|| {
+                list.push(column);
+                list.len() - 1
+            })
+        };
+        let aggregates = plan
+            .aggregates
+            .iter()
+            .map(|aggregate| Compiled {
+                function: aggregate.function,
+                argument: match aggregate.argument {
+                    None => Argument::Row,
+                    Some(column) if plan.times.contains(&column) => Argument::Time,
+                    Some(column) => Argument::Value(place(&mut columns, column)),
+                },
+                filter: match aggregate.filter {
+                    None => Filter::None,
+                    Some(column) => {
+                        let bit = FIRST_BIT + place(&mut filters, column) as u32;
+                        if bit < LATE {
+                            Filter::Bit(bit)
+                        } else {
+                            filters.pop();
+                            Filter::Value(place(&mut columns, column))
+                        }
+                    }
+                },
+            })
+            .collect();
+        Layout { columns, filters, aggregates, key_order: key_order(plan) }
+    }
+
+    /// How many values a row has.
+    pub(crate) fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// A row as it is kept; its values are appended.
+    pub(crate) fn keep(
+        &self,
+        arrival: &Arrival<'_>,
+        texts: &mut Texts,
+        values: &mut Vec<Value>,
+    ) -> Row {
+        let mut tags = arrival.event.0 | u64::from(arrival.late) << LATE;
+        for (bit, column) in (FIRST_BIT..).zip(&self.filters) {
+            if arrival.cell(*column) == Cell::Bool(true) {
+                tags |= 1 << bit;
+            }
+        }
+        values.extend(self.columns.iter().map(|column| texts.value(arrival.cell(*column))));
+        Row { time: arrival.time, tags }
+    }
+
+    /// The values of the group keys by number.
+    pub(crate) fn keys(&self, encoded: &[u8]) -> Box<[Value]> {
+        let decoded = sluice_event::decode_values(encoded).unwrap_or_default();
+        let mut keys = vec![Value::Null; self.key_order.len()];
+        for (number, value) in self.key_order.iter().zip(decoded) {
+            if let Some(key) = keys.get_mut(*number) {
+                *key = value;
+            }
+        }
+        keys.into()
+    }
+}
+
+impl Compiled {
+    /// The value a row gives; `None` if it does not count.
+    pub(crate) fn counted<'a>(&self, row: &RowView<'a>) -> Option<Cow<'a, Value>> {
+        if !self.passes(row) {
+            return None;
+        }
+        match self.argument {
+            Argument::Row => Some(Cow::Owned(Value::Bool(true))),
+            Argument::Time => Some(Cow::Owned(Value::Time(row.row.time))),
+            Argument::Value(n) => row.values.get(n).filter(|v| !v.is_null()).map(Cow::Borrowed),
+        }
+    }
+
+    /// Whether a row passes the filter of the aggregate.
+    pub(crate) fn passes(&self, row: &RowView<'_>) -> bool {
+        match self.filter {
+            Filter::None => true,
+            Filter::Bit(bit) => row.row.tags >> bit & 1 == 1,
+            Filter::Value(n) => row.values.get(n).and_then(Value::as_bool) == Some(true),
+        }
+    }
+
+    /// Whether every row counts once: `count(*)`.
+    pub(crate) fn is_rows(&self) -> bool {
+        self.function == AggregateFunction::Count
+            && self.argument == Argument::Row
+            && self.filter == Filter::None
+    }
+}
+
+impl Row {
+    pub(crate) fn event(&self) -> EventRef {
+        EventRef(self.tags & ((1 << FIRST_BIT) - 1))
+    }
+
+    pub(crate) fn is_late(&self) -> bool {
+        self.tags >> LATE == 1
+    }
+}
+
+/// The rows of one key, in order of (time, id) after [`sort`](Rows::sort).
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    list: Vec<Row>,
+    /// Row after row.
+    values: Vec<Value>,
+    /// How many of the first rows are known to be in order.
+    sorted: usize,
+}
+
+impl Rows {
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(crate) fn list(&self) -> &[Row] {
+        &self.list
+    }
+
+    pub(crate) fn view(&self, at: usize) -> RowView<'_> {
+        let width = self.values.len() / self.list.len().max(1);
+        let values = self.values.get(at * width..(at + 1) * width).unwrap_or_default();
+        RowView { row: self.list[at], values }
+    }
+
+    pub(crate) fn push(&mut self, layout: &Layout, arrival: &Arrival<'_>, texts: &mut Texts) {
+        if self.list.is_empty() {
+            // Most keys have one row.
+            self.list.reserve_exact(1);
+            self.values.reserve_exact(layout.width());
+        }
+        let row = layout.keep(arrival, texts, &mut self.values);
+        // Ties are put in order by their ids with the next sort.
+        let in_order = self.list.last().is_none_or(|last| last.time < row.time);
+        if in_order && self.sorted == self.list.len() {
+            self.sorted += 1;
+        }
+        self.list.push(row);
+    }
+
+    /// Whether all rows are known to be in order.
+    pub(crate) fn is_sorted(&self) -> bool {
+        self.sorted == self.list.len()
+    }
+
+    /// Puts rows that came out of order in their places. Rows before the one returned stay where
+    /// they are.
+    pub(crate) fn sort(&mut self, events: &EventStore) -> usize {
+        let sorted = self.sorted.min(self.list.len());
+        if sorted == self.list.len() {
+            return sorted;
+        }
+        let id = |row: &Row| events.uid(row.event()).bits;
+        let order = |a: &Row, b: &Row| a.time.cmp(&b.time).then_with(|| id(a).cmp(&id(b)));
+        let ordered = |a: &Row, b: &Row| order(a, b).is_le();
+        self.sorted = self.list.len();
+        if self.list[sorted.saturating_sub(1)..].is_sorted_by(ordered) {
+            return self.list.len();
+        }
+        let least = self.list[sorted..].iter().map(|r| r.time).min().unwrap_or(i64::MIN);
+        let first = self.list[..sorted].partition_point(|r| r.time < least);
+        if self.values.is_empty() {
+            self.list[first..].sort_by(order);
+            return first;
+        }
+        let width = self.values.len() / self.list.len();
+        let mut places: Vec<usize> = (first..self.list.len()).collect();
+        places.sort_by(|a, b| order(&self.list[*a], &self.list[*b]));
+        let list: Vec<Row> = places.iter().map(|at| self.list[*at]).collect();
+        let moved = places.iter().flat_map(|at| self.view(*at).values.iter().cloned());
+        let values: Vec<Value> = moved.collect();
+        self.list.truncate(first);
+        self.list.extend(list);
+        self.values.truncate(first * width);
+        self.values.extend(values);
+        first
+    }
+
+    /// The first row at or after `time`.
+    pub(crate) fn from(&self, time: i64) -> usize {
+        self.list.partition_point(|r| r.time < time)
+    }
+
+    /// The first row after `time`.
+    pub(crate) fn after(&self, time: i64) -> usize {
+        self.list.partition_point(|r| r.time <= time)
+    }
+
+    /// Drops the first rows.
+    pub(crate) fn drop_first(&mut self, rows: usize) {
+        let rows = rows.min(self.list.len());
+        if rows == 0 {
+            return;
+        }
+        let width = self.values.len() / self.list.len();
+        self.list.drain(..rows);
+        self.sorted = self.sorted.saturating_sub(rows);
+        self.values.drain(..rows * width);
+        if self.list.capacity() > 64 && self.list.len() * 4 < self.list.capacity() {
+            self.list.shrink_to(self.list.len() * 2);
+            self.values.shrink_to(self.values.len() * 2);
+        }
+    }
+
+    /// Keeps the rows for which `keep` says so; they are in order.
+    pub(crate) fn retain(&mut self, keep: &[bool]) {
+        let width = self.values.len() / self.list.len().max(1);
+        let mut at = 0;
+        self.list.retain(|_| {
+            at += 1;
+            keep.get(at - 1) == Some(&true)
+        });
+        self.sorted = self.list.len();
+        let mut at = 0;
+        self.values.retain(|_| {
+            at += 1;
+            keep.get((at - 1) / width) == Some(&true)
+        });
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.list.capacity() * 16 + self.values.capacity() * 24
+    }
+
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        w.length(self.list.len());
+        let (mut time, mut tags) = (0_i64, 0_u64);
+        for at in 0..self.list.len() {
+            let view = self.view(at);
+            w.signed(view.row.time.wrapping_sub(time));
+            w.signed(view.row.tags.wrapping_sub(tags) as i64);
+            (time, tags) = (view.row.time, view.row.tags);
+            view.values.iter().for_each(|v| w.value(v));
+        }
+    }
+
+    pub(crate) fn decode(
+        layout: &Layout,
+        r: &mut Reader<'_>,
+        restore: &mut Restore<'_>,
+    ) -> Result<Self, StateError> {
+        let mut rows = Rows::default();
+        let (mut time, mut tags) = (0_i64, 0_u64);
+        for _ in 0..r.unsigned()? {
+            time = time.wrapping_add(r.signed()?);
+            tags = tags.wrapping_add(r.signed()? as u64);
+            rows.list.push(Row { time, tags: restore.tagged(tags) });
+            for _ in 0..layout.width() {
+                rows.values.push(restore.texts.value(Cell::of(&r.value()?)));
+            }
+        }
+        Ok(rows)
+    }
+}
