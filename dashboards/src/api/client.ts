@@ -101,7 +101,8 @@ export interface FindingQuery {
 export const api = {
   me: (signal?: AbortSignal) => json<T.Me>("GET", at("/api/v1/me"), { signal }),
   findings: (query: FindingQuery, signal?: AbortSignal) =>
-    json<T.FindingPage>("GET", at("/api/v1/findings"), { query: { ...query }, signal }),
+    // The query itself says whether it wants findings of rules on trial (`shadow:false`).
+    json<T.FindingPage>("GET", at("/api/v1/findings"), { query: { ...query, include: "shadow" }, signal }),
   finding: (id: string, signal?: AbortSignal) =>
     json<T.FindingDetail>("GET", at("/api/v1/findings/{id}", { id }), { signal }),
   triage: (id: string, change: T.Change, version?: number) =>

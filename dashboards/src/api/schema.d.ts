@@ -24,6 +24,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What people and tokens did, oldest first
+         * @description Every request but reading and pushing logs: triage, reloads, replays and drops, hunts (with the hash
+         *     of their text), and tokens made and revoked on the command line. Each record names the one before by
+         *     its hash; `sluice audit verify` checks the file without a server.
+         *
+         *     Needs `audit:read`: roles admin, auditor.
+         */
+        get: operations["list_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/dead-letters": {
         parameters: {
             query?: never;
@@ -33,7 +57,9 @@ export interface paths {
         };
         /**
          * Records that could not become rows, oldest first
-         * @description Needs `dead_letters:read`: roles analyst, rule_author, responder, admin.
+         * @description A page ends before `limit` where its records have 8 MiB.
+         *
+         *     Needs `dead_letters:read`: roles analyst, rule_author, responder, admin.
          */
         get: operations["list_dead_letters"];
         put?: never;
@@ -119,6 +145,8 @@ export interface paths {
         /**
          * Findings that match, newest first
          * @description `q` is words and `field:value`. The list is stable: what arrives while paging is on no later page.
+         *     Findings of rules on trial (`status: experimental`) are left out and counted in `shadow_total`;
+         *     `include=shadow` lists them too.
          *
          *     Needs `findings:read`: roles viewer, analyst, rule_author, responder, admin.
          */
@@ -170,7 +198,8 @@ export interface paths {
         put?: never;
         /**
          * The same change for many findings
-         * @description By `ids`, or by a search: then at most 500, newest first, and `more` says whether there are others.
+         * @description By `ids`, each at most once, or by a search as the list makes it: then at most 500, newest first, and
+         *     `more` says whether there are others.
          *
          *     Needs `findings:write`: roles analyst, responder, admin.
          */
@@ -192,8 +221,8 @@ export interface paths {
          * Findings as they come: server-sent events
          * @description `finding` has the finding as the list shows it, `withdrawn` one that a late event took back, `gap`
          *     says that this client was too slow and from which sequence to read again. `id` is the sequence of
-         *     the commit; with `Last-Event-ID` the stream begins after it, else now. A comment every 15 s keeps
-         *     the connection open.
+         *     the change; with `Last-Event-ID` the stream begins after it, else now. A comment every 15 s keeps
+         *     the connection open. Findings of rules on trial come with `include=shadow` only.
          *
          *     Needs `findings:read`: roles viewer, analyst, rule_author, responder, admin.
          */
@@ -220,12 +249,39 @@ export interface paths {
          * @description The events are those still in memory: `covers_from` says since when. Nothing but the tables of
          *     `GET /api/v1/schema` can be read. By `Accept`: JSON, `application/x-ndjson`, `text/csv` (a cell
          *     that a spreadsheet would run begins with `'`) or `application/vnd.apache.arrow.stream`; the last
-         *     three carry the costs in headers `Sluice-*`.
+         *     three carry the costs in headers `Sluice-*`. With `Prefer: respond-async` the answer is a 202 with a
+         *     `Location` to fetch it from.
          *
          *     Needs `hunts:run`: roles analyst, rule_author, responder, admin.
          */
         post: operations["hunt"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/hunts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The answer of a hunt that was asked for with `Prefer: respond-async`
+         * @description 202 with `Retry-After` while it runs. Answers are kept for ten minutes, for the token that asked.
+         *
+         *     Needs `hunts:run`: roles analyst, rule_author, responder, admin.
+         */
+        get: operations["get_hunt"];
+        put?: never;
+        post?: never;
+        /**
+         * End a hunt, or forget its answer
+         * @description Needs `hunts:run`: roles analyst, rule_author, responder, admin.
+         */
+        delete: operations["cancel_hunt"];
         options?: never;
         head?: never;
         patch?: never;
@@ -519,6 +575,48 @@ export interface components {
             /** @description Ids of the tactics it serves. */
             tactics: string[];
         };
+        /** @description The newest record. */
+        AuditHead: {
+            hash: string;
+            /**
+             * Format: int64
+             * @description 0: there is none.
+             */
+            seq: number;
+        };
+        /** @description Records of the audit log. */
+        AuditPage: {
+            /** @description The newest record of all: keep it elsewhere, to see whether the end was cut off. */
+            head: components["schemas"]["AuditHead"];
+            /** @description Oldest first. */
+            items: components["schemas"]["AuditRecord"][];
+        };
+        /** @description A record. */
+        AuditRecord: {
+            /** @description `PATCH /api/v1/findings/{id}`, `token.create`. */
+            action: string;
+            /** @description The name of a token, `cli:UID` or `service`. */
+            actor: string;
+            at: string;
+            detail?: Record<string, never>;
+            /** @description SHA-256 over the hash of the record before and this one. */
+            hash: string;
+            /** @description The request, as the log of the process names it. */
+            request?: string | null;
+            /**
+             * Format: int64
+             * @description Its number, from 1.
+             */
+            seq: number;
+            /**
+             * Format: int32
+             * @description The HTTP status it ended with.
+             */
+            status?: number | null;
+            target?: string | null;
+            /** @description The id of the token. */
+            token?: string | null;
+        };
         /** @description Which findings, and the change. `ids`, or `query` (with `from` and `to`). */
         Bulk: {
             /** @description Who works on it; null: nobody. */
@@ -527,8 +625,10 @@ export interface components {
             comment?: string | null;
             /** @description Event time at or after, with `query`. */
             from?: string | null;
-            /** @description At most 500 ids. */
+            /** @description At most 500 ids, none twice. */
             ids?: string[] | null;
+            /** @description `shadow`, with `query`: findings of rules on trial too. */
+            include?: string | null;
             /** @description A search as in `q`; empty: every finding between `from` and `to`. */
             query?: string | null;
             /** @description Why; with `resolved`. */
@@ -751,7 +851,7 @@ export interface components {
             rule_version: string;
             /**
              * Format: int64
-             * @description The commit that last changed the finding or its triage.
+             * @description The number of the last change of the finding or its triage.
              */
             seq: number;
             /** @description `informational`, `low`, `medium`, `high` or `critical`. */
@@ -789,7 +889,25 @@ export interface components {
             items: components["schemas"]["Finding"][];
             /** @description Where the next page goes on; null at the end. */
             next_cursor: string | null;
+            /** @description How many findings of rules on trial match, whether they are listed or not. */
+            shadow_total: components["schemas"]["Total"];
             total: components["schemas"]["Total"];
+        };
+        /** @description What is kept up to date with the store. */
+        Follower: {
+            /**
+             * Format: int64
+             * @description The last change it has committed.
+             */
+            at: number;
+            /** @description Why it does not go on, if it does not. */
+            error?: string | null;
+            /**
+             * Format: int64
+             * @description Failures since the process started.
+             */
+            failures: number;
+            name: string;
         };
         /** @description Records that were gone before they were read. */
         Gap: {
@@ -871,6 +989,15 @@ export interface components {
             /** @description What the role may do: `resource:verb`. */
             permissions: string[];
             role: string;
+        };
+        /** @description Memory of the process. */
+        Memory: {
+            /** Format: int64 */
+            bytes: number;
+            /** Format: int64 */
+            limit_bytes: number;
+            /** @description What is refused for want of it: `nothing`, `queries` or `inputs`. */
+            refused: string;
         };
         /** @description A Kafka partition, or a spool. */
         Place: {
@@ -1174,8 +1301,11 @@ export interface components {
              * @description Bytes free where the store is.
              */
             disk_free_bytes?: number | null;
+            /** @description What follows the store, each with a cursor of its own. */
+            followers: components["schemas"]["Follower"][];
             /** Format: int64 */
             inputs: number;
+            memory: components["schemas"]["Memory"];
             /** @description `starting`, `running`, `paused`, `failed` or `stopped`. */
             phase: string;
             /** @description What keeps it from being ready, or needs a look. */
@@ -1253,7 +1383,8 @@ export interface components {
         };
         /** @description A field that no mapping reads. */
         UnmappedField: {
-            example: string;
+            /** @description A value of it: what a sender wrote, so for roles that may read dead letters. */
+            example?: string | null;
             name: string;
             /** Format: int64 */
             records: number;
@@ -1309,6 +1440,79 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["AttackTable"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_audit: {
+        parameters: {
+            query?: {
+                /** @description Records after this number; from the first if not given. */
+                after?: number;
+                /** @description 1 to 500, 50 if not given. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "seq": 1,
+                     *           "at": "2026-11-24T08:20:00.000Z",
+                     *           "actor": "bob",
+                     *           "token": "0f1e2d3c4b5a6978",
+                     *           "action": "PATCH /api/v1/findings/{id}",
+                     *           "target": "/api/v1/findings/8c0a3f4be1d25f6790ab12cd34ef5678",
+                     *           "status": 200,
+                     *           "request": "5f2c9a0b7d1e4c38-17",
+                     *           "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *         }
+                     *       ],
+                     *       "head": {
+                     *         "seq": 1,
+                     *         "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuditPage"];
                 };
             };
             /** @description No token, or one that is unknown, revoked or expired. */
@@ -1642,6 +1846,8 @@ export interface operations {
                 facets?: string;
                 /** @description Event time at or after: RFC 3339, or `now-24h`. */
                 from?: string;
+                /** @description `shadow`: findings of rules on trial too. */
+                include?: string;
                 /** @description 1 to 500, 50 if not given. */
                 limit?: number;
                 /** @description Words and `field:value`, at most 4 KiB; all findings if not given. */
@@ -1700,6 +1906,10 @@ export interface operations {
                      *       "next_cursor": null,
                      *       "total": {
                      *         "value": 1,
+                     *         "relation": "eq"
+                     *       },
+                     *       "shadow_total": {
+                     *         "value": 0,
                      *         "relation": "eq"
                      *       },
                      *       "facets": {
@@ -2036,6 +2246,8 @@ export interface operations {
     stream_findings: {
         parameters: {
             query?: {
+                /** @description `shadow`: findings of rules on trial too. */
+                include?: string;
                 /**
                  * @description `severity:high`, `rule_id:identity.mfa_fatigue`, or both with a space between. Full text is
                  *     for `GET /findings`.
@@ -2150,6 +2362,15 @@ export interface operations {
                     "application/json": components["schemas"]["HuntAnswer"];
                 };
             };
+            /** @description With `Prefer: respond-async`: it runs. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
             /** @description `invalid_sql`, with line, column and hint. */
             400: {
                 headers: {
@@ -2188,6 +2409,165 @@ export interface operations {
             };
             /** @description `query_limit` or `query_failed`. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_hunt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 32 hex digits, of the 202. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rows, in the format that was accepted. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "columns": [
+                     *         {
+                     *           "name": "n",
+                     *           "type": "Int64"
+                     *         }
+                     *       ],
+                     *       "rows": [
+                     *         {
+                     *           "n": 12
+                     *         }
+                     *       ],
+                     *       "truncated": false,
+                     *       "rows_scanned": 12,
+                     *       "bytes_scanned": 960,
+                     *       "elapsed_ms": 1,
+                     *       "covers_from": {}
+                     *     }
+                     */
+                    "application/json": components["schemas"]["HuntAnswer"];
+                };
+            };
+            /** @description It runs. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+                     *       "state": "running"
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This token has no such hunt. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancel_hunt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 32 hex digits, of the 202. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+                     *       "state": "cancelled"
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description This token has no such hunt. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2278,7 +2658,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The body is, or inflates to, too much. */
+            /** @description The body is, or inflates to, too much, or holds too many records. */
             413: {
                 headers: {
                     [name: string]: unknown;
@@ -2314,7 +2694,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The spool is full; `Retry-After` says when. */
+            /** @description The spool or the memory for requests is full; `Retry-After` says when. */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2964,6 +3344,18 @@ export interface operations {
                      *       },
                      *       "search": {
                      *         "lag_ms": 40
+                     *       },
+                     *       "followers": [
+                     *         {
+                     *           "name": "index",
+                     *           "at": 43,
+                     *           "failures": 0
+                     *         }
+                     *       ],
+                     *       "memory": {
+                     *         "bytes": 210000000,
+                     *         "limit_bytes": 4000000000,
+                     *         "refused": "nothing"
                      *       },
                      *       "rules": 60,
                      *       "inputs": 2,

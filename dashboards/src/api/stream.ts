@@ -22,7 +22,7 @@ export async function follow(handlers: StreamHandlers, signal: AbortSignal): Pro
     try {
       const headers: Record<string, string> = { Accept: "text/event-stream" };
       if (last !== "") headers["Last-Event-ID"] = last;
-      const response = await send("GET", "/api/v1/findings/stream", { headers, signal });
+      const response = await send("GET", "/api/v1/findings/stream", { query: { include: "shadow" }, headers, signal });
       handlers.state("live");
       wait = FIRST_WAIT;
       for await (const event of events(response.body, signal)) {

@@ -44,7 +44,7 @@ export async function changeQuery(
   where: Pick<Bulk, "query" | "from" | "to">,
   how: Change,
 ): Promise<Done> {
-  return { outcome: await api.bulk({ ...where, ...how }), undo: null };
+  return { outcome: await api.bulk({ ...where, include: "shadow", ...how }), undo: null };
 }
 
 const AT_ONCE = 500;
