@@ -214,7 +214,9 @@ fn arrays_text_lines_and_a_source_that_is_known() {
 
     let name: Arc<str> = "app.log".into();
     let mut one = router(Some("app.log"));
-    let pushed = read(&mut one, b"{\"app\":1}\nx\n{\"x\":1}\n", 0, Some(&name), PushLimits::default()).unwrap();
+    let pushed =
+        read(&mut one, b"{\"app\":1}\nx\n{\"x\":1}\n", 0, Some(&name), PushLimits::default())
+            .unwrap();
     assert_eq!(pushed.records[0].source.as_deref(), Some("app.log"));
     assert_eq!(
         serde_json::to_value(&pushed.answer).unwrap(),
