@@ -1,0 +1,42 @@
+//! OpenID Shared Signals: changes of risk as security event tokens (SETs), and the decisions that
+//! policy engines ask for.
+//!
+//! It is: SETs built, signed and verified ([`set`], [`keys`], [`verify`]), event types and subjects
+//! ([`event`], [`subject`]), streams and their management ([`stream`]), levels of entities with what
+//! people override ([`ledger`]), the outbox with its order, retries and dead letters
+//! ([`transmitter`]), access decisions ([`policy`]). It is not: HTTP, a clock, a store, the arithmetic
+//! of risk. Time is an argument; what must be durable is handed out as [`Change`]s of keys.
+//!
+//! How a change of level reaches a receiver:
+//! 1. [`Transmitter::observe`] (computed risk) or [`Transmitter::raise`] (a person) changes the target
+//!    level of an entity; [`ledger`] decides whether its level changes now.
+//! 2. Each stream that wants the change gets a row in its outbox. `jti` and `txn` are derived from
+//!    entity and change number, so that the same change never makes a second SET.
+//! 3. The caller commits [`Transmitter::take_changes`] in one batch. Only then is a row deliverable.
+//! 4. Push asks [`Transmitter::next_push`] and reports the outcome; poll asks
+//!    [`Transmitter::poll`].
+//!
+//! Sources: SSF 1.0, CAEP 1.0, RISC 1.0, CAEP Interoperability Profile draft 02, RFC 8417 (SET), 8935
+//! (push), 8936 (poll), 9493 (subjects), AuthZEN Authorization API 1.0.
+#![forbid(unsafe_code)]
+
+pub mod event;
+pub mod keys;
+pub mod ledger;
+pub mod oauth;
+mod outbox;
+pub mod policy;
+pub mod push;
+pub mod set;
+pub mod stream;
+pub mod subject;
+pub mod transmitter;
+pub mod verify;
+
+pub use event::{EventType, Level};
+pub use keys::{KeyError, SigningKeys};
+pub use ledger::{Cause, EntityKey, EntityLevel, LevelChange, Observation, Override};
+pub use outbox::{DeadLetter, Row};
+pub use stream::{Profile, RequestError, Stream, StreamStatus};
+pub use subject::SubjectId;
+pub use transmitter::{Change, HistoryRow, LoadError, Settings, Transmitter};

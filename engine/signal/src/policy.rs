@@ -1,0 +1,174 @@
+//! Access decisions from levels: a resource has a rule by prefix, a rule has an action per level. Not
+//! who enforces them, and not the wire of each gateway (AuthZEN: [`authzen`]).
+
+pub mod authzen;
+
+use crate::{EntityKey, EntityLevel, Level};
+
+/// What a gateway is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Let in.
+    Allow,
+    /// Let in after stronger authentication (RFC 9470).
+    StepUp,
+    /// Keep out.
+    Deny,
+}
+
+/// The action for each level on resources below a prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// A path prefix, `/` for everything. `/admin` covers `/admin` and `/admin/x`, not `/administer`.
+    pub prefix: String,
+    /// At `medium`.
+    pub medium: Action,
+    /// At `high`.
+    pub high: Action,
+}
+
+/// Rules; the longest prefix that covers a resource decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    rules: Vec<Rule>,
+}
+
+/// An answer with its reason.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// What to do.
+    pub action: Action,
+    /// The level that decided it.
+    pub level: Level,
+    /// Whose level that is; `None` if nobody was named.
+    pub entity: Option<EntityKey>,
+    /// The score behind the level, 0 to 100.
+    pub score: Option<f64>,
+    /// Since when it has this level, milliseconds since 1970; `None` if it never had another.
+    pub since: Option<i64>,
+    /// Why, without personal data.
+    pub reason: String,
+}
+
+const ACTIONS: [(Action, &str); 3] =
+    [(Action::Allow, "allow"), (Action::StepUp, "step_up"), (Action::Deny, "deny")];
+
+impl Action {
+    /// The word in configuration and answers.
+    pub fn name(self) -> &'static str {
+        ACTIONS.iter().find(|(a, _)| *a == self).map_or("deny", |(_, name)| name)
+    }
+
+    /// The action of a word.
+    pub fn parse(word: &str) -> Option<Action> {
+        ACTIONS.iter().find(|(_, name)| *name == word).map(|(action, _)| *action)
+    }
+}
+
+impl Rule {
+    fn action(&self, level: Level) -> Action {
+        match level {
+            Level::Low => Action::Allow,
+            Level::Medium => self.medium,
+            Level::High => self.high,
+        }
+    }
+
+    fn covers(&self, path: &str) -> bool {
+        let prefix = self.prefix.trim_end_matches('/');
+        path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+impl Policy {
+    /// A policy. Without a rule for `/`, it is: step up at `medium`, deny at `high`.
+    pub fn new(mut rules: Vec<Rule>) -> Policy {
+        if !rules.iter().any(|r| r.prefix == "/") {
+            rules.push(Rule { prefix: "/".into(), medium: Action::StepUp, high: Action::Deny });
+        }
+        rules.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then(a.prefix.cmp(&b.prefix)));
+        Policy { rules }
+    }
+
+    /// Decides for all that a request is about: user, device, session. The strictest answer counts.
+    pub fn decide<'l>(
+        &self,
+        resource: &str,
+        entities: &[EntityKey],
+        level: impl Fn(&EntityKey) -> Option<&'l EntityLevel>,
+    ) -> Decision {
+        let mut decided: Option<Decision> = None;
+        for entity in entities {
+            let known = level(entity);
+            let level = known.map_or(Level::Low, |l| l.level);
+            let (action, prefix) = self.action(resource, level);
+            let decision = Decision {
+                action,
+                level,
+                entity: Some(entity.clone()),
+                score: known.and_then(|l| l.score),
+                since: known.map(|l| l.changed_at),
+                reason: format!("{} risk is {}, rule {prefix}", entity.kind.name(), level.name()),
+            };
+            let stricter = |d: &Decision| (d.action, d.level) > (decision.action, decision.level);
+            if !decided.as_ref().is_some_and(stricter) {
+                decided = Some(decision);
+            }
+        }
+        decided.unwrap_or_else(|| Decision {
+            action: Action::Allow,
+            level: Level::Low,
+            entity: None,
+            score: None,
+            since: None,
+            reason: "the request names nobody".into(),
+        })
+    }
+
+    fn action(&self, resource: &str, level: Level) -> (Action, &str) {
+        let strictest = || self.rules.iter().map(|r| r.action(level)).max().unwrap_or(Action::Deny);
+        let Some(path) = normal(resource) else {
+            return (strictest(), "(the resource is no plain path)");
+        };
+        match self.rules.iter().find(|r| r.covers(&path)) {
+            Some(rule) => (rule.action(level), &rule.prefix),
+            None => (strictest(), "(none)"),
+        }
+    }
+}
+
+/// A path as a server behind the gateway may read it: without query, decoded once, without `.`, `..`
+/// and empty segments. `None` if it cannot be told what it means.
+fn normal(resource: &str) -> Option<String> {
+    let path = resource.split(['?', '#']).next().unwrap_or_default();
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [first, after @ ..] = rest {
+        if *first != b'%' {
+            bytes.push(*first);
+            rest = after;
+            continue;
+        }
+        let [high, low, after @ ..] = after else { return None };
+        let digit = |b: &u8| char::from(*b).to_digit(16);
+        let byte = digit(high)? * 16 + digit(low)?;
+        bytes.push(u8::try_from(byte).ok()?);
+        rest = after;
+    }
+    let decoded = String::from_utf8(bytes).ok()?;
+    // Encoded twice, or with a separator of another system: servers differ in what they make of it.
+    if decoded.contains(['%', '\\', '\0', ';']) {
+        return None;
+    }
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in decoded.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                segments.pop();
+            }
+            other => segments.push(other),
+        }
+    }
+    Some(format!("/{}", segments.join("/")))
+}

@@ -1,0 +1,434 @@
+//! Delivery: the next SET to push and what its answer meant, polls, dead letters, the health of
+//! streams. Not the requests themselves.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    HistoryRow, Live, Sent, Transmitter, dead_key, json as bytes, load::SentRecord,
+    manage::is_push, row_key, sent_key,
+};
+use crate::{
+    DeadLetter, KeyError, RequestError, Row, StreamStatus,
+    push::{Answer, Outcome, Tried, outcome},
+    set::{self, Claims},
+    stream::Delivery,
+};
+
+/// A SET to be posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its id.
+    pub jti: String,
+    /// Where to.
+    pub url: String,
+    /// The `Authorization` header; without one none is sent.
+    pub authorization: Option<String>,
+    /// The compact JWS.
+    pub token: String,
+}
+
+/// A poll (RFC 8936 section 2.2).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PollRequest {
+    /// SETs wanted at most.
+    pub most: usize,
+    /// Whether to answer at once.
+    pub at_once: bool,
+    /// SETs that arrived.
+    ack: Vec<String>,
+    /// SETs that were refused, and why.
+    errors: Vec<(String, String)>,
+}
+
+/// The answer to a poll.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PollAnswer {
+    sets: Map<String, Value>,
+    more: bool,
+}
+
+/// How delivery of a stream goes. Times are milliseconds since 1970.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamHealth {
+    /// SETs that wait.
+    pub queued: usize,
+    /// When the oldest of them arose.
+    pub oldest_at: Option<i64>,
+    /// Dead letters.
+    pub dead_letters: usize,
+    /// When the last SET was acknowledged, since the start of the process.
+    pub delivered_at: Option<i64>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What the last failure was.
+    pub error: Option<String>,
+    /// When it is tried again.
+    pub next_attempt_at: Option<i64>,
+}
+
+/// How long a SET that was handed out is not handed out again, in milliseconds.
+const LEASE: i64 = 60_000;
+/// SETs of one answer at most.
+const POLL_MOST: usize = 100;
+/// Receivers may refuse a SET that was issued an hour ago: one older than this is issued anew.
+const ISSUED_MOST_S: i64 = 1_800;
+/// Dead letters of one stream.
+const DEAD: usize = 10_000;
+
+impl Transmitter {
+    /// The next SET to push on a stream; `None` if there is none now.
+    ///
+    /// # Errors
+    /// If it cannot be signed.
+    pub fn next_push(&mut self, id: &str, now: i64) -> Result<Option<Attempt>, KeyError> {
+        let Some(live) = self.streams.get(id) else { return Ok(None) };
+        let Delivery::Push { endpoint_url, authorization_header } = live.stream.delivery.clone()
+        else {
+            return Ok(None);
+        };
+        let known = self.profiles.contains_key(&live.stream.receiver);
+        if !live.flows() || !known || live.health.wait_until > now {
+            return Ok(None);
+        }
+        let Some(jti) = live.outbox.due(now, 1).pop() else { return Ok(None) };
+        let Some(token) = self.hand_out(id, &jti, now)? else { return Ok(None) };
+        Ok(Some(Attempt { jti, url: endpoint_url, authorization: authorization_header, token }))
+    }
+
+    /// Takes the answer to an attempt. `jitter` is 0 to 1, random.
+    pub fn push_done(&mut self, id: &str, jti: &str, answer: &Answer, jitter: f64, now: i64) {
+        let Some(live) = self.streams.get_mut(id) else { return };
+        let health = &mut live.health;
+        let Some(row) = live.outbox.get_mut(jti) else { return };
+        let tried = Tried {
+            attempts: health.failures,
+            unauthorized: health.unauthorized,
+            invalid_key: row.invalid_key,
+            failing_for: health.failing_since.map_or(0, |since| now - since),
+        };
+        row.leased_until = now;
+        let err = match answer {
+            Answer::Http { err, .. } => err.as_deref(),
+            Answer::None(_) => None,
+        };
+        match outcome(answer, tried, jitter) {
+            Outcome::Delivered => self.delivered_row(id, jti, now),
+            Outcome::DeadLetter(why) => {
+                health.failures = 0;
+                self.bury(id, jti, &why, now);
+            }
+            Outcome::Retry { after, why } => {
+                row.last_error = Some(why.clone());
+                self.totals.retried += 1;
+                health.error = Some(why);
+                if err == Some("invalid_key") {
+                    // Only this SET waits: others may be signed with a key that is known.
+                    row.invalid_key += 1;
+                    row.not_before = now + after;
+                    return;
+                }
+                let unauthorized = matches!(answer, Answer::Http { status: 401, .. })
+                    || err == Some("authentication_failed");
+                health.unauthorized = if unauthorized { health.unauthorized + 1 } else { 0 };
+                health.failures += 1;
+                health.failing_since.get_or_insert(now);
+                health.wait_until = now + after;
+            }
+            Outcome::Pause(why) => {
+                row.last_error = Some(why.clone());
+                let reason = format!("delivery failed: {why}");
+                self.change_status(id, StreamStatus::Paused, Some(reason.clone()), now);
+                if let Some(live) = self.streams.get_mut(id) {
+                    live.health.error = Some(why);
+                }
+                self.announce_status(id, StreamStatus::Paused, &reason, now);
+                self.record(HistoryRow {
+                    at: now,
+                    action: "paused".into(),
+                    stream: Some(id.to_owned()),
+                    jti: Some(jti.to_owned()),
+                    detail: Some(reason),
+                    ..HistoryRow::default()
+                });
+            }
+        }
+    }
+
+    /// Whether a receiver has such a stream for polling.
+    ///
+    /// # Errors
+    /// If it has not.
+    pub fn poll(
+        &mut self,
+        receiver: &str,
+        id: &str,
+        request: &PollRequest,
+        now: i64,
+    ) -> Result<PollAnswer, RequestError> {
+        if is_push(&self.live(receiver, id)?.stream) {
+            return Err(RequestError::Unknown);
+        }
+        for jti in &request.ack {
+            self.delivered_row(id, jti, now);
+        }
+        for (jti, why) in &request.errors {
+            self.bury(id, jti, why, now);
+        }
+        let live = self.live(receiver, id)?;
+        if !live.flows() || request.most == 0 {
+            return Ok(PollAnswer::default());
+        }
+        let mut due = live.outbox.due(now, request.most + 1);
+        let more = due.len() > request.most;
+        due.truncate(request.most);
+        let mut sets = Map::new();
+        for jti in due {
+            let token =
+                self.hand_out(id, &jti, now).map_err(|e| RequestError::Failed(e.to_string()))?;
+            if let Some(token) = token {
+                sets.insert(jti, token.into());
+            }
+        }
+        Ok(PollAnswer { sets, more })
+    }
+
+    /// SETs that wait on a stream, oldest first.
+    pub fn queue(&self, id: &str) -> impl Iterator<Item = &Row> {
+        self.streams.get(id).into_iter().flat_map(|l| l.outbox.rows())
+    }
+
+    /// Dead letters of a stream.
+    pub fn dead_letters(&self, id: &str) -> impl Iterator<Item = &DeadLetter> {
+        self.streams.get(id).into_iter().flat_map(|l| l.dead.values())
+    }
+
+    /// Sends a dead letter again, with another `jti`. The answer is that id.
+    ///
+    /// # Errors
+    /// If there is no such letter.
+    pub fn replay(
+        &mut self,
+        id: &str,
+        jti: &str,
+        by: &str,
+        now: i64,
+    ) -> Result<String, RequestError> {
+        let live = self.streams.get_mut(id).ok_or(RequestError::Unknown)?;
+        let mut row = live.dead.remove(jti).ok_or(RequestError::Unknown)?.row;
+        self.delete(dead_key(id, jti));
+        row.replay += 1;
+        row.seq = self.next_seq();
+        let kind = row.kind().ok_or(RequestError::Unknown)?;
+        row.jti = set::jti(id, row.txn.as_deref().unwrap_or(jti), kind, row.replay);
+        (row.not_before, row.iat) = (now, now.div_euclid(1_000));
+        (row.attempts, row.invalid_key, row.leased_until) = (0, 0, 0);
+        let again = row.jti.clone();
+        self.record(HistoryRow {
+            at: now,
+            action: "replayed".into(),
+            by: Some(by.to_owned()),
+            stream: Some(id.to_owned()),
+            jti: Some(again.clone()),
+            txn: row.txn.clone(),
+            detail: Some(format!("was {jti}")),
+            ..HistoryRow::default()
+        });
+        self.put_row(id, row, now);
+        Ok(again)
+    }
+
+    /// How delivery of a stream goes.
+    pub fn health(&self, id: &str) -> StreamHealth {
+        let Some(live) = self.streams.get(id) else { return StreamHealth::default() };
+        StreamHealth {
+            queued: live.outbox.len(),
+            oldest_at: live.outbox.rows().next().map(|r| r.created_at),
+            dead_letters: live.dead.len(),
+            delivered_at: live.health.delivered_at,
+            failures: live.health.failures,
+            error: live.health.error.clone(),
+            next_attempt_at: Some(live.health.wait_until).filter(|t| *t > 0),
+        }
+    }
+
+    /// The signed SET of a row, which nobody else gets for a minute.
+    fn hand_out(&mut self, id: &str, jti: &str, now: i64) -> Result<Option<String>, KeyError> {
+        let Some(live) = self.streams.get_mut(id) else { return Ok(None) };
+        let Some(row) = live.outbox.get_mut(jti) else { return Ok(None) };
+        let seconds = now.div_euclid(1_000);
+        // Never in the future, also after a clock was set back; never so old that it is refused.
+        let reissued = row.iat > seconds || row.iat < seconds - ISSUED_MOST_S;
+        if reissued {
+            row.iat = seconds;
+        }
+        row.attempts += 1;
+        row.leased_until = now + LEASE;
+        let row = row.clone();
+        if reissued {
+            self.put(row_key(id, row.seq), bytes(&row));
+        }
+        self.token(id, &row).map(Some)
+    }
+
+    /// The compact JWS of a row.
+    ///
+    /// # Errors
+    /// If it cannot be signed.
+    pub fn token(&self, id: &str, row: &Row) -> Result<String, KeyError> {
+        let receiver = self.streams.get(id).map(|l| l.stream.receiver.as_str());
+        let profile = receiver.and_then(|r| self.profiles.get(r)).ok_or(KeyError::Sign)?;
+        let event_type = row.kind().ok_or(KeyError::Sign)?;
+        let sign = |event: &Map<String, Value>| {
+            let claims = Claims {
+                iss: &self.settings.issuer,
+                aud: &profile.audience,
+                jti: &row.jti,
+                txn: row.txn.as_deref(),
+                iat: row.iat,
+                subject: &row.subject,
+                event_type,
+                event,
+            };
+            self.keys.sign(set::TYP, &claims.to_value())
+        };
+        let token = sign(&row.event)?;
+        if token.len() <= set::MAX_BYTES {
+            return Ok(token);
+        }
+        let mut smaller = row.event.clone();
+        smaller.insert("x_sluice".into(), json!({"truncated": true}));
+        sign(&smaller)
+    }
+
+    fn delivered_row(&mut self, id: &str, jti: &str, now: i64) {
+        let Some(live) = self.streams.get_mut(id) else { return };
+        let Some(row) = live.outbox.remove(jti) else { return };
+        live.health = super::Health { delivered_at: Some(now), ..Default::default() };
+        self.totals.delivered += 1;
+        let subject = row.subject.key();
+        self.delete(row_key(id, row.seq));
+        if let Some((_, level)) = row.levels {
+            self.told_level(id, &subject, Sent { level, at: now });
+        }
+        self.record(HistoryRow {
+            at: now,
+            action: "delivered".into(),
+            stream: Some(id.to_owned()),
+            jti: Some(row.jti),
+            txn: row.txn,
+            event_type: Some(row.event_type),
+            about: Some(subject),
+            detail: row.levels.map(|(from, to)| format!("{} to {}", from.name(), to.name())),
+            ..HistoryRow::default()
+        });
+    }
+
+    fn told_level(&mut self, id: &str, subject: &str, sent: Sent) {
+        let Some(live) = self.streams.get_mut(id) else { return };
+        live.sent.insert(subject.to_owned(), sent);
+        let record = SentRecord { subject: subject.to_owned(), sent };
+        self.put(sent_key(id, subject), bytes(&record));
+    }
+
+    fn bury(&mut self, id: &str, jti: &str, reason: &str, now: i64) {
+        let Some(live) = self.streams.get_mut(id) else { return };
+        let Some(row) = live.outbox.remove(jti) else { return };
+        let seq = row.seq;
+        let letter = DeadLetter { row, at: now, reason: reason.to_owned() };
+        let value = bytes(&letter);
+        live.dead.insert(jti.to_owned(), letter);
+        let oldest = oldest_dead(live);
+        self.totals.dead_letters += 1;
+        self.delete(row_key(id, seq));
+        self.put(dead_key(id, jti), value);
+        self.record(HistoryRow {
+            at: now,
+            action: "dead_letter".into(),
+            stream: Some(id.to_owned()),
+            jti: Some(jti.to_owned()),
+            detail: Some(reason.to_owned()),
+            ..HistoryRow::default()
+        });
+        if let Some(oldest) = oldest {
+            if let Some(live) = self.streams.get_mut(id) {
+                live.dead.remove(&oldest);
+            }
+            self.delete(dead_key(id, &oldest));
+            self.totals.dropped += 1;
+        }
+    }
+}
+
+impl PollRequest {
+    /// Reads the body of a poll; members that are not known are ignored.
+    ///
+    /// # Errors
+    /// The first member of another form.
+    pub fn parse(body: &Value) -> Result<PollRequest, RequestError> {
+        let bad = |text: &str| RequestError::Bad(text.to_owned());
+        let object = body.as_object().ok_or_else(|| bad("the body is a JSON object"))?;
+        let most = match object.get("maxEvents") {
+            None | Some(Value::Null) => POLL_MOST,
+            Some(value) => {
+                let most = value.as_u64().ok_or_else(|| bad("`maxEvents` is 0 or more"))?;
+                usize::try_from(most).unwrap_or(POLL_MOST).min(POLL_MOST)
+            }
+        };
+        let at_once = match object.get("returnImmediately") {
+            None | Some(Value::Null) => false,
+            Some(value) => {
+                value.as_bool().ok_or_else(|| bad("`returnImmediately` is true or false"))?
+            }
+        };
+        let ack = match object.get("ack") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(value) => {
+                let texts = |l: &Vec<Value>| {
+                    l.iter().map(|v| v.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+                };
+                value.as_array().and_then(texts).ok_or_else(|| bad("`ack` is a list of texts"))?
+            }
+        };
+        let mut errors = Vec::new();
+        if let Some(value) = object.get("setErrs").filter(|v| !v.is_null()) {
+            let all = value.as_object().ok_or_else(|| bad("`setErrs` is an object"))?;
+            for (jti, error) in all {
+                let err = error.get("err").and_then(Value::as_str);
+                let err = err.ok_or_else(|| bad("each of `setErrs` has `err`"))?;
+                let more = error.get("description").and_then(Value::as_str).unwrap_or_default();
+                let why: String = format!("{err} {more}").trim().chars().take(256).collect();
+                errors.push((jti.clone(), why));
+            }
+        }
+        Ok(PollRequest { most, at_once, ack, errors })
+    }
+
+    /// The same without what it acknowledged: for asking again while it is held.
+    #[must_use]
+    pub fn held(&self) -> PollRequest {
+        PollRequest { most: self.most, at_once: self.at_once, ..PollRequest::default() }
+    }
+}
+
+impl PollAnswer {
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.sets.is_empty()
+    }
+
+    /// As it is on the wire.
+    pub fn to_value(&self) -> Value {
+        let mut value = json!({"sets": self.sets});
+        if let (true, Some(object)) = (self.more, value.as_object_mut()) {
+            object.insert("moreAvailable".into(), true.into());
+        }
+        value
+    }
+}
+
+fn oldest_dead(live: &Live) -> Option<String> {
+    if live.dead.len() <= DEAD {
+        return None;
+    }
+    live.dead.values().min_by_key(|d| (d.at, d.row.seq)).map(|d| d.row.jti.clone())
+}

@@ -1,0 +1,160 @@
+//! The state of a transmitter from its durable keys. A key that cannot be read refuses the whole:
+//! guessing would lose or repeat signals.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sluice_event::EntityKind;
+
+use super::{History, Live, Sent, Settings, Totals, Transmitter, sent_key};
+use crate::{
+    DeadLetter, EntityKey, Profile, Row, SigningKeys, Stream, set::derive, stream::Delivery,
+};
+
+/// A durable key that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the signal record `{key}` cannot be read: {reason}")]
+pub struct LoadError {
+    /// The key.
+    pub key: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a subject was told, with the subject: keys hold only its hash.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SentRecord {
+    pub(super) subject: String,
+    #[serde(flatten)]
+    pub(super) sent: Sent,
+}
+
+impl Transmitter {
+    /// A transmitter as its records have it, in any order. Streams that the operator gives receivers are
+    /// made or brought up to date; `now` is milliseconds since 1970.
+    ///
+    /// # Errors
+    /// The first record that cannot be read.
+    pub fn load(
+        settings: Settings,
+        keys: SigningKeys,
+        profiles: Vec<Profile>,
+        records: impl IntoIterator<Item = (String, Vec<u8>)>,
+        now: i64,
+    ) -> Result<Transmitter, LoadError> {
+        let mut transmitter = Transmitter {
+            settings,
+            keys,
+            profiles: profiles.into_iter().map(|p| (p.name.clone(), p)).collect(),
+            streams: BTreeMap::new(),
+            entities: BTreeMap::new(),
+            storms: BTreeMap::new(),
+            seq: 0,
+            history: History::default(),
+            changes: Vec::new(),
+            totals: Totals::default(),
+        };
+        let mut records: Vec<(String, Vec<u8>)> = records.into_iter().collect();
+        // Streams come first: the others belong to one.
+        records.sort_by_key(|(key, _)| (!key.starts_with("stream/"), key.clone()));
+        let mut first_history = None;
+        for (key, value) in &records {
+            transmitter.take(key, value, &mut first_history)?;
+        }
+        transmitter.history.first = first_history.unwrap_or(transmitter.history.next);
+        transmitter.configured_streams(now);
+        Ok(transmitter)
+    }
+
+    fn take(
+        &mut self,
+        key: &str,
+        value: &[u8],
+        first_history: &mut Option<u64>,
+    ) -> Result<(), LoadError> {
+        let wrong = |reason: &str| LoadError { key: key.to_owned(), reason: reason.to_owned() };
+        let (space, rest) = key.split_once('/').ok_or_else(|| wrong("its key has no space"))?;
+        if space == "stream" {
+            let stream: Stream = read(key, value)?;
+            if stream.id != rest {
+                return Err(wrong("it is another stream"));
+            }
+            self.streams.insert(stream.id.clone(), Live::new(stream));
+            return Ok(());
+        }
+        if space == "history" {
+            let number: u64 = rest.parse().map_err(|_| wrong("its number is no number"))?;
+            first_history.get_or_insert(number);
+            self.history.next = self.history.next.max(number + 1);
+            return Ok(());
+        }
+        let (owner, name) = rest.split_once('/').ok_or_else(|| wrong("its key is cut off"))?;
+        if space == "entity" {
+            let kind =
+                EntityKind::parse(owner).ok_or_else(|| wrong("an unknown kind of entity"))?;
+            let entity = EntityKey { kind, id: name.to_owned() };
+            self.entities.insert(entity, read(key, value)?);
+            return Ok(());
+        }
+        let live = self.streams.get_mut(owner).ok_or_else(|| wrong("its stream is missing"))?;
+        match space {
+            "row" => {
+                let row: Row = read(key, value)?;
+                if name.parse() != Ok(row.seq) || row.kind().is_none() {
+                    return Err(wrong("it is another row"));
+                }
+                self.seq = self.seq.max(row.seq);
+                if !live.outbox.insert(row) {
+                    return Err(wrong("two rows have one id"));
+                }
+            }
+            "dead" => {
+                let letter: DeadLetter = read(key, value)?;
+                if letter.row.jti != name {
+                    return Err(wrong("it is another dead letter"));
+                }
+                self.seq = self.seq.max(letter.row.seq);
+                live.dead.insert(letter.row.jti.clone(), letter);
+            }
+            "sent" => {
+                let record: SentRecord = read(key, value)?;
+                if sent_key(owner, &record.subject) != key {
+                    return Err(wrong("it is about another subject"));
+                }
+                live.sent.insert(record.subject, record.sent);
+            }
+            _ => return Err(wrong("an unknown kind of record")),
+        }
+        Ok(())
+    }
+
+    /// Makes the push streams of the configuration, or takes over their endpoint.
+    fn configured_streams(&mut self, now: i64) {
+        let wanted: Vec<Profile> = self.profiles.values().cloned().collect();
+        for profile in wanted {
+            let id = derive("configured", &[&profile.name]);
+            let Some(target) = &profile.push else {
+                // The operator took it away: nothing of it is to be sent any more.
+                if self.streams.contains_key(&id) {
+                    self.remove_stream(&id);
+                }
+                continue;
+            };
+            let delivery = Delivery::of_target(target);
+            match self.streams.get_mut(&id) {
+                Some(live) if live.stream.delivery == delivery => continue,
+                Some(live) => live.stream.delivery = delivery,
+                None => {
+                    let stream = Stream::configured(id.clone(), &profile, target, now);
+                    self.streams.insert(id.clone(), Live::new(stream));
+                }
+            }
+            self.put_stream(&id);
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, LoadError> {
+    serde_json::from_slice(value)
+        .map_err(|e| LoadError { key: key.to_owned(), reason: e.to_string() })
+}

@@ -1,0 +1,11 @@
+//! The transmitter as receivers meet it, without HTTP. Names of tests carry the ids of the checks: S
+//! token, C configuration, V status and verification, P delivery, H when to send, T the modules of the
+//! OpenID conformance suite, N negative.
+
+mod delivery;
+mod levels;
+mod policy;
+mod restart;
+mod streams;
+mod support;
+mod tokens;
