@@ -17,6 +17,7 @@ mod rule;
 mod run;
 mod schema;
 mod setup;
+mod signal;
 mod status;
 mod token;
 mod view;
@@ -86,6 +87,9 @@ enum Verb {
     /// Records that could not become rows: look at them, send them through again, drop them
     #[command(subcommand)]
     Dlq(dlq::DlqVerb),
+    /// Signals: streams of a running server, an event sent by hand, a SET looked into
+    #[command(subcommand)]
+    Signal(signal::SignalVerb),
     /// Make, list and revoke the tokens of the API
     #[command(subcommand)]
     Token(token::TokenVerb),
@@ -137,6 +141,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Schema(verb) => verb.run(&mut out),
         Verb::Status(verb) => verb.run(&mut out),
         Verb::Dlq(verb) => verb.run(&mut out),
+        Verb::Signal(verb) => verb.run(&mut out),
         Verb::Token(verb) => verb.run(&mut out),
         Verb::Audit(verb) => verb.run(&mut out),
         Verb::Config(verb) => verb.run(&mut out),

@@ -12,13 +12,15 @@ mod options;
 mod reader;
 mod secret;
 mod settings;
+mod signals;
 mod tree;
 mod value;
 
 pub(crate) use layers::Layers;
 pub(crate) use reader::{Effective, Problem};
-pub(crate) use secret::readable_by_all;
+pub(crate) use secret::{Secret, readable_by_all};
 pub(crate) use settings::{Config, Kafka, Log, LogFormat, Tls};
+pub(crate) use signals::{NotReady, Receiver, Reference, Signals};
 pub(crate) use value::{HistoryStart, Start};
 
 use sluice_rule::Diagnostic;

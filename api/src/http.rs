@@ -38,6 +38,7 @@ mod rules;
 mod server;
 mod settings;
 mod shared;
+mod signals;
 mod sources;
 mod status;
 mod tables;

@@ -18,6 +18,7 @@ mod reload;
 mod retainer;
 pub(crate) mod search;
 mod serve;
+pub(crate) mod signals;
 mod watch;
 
 use std::time::Duration;
@@ -46,6 +47,7 @@ use search::{SearchIndex, Searcher};
 #[cfg(test)]
 pub(crate) use serve::app;
 pub(crate) use serve::serve;
+use signals::{SignalThreads, Signals};
 pub(crate) use watch::start as watch_files;
 
 /// A running node.
@@ -64,6 +66,9 @@ pub(crate) struct Node {
     pub(crate) endpoints: PushEndpoints,
     /// How many rules it started with.
     pub(crate) rules: usize,
+    /// Signals, where they are configured.
+    pub(crate) signals: Option<Signals>,
+    signal_threads: Option<SignalThreads>,
     memory: MemoryWatch,
     followers: Vec<Follower>,
     retainer: Retainer,
@@ -96,6 +101,13 @@ impl Node {
         data_dir::make(dir)?;
         let vnode_secret = data_dir::node_key(dir)?;
         let store = FindingStore::open(&data_dir::store(dir), retention(config))?;
+        let signals = match &config.signals {
+            Some(settings) => {
+                let key = data_dir::receiver_key(dir)?;
+                Some(Signals::open(settings, &dir.join("signals"), key)?)
+            }
+            None => None,
+        };
         let positions = store.positions()?;
         let (inputs, endpoints) = inputs(&content, &positions)?;
         let history = EventHistory::new(config.history.table_bytes.0 as usize);
@@ -119,6 +131,7 @@ impl Node {
         let followers = vec![indexing, Follower::start(store.clone(), live.follow())];
         let retainer = Retainer::start(store.clone());
         let memory = MemoryWatch::start(service.clone(), config.memory_limit.map(|m| m.0));
+        let signal_threads = signals.as_ref().map(Signals::start);
         Ok(Node {
             service,
             store,
@@ -127,6 +140,8 @@ impl Node {
             live,
             endpoints,
             rules,
+            signals,
+            signal_threads,
             memory,
             followers,
             retainer,
@@ -144,6 +159,9 @@ impl Node {
     /// The error that had stopped the engine before, if one had.
     pub(crate) fn stop(self) -> Result<(), EngineError> {
         let stopped = self.service.stop();
+        if let Some(threads) = self.signal_threads {
+            threads.stop();
+        }
         self.memory.stop();
         self.retainer.stop();
         self.followers.into_iter().for_each(Follower::stop);

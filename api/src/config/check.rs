@@ -34,6 +34,9 @@ pub(crate) fn cross_field(config: &Config, notes: &mut Notes) {
         check_codec(name, source, notes);
     }
     shared_topics(config, notes);
+    if let Some(signals) = &config.signals {
+        super::signals::check(signals, notes);
+    }
 }
 
 /// What an input says of the codec of its records.

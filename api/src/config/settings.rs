@@ -10,6 +10,7 @@ use sluice_rule::parse_zone;
 use super::{
     options::Options,
     reader::{Reader, Section, Setting, Value, Wrong, section},
+    signals::Signals,
     tree::Raw,
     value::{Brokers, ByteSize, Count, HistoryStart, Millis, Networks, Start, word},
 };
@@ -41,6 +42,8 @@ section! {
         hunts: HuntSettings = "",
         /// How long and how much is kept.
         retention: RetentionSettings = "",
+        /// Signals: changes of risk to identity providers and gateways.
+        signals: Option<Signals> = "",
         /// What the process says of itself, on stderr.
         log: Log = "",
     }

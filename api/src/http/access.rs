@@ -1,5 +1,6 @@
 //! Who may use which route: one table, deny by default. A route that is not in it is refused to
-//! everyone. Not the tokens (see [`crate::tokens`]).
+//! everyone, but for those of receivers and gateways, which speak protocols of their own (see
+//! [`super::signals`]). Not the tokens (see [`crate::tokens`]).
 
 use axum::{
     body::HttpBody,
@@ -68,6 +69,16 @@ pub(super) const ROUTES: &[(Method, &str, Access)] = {
         (Method::GET, "/api/v1/audit", Needs(P::AuditRead)),
         (Method::POST, "/api/v1/reload", Needs(P::RulesWrite)),
         (Method::GET, "/api/v1/me", Token),
+        (Method::GET, "/api/v1/risk/{kind}/{id}", Needs(P::RiskRead)),
+        (Method::PUT, "/api/v1/risk/{kind}/{id}/override", Needs(P::SignalsSend)),
+        (Method::DELETE, "/api/v1/risk/{kind}/{id}/override", Needs(P::SignalsSend)),
+        (Method::GET, "/api/v1/signals", Needs(P::SignalsRead)),
+        (Method::GET, "/api/v1/signals/history", Needs(P::SignalsRead)),
+        (Method::GET, "/api/v1/signals/{stream}", Needs(P::SignalsRead)),
+        (Method::POST, "/api/v1/signals/{stream}/status", Needs(P::SignalsSend)),
+        (Method::POST, "/api/v1/signals/{stream}/events", Needs(P::SignalsSend)),
+        (Method::POST, "/api/v1/signals/{stream}/replay", Needs(P::SignalsSend)),
+        (Method::POST, "/api/v1/signals/storms/{kind}", Needs(P::SignalsSend)),
         (Method::GET, "/api/v1/status", Needs(P::SourcesRead)),
         (Method::GET, "/metrics", Needs(P::MetricsRead)),
     ]
@@ -106,15 +117,8 @@ pub(super) async fn check(
             .hint("GET /api/v1/docs lists them"));
         }
     };
-    if let Some(permission) = permission.filter(|p| !principal.role.may(*p)) {
-        return Err(Problem::new(
-            Code::Forbidden,
-            format!(
-                "this needs the permission {}, which the role {} does not have",
-                permission.name(),
-                principal.role.name()
-            ),
-        ));
+    if let Some(permission) = permission {
+        permitted(&principal, permission)?;
     }
     let token = principal.id.clone();
     let place = shared.throttle.request(&token)?;
@@ -140,6 +144,31 @@ pub(super) async fn check(
     let bytes = response.body().size_hint().exact().filter(|bytes| *bytes >= LARGE_ANSWER);
     memory.grown(bytes.unwrap_or(0))?;
     Ok(until_sent(response, (place, memory)))
+}
+
+/// Who asks, if that token has a permission: for routes of protocols, which are not in the table.
+pub(super) fn principal_with(
+    shared: &Shared,
+    request: &Request,
+    permission: Permission,
+) -> Result<Principal, Problem> {
+    let principal = principal(shared, request)?;
+    permitted(&principal, permission)?;
+    Ok(principal)
+}
+
+fn permitted(principal: &Principal, permission: Permission) -> Result<(), Problem> {
+    if principal.role.may(permission) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::Forbidden,
+        format!(
+            "this needs the permission {}, which the role {} does not have",
+            permission.name(),
+            principal.role.name()
+        ),
+    ))
 }
 
 /// Bytes from which an answer counts for the memory of requests in flight.

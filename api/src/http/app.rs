@@ -12,7 +12,7 @@ use crate::{
     audit::AuditLog,
     node::{
         follower::ProgressReader, live::Live, memory::MemoryLevel, push::PushEndpoints,
-        search::Searcher,
+        search::Searcher, signals::Signals,
     },
     tokens::Tokens,
 };
@@ -30,6 +30,8 @@ pub(crate) struct App {
     pub(crate) search: Searcher,
     /// Findings as they change.
     pub(crate) live: Live,
+    /// Signals, where they are configured.
+    pub(crate) signals: Option<Signals>,
     /// How near the process is to its memory limit.
     pub(crate) memory: MemoryLevel,
     /// How far each follower of the store is.

@@ -17,7 +17,11 @@ use super::{
     problem::{Code, Problem},
     shared::Shared,
 };
-use crate::node::{follower::Progress, memory::Pressure};
+use crate::node::{
+    follower::Progress,
+    memory::Pressure,
+    signals::{SignalStats, Signals},
+};
 
 /// Metrics for Prometheus
 #[utoipa::path(
@@ -52,6 +56,8 @@ struct Snapshot {
     /// Bytes of the process: resident, the limit.
     memory: (u64, u64),
     pressure: Pressure,
+    /// Where signals are configured and answer.
+    signals: Option<SignalStats>,
     /// The last change of the store.
     last: u64,
     version: &'static str,
@@ -69,6 +75,7 @@ fn snapshot(shared: &Shared) -> Snapshot {
         request_memory: shared.memory.stats(),
         memory: (app.memory.used(), app.memory.limit()),
         pressure: app.memory.pressure(),
+        signals: app.signals.as_ref().and_then(Signals::stats),
         last: app.store.last().0,
         version: app.version,
         now: clock::now(),

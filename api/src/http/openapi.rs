@@ -59,6 +59,10 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
             ("hunts", "SQL over recent events."),
             ("ingest", "Pushing logs."),
             ("audit", "What people and tokens did."),
+            (
+                "signals",
+                "Levels of entities, and their changes to identity providers and gateways.",
+            ),
             ("service", "The process itself."),
         ]
         .map(|(name, text)| {

@@ -7,8 +7,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App, HttpSettings, access, attack, audit, dead_letters, docs, exposition, findings, finish,
-    health, hunts, idempotency, ingest, me, openapi, reload, rules, shared::Shared, sources,
-    status, tables, ui,
+    health, hunts, idempotency, ingest, me, openapi, reload, rules, shared::Shared, signals,
+    sources, status, tables, ui,
 };
 
 /// The handlers, each with its part of the description.
@@ -33,6 +33,15 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(hunts::get, hunts::cancel))
         .routes(routes!(ingest::push))
         .routes(routes!(reload::reload))
+        .routes(routes!(signals::admin::risk))
+        .routes(routes!(signals::admin::put_override, signals::admin::delete_override))
+        .routes(routes!(signals::admin::list))
+        .routes(routes!(signals::admin::history))
+        .routes(routes!(signals::admin::stream))
+        .routes(routes!(signals::admin::set_status))
+        .routes(routes!(signals::admin::send_event))
+        .routes(routes!(signals::admin::replay))
+        .routes(routes!(signals::admin::end_storm))
         .routes(routes!(status::status))
         .routes(routes!(me::me))
         .routes(routes!(tables::list))
@@ -61,7 +70,15 @@ pub(super) fn router(
         .route("/api/v1/docs/docs.js", get(docs::script))
         .layer(middleware::from_fn_with_state(shared.clone(), idempotency::once))
         .layer(middleware::from_fn_with_state(shared.clone(), finish::deadline))
-        .layer(middleware::from_fn_with_state(shared.clone(), access::check))
+        .layer(middleware::from_fn_with_state(shared.clone(), access::check));
+    let router = match &shared.app.signals {
+        Some(_) => router.merge(
+            signals::protocols()
+                .layer(middleware::from_fn_with_state(shared.clone(), finish::deadline)),
+        ),
+        None => router,
+    };
+    let router = router
         .layer(CatchPanicLayer::custom(finish::panicked))
         .layer(middleware::from_fn_with_state(shared.clone(), finish::finish))
         .with_state(shared);

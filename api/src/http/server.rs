@@ -216,6 +216,6 @@ async fn accept(
 }
 
 /// Waits until the server is to end; its sender is gone only when the server is.
-async fn ended(stopped: &mut watch::Receiver<bool>) {
+pub(super) async fn ended(stopped: &mut watch::Receiver<bool>) {
     stopped.wait_for(|stop| *stop).await.ok();
 }

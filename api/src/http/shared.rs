@@ -69,6 +69,8 @@ pub(super) struct Pools {
     pub(super) pushes: BlockingPool,
     /// Hunts.
     pub(super) hunts: BlockingPool,
+    /// Signals: wait for the disk.
+    pub(super) signals: BlockingPool,
     /// Reloads, one at a time.
     pub(super) reloads: BlockingPool,
     /// The audit log: one record at a time, each waits for the disk.
@@ -79,9 +81,9 @@ pub(super) struct Pools {
 
 impl Pools {
     /// All of them.
-    pub(super) fn all(&self) -> [&BlockingPool; 8] {
-        let Pools { health, reads, writes, pushes, hunts, reloads, audit, chores } = self;
-        [health, reads, writes, pushes, hunts, reloads, audit, chores]
+    pub(super) fn all(&self) -> [&BlockingPool; 9] {
+        let Pools { health, reads, writes, pushes, hunts, signals, reloads, audit, chores } = self;
+        [health, reads, writes, pushes, hunts, signals, reloads, audit, chores]
     }
 }
 
@@ -120,6 +122,7 @@ impl Shared {
                 writes: BlockingPool::new("changes", 32),
                 pushes: BlockingPool::new("pushes", 16),
                 hunts: BlockingPool::new("hunts", settings.hunts),
+                signals: BlockingPool::new("signals", 16),
                 reloads: BlockingPool::new("reloads", 1),
                 audit: BlockingPool::new("audit records", 4),
                 chores: BlockingPool::new("replays and drops", 1),

@@ -18,7 +18,8 @@ use crate::{
 };
 
 /// What this program keeps in it.
-const OURS: [&str; 7] = ["store", "index", "spool", "tokens.json", "tokens.lock", audit::FILE, KEY];
+const OURS: [&str; 8] =
+    ["store", "index", "signals", "spool", "tokens.json", "tokens.lock", audit::FILE, KEY];
 /// The key of the hash that spreads entities over shards.
 const KEY: &str = "node.key";
 
@@ -107,6 +108,14 @@ fn writable(dir: &Path) -> io::Result<()> {
 /// As [`node_key`].
 pub(super) fn cursor_key(dir: &Path) -> Result<[u8; 32], Failure> {
     Ok(blake3::derive_key("sluice 2026 cursors of the API", &node_key(dir)?))
+}
+
+/// The key of the access tokens of receivers: they outlive a restart.
+///
+/// # Errors
+/// As [`node_key`].
+pub(super) fn receiver_key(dir: &Path) -> Result<[u8; 32], Failure> {
+    Ok(blake3::derive_key("sluice 2026 access tokens of receivers", &node_key(dir)?))
 }
 
 /// What this node is called among others; made of its key, so it stays.

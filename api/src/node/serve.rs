@@ -55,6 +55,7 @@ pub(crate) fn app(
         history: node.history.clone(),
         search: node.search.clone(),
         live: node.live.clone(),
+        signals: node.signals.clone(),
         memory: node.memory.level(),
         followers: node.followers(),
         endpoints: node.endpoints.clone(),

@@ -13,7 +13,7 @@ pub(crate) enum Role {
     Analyst,
     /// Looks, hunts, changes rules, replays dead letters.
     RuleAuthor,
-    /// An analyst who will also act on devices and sessions.
+    /// An analyst who also acts on entities: overrides levels and sends signals.
     Responder,
     /// Everything.
     Admin,
@@ -46,6 +46,12 @@ pub(crate) enum Permission {
     DeadLettersDrop,
     /// SQL over recent events.
     HuntsRun,
+    /// Levels of entities, and decisions made of them.
+    RiskRead,
+    /// Streams of signals, their queues and what was sent.
+    SignalsRead,
+    /// Overriding levels, sending by hand, pausing streams.
+    SignalsSend,
     /// Pushing logs.
     IngestWrite,
     /// Metrics.
@@ -94,14 +100,27 @@ impl Role {
     fn permissions(self) -> &'static [Permission] {
         use Permission as P;
         match self {
-            Role::Viewer => &[P::FindingsRead, P::RulesRead, P::SourcesRead],
-            Role::Analyst | Role::Responder => &[
+            Role::Viewer => &[P::FindingsRead, P::RulesRead, P::SourcesRead, P::RiskRead],
+            Role::Analyst => &[
                 P::FindingsRead,
                 P::FindingsWrite,
                 P::RulesRead,
                 P::SourcesRead,
                 P::DeadLettersRead,
                 P::HuntsRun,
+                P::RiskRead,
+                P::SignalsRead,
+            ],
+            Role::Responder => &[
+                P::FindingsRead,
+                P::FindingsWrite,
+                P::RulesRead,
+                P::SourcesRead,
+                P::DeadLettersRead,
+                P::HuntsRun,
+                P::RiskRead,
+                P::SignalsRead,
+                P::SignalsSend,
             ],
             Role::RuleAuthor => &[
                 P::FindingsRead,
@@ -122,7 +141,7 @@ impl Role {
 
 impl Permission {
     /// Every permission.
-    pub(crate) const ALL: [Permission; 12] = [
+    pub(crate) const ALL: [Permission; 15] = [
         Permission::FindingsRead,
         Permission::FindingsWrite,
         Permission::RulesRead,
@@ -132,6 +151,9 @@ impl Permission {
         Permission::DeadLettersReplay,
         Permission::DeadLettersDrop,
         Permission::HuntsRun,
+        Permission::RiskRead,
+        Permission::SignalsRead,
+        Permission::SignalsSend,
         Permission::IngestWrite,
         Permission::MetricsRead,
         Permission::AuditRead,
@@ -149,6 +171,9 @@ impl Permission {
             Permission::DeadLettersReplay => "dead_letters:replay",
             Permission::DeadLettersDrop => "dead_letters:drop",
             Permission::HuntsRun => "hunts:run",
+            Permission::RiskRead => "risk:read",
+            Permission::SignalsRead => "signals:read",
+            Permission::SignalsSend => "signals:send",
             Permission::IngestWrite => "ingest:write",
             Permission::MetricsRead => "metrics:read",
             Permission::AuditRead => "audit:read",

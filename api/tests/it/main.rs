@@ -18,6 +18,7 @@ mod real;
 mod reload;
 mod search;
 mod service_cli;
+mod signals;
 mod support;
 mod tidy;
 mod tls;

@@ -19,6 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("sluice-finding", &["sluice-event", "sluice-rule"]),
     ("sluice-index", &["sluice-event", "sluice-finding", "sluice-rule"]),
     ("sluice-baseline", &["sluice-event"]),
+    ("sluice-signal", &["sluice-event"]),
     ("sluice-store", &[]),
     (
         "sluice-engine",
@@ -48,6 +49,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "sluice-index",
             "sluice-ingest",
             "sluice-rule",
+            "sluice-signal",
+            "sluice-store",
             "sluice-stream",
         ],
     ),

@@ -187,6 +187,11 @@ impl Transmitter {
         self.entities.get(entity)
     }
 
+    /// Every entity whose level ever changed, in order.
+    pub fn entities(&self) -> impl Iterator<Item = (&EntityKey, &EntityLevel)> {
+        self.entities.iter()
+    }
+
     /// Entities that are not low, or that a person decided about, in order.
     pub fn raised_entities(&self) -> impl Iterator<Item = (&EntityKey, &EntityLevel)> {
         self.entities.iter().filter(|(_, e)| e.level > Level::Low || e.over.is_some())

@@ -9,7 +9,7 @@ use sluice_engine::{
 };
 
 use super::Snapshot;
-use crate::node::memory::Pressure;
+use crate::node::{memory::Pressure, signals::SignalStats};
 
 /// Families by name, each with its help.
 #[derive(Default)]
@@ -47,7 +47,37 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     }
     followers(&mut out, snapshot);
     requests(&mut out, snapshot);
+    if let Some(stats) = &snapshot.signals {
+        signals(&mut out, stats);
+    }
     out.finish()
+}
+
+fn signals(out: &mut Families, stats: &SignalStats) {
+    let totals = stats.totals;
+    for (outcome, count) in [
+        ("made", totals.made),
+        ("delivered", totals.delivered),
+        ("retried", totals.retried),
+        ("dead_letter", totals.dead_letters),
+        ("superseded", totals.superseded),
+        ("dropped", totals.dropped),
+        ("shadow", totals.shadow),
+        ("held", totals.held),
+    ] {
+        let help = "Signals made, and what became of them or of an attempt.";
+        out.add("sluice_signals_total", help, &[("outcome", outcome)], count as f64);
+    }
+    for (receiver, [queued, dead, stopped]) in &stats.receivers {
+        let of = [("receiver", receiver.as_str())];
+        out.add("sluice_signal_queue", "Signals that wait for a receiver.", &of, *queued as f64);
+        let help = "Signals that a receiver refused and that are kept.";
+        out.add("sluice_signal_dead_letters", help, &of, *dead as f64);
+        let help = "Streams of a receiver that are paused or disabled.";
+        out.add("sluice_signal_streams_stopped", help, &of, *stopped as f64);
+    }
+    let help = "Level changes that wait for a person because there were too many.";
+    out.add("sluice_signal_storm_held", help, &[], stats.held as f64);
 }
 
 fn followers(out: &mut Families, snapshot: &Snapshot) {

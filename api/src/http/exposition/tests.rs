@@ -34,6 +34,7 @@ fn scraped() -> String {
         request_memory: (100, 7, 1),
         memory: (70, 100),
         pressure: Pressure::Queries,
+        signals: None,
         last: 43,
         version: "0.0.0",
         now: 0,

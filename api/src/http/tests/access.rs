@@ -11,6 +11,7 @@ use super::{
 fn concrete(path: &str) -> String {
     let id = "00000000000000000000000000000001";
     let icon = "icon.svg";
+    let path = path.replace("{kind}", "user").replace("{stream}", id);
     path.replace("{id}", id).replace("{input}", "push").replace("{file}", icon)
 }
 

@@ -120,12 +120,52 @@ impl Answer {
 impl Service {
     /// Asks with the admin's token.
     pub(crate) fn ask(&self, method: &str, path: &str, kind: &str, body: &str) -> Answer {
-        let request = ureq::http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.url))
-            .header("authorization", format!("Bearer {}", self.token))
-            .header("content-type", kind);
-        let mut answer = if method == "GET" {
+        self.with_token(&self.token, method, path, kind, body)
+    }
+
+    /// Asks with another token; with an empty one, without.
+    pub(crate) fn with_token(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &str,
+    ) -> Answer {
+        let authorization =
+            if token.is_empty() { String::new() } else { format!("Bearer {token}") };
+        self.authorized(&authorization, method, path, kind, body)
+    }
+
+    /// Asks like a gateway, for a user.
+    pub(crate) fn gate(&self, path: &str, user: &str) -> Answer {
+        let authorization = format!("Bearer {}", self.token);
+        self.send(&[("authorization", &authorization), ("x-user", user)], "GET", path, "")
+    }
+
+    /// Asks with an `Authorization` header; with an empty one, without.
+    pub(crate) fn authorized(
+        &self,
+        authorization: &str,
+        method: &str,
+        path: &str,
+        kind: &str,
+        body: &str,
+    ) -> Answer {
+        let mut headers = vec![("content-type", kind)];
+        if !authorization.is_empty() {
+            headers.push(("authorization", authorization));
+        }
+        self.send(&headers, method, path, body)
+    }
+
+    fn send(&self, headers: &[(&str, &str)], method: &str, path: &str, body: &str) -> Answer {
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut answer = if method == "GET" || (method == "DELETE" && body.is_empty()) {
             self.agent.run(request.body(()).unwrap()).unwrap()
         } else {
             self.agent.run(request.body(body).unwrap()).unwrap()

@@ -271,6 +271,11 @@ impl Transmitter {
         profile.map_or_else(Vec::new, |profile| stream.delivered(profile))
     }
 
+    /// What the operator configured, for each receiver.
+    pub fn profiles(&self) -> impl Iterator<Item = &Profile> {
+        self.profiles.values()
+    }
+
     /// What the operator configured for a receiver.
     pub fn profile_of(&self, receiver: &str) -> Option<&Profile> {
         self.profiles.get(receiver)

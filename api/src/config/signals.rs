@@ -1,0 +1,362 @@
+//! Settings of signals: who issues them, who receives them, what gateways are told. Not what is done
+//! with them (see `node::signals`).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+use sluice_event::EntityKind;
+use sluice_rule::Diagnostic;
+use sluice_signal::{EventType, Level, policy::Action, stream, subject::SubjectFormat};
+
+use super::{
+    reader::{Notes, Reader, Section, Setting, Value, Wrong, section},
+    secret,
+    tree::Raw,
+    value::{Count, Millis, Networks, word},
+};
+
+section! {
+    /// Signals: changes of risk to identity providers and gateways, as OpenID Shared Signals. Without
+    /// this table there are none.
+    Signals {
+        /// The issuer, `https://sluice.example.com`: the base of every URL that receivers use, and the
+        /// `iss` of every token. Where TLS ends in a proxy, its name.
+        issuer: String = "",
+        /// RSA private keys in PEM files, `file:/path`, mode 0600. The first one signs, all are
+        /// published. `openssl genrsa -out signing.pem 2048` makes one. To change it: append the next,
+        /// wait an hour, put it first, remove the old one a day later; each step takes a restart.
+        signing_keys: Vec<Reference> = "[]",
+        /// Who receives.
+        receivers: BTreeMap<String, Receiver> = "",
+        /// Private, loopback or link-local networks that SETs may be pushed to. All others of these are
+        /// refused, whatever a name resolves to; `http://` goes nowhere but there.
+        push_networks: Networks = "[]",
+        /// The least time between two verifications that a receiver asks for; sooner is 429.
+        min_verification_interval: Millis = "60s",
+        /// How long a subject is still heard of that a receiver removed: who stole its credential
+        /// cannot silence a stream at once.
+        subject_removal_grace: Millis = "24h",
+        /// SETs that wait for one receiver that is away; the oldest is dropped for one more, counted.
+        /// 10,000 take about 10 MiB of memory.
+        queue: Count = "10000",
+        /// Rises to `high` of one kind of entity within ten minutes after which rises wait for a
+        /// person: a broken rule must not lock out the company.
+        storm_limit: Count = "50",
+        /// What gateways are told.
+        decisions: Decisions = "",
+    }
+}
+
+section! {
+    /// A receiver. Its name is its OAuth client id.
+    Receiver {
+        /// Its OAuth client secret, as `${env:NAME}` or `file:/path`. Unset: it manages and polls nothing
+        /// itself, and `push_url` is how SETs get to it.
+        client_secret: Option<Reference> = "",
+        /// The `aud` of its SETs; unset: its name.
+        audience: Vec<String> = "[]",
+        /// The event types it may get, by short name; unset: all seven.
+        events: Vec<String> = "[]",
+        /// The kinds of entity it hears of; unset: all.
+        entities: Vec<String> = "[]",
+        /// Levels below this one are `low` to it.
+        min_level: LevelWord = "medium",
+        /// How users are named: `email` (else `iss_sub`), `iss_sub` or `complex`.
+        subject_format: FormatWord = "email",
+        /// Who issues its `iss_sub` identifiers of users; unset: the issuer above.
+        user_issuer: Option<String> = "",
+        /// Likewise of devices, workloads and applications.
+        device_issuer: Option<String> = "",
+        /// Whether it hears of every entity, or only of those that it added to its stream.
+        all_subjects: bool = "true",
+        /// Records what would be sent and sends nothing: to see how it would be.
+        shadow: bool = "false",
+        /// Whether SETs name score and rules, in the member `x_sluice`.
+        detail: bool = "true",
+        /// Whether a user's rise to `high` also ends their sessions: a session-revoked with the same
+        /// `txn`.
+        revoke_sessions: bool = "false",
+        /// The least time between two SETs about one subject; the newest level wins. A rise to `high`
+        /// never waits.
+        min_interval: Millis = "60s",
+        /// Pushes SETs there from the start, on a stream of the operator's.
+        push_url: Option<String> = "",
+        /// The `Authorization` header of these pushes, as `${env:NAME}` or `file:/path`; unset: none.
+        push_authorization: Option<Reference> = "",
+        /// Hosts that the receiver may choose for push streams of its own; unset: it can only poll.
+        push_hosts: Vec<String> = "[]",
+    }
+}
+
+section! {
+    /// What gateways are told: AuthZEN, Envoy ext_authz and forward-auth.
+    Decisions {
+        /// Rules by path prefix, `[signals.decisions.rules."/admin"]`; the longest one that covers the
+        /// path decides. Without one for `/`: step up at `medium`, deny at `high`.
+        rules: BTreeMap<String, DecisionRule> = "",
+        /// When levels cannot be read: `error` answers 503, so that the gateway's own setting decides;
+        /// `deny` and `allow` answer for it.
+        on_not_ready: NotReady = "error",
+        /// The header that names the user, set by the gateway and by nobody else.
+        user_header: String = "x-user",
+        /// The header that names the device, likewise.
+        device_header: String = "x-device",
+        /// `acr_values` of the challenge when a gateway is to ask for more proof (RFC 9470); unset: the
+        /// challenge names none.
+        acr_values: Option<String> = "",
+    }
+}
+
+section! {
+    /// What to do on resources below a path: `allow`, `step_up` or `deny`.
+    DecisionRule {
+        /// At `medium`.
+        medium: ActionWord = "step_up",
+        /// At `high`.
+        high: ActionWord = "deny",
+    }
+}
+
+/// A secret by reference: `${env:NAME}` or `file:/path`. What it leads to is never shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reference(pub(crate) String);
+
+/// What is answered when levels cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotReady {
+    /// 503.
+    Error,
+    /// As at `high`.
+    Deny,
+    /// As at `low`.
+    Allow,
+}
+
+/// A level as a setting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LevelWord(pub(crate) Level);
+
+/// A subject format as a setting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FormatWord(pub(crate) SubjectFormat);
+
+/// An action as a setting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ActionWord(pub(crate) Action);
+
+const NOT_READY: [(&str, NotReady); 3] =
+    [("error", NotReady::Error), ("deny", NotReady::Deny), ("allow", NotReady::Allow)];
+const LEVELS: [(&str, LevelWord); 3] = [
+    ("low", LevelWord(Level::Low)),
+    ("medium", LevelWord(Level::Medium)),
+    ("high", LevelWord(Level::High)),
+];
+const FORMATS: [(&str, FormatWord); 3] = [
+    ("email", FormatWord(SubjectFormat::Email)),
+    ("iss_sub", FormatWord(SubjectFormat::IssSub)),
+    ("complex", FormatWord(SubjectFormat::Complex)),
+];
+const ACTIONS: [(&str, ActionWord); 3] = [
+    ("allow", ActionWord(Action::Allow)),
+    ("step_up", ActionWord(Action::StepUp)),
+    ("deny", ActionWord(Action::Deny)),
+];
+
+/// A value that is one of some words.
+macro_rules! words {
+    ($kind:ty, $words:expr, $first:expr, $field:tt) => {
+        impl Value for $kind {
+            fn parse(raw: &Raw) -> Result<Self, Wrong> {
+                word(raw, &$words)
+            }
+
+            fn default(text: &str) -> Self {
+                $words.iter().find(|(name, _)| *name == text).map_or($first, |(_, value)| *value)
+            }
+
+            fn shown(&self) -> Json {
+                let same = |value: &$kind| words!(@same $field, value, self);
+                $words.iter().find(|(_, value)| same(value)).map_or(Json::Null, |w| w.0.into())
+            }
+
+            fn schema() -> Json {
+                json!({"enum": $words.map(|(name, _)| name)})
+            }
+        }
+    };
+    (@same whole, $a:expr, $b:expr) => { $a == $b };
+    (@same inner, $a:expr, $b:expr) => { $a.0 == $b.0 };
+}
+
+words!(NotReady, NOT_READY, NotReady::Error, whole);
+words!(LevelWord, LEVELS, LevelWord(Level::Medium), inner);
+words!(FormatWord, FORMATS, FormatWord(SubjectFormat::Email), inner);
+words!(ActionWord, ACTIONS, ActionWord(Action::Deny), inner);
+
+impl Reference {
+    /// The secret it leads to.
+    ///
+    /// # Errors
+    /// What cannot be followed and how to mend it: (what, hint).
+    pub(crate) fn resolve(&self) -> Result<secret::Secret, (String, String)> {
+        secret::resolve(&self.0, |name| std::env::var(name).ok())
+    }
+}
+
+const SECRET: &str = "\"${env:NAME}\" takes it from an environment variable, \"file:/path\" from a \
+                      file with mode 0600";
+
+impl Value for Reference {
+    fn parse(raw: &Raw) -> Result<Self, Wrong> {
+        let text = String::parse(raw)?;
+        match secret::is_reference(&text) {
+            true => Ok(Reference(text)),
+            false => Err(Wrong::new("a secret must not be in the configuration", SECRET)),
+        }
+    }
+
+    fn default(text: &str) -> Self {
+        Reference(text.to_owned())
+    }
+
+    fn shown(&self) -> Json {
+        self.0.as_str().into()
+    }
+
+    fn schema() -> Json {
+        json!({"type": "string"})
+    }
+}
+
+impl Value for Vec<Reference> {
+    fn parse(raw: &Raw) -> Result<Self, Wrong> {
+        let texts = Vec::<String>::parse(raw)?;
+        match texts.iter().all(|text| secret::is_reference(text)) {
+            true => Ok(texts.into_iter().map(Reference).collect()),
+            false => Err(Wrong::new("a secret must not be in the configuration", SECRET)),
+        }
+    }
+
+    fn default(_text: &str) -> Self {
+        Vec::new()
+    }
+
+    fn shown(&self) -> Json {
+        self.iter().map(Value::shown).collect()
+    }
+
+    fn schema() -> Json {
+        json!({"type": "array", "items": {"type": "string"}})
+    }
+}
+
+impl Setting for BTreeMap<String, Receiver> {
+    fn read(reader: &mut Reader<'_>, key: &'static str, _default: &'static str) -> Self {
+        let mut receivers = reader.below(key);
+        let names = receivers.keys();
+        let mut read = BTreeMap::new();
+        for name in names {
+            let good = !name.is_empty()
+                && name.len() <= 64
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+            let mut below = receivers.below(name);
+            if !good {
+                below.missing(
+                    format!("`{name}` cannot be the name of a receiver"),
+                    "at most 64 letters, digits, _ and -: it is an OAuth client id",
+                );
+            }
+            read.insert(name.to_owned(), Receiver::section(&mut below));
+        }
+        read
+    }
+
+    fn schema() -> Json {
+        json!({
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Za-z0-9_-]{1,64}$"},
+            "additionalProperties": super::reader::object_schema::<Receiver>(),
+        })
+    }
+}
+
+impl Setting for BTreeMap<String, DecisionRule> {
+    fn read(reader: &mut Reader<'_>, key: &'static str, _default: &'static str) -> Self {
+        let mut rules = reader.below(key);
+        let prefixes = rules.keys();
+        let mut read = BTreeMap::new();
+        for prefix in prefixes {
+            let mut below = rules.below(prefix);
+            if !prefix.starts_with('/') {
+                below.missing(format!("`{prefix}` is no path"), "\"/admin\": it begins with a /");
+            }
+            read.insert(prefix.to_owned(), DecisionRule::section(&mut below));
+        }
+        read
+    }
+
+    fn schema() -> Json {
+        json!({
+            "type": "object",
+            "propertyNames": {"pattern": "^/"},
+            "additionalProperties": super::reader::object_schema::<DecisionRule>(),
+        })
+    }
+}
+
+/// What settings of signals must be, beside each being well formed.
+pub(super) fn check(signals: &Signals, notes: &mut Notes) {
+    let mut blame = |path: String, problem: String, hint: &str| {
+        notes.blame(&path, Diagnostic::error("C005", "", problem).hint(hint));
+    };
+    let host = stream::host(&signals.issuer);
+    let local = host.is_some_and(|h| matches!(h, "localhost" | "127.0.0.1" | "::1"));
+    let https = signals.issuer.starts_with("https://") || local;
+    if host.is_none() || !https || signals.issuer.ends_with('/') {
+        let problem = format!("`{}` cannot be an issuer", signals.issuer);
+        blame(
+            "signals.issuer".into(),
+            problem,
+            "\"https://sluice.example.com\", without a / at its end",
+        );
+    }
+    if signals.signing_keys.is_empty() {
+        let hint = "openssl genrsa -out signing.pem 2048, chmod 600 signing.pem, and \
+                    signing_keys = [\"file:/path/signing.pem\"]";
+        blame("signals.signing_keys".into(), "no signing key is named".into(), hint);
+    }
+    for key in &signals.signing_keys {
+        let exposed = secret::file_of(&key.0).and_then(secret::readable);
+        if matches!(exposed, Some(secret::Readable::World)) {
+            let problem = "everybody on this machine can read a signing key".to_owned();
+            blame("signals.signing_keys".into(), problem, "chmod 600 on the file");
+        }
+    }
+    for (name, receiver) in &signals.receivers {
+        let path = |key: &str| format!("signals.receivers.{name}.{key}");
+        for event in &receiver.events {
+            let known = EventType::parse(event).is_some_and(|e| !e.is_about_stream());
+            if !known {
+                let names: Vec<&str> = EventType::offered().map(EventType::name).collect();
+                let hint = format!("one of {}", names.join(", "));
+                blame(path("events"), format!("there is no event type `{event}`"), &hint);
+            }
+        }
+        for kind in receiver.entities.iter().filter(|k| EntityKind::parse(k).is_none()) {
+            let hint = format!("one of {}", EntityKind::ALL.map(EntityKind::name).join(", "));
+            blame(path("entities"), format!("there is no kind of entity `{kind}`"), &hint);
+        }
+        if receiver.push_url.as_ref().is_some_and(|url| stream::host(url).is_none()) {
+            let hint = "\"https://idp.example.com/ssf/push\"";
+            blame(path("push_url"), "this is no URL to push to".into(), hint);
+        }
+        if receiver.push_authorization.is_some() && receiver.push_url.is_none() {
+            let hint = "`push_url`, or remove `push_authorization`";
+            blame(path("push_authorization"), "there is no `push_url` to send it to".into(), hint);
+        }
+        if receiver.push_url.is_none() && receiver.client_secret.is_none() {
+            let hint = "`push_url`, or `client_secret` so that it can poll";
+            blame(path("push_url"), format!("nothing can get to the receiver `{name}`"), hint);
+        }
+    }
+}

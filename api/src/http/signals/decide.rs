@@ -1,0 +1,194 @@
+//! What gateways ask: AuthZEN, Envoy ext_authz over HTTP, forward-auth (nginx `auth_request`, Caddy,
+//! Traefik, HAProxy). Answered from memory. Not the policy (see `sluice_signal::policy`).
+//!
+//! A gateway shows a token of ours with the permission `risk:read`, like any client of the API. The
+//! headers that name user and device are believed because of it: a gateway must overwrite them.
+
+use axum::{
+    body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::Value;
+use sluice_event::EntityKind;
+use sluice_signal::{
+    EntityKey, Level,
+    policy::{Action, Decision, authzen},
+};
+
+use super::{
+    super::{
+        access,
+        body::{BODY_TIME, read},
+        problem::{Code, Problem},
+        shared::Shared,
+    },
+    signals,
+};
+use crate::{clock, config::NotReady, tokens::Permission};
+
+/// Bytes of an evaluation.
+const BODY: usize = 1 << 20;
+
+/// How a gateway reads a status.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// Envoy: 5xx is an error of ours, and its own setting decides.
+    Envoy,
+    /// nginx: anything but 2xx, 401 and 403 is a 500 to the user.
+    Forward,
+}
+
+/// `POST /access/v1/evaluation`.
+pub(super) async fn evaluation(
+    State(shared): State<Shared>,
+    request: Request,
+) -> Result<Response, Problem> {
+    evaluate(shared, request, false).await
+}
+
+/// `POST /access/v1/evaluations`.
+pub(super) async fn evaluations(
+    State(shared): State<Shared>,
+    request: Request,
+) -> Result<Response, Problem> {
+    evaluate(shared, request, true).await
+}
+
+/// `/ext_authz` and whatever the gateway appends.
+pub(super) async fn ext_authz(
+    State(shared): State<Shared>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let path = request.uri().path();
+    let path = path.strip_prefix("/ext_authz").unwrap_or(path).to_owned();
+    gate(&shared, &request, &path, Dialect::Envoy)
+}
+
+/// `/forward_auth`: the path is in a header.
+pub(super) async fn forward_auth(
+    State(shared): State<Shared>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let headers = request.headers();
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let path = ["x-forwarded-uri", "x-original-uri"].into_iter().find_map(text);
+    // Without a path the strictest rule counts: this is no plain path.
+    let path = path.unwrap_or("%").to_owned();
+    gate(&shared, &request, &path, Dialect::Forward)
+}
+
+fn gate(
+    shared: &Shared,
+    request: &Request,
+    path: &str,
+    dialect: Dialect,
+) -> Result<Response, Problem> {
+    gateway(shared, request)?;
+    let signals = signals(shared)?;
+    let settings = signals.decisions();
+    let named = |header: &str, kind| {
+        let id = request.headers().get(header)?.to_str().ok()?.trim();
+        (!id.is_empty()).then(|| EntityKey { kind, id: id.to_lowercase() })
+    };
+    let entities: Vec<EntityKey> = [
+        named(&settings.user_header, EntityKind::User),
+        named(&settings.device_header, EntityKind::Device),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let Some(decision) = signals.decide(path, &entities) else {
+        return Ok(not_ready(settings.on_not_ready, dialect));
+    };
+    let mut response = match decision.action {
+        Action::Allow => StatusCode::OK,
+        Action::StepUp => StatusCode::UNAUTHORIZED,
+        Action::Deny => StatusCode::FORBIDDEN,
+    }
+    .into_response();
+    describe(response.headers_mut(), &decision, settings.acr_values.as_deref());
+    Ok(response)
+}
+
+/// What is said while levels cannot be read.
+fn not_ready(setting: NotReady, dialect: Dialect) -> Response {
+    let status = match (setting, dialect) {
+        (NotReady::Allow, _) => StatusCode::OK,
+        (NotReady::Deny, _) => StatusCode::FORBIDDEN,
+        (NotReady::Error, Dialect::Envoy) => StatusCode::SERVICE_UNAVAILABLE,
+        (NotReady::Error, Dialect::Forward) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let reason = HeaderValue::from_static("levels cannot be read");
+    (status, [("x-risk-reason", reason)]).into_response()
+}
+
+fn describe(headers: &mut HeaderMap, decision: &Decision, acr_values: Option<&str>) {
+    let mut put = |name: &'static str, text: String| {
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(name, value);
+        }
+    };
+    put("x-risk-level", decision.level.name().to_owned());
+    put("x-risk-reason", decision.reason.clone());
+    if let Some(score) = decision.score {
+        put("x-risk-score", format!("{score:.1}"));
+    }
+    if let Some(since) = decision.since {
+        put("x-risk-age", ((clock::now() - since).max(0) / 1_000).to_string());
+    }
+    if decision.action == Action::StepUp {
+        let mut challenge = "Bearer error=\"insufficient_user_authentication\"".to_owned();
+        if let Some(acr) = acr_values {
+            challenge += &format!(", acr_values=\"{}\"", acr.replace(['"', '\\'], ""));
+        }
+        put("www-authenticate", challenge);
+    }
+}
+
+async fn evaluate(shared: Shared, request: Request, several: bool) -> Result<Response, Problem> {
+    gateway(&shared, &request)?;
+    let signals = signals(&shared)?;
+    let request_id = request.headers().get("x-request-id").cloned();
+    let bytes = read(request.into_body(), BODY, BODY_TIME, None).await?;
+    let bad = |text: String| Problem::new(Code::InvalidBody, text);
+    let body: Value =
+        serde_json::from_slice(&bytes).map_err(|e| bad(format!("the body is no JSON: {e}")))?;
+    let now = clock::now();
+    let answered = signals.evaluate(|policy, levels| match several {
+        true => authzen::evaluate_all(&body, policy, |e| levels.get(e), now),
+        false => authzen::evaluate(&body, policy, |e| levels.get(e), now),
+    });
+    let answer = match answered {
+        Some(answer) => answer.map_err(bad)?,
+        None => match signals.decisions().on_not_ready {
+            NotReady::Error => {
+                return Err(Problem::new(Code::Unavailable, "levels cannot be read").retry(1));
+            }
+            setting => {
+                let decision = Decision {
+                    action: if setting == NotReady::Allow { Action::Allow } else { Action::Deny },
+                    level: Level::Low,
+                    entity: None,
+                    score: None,
+                    since: None,
+                    reason: "levels cannot be read".into(),
+                };
+                authzen::answer(&decision, now)
+            }
+        },
+    };
+    let text = body::Body::from(answer.to_string());
+    let json = HeaderValue::from_static("application/json");
+    let mut response = ([(header::CONTENT_TYPE, json)], text).into_response();
+    if let Some(id) = request_id {
+        response.headers_mut().insert("x-request-id", id);
+    }
+    Ok(response)
+}
+
+/// Lets a gateway in.
+fn gateway(shared: &Shared, request: &Request) -> Result<(), Problem> {
+    access::principal_with(shared, request, Permission::RiskRead).map(|_| ())
+}

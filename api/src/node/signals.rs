@@ -1,0 +1,339 @@
+//! Signals in a running node: the transmitter, its store, and the threads that push and let time pass.
+//! Not what is sent to whom (see `sluice_signal`), and not the HTTP that receivers and gateways speak
+//! (see `http::signals`).
+//!
+//! Signals have a store of their own beside that of findings. Each operation changes the transmitter in
+//! memory and commits what it changed in one synced batch before anybody sees it. A batch that cannot be
+//! written makes memory worthless: it is read again from the store before the next operation.
+
+mod config;
+mod guard;
+mod push;
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use sluice_event::EntityKind;
+use sluice_signal::{
+    EntityKey, EntityLevel, HistoryRow, SigningKeys, StreamStatus, Transmitter,
+    oauth::{self, Bearer, Scope, TokenError},
+    policy::{Decision, Policy},
+    transmitter::{HISTORY_PREFIX, Totals},
+};
+use sluice_store::{Layout, Memory, Space, Store};
+use tokio::sync::watch;
+
+use super::follower::{end, sleep, spawn};
+use crate::{clock, config::Signals as SignalSettings, exit::Failure};
+
+use config::Build;
+pub(crate) use config::DecisionSettings;
+
+/// Signals of a node, for the API. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Signals(Arc<Inside>);
+
+struct Inside {
+    build: Build,
+    store: Store,
+    space: Space,
+    /// `None` after a write that failed, until it is read again.
+    transmitter: Mutex<Option<Transmitter>>,
+    /// What decisions read, so that they never wait for the disk.
+    levels: RwLock<BTreeMap<EntityKey, EntityLevel>>,
+    ready: AtomicBool,
+    /// Counts changes: polls and pushes wait for the next.
+    changed: watch::Sender<u64>,
+    pushed: (Mutex<u64>, Condvar),
+}
+
+/// Why signals do not answer; the log has the cause.
+#[derive(Debug, thiserror::Error)]
+#[error("signals do not answer: {0}")]
+pub(crate) struct NotReady(String);
+
+/// What signals show of themselves.
+pub(crate) struct SignalStats {
+    /// SETs and what became of them, since the start of the process.
+    pub(crate) totals: Totals,
+    /// By receiver: SETs that wait, dead letters, streams that do not flow.
+    pub(crate) receivers: BTreeMap<String, [u64; 3]>,
+    /// Level changes that storms hold back.
+    pub(crate) held: u64,
+}
+
+/// The threads of signals.
+pub(super) struct SignalThreads {
+    signals: Signals,
+    stop: Arc<AtomicBool>,
+    threads: Vec<Option<JoinHandle<()>>>,
+}
+
+const LAYOUT: Layout<1> = Layout { name: "signals", version: 1, spaces: ["signals"] };
+/// Read at start and for history only; everything else is in the transmitter.
+const MEMORY: Memory = Memory { cache: 2 << 20, memtable: 4 << 20 };
+/// How often time passes for overrides, holds and waits.
+const TICK: Duration = Duration::from_secs(1);
+
+impl Signals {
+    /// Opens the store of signals and reads it.
+    ///
+    /// # Errors
+    /// If a secret or key cannot be read, or the store cannot.
+    pub(super) fn open(
+        settings: &SignalSettings,
+        dir: &Path,
+        token_key: [u8; 32],
+    ) -> Result<Signals, Failure> {
+        let build = Build::new(settings, token_key)?;
+        let failed = |error: &dyn std::error::Error| {
+            let cause = error.source().map_or(String::new(), |c| format!(": {c}"));
+            let hint = format!("{} holds signals that wait for their receivers", dir.display());
+            Failure::argument(format!("signals: {error}{cause}"), hint)
+        };
+        let (store, [space]) = Store::open(dir, &LAYOUT, MEMORY).map_err(|e| failed(&e))?;
+        let signals = Signals(Arc::new(Inside {
+            build,
+            store,
+            space,
+            transmitter: Mutex::new(None),
+            levels: RwLock::default(),
+            ready: AtomicBool::new(false),
+            changed: watch::channel(0).0,
+            pushed: (Mutex::new(0), Condvar::new()),
+        }));
+        let first = signals.with(|_, _| ());
+        first.map_err(|e| failed(&e))?;
+        Ok(signals)
+    }
+
+    /// Starts the threads.
+    pub(super) fn start(&self) -> SignalThreads {
+        let stop = Arc::new(AtomicBool::new(false));
+        let timer = spawn("signals", {
+            let (signals, stop) = (self.clone(), stop.clone());
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    if let Err(error) = signals.with(|transmitter, now| transmitter.tick(now)) {
+                        tracing::warn!("{error}; tried again in a second");
+                    }
+                    sleep(TICK, &stop);
+                }
+            }
+        });
+        let pusher = push::start(self.clone(), stop.clone());
+        SignalThreads { signals: self.clone(), stop, threads: vec![timer, pusher] }
+    }
+
+    /// Does something with the transmitter and makes what it changed durable before it returns. Blocks
+    /// for the disk.
+    ///
+    /// # Errors
+    /// If the store does not answer: nothing of it has happened.
+    pub(crate) fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Transmitter, i64) -> T,
+    ) -> Result<T, NotReady> {
+        let mut held = lock(&self.0.transmitter);
+        let mut transmitter = match held.take() {
+            Some(transmitter) => transmitter,
+            None => self.load()?,
+        };
+        let outcome = work(&mut transmitter, clock::now());
+        let changed = self.commit(&mut transmitter);
+        if let Err(error) = changed {
+            // What is in memory was never written: it must not be shown.
+            self.0.ready.store(false, Ordering::Relaxed);
+            return Err(error);
+        }
+        *held = Some(transmitter);
+        Ok(outcome)
+    }
+
+    /// The level of an entity, from memory.
+    pub(crate) fn level(&self, entity: &EntityKey) -> Option<EntityLevel> {
+        self.levels().get(entity).cloned()
+    }
+
+    /// Decides about a request, from memory; `None` while levels cannot be read.
+    pub(crate) fn decide(&self, resource: &str, entities: &[EntityKey]) -> Option<Decision> {
+        let levels = self.levels();
+        let decision = self.policy().decide(resource, entities, |e| levels.get(e));
+        self.is_ready().then_some(decision)
+    }
+
+    /// Levels and policy together, for evaluations; `None` while levels cannot be read.
+    pub(crate) fn evaluate<T>(
+        &self,
+        work: impl FnOnce(&Policy, &BTreeMap<EntityKey, EntityLevel>) -> T,
+    ) -> Option<T> {
+        let levels = self.levels();
+        self.is_ready().then(|| work(self.policy(), &levels))
+    }
+
+    /// How gateways are answered.
+    pub(crate) fn decisions(&self) -> &DecisionSettings {
+        &self.0.build.decisions
+    }
+
+    /// The issuer, without a `/` at its end.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.0.build.settings.issuer
+    }
+
+    /// A token for a receiver that knows its secret.
+    pub(crate) fn issue(&self, client: &str, secret: &str, scopes: &[Scope]) -> Option<String> {
+        let right = self.0.build.secrets.get(client)?.reveal();
+        oauth::secret_fits(right, secret)
+            .then(|| oauth::issue(&self.0.build.token_key, client, right, scopes, clock::now()))
+    }
+
+    /// Who shows an access token.
+    ///
+    /// # Errors
+    /// If it is not one of ours, or expired.
+    pub(crate) fn bearer(&self, token: &str) -> Result<Bearer, TokenError> {
+        let secret = |name: &str| self.0.build.secrets.get(name).map(|s| s.reveal());
+        oauth::check(&self.0.build.token_key, token, secret, clock::now())
+    }
+
+    /// What signals show of themselves; `None` while they do not answer.
+    pub(crate) fn stats(&self) -> Option<SignalStats> {
+        let stats = self.with(|transmitter, _| {
+            let mut receivers: BTreeMap<String, [u64; 3]> = BTreeMap::new();
+            for stream in transmitter.streams() {
+                let health = transmitter.health(&stream.id);
+                let [queued, dead, stopped] = receivers.entry(stream.receiver.clone()).or_default();
+                *queued += health.queued as u64;
+                *dead += health.dead_letters as u64;
+                *stopped += u64::from(stream.status != StreamStatus::Enabled);
+            }
+            let held = transmitter.storms().iter().map(|(_, _, held)| *held as u64).sum();
+            SignalStats { totals: transmitter.totals(), receivers, held }
+        });
+        stats.ok()
+    }
+
+    /// Tells of each change.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changed.subscribe()
+    }
+
+    /// What happened, the newest first. Blocks for the disk.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(crate) fn history(
+        &self,
+        limit: usize,
+        wanted: impl Fn(&HistoryRow) -> bool,
+    ) -> Result<Vec<HistoryRow>, NotReady> {
+        let snapshot = self.0.store.snapshot();
+        let mut rows = Vec::new();
+        for row in snapshot.prefix(&self.0.space, HISTORY_PREFIX.as_bytes()).rev() {
+            let (_, value) = row.map_err(|e| not_ready(&e))?;
+            let row: HistoryRow = serde_json::from_slice(&value).map_err(|e| not_ready(&e))?;
+            if wanted(&row) {
+                rows.push(row);
+            }
+            if rows.len() >= limit {
+                break;
+            }
+        }
+        Ok(rows)
+    }
+
+    fn policy(&self) -> &Policy {
+        &self.0.build.decisions.policy
+    }
+
+    fn is_ready(&self) -> bool {
+        self.0.ready.load(Ordering::Relaxed)
+    }
+
+    fn levels(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<EntityKey, EntityLevel>> {
+        self.0.levels.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the store.
+    fn load(&self) -> Result<Transmitter, NotReady> {
+        let Build { settings, profiles, pems, .. } = &self.0.build;
+        let keys =
+            SigningKeys::from_pems(pems.iter().map(|p| p.reveal())).map_err(|e| not_ready(&e))?;
+        let snapshot = self.0.store.snapshot();
+        let mut records = Vec::new();
+        for row in snapshot.prefix(&self.0.space, b"") {
+            let (key, value) = row.map_err(|e| not_ready(&e))?;
+            records.push((String::from_utf8_lossy(&key).into_owned(), value.to_vec()));
+        }
+        let transmitter =
+            Transmitter::load(settings.clone(), keys, profiles.clone(), records, clock::now())
+                .map_err(|e| not_ready(&e))?;
+        let mut levels = self.0.levels.write().unwrap_or_else(PoisonError::into_inner);
+        *levels = transmitter.entities().map(|(e, l)| (e.clone(), l.clone())).collect();
+        self.0.ready.store(true, Ordering::Relaxed);
+        Ok(transmitter)
+    }
+
+    /// Writes what changed, and shows it.
+    fn commit(&self, transmitter: &mut Transmitter) -> Result<(), NotReady> {
+        let changes = transmitter.take_changes();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut batch = self.0.store.batch();
+        for change in &changes {
+            match &change.value {
+                Some(value) => batch.put(&self.0.space, change.key.as_bytes(), value),
+                None => batch.remove(&self.0.space, change.key.as_bytes()),
+            }
+        }
+        self.0.store.commit(batch).map_err(|e| not_ready(&e))?;
+        let mut levels = self.0.levels.write().unwrap_or_else(PoisonError::into_inner);
+        for entity in changes.iter().filter_map(|change| entity(&change.key)) {
+            if let Some(level) = transmitter.level(&entity) {
+                levels.insert(entity, level.clone());
+            }
+        }
+        drop(levels);
+        self.0.changed.send_modify(|count| *count += 1);
+        *lock(&self.0.pushed.0) += 1;
+        self.0.pushed.1.notify_all();
+        Ok(())
+    }
+}
+
+impl SignalThreads {
+    /// Ends them: a push that is under way ends first, at most 10 s.
+    pub(super) fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.signals.0.pushed.1.notify_all();
+        for thread in self.threads {
+            end(&self.stop, thread);
+        }
+    }
+}
+
+/// The entity of a key.
+fn entity(key: &str) -> Option<EntityKey> {
+    let (kind, id) = key.strip_prefix("entity/")?.split_once('/')?;
+    Some(EntityKey { kind: EntityKind::parse(kind)?, id: id.to_owned() })
+}
+
+fn not_ready(error: &dyn std::error::Error) -> NotReady {
+    let cause = error.source().map_or(String::new(), |c| format!(": {c}"));
+    tracing::error!("signals: {error}{cause}");
+    NotReady(error.to_string())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

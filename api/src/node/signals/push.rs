@@ -1,0 +1,175 @@
+//! Pushing SETs (RFC 8935): a thread for each push stream, so that one receiver that hangs holds up
+//! nobody else. Not what an answer means (see `sluice_signal::push`).
+
+use std::{
+    collections::BTreeMap,
+    io::Read,
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use sluice_signal::{
+    StreamStatus,
+    push::{Answer, error_code},
+    stream::Delivery,
+    transmitter::Attempt,
+};
+use ureq::{
+    Agent,
+    http::{HeaderMap, header},
+    unversioned::{resolver::DefaultResolver, transport::DefaultConnector},
+};
+
+use super::{Signals, end, guard::GuardedResolver, lock, spawn};
+use crate::clock;
+
+/// Time to connect, and for the whole request.
+const CONNECT: Duration = Duration::from_secs(5);
+const WHOLE: Duration = Duration::from_secs(10);
+/// Bytes of an answer that are read.
+const ANSWER: u64 = 64 << 10;
+/// How long a thread waits for something to push before it looks at the time again.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Push streams at once; more wait until one of them is gone, and the log says so.
+const THREADS: usize = 256;
+
+/// Starts the thread that keeps one thread per push stream.
+pub(super) fn start(signals: Signals, stop: Arc<AtomicBool>) -> Option<JoinHandle<()>> {
+    spawn("push", move || {
+        let agent = agent(&signals);
+        let mut threads: BTreeMap<String, Option<JoinHandle<()>>> = BTreeMap::new();
+        while !stop.load(Ordering::Relaxed) {
+            threads.retain(|_, thread| thread.as_ref().is_some_and(|t| !t.is_finished()));
+            for id in streams(&signals) {
+                if threads.contains_key(&id) {
+                    continue;
+                }
+                if threads.len() >= THREADS {
+                    tracing::warn!("more than {THREADS} push streams: {id} waits");
+                    break;
+                }
+                let (signals, stop, agent) = (signals.clone(), stop.clone(), agent.clone());
+                let stream = id.clone();
+                let thread = spawn("push-one", move || push(&signals, &agent, &stream, &stop));
+                threads.insert(id, thread);
+            }
+            wait(&signals, Duration::from_secs(1));
+        }
+        threads.into_values().for_each(|thread| end(&stop, thread));
+    })
+}
+
+/// Push streams that flow.
+fn streams(signals: &Signals) -> Vec<String> {
+    let flowing = signals.with(|transmitter, _| {
+        let push = transmitter.streams().filter(|s| matches!(s.delivery, Delivery::Push { .. }));
+        push.filter(|s| s.status == StreamStatus::Enabled).map(|s| s.id.clone()).collect()
+    });
+    // What keeps it from answering is logged where it is found.
+    flowing.unwrap_or_default()
+}
+
+/// Pushes what a stream has until it ends or no longer flows.
+fn push(signals: &Signals, agent: &Agent, id: &str, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let next = signals.with(|transmitter, now| {
+            let flows =
+                transmitter.streams().any(|s| s.id == id && s.status == StreamStatus::Enabled);
+            (flows, transmitter.next_push(id, now))
+        });
+        let attempt = match next {
+            Ok((false, _)) => return,
+            Ok((true, Ok(Some(attempt)))) => attempt,
+            Ok((true, Ok(None))) => {
+                wait(signals, PATIENCE);
+                continue;
+            }
+            Ok((true, Err(error))) => {
+                tracing::error!(stream = id, "a signal cannot be signed: {error}");
+                wait(signals, Duration::from_secs(1));
+                continue;
+            }
+            Err(_) => {
+                wait(signals, Duration::from_secs(1));
+                continue;
+            }
+        };
+        let answer = send(agent, &attempt);
+        let jitter = jitter();
+        tracing::debug!(stream = id, jti = attempt.jti, ?answer, "pushed");
+        let kept = signals.with(|transmitter, now| {
+            transmitter.push_done(id, &attempt.jti, &answer, jitter, now);
+        });
+        if kept.is_err() {
+            // It is pushed again with the same id, which the receiver knows.
+            wait(signals, Duration::from_secs(1));
+        }
+    }
+}
+
+fn send(agent: &Agent, attempt: &Attempt) -> Answer {
+    let mut request = agent
+        .post(&attempt.url)
+        .header(header::CONTENT_TYPE, "application/secevent+jwt")
+        .header(header::ACCEPT, "application/json");
+    if let Some(authorization) = &attempt.authorization {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    match request.send(attempt.token.as_str()) {
+        Err(error) => Answer::None(error.to_string().chars().take(256).collect()),
+        Ok(mut response) => {
+            let status = response.status().as_u16();
+            let retry_after = retry_after(response.headers());
+            let mut body = Vec::new();
+            // A body that breaks off is one that cannot be read.
+            let read = response.body_mut().as_reader().take(ANSWER).read_to_end(&mut body);
+            let err = read.ok().and_then(|_| error_code(&body));
+            Answer::Http { status, retry_after, err }
+        }
+    }
+}
+
+/// `Retry-After` in milliseconds from now: seconds or a date.
+fn retry_after(headers: &HeaderMap) -> Option<i64> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    match text.parse::<i64>() {
+        Ok(seconds) => Some(seconds.clamp(0, i64::from(u32::MAX)) * 1_000),
+        Err(_) => {
+            let at = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+            Some((i64::try_from(at.as_millis()).ok()? - clock::now()).max(0))
+        }
+    }
+}
+
+fn agent(signals: &Signals) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .timeout_connect(Some(CONNECT))
+        .timeout_global(Some(WHOLE))
+        .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
+        .build();
+    let resolver = GuardedResolver {
+        allowed: signals.0.build.networks.clone(),
+        resolver: DefaultResolver::default(),
+    };
+    Agent::with_parts(config, DefaultConnector::default(), resolver)
+}
+
+/// Waits for a change of signals.
+fn wait(signals: &Signals, most: Duration) {
+    let (changes, changed) = &signals.0.pushed;
+    let guard = lock(changes);
+    drop(changed.wait_timeout(guard, most).unwrap_or_else(PoisonError::into_inner));
+}
+
+/// 0 to 1, random: receivers that came back together are not asked together.
+fn jitter() -> f64 {
+    let bytes = crate::tokens::random::<4>().unwrap_or([128; 4]);
+    f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)
+}
