@@ -10,6 +10,7 @@ use std::{
 };
 
 mod broker;
+mod fuzz;
 mod install;
 mod suite;
 
@@ -19,6 +20,8 @@ tasks:
   test [ARGS]   every test of the workspace, the documentation, the tests in shipped mappings and
                 rules, and the web UI in a browser; ARGS go to `cargo test`. Starts a Kafka broker for them if there is Java and
                 Maven (installed when root on Debian); with CI set, a missing part is a failure
+  fuzz TARGET [SECONDS]
+                one of frame, decode, mapping, rule, state, search, for 60 s or as long as said
   kafka start   a broker to develop against; prints where it is
   kafka stop    ends it
 ";
@@ -28,6 +31,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["test", rest @ ..] => suite::run(rest),
+        ["fuzz", target] => fuzz::run(target, "60"),
+        ["fuzz", target, seconds] => fuzz::run(target, seconds),
         ["kafka", verb @ ("start" | "stop")] => broker::develop(verb),
         [] | ["help" | "--help" | "-h", ..] => {
             println!("{HELP}");

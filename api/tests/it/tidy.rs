@@ -36,6 +36,17 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("sluice-generator", &[]),
     ("sluice-harness", &[]),
+    (
+        "sluice-fuzz",
+        &[
+            "sluice-engine",
+            "sluice-event",
+            "sluice-index",
+            "sluice-ingest",
+            "sluice-rule",
+            "sluice-stream",
+        ],
+    ),
     ("sluice-dashboards", &[]),
     (
         "sluice-api",
