@@ -293,7 +293,9 @@ fn cloudtrail(event: &Value, row: &Value) -> Vec<&'static str> {
         (
             "from where, an address",
             !service && told(&event["sourceIPAddress"]),
-            told(&row["src_ip"]),
+            // A text that is no address is kept beside the row.
+            told(&row["src_ip"])
+                || row["unmapped"].as_str().is_some_and(|kept| kept.contains("\"src_ip\"")),
         ),
         ("from where, a service", service, told(&row["src_hostname"])),
         ("when", dated(&event["eventTime"]), row["time_flag"].is_null()),
