@@ -218,7 +218,7 @@ impl When {
                 object.may_have(path)
                     && path.first(&[object.whole]).is_some_and(|f| {
                         let text = f.text();
-                        wanted.iter().any(|w| *w == text)
+                        wanted.contains(&text)
                     })
             })
     }

@@ -31,6 +31,10 @@ pub struct FileInput {
 
 /// One step of an input.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and it is taken apart at once"
+)]
 pub enum NextChunk {
     /// Records of a partition.
     Chunk(Chunk),

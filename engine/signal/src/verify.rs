@@ -65,11 +65,14 @@ impl VerifyError {
     }
 }
 
+/// The JSON objects of a token: header and claims.
+pub type HeaderAndClaims = (Map<String, Value>, Map<String, Value>);
+
 /// Header and claims of a compact JWS, nothing verified: to show what somebody holds.
 ///
 /// # Errors
 /// If it is no compact JWS with JSON in it.
-pub fn decode(token: &str) -> Result<(Map<String, Value>, Map<String, Value>), VerifyError> {
+pub fn decode(token: &str) -> Result<HeaderAndClaims, VerifyError> {
     let (header, claims, _, _) = split(token.trim())?;
     Ok((header, claims))
 }

@@ -142,9 +142,7 @@ mod tests {
     /// The conditions of `SELECT .. WHERE ..` as the classifier sees them, against the full table.
     fn condition(text: &str) -> PhysicalEval {
         let session = Session::rules();
-        let tables =
-            Named::stream(std::iter::empty::<(&TableName, &arrow::datatypes::SchemaRef)>())
-                .unwrap();
+        let tables = Named::stream(std::iter::empty::<(&TableName, &SchemaRef)>()).unwrap();
         let sql = format!("SELECT a.time FROM authentication AS a WHERE {text}");
         let plan = session.optimize(&session.plan(&sql, &tables).unwrap()).unwrap();
         let LogicalPlan::Projection(projection) = plan else { panic!("{plan}") };

@@ -1,4 +1,5 @@
 //! Every target over good inputs changed at random: a smoke test, not a search. The seed is printed.
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 use std::fs;
 

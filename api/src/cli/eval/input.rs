@@ -86,7 +86,8 @@ impl InputArgs {
     /// Finds the files and the source of each.
     pub(crate) fn open(&self, content: &mut Content, quiet: bool) -> Result<Opened, Failure> {
         let options = self.options()?;
-        for (name, codec) in options.unused(content.sources.iter().map(AsRef::as_ref)) {
+        let unused = options.unused(content.sources.iter().map(AsRef::as_ref));
+        if let Some((name, codec)) = unused.into_iter().next() {
             return Err(Failure::argument(
                 format!("--{name} does nothing: no mapping has a {codec} codec"),
                 "leave it out, or name the mappings it is for with --mappings",

@@ -1,6 +1,7 @@
 //! The transmitter as receivers meet it, without HTTP. Names of tests carry the ids of the checks: S
 //! token, C configuration, V status and verification, P delivery, H when to send, T the modules of the
 //! OpenID conformance suite, N negative.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed helper is a failed test")]
 
 mod delivery;
 mod levels;
