@@ -9,6 +9,7 @@ use std::{
 
 use include_dir::{Dir, include_dir};
 use sluice_ingest::files;
+use sluice_rule::Rule;
 
 use crate::EngineError;
 
@@ -23,6 +24,23 @@ static BUILTIN_RULES: [(&str, Dir<'_>); 5] = [
 
 /// The folder of shipped baselines.
 static BUILTIN_BASELINES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../rules/baselines");
+/// Rules to copy: tested, not shipped.
+static RECIPES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../rules/recipes");
+
+/// Name and title of each recipe, in order.
+pub fn recipes() -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = RECIPES
+        .files()
+        .filter_map(|file| {
+            let name = file.path().file_stem()?.to_string_lossy().into_owned();
+            let path = format!("recipes/{name}.sql");
+            let (rule, _) = Rule::parse(&path, &path, file.contents_utf8()?).ok()?;
+            Some((name, rule.title))
+        })
+        .collect();
+    found.sort();
+    found
+}
 
 /// The word that stands for the shipped content in a list of folders.
 pub const BUILTIN: &str = "builtin";
@@ -107,6 +125,12 @@ fn read_path(path: &Path) -> Result<Vec<(PathBuf, SqlText)>, EngineError> {
     if metadata.is_dir() {
         let mut visited = BTreeSet::from([root.clone()]);
         walk(&root, path, path, &mut visited, &mut found)?;
+        // A folder inside a rules folder: places count from that one.
+        if let Some(above) = below_content(&root) {
+            for (_, text) in &mut found {
+                text.below = format!("{above}/{}", text.below);
+            }
+        }
     } else {
         let below = rule_place(path);
         let text = SqlText { path: path.display().to_string(), below, text: read(path) };
@@ -170,11 +194,14 @@ fn read(path: &Path) -> Result<String, String> {
 /// `mappings`, else the file's name.
 fn rule_place(path: &Path) -> String {
     let full = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = || full.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    below_content(&full).unwrap_or_else(name)
+}
+
+/// What of a real path stands below the last folder called `rules` or `mappings`, if something does.
+fn below_content(full: &Path) -> Option<String> {
     let parts: Vec<String> =
         full.components().map(|c| c.as_os_str().to_string_lossy().into_owned()).collect();
-    let start = parts.iter().rposition(|p| p == "rules" || p == "mappings").map_or_else(
-        || parts.len().saturating_sub(1),
-        |i| (i + 1).min(parts.len().saturating_sub(1)),
-    );
-    parts.get(start..).unwrap_or_default().join("/")
+    let last = parts.iter().rposition(|p| p == "rules" || p == "mappings")?;
+    parts.get(last + 1..).filter(|rest| !rest.is_empty()).map(|rest| rest.join("/"))
 }

@@ -12,6 +12,7 @@
 //! | `change` | sequence | id; the older entry goes with the newer one, so each finding is there once |
 //! | `removed` | sequence | id of a finding that retention dropped; the last million |
 //! | `age` | event time, id | nothing: the order in which findings go |
+//! | `repeat` | suppression group, event time, id | the finding it is folded into, how many it folds |
 //! | `letter` | source, code, receive time, id | a record set aside |
 //! | `letter_id` | id | its key in `letter` |
 //! | `meta` | a word | `seq`, `totals` |
@@ -25,6 +26,7 @@ mod letters;
 mod orphaned;
 mod recent;
 mod records;
+mod repeats;
 mod retention;
 mod state;
 mod txn;
@@ -36,7 +38,7 @@ use std::{
     time::Duration,
 };
 
-use sluice_finding::{Finding, FindingId, Triage, TriageChange};
+use sluice_finding::{Finding, FindingId, Repeats, Triage, TriageChange};
 use sluice_ingest::{
     DeadLetter, DeadLetterCode,
     live::{Place, Positions},
@@ -51,7 +53,7 @@ use txn::{SpaceUse, StoreMeta, WriteState};
 use crate::{Checkpoint, CheckpointSink, Commit, EngineError, FindingSink, Seq};
 
 /// What the directory holds, by a version that changes when an older build could not read it.
-const LAYOUT: Layout<10> = Layout {
+const LAYOUT: Layout<11> = Layout {
     name: "sluice-findings",
     version: 2,
     spaces: [
@@ -61,6 +63,7 @@ const LAYOUT: Layout<10> = Layout {
         "change",
         "removed",
         "age",
+        "repeat",
         "evidence",
         "letter",
         "letter_id",
@@ -95,6 +98,7 @@ struct Spaces {
     change: Space,
     removed: Space,
     age: Space,
+    repeat: Space,
     evidence: Space,
     letter: Space,
     letter_id: Space,
@@ -134,6 +138,8 @@ pub struct Stored {
     pub finding: Finding,
     /// What people did about it.
     pub triage: Triage,
+    /// What suppression made of it.
+    pub repeats: Repeats,
     /// The change that last touched either.
     pub seq: Seq,
 }
@@ -203,8 +209,19 @@ impl FindingStore {
     /// If another process has it, or it is damaged.
     pub fn open(dir: &Path, retention: Retention) -> Result<FindingStore, EngineError> {
         let (store, spaces) = Store::open(dir, &LAYOUT, Memory::default())?;
-        let [finding, triage, current, change, removed, age, evidence, letter, letter_id, meta] =
-            spaces;
+        let [
+            finding,
+            triage,
+            current,
+            change,
+            removed,
+            age,
+            repeat,
+            evidence,
+            letter,
+            letter_id,
+            meta,
+        ] = spaces;
         let spaces = Spaces {
             finding,
             triage,
@@ -212,6 +229,7 @@ impl FindingStore {
             change,
             removed,
             age,
+            repeat,
             evidence,
             letter,
             letter_id,

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use serde_json::{Map, Value};
-use sluice_finding::{Entity, Finding, FindingId, FindingState};
+use sluice_event::Encoder;
+use sluice_finding::{Entity, Finding, FindingId, FindingState, RepeatGroup};
 use sluice_rule::Severity;
 use sluice_stream::{Change, Emission};
 
@@ -48,6 +49,7 @@ pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Findin
         attack: rule.attack.clone().into(),
         risk: risk.or(rule.risk).unwrap_or_else(|| severity.risk()),
         shadow: rule.is_shadow(),
+        suppression: suppression(tenant, loaded, &fields),
         fields,
         window: emission.window,
         count: emission.count,
@@ -56,6 +58,27 @@ pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Findin
         evidence: emission.evidence.clone(),
         evidence_total: emission.evidence_total,
     }
+}
+
+/// What repeats are folded by: the row's `dedup_key`, else the values of `suppression.by`.
+fn suppression(
+    tenant: &str,
+    loaded: &LoadedRule,
+    fields: &Map<String, Value>,
+) -> Option<RepeatGroup> {
+    let suppression = loaded.rule.suppression.as_ref()?;
+    let mut encoder = Encoder::default();
+    encoder.text(tenant);
+    encoder.text(&loaded.plan.rule);
+    encoder.int(suppression.for_ms);
+    match fields.get("dedup_key").and_then(Value::as_str) {
+        Some(key) => encoder.text(key),
+        // JSON tells types and NULL apart.
+        None => suppression.by.iter().for_each(|column| {
+            encoder.bytes(fields.get(column).unwrap_or(&Value::Null).to_string().as_bytes());
+        }),
+    }
+    Some(RepeatGroup { group: encoder.hash128(), span: suppression.for_ms })
 }
 
 /// A selected `time` column, if it holds a time.

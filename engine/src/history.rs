@@ -8,7 +8,7 @@ use std::{
 
 use arrow::{array::ArrayData, buffer::Buffer, record_batch::RecordBatch};
 use sluice_event::{EventBatch, TableName};
-use sluice_sql::{QueryLimits, QueryResult, SqlError, query};
+use sluice_sql::{Cancel, QueryLimits, QueryResult, SqlError, query};
 
 /// The newest rows of every table. Cheap to clone; clones share the rows.
 #[derive(Clone, Debug)]
@@ -71,11 +71,11 @@ impl EventHistory {
     /// # Errors
     /// What is wrong with the SQL, or the limit it hit.
     pub fn hunt(&self, sql: &str, limits: QueryLimits) -> Result<HuntResult, SqlError> {
-        self.hunt_between(sql, (None, None), limits)
+        self.hunt_between(sql, (None, None), limits, &Cancel::default())
     }
 
     /// [`EventHistory::hunt`] over the rows whose event time is at or after the first time and
-    /// before the second, milliseconds; the others are not scanned.
+    /// before the second, milliseconds; the others are not scanned. Ends soon after it is cancelled.
     ///
     /// # Errors
     /// What is wrong with the SQL, or the limit it hit.
@@ -84,6 +84,7 @@ impl EventHistory {
         sql: &str,
         between: (Option<i64>, Option<i64>),
         limits: QueryLimits,
+        cancel: &Cancel,
     ) -> Result<HuntResult, SqlError> {
         let tables: BTreeMap<TableName, Vec<RecordBatch>> = {
             let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,7 +96,7 @@ impl EventHistory {
             .into_iter()
             .map(|(table, batches)| Ok((table, within(batches, between)?)))
             .collect::<Result<_, SqlError>>()?;
-        let result = query(sql, &tables, limits)?;
+        let result = query(sql, &tables, limits, cancel)?;
         let all = || tables.values().flatten();
         Ok(HuntResult {
             result,

@@ -11,6 +11,7 @@ use sluice_sql::{Compiler, RawTable};
 use crate::{
     EngineError, LoadedRule, RuleSet,
     content::{SqlText, builtin_rules, read_sql},
+    fillable,
 };
 
 /// What the given folders hold, compiled.
@@ -26,6 +27,8 @@ pub struct Content {
     pub rules: Vec<LoadedRule>,
     /// What is wrong, or could be better, with any file.
     pub problems: Vec<Problem>,
+    /// Whether every mapping was loaded.
+    pub mappings_loaded: bool,
 }
 
 /// A diagnostic and the text of its file.
@@ -51,8 +54,10 @@ impl Content {
                 .map(|(below, text)| SqlText { path: shown(&below), below, text: Ok(text) })
                 .collect()
         })?;
-        let mappings: Vec<Arc<Mapping>> =
+        let mut mappings: Vec<Arc<Mapping>> =
             parse(mapping_files, &mut problems, Mapping::parse).into_iter().map(Arc::new).collect();
+        // One that is not where its id says parses and is refused.
+        mappings.retain(|m| !problems.iter().any(|p| refuses(p, &m.file.path)));
         let schemas = SourceSpec::wire_schemas(&mappings);
         let raw = schemas
             .iter()
@@ -76,6 +81,7 @@ impl Content {
                 Vec::new()
             }
         };
+        let mappings_loaded = problems.iter().all(|p| p.diagnostic.level != Level::Error);
         let mut rule_files = read_sql(rules, builtin_rules)?;
         // Baselines lie beside the rules and are read by `baseline`.
         rule_files.retain(|file| !file.below.starts_with("baselines/"));
@@ -87,7 +93,19 @@ impl Content {
         let mut rules: Vec<LoadedRule> =
             parsed.into_iter().filter_map(|rule| compile(&compiler, rule, &mut problems)).collect();
         rules.sort_by(|a, b| a.plan.rule.cmp(&b.plan.rule));
-        Ok(Content { compiler, sources, mappings, rules, problems })
+        problems.extend(rules.iter().filter_map(|loaded| {
+            let files = mappings.iter().map(AsRef::as_ref);
+            let why = fillable::cannot_fire(&loaded.plan.branches, files)?;
+            let file = &loaded.rule.file;
+            let diagnostic =
+                Diagnostic::warning("R039", &file.path, "the rule cannot fire as things are")
+                    .at(loaded.rule.place("id"))
+                    .detail(why)
+                    .hint("it will with a mapping that does: `--mappings`");
+            let told = !file.is_allowed(&diagnostic);
+            told.then(|| Problem { diagnostic, text: Some(file.text.clone()) })
+        }));
+        Ok(Content { compiler, sources, mappings, rules, problems, mappings_loaded })
     }
 
     /// Compiles one more rule, from text.
@@ -143,8 +161,23 @@ fn parse<T>(
     parsed
 }
 
+/// Whether a problem keeps a file from being loaded.
+fn refuses(problem: &Problem, path: &str) -> bool {
+    problem.diagnostic.level == Level::Error && problem.diagnostic.path == path
+}
+
 fn compile(compiler: &Compiler, rule: Rule, problems: &mut Vec<Problem>) -> Option<LoadedRule> {
     let text = rule.file.text.clone();
+    if !rule.is_enabled() {
+        let diagnostic = Diagnostic::info(
+            "R037",
+            &rule.file.path,
+            "the rule is not loaded: `status: unsupported`",
+        )
+        .at(rule.place("status"));
+        problems.push(Problem { diagnostic, text: Some(text) });
+        return None;
+    }
     let mut note = |list: Vec<Diagnostic>| {
         let list = list.into_iter().filter(|d| !rule.file.is_allowed(d));
         problems.extend(list.map(|diagnostic| Problem { diagnostic, text: Some(text.clone()) }));
@@ -158,5 +191,8 @@ fn compile(compiler: &Compiler, rule: Rule, problems: &mut Vec<Problem>) -> Opti
     };
     note(compiled.warnings);
     note(lint(&rule));
+    if problems.iter().any(|p| refuses(p, &rule.file.path)) {
+        return None;
+    }
     Some(LoadedRule { plan: Arc::new(compiled.plan), rule: Arc::new(rule) })
 }

@@ -57,7 +57,6 @@ fn run_case(
         ("events_file", case.events_file.is_some()),
         ("lookups", !case.lookups.is_empty()),
         ("baseline", case.baseline.is_some()),
-        ("alerts", case.alerts.is_some()),
     ] {
         if used {
             return Err(format!("`{key}` is not run yet: write the case without it"));
@@ -69,6 +68,7 @@ fn run_case(
     let bench = Bench::new(content, loaded, history);
     let found = bench.run(&replay, &Way { ends: case.flush, ..Way::whole(&listed) })?;
     let mut failures = compare::expected(&case.expect, &found);
+    failures.extend(case.alerts.and_then(|alerts| compare::alerts(alerts, &found)));
     if failures.is_empty() && case.flush {
         failures = agree(&bench, &replay, seed, !case.ordered)?.failures;
     }
@@ -341,35 +341,88 @@ fn net(findings: BTreeMap<FindingId, Finding>) -> BTreeMap<FindingId, Finding> {
     findings.into_iter().filter(|(_, f)| f.state != FindingState::Withdrawn && !f.capped).collect()
 }
 
-/// Why an event does or does not pass a rule's conditions: one tree per row that the event makes in
-/// a table the rule reads, conditions that are evaluated last included.
+/// What became of an event.
+#[derive(Debug, Default)]
+pub struct EventExplained {
+    /// The tables it is a row of.
+    pub tables: Vec<TableName>,
+    /// Why each row does or does not pass the rule's conditions; conditions that are evaluated last
+    /// included. Empty if the rule reads none of the tables.
+    pub rows: Vec<ExplainNode>,
+    /// Rules that read a table the event is a row of, and whose conditions it passes.
+    pub matched: Vec<Arc<str>>,
+    /// Rules on other tables whose conditions the event would pass there, with the table.
+    pub elsewhere: Vec<(Arc<str>, TableName)>,
+}
+
+/// What an event means to a rule, and to the other rules of the content.
 ///
 /// `text` is a row as JSON with a `table` key, or a wire record of `source` (`auto` looks at it).
 ///
 /// # Errors
-/// If it is neither, or no row of it is in a table the rule reads.
+/// If it is neither.
 pub fn explain_event(
     content: &Content,
     loaded: &LoadedRule,
     text: &str,
     source: &str,
-) -> Result<Vec<ExplainNode>, String> {
+) -> Result<EventExplained, String> {
     let replay = rows::event(content, text, source)?;
-    let mut nodes = Vec::new();
+    let mut explained = EventExplained {
+        tables: replay.tables.keys().cloned().collect(),
+        rows: Vec::new(),
+        matched: Vec::new(),
+        elsewhere: Vec::new(),
+    };
     for row in &replay.rows {
+        let batch = &replay.tables[&row.table];
+        let index = row.index as usize;
         for branch in loaded.plan.branches.iter().filter(|b| b.table == row.table) {
-            let rows = &replay.tables[&row.table];
-            nodes.push(sluice_stream::explain(&branch.filter, rows, row.index as usize));
+            explained.rows.push(sluice_stream::explain(&branch.filter, batch, index));
+        }
+        for rule in &content.rules {
+            let id = &rule.plan.rule;
+            for branch in &rule.plan.branches {
+                let here = branch.table == row.table;
+                // A rule over `events` reads every table: it has a branch for this one.
+                if !here && rule.plan.branches.iter().any(|b| b.table == row.table) {
+                    continue;
+                }
+                let passes = |batch: &RecordBatch, index| {
+                    sluice_stream::explain(&branch.filter, batch, index).verdict == Some(true)
+                };
+                if here && passes(batch, index) && !explained.matched.contains(id) {
+                    explained.matched.push(id.clone());
+                }
+                if !here
+                    && let Some(moved) = moved(content, batch, index, &branch.table)
+                    && passes(&moved, 0)
+                    && !explained.elsewhere.iter().any(|(known, _)| known == id)
+                {
+                    explained.elsewhere.push((id.clone(), branch.table.clone()));
+                }
+            }
         }
     }
-    if nodes.is_empty() {
-        let made: Vec<&str> = replay.tables.keys().map(TableName::as_str).collect();
-        let reads: Vec<&str> = loaded.plan.branches.iter().map(|b| b.table.as_str()).collect();
-        return Err(format!(
-            "the event is a row of {}; the rule reads {}",
-            made.join(", "),
-            reads.join(", ")
-        ));
-    }
-    Ok(nodes)
+    Ok(explained)
+}
+
+/// A row as it would be in another table: the columns both have.
+fn moved(
+    content: &Content,
+    batch: &RecordBatch,
+    index: usize,
+    to: &TableName,
+) -> Option<RecordBatch> {
+    let schema = content.compiler.schema(to)?;
+    let row = batch.slice(index, 1);
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| match row.column_by_name(field.name()) {
+            Some(column) if column.data_type() == field.data_type() => column.clone(),
+            _ => arrow::array::new_null_array(field.data_type(), 1),
+        })
+        .collect();
+    RecordBatch::try_new(schema, columns).ok()
 }

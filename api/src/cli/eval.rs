@@ -52,7 +52,7 @@ pub(crate) struct Eval {
 
 impl Eval {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
-        let mut content = load::content(&self.input.mappings, &self.rules, out.quiet())?;
+        let (mut content, whole) = load::usable(&self.input.mappings, &self.rules, out.quiet())?;
         if content.rules.is_empty() {
             return Err(Failure::argument(
                 "no rules",
@@ -87,7 +87,11 @@ impl Eval {
             return Ok(Exit::Interrupted);
         }
         let failed = self.fail_on_finding && findings.total() > 0;
-        Ok(if failed { Exit::CheckFailed } else { Exit::Done })
+        Ok(match (failed, whole) {
+            (true, _) => Exit::CheckFailed,
+            (false, false) => Exit::NotLoaded,
+            (false, true) => Exit::Done,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use sluice_engine::Content;
 
-use super::exit::Failure;
+use super::{errors, exit::Failure};
 
 /// Loads mappings and rules; warnings go to stderr.
 ///
@@ -28,4 +28,33 @@ pub(crate) fn content(
         tracing::info!(warnings, "rules loaded with warnings; `sluice rule lint` shows them");
     }
     Ok(content)
+}
+
+/// Loads mappings and rules for a verb that works on each rule by itself: a rule that cannot be loaded
+/// is reported and the others go on. Also whether all could.
+///
+/// # Errors
+/// If a mapping cannot be loaded, or no rule at all.
+pub(crate) fn usable(
+    mappings: &[PathBuf],
+    rules: &[PathBuf],
+    quiet: bool,
+) -> Result<(Content, bool), Failure> {
+    let content = Content::load(mappings, rules)?;
+    let errors: Vec<_> = content
+        .errors()
+        .map(|p| (p.diagnostic.clone(), p.text.as_deref().map(str::to_owned)))
+        .collect();
+    if errors.is_empty() {
+        return Ok((content, true));
+    }
+    let failure = Failure::NotLoaded(errors);
+    if !content.mappings_loaded || content.rules.is_empty() {
+        return Err(failure);
+    }
+    errors::report(&failure);
+    if !quiet {
+        eprintln!("{} rules are loaded; the files above are not", content.rules.len());
+    }
+    Ok((content, false))
 }

@@ -3,12 +3,12 @@
 use serde_json::{Map, Value, json};
 use sluice_engine::findings;
 use sluice_event::rfc3339;
-use sluice_finding::Finding;
+use sluice_finding::{Finding, Repeats};
 
 use super::output::printable;
 
 /// One net finding as JSON.
-pub(crate) fn json(finding: &Finding) -> Value {
+pub(crate) fn json(finding: &Finding, repeats: Repeats) -> Value {
     let entities: Vec<Value> =
         finding.entities.iter().map(|e| json!({"kind": e.kind.name(), "id": e.id})).collect();
     let mut object = Map::new();
@@ -30,6 +30,10 @@ pub(crate) fn json(finding: &Finding) -> Value {
     }
     set("count", finding.count.into());
     set("shadow", finding.shadow.into());
+    set("suppressed", repeats.folded_into.is_some().into());
+    if let Some(leader) = repeats.folded_into {
+        set("folded_into", leader.to_string().into());
+    }
     set("late", finding.late.into());
     set("capped", finding.capped.into());
     set("fields", finding.fields.clone().into());

@@ -13,7 +13,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sluice_engine::{QueryLimits, history::HuntResult};
+use sluice_engine::{Cancel, QueryLimits, history::HuntResult};
 use sluice_event::rfc3339;
 use utoipa::ToSchema;
 
@@ -189,11 +189,14 @@ impl Asked {
         let start = clock::monotonic();
         let sql_bytes = sql.len();
         let sql_hash = hex(&Sha256::digest(sql.as_bytes()));
+        // Dropped with this future, when nobody waits any more.
+        let waiting = Waiting(Cancel::default());
+        let cancel = waiting.0.clone();
         let work = move |work: Work| {
             if work.is_cancelled() {
                 return Err(Problem::new(Code::Timeout, "the request has ended"));
             }
-            let found = history.hunt_between(&sql, between, limits)?;
+            let found = history.hunt_between(&sql, between, limits, &cancel)?;
             let elapsed = start.elapsed();
             let bytes = match format {
                 Format::Json => format::json(&answer(&found, elapsed)),
@@ -224,6 +227,15 @@ impl Asked {
             out.insert(COVERS, covers);
         }
         Ok(response)
+    }
+}
+
+/// The client of a hunt: the hunt ends when it goes.
+struct Waiting(Cancel);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 

@@ -299,6 +299,8 @@ impl From<SqlError> for Problem {
             }
             SqlError::Deadline(_) => Problem::new(Code::Deadline, text)
                 .hint("narrow it with `from` and `to`, or join fewer rows"),
+            // Nobody reads it.
+            SqlError::Cancelled => Problem::new(Code::QueryFailed, text),
             SqlError::Limit(_) => Problem::new(Code::QueryLimit, text)
                 .hint("group by fewer values, or narrow it with `from` and `to`"),
             SqlError::Failed(_) => Problem::new(Code::QueryFailed, text),

@@ -10,6 +10,7 @@ mod demo;
 mod disk_full;
 mod docs;
 mod hold;
+mod hostile;
 mod http;
 mod kafka;
 mod kill_loop;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use sluice_event::EntityKind;
 use sluice_rule::Severity;
 
-use crate::FindingId;
+use crate::{FindingId, RepeatGroup};
 
 /// One row that a rule returned: something found, about someone, with the events that show it.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +35,8 @@ pub struct Finding {
     pub risk: u8,
     /// Whether the rule is still on trial (`status: experimental`): kept, without consequence.
     pub shadow: bool,
+    /// What repeats of it are folded by, if its rule folds any.
+    pub suppression: Option<RepeatGroup>,
     /// Every selected column, in SELECT order.
     pub fields: Map<String, Value>,
     /// `[start, end]` of the window in milliseconds, for windowed rules.

@@ -245,6 +245,7 @@ mod tests {
             attack: vec!["TA0001".to_owned(), "T1110".to_owned()].into(),
             risk: 30,
             shadow: false,
+            suppression: None,
             fields: serde_json::Map::new(),
             window: None,
             count: 1,

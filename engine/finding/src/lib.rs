@@ -1,7 +1,8 @@
 //! Findings: what detection says, as plain values and pure functions.
 //!
 //! It is: [`Finding`] (OCSF Detection Finding, class 2004), its deterministic [`FindingId`], and how
-//! a repeated or corrected finding folds into the one already known, what people did about it
+//! a repeated or corrected finding folds into the one already known, which repeats stand
+//! out ([`repeats`]), what people did about it
 //! ([`Triage`]), the risk of an entity ([`RiskLedger`]), incidents and suppressions. It is not: a store, a wire
 //! format (the API and the CLI have views), or the rule that made it. No IO, no clock.
 #![forbid(unsafe_code)]
@@ -10,6 +11,7 @@ mod finding;
 mod fold;
 mod id;
 mod incident;
+pub mod repeats;
 mod risk;
 mod suppression;
 mod triage;
@@ -21,6 +23,7 @@ pub use incident::{
     Belongs, Incident, IncidentChange, IncidentEntry, IncidentStatus, IncidentVerdict, QUIET,
     Refused,
 };
+pub use repeats::{RepeatGroup, Repeats};
 pub use risk::{
     Contribution, ContributionKind, Criticality, Evidence, Factor, FactorKey, Floor, LevelChange,
     Override, RiskLedger, RiskLevel, RiskScore, RiskState, anomaly_weight, declared_weight,

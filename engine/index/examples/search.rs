@@ -164,6 +164,7 @@ fn finding(n: u64, random: &mut StdRng) -> Finding {
         attack: vec![technique.to_owned()].into(),
         risk: severity.risk(),
         shadow: false,
+        suppression: None,
         fields,
         window: None,
         count: denied,

@@ -20,7 +20,7 @@ use crate::{
     error::SqlError,
     functions::WindowKind,
     lower::Windowed,
-    session::{Session, Tables, block_on, with_stack},
+    session::{Session, Tables, block_on, planned, with_stack},
 };
 
 /// What a rule finds in history.
@@ -44,7 +44,7 @@ pub fn batch(
 ) -> Result<BatchFindings, SqlError> {
     let tables = Tables::memory(tables).map_err(|e| SqlError::planning(&e))?;
     let session = Session::batch(history_start).over(&tables);
-    let planned = with_stack(|| {
+    let planned = planned(|| {
         let plan = session.plan(sql, &tables)?;
         let width = plan.schema().fields().len();
         let keyed = Keyed::of(plan, &mut 0)?;

@@ -90,15 +90,16 @@ impl Culprit {
             .collect();
         let of = |wanted: fn(&DataType) -> bool| self.parts.iter().find(|(_, t)| wanted(t));
         let hint = if let Some((sql, _)) = of(DataType::is_nested) {
-            format!("array_has({sql}, 'push')")
+            Some(format!("array_has({sql}, 'push')"))
         } else if let Some((sql, _)) = of(|t| *t == DataType::Boolean) {
-            format!("{sql} IS TRUE")
+            Some(format!("{sql} IS TRUE"))
         } else if let Some((sql, _)) = of(|t| matches!(t, DataType::Timestamp(_, _))) {
-            format!("{sql} >= '2026-01-01T00:00:00Z'")
+            Some(format!("{sql} >= '2026-01-01T00:00:00Z'"))
         } else if let Some((sql, _)) = of(|t| t.is_numeric()) {
-            format!("CAST({sql} AS VARCHAR)")
+            Some(format!("CAST({sql} AS VARCHAR)"))
         } else {
-            "try_cast(user_uid AS BIGINT)".to_owned()
+            // Texts alone fit wherever texts fit: only the function can say what it takes.
+            None
         };
         let problem = SqlProblem::new("R013", format!("types do not fit in `{}`", self.sql));
         let problem = match ours {
@@ -106,7 +107,11 @@ impl Culprit {
             None if kinds.is_empty() => problem,
             None => problem.detail(kinds.join(", ")),
         };
-        problem.hint(hint).at(self.place)
+        let problem = match hint {
+            Some(hint) => problem.hint(hint),
+            None => problem.hint("`sluice schema functions` lists what each function takes"),
+        };
+        problem.at(self.place)
     }
 }
 
@@ -254,6 +259,8 @@ fn is_finer(expr: &Expr) -> bool {
         Expr::Literal(ScalarValue::TimestampMicrosecond(Some(v), _), _) => v % 1_000 != 0,
         Expr::Literal(ScalarValue::Utf8(Some(text)), _) => text
             .rsplit_once('.')
+            // A fraction comes after seconds; `03.01.2026` has none.
+            .filter(|(whole, _)| whole.contains(':'))
             .map(|(_, fraction)| {
                 fraction.chars().take_while(char::is_ascii_digit).collect::<String>()
             })

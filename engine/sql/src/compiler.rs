@@ -21,7 +21,7 @@ use crate::{
     error::SqlProblem,
     eval::Interner,
     refuse, sandbox,
-    session::{Session, Tables, with_stack},
+    session::{Session, Tables, planned},
 };
 
 pub(crate) use report::place_in;
@@ -68,6 +68,10 @@ pub(crate) struct RuleText<'a> {
     pub(crate) lateness: Option<i64>,
     /// A later moment to speak.
     pub(crate) emit: Option<Emit>,
+    /// Compiles conditions that no row fulfils, for tests of how conditions are compiled.
+    pub(crate) allow_dead: bool,
+    /// The span of `suppression`, and whether it names columns.
+    pub(crate) suppression: Option<(bool, Option<Span>)>,
     /// Output columns that the front matter names: key, column, where.
     pub(crate) columns: Vec<(&'static str, &'a str, Option<Span>)>,
 }
@@ -108,11 +112,16 @@ impl Compiler {
             id: rule.id.as_str(),
             path: &rule.file.path,
             sql: &rule.file.sql,
+            allow_dead: false,
             lateness: rule.lateness,
             emit: rule.emit.map(|emit| match emit {
                 sluice_rule::Emit::Watermark => Emit::Watermark,
                 sluice_rule::Emit::Final => Emit::Final,
             }),
+            suppression: rule
+                .suppression
+                .as_ref()
+                .map(|s| (!s.by.is_empty(), rule.place("suppression"))),
             columns: columns.map(|(key, column)| (key, column, rule.place(key))).collect(),
         })
     }
@@ -152,7 +161,7 @@ impl Compiler {
 
     fn compile_text(&self, text: &RuleText<'_>) -> Result<CompiledRule, Vec<Diagnostic>> {
         // Planning recurses: on a stack of known size.
-        let planned = with_stack(|| Ok(self.compile(text)));
+        let planned = planned(|| Ok(self.compile(text)));
         match planned {
             Ok(Ok((plan, warnings))) => {
                 Ok(CompiledRule { plan, warnings: report::diagnostics(warnings, text) })
@@ -172,9 +181,10 @@ impl Compiler {
         let statement =
             dialect::parse_one(text.sql).map_err(|e| vec![refuse::syntax(&e, text.sql)])?;
         let catalogue = refuse::Catalogue { session: &self.session, raw: &self.raw, sql: text.sql };
-        let refused = refuse::check(&statement, &catalogue);
-        if !refused.is_empty() {
-            return Err(refused);
+        let mut checked = refuse::check(&statement, &catalogue);
+        checked.refused.retain(|problem| !(text.allow_dead && problem.code == "R034"));
+        if !checked.refused.is_empty() {
+            return Err(checked.refused);
         }
         sandbox::check_statement(&statement).map_err(all)?;
         let raw = self
@@ -188,6 +198,8 @@ impl Compiler {
         }
         let plan = self.session.analyze(raw.clone()).map_err(|e| blame::analysis(&e, &raw))?;
         let shape = classify(&plan).map_err(|p| vec![p])?;
-        lowering::lower(self, text, &plan, shape)
+        let (plan, mut warnings) = lowering::lower(self, text, &plan, shape)?;
+        warnings.extend(checked.advice);
+        Ok((plan, warnings))
     }
 }

@@ -1,6 +1,8 @@
 //! The one SQL dialect of rules, mappings and hunts, and the one function that parses it. Not what
 //! is allowed in it: that is [`crate::sandbox`].
 
+mod sugar;
+
 use std::{any::TypeId, convert::Infallible, ops::ControlFlow};
 
 use datafusion::{
@@ -114,6 +116,7 @@ pub(crate) fn parse_one(sql: &str) -> Result<Statement> {
             .into());
     }
     if let Statement::Statement(inner) = &mut statement {
+        let ControlFlow::Continue(()) = inner.visit(&mut sugar::Sugar);
         rebalance(inner);
     }
     Ok(statement)
@@ -136,6 +139,7 @@ pub(crate) fn parse_expression(sql: &str) -> Result<ExprWithAlias> {
         .with_recursion_limit(NESTING_MAX)
         .build()?
         .parse_into_expr()?;
+    let ControlFlow::Continue(()) = parsed.expr.visit(&mut sugar::Sugar);
     let ControlFlow::Continue(()) = parsed.expr.visit(&mut Rebalance);
     Ok(parsed)
 }

@@ -6,8 +6,10 @@ use std::fmt;
 use datafusion::common::{
     DataFusionError, SchemaError, Span,
     diagnostic::{Diagnostic, DiagnosticKind},
-    utils::datafusion_strsim::levenshtein,
 };
+use sluice_rule::suggest;
+
+use crate::deadline::CANCELLED;
 
 /// One thing wrong with an SQL text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +66,7 @@ impl SqlProblem {
         let name = name.strip_prefix("main.").unwrap_or(name);
         let problem = SqlProblem::new("R011", format!("table {name} not found"));
         let problem = problem.at(error.diagnostic().and_then(span));
-        Some(match nearest(name, tables.iter().map(String::as_str)) {
+        Some(match suggest(name, tables.iter().map(String::as_str)) {
             Some(near) => problem.hint(format!("did you mean {near}?")),
             None if tables.len() <= 20 => {
                 problem.hint(format!("the tables are {}", tables.join(", ")))
@@ -90,6 +92,22 @@ impl SqlProblem {
             let name = first.rsplit([' ', '.', '"']).next().unwrap_or_default();
             return SqlProblem::new("R016", format!("two columns are named `{name}`"))
                 .hint(format!("{name} AS {name}_2"));
+        }
+        if let Some((_, rest)) = text.split_once("Error parsing timestamp from '") {
+            let literal = rest.split('\'').next().unwrap_or_default();
+            return SqlProblem::new("R013", format!("'{literal}' is not a time"))
+                .detail("a time is written as RFC 3339 has it")
+                .hint("time >= '2026-01-03T00:00:00Z'");
+        }
+        if text.contains("must appear in the GROUP BY clause or") {
+            let named = text.split('"').nth(1).unwrap_or_default();
+            let column = named.rsplit('.').next().unwrap_or(named);
+            return SqlProblem::new("R016", format!("`{column}` has many values in a group"))
+                .detail("it is neither a key of GROUP BY nor inside an aggregate")
+                .hint(format!(
+                    "max({column}) AS {column}, count(DISTINCT {column}), or GROUP BY .., {column}"
+                ))
+                .at(error.diagnostic().and_then(span));
         }
         if text.starts_with("Failed to coerce ") && text.contains(" CASE ") {
             return SqlProblem::new("R013", "the branches of a `CASE` have different types")
@@ -158,6 +176,9 @@ pub enum SqlError {
     /// It ran past its deadline and was stopped.
     #[error("the query ran past its deadline of {0:?}")]
     Deadline(std::time::Duration),
+    /// Nobody waits for it any more.
+    #[error("the query was cancelled")]
+    Cancelled,
     /// The result or its memory grew past a limit.
     #[error("the query needs more than allowed: {0}")]
     Limit(String),
@@ -175,6 +196,7 @@ impl SqlError {
     /// An error met while running.
     pub(crate) fn running(error: &DataFusionError) -> Self {
         match error.find_root() {
+            DataFusionError::ResourcesExhausted(text) if text == CANCELLED => SqlError::Cancelled,
             DataFusionError::ResourcesExhausted(text) => SqlError::Limit(text.clone()),
             root => match carried(root) {
                 Some(problem) => SqlError::Refused(vec![problem.clone()]),
@@ -260,19 +282,4 @@ fn place(span: Span) -> (u64, u64, u64) {
         1
     };
     (span.start.line, span.start.column, length)
-}
-
-/// The candidate most like `word`, if one is like it at all.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let distance = |c: &str| levenshtein(&word.to_lowercase(), &c.to_lowercase());
-    let most = (word.chars().count() / 3).clamp(1, 3);
-    candidates
-        .into_iter()
-        .map(|c| (distance(c), c))
-        .filter(|(distance, _)| *distance <= most)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, c)| c)
 }

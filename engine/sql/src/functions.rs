@@ -3,7 +3,11 @@
 //! is [`crate::lower`] and the classifier.
 
 mod capped;
+mod catalogue;
+pub(crate) mod docs;
+mod geo;
 mod json;
+mod json_list;
 mod marker;
 mod network;
 mod text;
@@ -24,6 +28,10 @@ use datafusion::{
     },
 };
 
+#[cfg(test)]
+pub(crate) use catalogue::ALLOWED;
+pub(crate) use catalogue::{Growth, growth};
+pub use marker::SLIDES_MAX;
 pub(crate) use marker::{Marker, WindowKind, interval_millis, marker, window_type};
 pub(crate) use time::{bin, floor, hop_starts, window_struct};
 
@@ -49,13 +57,16 @@ pub(crate) const BANNED: &[&str] = &[
     "version",
 ];
 
+/// Aggregate functions that a window keeps, with every name they go by.
+pub(crate) const AGGREGATES: &[&str] = &["count", "sum", "min", "max", "avg", "mean"];
+
 /// Every scalar function of every session.
 pub(crate) fn scalars() -> Vec<Arc<ScalarUDF>> {
     static ALL: LazyLock<Vec<Arc<ScalarUDF>>> = LazyLock::new(|| {
         SessionStateDefaults::default_scalar_functions()
             .into_iter()
             .filter(|f| f.signature().volatility == Volatility::Immutable && !is_banned(f))
-            .map(capped::capped)
+            .filter_map(capped::capped)
             .chain(own())
             .collect()
     });
@@ -79,11 +90,19 @@ fn is_banned(function: &ScalarUDF) -> bool {
         || function.aliases().iter().any(|alias| BANNED.contains(&alias.as_str()))
 }
 
+/// The names of our own functions.
+#[cfg(test)]
+pub(crate) fn own_names() -> Vec<String> {
+    own().iter().map(|f| f.name().to_owned()).collect()
+}
+
 fn own() -> Vec<Arc<ScalarUDF>> {
     let mut all = marker::all();
     all.extend(text::all());
     all.extend(network::all());
     all.extend(json::all());
+    all.extend(json_list::all());
+    all.extend(geo::all());
     all.extend(time::all());
     all
 }

@@ -17,7 +17,7 @@ use datafusion::{
 use sluice_event::{Eval, Value};
 use sluice_stream::{Atom, Leaf, Predicate, Test, Text};
 
-pub(crate) use self::fallible::is_fallible;
+pub(crate) use self::fallible::{fails_in_use, is_fallible};
 pub(crate) use self::pattern::regex_flaw;
 pub(crate) use self::subject::is_text;
 use self::{
@@ -25,6 +25,7 @@ use self::{
     subject::{Kind, Literal, Subject},
 };
 use crate::{
+    deadline,
     eval::Interner,
     session::Session,
     text::{literal_sql, sql_text},
@@ -46,28 +47,35 @@ pub(crate) struct Conditions {
     pub(crate) filter: Predicate,
     /// Whole conjuncts that can fail on a row.
     pub(crate) residual: Vec<Arc<dyn Eval>>,
+    /// Those of them that fail on rows that come: not only where an integer overflows.
+    pub(crate) failing: Vec<String>,
 }
 
 impl PredicateCompiler<'_> {
     /// Compiles the conjunction of `filters`, expressions over the table's columns.
     pub(crate) fn conditions(&self, filters: Vec<Expr>) -> Result<Conditions> {
         let (mut kept, mut residual) = (Vec::new(), Vec::<Arc<dyn Eval>>::new());
+        let mut failing = Vec::new();
         for filter in filters {
             let simple = self.session.simplify(filter, self.schema)?;
             for term in terms(&simple, Operator::And) {
                 if is_fallible(term, self.schema) {
                     let sql = sql_text(term);
+                    if fails_in_use(term, self.schema) {
+                        failing.push(sql.clone());
+                    }
                     residual.push(Arc::new(self.session.eval(term.clone(), sql, self.schema)?));
                 } else {
                     kept.push(self.predicate(term)?);
                 }
             }
         }
-        Ok(Conditions { filter: and(kept), residual })
+        Ok(Conditions { filter: and(kept), residual, failing })
     }
 
     /// An infallible, simplified condition.
     fn predicate(&self, expr: &Expr) -> Result<Predicate> {
+        deadline::check()?;
         Ok(match expr {
             Expr::Alias(alias) => self.predicate(&alias.expr)?,
             Expr::Literal(scalar, _) => match Literal::of(scalar, Kind::Bool) {

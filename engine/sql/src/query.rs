@@ -18,6 +18,7 @@ use sluice_event::TableName;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    deadline::{self, Cancel, Deadline},
     error::SqlError,
     sandbox,
     session::{STACK, Session, Tables},
@@ -64,31 +65,52 @@ pub struct QueryResult {
 /// Beyond the deadline, how long to wait for a query to notice it.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Runs a query on a thread of its own. A query that does not stop at its deadline (one call of one
-/// function cannot be interrupted) is left behind on that thread.
+/// How often running work looks whether somebody still waits for it.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Runs a query on a thread of its own, until its deadline or until it is cancelled. A query that does
+/// not stop then (one call of one function cannot be interrupted) is left behind on that thread.
 pub fn query(
     sql: &str,
     tables: &BTreeMap<TableName, Vec<RecordBatch>>,
     limits: QueryLimits,
+    cancel: &Cancel,
 ) -> Result<QueryResult, SqlError> {
     sandbox::check_length(sql, limits.text).map_err(|e| SqlError::planning(&e))?;
     let tables = Tables::memory(tables).map_err(|e| SqlError::planning(&e))?;
     let session = Session::hunts(limits.memory).over(&tables);
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+    let deadline = Deadline::after(limits.deadline, cancel.clone());
+    let end = deadline.end();
     let sql = sql.to_owned();
     std::thread::Builder::new()
         .name("sql-query".to_owned())
         .stack_size(STACK)
         .spawn(move || {
             // The receiver is gone if it has given up waiting.
-            sender.send(run(&session, &tables, &sql, limits)).ok();
+            sender
+                .send(deadline::within(deadline, || run(&session, &tables, &sql, limits, end)))
+                .ok();
         })
         .map_err(|e| SqlError::Failed(e.to_string()))?;
-    match receiver.recv_timeout(limits.deadline.saturating_add(GRACE)) {
-        Ok(result) => result,
-        Err(std::sync::mpsc::RecvTimeoutError::Timeout) => Err(SqlError::Deadline(limits.deadline)),
-        Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
-            Err(SqlError::Failed("the query panicked".to_owned()))
+    // Once somebody gives up, the work has a moment to notice.
+    let mut patience = end + GRACE;
+    loop {
+        match receiver.recv_timeout(LOOK) {
+            Ok(result) => return result,
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
+                return Err(SqlError::Failed("the query panicked".to_owned()));
+            }
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
+        }
+        if cancel.is_cancelled() {
+            patience = patience.min(Instant::now() + GRACE);
+        }
+        if Instant::now() >= patience {
+            return Err(match cancel.is_cancelled() {
+                true => SqlError::Cancelled,
+                false => SqlError::Deadline(limits.deadline),
+            });
         }
     }
 }
@@ -98,30 +120,36 @@ fn run(
     tables: &Tables,
     sql: &str,
     limits: QueryLimits,
+    end: Instant,
 ) -> Result<QueryResult, SqlError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
         .map_err(|e| SqlError::Failed(e.to_string()))?;
-    let end = {
-        let _inside = runtime.enter();
-        Instant::now() + limits.deadline
+    let late = |error: SqlError| {
+        if Instant::now() >= end { SqlError::Deadline(limits.deadline) } else { error }
     };
-    let plan = session.plan(sql, tables).map_err(|e| SqlError::planning(&e))?;
+    let plan = session.plan(sql, tables).map_err(|e| late(SqlError::planning(&e)))?;
     runtime.block_on(async {
         let work = async {
             let plan = session
                 .state()
                 .create_physical_plan(&plan)
                 .await
-                .map_err(|e| SqlError::running(&e))?;
+                .map_err(|e| late(SqlError::running(&e)))?;
             let mut stream = execute_stream(plan, session.state().task_ctx())
                 .map_err(|e| SqlError::running(&e))?;
             let mut result =
                 QueryResult { schema: stream.schema(), batches: Vec::new(), truncated: false };
             let (mut rows, mut bytes) = (0, 0);
-            while let Some(batch) = stream.next().await {
-                let batch = batch.map_err(|e| SqlError::running(&e))?;
+            loop {
+                let Ok(next) = timeout_at(Instant::now() + LOOK, stream.next()).await else {
+                    deadline::check().map_err(|e| late(SqlError::running(&e)))?;
+                    continue;
+                };
+                let Some(batch) = next else { break };
+                deadline::check().map_err(|e| late(SqlError::running(&e)))?;
+                let batch = batch.map_err(|e| late(SqlError::running(&e)))?;
                 bytes += batch.get_array_memory_size();
                 let room = limits.rows - rows;
                 if batch.num_rows() > room || bytes > limits.bytes {

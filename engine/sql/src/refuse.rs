@@ -2,6 +2,7 @@
 //! on a stream, unknown names, patterns that do not say what they seem to. All of them at once, each
 //! with its place. Types are checked by [`crate::blame`], shapes by [`crate::classify`].
 
+mod forms;
 mod names;
 
 use std::{collections::BTreeMap, convert::Infallible, ops::ControlFlow};
@@ -26,6 +27,7 @@ use sluice_event::TableName;
 use crate::{
     classify::{misplaced, unbounded},
     error::SqlProblem,
+    functions,
     predicate::regex_flaw,
     session::Session,
 };
@@ -65,25 +67,41 @@ pub(crate) fn syntax(error: &DataFusionError, sql: &str) -> SqlProblem {
 }
 
 /// Everything the syntax tree shows to be wrong.
-pub(crate) fn check(statement: &Statement, catalogue: &Catalogue<'_>) -> Vec<SqlProblem> {
-    let mut checker =
-        Checker { catalogue, found: Vec::new(), ctes: Vec::new(), qualifiers: Vec::new() };
+pub(crate) fn check(statement: &Statement, catalogue: &Catalogue<'_>) -> Checked {
+    let mut checker = Checker {
+        catalogue,
+        found: Vec::new(),
+        advice: Vec::new(),
+        arrows: Vec::new(),
+        ctes: Vec::new(),
+        qualifiers: Vec::new(),
+    };
     if let Statement::Statement(inner) = statement {
         let ControlFlow::Continue(()) = inner.visit(&mut checker);
     }
-    checker.found
+    Checked { refused: checker.found, advice: checker.advice }
+}
+
+/// What the syntax tree shows.
+pub(crate) struct Checked {
+    /// What refuses the text.
+    pub(crate) refused: Vec<SqlProblem>,
+    /// What loads and is probably not meant.
+    pub(crate) advice: Vec<SqlProblem>,
 }
 
 struct Checker<'a> {
     catalogue: &'a Catalogue<'a>,
     found: Vec<SqlProblem>,
+    advice: Vec<SqlProblem>,
+    /// Operands of paths that have been refused.
+    arrows: Vec<*const Expr>,
     ctes: Vec<String>,
     /// Names of tables in the queries around and before this one.
     qualifiers: Vec<String>,
 }
 
 const MARKERS: &[&str] = &["tumble", "hop", "session", "sliding"];
-const AGGREGATES: &[&str] = &["count", "sum", "min", "max", "avg", "mean"];
 
 impl Checker<'_> {
     fn refuse(&mut self, span: Span, problem: SqlProblem) {
@@ -154,7 +172,7 @@ impl Checker<'_> {
                     JoinOperator::CrossJoin(_) => cross_join(),
                     _ => SqlProblem::new("R016", "joins of streams are not available in this build")
                         .detail("each side would have to be kept until the other comes")
-                        .hint("GROUP BY user_entity, sliding(time, INTERVAL '10 minutes') HAVING count(*) FILTER (WHERE status = 'Failure') >= 5 AND count(*) FILTER (WHERE status = 'Success') >= 1"),
+                        .hint("one table: count both kinds in one window, HAVING count(*) FILTER (WHERE status = 'Failure') >= 5 AND count(*) FILTER (WHERE status = 'Success') >= 1; two tables: SELECT user_entity, time, 'a' AS kind FROM .. UNION ALL SELECT user_entity, time, 'b' AS kind FROM .., and the same over it"),
                 };
                 self.refuse(join.relation.span(), problem);
             }
@@ -211,19 +229,25 @@ impl Checker<'_> {
             );
         } else if windows.is_empty() && !exprs.is_empty() {
             let span = Span::union_iter(exprs.iter().map(Spanned::span));
-            let keys: Vec<String> = exprs.iter().map(ToString::to_string).collect();
+            let truncated = exprs.iter().find_map(truncation);
+            let keys = exprs.iter().filter(|e| truncation(e).is_none()).map(ToString::to_string);
+            let window = match &truncated {
+                Some(unit) => format!("tumble(time, INTERVAL '1 {unit}')"),
+                None => "sliding(time, INTERVAL '10 minutes')".to_owned(),
+            };
+            let groups: Vec<String> = keys.chain([window]).collect();
+            let detail = match truncated {
+                Some(_) => "`date_trunc` is a value; only a window says when a group is complete"
+                    .to_owned(),
+                None => format!("groups of `{from}` never close without a window"),
+            };
             self.clause(
                 "GROUP BY",
                 span,
-                unbounded()
-                    .detail(format!("groups of `{from}` never close without a window"))
-                    .hint(format!(
-                        "GROUP BY {}, sliding(time, INTERVAL '10 minutes')",
-                        keys.join(", ")
-                    )),
+                unbounded().detail(detail).hint(format!("GROUP BY {}", groups.join(", "))),
             );
         } else if exprs.is_empty() {
-            let mut aggregates = FindCalls { names: AGGREGATES, found: None };
+            let mut aggregates = FindCalls { names: functions::AGGREGATES, found: None };
             for item in &select.projection {
                 aggregates.search(item);
             }
@@ -272,38 +296,6 @@ impl Checker<'_> {
             self.refuse(span, misplaced("first_seen"));
         }
     }
-
-    fn like(&mut self, of: &Expr, pattern: &Expr) {
-        let Some(text) = literal(pattern) else { return };
-        let mut chars = text.chars();
-        while let Some(c) = chars.next() {
-            if c != '\\' || matches!(chars.next(), Some('%' | '_' | '\\')) {
-                continue;
-            }
-            let doubled = text.replace('\\', "\\\\");
-            return self.refuse(
-                pattern.span(),
-                SqlProblem::new("R014", "a backslash in LIKE vanishes")
-                    .detail("it escapes the character after it")
-                    .hint(format!(
-                        "{of} LIKE '{doubled}', or icontains({of}, '{}')",
-                        text.trim_matches('%')
-                    )),
-            );
-        }
-    }
-
-    fn regex(&mut self, pattern: &Expr) {
-        let Some(flaw) = literal(pattern).as_deref().and_then(regex_flaw) else { return };
-        let place = self
-            .place(pattern.span())
-            .map(|(line, column, _)| (line, column + 1 + flaw.offset as u64, 1));
-        self.found.push(
-            SqlProblem::new("R032", flaw.message)
-                .hint("user_name ~ '^a' AND user_name !~ '^admin': two patterns instead of one")
-                .at(place),
-        );
-    }
 }
 
 impl Visitor for Checker<'_> {
@@ -330,7 +322,7 @@ impl Visitor for Checker<'_> {
             self.clause(
                 word,
                 limit.span(),
-                problem.hint("suppression: {by: [user_entity], for: 1h} folds repeats"),
+                problem.hint("leave it out: each row is a finding. For the n-th event: GROUP BY user_entity, sliding(time, INTERVAL '10 minutes') HAVING count(*) >= 5"),
             );
         }
         if let Some(fetch) = &query.fetch {
@@ -380,6 +372,7 @@ impl Visitor for Checker<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Infallible> {
+        self.form(expr);
         match expr {
             Expr::Function(call) => {
                 self.function(call);
@@ -390,13 +383,6 @@ impl Visitor for Checker<'_> {
                             .detail("every row of the frame would be kept")
                             .hint("GROUP BY user_entity, sliding(time, INTERVAL '10 minutes')"),
                     );
-                }
-                if is_called(
-                    call,
-                    &["regexp_like", "regexp_match", "regexp_count", "regexp_replace"],
-                ) && let Some(pattern) = names::arguments(call).get(1)
-                {
-                    self.regex(pattern);
                 }
             }
             Expr::Exists { subquery, negated } => {
@@ -420,18 +406,6 @@ impl Visitor for Checker<'_> {
                     .detail("over a stream it changes with every row")
                     .hint("a number, or HAVING over a window"),
             ),
-            Expr::Like { expr, pattern, .. } | Expr::ILike { expr, pattern, .. } => {
-                self.like(expr, pattern);
-            }
-            Expr::BinaryOp {
-                op:
-                    BinaryOperator::PGRegexMatch
-                    | BinaryOperator::PGRegexIMatch
-                    | BinaryOperator::PGRegexNotMatch
-                    | BinaryOperator::PGRegexNotIMatch,
-                right,
-                ..
-            } => self.regex(right),
             _ => {}
         }
         ControlFlow::Continue(())
@@ -451,6 +425,14 @@ fn conjuncts(expr: &Expr) -> Vec<&Expr> {
         }
     }
     found
+}
+
+/// The unit of `date_trunc('hour', ..)`.
+fn truncation(expr: &Expr) -> Option<String> {
+    let Expr::Function(call) = expr else { return None };
+    let unit = names::arguments(call).first().and_then(|unit| literal(unit))?;
+    let known = ["second", "minute", "hour", "day", "week"].contains(&unit.to_lowercase().as_str());
+    (is_called(call, &["date_trunc"]) && known).then(|| unit.to_lowercase())
 }
 
 fn is_window(expr: &Expr) -> bool {

@@ -1,6 +1,7 @@
 //! What an SQL text may do: read tables, with bounded work. Checked in three steps: the text, its
 //! syntax tree before anything is planned, and the plan. What is not on a list is refused.
 
+mod budget;
 mod limits;
 
 use std::ops::ControlFlow;
@@ -56,7 +57,9 @@ pub(crate) fn check_statement(statement: &Statement) -> Result<()> {
         Statement::Explain(_) => return Err(not_a_query("EXPLAIN").into()),
         Statement::Reset(_) => return Err(not_a_query("RESET").into()),
     };
-    finish(query.visit(&mut Checker::default()))
+    finish(query.visit(&mut Checker::default()))?;
+    budget::check(query)?;
+    Ok(())
 }
 
 /// Refuses an expression that [`check_statement`] would refuse inside a query.

@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     future::Future,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use arrow::{
@@ -30,7 +31,7 @@ use datafusion::{
     },
     logical_expr::{Expr, LogicalPlan, simplify::SimplifyContext},
     optimizer::{
-        AnalyzerRule, OptimizerRule,
+        AnalyzerRule, Optimizer, OptimizerRule,
         analyzer::{
             resolve_grouping_function::ResolveGroupingFunction, type_coercion::TypeCoercion,
         },
@@ -44,7 +45,13 @@ use datafusion::{
 };
 use sluice_event::{Schema, TableName};
 
-use crate::{dialect, error::SqlProblem, eval::PhysicalEval, functions, lower, query, sandbox};
+use crate::{
+    deadline::{self, Cancel, Checkpoint, Deadline, interleaved, within},
+    dialect,
+    error::SqlProblem,
+    eval::PhysicalEval,
+    functions, lower, query, rowwise, sandbox,
+};
 
 /// Bytes that planning and batch runs may hold in tracked memory.
 const MEMORY_MAX: usize = 512 << 20;
@@ -87,6 +94,7 @@ impl Session {
         Session::executing(
             vec![Arc::new(lower::LowerWindows), Arc::new(lower::LowerFirstSeen { history_start })],
             MEMORY_MAX,
+            Failing::LeavesRowOut,
         )
     }
 
@@ -98,6 +106,7 @@ impl Session {
                 Arc::new(lower::LowerFirstSeen { history_start: None }),
             ],
             memory,
+            Failing::FailsQuery,
         )
     }
 
@@ -113,21 +122,30 @@ impl Session {
             Arc::new(ExtractEquijoinPredicate::new()),
         ];
         let state = parts(identifiers, MEMORY_MAX)
-            .with_analyzer_rules(analyzer)
-            .with_optimizer_rules(optimizer)
+            .with_analyzer_rules(interleaved(analyzer, || Arc::new(Checkpoint)))
+            .with_optimizer_rules(interleaved(optimizer, || Arc::new(Checkpoint)))
             .build();
         Session { state: Arc::new(state) }
     }
 
-    fn executing(lowering: Vec<Arc<dyn AnalyzerRule + Send + Sync>>, memory: usize) -> Session {
+    fn executing(
+        lowering: Vec<Arc<dyn AnalyzerRule + Send + Sync>>,
+        memory: usize,
+        failing: Failing,
+    ) -> Session {
         let mut analyzer: Vec<Arc<dyn AnalyzerRule + Send + Sync>> =
             vec![Arc::new(ResolveGroupingFunction::new()), Arc::new(lower::TimeDifference)];
         analyzer.extend(lowering);
         analyzer.push(Arc::new(TypeCoercion::new()));
-        let state = parts(Identifiers::Folded, memory)
-            .with_analyzer_rules(analyzer)
-            .with_physical_optimizer_rule(Arc::new(query::CooperateEverywhere))
-            .build();
+        let optimizer = Optimizer::new().rules;
+        let mut state = parts(Identifiers::Folded, memory)
+            .with_analyzer_rules(interleaved(analyzer, || Arc::new(Checkpoint)))
+            .with_optimizer_rules(interleaved(optimizer, || Arc::new(Checkpoint)));
+        if failing == Failing::LeavesRowOut {
+            state = state.with_physical_optimizer_rule(Arc::new(rowwise::RowByRow));
+        }
+        let state =
+            state.with_physical_optimizer_rule(Arc::new(query::CooperateEverywhere)).build();
         Session { state: Arc::new(state) }
     }
 
@@ -176,11 +194,13 @@ impl Session {
     /// simplified. Equal conditions of different rules on one table give equal expressions.
     pub(crate) fn physical(&self, expr: Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
         let simple = self.simplify(expr, schema)?;
-        self.state.create_physical_expr(simple, schema)
+        let physical = self.state.create_physical_expr(simple, schema)?;
+        rowwise::checked(physical, schema.as_arrow())
     }
 
     /// The simplified form of an expression over a full table schema, qualifiers dropped.
     pub(crate) fn simplify(&self, expr: Expr, schema: &DFSchema) -> Result<Expr> {
+        deadline::check()?;
         let bare = expr
             .transform(|e| {
                 Ok(match e {
@@ -306,6 +326,15 @@ fn memory(schema: &SchemaRef, rows: Vec<RecordBatch>) -> Result<Arc<dyn TablePro
     Ok(Arc::new(MemTable::try_new(Arc::clone(schema), vec![rows])?))
 }
 
+/// What a row does on which an expression fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failing {
+    /// It is left out, as in a stream.
+    LeavesRowOut,
+    /// The query says so and ends.
+    FailsQuery,
+}
+
 /// Whether unquoted identifiers are lower-cased.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Identifiers {
@@ -356,6 +385,15 @@ pub(crate) fn block_on<F: Future>(future: F) -> Result<F::Output> {
         .build()
         .map_err(|e| DataFusionError::External(Box::new(e)))?;
     Ok(runtime.block_on(future))
+}
+
+/// Time that planning one text may take. Texts within the budget of [`sandbox`] take milliseconds.
+/// A build without optimisation takes many times as long.
+const PLANNING: Duration = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 4 });
+
+/// Plans on a thread with a stack of a known size, within [`PLANNING`].
+pub(crate) fn planned<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    with_stack(|| within(Deadline::after(PLANNING, Cancel::default()), work))
 }
 
 /// Runs `work` on a thread with a stack of a known size; a panic there is an error here.

@@ -14,9 +14,6 @@ use crate::{
     walk,
 };
 
-/// Windows this many slides long are costly.
-const SLIDES_MAX: i64 = 1_440;
-
 /// About the windows of a rule.
 pub(crate) fn groups(groups: &Groups, warnings: &mut Vec<SqlProblem>) {
     if groups.having.is_empty() {
@@ -27,10 +24,6 @@ pub(crate) fn groups(groups: &Groups, warnings: &mut Vec<SqlProblem>) {
         );
     }
     match groups.window {
-        Window::Hop { slide, size } if size / slide > SLIDES_MAX => warnings.push(
-            SqlProblem::new("R024", format!("each row belongs to {} windows", size / slide))
-                .hint(format!("sliding(time, INTERVAL '{} seconds')", size / 1_000)),
-        ),
         Window::Tumble { size } if !groups.having.is_empty() => warnings.push(
             SqlProblem::new("R028", "a burst across the edge of two windows is counted in halves")
                 .hint(format!("sliding(time, INTERVAL '{} seconds')", size / 1_000)),
@@ -44,8 +37,7 @@ pub(crate) fn groups(groups: &Groups, warnings: &mut Vec<SqlProblem>) {
 
 /// About one arm; its first `keys` columns are group keys.
 pub(crate) fn arm(arm: &Arm, conditions: &Conditions, keys: usize, warnings: &mut Vec<SqlProblem>) {
-    for failing in &conditions.residual {
-        let sql = failing.sql();
+    for sql in &conditions.failing {
         warnings.push(
             SqlProblem::new("R033", format!("`{sql}` can fail on a row"))
                 .detail("a row on which it fails does not match, and is counted")

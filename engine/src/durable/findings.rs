@@ -123,6 +123,7 @@ impl WriteTxn<'_> {
             }
             self.batch.put(&spaces.age, &age_key(finding.time, id), &[]);
         }
+        self.regroup(before.as_ref().map(|k| &k.finding), &finding)?;
         let current = self.announce(id, before.map(|k| k.current), epoch);
         self.changed.push(Known { finding, evidence, bytes, current });
         Ok(())
@@ -156,7 +157,12 @@ impl WriteTxn<'_> {
     }
 
     /// Gives the change of a finding its number, in place of the one before.
-    fn announce(&mut self, id: FindingId, before: Option<Current>, epoch: Option<u64>) -> Current {
+    pub(super) fn announce(
+        &mut self,
+        id: FindingId,
+        before: Option<Current>,
+        epoch: Option<u64>,
+    ) -> Current {
         let spaces = self.spaces();
         if let Some(before) = &before {
             self.batch.remove(&spaces.change, &before.seq.to_be_bytes());
@@ -192,7 +198,8 @@ impl WriteTxn<'_> {
         known.current = self.announce(id, Some(known.current), None);
         let (finding, seq) = (known.finding.clone(), Seq(known.current.seq));
         self.changed.push(known);
-        Ok(Stored { finding, triage, seq })
+        let repeats = self.inner.repeats(&self.snapshot, &finding)?;
+        Ok(Stored { finding, triage, repeats, seq })
     }
 
     /// Removes a finding and all that is about it; followers see the removal.
@@ -200,6 +207,7 @@ impl WriteTxn<'_> {
         let spaces = self.spaces();
         let mut bytes = 0;
         if let Some(known) = self.known(id)? {
+            self.ungroup(&known.finding);
             bytes += known.bytes;
             self.batch.remove(&spaces.finding, &key(id));
             for hash in known.evidence.into_iter().collect::<BTreeSet<_>>() {
@@ -282,7 +290,9 @@ impl Inner {
         let spaces = &self.spaces;
         let Some(known) = load(spaces, snapshot, id)? else { return Ok(None) };
         let (triage, _) = stored_triage(spaces, snapshot, id)?;
-        Ok(Some(Stored { finding: known.finding, triage, seq: Seq(known.current.seq) }))
+        let repeats = self.repeats(snapshot, &known.finding)?;
+        let seq = Seq(known.current.seq);
+        Ok(Some(Stored { finding: known.finding, triage, repeats, seq }))
     }
 }
 

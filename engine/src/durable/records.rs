@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use sluice_event::{EntityKind, PartitionId};
 use sluice_finding::{
-    Entity, Finding, FindingId, FindingState, Reason, Triage, TriageChange, TriageEntry,
-    TriageStatus,
+    Entity, Finding, FindingId, FindingState, Reason, RepeatGroup, Triage, TriageChange,
+    TriageEntry, TriageStatus,
 };
 use sluice_ingest::{DeadLetter, DeadLetterCode, Envelope, Original, live::Place};
 use sluice_rule::Severity;
@@ -43,6 +43,10 @@ pub(crate) fn encode_finding(record: &FindingRecord) -> Vec<u8> {
     w.list(finding.attack.iter(), |w, id| w.text(id));
     w.unsigned(finding.risk.into());
     w.bool(finding.shadow);
+    w.option(finding.suppression, |w, suppression| {
+        w.wide(suppression.group);
+        w.signed(suppression.span);
+    });
     w.object(&finding.fields);
     w.option(finding.window, |w, (start, end)| {
         w.signed(start);
@@ -77,6 +81,7 @@ pub(crate) fn decode_finding(bytes: &[u8]) -> Read<FindingRecord> {
             attack: r.list(|r| Ok(r.text()?.to_owned())).map(|ids: Vec<_>| ids.into())?,
             risk: r.narrow()?,
             shadow: r.bool()?,
+            suppression: r.option(|r| Ok(RepeatGroup { group: r.wide()?, span: r.signed()? }))?,
             fields: r.object()?,
             window: r.option(|r| Ok((r.signed()?, r.signed()?)))?,
             count: r.unsigned()?,

@@ -1,7 +1,14 @@
 //! One change of the store: put together while nothing else writes, then written at once or dropped.
 
-use std::sync::{MutexGuard, PoisonError};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{MutexGuard, PoisonError},
+};
 
+use sluice_finding::{
+    FindingId,
+    repeats::{Member, Standing},
+};
 use sluice_store::{Batch, Bytes, Snapshot, Space};
 
 use super::{
@@ -65,6 +72,10 @@ pub(super) struct WriteTxn<'a> {
     pub(super) next: StoreMeta,
     /// Findings as they will be.
     pub(super) changed: Vec<Known>,
+    /// Standings of suppression that this change writes; `None` removes one.
+    pub(super) standings: BTreeMap<(u128, Member), Option<Standing>>,
+    /// Findings that other ones made stand out, or fold.
+    pub(super) turned: BTreeSet<FindingId>,
     pub(super) state: MutexGuard<'a, WriteState>,
 }
 
@@ -78,6 +89,8 @@ impl Inner {
             batch: self.store.batch(),
             next: state.meta.clone(),
             changed: Vec::new(),
+            standings: BTreeMap::new(),
+            turned: BTreeSet::new(),
             state,
         }
     }
@@ -101,6 +114,7 @@ impl<'a> WriteTxn<'a> {
     /// Writes it, durably, and wakes followers; the last sequence number. If there is nothing to
     /// change, nothing is written.
     pub(super) fn commit(mut self, space_use: SpaceUse) -> Result<Seq, EngineError> {
+        self.write_standings()?;
         let meta = &self.inner.spaces.meta;
         if self.next.seq != self.state.meta.seq {
             let mut w = Writer::new();

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use sluice_finding::{Finding, FindingId, FindingState};
+use sluice_finding::{
+    Finding, FindingId, FindingState,
+    repeats::{self, Member, MemoryMembers},
+};
 use sluice_rule::resolve_time;
 
 /// Findings that a case expects, as a multiset: each entry a subset of a finding's columns.
@@ -30,6 +33,23 @@ pub(super) fn expected(
         failures.push(format!("not expected: {}", fields(&finding.fields)));
     }
     failures
+}
+
+/// What is wrong with the number of findings that stand out once suppression has folded repeats.
+pub(super) fn alerts(wanted: u64, found: &BTreeMap<FindingId, Finding>) -> Option<String> {
+    let mut members = MemoryMembers::default();
+    let mut unfolded = 0;
+    for finding in found.values().filter(|f| f.state != FindingState::Withdrawn) {
+        match finding.suppression {
+            None => unfolded += 1,
+            Some(group) => {
+                let member = Member { time: finding.time, id: finding.id };
+                let Ok(_) = repeats::insert(&mut members, group, member);
+            }
+        }
+    }
+    let got = members.leaders() as u64 + unfolded;
+    (got != wanted).then(|| format!("{got} findings stand out after suppression, not {wanted}"))
 }
 
 fn missing(entry: &BTreeMap<String, Value>, left: &[&Finding]) -> String {

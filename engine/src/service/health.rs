@@ -69,6 +69,7 @@ fn data_gap(tenant: &str, (place, from, to): &(Place, u64, u64)) -> Finding {
         attack: Arc::from([]),
         risk: 0,
         shadow: false,
+        suppression: None,
         fields,
         window: None,
         count: to - from,

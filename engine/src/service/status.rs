@@ -11,7 +11,7 @@ use sluice_event::{PartitionId, TableName};
 use sluice_ingest::live::{InputStatus, Place};
 
 use super::Shared;
-use crate::{Content, Counters, StageTimes, live_source::expected};
+use crate::{Content, Counters, StageTimes, fillable, live_source::expected};
 
 /// The whole service at one moment. Times are milliseconds since 1970 UTC.
 #[derive(Clone, Debug, Default)]
@@ -176,7 +176,8 @@ pub(super) fn cards(content: &Content, fed: &BTreeSet<TableName>) -> Vec<RuleCar
         let missing: Vec<&str> =
             tables.iter().filter(|t| !fed.contains(t)).map(TableName::as_str).collect();
         let cannot_fire = if missing.len() < tables.len() {
-            String::new()
+            let mappings = content.mappings.iter().map(AsRef::as_ref);
+            fillable::cannot_fire(&loaded.plan.branches, mappings).unwrap_or_default()
         } else {
             format!("no input fills {}", missing.join(", "))
         };

@@ -40,6 +40,7 @@ fn finding(id: u128, count: u64) -> Finding {
         attack: vec!["T1078".to_owned()].into(),
         risk: 15,
         shadow: false,
+        suppression: None,
         fields,
         window: Some((0, 60_000)),
         count,

@@ -103,3 +103,25 @@ fn scenarios(content: &Content) -> Replay {
     }
     builder.finish().unwrap()
 }
+
+/// Each recipe of the language page loads without a warning and passes its tests in every way.
+#[test]
+fn every_recipe_passes_its_tests() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/recipes");
+    let content = Content::load(&["builtin".into()], &[folder]).unwrap();
+    let mut failures: Vec<String> = content
+        .problems
+        .iter()
+        // Some read tables that no shipped mapping fills.
+        .filter(|p| p.diagnostic.level > sluice_rule::Level::Info && p.diagnostic.code != "R039")
+        .map(|p| p.diagnostic.render(p.text.as_deref()))
+        .collect();
+    assert!(content.rules.len() >= 20 || !failures.is_empty(), "{}", content.rules.len());
+    for loaded in &content.rules {
+        assert!(loaded.rule.tests.len() >= 2, "{}: fewer than 2 tests", loaded.plan.rule);
+        for report in test_rule(&content, loaded, 5) {
+            failures.extend(report.failures.iter().map(|f| format!("{}: {f}", loaded.plan.rule)));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod compact;
 pub mod defect;
 mod docs;
 mod encode;
@@ -30,6 +31,7 @@ mod value;
 mod wire;
 
 pub use batch::{EventBatch, Origin, PartitionId, Records, TimeSettings};
+pub use compact::compact_json;
 pub use encode::{Encoder, decode_values};
 pub use entity::EntityKind;
 pub use eval::{Eval, EvalError};

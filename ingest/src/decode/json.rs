@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use sluice_event::WireSchema;
+use sluice_event::{WireSchema, compact_json};
 
 use super::{
     Failure, Outcome, RecordContext, Tally, Unmapped,
@@ -306,7 +306,7 @@ impl<'de> DeserializeSeed<'de> for ColumnSeed<'_> {
             if raw.get() == "null" {
                 self.column.push_null();
             } else {
-                text.push(raw.get().as_bytes());
+                text.push(compact_json(raw.get()).as_bytes());
                 self.column.accept();
             }
             return Ok(());

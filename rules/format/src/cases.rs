@@ -7,7 +7,7 @@ use serde_json::Value;
 use sluice_event::{Schema, TableName};
 
 use crate::{
-    Diagnostic, Span, SqlFile, TEST_BASE,
+    Diagnostic, Form, Span, SqlFile, TEST_BASE, closed_values,
     fields::{Fields, Reader},
     front, parse_duration, resolve_time,
     token::{self, OutputColumn},
@@ -18,8 +18,7 @@ use crate::{
 const EVENTS_MAX: usize = 100_000;
 
 /// Columns of a finding with a meaning of their own, whether selected or not.
-const FINDING_COLUMNS: [&str; 7] =
-    ["title", "severity", "risk", "confidence", "message", "dedup_key", "state"];
+const FINDING_COLUMNS: [&str; 5] = ["title", "severity", "risk", "dedup_key", "state"];
 
 /// A row of column values. Texts that are times or offsets stay text: [`resolve_time`].
 pub type Row = BTreeMap<String, Value>;
@@ -331,12 +330,9 @@ fn event(reader: &mut Reader<'_>, node: &Node, events: &mut Vec<TestEvent>) {
         .collect();
     if let (Some(name), None) = (&table, &raw) {
         let span = find("table").map_or(node.span, |n| n.span);
-        known_columns(
-            reader,
-            name,
-            span,
-            entries.iter().filter(|e| !own.contains(&e.key.as_str())),
-        );
+        let columns = || entries.iter().filter(|e| !own.contains(&e.key.as_str()));
+        known_columns(reader, name, span, columns());
+        columns().for_each(|entry| possible_value(reader, name, entry));
     }
     let first = TestEvent {
         t,
@@ -434,6 +430,47 @@ fn known_columns<'n>(
             .did_you_mean(&entry.key, table.columns.iter().map(|c| c.name))
             .hint(format!("`sluice schema {name}` lists all")),
         );
+    }
+}
+
+/// R034 for a value that no row has in this column: an event of a case obeys the schema like any
+/// other, or the case would pass for a rule that never fires.
+fn possible_value(reader: &mut Reader<'_>, table: &str, entry: &Entry) {
+    let schema = Schema::builtin();
+    let Some(table) = schema.table(table) else { return };
+    let Some(column) = table.index(&entry.key).and_then(|i| table.columns.get(i)) else { return };
+    let texts: Vec<(&str, Span)> = match &entry.value.value {
+        Yaml::Text(text) => vec![(text, entry.value.span)],
+        Yaml::List(items) => items
+            .iter()
+            .filter_map(|item| match &item.value {
+                Yaml::Text(text) => Some((text.as_str(), item.span)),
+                _ => None,
+            })
+            .collect(),
+        _ => return,
+    };
+    for (text, span) in texts {
+        let never = format!("`{}` is never '{text}'", entry.key);
+        let never = Diagnostic::error("R034", reader.path, never).at(span);
+        let values = closed_values(column);
+        if !values.is_empty() && !values.contains(&text) {
+            let listed = values.join(", ");
+            reader.push(
+                never
+                    .did_you_mean(text, values.iter().copied())
+                    .hint(format!("the schema lists {listed}")),
+            );
+        } else if let Some(form) = Form::of(column.name)
+            && form.canonical(text) != text
+        {
+            let canonical = form.canonical(text);
+            reader.push(
+                never
+                    .detail(format!("the column holds {}", form.describe()))
+                    .hint(format!("{}: {canonical}", entry.key)),
+            );
+        }
     }
 }
 

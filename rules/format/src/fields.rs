@@ -10,15 +10,17 @@ use crate::{
 pub(crate) struct Reader<'a> {
     pub(crate) path: &'a str,
     pub(crate) found: Vec<Diagnostic>,
+    /// Errors that keep the file from being loaded but not from being looked at further.
+    pub(crate) later: Vec<Diagnostic>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(path: &'a str) -> Self {
-        Reader { path, found: Vec::new() }
+        Reader { path, found: Vec::new(), later: Vec::new() }
     }
 
     /// The value with what is worth saying about it, or all errors in the order of places. What a
-    /// `-- lint: allow` comment silences is left out.
+    /// `-- lint: allow` comment silences is left out. An error beside the value refuses it all the same.
     pub(crate) fn finish<T>(
         mut self,
         file: &SqlFile,
@@ -28,8 +30,11 @@ impl<'a> Reader<'a> {
         self.found.sort_by_key(|d| (d.span, d.code));
         // A merge key repeats what it merges, with the place where that is written.
         self.found.dedup();
+        let read = !self.found.iter().any(Diagnostic::is_error);
+        self.found.append(&mut self.later);
+        self.found.sort_by_key(|d| (d.span, d.code));
         match value {
-            Some(value) if !self.found.iter().any(Diagnostic::is_error) => Ok((value, self.found)),
+            Some(value) if read => Ok((value, self.found)),
             _ => Err(self.found),
         }
     }

@@ -132,12 +132,17 @@ pub(crate) fn id(
         );
         return None;
     };
-    if let Some(expected) = expected.filter(|e| *e != text) {
-        reader.push(
+    // A file or a subfolder may be named alone: then the whole path ends as the id says.
+    let place = format!("{}.sql", text.replace('.', "/"));
+    let whole = reader.path.replace('\\', "/");
+    let ends =
+        whole.strip_suffix(&place).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'));
+    if let Some(expected) = expected.filter(|e| *e != text && !ends) {
+        reader.later.push(
             Diagnostic::error("R004", reader.path, "the id is not the path of the file")
                 .at(node.span)
                 .detail(format!("the path gives `{expected}`"))
-                .hint(format!("move the file to {}.sql, or change the id", text.replace('.', "/"))),
+                .hint(format!("`id: {expected}`, or the file at <rules folder>/{place}")),
         );
     }
     Some(id)

@@ -21,11 +21,13 @@
 //! | R011 | error | a table or column that is not there: in a case, or of the wire record |
 //! | R021, R026, R035 | warning | no entity; no firing or quiet case; no `false_positives` or `runbook` |
 //! | R032 | error | a regular expression that cannot be used |
+//! | R034 | error | a value in a case that its column never has |
 #![forbid(unsafe_code)]
 
 mod attack;
 mod baseline;
 mod baseline_features;
+mod canonical;
 mod cases;
 mod codec;
 mod diagnostic;
@@ -43,6 +45,7 @@ mod yaml;
 pub use attack::{Attack, attack, attack_name, attacks};
 pub use baseline::{BaselineColumn, BaselineFile, BaselineTest, BaselineUnit, ExpectedAnomaly};
 pub use baseline_features::{BaselineFeature, BaselineKind};
+pub use canonical::{Form, closed_values};
 pub use cases::{MappingTest, Row, RuleTest, TestConfig, TestEvent};
 pub use codec::{CodecSpec, Delimited, Program, Syslog, parse_zone};
 pub use diagnostic::{Diagnostic, Level, Span, render_all, visible};
@@ -50,7 +53,7 @@ pub use file::{Allow, Block, MAX_FILE_BYTES, SqlFile};
 pub use front::{About, RuleId};
 pub use lint::{duplicate_ids, lint};
 pub use mapping::{Detect, Mapping, SpannedText};
-pub use rule::{Bootstrap, Emit, OnSilentSource, Rule, Severity, Sigma, Status, Suppression};
+pub use rule::{Emit, Rule, Severity, Sigma, Status, Suppression};
 pub use suggest::suggest;
 pub use time::{TEST_BASE, parse_duration, resolve_time};
 pub use token::{normalise, version};

@@ -140,6 +140,12 @@ const KEYS: [&str; 23] = [
 ];
 
 impl Mapping {
+    /// The columns its SELECT gives; `None` if that cannot be told without a plan.
+    pub fn output_columns(&self) -> Option<Vec<String>> {
+        let columns = token::output_columns(&self.file.sql)?;
+        Some(columns.into_iter().map(|column| column.name).collect())
+    }
+
     /// Reads a mapping file: `path` is for messages, `below` its path below the mappings directory,
     /// which makes its id. The diagnostics beside the mapping are warnings.
     ///

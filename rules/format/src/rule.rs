@@ -31,8 +31,6 @@ pub struct Rule {
     pub entity: Vec<(String, EntityKind)>,
     /// The score a finding alone gives a quiet entity, 0 to 90; see [`Rule::risk`].
     pub risk: Option<u8>,
-    /// Whether a finding opens an incident; `false` makes it a building block.
-    pub alert: bool,
     /// How repeats are folded.
     pub suppression: Option<Suppression>,
     /// What else looks like this.
@@ -47,12 +45,6 @@ pub struct Rule {
     pub lateness: Option<i64>,
     /// When findings are spoken, if later than the rule's class allows.
     pub emit: Option<Emit>,
-    /// The greatest span of a pattern or chain, milliseconds.
-    pub within: Option<i64>,
-    /// What an absence does while its source is silent.
-    pub on_silent_source: OnSilentSource,
-    /// Whether a new rule replays history first.
-    pub bootstrap: Bootstrap,
     /// The Sigma rule it was made from.
     pub sigma: Option<Sigma>,
     /// Author, dates, licence, tags.
@@ -157,7 +149,7 @@ impl Status {
 }
 
 /// Repeats of a finding with equal `by` columns within `for_ms` are folded into the first and
-/// counted; they are never removed.
+/// counted; they are never removed. The output column `dedup_key` stands for all of `by`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suppression {
     /// Output columns.
@@ -175,28 +167,6 @@ pub enum Emit {
     Final,
 }
 
-/// What an absence does while its source is silent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnSilentSource {
-    /// Waits: a silent source proves nothing.
-    #[default]
-    Hold,
-    /// Fires all the same.
-    Fire,
-}
-
-/// Whether a new or changed rule replays history before it speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Bootstrap {
-    /// Yes, if its window is over a minute.
-    #[default]
-    Auto,
-    /// When somebody agrees.
-    Approve,
-    /// No.
-    Off,
-}
-
 /// The Sigma rule a rule was made from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sigma {
@@ -206,7 +176,7 @@ pub struct Sigma {
     pub revision: Option<String>,
 }
 
-const KEYS: [&str; 27] = [
+const KEYS: [&str; 23] = [
     "id",
     "title",
     "severity",
@@ -215,7 +185,6 @@ const KEYS: [&str; 27] = [
     "attack",
     "entity",
     "risk",
-    "alert",
     "suppression",
     "false_positives",
     "falsepositives",
@@ -224,9 +193,6 @@ const KEYS: [&str; 27] = [
     "references",
     "lateness",
     "emit",
-    "within",
-    "on_silent_source",
-    "bootstrap",
     "sigma",
     "kind",
     "author",
@@ -234,6 +200,31 @@ const KEYS: [&str; 27] = [
     "modified",
     "license",
     "tags",
+];
+
+/// Keys of the format whose operator or consumer does not exist: a key that does nothing is refused.
+const WITHOUT_EFFECT: [(&str, &str, &str); 4] = [
+    (
+        "alert",
+        "no incidents are opened yet, so there is nothing to leave a finding out of",
+        "`status: experimental` keeps its findings out of the list, `risk: 0` out of scores",
+    ),
+    (
+        "within",
+        "it bounds MATCH_RECOGNIZE and chains of events, which are not available yet",
+        "GROUP BY user_entity, sliding(time, INTERVAL '10 minutes') HAVING count(*) FILTER (WHERE \
+         status = 'Failure') >= 5",
+    ),
+    (
+        "on_silent_source",
+        "it is about events that do not come (NOT EXISTS), which is not available yet",
+        "leave the key out",
+    ),
+    (
+        "bootstrap",
+        "rules do not replay history: a new rule begins with the next event",
+        "leave the key out; `sluice eval -r RULE FILE` runs a rule over past events",
+    ),
 ];
 
 impl Rule {
@@ -299,7 +290,16 @@ fn front_matter(
     entries: &[Entry],
 ) -> Option<Rule> {
     let place = front::place(file);
-    let fields = reader.keys(entries, "front matter", &KEYS);
+    let (idle, entries): (Vec<Entry>, Vec<Entry>) =
+        entries.iter().cloned().partition(|e| WITHOUT_EFFECT.iter().any(|(key, ..)| *key == e.key));
+    for entry in &idle {
+        for (key, why, hint) in WITHOUT_EFFECT.iter().filter(|(key, ..)| *key == entry.key) {
+            let primary = format!("`{key}` has no effect in this build");
+            let refused = Diagnostic::error("R002", reader.path, primary).at(entry.span);
+            reader.push(refused.detail(*why).hint(*hint));
+        }
+    }
+    let fields = reader.keys(&entries, "front matter", &KEYS);
     let id = front::id(reader, &fields, place, below);
     let title = reader
         .require(&fields, "title", place, "title: MFA push fatigue")
@@ -321,15 +321,11 @@ fn front_matter(
     let optional =
         |reader: &mut Reader<'_>, key| fields.get(key).and_then(|n: &Node| reader.text(n, key));
     let emit = [("watermark", Emit::Watermark), ("final", Emit::Final)];
-    let silent = [("hold", OnSilentSource::Hold), ("fire", OnSilentSource::Fire)];
-    let boot =
-        [("auto", Bootstrap::Auto), ("approve", Bootstrap::Approve), ("off", Bootstrap::Off)];
     let rule = Rule {
         description: optional(reader, "description"),
         attack: attack::read(reader, &fields),
         entity: entity(reader, &fields, output),
         risk: risk(reader, &fields),
-        alert: fields.get("alert").and_then(|n| reader.boolean(n, "alert")).unwrap_or(true),
         suppression: fields.get("suppression").and_then(|n| suppression(reader, n, output)),
         false_positives,
         blind_spots: front::words(reader, &fields, "blind_spots"),
@@ -337,15 +333,6 @@ fn front_matter(
         references: front::words(reader, &fields, "references"),
         lateness: fields.get("lateness").and_then(|n| reader.duration(n, "lateness")),
         emit: fields.get("emit").and_then(|n| reader.word(n, "emit", &emit)),
-        within: fields.get("within").and_then(|n| reader.duration(n, "within")),
-        on_silent_source: fields
-            .get("on_silent_source")
-            .and_then(|n| reader.word(n, "on_silent_source", &silent))
-            .unwrap_or_default(),
-        bootstrap: fields
-            .get("bootstrap")
-            .and_then(|n| reader.word(n, "bootstrap", &boot))
-            .unwrap_or_default(),
         sigma: fields.get("sigma").and_then(|n| sigma(reader, n)),
         about: About::read(reader, &fields),
         tests: Vec::new(),
@@ -457,10 +444,10 @@ fn suppression(
     let entries = reader.map(node, "suppression")?;
     let fields = reader.keys(entries, "`suppression`", &["by", "for"]);
     let hint = "suppression: {by: [user_entity], for: 1h}";
-    let by = reader.require(&fields, "by", node.span, hint).map(|n| reader.texts(n, "by"));
+    // Whether a row says so itself is known when its SELECT is.
+    let by = fields.get("by").map(|n| reader.texts(n, "by")).unwrap_or_default();
     let span =
         reader.require(&fields, "for", node.span, hint).and_then(|n| reader.duration(n, "for"));
-    let by = by?;
     for (column, span) in &by {
         returned(reader, output, "suppression", column, *span);
     }

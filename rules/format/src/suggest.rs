@@ -6,41 +6,25 @@
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Longer words are not typed by hand; the distance is quadratic.
     const LONGEST: usize = 100;
-    let word: Vec<char> = word.to_lowercase().chars().take(LONGEST + 1).collect();
-    if word.is_empty() || word.len() > LONGEST {
+    let word: String = word.to_lowercase().chars().take(LONGEST + 1).collect();
+    let length = word.chars().count();
+    if word.is_empty() || length > LONGEST {
         return None;
     }
     candidates
         .into_iter()
         .filter_map(|candidate| {
-            let other: Vec<char> = candidate.to_lowercase().chars().collect();
-            let allowed = (word.len().max(other.len()) / 3).max(1);
-            if word.len().abs_diff(other.len()) > allowed {
+            let other = candidate.to_lowercase();
+            let other_length = other.chars().count();
+            let allowed = (length.max(other_length) / 3).max(1);
+            if length.abs_diff(other_length) > allowed {
                 return None;
             }
-            let distance = distance(&word, &other);
+            let distance = strsim::osa_distance(&word, &other);
             (distance <= allowed).then_some((distance, candidate))
         })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
-}
-
-/// Optimal string alignment distance (Damerau-Levenshtein without edits between swapped letters).
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut older = vec![0; b.len() + 1];
-    let mut old: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i; b.len() + 1];
-        for j in 1..=b.len() {
-            let change = old[j - 1] + usize::from(a[i - 1] != b[j - 1]);
-            row[j] = change.min(old[j] + 1).min(row[j - 1] + 1);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                row[j] = row[j].min(older[j - 2] + 1);
-            }
-        }
-        older = std::mem::replace(&mut old, row);
-    }
-    old[b.len()]
 }
 
 #[cfg(test)]

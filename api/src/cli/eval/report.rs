@@ -92,7 +92,13 @@ pub(crate) fn summary(
         }
     );
     for (rule, n) in &findings.rules {
-        eprintln!("  {n:>6}  {rule}");
+        match findings.repeats.get(rule) {
+            Some(repeats) => eprintln!(
+                "  {n:>6}  {rule}: {} stand out, {repeats} repeats are folded (suppression)",
+                n - repeats
+            ),
+            None => eprintln!("  {n:>6}  {rule}"),
+        }
     }
 }
 

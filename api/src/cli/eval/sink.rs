@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use indicatif::ProgressBar;
 use sluice_engine::{Commit, EngineError, FindingSink, Seq};
-use sluice_finding::{Finding, FindingId, FindingState, fold};
+use sluice_finding::{
+    Finding, FindingId, FindingState, Repeats, fold,
+    repeats::{self, Member, Members, MemoryMembers},
+};
 
 use crate::cli::{Format, exit::Failure, output::Output, view};
 
@@ -21,6 +24,8 @@ pub(crate) struct FindingPrinter<'a> {
     /// Findings that are, by id: a repetition must not be printed again.
     printed: BTreeSet<FindingId>,
     tally: Tally,
+    /// Net findings of rules that fold repeats.
+    groups: MemoryMembers,
     seq: u64,
     /// Findings of the one JSON document, if that is the format.
     document: Vec<serde_json::Value>,
@@ -33,6 +38,8 @@ pub(crate) struct Tally {
     pub(crate) rules: BTreeMap<String, u64>,
     /// Of them, those of rules on trial.
     pub(crate) shadow: u64,
+    /// Of them, repeats of another one (`suppression`), by rule.
+    pub(crate) repeats: BTreeMap<String, u64>,
     /// Findings that a late row took back.
     pub(crate) withdrawn: u64,
 }
@@ -54,6 +61,7 @@ impl<'a> FindingPrinter<'a> {
             open: BTreeMap::new(),
             printed: BTreeSet::new(),
             tally: Tally::default(),
+            groups: MemoryMembers::default(),
             seq: 0,
             document: Vec::new(),
         }
@@ -95,7 +103,7 @@ impl<'a> FindingPrinter<'a> {
         }
         let Some(kept) = fold(self.open.get(&finding.id), finding) else { return Ok(()) };
         if self.live {
-            self.print(&kept)?;
+            self.print(&kept, Repeats::default())?;
         }
         if kept.state == FindingState::Confirmed {
             self.open.remove(&kept.id);
@@ -114,22 +122,39 @@ impl<'a> FindingPrinter<'a> {
                 return Ok(());
             }
         }
-        *self.tally.rules.entry(finding.rule_id.to_string()).or_default() += 1;
-        if self.live { Ok(()) } else { self.print(finding) }
+        let rule = finding.rule_id.to_string();
+        let repeats = self.group(finding);
+        if repeats.folded_into.is_some() {
+            *self.tally.repeats.entry(rule.clone()).or_default() += 1;
+        }
+        *self.tally.rules.entry(rule).or_default() += 1;
+        if self.live { Ok(()) } else { self.print(finding, repeats) }
     }
 
-    fn print(&mut self, finding: &Finding) -> Result<(), Failure> {
+    /// Whether a finding repeats one that is known. One that comes out of order may make an earlier
+    /// printed one a repeat: that is not told again.
+    fn group(&mut self, finding: &Finding) -> Repeats {
+        let Some(suppression) = finding.suppression else { return Repeats::default() };
+        let member = Member { time: finding.time, id: finding.id };
+        let Ok(_) = repeats::insert(&mut self.groups, suppression, member);
+        let Ok(standing) = self.groups.standing(suppression.group, member);
+        standing.map_or_else(Repeats::default, |s| s.repeats(finding.id))
+    }
+
+    /// Prints a finding: a person is spared repeats, a program is told which they are.
+    fn print(&mut self, finding: &Finding, repeats: Repeats) -> Result<(), Failure> {
         match self.out.format() {
+            Format::Table | Format::Md if repeats.folded_into.is_some() => Ok(()),
             Format::Table | Format::Md => {
                 let live =
                     if self.live { format!("{:<12}", finding.state.name()) } else { String::new() };
                 self.out.text(&format!("{live}{}\n", view::text(finding)))
             }
             Format::Json => {
-                self.document.push(view::json(finding));
+                self.document.push(view::json(finding, repeats));
                 Ok(())
             }
-            Format::Ndjson => self.out.json_line(&view::json(finding)),
+            Format::Ndjson => self.out.json_line(&view::json(finding, repeats)),
         }
     }
 }

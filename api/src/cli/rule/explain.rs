@@ -4,7 +4,10 @@ use std::{fs, path::PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use sluice_engine::{Content, LoadedRule, rule_test::explain_event};
+use sluice_engine::{
+    Content, LoadedRule,
+    rule_test::{EventExplained, explain_event},
+};
 use sluice_stream::{EmitMode, ExplainNode, NetworkView, Stage, Window};
 
 use super::ContentArgs;
@@ -34,20 +37,26 @@ impl Explain {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let path = PathBuf::from(&self.rule);
         let shipped = !path.try_exists()?;
-        let rules = vec![if shipped { PathBuf::from("builtin") } else { path }];
-        let content = load::content(&self.content.mappings, &rules, out.quiet())?;
-        let loaded =
-            content.rules.iter().find(|r| !shipped || *r.plan.rule == *self.rule).ok_or_else(
-                || {
-                    let ids = content.rules.iter().map(|r| &*r.plan.rule);
-                    let near = sluice_rule::suggest(&self.rule, ids)
-                        .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
-                    Failure::argument(
-                        format!("no file and no shipped rule `{}`", self.rule),
-                        format!("{near}name a file, or an id that `sluice rule lint` knows"),
-                    )
-                },
-            )?;
+        // The shipped rules too: they say which of them take the event.
+        let mut rules = vec![PathBuf::from("builtin")];
+        let named = if shipped { None } else { Some(path.canonicalize()?) };
+        rules.extend(named.is_some().then_some(path));
+        let (content, whole) = load::usable(&self.content.mappings, &rules, out.quiet())?;
+        let wanted = |rule: &LoadedRule| match &named {
+            None => *rule.plan.rule == *self.rule,
+            Some(named) => PathBuf::from(&rule.rule.file.path)
+                .canonicalize()
+                .is_ok_and(|file| file.starts_with(named)),
+        };
+        let loaded = content.rules.iter().find(|r| wanted(r)).ok_or_else(|| {
+            let ids = content.rules.iter().map(|r| &*r.plan.rule);
+            let near = sluice_rule::suggest(&self.rule, ids)
+                .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
+            Failure::argument(
+                format!("no file and no shipped rule `{}`", self.rule),
+                format!("{near}name a file, or an id that `sluice rule lint` knows"),
+            )
+        })?;
         let events = match &self.event {
             Some(path) => {
                 let text = if path.as_os_str() == "-" {
@@ -67,14 +76,22 @@ impl Explain {
                     )
                 })?
             }
-            None => Vec::new(),
+            None => EventExplained::default(),
         };
         match out.format() {
             Format::Table | Format::Md => text(out, &content, loaded, &events)?,
             Format::Json | Format::Ndjson => {
-                let nodes: Vec<Value> = events.iter().map(node_json).collect();
+                let nodes: Vec<Value> = events.rows.iter().map(node_json).collect();
                 let mut object = plan_json(&content, loaded);
                 object["events"] = nodes.into();
+                object["event_tables"] =
+                    events.tables.iter().map(|t| t.as_str().to_owned()).collect();
+                object["event_matches"] = events.matched.iter().map(|r| r.to_string()).collect();
+                object["event_elsewhere"] = events
+                    .elsewhere
+                    .iter()
+                    .map(|(rule, table)| json!({"rule": &**rule, "table": table.as_str()}))
+                    .collect();
                 if out.format() == Format::Json {
                     out.json(&object)?
                 } else {
@@ -82,7 +99,7 @@ impl Explain {
                 }
             }
         }
-        Ok(Exit::Done)
+        Ok(if whole { Exit::Done } else { Exit::NotLoaded })
     }
 }
 
@@ -90,7 +107,7 @@ fn text(
     out: &mut Output,
     content: &Content,
     loaded: &LoadedRule,
-    events: &[ExplainNode],
+    events: &EventExplained,
 ) -> Result<(), Failure> {
     let plan = plan_json(content, loaded);
     let words = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
@@ -109,7 +126,29 @@ fn text(
             out.line(&format!("{:<10} {}", "  last", words(residual)))?;
         }
     }
-    for (number, node) in events.iter().enumerate() {
+    if !events.tables.is_empty() {
+        out.line("")?;
+        let tables: Vec<&str> = events.tables.iter().map(|t| t.as_str()).collect();
+        out.line(&format!("{:<10} a row of {}", "event", tables.join(", ")))?;
+        if events.rows.is_empty() {
+            let reads: Vec<&str> = loaded.plan.branches.iter().map(|b| b.table.as_str()).collect();
+            out.line(&format!(
+                "{:<10} this rule reads {}: it never sees it",
+                "",
+                reads.join(", ")
+            ))?;
+        }
+        if !events.matched.is_empty() {
+            out.line(&format!("{:<10} {}", "matches", events.matched.join(", ")))?;
+        }
+        for (rule, table) in &events.elsewhere {
+            out.line(&format!(
+                "{:<10} {rule} would take it as a row of {table}, which it is not",
+                "elsewhere"
+            ))?;
+        }
+    }
+    for (number, node) in events.rows.iter().enumerate() {
         let verdict = if node.verdict == Some(true) { "matches" } else { "does not match" };
         out.line("")?;
         out.line(&format!("row {}: {verdict}", number + 1))?;

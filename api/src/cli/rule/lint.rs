@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use sluice_engine::Content;
+use sluice_engine::{Content, Problem};
 use sluice_rule::Level;
 
 use super::{ContentArgs, level, paths_or_default};
@@ -34,8 +34,12 @@ impl Lint {
         let problems = &content.problems;
         match format {
             Format::Table | Format::Md => {
-                for problem in problems {
-                    out.text(&problem.diagnostic.render(problem.text.as_deref()))?;
+                for group in groups(problems) {
+                    let Some((first, others)) = group.split_first() else { continue };
+                    out.text(&first.diagnostic.render(first.text.as_deref()))?;
+                    if !others.is_empty() {
+                        out.text(&also(others))?;
+                    }
                     out.text("\n")?;
                 }
             }
@@ -58,7 +62,14 @@ impl Lint {
             }
         }
         if !out.quiet() {
-            eprintln!("{} rules loaded, {} problems", content.rules.len(), problems.len());
+            let of = |level: Level| problems.iter().filter(|p| p.diagnostic.level == level).count();
+            eprintln!(
+                "{} rules loaded; {} errors, {} warnings, {} remarks",
+                content.rules.len(),
+                of(Level::Error),
+                of(Level::Warning),
+                of(Level::Info)
+            );
         }
         let serious = |level: Level| match level {
             Level::Error => 2,
@@ -72,4 +83,40 @@ impl Lint {
             problems.iter().any(|p| serious(p.diagnostic.level) >= serious(self.fail_level));
         Ok(if fails { Exit::CheckFailed } else { Exit::Done })
     }
+}
+
+/// Problems in the order they are printed: the least serious first, so that errors stand at the end;
+/// the same advice for many files together.
+fn groups(problems: &[Problem]) -> Vec<Vec<&Problem>> {
+    let mut groups: Vec<Vec<&Problem>> = Vec::new();
+    for level in [Level::Info, Level::Warning, Level::Error] {
+        for problem in problems.iter().filter(|p| p.diagnostic.level == level) {
+            let same = |group: &&mut Vec<&Problem>| {
+                level != Level::Error
+                    && group.first().is_some_and(|first| {
+                        let (a, b) = (&first.diagnostic, &problem.diagnostic);
+                        (a.code, &a.primary, &a.hint) == (b.code, &b.primary, &b.hint)
+                    })
+            };
+            match groups.iter_mut().find(same) {
+                Some(group) => group.push(problem),
+                None => groups.push(vec![problem]),
+            }
+        }
+    }
+    groups
+}
+
+/// Where else the advice above holds.
+fn also(others: &[&Problem]) -> String {
+    const SHOWN: usize = 5;
+    let place = |p: &&Problem| match p.diagnostic.span {
+        Some(span) => format!("{}:{}", p.diagnostic.path, span.line),
+        None => p.diagnostic.path.clone(),
+    };
+    let mut places: Vec<String> = others.iter().take(SHOWN).map(place).collect();
+    if others.len() > SHOWN {
+        places.push(format!("{} more (--output json lists all)", others.len() - SHOWN));
+    }
+    format!("   = also: {}\n", places.join(", "))
 }

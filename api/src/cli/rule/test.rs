@@ -16,7 +16,8 @@ use crate::cli::{
 };
 
 /// Each case runs as listed, one row per batch, split and sharded at random, shuffled within
-/// lateness, saved and restored, and by DataFusion in batch. Exit code 1 if any differs.
+/// lateness, saved and restored, and by DataFusion in batch. Exit code 1 if any differs, 2 if a
+/// rule could not be loaded.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
     /// Rule files or folders; default: `rules`, else the shipped rules.
@@ -37,7 +38,7 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let paths = paths_or_default(self.paths)?;
-        let content = load::content(&self.content.mappings, &paths, out.quiet())?;
+        let (content, whole) = load::usable(&self.content.mappings, &paths, out.quiet())?;
         let bar = progress::bar(0, out.quiet());
         let (mut passed, mut failed) = (0, 0);
         for loaded in &content.rules {
@@ -78,6 +79,10 @@ impl Test {
         }
         bar.finish_and_clear();
         eprintln!("{} rules: {passed} passed, {failed} failed", content.rules.len());
-        Ok(if failed == 0 { Exit::Done } else { Exit::CheckFailed })
+        Ok(match (failed == 0, whole) {
+            (false, _) => Exit::CheckFailed,
+            (true, false) => Exit::NotLoaded,
+            (true, true) => Exit::Done,
+        })
     }
 }

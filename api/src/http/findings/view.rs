@@ -77,6 +77,13 @@ pub(in super::super) struct Item {
     count: u64,
     /// The rule is on trial.
     shadow: bool,
+    /// It repeats an earlier finding (`suppression` of its rule): nobody is told again.
+    suppressed: bool,
+    /// The finding it repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folded_into: Option<String>,
+    /// Findings that repeat this one.
+    repeats: u64,
     /// An event behind the watermark contributed.
     late: bool,
     /// A limit was hit: counts are lower bounds.
@@ -141,7 +148,7 @@ struct Entry {
 impl Item {
     /// The view of a stored finding.
     pub(in super::super) fn of(stored: &Stored) -> Item {
-        let Stored { finding, triage, seq } = stored;
+        let Stored { finding, triage, repeats, seq } = stored;
         let Finding { window, .. } = finding;
         Item {
             id: finding.id.to_string(),
@@ -163,6 +170,9 @@ impl Item {
             window_end: window.map(|w| rfc3339(w.1)),
             count: finding.count,
             shadow: finding.shadow,
+            suppressed: repeats.folded_into.is_some(),
+            folded_into: repeats.folded_into.map(|id| id.to_string()),
+            repeats: repeats.count,
             late: finding.late,
             capped: finding.capped,
             fields: finding.fields.clone(),

@@ -121,6 +121,7 @@ pub(super) fn finding(n: u128, time: i64, rule: &str, severity: Severity) -> Fin
         attack: vec!["T1621".to_owned()].into(),
         risk: 30,
         shadow: false,
+        suppression: None,
         fields: Map::from_iter([("user_name".to_owned(), "<img src=x>".into())]),
         window: Some((time - 1_000, time)),
         count: 2,

@@ -78,6 +78,7 @@ fn finding(n: u128, count: u64) -> Finding {
         attack: Arc::new([]),
         risk: 0,
         shadow: false,
+        suppression: None,
         fields: Map::new(),
         window: None,
         count,

@@ -20,6 +20,7 @@ fn finding(state: FindingState, window: Option<(i64, i64)>, count: u64) -> Findi
         attack: [].into(),
         risk: 8,
         shadow: false,
+        suppression: None,
         fields: Map::new(),
         window,
         count,

@@ -54,6 +54,7 @@ pub(crate) fn finding(id: u128) -> Finding {
         attack: vec!["T1621".to_owned()].into(),
         risk: 30,
         shadow: false,
+        suppression: None,
         fields: Map::new(),
         window: None,
         count: 5,

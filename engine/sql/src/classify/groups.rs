@@ -15,7 +15,7 @@ use sluice_stream::{Aggregate, AggregateFunction, GroupColumn, Window};
 use super::rows::{Rows, bare, is_scalar, substitute};
 use crate::{
     error::SqlProblem,
-    functions::{Marker, WindowKind, interval_millis, marker},
+    functions::{Marker, SLIDES_MAX, WindowKind, interval_millis, marker},
     monotone::is_nonnegative,
     predicate::terms,
     text::sql_text,
@@ -373,6 +373,12 @@ fn window(kind: WindowKind, lengths: &[Expr]) -> Result<Window, SqlProblem> {
                     "the size of `hop` is a multiple of its slide",
                 )
                 .hint("hop(time, INTERVAL '1 minute', INTERVAL '10 minutes')"));
+            }
+            if size / slide > SLIDES_MAX {
+                let text = format!("each row would belong to {} windows", size / slide);
+                return Err(SqlProblem::new("R016", text)
+                    .detail(format!("{SLIDES_MAX} are allowed"))
+                    .hint(format!("sliding(time, INTERVAL '{} seconds')", size / 1_000)));
             }
             Window::Hop { slide, size }
         }

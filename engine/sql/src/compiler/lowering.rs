@@ -12,12 +12,14 @@ use datafusion::{
 };
 use sluice_event::{Encoder, Eval, TableName};
 use sluice_stream::{
-    Branch, EmitMode, FirstSeenPlan, Limits, Stage, StreamPlan, Window, WindowPlan,
+    AggregateFunction, Branch, EmitMode, FirstSeenPlan, GroupColumn, Limits, Stage, StreamPlan,
+    Window, WindowPlan,
 };
 
 use super::{Compiler, Emit, RuleText};
 use crate::{
     classify::{Arm, Groups, Rows, Shape},
+    dead::{self, Domain},
     error::SqlProblem,
     monotone::{Growth, growth_of, is_monotone},
     predicate::{PredicateCompiler, terms},
@@ -36,7 +38,12 @@ pub(super) fn lower(
 ) -> Result<(StreamPlan, Problems), Problems> {
     let output = output_schema(plan.schema());
     check_output(&output, text)?;
-    let mut lowering = Lowering { compiler, warnings: Vec::new(), schemas: BTreeMap::new() };
+    let mut lowering = Lowering {
+        compiler,
+        allow_dead: text.allow_dead,
+        warnings: Vec::new(),
+        schemas: BTreeMap::new(),
+    };
     let (branches, intermediate, stage, emit, fingerprint) = match shape {
         Shape::Rows(rows) => lowering.rows(rows, &output)?,
         Shape::Groups(groups) => lowering.groups(groups, &output)?,
@@ -62,6 +69,7 @@ pub(super) fn lower(
 
 struct Lowering<'a> {
     compiler: &'a Compiler,
+    allow_dead: bool,
     warnings: Problems,
     schemas: BTreeMap<TableName, DFSchema>,
 }
@@ -74,6 +82,7 @@ impl Lowering<'_> {
         let mut fields: Vec<Field> = output.fields().iter().map(|f| f.as_ref().clone()).collect();
         let first_seen = rows.first_seen;
         let mut arms = rows.arms;
+        self.alive(&arms)?;
         for arm in &mut arms {
             let filters = self.conditions(arm)?;
             let keys: &[Expr] = if first_seen.is_some() { &arm.keys } else { &[] };
@@ -121,6 +130,7 @@ impl Lowering<'_> {
 
     fn groups(&mut self, groups: Groups, output: &SchemaRef) -> Result<Lowered, Problems> {
         let session = &self.compiler.session;
+        self.alive(&groups.rows.arms)?;
         let mut identity = Identity::new("window");
         for arm in &groups.rows.arms {
             identity.arm(arm, self.conditions(arm)?, &arm.columns);
@@ -131,6 +141,7 @@ impl Lowering<'_> {
             Some(having) => Some(session.simplify(having, &schema).map_err(problems)?),
             None => None,
         };
+        self.groups_alive(&groups, condition.as_ref())?;
         warn::groups(&groups, &mut self.warnings);
         let growth = |name: &str| {
             let column = groups.group.index_of(name).ok().and_then(|i| groups.layout.get(i));
@@ -187,6 +198,96 @@ impl Lowering<'_> {
             select,
         });
         Ok((branches, intermediate, stage, emit, identity.hash()))
+    }
+
+    /// R034 if no row of any arm can pass its conditions; else what of them is never true is a
+    /// warning.
+    fn alive(&mut self, arms: &[Arm]) -> Result<(), Problems> {
+        let (mut dead, mut notes) = (true, Vec::new());
+        for arm in arms {
+            let filters = self.simplified(arm, &arm.filters)?;
+            let verdict = dead::analyze(&filters, &|name| Domain::column(&arm.table, name));
+            dead &= verdict.dead;
+            for note in verdict.notes {
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+            }
+        }
+        self.judge(dead && !arms.is_empty(), notes, "WHERE")
+    }
+
+    /// The same for the conditions over groups.
+    fn groups_alive(&mut self, groups: &Groups, having: Option<&Expr>) -> Result<(), Problems> {
+        let Some(having) = having else { return Ok(()) };
+        let mut domains = BTreeMap::new();
+        for (field, column) in groups.group.fields().iter().zip(&groups.layout) {
+            let domain = match column {
+                GroupColumn::Aggregate(i) => self.aggregate_domain(groups, *i)?,
+                GroupColumn::Key(key) => match groups.rows.arms.as_slice() {
+                    [arm] => match arm.columns.get(*key) {
+                        Some(Expr::Column(column)) => Domain::column(&arm.table, &column.name),
+                        _ => Domain::default(),
+                    },
+                    _ => Domain::default(),
+                },
+                GroupColumn::Window => Domain::default(),
+            };
+            domains.insert(field.name().clone(), domain);
+        }
+        let known = |name: &str| domains.get(name).cloned().unwrap_or_default();
+        let verdict = dead::analyze(std::slice::from_ref(having), &known);
+        self.judge(verdict.dead, verdict.notes, "HAVING")
+    }
+
+    /// What an aggregate can be: a group has at least one row, and a FILTER that no row of it passes
+    /// leaves nothing to count.
+    fn aggregate_domain(&mut self, groups: &Groups, index: usize) -> Result<Domain, Problems> {
+        let Some(aggregate) = groups.aggregates.get(index) else { return Ok(Domain::default()) };
+        let counts = matches!(
+            aggregate.function,
+            AggregateFunction::Count | AggregateFunction::CountDistinct
+        );
+        let nonnegative = groups.growth.get(index).is_some_and(|(_, nonnegative)| *nonnegative);
+        if let (Some(filter), true) = (aggregate.filter, counts) {
+            let mut never = true;
+            for arm in &groups.rows.arms {
+                let Some(filter) = arm.columns.get(filter) else { return Ok(Domain::from(0)) };
+                let both: Vec<Expr> = arm.filters.iter().cloned().chain([filter.clone()]).collect();
+                let both = self.simplified(arm, &both)?;
+                let verdict = dead::analyze(&both, &|name| Domain::column(&arm.table, name));
+                never &= verdict.dead;
+            }
+            return Ok(if never { Domain::only(0) } else { Domain::from(0) });
+        }
+        Ok(match (counts, aggregate.argument) {
+            (true, None) => Domain::from(1),
+            (true, Some(_)) => Domain::from(0),
+            (false, _) if nonnegative => Domain::from(0),
+            (false, _) => Domain::default(),
+        })
+    }
+
+    fn judge(&mut self, dead: bool, notes: Problems, clause: &str) -> Result<(), Problems> {
+        if !dead || self.allow_dead {
+            // A part that is never true does not keep the others from it.
+            self.warnings.extend(notes.into_iter().map(|n| SqlProblem { code: "R038", ..n }));
+            return Ok(());
+        }
+        if notes.is_empty() {
+            return Err(vec![
+                SqlProblem::new("R034", format!("the {clause} is never true"))
+                    .detail("the rule could never fire"),
+            ]);
+        }
+        Err(notes)
+    }
+
+    fn simplified(&mut self, arm: &Arm, filters: &[Expr]) -> Result<Vec<Expr>, Problems> {
+        let schema = self.schema(arm)?;
+        let session = &self.compiler.session;
+        let simple = |filter: &Expr| session.simplify(filter.clone(), &schema).map_err(problems);
+        filters.iter().map(simple).collect()
     }
 
     /// The simplified conjuncts of an arm: texts that mean the same are often the same.
@@ -285,14 +386,22 @@ fn check_output(output: &SchemaRef, text: &RuleText<'_>) -> Result<(), Problems>
         let is_number = data_type.is_integer() || data_type.is_floating();
         let is_time = matches!(data_type, DataType::Timestamp(_, _));
         let wanted = match field.name().as_str() {
-            "title" | "severity" | "message" | "dedup_key" if !is_text => "text",
-            "risk" | "confidence" if !is_number => "a number",
+            "title" | "severity" | "dedup_key" if !is_text => "text",
+            "risk" if !is_number => "a number",
             "count" if !data_type.is_integer() => "the number of rows",
             "time" | "window_start" | "window_end" if !is_time => "a time",
             name @ ("late" | "rule_version") => {
                 problems.push(
                     SqlProblem::new("R008", format!("`{name}` is added by the engine"))
                         .hint(format!("SELECT .. AS {name}_reported")),
+                );
+                continue;
+            }
+            "confidence" => {
+                problems.push(
+                    SqlProblem::new("R008", "`confidence` has no effect in this build").hint(
+                        "say it with `risk`, or name the column SELECT .. AS confidence_reported",
+                    ),
                 );
                 continue;
             }
@@ -305,6 +414,20 @@ fn check_output(output: &SchemaRef, text: &RuleText<'_>) -> Result<(), Problems>
                 .hint(format!("give it another name: SELECT .. AS event_{name}")),
         );
     }
+    let keyed = output.field_with_name("dedup_key").is_ok();
+    match text.suppression {
+        None if keyed => problems.push(
+            SqlProblem::new("R008", "`dedup_key` folds repeats only with `suppression`")
+                .detail("without it nobody knows for how long")
+                .hint("suppression: {for: 1h}"),
+        ),
+        Some((false, place)) if !keyed => problems.push(
+            SqlProblem::new("R003", "`suppression` does not say which findings are repeats")
+                .hint("suppression: {by: [user_entity], for: 1h}, or SELECT .. AS dedup_key")
+                .at(file_place(place)),
+        ),
+        Some(_) | None => {}
+    }
     for (key, column, place) in &text.columns {
         if output.field_with_name(column).is_ok() || ENGINE_COLUMNS.contains(column) {
             continue;
@@ -315,13 +438,17 @@ fn check_output(output: &SchemaRef, text: &RuleText<'_>) -> Result<(), Problems>
             format!("`{key}` names `{column}`, which the SELECT does not return"),
         )
         .hint(format!("the columns are {}", names.join(", ")))
-        .at(place.map(|s| (u64::from(s.line), u64::from(s.column), u64::from(s.length))));
+        .at(file_place(*place));
         if let Some(near) = sluice_rule::suggest(column, names.iter().copied()) {
             problem = problem.detail(format!("did you mean `{near}`?"));
         }
         problems.push(problem);
     }
     if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn file_place(span: Option<sluice_rule::Span>) -> Option<(u64, u64, u64)> {
+    span.map(|s| (u64::from(s.line), u64::from(s.column), u64::from(s.length)))
 }
 
 /// Columns the engine adds to every finding.

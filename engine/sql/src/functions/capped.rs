@@ -4,11 +4,8 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, AsArray},
-    compute::{
-        cast,
-        kernels::{aggregate::max, concat_elements::concat_elements_utf8},
-    },
+    array::{Array, ArrayRef, AsArray},
+    compute::{cast, kernels::concat_elements::concat_elements_utf8},
     datatypes::{DataType, FieldRef, Int64Type},
 };
 use datafusion::{
@@ -21,38 +18,27 @@ use datafusion::{
     sql::sqlparser::ast::BinaryOperator,
 };
 
-/// Bytes of one value, or elements of one list.
+use super::catalogue::{self, Growth};
+use crate::deadline;
+
+/// Bytes of one value.
 const VALUE_MAX: u64 = 1 << 20;
 
 /// Bytes of one batch of values.
 const BATCH_MAX: u64 = 64 << 20;
 
-/// The function itself, or with a cap if it needs one.
-pub(super) fn capped(function: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
-    let growth = match function.name() {
-        "repeat" => Growth::Times(1),
-        "array_repeat" => Growth::Count(1),
-        "array_resize" => Growth::Count(1),
-        "lpad" | "rpad" => Growth::Count(1),
-        "replace" => Growth::Replacement { from: Some(1), to: 2 },
-        "regexp_replace" => Growth::Replacement { from: None, to: 2 },
-        "concat" | "concat_ws" | "array_to_string" | "array_concat" => Growth::Sum,
-        _ => return function,
-    };
-    Arc::new(ScalarUDF::new_from_impl(Capped { inner: function, growth }))
-}
+/// Work that one call may do on a value, and on a batch: steps of an edit distance.
+const WORK_MAX: u64 = 1 << 24;
+const BATCH_WORK_MAX: u64 = 1 << 27;
 
-/// How the result grows with the arguments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Growth {
-    /// The first argument that many times.
-    Times(usize),
-    /// That many characters or elements.
-    Count(usize),
-    /// All arguments one after the other.
-    Sum,
-    /// Each occurrence of one argument becomes another.
-    Replacement { from: Option<usize>, to: usize },
+/// The function itself, or with a cap if its result can be larger than its arguments; `None` if it
+/// is not on the list.
+pub(super) fn capped(function: Arc<ScalarUDF>) -> Option<Arc<ScalarUDF>> {
+    let growth = catalogue::growth(function.name())?;
+    if growth == Growth::Bounded {
+        return Some(function);
+    }
+    Some(Arc::new(ScalarUDF::new_from_impl(Capped { inner: function, growth })))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -63,28 +49,61 @@ struct Capped {
 
 impl Capped {
     fn check(&self, args: &[ColumnarValue], rows: usize) -> Result<()> {
-        let bytes = |i: usize| args.get(i).map_or(Ok(0), longest);
-        let largest = match self.growth {
-            Growth::Times(count) => {
-                bytes(0)?.max(1).saturating_mul(args.get(count).map_or(Ok(0), greatest)?)
-            }
-            Growth::Count(count) => args.get(count).map_or(Ok(0), greatest)?,
-            Growth::Sum => {
-                let mut sum: u64 = 0;
-                for arg in args {
-                    sum = sum.saturating_add(longest(arg)?);
+        // Scalars in, one value out.
+        let scalar = args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let rows = if scalar { 1 } else { rows };
+        let measured: Vec<Measure> = args.iter().map(Measure::of).collect::<Result<_>>()?;
+        let bytes = |i: usize, row: usize| measured.get(i).map_or(0, |m| m.bytes(row));
+        let number = |i: usize, row: usize| measured.get(i).map_or(0, |m| m.number(row));
+        let count = |i: usize, row: usize| measured.get(i).map_or(0, |m| m.elements(row));
+        let sum =
+            |row: usize| (0..measured.len()).map(|i| bytes(i, row)).fold(0, u64::saturating_add);
+        let size = |row: usize| -> u64 {
+            match self.growth {
+                Growth::Bounded => 0,
+                Growth::Sum(times) => sum(row).saturating_mul(times),
+                Growth::Times { value, count } => {
+                    bytes(value, row).max(1).saturating_mul(number(count, row))
                 }
-                sum
-            }
-            Growth::Replacement { from, to } => {
-                let from = match from {
-                    Some(from) => args.get(from).map_or(Ok(1), shortest)?.max(1),
-                    None => 1,
-                };
-                (bytes(0)?.saturating_add(1)).saturating_mul(bytes(to)?) / from
+                Growth::Characters { count } => {
+                    bytes(0, row).max(number(count, row).saturating_mul(4))
+                }
+                Growth::Elements { count } => {
+                    let element = bytes(2, row).max(8);
+                    bytes(0, row).saturating_add(number(count, row).saturating_mul(element))
+                }
+                Growth::Separated => {
+                    let separators = bytes(0, row).saturating_mul(measured.len() as u64);
+                    // Lists of texts are joined too.
+                    let inner: u64 = (1..measured.len()).map(|i| count(i, row)).sum();
+                    sum(row)
+                        .saturating_add(separators)
+                        .saturating_add(inner.saturating_mul(bytes(0, row)))
+                }
+                Growth::Joined => {
+                    let between = bytes(1, row).saturating_add(bytes(2, row)).saturating_add(24);
+                    bytes(0, row).saturating_add(count(0, row).saturating_mul(between))
+                }
+                Growth::Replacement { from, to } => {
+                    let from = from.map_or(1, |from| bytes(from, row)).max(1);
+                    let places = (bytes(0, row) / from).saturating_add(1);
+                    bytes(0, row).saturating_add(places.saturating_mul(bytes(to, row)))
+                }
+                Growth::Work => {
+                    bytes(0, row).saturating_add(1).saturating_mul(bytes(1, row).saturating_add(1))
+                }
             }
         };
-        check_size(self.inner.name(), largest, args, rows)
+        let (mut largest, mut all) = (0, 0_u64);
+        for row in 0..rows {
+            let one = size(row);
+            largest = largest.max(one);
+            all = all.saturating_add(one);
+        }
+        if self.growth == Growth::Work {
+            return check_work(self.inner.name(), largest, all);
+        }
+        check_size(self.inner.name(), largest, all)
     }
 }
 
@@ -119,14 +138,24 @@ impl ScalarUDFImpl for Capped {
     }
 }
 
-/// Refuses results that may be too large; `largest` is of one value.
-fn check_size(name: &str, largest: u64, args: &[ColumnarValue], rows: usize) -> Result<()> {
-    // Scalars in, one value out.
-    let rows = if args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_))) { 1 } else { rows };
-    if largest > VALUE_MAX || largest.saturating_mul(rows as u64) > BATCH_MAX {
+/// Refuses results that may be too large: one value, or all of a batch.
+fn check_size(name: &str, largest: u64, all: u64) -> Result<()> {
+    deadline::check()?;
+    if largest > VALUE_MAX || all > BATCH_MAX {
         return exec_err!(
-            "{name}: the result may grow to {largest} bytes or elements per value; {VALUE_MAX} \
-             per value and {BATCH_MAX} per {rows} rows are allowed"
+            "{name}: the result may grow to {largest} bytes per value and {all} per batch; \
+             {VALUE_MAX} and {BATCH_MAX} are allowed"
+        );
+    }
+    Ok(())
+}
+
+fn check_work(name: &str, largest: u64, all: u64) -> Result<()> {
+    deadline::check()?;
+    if largest > WORK_MAX || all > BATCH_WORK_MAX {
+        return exec_err!(
+            "{name}: {largest} steps for one value and {all} per batch are needed; {WORK_MAX} and \
+             {BATCH_WORK_MAX} are allowed"
         );
     }
     Ok(())
@@ -176,13 +205,16 @@ impl ScalarUDFImpl for Concatenate {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let mut longest_sum = 0;
-        for arg in &args.args {
-            longest_sum += longest(arg)?;
-        }
-        check_size("||", longest_sum, &args.args, args.number_rows)?;
         let scalar = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if scalar { 1 } else { args.number_rows };
+        let measured: Vec<Measure> = args.args.iter().map(Measure::of).collect::<Result<_>>()?;
+        let (mut largest, mut all) = (0, 0_u64);
+        for row in 0..rows {
+            let one = measured.iter().map(|m| m.bytes(row)).sum();
+            largest = largest.max(one);
+            all = all.saturating_add(one);
+        }
+        check_size("||", largest, all)?;
         let (left, right) = (args.args[0].to_array(rows)?, args.args[1].to_array(rows)?);
         let joined = concat_elements_utf8(left.as_string::<i32>(), right.as_string::<i32>())?;
         if scalar {
@@ -192,39 +224,123 @@ impl ScalarUDFImpl for Concatenate {
     }
 }
 
-/// The greatest value of an integer argument; negative counts as 0.
-fn greatest(arg: &ColumnarValue) -> Result<u64> {
-    let array = cast(&arg.to_array(1)?, &DataType::Int64)?;
-    Ok(max(array.as_primitive::<Int64Type>()).map_or(0, |n| n.max(0).unsigned_abs()))
+/// What the arguments weigh, per row or for all rows.
+struct Measure {
+    /// Bytes of each value; of one value if it is the same in all rows.
+    bytes: Vec<u64>,
+    /// Elements of each list; empty for other types.
+    elements: Vec<u64>,
+    /// The numbers, none below 0; empty for other types.
+    numbers: Vec<u64>,
 }
 
-/// The most bytes a value of a text argument has.
-fn longest(arg: &ColumnarValue) -> Result<u64> {
-    Ok(lengths(arg)?.into_iter().max().unwrap_or(0))
-}
-
-/// The fewest bytes a value of a text argument has.
-fn shortest(arg: &ColumnarValue) -> Result<u64> {
-    Ok(lengths(arg)?.into_iter().min().unwrap_or(0))
-}
-
-/// Bytes of each text; elements of each list, or its bytes if they are texts.
-fn lengths(arg: &ColumnarValue) -> Result<Vec<u64>> {
-    let array = arg.to_array(1)?;
-    if let Some(list) = array.as_list_opt::<i32>() {
-        let offsets = list.value_offsets();
-        let place = |i: i32| -> i64 {
-            match list.values().as_string_opt::<i32>() {
-                Some(texts) => texts.value_offsets().get(i as usize).map_or(0, |o| i64::from(*o)),
-                None => i64::from(i),
-            }
+impl Measure {
+    fn of(arg: &ColumnarValue) -> Result<Measure> {
+        let array = arg.to_array(1)?;
+        let elements = match array.as_list_opt::<i32>() {
+            Some(list) => list.offsets().lengths().map(|n| n as u64).collect(),
+            None => Vec::new(),
         };
-        let length = |w: &[i32]| place(w[1]).saturating_sub(place(w[0])).max(0).unsigned_abs();
-        return Ok(offsets.windows(2).map(length).collect());
+        let numbers = if array.data_type().is_integer() {
+            let numbers = cast(&array, &DataType::Int64)?;
+            let numbers = numbers.as_primitive::<Int64Type>().iter();
+            numbers.map(|n| n.unwrap_or(0).max(0).unsigned_abs()).collect()
+        } else {
+            Vec::new()
+        };
+        Ok(Measure { bytes: weights(&array)?, elements, numbers })
     }
-    if !array.data_type().is_string() && !matches!(array.data_type(), DataType::Dictionary(_, _)) {
-        return Ok(Vec::new());
+
+    fn bytes(&self, row: usize) -> u64 {
+        at(&self.bytes, row)
     }
-    let array = cast(&array, &DataType::LargeUtf8)?;
-    Ok(array.as_string::<i64>().iter().flatten().map(|v| v.len() as u64).collect())
+
+    fn elements(&self, row: usize) -> u64 {
+        at(&self.elements, row)
+    }
+
+    fn number(&self, row: usize) -> u64 {
+        at(&self.numbers, row)
+    }
+}
+
+/// The value of a row; of a scalar the only one.
+fn at(values: &[u64], row: usize) -> u64 {
+    match values {
+        [only] => *only,
+        values => values.get(row).copied().unwrap_or(0),
+    }
+}
+
+/// Bytes of each value of an array, those inside lists and structs included.
+fn weights(array: &ArrayRef) -> Result<Vec<u64>> {
+    if let Some(dictionary) = array.as_any_dictionary_opt() {
+        let values = weights(dictionary.values())?;
+        if values.is_empty() {
+            return Ok(vec![0; array.len()]);
+        }
+        let keys = dictionary.normalized_keys();
+        return Ok(keys.into_iter().map(|key| at(&values, key)).collect());
+    }
+    if let Some(list) = array.as_list_opt::<i32>() {
+        let inner = weights(list.values())?;
+        let mut sums = Vec::with_capacity(inner.len() + 1);
+        sums.push(0_u64);
+        for weight in inner {
+            sums.push(sums.last().copied().unwrap_or(0).saturating_add(weight));
+        }
+        let sum = |place: i32| usize::try_from(place).ok().and_then(|i| sums.get(i)).copied();
+        let weight = |w: &[i32]| match w {
+            [from, to] => sum(*to).unwrap_or(0).saturating_sub(sum(*from).unwrap_or(0)),
+            _ => 0,
+        };
+        return Ok(list.value_offsets().windows(2).map(weight).collect());
+    }
+    if let Some(structs) = array.as_struct_opt() {
+        let mut all = vec![0_u64; array.len()];
+        for column in structs.columns() {
+            for (sum, weight) in all.iter_mut().zip(weights(column)?) {
+                *sum = sum.saturating_add(weight);
+            }
+        }
+        return Ok(all);
+    }
+    if array.data_type().is_string() {
+        let texts = cast(array, &DataType::LargeUtf8)?;
+        let lengths = texts.as_string::<i64>().offsets().lengths();
+        return Ok(lengths.map(|n| n as u64).collect());
+    }
+    // Numbers and times; for binary and the rest the average.
+    let width = match array.data_type().primitive_width() {
+        Some(width) => width as u64,
+        None => (array.get_array_memory_size() / array.len().max(1)) as u64,
+    };
+    Ok(vec![width.max(1); array.len()])
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int32Array, ListArray, StringArray, StringDictionaryBuilder};
+    use arrow::datatypes::Int32Type;
+
+    use super::*;
+
+    #[test]
+    fn values_are_weighed_with_what_is_inside_them() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("ab"), None, Some("")]));
+        assert_eq!(weights(&texts).unwrap(), [2, 0, 0]);
+        let mut dictionary = StringDictionaryBuilder::<Int32Type>::new();
+        dictionary.extend([Some("abc"), Some("a"), Some("abc")]);
+        assert_eq!(weights(&(Arc::new(dictionary.finish()) as ArrayRef)).unwrap(), [3, 1, 3]);
+        let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([
+            Some(vec![Some(1), Some(2)]),
+            None,
+            Some(vec![]),
+        ]));
+        assert_eq!(weights(&lists).unwrap(), [8, 0, 0]);
+        let sliced = weights(&lists.slice(1, 2)).unwrap();
+        assert_eq!(sliced, [0, 0]);
+        let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+        assert_eq!(weights(&numbers).unwrap(), [4, 4]);
+    }
 }

@@ -14,6 +14,9 @@ use datafusion::{
 /// The name of the `first_seen` marker.
 pub(crate) const FIRST_SEEN: &str = "first_seen";
 
+/// Windows that one row may belong to.
+pub const SLIDES_MAX: i64 = 1_440;
+
 /// The windows of GROUP BY.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum WindowKind {

@@ -17,6 +17,8 @@ use datafusion::{
     },
 };
 
+use crate::error::SqlProblem;
+
 use super::{literals, literals_only, over_text, text_then_literals};
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
@@ -82,7 +84,7 @@ impl ScalarUDFImpl for AddressFunction {
         literals_only(self.name(), &args)?;
         for value in args.scalar_arguments.iter().skip(1).flatten() {
             if let Some(Some(text)) = value.try_as_str() {
-                Network::parse(text)?;
+                Network::parse(text).map_err(|_| no_network(text))?;
             }
         }
         Ok(Arc::new(Field::new(self.name(), DataType::Boolean, true)))
@@ -107,6 +109,26 @@ impl ScalarUDFImpl for AddressFunction {
             Ok(Arc::new(values.iter().map(|v| v.and_then(test)).collect::<BooleanArray>()))
         })?;
         Ok(ColumnarValue::Array(result))
+    }
+}
+
+/// What is wrong with a literal, for the author.
+fn no_network(text: &str) -> SqlProblem {
+    let problem = SqlProblem::new("R034", format!("'{text}' is no network"));
+    let bits = text.split_once('/').and_then(|(ip, bits)| {
+        let ip: IpAddr = ip.parse().ok()?;
+        Some((ip, bits.parse::<u32>().ok()?))
+    });
+    match bits {
+        Some((ip, _)) => {
+            let width = if ip.is_ipv4() { 32 } else { 128 };
+            problem
+                .detail(format!("this address has {width} bits"))
+                .hint(format!("cidr_match(src_ip, '{ip}/{width}')"))
+        }
+        None => problem
+            .detail("it is an address and the number of its bits that count")
+            .hint("cidr_match(src_ip, '10.0.0.0/8', 'fc00::/7')"),
     }
 }
 

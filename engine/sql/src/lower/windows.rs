@@ -19,7 +19,7 @@ use datafusion::{
 };
 
 use crate::functions::{
-    Marker, WindowKind, bin, hop_starts, interval_millis, marker, window_struct,
+    Marker, SLIDES_MAX, WindowKind, bin, hop_starts, interval_millis, marker, window_struct,
 };
 
 /// See the module.
@@ -101,6 +101,13 @@ impl<'a> Windowed<'a> {
             }
             if size % slide != 0 {
                 return plan_err!("hop(time, slide, size): size must be a multiple of slide");
+            }
+            if size / slide > SLIDES_MAX {
+                return plan_err!(
+                    "hop(time, slide, size): each row would belong to {} windows, {SLIDES_MAX} are \
+                     allowed",
+                    size / slide
+                );
             }
             found = Some(Windowed { aggregate, kind, position, time, interval, size, slide });
         }

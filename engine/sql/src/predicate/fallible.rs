@@ -34,6 +34,7 @@ const TOTAL: &[&str] = &[
     "ends_with",
     "find_in_set",
     "floor",
+    "geo_distance_km",
     "get_field",
     "greatest",
     "icontains",
@@ -44,19 +45,17 @@ const TOTAL: &[&str] = &[
     "isnan",
     "istarts",
     "json_contains",
+    "json_equal",
     "json_get_bool",
     "json_get_int",
     "json_get_str",
     "least",
     "left",
-    "levenshtein",
     "ln",
     "log10",
     "lower",
     "ltrim",
-    "make_array",
     "md5",
-    "named_struct",
     "nullif",
     "nvl",
     "nvl2",
@@ -69,7 +68,6 @@ const TOTAL: &[&str] = &[
     "signum",
     "starts_with",
     "strpos",
-    "struct",
     "substr_index",
     "translate",
     "upper",
@@ -82,13 +80,30 @@ const TOTAL_OVER_LISTS: &[&str] = &["array_any_match", "array_filter", "array_tr
 ///
 /// Chains of AND and OR are walked without recursion.
 pub(crate) fn is_fallible(expr: &Expr, schema: &DFSchema) -> bool {
+    fails(expr, schema, Overflow::Fails)
+}
+
+/// Whether evaluation can fail on a row for another reason than an integer that overflows, which no
+/// author needs to be told of.
+pub(crate) fn fails_in_use(expr: &Expr, schema: &DFSchema) -> bool {
+    fails(expr, schema, Overflow::Aside)
+}
+
+/// Whether integers that overflow count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Overflow {
+    Fails,
+    Aside,
+}
+
+fn fails(expr: &Expr, schema: &DFSchema, overflow: Overflow) -> bool {
     let mut open = vec![expr];
     while let Some(expr) = open.pop() {
         match expr {
             Expr::Column(_) | Expr::Literal(..) | Expr::LambdaVariable(_) => {}
             Expr::Alias(alias) => open.push(&alias.expr),
             Expr::BinaryExpr(binary) => {
-                if arithmetic_fails(binary, schema) {
+                if arithmetic_fails(binary, schema, overflow) {
                     return true;
                 }
                 open.extend([binary.left.as_ref(), binary.right.as_ref()]);
@@ -126,6 +141,10 @@ pub(crate) fn is_fallible(expr: &Expr, schema: &DFSchema) -> bool {
             Expr::Cast(cast) => {
                 match cast.expr.get_type(schema) {
                     Ok(from) if cast_is_total(&from, cast.field.data_type()) => {}
+                    // Another zone or unit: only times centuries away do not fit.
+                    Ok(DataType::Timestamp(_, _))
+                        if overflow == Overflow::Aside
+                            && matches!(cast.field.data_type(), DataType::Timestamp(_, _)) => {}
                     _ => return true,
                 }
                 open.push(&cast.expr);
@@ -159,13 +178,15 @@ fn literal(expr: &Expr) -> Option<&ScalarValue> {
     }
 }
 
-/// Integers wrap in DataFusion and floats saturate; division, times and decimals can fail.
-fn arithmetic_fails(binary: &BinaryExpr, schema: &DFSchema) -> bool {
+/// Floats saturate; integers can overflow, division, times and decimals can fail.
+fn arithmetic_fails(binary: &BinaryExpr, schema: &DFSchema, overflow: Overflow) -> bool {
     let number = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_integer() || t.is_floating());
     let float = |e: &Expr| e.get_type(schema).is_ok_and(|t| t.is_floating());
     match binary.op {
         Operator::Plus | Operator::Minus | Operator::Multiply => {
-            !(number(&binary.left) && number(&binary.right))
+            let numbers = number(&binary.left) && number(&binary.right);
+            let floats = float(&binary.left) || float(&binary.right);
+            !numbers || !floats && overflow == Overflow::Fails
         }
         Operator::Divide | Operator::Modulo => {
             let divisor = match literal(&binary.right) {
@@ -173,6 +194,9 @@ fn arithmetic_fails(binary: &BinaryExpr, schema: &DFSchema) -> bool {
                 Some(ScalarValue::Int64(Some(v))) => *v,
                 _ => 0,
             };
+            if overflow == Overflow::Aside && never_zero(&binary.right) {
+                return false;
+            }
             // The least integer divided by -1 overflows.
             !(float(&binary.left) && float(&binary.right)) && matches!(divisor, 0 | -1)
         }
@@ -198,6 +222,19 @@ fn arithmetic_fails(binary: &BinaryExpr, schema: &DFSchema) -> bool {
         | Operator::BitwiseOr
         | Operator::BitwiseXor => false,
         _ => true,
+    }
+}
+
+/// `nullif(x, 0)`.
+fn never_zero(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => never_zero(&alias.expr),
+        Expr::Cast(cast) => never_zero(&cast.expr),
+        Expr::ScalarFunction(call) if call.func.name() == "nullif" => {
+            let zero = call.args.get(1).and_then(literal);
+            zero.is_some_and(|z| ScalarValue::new_zero(&z.data_type()).is_ok_and(|zero| *z == zero))
+        }
+        _ => false,
     }
 }
 

@@ -62,8 +62,13 @@ pub(crate) fn unknown_column(column: &str, table: &str, names: &[String]) -> Sql
             .detail(format!("it is `{same}`"))
             .hint(crate::text::identifier(same));
     }
-    let problem = SqlProblem::new("R011", format!("no column `{column}` in `{table}`"))
-        .hint(format!("`sluice schema {table}` lists all"));
+    let listed = table == "events" || Schema::builtin().table(table).is_some();
+    let problem = SqlProblem::new("R011", format!("no column `{column}` in `{table}`"));
+    let problem = if listed {
+        problem.hint(format!("`sluice schema {table}` lists all"))
+    } else {
+        problem.hint(format!("the columns are {}", names.join(", ")))
+    };
     match suggest(column, names.iter().map(String::as_str)) {
         Some(near) => problem.detail(format!("did you mean `{near}`?")),
         None => problem,

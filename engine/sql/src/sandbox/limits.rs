@@ -14,8 +14,21 @@ impl Limits {
     pub(super) const JOINS: usize = 8;
     /// Queries inside queries.
     pub(super) const NESTING: usize = 32;
-    /// Values of one IN list.
-    pub(super) const LIST: usize = 10_000;
+    /// Values of one IN list: more do not fit into a text.
+    pub(super) const LIST: usize = 200_000;
+    /// Parts that a text may stand for beyond four times those it is written with.
+    pub(super) const EXPANDED: u64 = 5_000;
+    /// How deep the parts of an expression nest, columns of subqueries put in.
+    pub(super) const DEPTH: u64 = 500;
+    /// How many calls nest whose result is larger than their arguments. Their temporaries are
+    /// outside every memory pool.
+    pub(super) const GROWING: u64 = 12;
+    /// Ways in which GROUP BY CUBE and its kin group the rows.
+    pub(super) const GROUPING_SETS: u64 = 64;
+    /// Columns of one SELECT.
+    pub(super) const WIDTH: usize = 1_000;
+    /// Queries of one WITH.
+    pub(super) const CTES: usize = 100;
     /// Operands of one chain of `+`, `||` and the like: planning them is quadratic.
     const CHAIN: usize = 64;
     /// Bytes of a regular expression.
@@ -46,9 +59,9 @@ pub(super) fn chain(expr: &Expr, op: &BinaryOperator) -> Option<SqlProblem> {
     None
 }
 
-/// A literal regular expression that is too large or is none.
+/// A regular expression that is too large, is none, or is another one in each row.
 pub(super) fn pattern(expr: &Expr) -> Option<SqlProblem> {
-    let literal = match expr {
+    let pattern = match expr {
         Expr::BinaryOp {
             op:
                 BinaryOperator::PGRegexMatch
@@ -57,8 +70,8 @@ pub(super) fn pattern(expr: &Expr) -> Option<SqlProblem> {
                 | BinaryOperator::PGRegexNotIMatch,
             right,
             ..
-        } => text(right)?,
-        Expr::SimilarTo { pattern, .. } | Expr::RLike { pattern, .. } => text(pattern)?,
+        } => right,
+        Expr::SimilarTo { pattern, .. } | Expr::RLike { pattern, .. } => pattern,
         Expr::Function(call) => {
             let name = call.name.to_string().to_lowercase();
             let FunctionArguments::List(list) = &call.args else { return None };
@@ -66,12 +79,19 @@ pub(super) fn pattern(expr: &Expr) -> Option<SqlProblem> {
                 Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(pattern)))
                     if name.starts_with("regexp_") =>
                 {
-                    text(pattern)?
+                    pattern
                 }
                 _ => return None,
             }
         }
         _ => return None,
+    };
+    let Some(literal) = text(pattern) else {
+        return Some(
+            SqlProblem::new("R032", "a regular expression is a literal")
+                .detail("one that differs from row to row would be compiled for each")
+                .hint("contains(lower(user_name), lower(user_domain)) for two columns"),
+        );
     };
     if literal.len() > Limits::PATTERN {
         let text = format!(

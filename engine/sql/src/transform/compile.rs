@@ -26,10 +26,10 @@ use crate::{
     blame,
     compiler::place_in,
     dialect,
-    error::{SqlProblem, nearest},
+    error::SqlProblem,
     functions::marker,
     sandbox,
-    session::{Session, Tables, with_stack},
+    session::{Session, Tables, planned},
 };
 
 /// The prefix of output columns that go into the `unmapped` object.
@@ -52,7 +52,7 @@ pub fn compile_transform(
     sql: &str,
     sql_line_offset: u64,
 ) -> Result<Arc<dyn Transform>, Vec<SqlProblem>> {
-    let compiled = with_stack(|| Ok(compile(table, source_table, &wire, when, sql)));
+    let compiled = planned(|| Ok(compile(table, source_table, &wire, when, sql)));
     let transform = compiled.unwrap_or_else(|e| Err(SqlProblem::all(&e)));
     transform.map(|t| Arc::new(t) as Arc<dyn Transform>).map_err(|mut problems| {
         for problem in &mut problems {
@@ -246,7 +246,7 @@ impl<'a> Columns<'a> {
         }
         let Some(index) = self.table.index(name) else {
             let names = self.table.columns.iter().map(|c| c.name);
-            let problem = match (aliased(expr), nearest(name, names)) {
+            let problem = match (aliased(expr), sluice_rule::suggest(name, names)) {
                 (false, _) => {
                     SqlProblem::new("R011", format!("`{expr}` has no name in {}", self.table.name))
                         .hint("give it one: expression AS column")

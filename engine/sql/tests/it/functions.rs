@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sluice_sql::{QueryLimits, query};
+use sluice_sql::{Cancel, QueryLimits, query};
 
 use crate::support::{Row, authentication, texts};
 
@@ -17,8 +17,8 @@ fn check(expr: &str, value: Option<&str>, expect: Option<&str>) {
     for column in ["user_name", "status"] {
         let expr = expr.replace('@', column);
         let sql = format!("SELECT ({expr}) AS x, event_uid AS u FROM authentication ORDER BY u");
-        let result =
-            query(&sql, &tables, QueryLimits::default()).unwrap_or_else(|e| panic!("{sql}\n{e}"));
+        let result = query(&sql, &tables, QueryLimits::default(), &Cancel::default())
+            .unwrap_or_else(|e| panic!("{sql}\n{e}"));
         let found = texts(&result.batches[0], "x")[0].clone();
         assert_eq!(found.as_deref(), expect, "{expr} of {value:?}");
     }
@@ -114,7 +114,8 @@ fn needles_must_be_literals_and_arguments_text() {
         ("SELECT usr_name FROM events", "user_name"),
         ("SELECT user_name FROM evnts", "R011: table evnts not found (hint: did you mean events?)"),
     ] {
-        let error = query(sql, &BTreeMap::new(), QueryLimits::default()).unwrap_err();
+        let error =
+            query(sql, &BTreeMap::new(), QueryLimits::default(), &Cancel::default()).unwrap_err();
         assert!(error.to_string().contains(expect), "{sql}\n{error}");
     }
 }

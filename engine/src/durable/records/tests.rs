@@ -27,6 +27,7 @@ pub(crate) fn finding() -> Finding {
         attack: vec!["TA0001".to_owned(), "T1078".to_owned()].into(),
         risk: 90,
         shadow: true,
+        suppression: None,
         fields,
         window: Some((i64::MIN, i64::MAX)),
         count: u64::MAX,

@@ -191,10 +191,11 @@ error[R009]: `later` is not a value of `emit`
 7 | emit: later
   |       ^^^^^
   = help: one of watermark, final
-error[R009]: `alert` takes `true` or `false`, not text
-  --> rules/identity/x.sql:8:8
+error[R002]: `alert` has no effect in this build
+  --> rules/identity/x.sql:8:1
 8 | alert: no
-  |        ^^
+  | ^^^^^ no incidents are opened yet, so there is nothing to leave a finding out of
+  = help: `status: experimental` keeps its findings out of the list, `risk: 0` out of scores
 error[R009]: `5 minutes` is not a duration
   --> rules/identity/x.sql:9:27
 9 | suppression: {by: n, for: 5 minutes, every: 1}

@@ -311,7 +311,7 @@ error[R002]: unknown key `owner` in front matter
   --> rules/identity/x.sql:6:1
 6 | owner: me
   | ^^^^^
-  = help: known keys: id, title, severity, status, description, attack, entity, risk, alert, suppression, false_positives, falsepositives, blind_spots, runbook, references, lateness, emit, within, on_silent_source, bootstrap, sigma, kind, author, date, modified, license, tags
+  = help: known keys: id, title, severity, status, description, attack, entity, risk, suppression, false_positives, falsepositives, blind_spots, runbook, references, lateness, emit, sigma, kind, author, date, modified, license, tags
 ",
     );
 }
@@ -416,7 +416,7 @@ error[R004]: the id is not the path of the file
   --> rules/identity/x.sql:2:5
 2 | id: identity.y
   |     ^^^^^^^^^^ the path gives `identity.x`
-  = help: move the file to identity/y.sql, or change the id
+  = help: `id: identity.x`, or the file at <rules folder>/identity/y.sql
 ",
     );
 }

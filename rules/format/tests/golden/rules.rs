@@ -77,7 +77,7 @@ fn front_matter_is_read() {
     assert_eq!(rule.emit, Some(Emit::Final));
     assert_eq!(rule.about.date.as_deref(), Some("2026-01-01"));
     assert_eq!(rule.about.tags, ["a", "012"]);
-    assert!(rule.alert && !rule.is_shadow());
+    assert!(rule.is_enabled() && !rule.is_shadow());
 }
 
 #[test]

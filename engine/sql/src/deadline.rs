@@ -1,0 +1,128 @@
+//! The end of the time that one text may take, for the thread that works on it: planning checks it
+//! between two passes, capped functions at every call. Work that has no thread of its own has no end.
+
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use datafusion::{
+    common::{DataFusionError, Result, config::ConfigOptions, tree_node::Transformed},
+    logical_expr::LogicalPlan,
+    optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule},
+};
+use tokio::time::Instant;
+
+use crate::error::SqlProblem;
+
+/// Somebody waits for the result, until they say otherwise. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Nobody waits any more: the work ends at its next check.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nobody waits any more.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// When the work of a thread ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Deadline {
+    end: Instant,
+    allowed: Duration,
+    cancel: Cancel,
+}
+
+impl Deadline {
+    /// So long from now on, or until it is cancelled.
+    pub(crate) fn after(allowed: Duration, cancel: Cancel) -> Deadline {
+        Deadline { end: Instant::now() + allowed, allowed, cancel }
+    }
+
+    /// When it ends.
+    pub(crate) fn end(&self) -> Instant {
+        self.end
+    }
+
+    /// Whether nobody waits any more.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Deadline>> = const { RefCell::new(None) };
+}
+
+/// Does `work` with this end.
+pub(crate) fn within<T>(deadline: Deadline, work: impl FnOnce() -> T) -> T {
+    let before = CURRENT.with(|current| current.borrow_mut().replace(deadline));
+    let done = work();
+    CURRENT.with(|current| *current.borrow_mut() = before);
+    done
+}
+
+/// An error if the work of this thread should have ended.
+pub(crate) fn check() -> Result<()> {
+    CURRENT.with(|current| {
+        let current = current.borrow();
+        let Some(deadline) = current.as_ref() else { return Ok(()) };
+        if deadline.is_cancelled() {
+            return Err(DataFusionError::ResourcesExhausted(CANCELLED.to_owned()));
+        }
+        if Instant::now() < deadline.end {
+            return Ok(());
+        }
+        let text = format!("the text takes longer than the {:?} it may", deadline.allowed);
+        Err(SqlProblem::new("R019", text).hint("a shorter text, or fewer nested SELECTs").into())
+    })
+}
+
+/// What cancelled work ends with.
+pub(crate) const CANCELLED: &str = "it was cancelled";
+
+/// A pass of planning that changes nothing and stops late work.
+#[derive(Debug)]
+pub(crate) struct Checkpoint;
+
+impl AnalyzerRule for Checkpoint {
+    fn name(&self) -> &str {
+        "deadline"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        check().map(|()| plan)
+    }
+}
+
+impl OptimizerRule for Checkpoint {
+    fn name(&self) -> &str {
+        "deadline"
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        check().map(|()| Transformed::no(plan))
+    }
+}
+
+/// `passes` with a check before each.
+pub(crate) fn interleaved<T: ?Sized>(
+    passes: Vec<Arc<T>>,
+    check: impl Fn() -> Arc<T>,
+) -> Vec<Arc<T>> {
+    passes.into_iter().flat_map(|pass| [check(), pass]).collect()
+}

@@ -1,0 +1,6 @@
+/*---
+id: hostile.cte_star
+title: Hostile
+severity: low
+---*/
+WITH t0 AS (SELECT user_entity, user_name AS s FROM authentication), t1 AS (SELECT *, s AS s_t0 FROM t0), t2 AS (SELECT *, s AS s_t1 FROM t1), t3 AS (SELECT *, s AS s_t2 FROM t2), t4 AS (SELECT *, s AS s_t3 FROM t3), t5 AS (SELECT *, s AS s_t4 FROM t4), t6 AS (SELECT *, s AS s_t5 FROM t5), t7 AS (SELECT *, s AS s_t6 FROM t6), t8 AS (SELECT *, s AS s_t7 FROM t7), t9 AS (SELECT *, s AS s_t8 FROM t8), t10 AS (SELECT *, s AS s_t9 FROM t9), t11 AS (SELECT *, s AS s_t10 FROM t10), t12 AS (SELECT *, s AS s_t11 FROM t11), t13 AS (SELECT *, s AS s_t12 FROM t12), t14 AS (SELECT *, s AS s_t13 FROM t13), t15 AS (SELECT *, s AS s_t14 FROM t14), t16 AS (SELECT *, s AS s_t15 FROM t15), t17 AS (SELECT *, s AS s_t16 FROM t16), t18 AS (SELECT *, s AS s_t17 FROM t17), t19 AS (SELECT *, s AS s_t18 FROM t18), t20 AS (SELECT *, s AS s_t19 FROM t19), t21 AS (SELECT *, s AS s_t20 FROM t20), t22 AS (SELECT *, s AS s_t21 FROM t21), t23 AS (SELECT *, s AS s_t22 FROM t22), t24 AS (SELECT *, s AS s_t23 FROM t23), t25 AS (SELECT *, s AS s_t24 FROM t24), t26 AS (SELECT *, s AS s_t25 FROM t25), t27 AS (SELECT *, s AS s_t26 FROM t26), t28 AS (SELECT *, s AS s_t27 FROM t27), t29 AS (SELECT *, s AS s_t28 FROM t28), t30 AS (SELECT *, s AS s_t29 FROM t29) SELECT user_entity, s FROM t30

@@ -1,0 +1,6 @@
+/*---
+id: hostile.nest_having
+title: Hostile
+severity: low
+---*/
+SELECT user_entity, max(s) AS m FROM (SELECT user_entity, time, s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, concat(s, s) AS s FROM (SELECT user_entity, time, user_name AS s FROM authentication) x0) x1) x2) x3) x4) x5) x6) x7) x8) x9) x10) x11) x12) x13) x14) x15) x16) x17) x18) x19) y) z GROUP BY user_entity, sliding(time, INTERVAL '1 hour') HAVING count(*) > 1

@@ -1,0 +1,1 @@
+SELECT user_entity FROM authentication

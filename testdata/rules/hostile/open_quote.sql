@@ -1,0 +1,6 @@
+/*---
+id: hostile.open_quote
+title: Hostile
+severity: low
+---*/
+SELECT 'user_entity FROM authentication

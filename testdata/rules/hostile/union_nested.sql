@@ -1,0 +1,6 @@
+/*---
+id: hostile.union_nested
+title: Hostile
+severity: low
+---*/
+((((((((((((((((((SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication) UNION ALL SELECT user_entity FROM authentication
