@@ -125,3 +125,15 @@ fn every_recipe_passes_its_tests() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
+
+/// `rules/LANGUAGE.md` is what the program makes; UPDATE_EXPECT=1 writes it.
+#[test]
+fn the_language_page_is_up_to_date() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules/LANGUAGE.md");
+    let made = sluice_engine::language::language().unwrap();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, &made).unwrap();
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(committed == made, "rules/LANGUAGE.md is behind: run with UPDATE_EXPECT=1");
+}
