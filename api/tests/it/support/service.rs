@@ -76,7 +76,9 @@ impl Home {
             let said = said.clone();
             move || lines.map_while(Result::ok).for_each(|l| *said.lock().unwrap() += &(l + "\n"))
         });
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        // The server closes a connection whose body it did not want: none is used twice.
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let agent = config.max_idle_connections(0).build().into();
         Service { child, url, token: self.token.clone(), agent, said }
     }
 }
