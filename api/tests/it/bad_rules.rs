@@ -348,7 +348,7 @@ fn odd_files() {
     let (run, path) = lint("latin.sql", b"/*---\nid: latin\ntitle: \xe9\n---*/\nSELECT 1");
     run.exits(2).prints(&["error[R006]: not UTF-8 at byte", &path]);
     let (run, path) = lint("large.sql", &vec![b'-'; 50 << 20]);
-    run.exits(2).prints(&["52428800 bytes; a rule file is at most 1048576", &path]);
+    run.exits(2).prints(&["a rule file has at most 1048576 bytes", &path]);
     let (run, path) = lint("empty.sql", b"");
     run.exits(2).prints(&["error[R001]", &path]);
     let (run, _) = lint("crlf.sql", rule("crlf", REFUSED).replace('\n', "\r\n").as_bytes());

@@ -171,7 +171,7 @@ fn no_secret_comes_out_of_any_verb() {
         .says(&["the environment variable CANARY is not set"]);
     scratch.write("sluice.toml", &literal);
     run_in(&scratch, &env, &["config", "check"]).exits(3).says(&[
-        "`sasl.password` is a secret",
+        "`sasl.password` holds a secret",
         "${env:NAME}",
         "\"sasl.password\" = ***",
     ]);

@@ -76,7 +76,6 @@ const OWNERS: &[(&str, &str)] = &[
     ("linfa", "sluice-baseline"),
     ("tantivy", "sluice-index"),
     ("axum", "sluice-api"),
-    ("serde-saphyr", "sluice-rule"),
     ("aho-corasick", "sluice-stream"),
 ];
 

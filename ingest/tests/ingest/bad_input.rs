@@ -156,7 +156,7 @@ fn values_of_another_type() {
     assert_eq!(outcome.users()[0], "true");
     assert_eq!(outcome.raw("n")[0].as_deref(), Some("12"));
     assert_eq!(outcome.raw("f")[0].as_deref(), Some("1.5"));
-    assert_eq!(outcome.raw("j")[0].as_deref(), Some(r#"{"a":[1, 2]}"#));
+    assert_eq!(outcome.raw("j")[0].as_deref(), Some(r#"{"a":[1,2]}"#));
     assert_eq!((outcome.raw("b")[0].clone(), outcome.raw("o")[0].clone()), (None, None));
     let conflicts: Vec<_> = outcome.counts.conflicts.into_iter().collect();
     assert_eq!(conflicts, [("b".into(), 1), ("l".into(), 1), ("o".into(), 1)]);

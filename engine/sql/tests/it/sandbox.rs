@@ -136,7 +136,9 @@ fn values_cannot_be_blown_up() {
             sql.push_str(&format!(", t{} AS (SELECT {join} AS s FROM t{i})", i + 1));
         }
         let error = run(&format!("{sql} SELECT length(s) FROM t25")).unwrap_err();
-        assert!(error.to_string().contains("are allowed"), "{join}\n{error}");
+        // Named twice, a WITH query is planned twice: the parts of the query are too many first.
+        let named = ["are allowed", "stands for more than"];
+        assert!(named.iter().any(|n| error.to_string().contains(n)), "{join}\n{error}");
     }
     let result = run("SELECT length(repeat('ab', 100)) AS n, lpad('a', 3, 'b') AS p").unwrap();
     assert_eq!(result.batches[0].num_rows(), 1);

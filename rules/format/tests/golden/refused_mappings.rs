@@ -229,7 +229,7 @@ error[R002]: unknown key `lines` in `detect`
   --> ingest/mappings/okta.system/authentication.sql:12:38
 12 | detect: {has: [a], matches: '(?=x)', lines: 1}
    |                                      ^^^^^
-   = help: known keys: has, matches
+   = help: known keys: has, lacks, matches
 error[R009]: `when` is empty
   --> ingest/mappings/okta.system/authentication.sql:13:5
 13 | when:
@@ -330,7 +330,7 @@ error[R002]: unknown key `quote` in `delimited`
   --> ingest/mappings/okta.system/authentication.sql:11:54
 11 | codec: {delimited: {delimiter: ', ', fields: [a, a], quote: x}}
    |                                                      ^^^^^
-   = help: known keys: delimiter, null, header, fields
+   = help: known keys: delimiter, null, header, fields, known
 "#,
     );
 }
