@@ -308,7 +308,7 @@ pub fn read(
     let all = split(body, |line, record| {
         // Objects without a separator are cut apart only when they are decoded. Text that looks like
         // their border is counted too: that errs towards refusing a body of very many records.
-        seen += 1 + record.windows(2).filter(|pair| *pair == b"}{").count();
+        seen += 1 + record.windows(2).filter(|pair| *pair == b"}{").count() as u64;
         if seen > limits.records {
             return ControlFlow::Break(());
         }

@@ -109,7 +109,7 @@ fn a_finding_is_streamed_shown_worked_on_hunted_and_counted() {
     let address = service.url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
     let head = format!(
-        "GET /api/v1/findings/stream?q=rule_id:one HTTP/1.1\r\nhost: sluice\r\n\
+        "GET /api/v1/findings/stream?q=rule_id:one&include=shadow HTTP/1.1\r\nhost: sluice\r\n\
          authorization: Bearer {}\r\n\r\n",
         service.token
     );

@@ -116,7 +116,7 @@ fn what_cannot_be_asked_is_refused_at_once() {
 
     let begun = now();
     let line = service.raw(&format!(
-        "GET /api/v1/findings?q={} HTTP/1.1\r\nhost: sluice\r\nauthorization: Bearer {}\r\n\r\n",
+        "GET /api/v1/findings?q={}&include=shadow HTTP/1.1\r\nhost: sluice\r\nauthorization: Bearer {}\r\n\r\n",
         escaped(&"x".repeat(1 << 20)),
         service.token
     ));

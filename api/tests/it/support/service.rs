@@ -33,10 +33,18 @@ impl Home {
         let (data, rules) = (scratch.path("data"), scratch.path("rules"));
         scratch.write("rules/one.sql", rule("one", REFUSED));
         let mut text = format!("data_dir = \"{data}\"\nrules = [\"{rules}\"]\n");
+        // Settings of no table stand before the first table.
+        let top = more.lines().take_while(|line| !line.starts_with('[')).count();
+        for line in more.lines().take(top) {
+            text = text + line + "\n";
+        }
         if !more.contains("mappings = ") {
             text += "[sources.push]\nmapping = \"okta.system\"\nhttp = {}\n";
         }
-        text = text + more + "\n[api]\nlisten = \"127.0.0.1:0\"\n";
+        for line in more.lines().skip(top) {
+            text = text + line + "\n";
+        }
+        text += "\n[api]\nlisten = \"127.0.0.1:0\"\n";
         let config = scratch.write("sluice.toml", text);
         let token = create_token(&data, "admin");
         Home { scratch, config, token }
@@ -204,7 +212,7 @@ impl Service {
 
     /// Searches: `q` and further parameters, `&limit=3`.
     pub(crate) fn search(&self, q: &str, more: &str) -> Answer {
-        self.get(&format!("/api/v1/findings?q={}{more}", escaped(q)))
+        self.get(&format!("/api/v1/findings?q={}&include=shadow{more}", escaped(q)))
     }
 
     /// How many findings a query matches; `None` where there is no answer.
@@ -221,7 +229,7 @@ impl Service {
         let address = self.url.strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         let head = format!(
-            "GET /api/v1/findings/stream HTTP/1.1\r\nhost: sluice\r\nlast-event-id: 0\r\n\
+            "GET /api/v1/findings/stream?include=shadow HTTP/1.1\r\nhost: sluice\r\nlast-event-id: 0\r\n\
              authorization: Bearer {}\r\n\r\n",
             self.token
         );
