@@ -278,7 +278,7 @@ fn a_service_starts_is_asked_reloads_and_stops() {
     let (code, said) = service.stop("-TERM");
     assert_eq!(code, 0, "{said}");
     for text in [
-        "nobody can use the API yet",
+        "there is no token, so the API refuses every request",
         "sluice token create --data-dir",
         "--role admin",
         "reading push (okta.system): POST http://127.0.0.1:",

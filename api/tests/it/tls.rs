@@ -38,6 +38,8 @@ fn certificate(scratch: &Scratch, name: &str, subject: &str) {
         ])
         .args(["-days", "2", "-subj", &format!("/CN={subject}")])
         .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
+        // It is its own issuer and no authority: a server takes none from a client.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-keyout", &key, "-out", &cert])
         .stderr(Stdio::null())
         .status()

@@ -17,7 +17,7 @@ use datafusion::{
         tree_node::{Transformed, TreeNode},
     },
     logical_expr::{ColumnarValue, Operator},
-    physical_expr::{PhysicalExpr, expressions::BinaryExpr},
+    physical_expr::{PhysicalExpr, conjunction, expressions::BinaryExpr, split_conjunction},
     physical_optimizer::PhysicalOptimizerRule,
     physical_plan::{
         ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions,
@@ -70,9 +70,20 @@ impl PhysicalOptimizerRule for RowByRow {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
             if let Some(filter) = node.downcast_ref::<FilterExec>() {
-                let predicate = checked(Arc::clone(filter.predicate()), &filter.input().schema())?;
-                let predicate = Arc::new(Holds { parts: vec![predicate], is_condition: true });
-                let filter = FilterExecBuilder::from(filter).with_predicate(predicate).build()?;
+                let schema = filter.input().schema();
+                // A comparison of a column cannot fail, and the plan rests on it: where a column is a
+                // constant, rows need no sorting by it.
+                let (plain, open): (Vec<_>, Vec<_>) = split_conjunction(filter.predicate())
+                    .into_iter()
+                    .cloned()
+                    .partition(is_plain_comparison);
+                let mut parts = plain;
+                if !open.is_empty() {
+                    let rest = checked(conjunction(open), &schema)?;
+                    parts.push(Arc::new(Holds { parts: vec![rest], is_condition: true }));
+                }
+                let filter =
+                    FilterExecBuilder::from(filter).with_predicate(conjunction(parts)).build()?;
                 return Ok(Transformed::yes(Arc::new(filter) as Arc<dyn ExecutionPlan>));
             }
             if let Some(projection) = node.downcast_ref::<ProjectionExec>() {
@@ -107,6 +118,22 @@ impl PhysicalOptimizerRule for RowByRow {
         })
         .map(|done| done.data)
     }
+}
+
+/// Whether an expression compares a column or literal with another.
+fn is_plain_comparison(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    let binary = expr.downcast_ref::<BinaryExpr>();
+    binary.is_some_and(|b| {
+        matches!(
+            b.op(),
+            Operator::Eq
+                | Operator::NotEq
+                | Operator::Lt
+                | Operator::LtEq
+                | Operator::Gt
+                | Operator::GtEq
+        )
+    }) && expr.children().iter().all(|child| child.children().is_empty())
 }
 
 /// The rows of `input` on which every expression has a value. Columns and literals always have.

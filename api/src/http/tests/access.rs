@@ -187,8 +187,10 @@ fn an_ingest_token_can_be_for_some_inputs() {
     let fixture = Fixture::new();
     let inputs = Some(vec!["push".to_owned()]);
     let token = fixture.tokens.create("shipper", Role::Ingest, None, inputs, 0).unwrap();
+    let record =
+        br#"{"uuid":"1","published":"2026-01-01T09:00:00.000Z","eventType":"a","actor":{}}"#;
     let push = |input: &str| {
-        fixture.send(Some(&token), "POST", &format!("/api/v1/ingest/{input}"), &[], b"{}\n")
+        fixture.send(Some(&token), "POST", &format!("/api/v1/ingest/{input}"), &[], record)
     };
     push("push").is(202);
     push("other").is(403).problem("forbidden");

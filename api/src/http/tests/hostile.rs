@@ -89,7 +89,7 @@ fn what_is_not_http_or_two_lengths_at_once_is_refused() {
         "{head}content-length: 4\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
     );
     let answer = fixture.raw(both.as_bytes(), Duration::from_secs(1));
-    assert!(matches!(status(&answer), Some(202 | 400)), "{answer}");
+    assert!(matches!(status(&answer), Some(202 | 400 | 422)), "{answer}");
     assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
     alive(&fixture);
 }
