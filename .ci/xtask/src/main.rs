@@ -17,8 +17,7 @@ mod suite;
 const HELP: &str = "usage: cargo xtask <task>
 
 tasks:
-  test [ARGS]   every test of the workspace, the documentation, the tests in shipped mappings and
-                rules, and the web UI in a browser; ARGS go to `cargo test`. Starts a Kafka broker for them if there is Java and
+  test [ARGS]   every test of the workspace, then the tests in shipped mappings and rules; ARGS go to `cargo test`. Starts a Kafka broker for them if there is Java and
                 Maven (installed when root on Debian); with CI set, a missing part is a failure
   fuzz TARGET [SECONDS]
                 one of frame, decode, mapping, rule, state, search, for 60 s or as long as said
