@@ -119,7 +119,7 @@ fn end(dir: &Path) {
 
 /// Runs `kafka.sh VERB DIR`: what it prints.
 fn script(verb: &str, dir: &Path) -> Result<String, String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kafka/kafka.sh");
+    let path = crate::workspace().join(".ci/kafka/kafka.sh");
     let run = Command::new("bash").arg(path).arg(verb).arg(dir).output();
     let output = run.map_err(|error| format!("cannot run bash: {error}"))?;
     if output.status.success() {

@@ -1,10 +1,7 @@
 //! `cargo xtask fuzz`: builds the driver with coverage counters and lets libFuzzer run one target. The
 //! targets are in `testdata/fuzz`.
 
-use std::{
-    path::Path,
-    process::{Command, ExitCode},
-};
+use std::process::{Command, ExitCode};
 
 use crate::cargo;
 
@@ -19,7 +16,7 @@ pub(crate) fn run(target: &str, seconds: &str) -> ExitCode {
         eprintln!("cannot ask rustc which machine this is");
         return ExitCode::from(3);
     };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = crate::workspace();
     let corpus = root.join("target/fuzz/corpus").join(target);
     if let Err(error) = std::fs::create_dir_all(&corpus) {
         eprintln!("{}: {error}", corpus.display());

@@ -6,6 +6,7 @@
 
 use std::{
     env,
+    path::PathBuf,
     process::{Command, ExitCode},
 };
 
@@ -42,6 +43,14 @@ fn main() -> ExitCode {
             ExitCode::from(3)
         }
     }
+}
+
+/// The root of the workspace. Asked of the running cargo: a target directory shared by two checkouts
+/// may hold a binary that was built in the other one.
+fn workspace() -> PathBuf {
+    let built = || env!("CARGO_MANIFEST_DIR").into();
+    let here: PathBuf = env::var_os("CARGO_MANIFEST_DIR").map_or_else(built, PathBuf::from);
+    here.join("../..")
 }
 
 /// The cargo that runs this.

@@ -77,7 +77,7 @@ fn special_files_are_refused_wherever_a_file_is_named() {
     fifo(&pipe);
     for path in [pipe.as_str(), "/dev/zero"] {
         ends(&["config", "check", "--config", path]).exits(3).says(&["not a regular file"]);
-        ends(&["rule", "lint", path]).exits(2).says(&["not a regular file"]);
+        ends(&["rule", "lint", path]).exits(2).prints(&["not a regular file"]);
     }
     ends(&["eval", "/dev/zero"]).exits(3).says(&["a device, not a regular file"]);
     scratch.write("data/node.key", [7; 16]);

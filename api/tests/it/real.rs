@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    net::IpAddr,
 };
 
 use serde_json::Value;
@@ -191,6 +192,7 @@ fn okta_events_map_whole() {
     assert!(events.len() >= 31, "{}", events.len());
     for event in &mut events {
         as_okta_writes_it(event);
+        complete(event, &[("uuid", "u")]);
     }
     check("okta.system", &events, okta);
 }
@@ -285,16 +287,17 @@ fn cloudtrail(event: &Value, row: &Value) -> Vec<&'static str> {
     let identity = &event["userIdentity"];
     let named = ["userName", "principalId", "arn", "invokedBy"].iter().any(|f| told(&identity[*f]));
     let address = event["sourceIPAddress"].as_str().unwrap_or("");
-    // The addresses of stratus are made unrecognisable: not all of them can be (08.1.250.216).
     let service = address.ends_with(".amazonaws.com") || address == "AWS Internal";
     holes(&[
         ("who", named, who(row)),
         ("what", told(&event["eventName"]), row["event_code"] == event["eventName"]),
+        ("from where, an address", address.parse::<IpAddr>().is_ok(), told(&row["src_ip"])),
+        // The addresses of stratus are made unrecognisable: not all of them can be (08.1.250.216).
         (
-            "from where, an address",
-            !service && told(&event["sourceIPAddress"]),
-            // A text that is no address is kept beside the row.
+            "from where, a text that is no address",
+            told(&event["sourceIPAddress"]),
             told(&row["src_ip"])
+                || told(&row["src_hostname"])
                 || row["unmapped"].as_str().is_some_and(|kept| kept.contains("\"src_ip\"")),
         ),
         ("from where, a service", service, told(&row["src_hostname"])),
