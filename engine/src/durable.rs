@@ -1,5 +1,5 @@
 //! Findings, triage, dead letters and state on disk, through [`sluice_store`]. Not the index, which
-//! follows. Checkpoints have a database of their own (see [`state`]), in the folder `state`.
+//! follows. Checkpoints have a database of their own (see `durable/state.rs`), in the folder `state`.
 //!
 //! Keyspaces, numbers big-endian:
 //!

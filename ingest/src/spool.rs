@@ -2,7 +2,7 @@
 //! been fsynced, and is read by [`SpoolInput`] like the log of any queue. Not HTTP, not decoding.
 //!
 //! Segment files, each named by the offset it begins at, hold records one after the other (see
-//! [`record`]). An offset is a byte position over all segments there ever were; it never comes
+//! `record`). An offset is a byte position over all segments there ever were; it never comes
 //! twice. The last segment is never deleted, so the place where writing goes on is never forgotten.
 
 use std::{

@@ -375,6 +375,56 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/risk/{kind}/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The level of an entity
+         * @description From memory. An entity that is not known is `low`: the answer is no oracle of who exists.
+         *
+         *     Needs `risk:read`: roles viewer, analyst, responder, admin.
+         */
+        get: operations["get_risk"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/risk/{kind}/{id}/override": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Override the level of an entity for a time
+         * @description Receivers hear of it at once. Replaces an earlier override.
+         *
+         *     Needs `signals:send`: roles responder, admin.
+         */
+        put: operations["override_risk"];
+        post?: never;
+        /**
+         * Take an override back
+         * @description The computed level counts again.
+         *
+         *     Needs `signals:send`: roles responder, admin.
+         */
+        delete: operations["clear_override"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rules": {
         parameters: {
             query?: never;
@@ -451,6 +501,154 @@ export interface paths {
         get: operations["list_tables"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Streams of signals and how they do
+         * @description Needs `signals:read`: roles analyst, responder, admin.
+         */
+        get: operations["list_signals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signals/{stream}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A stream with its queue and its dead letters
+         * @description Needs `signals:read`: roles analyst, responder, admin.
+         */
+        get: operations["get_signal_stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signals/{stream}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send an event by hand, or test a stream
+         * @description Without `event` a test of the type is sent, marked `x_sluice.test`.
+         *
+         *     Needs `signals:send`: roles responder, admin.
+         */
+        post: operations["send_signal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signals/{stream}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a dead letter again
+         * @description With another id: the receiver may have kept the first.
+         *
+         *     Needs `signals:send`: roles responder, admin.
+         */
+        post: operations["replay_signal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signals/{stream}/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enable, pause or disable a stream
+         * @description The receiver is told. A paused stream keeps its SETs, a disabled one makes none.
+         *
+         *     Needs `signals:send`: roles responder, admin.
+         */
+        post: operations["set_signal_stream_status"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signals/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What happened to levels, streams and SETs
+         * @description The newest 50,000 rows are kept.
+         *
+         *     Needs `signals:read`: roles analyst, responder, admin.
+         */
+        get: operations["signal_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signals/storms/{kind}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a storm: send the rises that it holds back, or drop them
+         * @description Needs `signals:send`: roles responder, admin.
+         */
+        post: operations["end_storm"];
         delete?: never;
         options?: never;
         head?: never;
@@ -778,6 +976,11 @@ export interface components {
             /** @description Whether the selection has more letters than were dropped: do it again. */
             more: boolean;
         };
+        /** @description What becomes of the rises that a storm holds back. */
+        EndStorm: {
+            /** @description Whether they are sent; else they are dropped. */
+            send: boolean;
+        };
         /** @description Someone or something a finding is about. */
         Entity: {
             id: string;
@@ -833,12 +1036,19 @@ export interface components {
             evidence_total: number;
             /** @description What the rule selected. */
             fields: Record<string, never>;
+            /** @description The finding it repeats. */
+            folded_into?: string | null;
             /** @description 32 hex digits; the same after a replay. */
             id: string;
             /** @description An event behind the watermark contributed. */
             late: boolean;
             /** @description With `resolved`: `true_positive`, `false_positive`, `benign` or `duplicate`. */
             reason?: string | null;
+            /**
+             * Format: int64
+             * @description Findings that repeat this one.
+             */
+            repeats: number;
             /** Format: int32 */
             revision: number;
             /**
@@ -862,6 +1072,8 @@ export interface components {
             state: string;
             /** @description `new`, `in_progress` or `resolved`. */
             status: string;
+            /** @description It repeats an earlier finding (`suppression` of its rule): nobody is told again. */
+            suppressed: boolean;
             /** @description Event time of the row that decided it. */
             time: string;
             title: string;
@@ -916,6 +1128,10 @@ export interface components {
             place: string;
             /** Format: int64 */
             to: number;
+        };
+        /** @description Rows of history, the newest first. */
+        HistoryPage: {
+            items: Record<string, never>[];
         };
         /** @description What to look for. */
         Hunt: {
@@ -999,6 +1215,20 @@ export interface components {
             /** @description What is refused for want of it: `nothing`, `queries` or `inputs`. */
             refused: string;
         };
+        /** @description Signals of this node. */
+        Overview: {
+            issuer: string;
+            /**
+             * Format: int64
+             * @description Entities that are not low, or overridden.
+             */
+            raised: number;
+            /** @description Kinds of entity whose rises wait for a person. */
+            storms: components["schemas"]["StormView"][];
+            streams: components["schemas"]["StreamView"][];
+            /** @description Since the start of the process. */
+            totals: components["schemas"]["TotalsView"];
+        };
         /** @description A Kafka partition, or a spool. */
         Place: {
             /**
@@ -1050,6 +1280,15 @@ export interface components {
              */
             type: string;
         };
+        /** @description A level that a person gives. */
+        Raise: {
+            /** @description How long, `8h`, at most `90d`. */
+            expires_in: string;
+            /** @description `low`, `medium` or `high`. */
+            level: string;
+            /** @description Why: receivers show it to their people. */
+            reason: string;
+        };
         /** @description What became of records: each ends in exactly one place. Counts are since the process started. */
         Records: {
             /** @description Whether they add up. */
@@ -1064,6 +1303,8 @@ export interface components {
             dead_letters: {
                 [key: string]: number;
             };
+            /** @description Whether so many are unparsed that rules miss what they say: a tenth of the mapped. */
+            degraded: boolean;
             /** Format: int64 */
             dropped: number;
             /** Format: int64 */
@@ -1079,8 +1320,28 @@ export interface components {
             rows: {
                 [key: string]: components["schemas"]["Rows"];
             };
+            /** @description Those of the dropped that are no events, by what they are: `cloudtrail digest`. */
+            skipped: {
+                [key: string]: number;
+            };
+            /** @description Rows whose time is not the one the record claims, by why: missing, invalid, future. */
+            time_flags: {
+                [key: string]: components["schemas"]["TimeFlag"];
+            };
+            /**
+             * Format: int64
+             * @description Records over a bound of which only the first fields were read; they are among the mapped.
+             */
+            truncated: number;
             /** @description Top-level fields that no mapping reads, most frequent first. */
             unmapped_fields: components["schemas"]["UnmappedField"][];
+            /**
+             * Format: int64
+             * @description Lines of known programs that no pattern took; they are among the mapped.
+             */
+            unparsed: number;
+            /** @description Some of them, shortened. */
+            unparsed_examples: string[];
         };
         /** @description What a reload did. */
         Reload: {
@@ -1101,6 +1362,11 @@ export interface components {
              */
             state_freed: number;
         };
+        /** @description A dead letter to send again. */
+        Replay: {
+            /** @description Its id. */
+            jti: string;
+        };
         /** @description A letter that failed again. */
         ReplayFailure: {
             id: string;
@@ -1117,6 +1383,41 @@ export interface components {
              * @description Letters that are gone: they made rows, or their mapping makes no row of them.
              */
             replayed: number;
+        };
+        /** @description The level of an entity. */
+        Risk: {
+            as_of: string;
+            /** @description When the level changed last. */
+            changed_at?: string | null;
+            entity: string;
+            /** @description Rules and features behind the computed level. */
+            factors: string[];
+            /** @description It flaps: the level does not fall before this time. */
+            held_until?: string | null;
+            /** @description Whether it ever had another level than low. */
+            known: boolean;
+            /** @description `low`, `medium` or `high`. */
+            level: string;
+            override?: components["schemas"]["RiskOverride"] | null;
+            previous_level: string;
+            /**
+             * Format: double
+             * @description 0 to 100, where the level is computed.
+             */
+            score?: number | null;
+            /**
+             * Format: int64
+             * @description Changes of the level so far: the version of this answer.
+             */
+            version: number;
+        };
+        /** @description What a person said instead of the computed level. */
+        RiskOverride: {
+            by: string;
+            level: string;
+            reason: string;
+            since: string;
+            until: string;
         };
         /** @description Rows of a table. */
         Rows: {
@@ -1238,9 +1539,42 @@ export interface components {
             error?: string | null;
             /**
              * Format: int64
-             * @description How far it is behind the store; null if that cannot be told.
+             * @description How far it is behind the store; null if that is not known.
              */
             lag_ms: number | null;
+        };
+        /** @description An event to send by hand. */
+        SendEvent: {
+            /** @description The event; without one it is a test, marked so. */
+            event?: Record<string, never> | null;
+            /** @description A short name, `session-revoked`. */
+            event_type: string;
+            /** @description A subject identifier (RFC 9493). */
+            subject: Record<string, never>;
+        };
+        /** @description What was put into the queue. */
+        Sent: {
+            jti: string;
+        };
+        /** @description The status of a stream. */
+        SetStatus: {
+            /** @description Why. */
+            reason: string;
+            /** @description `enabled`, `paused` or `disabled`. */
+            status: string;
+        };
+        /** @description A SET. */
+        SetView: {
+            /** Format: int32 */
+            attempts: number;
+            created_at: string;
+            /** @description What the last attempt came to, or why it is a dead letter. */
+            error?: string | null;
+            event: Record<string, never>;
+            event_type: string;
+            jti: string;
+            subject: Record<string, never>;
+            txn?: string | null;
         };
         /** @description An input. */
         Source: {
@@ -1348,6 +1682,55 @@ export interface components {
              */
             seq: number;
         };
+        /** @description What became of them. */
+        StormEnded: {
+            /** Format: int64 */
+            changes: number;
+        };
+        /** @description A storm. */
+        StormView: {
+            /** Format: int64 */
+            held: number;
+            kind: string;
+            since: string;
+        };
+        /** @description A stream with what is in it. */
+        StreamDetail: {
+            /** @description Dead letters, at most 500. */
+            dead_letters: components["schemas"]["SetView"][];
+            /** @description The oldest SETs that wait, at most 500. */
+            queue: components["schemas"]["SetView"][];
+            stream: components["schemas"]["StreamView"];
+        };
+        /** @description A stream and how it does. */
+        StreamView: {
+            /** @description Whether the operator made it. */
+            configured: boolean;
+            /** Format: int64 */
+            dead_letters: number;
+            delivered_at?: string | null;
+            /** @description `push` or `poll`. */
+            delivery: string;
+            endpoint?: string | null;
+            error?: string | null;
+            events_delivered: string[];
+            /**
+             * Format: int32
+             * @description Failures in a row.
+             */
+            failures: number;
+            id: string;
+            next_attempt_at?: string | null;
+            oldest_at?: string | null;
+            /** Format: int64 */
+            queued: number;
+            reason?: string | null;
+            receiver: string;
+            /** @description Records only. */
+            shadow: boolean;
+            /** @description `enabled`, `paused` or `disabled`. */
+            status: string;
+        };
         /** @description Repeats with equal values of `by` within the time are folded. */
         Suppression: {
             by: string[];
@@ -1363,12 +1746,38 @@ export interface components {
         TableList: {
             items: components["schemas"]["Table"][];
         };
+        /** @description Rows with one time flag. */
+        TimeFlag: {
+            /** @description A time that one of them claimed. */
+            example: string | null;
+            /** Format: int64 */
+            rows: number;
+        };
         /** @description How many findings there are on all pages. */
         Total: {
             /** @description `eq`: exactly so many; `gte`: at least. */
             relation: string;
             /** Format: int64 */
             value: number;
+        };
+        /** @description Counters. */
+        TotalsView: {
+            /** Format: int64 */
+            dead_letters: number;
+            /** Format: int64 */
+            delivered: number;
+            /** Format: int64 */
+            dropped: number;
+            /** Format: int64 */
+            held: number;
+            /** Format: int64 */
+            made: number;
+            /** Format: int64 */
+            retried: number;
+            /** Format: int64 */
+            shadow: number;
+            /** Format: int64 */
+            superseded: number;
         };
         /** @description One change of triage: what is given was changed. */
         TriageEntry: {
@@ -2878,6 +3287,226 @@ export interface operations {
             };
         };
     };
+    get_risk: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its canonical name. */
+                id: string;
+                /** @description `user`, `device`, `session`, `workload`, `application` or `ip`. */
+                kind: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The level. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "entity": "user:ann@example.com",
+                     *       "known": true,
+                     *       "level": "high",
+                     *       "previous_level": "low",
+                     *       "score": null,
+                     *       "factors": [],
+                     *       "version": 1,
+                     *       "changed_at": "2026-11-24T08:15:00.000Z",
+                     *       "held_until": null,
+                     *       "override": {
+                     *         "level": "high",
+                     *         "reason": "stolen laptop",
+                     *         "by": "bob",
+                     *         "since": "2026-11-24T08:15:00.000Z",
+                     *         "until": "2026-11-24T16:15:00.000Z"
+                     *       },
+                     *       "as_of": "2026-11-24T08:16:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Risk"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    override_risk: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its canonical name. */
+                id: string;
+                /** @description The kind of entity. */
+                kind: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "level": "high",
+                 *       "reason": "stolen laptop",
+                 *       "expires_in": "8h"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Raise"];
+            };
+        };
+        responses: {
+            /** @description The level after it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "entity": "user:ann@example.com",
+                     *       "known": true,
+                     *       "level": "high",
+                     *       "previous_level": "low",
+                     *       "score": null,
+                     *       "factors": [],
+                     *       "version": 1,
+                     *       "changed_at": "2026-11-24T08:15:00.000Z",
+                     *       "held_until": null,
+                     *       "override": null,
+                     *       "as_of": "2026-11-24T08:15:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Risk"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    clear_override: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its canonical name. */
+                id: string;
+                /** @description The kind of entity. */
+                kind: string;
+                /** @description Why. */
+                reason: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The level after it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "entity": "user:ann@example.com",
+                     *       "known": true,
+                     *       "level": "low",
+                     *       "previous_level": "high",
+                     *       "score": null,
+                     *       "factors": [],
+                     *       "version": 2,
+                     *       "changed_at": "2026-11-24T09:15:00.000Z",
+                     *       "held_until": null,
+                     *       "override": null,
+                     *       "as_of": "2026-11-24T09:15:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Risk"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_rules: {
         parameters: {
             query?: never;
@@ -3201,6 +3830,482 @@ export interface operations {
             };
         };
     };
+    list_signals: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Streams, storms and counters. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "issuer": "https://sluice.example.com",
+                     *       "streams": [],
+                     *       "storms": [],
+                     *       "raised": 1,
+                     *       "totals": {
+                     *         "made": 1,
+                     *         "delivered": 1,
+                     *         "retried": 0,
+                     *         "dead_letters": 0,
+                     *         "superseded": 0,
+                     *         "dropped": 0,
+                     *         "shadow": 0,
+                     *         "held": 0
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_signal_stream: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the stream. */
+                stream: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The stream. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "stream": {
+                     *         "id": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38",
+                     *         "receiver": "idp",
+                     *         "configured": true,
+                     *         "delivery": "push",
+                     *         "endpoint": "https://idp.example.com/ssf/push",
+                     *         "status": "enabled",
+                     *         "reason": null,
+                     *         "shadow": false,
+                     *         "events_delivered": [
+                     *           "risk-level-change"
+                     *         ],
+                     *         "queued": 0,
+                     *         "oldest_at": null,
+                     *         "dead_letters": 0,
+                     *         "delivered_at": null,
+                     *         "failures": 0,
+                     *         "error": null,
+                     *         "next_attempt_at": null
+                     *       },
+                     *       "queue": [],
+                     *       "dead_letters": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["StreamDetail"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    send_signal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the stream. */
+                stream: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "event_type": "session-revoked",
+                 *       "subject": {
+                 *         "format": "email",
+                 *         "email": "ann@example.com"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["SendEvent"];
+            };
+        };
+        responses: {
+            /** @description The SET waits for delivery. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "jti": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Sent"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_signal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the stream. */
+                stream: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "jti": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Replay"];
+            };
+        };
+        responses: {
+            /** @description It waits for delivery. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "jti": "0b7d1e4c385f2c9a5f2c9a0b7d1e4c38"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Sent"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_signal_stream_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the stream. */
+                stream: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "status": "enabled",
+                 *       "reason": "certificate renewed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SetStatus"];
+            };
+        };
+        responses: {
+            /** @description The stream after it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "stream": {
+                     *         "id": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38",
+                     *         "status": "enabled"
+                     *       },
+                     *       "queue": [],
+                     *       "dead_letters": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["StreamDetail"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    signal_history: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Only about this entity, `user:ann@example.com`. */
+                about: string | null;
+                /** @description Only this action: `shadow` is what would have been sent. */
+                action: string | null;
+                /** @description Rows at most, 1 to 500. */
+                limit: string | null;
+                /** @description Only of this stream. */
+                stream: string | null;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Rows, the newest first. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "time": "2026-11-24T08:15:00.000Z",
+                     *           "action": "raised",
+                     *           "by": "bob",
+                     *           "about": "user:ann@example.com",
+                     *           "detail": "high until 1764000900000: stolen laptop"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["HistoryPage"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_storm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The kind of entity. */
+                kind: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "send": false
+                 *     }
+                 */
+                "application/json": components["schemas"]["EndStorm"];
+            };
+        };
+        responses: {
+            /** @description How many changes that were. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "changes": 950
+                     *     }
+                     */
+                    "application/json": components["schemas"]["StormEnded"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_sources: {
         parameters: {
             query?: never;
@@ -3254,6 +4359,12 @@ export interface operations {
                      *               "bad_json": 2
                      *             },
                      *             "dropped": 0,
+                     *             "skipped": {},
+                     *             "unparsed": 0,
+                     *             "unparsed_examples": [],
+                     *             "degraded": false,
+                     *             "truncated": 0,
+                     *             "time_flags": {},
                      *             "rows": {
                      *               "authentication": {
                      *                 "mapped": 98,

@@ -36,7 +36,7 @@ pub struct BatchFindings {
 ///
 /// The batches of a table have its full schema with `event_uid` filled (32 hex digits); those of a
 /// raw table may carry `event_uid` as an additional column, without it stateless rules over it have
-/// no row keys and fail. `history_start`: see [`crate::lower`].
+/// no row keys and fail. `history_start`: see `lower`.
 pub fn batch(
     sql: &str,
     tables: &BTreeMap<TableName, Vec<RecordBatch>>,

@@ -1,6 +1,6 @@
 //! SQL: one dialect, planned by DataFusion, sandboxed; the only crate that knows DataFusion.
 //!
-//! Every SQL text (rule, mapping, hunt) goes through [`dialect::parse_one`] and a [`Session`]. What
+//! Every SQL text (rule, mapping, hunt) goes through `dialect::parse_one` and a `Session`. What
 //! leaves this crate are values of `event` and `stream` ([`sluice_event::Eval`],
 //! [`sluice_event::Transform`]) and arrow batches; never a DataFusion type.
 #![forbid(unsafe_code)]
