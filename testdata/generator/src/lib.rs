@@ -20,6 +20,7 @@ pub use background::Bulk;
 pub use cloudtrail::envelope as cloudtrail_envelope;
 pub use rules::multiply;
 pub use scenario::Scenario;
+pub use sshd::Refused;
 pub use vpc_flow::HEADER_V5;
 
 use random::Random;
@@ -72,6 +73,11 @@ impl Generator {
     /// An attack inside benign background, in order of arrival: a few seconds out of order.
     pub fn scenario(&self, scenario: Scenario) -> Vec<Line> {
         scenario.lines(self.seed, self.start_ms, self.format)
+    }
+
+    /// Refused passwords of `linux.sshd`.
+    pub fn refused(&self, refused: Refused) -> impl Iterator<Item = Line> {
+        refused.lines(self.seed, self.start_ms, self.format)
     }
 
     /// Benign lines of one source without end; `None` if there is no such source.

@@ -1,5 +1,5 @@
 //! The generator on the command line: `bulk SOURCE --bytes 200MB` and `scenario NAME`, to stdout;
-//! `rules FOLDER --total 1000 --out FOLDER`.
+//! `refused EVENTS`, also to stdout; `rules FOLDER --total 1000 --out FOLDER`.
 
 use std::{
     io::{self, BufWriter, ErrorKind, Write},
@@ -8,15 +8,17 @@ use std::{
 };
 
 use sluice_generator::{
-    Format, Generator, HEADER_V5, SOURCES, Scenario, cloudtrail_envelope, multiply,
+    Format, Generator, HEADER_V5, Refused, SOURCES, Scenario, cloudtrail_envelope, multiply,
 };
 
 const USAGE: &str = "usage: sluice-generator bulk SOURCE [--bytes 200MB] [OPTIONS]
        sluice-generator scenario okta|lateral|cloudtrail [--source SOURCE] [OPTIONS]
+       sluice-generator refused EVENTS [--users N] [--addresses N] [--over SECONDS] [OPTIONS]
        sluice-generator rules FOLDER --out FOLDER [--total 1000]
 
 SOURCE is one of okta.system, aws.cloudtrail, kubernetes.audit, aws.vpc_flow, linux.sshd.
 A scenario of two sources needs --source to write one of them.
+`refused` writes refused passwords of linux.sshd: of 20000 users and addresses in 600 seconds.
 `rules` copies the rules of a folder, with other values in their conditions, until there are --total.
 
 options: --seed N          default 1
@@ -38,6 +40,9 @@ struct Arguments {
     envelope: bool,
     total: usize,
     out: Option<PathBuf>,
+    users: u64,
+    addresses: u64,
+    seconds: u64,
 }
 
 fn main() -> ExitCode {
@@ -103,6 +108,12 @@ fn write(arguments: &Arguments) -> io::Result<bool> {
                 lines.iter().try_for_each(|line| writeln!(out, "{}", line.text))?;
             }
         }
+        "refused" => {
+            let Some(events) = positive(&arguments.what) else { return Ok(false) };
+            let (users, addresses) = (arguments.users, arguments.addresses);
+            let refused = Refused { events, users, addresses, seconds: arguments.seconds };
+            generator.refused(refused).try_for_each(|line| writeln!(out, "{}", line.text))?;
+        }
         _ => return Ok(false),
     }
     out.flush()?;
@@ -128,6 +139,9 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
         envelope: false,
         total: 1000,
         out: None,
+        users: 20_000,
+        addresses: 20_000,
+        seconds: 600,
     };
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -138,11 +152,19 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
             "--extended" => arguments.format = Format::Extended,
             "--total" => arguments.total = words.next()?.parse().ok()?,
             "--out" => arguments.out = words.next().map(PathBuf::from),
+            "--users" => arguments.users = positive(&words.next()?)?,
+            "--addresses" => arguments.addresses = positive(&words.next()?)?,
+            "--over" => arguments.seconds = positive(&words.next()?)?,
             "--envelope" => arguments.envelope = true,
             _ => return None,
         }
     }
     Some(arguments)
+}
+
+/// A whole number from 1 to 2^24.
+fn positive(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|n| (1..=1 << 24).contains(n))
 }
 
 /// `200MB`, `5kB`, `1GB` or plain bytes; units of a thousand.

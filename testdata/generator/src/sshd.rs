@@ -24,6 +24,39 @@ pub(crate) fn line(time_ms: i64, format: Format, host: &str, pid: u64, message: 
     }
 }
 
+/// Refused passwords, evenly over a span of time.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused {
+    /// How many lines.
+    pub events: u64,
+    /// How many users are tried. Not more than the events.
+    pub users: u64,
+    /// How many addresses of 198.18.0.0/15 (RFC 2544) they come from; one is a flood, as many as users
+    /// is a spray.
+    pub addresses: u64,
+    /// Seconds from the first line to behind the last.
+    pub seconds: u64,
+}
+
+impl Refused {
+    /// The lines in order of time, all of one server. A user keeps to one address where there are as
+    /// many addresses as users.
+    pub fn lines(self, seed: u64, start_ms: i64, format: Format) -> impl Iterator<Item = Line> {
+        let mut random = Random::new(seed, "refused");
+        (0..self.events).map(move |event| {
+            let passed = (event * self.seconds * 1_000 / self.events) as i64;
+            let user = random.below(self.users);
+            let address = user % self.addresses;
+            let [_, a, b, c] = (address as u32 % (1 << 17)).to_be_bytes();
+            let a = 18 + a;
+            let port = random.range(32_768, 60_999);
+            let message =
+                format!("Failed password for user{user:05} from 198.{a}.{b}.{c} port {port} ssh2");
+            line(start_ms + passed, format, "bastion-1", 1_000 + event % 60_000, &message)
+        })
+    }
+}
+
 /// A server by index.
 pub(crate) fn server(index: u64) -> String {
     let role = ["web", "app", "db", "cache"][(index % 4) as usize];

@@ -200,3 +200,21 @@ fn the_other_formats_are_what_their_standards_say() {
     let envelope: Value = serde_json::from_str(&cloudtrail_envelope(records.iter())).unwrap();
     assert_eq!(envelope["Records"].as_array().unwrap().len(), records.len());
 }
+
+#[test]
+fn refused_passwords_are_of_as_many_users_and_addresses_as_said() {
+    let refused = |users, addresses| {
+        let refused = Refused { events: 6_000, users, addresses, seconds: 600 };
+        let lines: Vec<Line> = Generator::new(1, START).refused(refused).collect();
+        assert_eq!(lines.len(), 6_000);
+        assert_eq!(lines.last().unwrap().time_ms - START, 599_000, "whole seconds");
+        let word = |n: usize| {
+            let words = lines.iter().map(|l| l.text.split(' ').nth(n).unwrap().to_owned());
+            words.collect::<BTreeSet<_>>().len()
+        };
+        assert!(lines[0].text.contains("Failed password for user"), "{}", lines[0].text);
+        (word(9), word(11))
+    };
+    assert_eq!(refused(100, 100), (100, 100), "a spray");
+    assert_eq!(refused(100, 1), (100, 1), "a flood");
+}
