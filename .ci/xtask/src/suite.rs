@@ -4,7 +4,7 @@
 use std::{
     env, fs,
     io::{self, BufRead, BufReader, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, ExitCode, Stdio},
     time::Instant,
 };
@@ -12,8 +12,9 @@ use std::{
 use crate::{broker, cargo, install};
 
 /// The steps: a name and the arguments of cargo.
-const STEPS: [(&str, &[&str]); 3] = [
+const STEPS: [(&str, &[&str]); 4] = [
     (TESTS, &["test", "--workspace", "--locked"]),
+    ("documentation", &["doc", "--workspace", "--no-deps", "--locked", "--quiet"]),
     ("shipped mappings", &["run", "--locked", "--quiet", "--", "mapping", "test"]),
     ("shipped rules", &["run", "--locked", "--quiet", "--", "rule", "test"]),
 ];
@@ -42,7 +43,7 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
         let started = now();
         println!("== {name}");
         let mut command = cargo();
-        command.args(step).env("SLUICE_SKIPPED", &skipped);
+        command.args(step).env("SLUICE_SKIPPED", &skipped).env("RUSTDOCFLAGS", "-D warnings");
         if name == TESTS {
             command.args(arguments);
         }
@@ -63,8 +64,49 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
             }
         }
     }
+    if code == ExitCode::SUCCESS {
+        code = web_ui(&mut count);
+    }
     count.report(&skipped);
     code
+}
+
+/// The tests of the web UI, against the binary that the steps before have built.
+fn web_ui(count: &mut Count) -> ExitCode {
+    const NAME: &str = "web UI";
+    println!("== {NAME}");
+    if let Some(missing) = ["npm", "chromium"].into_iter().find(|program| !install::has(program)) {
+        if env::var_os("CI").is_some() {
+            eprintln!("== {NAME}: `{missing}` is missing, and with CI set that is a failure");
+            return ExitCode::from(3);
+        }
+        println!("== skipped {NAME}: `{missing}` is missing");
+        count.ignored += 1;
+        return ExitCode::SUCCESS;
+    }
+    let started = now();
+    let folder = crate::workspace().join("dashboards");
+    let target =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| folder.join("../target"), PathBuf::from);
+    match follow(npm_test(&folder, &target.join("debug/sluice")), count) {
+        Ok(true) => println!("== {NAME}: passed in {} s", started.elapsed().as_secs()),
+        Ok(false) => {
+            eprintln!("== {NAME}: failed");
+            return ExitCode::FAILURE;
+        }
+        Err(error) => {
+            eprintln!("== {NAME}: cannot run npm: {error}");
+            return ExitCode::from(3);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// `npm test`, which installs its packages first where they are not there.
+fn npm_test(folder: &Path, sluice: &Path) -> process::Command {
+    let mut npm = process::Command::new("npm");
+    npm.arg("test").current_dir(folder).env("SLUICE_BIN", sluice);
+    npm
 }
 
 /// Runs a command, passes on what it prints, and counts the tests in it. Whether it succeeded.
