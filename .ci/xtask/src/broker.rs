@@ -132,7 +132,5 @@ fn script(verb: &str, dir: &Path) -> Result<String, String> {
 
 /// Where the jars are kept between runs.
 fn cache() -> PathBuf {
-    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
-    base.unwrap_or_else(env::temp_dir).join("sluice/kafka")
+    crate::cache().join("kafka")
 }

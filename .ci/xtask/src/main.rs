@@ -13,17 +13,19 @@ use std::{
 mod broker;
 mod fuzz;
 mod install;
+mod shippers;
 mod suite;
 
 const HELP: &str = "usage: cargo xtask <task>
 
 tasks:
   test [ARGS]   every test of the workspace, then the tests in shipped mappings and rules; ARGS go to `cargo test`. Starts a Kafka broker for them if there is Java and
-                Maven (installed when root on Debian); with CI set, a missing part is a failure
+                Maven (installed when root on Debian), and unpacks rsyslog, syslog-ng and journald's tools from Debian packages; with CI set, a missing part is a failure
   fuzz TARGET [SECONDS]
                 one of frame, decode, mapping, rule, state, search, for 60 s or as long as said
   kafka start   a broker to develop against; prints where it is
   kafka stop    ends it
+  shippers      log shippers to develop against, from Debian packages; prints where they are
 ";
 
 fn main() -> ExitCode {
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         ["fuzz", target] => fuzz::run(target, "60"),
         ["fuzz", target, seconds] => fuzz::run(target, seconds),
         ["kafka", verb @ ("start" | "stop")] => broker::develop(verb),
+        ["shippers"] => shippers::develop(),
         [] | ["help" | "--help" | "-h", ..] => {
             println!("{HELP}");
             ExitCode::SUCCESS
@@ -51,6 +54,13 @@ fn workspace() -> PathBuf {
     let built = || env!("CARGO_MANIFEST_DIR").into();
     let here: PathBuf = env::var_os("CARGO_MANIFEST_DIR").map_or_else(built, PathBuf::from);
     here.join("../..")
+}
+
+/// What is kept between runs.
+fn cache() -> PathBuf {
+    let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let base = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(home);
+    base.unwrap_or_else(env::temp_dir).join("sluice")
 }
 
 /// The cargo that runs this.

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{broker, cargo, install};
+use crate::{broker, cargo, install, shippers};
 
 /// The steps: a name and the arguments of cargo.
 const STEPS: [(&str, &[&str]); 4] = [
@@ -36,6 +36,17 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
             None
         }
     };
+    let shippers = match shippers::for_tests() {
+        Ok(folder) => Some(folder),
+        Err(reason) if env::var_os("CI").is_some() => {
+            eprintln!("== shippers: {reason}\nCI is set: tests without shippers do not count");
+            return ExitCode::from(3);
+        }
+        Err(reason) => {
+            println!("== shippers: {reason}\n== shippers: the tests that run them are skipped");
+            None
+        }
+    };
     let skipped = env::temp_dir().join(format!("sluice-skipped-{}", process::id()));
     let mut count = Count::default();
     let mut code = ExitCode::SUCCESS;
@@ -49,6 +60,9 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
         }
         if let Some(broker) = &broker {
             command.envs(broker.environment());
+        }
+        if let Some(folder) = &shippers {
+            command.env(shippers::VARIABLE, folder);
         }
         match follow(command, &mut count) {
             Ok(true) => println!("== {name}: passed in {} s", started.elapsed().as_secs()),

@@ -19,6 +19,7 @@ mod real;
 mod reload;
 mod search;
 mod service_cli;
+mod shippers;
 mod signals;
 mod support;
 mod tidy;

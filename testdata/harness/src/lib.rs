@@ -48,7 +48,9 @@ pub fn skip(reason: &str) {
 pub fn variable(name: &str) -> Option<String> {
     let found = env::var(name).ok().filter(|value| !value.is_empty());
     if found.is_none() {
-        lacks(&format!("{name} is not set; `cargo xtask test` starts a Kafka broker and sets it"));
+        lacks(&format!(
+            "{name} is not set; `cargo xtask test` starts what the tests talk to and sets it"
+        ));
     }
     found
 }

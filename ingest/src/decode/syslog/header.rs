@@ -125,7 +125,8 @@ fn rfc5424(rest: &str) -> Option<Header<'_>> {
         message_id: said(message_id),
         structured,
         level: None,
-        message: message.strip_prefix(' ').unwrap_or(message).trim_start_matches('\u{feff}'),
+        // rsyslog keeps the blank that RFC 3164 has after the tag.
+        message: message.trim_start_matches([' ', '\u{feff}']),
     })
 }
 
@@ -276,7 +277,7 @@ fn tag(text: &str) -> Option<(&str, Option<&str>, &str)> {
     if name.is_empty() {
         return None;
     }
-    Some((base_name(name), pid, message))
+    Some((base_name(name), pid, message.trim_start_matches(' ')))
 }
 
 fn is_tag(word: &str) -> bool {
@@ -324,6 +325,8 @@ mod tests {
             "<86>Nov 20 10:00:00 h sshd[7]: m: n",
             "<86>1 2026-11-20T10:00:00.000Z h sshd 7 - - m: n",
             "<86>1 2026-11-20T10:00:00.000+0100 h sshd 7 ID47 [a@1 b=\"]\\\"\"][c] \u{feff}m: n",
+            "<86>1 2026-11-20T10:00:00.000Z h sshd 7 - -  m: n",
+            "Nov 20 10:00:00 h sshd[7]:  m: n",
             "2026-11-20T10:00:00+00:00 h sshd[7]: m: n",
             "2026-11-20T10:00:00+0000 h sshd[7]: m: n",
             "2026-11-20T10:00:00,123+01 h sshd[7]: m: n",
