@@ -1,13 +1,17 @@
 //! A byte stream cut into records, in bounded memory. Not decompression, not decoding.
 
-use std::{mem, ops::Range};
+use std::{collections::BTreeMap, mem, ops::Range};
 
 use memchr::memmem;
 use sluice_event::Records;
 
-use self::scan::{Event, Scanner};
+use self::{
+    parts::{PartOf, Partial, Stream},
+    scan::{Event, Scanner},
+};
 use crate::{DeadLetterCode, Fault, Limits, Original, detect::ask::looks_json};
 
+mod parts;
 mod scan;
 
 /// How the input of a source is cut into records.
@@ -106,6 +110,8 @@ pub struct Framer {
     offsets: Vec<u64>,
     faults: Vec<Fault>,
     open: Open,
+    /// Lines of which parts have come.
+    partial: BTreeMap<Stream, Partial>,
     /// Position of the next byte.
     line: u64,
     offset: u64,
@@ -172,6 +178,7 @@ impl Framer {
             offsets: Vec::new(),
             faults: Vec::new(),
             open: Open { line: 1, ..Open::default() },
+            partial: BTreeMap::new(),
             line: 1,
             offset: 0,
         }
@@ -201,13 +208,17 @@ impl Framer {
     /// The input has ended: a last record without a newline counts.
     pub fn finish(&mut self) {
         self.decide();
-        if !self.open.begun {
-            return;
+        if self.open.begun {
+            match &self.mode {
+                Mode::Undecided(..) => {}
+                Mode::Lines(_) => self.end_line(),
+                Mode::Document(_) => self.close(),
+            }
         }
-        match &self.mode {
-            Mode::Undecided(..) => {}
-            Mode::Lines(_) => self.end_line(),
-            Mode::Document(_) => self.close(),
+        // Their last part never came.
+        for (stream, mut partial) in mem::take(&mut self.partial) {
+            PartOf::close(&mut partial.bytes, stream);
+            self.whole(partial);
         }
     }
 
@@ -223,7 +234,7 @@ impl Framer {
 
     /// Bytes held, complete records and the open one.
     pub fn held(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.partial.values().map(|p| p.bytes.len()).sum::<usize>()
     }
 
     /// Sets something aside that is no record of the input: its end is not what it should be.
@@ -395,6 +406,9 @@ impl Framer {
             }
             if self.open.offset == 0 && self.bytes[self.open.start..].starts_with(BOM) {
                 self.open.start += BOM.len();
+            }
+            if self.join() {
+                return;
             }
             if let Mode::Lines(Some(wrapped)) = &self.mode {
                 let line = &self.bytes[self.open.start..];
