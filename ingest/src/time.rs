@@ -1,7 +1,7 @@
 //! The ways logs write a time. Not what is done with a wrong one: that is the clamp of `event`.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
-use sluice_event::TimeFormat;
+use sluice_event::{TimeFormat, civil_millis as civil, parse_rfc3339 as rfc3339, zone_minutes};
 
 const DAY: i64 = 86_400_000;
 
@@ -124,7 +124,7 @@ pub(crate) fn zoned(text: &str) -> Option<(i64, bool)> {
 
 /// Minutes east of UTC: `Z`, `UTC`, `+01:00`, `+0100`, `+01`.
 pub(crate) fn zone(text: &str) -> Option<i32> {
-    zone_of(text.as_bytes()).flatten().map(|minutes| minutes as i32)
+    zone_minutes(text.as_bytes()).flatten().map(|minutes| minutes as i32)
 }
 
 fn parse_as(text: &str, format: &TimeFormat, reference: i64) -> Option<i64> {
@@ -189,114 +189,9 @@ fn number_as(value: f64, integer: Option<i64>, format: &TimeFormat) -> Option<i6
     }
 }
 
-/// `2026-01-01T00:00:00.000Z`; also a space for the `T`, no zone (UTC), `+0100`, ` UTC`, no seconds
-/// or no time of day; and whether a zone is given. By hand: every event has one.
-fn rfc3339(text: &[u8]) -> Option<(i64, bool)> {
-    let digits = |from: usize, count: usize| -> Option<u32> {
-        text.get(from..from + count)?
-            .iter()
-            .try_fold(0u32, |sum, b| b.is_ascii_digit().then(|| sum * 10 + u32::from(b - b'0')))
-    };
-    let byte = |at: usize| text.get(at).copied();
-    let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
-    if byte(4)? != b'-' || byte(7)? != b'-' {
-        return None;
-    }
-    if text.len() == 10 {
-        return civil(i64::from(year), month, day, 0, 0, 0, 0).map(|at| (at, false));
-    }
-    if !matches!(byte(10)?, b'T' | b't' | b' ') || byte(13)? != b':' {
-        return None;
-    }
-    let (hour, minute) = (digits(11, 2)?, digits(14, 2)?);
-    let mut at = 16;
-    let mut second = 0;
-    let mut millis = 0;
-    if byte(at) == Some(b':') {
-        second = digits(at + 1, 2)?;
-        at += 3;
-        if matches!(byte(at), Some(b'.' | b',')) {
-            at += 1;
-            let start = at;
-            while let Some(digit) = byte(at).filter(u8::is_ascii_digit) {
-                if at - start < 3 {
-                    millis = millis * 10 + i64::from(digit - b'0');
-                }
-                at += 1;
-            }
-            if at == start {
-                return None;
-            }
-            for _ in at - start..3 {
-                millis *= 10;
-            }
-        }
-    }
-    if byte(at) == Some(b' ') {
-        at += 1;
-    }
-    let zone = zone_of(text.get(at..)?)?;
-    let civil = civil(i64::from(year), month, day, hour, minute, second, millis)?;
-    Some((civil - zone.unwrap_or(0) * 60_000, zone.is_some()))
-}
-
-/// Minutes east of UTC; the inner `None` where there is no zone at all.
-fn zone_of(text: &[u8]) -> Option<Option<i64>> {
-    let digits = |two: &[u8]| -> Option<i64> {
-        two.iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
-    };
-    Some(match text {
-        b"" => None,
-        b"Z" | b"z" | b"UTC" | b"GMT" => Some(0),
-        [sign @ (b'+' | b'-'), rest @ ..] => {
-            let (hours, minutes) = match rest {
-                [_, _] => (rest, &b"00"[..]),
-                [_, _, m @ ..] if m.len() == 2 => (rest.get(..2)?, m),
-                [_, _, b':', m @ ..] if m.len() == 2 => (rest.get(..2)?, m),
-                _ => return None,
-            };
-            let total = digits(hours)? * 60 + digits(minutes)?;
-            Some(if *sign == b'-' { -total } else { total })
-        }
-        _ => return None,
-    })
-}
-
 fn syslog(text: &str, reference: i64) -> Option<i64> {
     let (time, year, rest) = month_day(text)?;
     time.in_year(year.unwrap_or_else(|| time.nearest_year(reference))).filter(|_| rest.is_empty())
-}
-
-/// Days from civil by Howard Hinnant ("chrono-Compatible Low-Level Date Algorithms").
-fn civil(
-    year: i64,
-    month: u32,
-    day: u32,
-    hour: u32,
-    minute: u32,
-    second: u32,
-    millis: i64,
-) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + u32::from(leap),
-        _ => return None,
-    };
-    // 24:00 is no time; second 60 is a leap second, read as the next minute's first.
-    if day == 0 || day > length || hour > 23 || minute > 59 || second > 60 {
-        return None;
-    }
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let era = shifted.div_euclid(400);
-    let year_of_era = shifted.rem_euclid(400);
-    let month_from_march = i64::from((month + 9) % 12);
-    let day_of_year = (153 * month_from_march + 2) / 5 + i64::from(day) - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let days = era * 146_097 + day_of_era - 719_468;
-    let seconds = i64::from(hour * 3600 + minute * 60 + second);
-    Some(days * DAY + seconds * 1000 + millis)
 }
 
 fn year_of(millis: i64) -> i32 {

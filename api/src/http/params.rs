@@ -78,8 +78,8 @@ pub(super) fn parse_time(text: &str, now: i64) -> Option<i64> {
         return now.checked_sub(digits.parse::<i64>().ok()?.checked_mul(unit)?);
     }
     // A `+` that was not escaped arrives as a space.
-    let time = chrono::DateTime::parse_from_rfc3339(&text.replace(' ', "+")).ok()?;
-    Some(time.timestamp_millis())
+    let (time, zoned) = sluice_event::parse_rfc3339(text.replace(' ', "+").as_bytes())?;
+    zoned.then_some(time)
 }
 
 #[cfg(test)]

@@ -40,7 +40,11 @@ pub use ip::{canonical_ip, is_private_ip};
 pub use packed::{RowPacker, packed_json};
 pub use schema::{CaptionId, Column, ColumnType, Schema, TableSchema};
 pub use table::TableName;
-pub use time::{Clamped, clamp, rfc3339};
+pub use time::{
+    Clamped, clamp,
+    parse::{civil_millis, parse_rfc3339, zone_minutes},
+    rfc3339,
+};
 pub use transform::{Mapped, RowError, Transform};
 pub use uid::EventUid;
 pub use value::Value;

@@ -1,7 +1,9 @@
-//! Event time: bounding what a source claims, and writing it. Not parsing: that is `ingest`'s. No
+//! Event time: bounding what a source claims, and writing it. Parsing RFC 3339 is in [`parse`]. No
 //! clock: the reference is a recorded fact of the record.
 
 use std::fmt::Write;
+
+pub(crate) mod parse;
 
 /// The event time of a record, decided from the time it claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

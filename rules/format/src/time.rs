@@ -44,76 +44,10 @@ pub fn resolve_time(text: &str) -> Option<i64> {
     parse_rfc3339(text)
 }
 
-/// `2026-01-01T00:00:00[.123](Z|+02:00)`; a space for the `T` is accepted, and a date alone is its
-/// midnight UTC. Digits past the millisecond are cut.
+/// With a zone, or a date alone: a time of day without a zone says too little.
 fn parse_rfc3339(text: &str) -> Option<i64> {
-    let (date, clock) = match text.split_once(['T', 't', ' ']) {
-        Some((date, clock)) => (date, Some(clock)),
-        None => (text, None),
-    };
-    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let last = match month {
-        2 => 28 + i64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    if !(1..=last).contains(&day) {
-        return None;
-    }
-    let midnight = days_from_civil(year, month, day) * 86_400_000;
-    let Some(clock) = clock else { return Some(midnight) };
-    let zone_at = clock.find(['Z', 'z', '+', '-'])?;
-    let (clock, zone) = clock.split_at_checked(zone_at)?;
-    let offset = match zone {
-        "Z" | "z" => 0,
-        _ => {
-            let sign = if zone.starts_with('-') { -1 } else { 1 };
-            let [hours, minutes] = numbers(zone.trim_start_matches(['+', '-']), ':', [2, 2])?;
-            if hours > 23 || minutes > 59 {
-                return None;
-            }
-            sign * (hours * 60 + minutes) * 60_000
-        }
-    };
-    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
-    let [hours, minutes, seconds] = numbers(clock, ':', [2, 2, 2])?;
-    if hours > 23 || minutes > 59 || seconds > 60 || fraction.is_empty() {
-        return None;
-    }
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let millis = fraction
-        .bytes()
-        .chain(*b"000")
-        .take(3)
-        .fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
-    Some(midnight + ((hours * 60 + minutes) * 60 + seconds) * 1_000 + millis - offset)
-}
-
-/// Exactly `N` numbers of the given widths.
-fn numbers<const N: usize>(text: &str, separator: char, widths: [usize; N]) -> Option<[i64; N]> {
-    let mut out = [0; N];
-    let mut parts = text.split(separator);
-    for (slot, width) in out.iter_mut().zip(widths) {
-        let part = parts.next()?;
-        if part.len() != width || !part.bytes().all(|b| b.is_ascii_digit()) {
-            return None;
-        }
-        *slot = part.parse().ok()?;
-    }
-    parts.next().is_none().then_some(out)
-}
-
-/// Days since 1970-01-01 in the proleptic Gregorian calendar (Howard Hinnant's algorithm).
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+    let (millis, zoned) = sluice_event::parse_rfc3339(text.as_bytes())?;
+    (zoned || text.len() == "2026-01-01".len()).then_some(millis)
 }
 
 #[cfg(test)]
