@@ -337,7 +337,7 @@ impl<'a> Job<'a> {
         let (rows, times) = self.timed(rows, table, &wire_row, times);
         let rows = columns::native(rows, &wire_row, native);
         let rows = supplement::extras(rows, table, &wire_row, &self.decoded.extras);
-        let rows = supplement::addresses(rows, table);
+        let rows = supplement::absent(supplement::addresses(rows, table));
         let received: Vec<i64> = wire_row.iter().map(|row| self.reference(*row as usize)).collect();
         let rows = fill(
             rows,

@@ -37,6 +37,7 @@ columns:
     invokedBy: string
     onBehalfOf: {userId: string, identityStoreArn: string}
     sessionContext:
+      ec2RoleDelivery: string
       attributes: {mfaAuthenticated: string}
       sessionIssuer: {type: string, arn: string, userName: string}
 time: eventTime
@@ -78,7 +79,8 @@ SELECT eventTime AS time,
          nullif(userIdentity.userName, 'HIDDEN_DUE_TO_SECURITY_REASONS'),
          json_get_str(additionalEventData, 'UserName'),
          CASE
-           WHEN userIdentity.sessionContext.sessionIssuer.userName LIKE 'AWSReservedSSO%'
+           -- Only AWS makes roles below this path: in any other role the session's name is what the caller chose.
+           WHEN userIdentity.sessionContext.sessionIssuer.arn LIKE '%:role/aws-reserved/sso.amazonaws.com/%'
            THEN nullif(split_part(userIdentity.principalId, ':', 2), '')
          END,
          CASE WHEN userIdentity.type = 'FederatedUser' THEN nullif(split_part(userIdentity.arn, '/', 2), '') END,
@@ -103,8 +105,12 @@ SELECT eventTime AS time,
        ) AS user_uid,
        userIdentity.type AS user_type,
        userIdentity.accountId AS user_domain,
-       -- The session of an instance role carries the instance's id: that is the device the credentials belong to.
-       CASE WHEN split_part(userIdentity.principalId, ':', 2) LIKE 'i-%' THEN split_part(userIdentity.principalId, ':', 2) END AS device_uid,
+       -- The session of an instance role carries the instance's id: that is the device the credentials belong to. Without the
+       -- mark of EC2's delivery the name is what the caller chose.
+       CASE
+         WHEN userIdentity.sessionContext.ec2RoleDelivery IS NOT NULL AND split_part(userIdentity.principalId, ':', 2) LIKE 'i-%'
+         THEN split_part(userIdentity.principalId, ':', 2)
+       END AS device_uid,
        CASE WHEN sourceIPAddress NOT LIKE '%.amazonaws.com' AND sourceIPAddress <> 'AWS Internal' THEN sourceIPAddress END AS src_ip,
        CASE WHEN sourceIPAddress LIKE '%.amazonaws.com' OR sourceIPAddress = 'AWS Internal' THEN sourceIPAddress END AS src_hostname,
        userAgent AS user_agent,
@@ -149,7 +155,7 @@ FROM aws_cloudtrail
   expect:
     - {table: api_activity, time: "2025-12-31T09:00:00Z", activity: Read, status: Success, user_name: ann, api_service: secretsmanager.amazonaws.com, api_operation: GetSecretValue, resource_uid: prod/db, is_read_only: true, src_ip: 203.0.113.9, cloud_region: eu-central-1}
 - name: a call refused to the role of an instance
-  raw: '{"eventVersion":"1.08","userIdentity":{"type":"AssumedRole","principalId":"AROAEXAMPLE1:i-0abc1234","arn":"arn:aws:sts::111122223333:assumed-role/web/i-0abc1234","accountId":"111122223333","accessKeyId":"ASIAEXAMPLE1","sessionContext":{"sessionIssuer":{"type":"Role","arn":"arn:aws:iam::111122223333:role/web","userName":"web"},"attributes":{"creationDate":"2025-12-31T08:00:00Z","mfaAuthenticated":"false"}}},"eventTime":"2025-12-31T09:01:00Z","eventSource":"s3.amazonaws.com","eventName":"ListBuckets","awsRegion":"eu-central-1","sourceIPAddress":"198.51.100.7","userAgent":"aws-cli/2.15","errorCode":"AccessDenied","errorMessage":"Access Denied","requestParameters":{},"responseElements":null,"readOnly":true,"eventID":"cccccccc-0000-4000-8000-000000000002","eventType":"AwsApiCall","recipientAccountId":"111122223333"}'
+  raw: '{"eventVersion":"1.08","userIdentity":{"type":"AssumedRole","principalId":"AROAEXAMPLE1:i-0abc1234","arn":"arn:aws:sts::111122223333:assumed-role/web/i-0abc1234","accountId":"111122223333","accessKeyId":"ASIAEXAMPLE1","sessionContext":{"sessionIssuer":{"type":"Role","arn":"arn:aws:iam::111122223333:role/web","userName":"web"},"attributes":{"creationDate":"2025-12-31T08:00:00Z","mfaAuthenticated":"false"},"ec2RoleDelivery":"2.0"}},"eventTime":"2025-12-31T09:01:00Z","eventSource":"s3.amazonaws.com","eventName":"ListBuckets","awsRegion":"eu-central-1","sourceIPAddress":"198.51.100.7","userAgent":"aws-cli/2.15","errorCode":"AccessDenied","errorMessage":"Access Denied","requestParameters":{},"responseElements":null,"readOnly":true,"eventID":"cccccccc-0000-4000-8000-000000000002","eventType":"AwsApiCall","recipientAccountId":"111122223333"}'
   expect:
     - {table: api_activity, status: Failure, error_code: AccessDenied, user_name: web, device_uid: i-0abc1234, session_issuer: "arn:aws:iam::111122223333:role/web"}
 - name: an object deleted, with the resources the record names
@@ -167,6 +173,13 @@ FROM aws_cloudtrail
   expect:
     - {table: api_activity, user_name: ann, status: Success}
     - {table: api_activity, user_name: bob, session_issuer: "arn:aws:iam::111122223333:user/ann"}
+- name: a session named like an instance or a person is neither, an empty key is none
+  records:
+    - '{"eventVersion":"1.08","userIdentity":{"type":"AssumedRole","principalId":"AROAEXAMPLE1:i-0abc1234","arn":"arn:aws:sts::111122223333:assumed-role/web/i-0abc1234","accountId":"111122223333","accessKeyId":"","sessionContext":{"sessionIssuer":{"type":"Role","arn":"arn:aws:iam::111122223333:role/web","userName":"web"}}},"eventTime":"2025-12-31T09:04:02Z","eventSource":"s3.amazonaws.com","eventName":"ListBuckets","sourceIPAddress":"203.0.113.9","readOnly":true,"eventID":"cccccccc-0000-4000-8000-000000000007","eventType":"AwsApiCall","recipientAccountId":"111122223333"}'
+    - '{"eventVersion":"1.08","userIdentity":{"type":"AssumedRole","principalId":"AROAEXAMPLE2:admin@example.com","arn":"","accountId":"111122223333","sessionContext":{"sessionIssuer":{"type":"Role","arn":"arn:aws:iam::111122223333:role/AWSReservedSSO_Fake","userName":"AWSReservedSSO_Fake"}}},"eventTime":"2025-12-31T09:04:03Z","eventSource":"s3.amazonaws.com","eventName":"ListBuckets","sourceIPAddress":"203.0.113.9","readOnly":true,"eventID":"cccccccc-0000-4000-8000-000000000008","eventType":"AwsApiCall","recipientAccountId":"111122223333"}'
+  expect:
+    - {table: api_activity, user_name: web, device_uid: null, session_uid: null}
+    - {table: api_activity, user_name: AWSReservedSSO_Fake, unmapped: null}
 - name: a record with nothing but its keys says nothing
   raw: '{"eventVersion":"1.08","eventSource":"s3.amazonaws.com","eventName":"ListBuckets"}'
   expect:

@@ -33,6 +33,7 @@ columns:
     invokedBy: string
     onBehalfOf: {userId: string, identityStoreArn: string}
     sessionContext:
+      ec2RoleDelivery: string
       attributes: {mfaAuthenticated: string}
       sessionIssuer: {type: string, arn: string, userName: string}
 time: eventTime
@@ -93,7 +94,8 @@ SELECT eventTime AS time,
          nullif(userIdentity.userName, 'HIDDEN_DUE_TO_SECURITY_REASONS'),
          json_get_str(additionalEventData, 'UserName'),
          CASE
-           WHEN userIdentity.sessionContext.sessionIssuer.userName LIKE 'AWSReservedSSO%'
+           -- Only AWS makes roles below this path: in any other role the session's name is what the caller chose.
+           WHEN userIdentity.sessionContext.sessionIssuer.arn LIKE '%:role/aws-reserved/sso.amazonaws.com/%'
            THEN nullif(split_part(userIdentity.principalId, ':', 2), '')
          END,
          CASE WHEN userIdentity.type = 'FederatedUser' THEN nullif(split_part(userIdentity.arn, '/', 2), '') END,

@@ -33,6 +33,7 @@ columns:
     invokedBy: string
     onBehalfOf: {userId: string, identityStoreArn: string}
     sessionContext:
+      ec2RoleDelivery: string
       attributes: {mfaAuthenticated: string}
       sessionIssuer: {type: string, arn: string, userName: string}
 time: eventTime
@@ -150,7 +151,8 @@ SELECT eventTime AS time,
          nullif(userIdentity.userName, 'HIDDEN_DUE_TO_SECURITY_REASONS'),
          json_get_str(additionalEventData, 'UserName'),
          CASE
-           WHEN userIdentity.sessionContext.sessionIssuer.userName LIKE 'AWSReservedSSO%'
+           -- Only AWS makes roles below this path: in any other role the session's name is what the caller chose.
+           WHEN userIdentity.sessionContext.sessionIssuer.arn LIKE '%:role/aws-reserved/sso.amazonaws.com/%'
            THEN nullif(split_part(userIdentity.principalId, ':', 2), '')
          END,
          CASE WHEN userIdentity.type = 'FederatedUser' THEN nullif(split_part(userIdentity.arn, '/', 2), '') END,
@@ -200,7 +202,7 @@ FROM aws_cloudtrail
   expect:
     - {table: identity_change, change: key_created, status: Failure, user_name: ann, actor_user_name: ann}
 - name: a policy attached to a role by a person signed in through the identity centre
-  raw: '{"eventVersion":"1.08","userIdentity":{"type":"AssumedRole","principalId":"AROAEXAMPLE1:ann@example.com","arn":"arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_1a2b/ann@example.com","accountId":"111122223333","accessKeyId":"ASIAEXAMPLE1","sessionContext":{"sessionIssuer":{"type":"Role","arn":"arn:aws:iam::111122223333:role/AWSReservedSSO_Admin_1a2b","userName":"AWSReservedSSO_Admin_1a2b"},"attributes":{"creationDate":"2025-12-31T08:00:00Z","mfaAuthenticated":"false"}}},"eventTime":"2025-12-31T09:02:00Z","eventSource":"iam.amazonaws.com","eventName":"AttachRolePolicy","awsRegion":"us-east-1","sourceIPAddress":"203.0.113.9","userAgent":"console.amazonaws.com","requestParameters":{"roleName":"app","policyArn":"arn:aws:iam::aws:policy/AdministratorAccess"},"responseElements":null,"eventID":"bbbbbbbb-0000-4000-8000-000000000003","eventType":"AwsApiCall","recipientAccountId":"111122223333"}'
+  raw: '{"eventVersion":"1.08","userIdentity":{"type":"AssumedRole","principalId":"AROAEXAMPLE1:ann@example.com","arn":"arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_Admin_1a2b/ann@example.com","accountId":"111122223333","accessKeyId":"ASIAEXAMPLE1","sessionContext":{"sessionIssuer":{"type":"Role","arn":"arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_Admin_1a2b","userName":"AWSReservedSSO_Admin_1a2b"},"attributes":{"creationDate":"2025-12-31T08:00:00Z","mfaAuthenticated":"false"}}},"eventTime":"2025-12-31T09:02:00Z","eventSource":"iam.amazonaws.com","eventName":"AttachRolePolicy","awsRegion":"us-east-1","sourceIPAddress":"203.0.113.9","userAgent":"console.amazonaws.com","requestParameters":{"roleName":"app","policyArn":"arn:aws:iam::aws:policy/AdministratorAccess"},"responseElements":null,"eventID":"bbbbbbbb-0000-4000-8000-000000000003","eventType":"AwsApiCall","recipientAccountId":"111122223333"}'
   expect:
     - {table: identity_change, activity: Attach Policy, change: role_assigned, user_name: app, user_type: Role, actor_user_name: ann@example.com, target_role: "arn:aws:iam::aws:policy/AdministratorAccess", session_is_mfa: false}
 - name: a user added to a group

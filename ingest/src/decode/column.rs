@@ -128,8 +128,12 @@ impl Column {
         self.any_valid = true;
     }
 
-    /// Appends text, read as the type of the column; text that is not one is NULL and counted.
+    /// Appends text, read as the type of the column; text that is not one is NULL and counted. An
+    /// empty text says nothing: it is NULL.
     pub(crate) fn push_text(&mut self, text: &str, reference: i64) {
+        if text.is_empty() {
+            return self.push_null();
+        }
         let fits = match &mut self.values {
             Values::Text(v) => {
                 v.push(text.as_bytes());
@@ -264,8 +268,7 @@ impl Column {
                 self.accept();
             }
             Values::Text(v) => {
-                let time = chrono::DateTime::from_timestamp_millis(millis).unwrap_or_default();
-                v.push(time.to_rfc3339().as_bytes());
+                v.push(sluice_event::rfc3339(millis).as_bytes());
                 self.accept();
             }
             _ => self.push_int(millis),

@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch, StringArray},
-    compute::cast,
-    datatypes::DataType,
+    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray},
+    compute::{cast, kernels::nullif::nullif},
+    datatypes::{DataType, Int32Type},
 };
 use serde_json::{Map, Value};
 use sluice_event::{TableSchema, canonical_ip, defect::defect};
@@ -94,6 +94,46 @@ pub(super) fn addresses(rows: RecordBatch, table: &TableSchema) -> RecordBatch {
         Some(arrays) => rebuilt(rows, arrays),
         None => rows,
     }
+}
+
+/// `rows` whose empty texts are NULL: they say nothing, and nobody is called ``.
+pub(super) fn absent(rows: RecordBatch) -> RecordBatch {
+    let mut changed: Option<Vec<ArrayRef>> = None;
+    for (at, column) in rows.columns().iter().enumerate() {
+        if column.null_count() == column.len() {
+            continue;
+        }
+        let empty = match column.data_type() {
+            DataType::Utf8 => column.as_string_opt::<i32>().and_then(empty_texts),
+            DataType::Dictionary(..) => {
+                column.as_dictionary_opt::<Int32Type>().and_then(|column| {
+                    let values = column.values().as_string_opt::<i32>()?;
+                    // Few values, of many rows.
+                    let empty = values.iter().position(|text| text == Some(""))?;
+                    let keys = column.keys().iter();
+                    Some(keys.map(|key| key.map(|key| key as usize == empty)).collect())
+                })
+            }
+            _ => None,
+        };
+        let Some(empty) = empty else { continue };
+        match nullif(column, &empty) {
+            Ok(column) => changed.get_or_insert_with(|| rows.columns().to_vec())[at] = column,
+            Err(error) => defect("mapper.absent", error),
+        }
+    }
+    match changed {
+        Some(arrays) => rebuilt(rows, arrays),
+        None => rows,
+    }
+}
+
+/// Which texts are empty, if any is.
+fn empty_texts(texts: &StringArray) -> Option<BooleanArray> {
+    let lengths = texts.value_offsets().windows(2);
+    let empty: Vec<bool> = lengths.map(|pair| matches!(pair, [a, b] if a == b)).collect();
+    let any = empty.iter().enumerate().any(|(row, empty)| *empty && texts.is_valid(row));
+    any.then(|| empty.into())
 }
 
 /// `rows` with other columns.

@@ -56,26 +56,39 @@ pub(crate) fn line(random: &mut Random, time_ms: i64, who: &Principal, call: Cal
             "accessKeyId": key,
             "userName": name,
         }),
-        Principal::Role { role, session, key } => json!({
-            "type": "AssumedRole",
-            "principalId": format!("AROAEXAMPLE{:0>10}:{session}", role.len() * 7_919),
-            "arn": format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{session}"),
-            "accountId": ACCOUNT,
-            "accessKeyId": key,
-            "sessionContext": {
-                "sessionIssuer": {
-                    "type": "Role",
-                    "principalId": format!("AROAEXAMPLE{:0>10}", role.len() * 7_919),
-                    "arn": format!("arn:aws:iam::{ACCOUNT}:role/{role}"),
-                    "accountId": ACCOUNT,
-                    "userName": role,
+        Principal::Role { role, session, key } => {
+            // Only AWS makes roles below the path of Identity Center.
+            let path = if role.starts_with("AWSReservedSSO_") {
+                "aws-reserved/sso.amazonaws.com/"
+            } else {
+                ""
+            };
+            let mut identity = json!({
+                "type": "AssumedRole",
+                "principalId": format!("AROAEXAMPLE{:0>10}:{session}", role.len() * 7_919),
+                "arn": format!("arn:aws:sts::{ACCOUNT}:assumed-role/{role}/{session}"),
+                "accountId": ACCOUNT,
+                "accessKeyId": key,
+                "sessionContext": {
+                    "sessionIssuer": {
+                        "type": "Role",
+                        "principalId": format!("AROAEXAMPLE{:0>10}", role.len() * 7_919),
+                        "arn": format!("arn:aws:iam::{ACCOUNT}:role/{path}{role}"),
+                        "accountId": ACCOUNT,
+                        "userName": role,
+                    },
+                    "attributes": {
+                        "creationDate": civil(time_ms - 1_200_000).format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+                        "mfaAuthenticated": "false",
+                    },
                 },
-                "attributes": {
-                    "creationDate": civil(time_ms - 1_200_000).format("%Y-%m-%dT%H:%M:%SZ").to_string(),
-                    "mfaAuthenticated": "false",
-                },
-            },
-        }),
+            });
+            // How the metadata service of an instance hands out its role.
+            if session.starts_with("i-") {
+                identity["sessionContext"]["ec2RoleDelivery"] = "2.0".into();
+            }
+            identity
+        }
     };
     let host = format!("{}.{}.amazonaws.com", call.service, call.region);
     let mut record = json!({
