@@ -2,6 +2,7 @@
 //! module: text ([`crate::refuse`]), types ([`crate::blame`]), shape ([`crate::classify`]),
 //! conditions ([`crate::predicate`]), lowering (`lowering`).
 
+mod alive;
 mod lowering;
 mod report;
 #[cfg(test)]
@@ -159,7 +160,10 @@ impl Compiler {
         crate::batch(&rule.file.sql, tables, history_start)
     }
 
-    fn compile_text(&self, text: &RuleText<'_>) -> Result<CompiledRule, Vec<Diagnostic>> {
+    pub(crate) fn compile_text(
+        &self,
+        text: &RuleText<'_>,
+    ) -> Result<CompiledRule, Vec<Diagnostic>> {
         // Planning recurses: on a stack of known size.
         let planned = planned(|| Ok(self.compile(text)));
         match planned {

@@ -2,26 +2,40 @@
 //! spelling than the canonical one, ranges that exclude each other. Works on simplified expressions;
 //! what it does not understand can be true. Not what is refused for its form: [`crate::refuse`].
 
+mod calls;
 mod domain;
 mod facts;
+mod strict;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use datafusion::{
     common::ScalarValue,
     logical_expr::{
         BinaryExpr, Expr, Like, Operator,
-        expr::{Between, InList, ScalarFunction},
+        expr::{Between, Case, InList},
     },
 };
 
 pub(crate) use domain::Domain;
-use facts::Facts;
+use facts::{Conflict, Facts, orders};
 use text::TextTest;
 
 use crate::{error::SqlProblem, predicate::terms, text::sql_text, walk, warn};
 
 /// What is known of the columns that conditions name.
-pub(crate) type Known<'k> = dyn Fn(&str) -> Domain + 'k;
+pub(crate) struct Known<'k> {
+    /// The values of a column.
+    pub(crate) domain: &'k dyn Fn(&str) -> Domain,
+    /// How two columns can compare: 1 less, 2 equal, 4 greater, added up; 7 if nothing is known.
+    pub(crate) order: &'k dyn Fn(&str, &str) -> u8,
+}
+
+/// Nothing is known of how two columns compare.
+pub(crate) fn any_order(_: &str, _: &str) -> u8 {
+    7
+}
 
 /// What analysis says of a conjunction.
 #[derive(Debug)]
@@ -65,20 +79,30 @@ impl Analyzer<'_> {
         if !outcome.yes {
             return outcome;
         }
-        let mut facts = Facts::default();
-        for part in parts {
-            facts.learn(part);
-        }
-        if let Some((left, right)) = facts.conflict() {
-            let (left, right) = (sql_text(left), sql_text(right));
-            self.note(
-                parts.first().copied(),
-                SqlProblem::new("R034", format!("`{left}` and `{right}` are never true together"))
-                    .hint("OR joins conditions of which one is enough"),
-            );
+        let facts = Facts::of(parts);
+        let conflict = facts.conflict().or_else(|| {
+            parts.iter().find_map(|part| match terms(part, Operator::Or) {
+                alternatives if alternatives.len() > 1 => facts.excludes(&alternatives),
+                _ => None,
+            })
+        });
+        if let Some(conflict) = conflict {
+            self.conflict(conflict);
             outcome.yes = false;
         }
         outcome
+    }
+
+    fn conflict(&mut self, (left, right): Conflict<'_>) {
+        let at = place(left).or_else(|| place(right));
+        let (left, right) = (sql_text(left), sql_text(right));
+        let problem =
+            SqlProblem::new("R034", format!("`{left}` and `{right}` are never true together"))
+                .hint("OR joins conditions of which one is enough")
+                .at(at);
+        if !self.notes.contains(&problem) {
+            self.notes.push(problem);
+        }
     }
 
     fn outcome(&mut self, expr: &Expr) -> Outcome {
@@ -97,10 +121,7 @@ impl Analyzer<'_> {
                 outcome
             }
             Expr::BinaryExpr(binary) => self.binary(binary, expr),
-            Expr::Not(inner) => {
-                let Outcome { yes, no } = self.outcome(inner);
-                Outcome { yes: no, no: yes }
-            }
+            Expr::Not(inner) => flipped(self.outcome(inner)),
             Expr::IsTrue(inner) => Outcome { yes: self.outcome(inner).yes, no: true },
             Expr::IsFalse(inner) => Outcome { yes: self.outcome(inner).no, no: true },
             Expr::IsNotTrue(inner) => Outcome { yes: true, no: self.outcome(inner).yes },
@@ -109,6 +130,8 @@ impl Analyzer<'_> {
             Expr::Between(between) => self.between(between, expr),
             Expr::Like(like) => self.like(like, expr),
             Expr::ScalarFunction(call) => self.function(call, expr),
+            Expr::HigherOrderFunction(call) => self.elements(call),
+            Expr::Case(case) => self.branches(case, |this, then| this.outcome(then)),
             _ => EITHER,
         }
     }
@@ -123,8 +146,9 @@ impl Analyzer<'_> {
 
     fn binary(&mut self, binary: &BinaryExpr, whole: &Expr) -> Outcome {
         use Operator::{
-            Eq, Gt, GtEq, ILikeMatch, LikeMatch, Lt, LtEq, NotEq, NotILikeMatch, NotLikeMatch,
-            RegexIMatch, RegexMatch, RegexNotIMatch, RegexNotMatch,
+            Eq, Gt, GtEq, ILikeMatch, IsDistinctFrom, IsNotDistinctFrom, LikeMatch, Lt, LtEq,
+            NotEq, NotILikeMatch, NotLikeMatch, RegexIMatch, RegexMatch, RegexNotIMatch,
+            RegexNotMatch,
         };
         let BinaryExpr { left, op, right } = binary;
         let (subject, op, value) = match (literal(left), literal(right)) {
@@ -133,43 +157,98 @@ impl Analyzer<'_> {
                 Some(op) => (right, op, value),
                 None => return EITHER,
             },
-            _ => return EITHER,
+            (None, None) => return self.two(left, *op, right, whole),
+            (Some(_), Some(_)) => return EITHER,
         };
-        if value.is_null() {
+        if value.is_null() && !matches!(op, IsDistinctFrom | IsNotDistinctFrom) {
             return Outcome { yes: false, no: false };
         }
-        let domain = Domain::of(subject, self.known);
+        // What CASE is simplified to, and what people write for it.
+        if let ScalarValue::Boolean(Some(wanted)) = value
+            && matches!(op, Eq | NotEq | IsNotDistinctFrom | IsDistinctFrom)
+        {
+            let inner = self.outcome(subject);
+            let equal = if *wanted { inner } else { flipped(inner) };
+            return match op {
+                Eq => equal,
+                NotEq => flipped(equal),
+                IsNotDistinctFrom => Outcome { yes: equal.yes, no: true },
+                _ => Outcome { yes: true, no: equal.yes },
+            };
+        }
         match op {
             Eq | NotEq => {
-                let equal = self.equal(subject, &domain, std::slice::from_ref(value), whole);
-                if op == Eq { equal } else { Outcome { yes: equal.no, no: equal.yes } }
+                let equal = self.equal(subject, std::slice::from_ref(value), whole);
+                if op == Eq { equal } else { flipped(equal) }
+            }
+            IsNotDistinctFrom | IsDistinctFrom if !value.is_null() => {
+                let equal = self.equal(subject, std::slice::from_ref(value), whole);
+                if op == IsNotDistinctFrom { equal } else { flipped(equal) }
             }
             Lt | LtEq | Gt | GtEq => {
+                let domain = Domain::of(subject, self.known);
                 let Some(outcome) = domain.compare(op, value) else { return EITHER };
                 if !outcome.0 {
-                    self.never(whole, subject, &domain, &sql_text(whole));
+                    self.never(whole, subject, &domain, None);
                 }
                 Outcome { yes: outcome.0, no: outcome.1 }
             }
             RegexMatch | RegexIMatch | RegexNotMatch | RegexNotIMatch => {
-                let Some(Some(pattern)) = value.try_as_str() else { return EITHER };
+                let Some(pattern) = text_of(value) else { return EITHER };
                 let flags = if matches!(op, RegexIMatch | RegexNotIMatch) { "i" } else { "" };
-                let test = TextTest::regex(pattern, flags);
-                let matched = self.text(subject, &domain, &[test], whole);
+                let matched = self.text(subject, &[TextTest::regex(pattern, flags)], whole);
                 if matches!(op, RegexMatch | RegexIMatch) { matched } else { flipped(matched) }
             }
             LikeMatch | ILikeMatch | NotLikeMatch | NotILikeMatch => {
-                let Some(Some(pattern)) = value.try_as_str() else { return EITHER };
+                let Some(pattern) = text_of(value) else { return EITHER };
                 let test = TextTest::like(pattern, matches!(op, ILikeMatch | NotILikeMatch));
-                let matched = self.text(subject, &domain, &[test], whole);
+                let matched = self.text(subject, &[test], whole);
                 if matches!(op, LikeMatch | ILikeMatch) { matched } else { flipped(matched) }
             }
             _ => EITHER,
         }
     }
 
+    /// Two values that are no constants.
+    fn two(&mut self, left: &Expr, op: Operator, right: &Expr, whole: &Expr) -> Outcome {
+        if op == Operator::IsDistinctFrom && left == right {
+            self.told(whole, "both sides are the same");
+            return Outcome { yes: false, no: true };
+        }
+        let Some(asked) = orders(op) else { return EITHER };
+        let (possible, why) = match (uncast(left), uncast(right)) {
+            _ if left == right => (2, "both sides are the same"),
+            (Expr::Column(a), Expr::Column(b)) => (
+                (self.known.order)(&a.name, &b.name),
+                "of a group, parts are not more than the whole, and the least is not above the greatest",
+            ),
+            _ => (7, ""),
+        };
+        let (yes, no) = (possible & asked != 0, possible & !asked & 7 != 0);
+        if !yes {
+            self.told(whole, why);
+        }
+        Outcome { yes, no }
+    }
+
     /// `subject = any of values`.
-    fn equal(
+    fn equal(&mut self, subject: &Expr, values: &[ScalarValue], whole: &Expr) -> Outcome {
+        if let Expr::Case(case) = unnamed(subject) {
+            return self.branches(case, |this, then| match literal(then) {
+                Some(value) if value.is_null() => Outcome { yes: false, no: false },
+                Some(value) if values.iter().all(|v| v.data_type() == value.data_type()) => {
+                    let equal = values.contains(value);
+                    Outcome { yes: equal, no: !equal }
+                }
+                Some(_) => EITHER,
+                None => this.equal(then, values, whole),
+            });
+        }
+        let domain = Domain::of(subject, self.known);
+        self.among(subject, &domain, values, whole)
+    }
+
+    fn among(
         &mut self,
         subject: &Expr,
         domain: &Domain,
@@ -201,8 +280,7 @@ impl Analyzer<'_> {
         let values: Option<Vec<ScalarValue>> =
             list.list.iter().map(|item| literal(item).cloned()).collect();
         let Some(values) = values else { return EITHER };
-        let domain = Domain::of(&list.expr, self.known);
-        let inside = self.equal(&list.expr, &domain, &values, whole);
+        let inside = self.equal(&list.expr, &values, whole);
         let inside = if values.iter().any(ScalarValue::is_null) {
             // NULL in the list: what is not found is NULL, never FALSE.
             Outcome { no: false, ..inside }
@@ -224,7 +302,7 @@ impl Analyzer<'_> {
         let possible = |op, value| domain.compare(op, value).is_none_or(|(yes, _)| yes);
         let inside = !empty && possible(Operator::GtEq, low) && possible(Operator::LtEq, high);
         if !inside {
-            self.never(whole, &between.expr, &domain, &sql_text(whole));
+            self.never(whole, &between.expr, &domain, None);
         }
         let outcome = Outcome { yes: inside, no: true };
         if between.negated { flipped(outcome) } else { outcome }
@@ -234,76 +312,81 @@ impl Analyzer<'_> {
         if like.escape_char.is_some_and(|c| c != '\\') {
             return EITHER;
         }
-        let Some(Some(pattern)) = literal(&like.pattern).map(|v| v.try_as_str().flatten()) else {
-            return EITHER;
-        };
-        let domain = Domain::of(&like.expr, self.known);
+        let Some(pattern) = literal(&like.pattern).and_then(text_of) else { return EITHER };
         let test = TextTest::like(pattern, like.case_insensitive);
-        let matched = self.text(&like.expr, &domain, &[test], whole);
+        let matched = self.text(&like.expr, &[test], whole);
         if like.negated { flipped(matched) } else { matched }
     }
 
-    fn function(&mut self, call: &ScalarFunction, whole: &Expr) -> Outcome {
-        let Some((first, rest)) = call.args.split_first() else { return EITHER };
-        let needles: Option<Vec<&str>> =
-            rest.iter().map(|e| literal(e)?.try_as_str().flatten()).collect();
-        let Some(needles) = needles.filter(|n| !n.is_empty()) else { return EITHER };
-        let tests: Vec<TextTest> = match call.func.name() {
-            "contains" => needles.iter().map(|n| TextTest::contains(n, false)).collect(),
-            "starts_with" => needles.iter().map(|n| TextTest::starts(n, false)).collect(),
-            "ends_with" => needles.iter().map(|n| TextTest::ends(n, false)).collect(),
-            "icontains" => needles.iter().map(|n| TextTest::contains(n, true)).collect(),
-            "istarts" => needles.iter().map(|n| TextTest::starts(n, true)).collect(),
-            "iends" => needles.iter().map(|n| TextTest::ends(n, true)).collect(),
-            "ieq" => needles.iter().map(|n| TextTest::equal(n)).collect(),
-            "sigma_like" => needles.iter().map(|n| TextTest::sigma(n)).collect(),
-            "regexp_like" => {
-                vec![TextTest::regex(needles[0], needles.get(1).copied().unwrap_or(""))]
-            }
-            "array_has" => {
-                let domain = Domain::of(first, self.known);
-                let value = [ScalarValue::from(needles[0])];
-                let problems = self.notes.len();
-                let outcome = self.equal(first, &domain, &value, whole);
-                // `=` is no way to ask a list.
-                for note in &mut self.notes[problems..] {
-                    note.hint = domain
-                        .canonical(needles[0])
-                        .map(|canonical| format!("array_has({}, '{canonical}')", sql_text(first)));
+    /// What the branches of a CASE that can be reached come to.
+    fn branches(
+        &mut self,
+        case: &Case,
+        mut of: impl FnMut(&mut Self, &Expr) -> Outcome,
+    ) -> Outcome {
+        let mut outcome = Outcome { yes: false, no: false };
+        for (when, then) in &case.when_then_expr {
+            let reached = match (&case.expr, literal(when)) {
+                (None, _) => self.outcome(when).yes,
+                (Some(subject), Some(value)) => {
+                    self.equal(subject, std::slice::from_ref(value), subject).yes
                 }
-                return outcome;
+                (Some(_), None) => true,
+            };
+            if reached {
+                let one = of(self, then);
+                outcome = Outcome { yes: outcome.yes || one.yes, no: outcome.no || one.no };
             }
-            _ => return EITHER,
-        };
-        let domain = Domain::of(first, self.known);
-        self.text(first, &domain, &tests, whole)
+        }
+        if let Some(other) = &case.else_expr {
+            let one = of(self, other);
+            outcome = Outcome { yes: outcome.yes || one.yes, no: outcome.no || one.no };
+        }
+        outcome
     }
 
     /// Any of some tests of a text.
-    fn text(
-        &mut self,
-        subject: &Expr,
-        domain: &Domain,
-        tests: &[TextTest],
-        whole: &Expr,
-    ) -> Outcome {
-        let outcomes = tests.iter().map(|test| domain.text(test));
+    fn text(&mut self, subject: &Expr, tests: &[TextTest], whole: &Expr) -> Outcome {
+        let domain = Domain::of(subject, self.known);
         let (mut yes, mut no) = (false, true);
-        for (one_yes, one_no) in outcomes {
+        for (one_yes, one_no) in tests.iter().map(|test| domain.text(test)) {
             (yes, no) = (yes || one_yes, no && one_no);
         }
-        if !yes {
-            self.never(whole, subject, domain, &sql_text(whole));
+        if yes {
+            return Outcome { yes, no };
         }
+        if tests.iter().all(TextTest::is_impossible) {
+            self.told(whole, "the pattern asks for something before the start or after the end");
+            return Outcome { yes, no };
+        }
+        let lowered =
+            tests.iter().filter(|_| domain.asks_lower()).fold(sql_text(whole), |text, test| {
+                match test.lowered() {
+                    Some(lower) => {
+                        text.replace(&format!("'{}'", test.needle()), &format!("'{lower}'"))
+                    }
+                    None => text,
+                }
+            });
+        let hint = (lowered != sql_text(whole)).then_some(lowered);
+        self.never(whole, subject, &domain, hint);
         Outcome { yes, no }
     }
 
-    fn never(&mut self, whole: &Expr, subject: &Expr, domain: &Domain, sql: &str) {
+    fn never(&mut self, whole: &Expr, subject: &Expr, domain: &Domain, hint: Option<String>) {
         let why = format!("`{}` is {}", sql_text(subject), domain.describe());
-        self.note(
-            Some(whole),
-            SqlProblem::new("R034", format!("`{sql}` is never true")).detail(why),
-        );
+        let problem =
+            SqlProblem::new("R034", format!("`{}` is never true", sql_text(whole))).detail(why);
+        let problem = match hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        };
+        self.note(Some(whole), problem);
+    }
+
+    fn told(&mut self, whole: &Expr, why: &str) {
+        let text = format!("`{}` is never true", sql_text(whole));
+        self.note(Some(whole), SqlProblem::new("R034", text).detail(why));
     }
 
     fn note(&mut self, at: Option<&Expr>, problem: SqlProblem) {
@@ -316,6 +399,22 @@ impl Analyzer<'_> {
 
 fn flipped(outcome: Outcome) -> Outcome {
     Outcome { yes: outcome.no, no: outcome.yes }
+}
+
+/// Without names around it.
+fn unnamed(mut expr: &Expr) -> &Expr {
+    while let Expr::Alias(alias) = expr {
+        expr = &alias.expr;
+    }
+    expr
+}
+
+/// Without the cast that a comparison put around it: it keeps the order.
+fn uncast(expr: &Expr) -> &Expr {
+    match unnamed(expr) {
+        Expr::Cast(cast) => unnamed(&cast.expr),
+        other => other,
+    }
 }
 
 /// The value of a literal, whatever wraps it.

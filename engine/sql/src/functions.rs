@@ -33,6 +33,7 @@ pub(crate) use catalogue::ALLOWED;
 pub(crate) use catalogue::{Growth, growth};
 pub use marker::SLIDES_MAX;
 pub(crate) use marker::{Marker, WindowKind, interval_millis, marker, window_type};
+pub(crate) use network::{Networks, address};
 pub(crate) use time::{bin, floor, hop_starts, window_struct};
 
 use crate::error::SqlProblem;

@@ -2,6 +2,7 @@
 //! on a stream, unknown names, patterns that do not say what they seem to. All of them at once, each
 //! with its place. Types are checked by [`crate::blame`], shapes by [`crate::classify`].
 
+mod dialects;
 mod forms;
 mod names;
 

@@ -204,8 +204,9 @@ impl Session {
         let bare = expr
             .transform(|e| {
                 Ok(match e {
-                    Expr::Column(c) => {
-                        Transformed::yes(Expr::Column(Column::new_unqualified(c.name)))
+                    // The place stays: messages point at it.
+                    Expr::Column(Column { name, spans, .. }) => {
+                        Transformed::yes(Expr::Column(Column { relation: None, name, spans }))
                     }
                     e => Transformed::no(e),
                 })

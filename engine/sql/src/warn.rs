@@ -2,15 +2,16 @@
 //! that split bursts. Not what is refused.
 
 use datafusion::{
-    common::Spans,
-    logical_expr::{BinaryExpr, Expr, Operator},
+    common::{DFSchema, Spans},
+    logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator},
 };
-use sluice_stream::{Atom, Predicate, Test, Window};
+use sluice_stream::{Atom, Limits, Predicate, Test, Window};
 
 use crate::{
     classify::{Arm, Groups},
     error::SqlProblem,
     predicate::Conditions,
+    text::sql_text,
     walk,
 };
 
@@ -28,11 +29,38 @@ pub(crate) fn groups(groups: &Groups, warnings: &mut Vec<SqlProblem>) {
             SqlProblem::new("R028", "a burst across the edge of two windows is counted in halves")
                 .hint(format!("sliding(time, INTERVAL '{} seconds')", size / 1_000)),
         ),
-        Window::Hop { .. }
-        | Window::Tumble { .. }
-        | Window::Session { .. }
-        | Window::Sliding { .. } => {}
+        Window::Session { .. } => {
+            let hours = Limits::default().session_max / 3_600_000;
+            warnings.push(
+                SqlProblem::new("R029", format!("a session is cut after {hours} hours"))
+                    .detail("what comes later begins another one, whatever the pause"),
+            );
+        }
+        Window::Hop { .. } | Window::Tumble { .. } | Window::Sliding { .. } => {}
     }
+}
+
+/// About a condition that compares a quotient of whole numbers with a fraction.
+pub(crate) fn whole_division(condition: &Expr, schema: &DFSchema) -> Option<SqlProblem> {
+    let mut found = None;
+    walk::any(condition, |expr| {
+        if let Expr::Cast(cast) = expr
+            && cast.field.data_type().is_floating()
+            && let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Divide, right }) =
+                cast.expr.as_ref()
+            && cast.expr.get_type(schema).is_ok_and(|t| t.is_integer())
+        {
+            found = Some((left.clone(), right.clone()));
+        }
+        found.is_some()
+    });
+    let (left, right) = found?;
+    let (left, right) = (sql_text(&left), sql_text(&right));
+    Some(
+        SqlProblem::new("R040", format!("`{left} / {right}` is a whole number"))
+            .detail("a division of whole numbers leaves the rest out, and this one is compared with a fraction")
+            .hint(format!("1.0 * {left} / {right}")),
+    )
 }
 
 /// About one arm; its first `keys` columns are group keys.

@@ -10,7 +10,7 @@ use datafusion::{
         expr::{AggregateFunction as AggregateCall, Cast, ScalarFunction},
     },
 };
-use sluice_stream::{Aggregate, AggregateFunction, GroupColumn, Window};
+use sluice_stream::{Aggregate, AggregateFunction, GroupColumn, Limits, Window};
 
 use super::rows::{Rows, bare, is_scalar, substitute};
 use crate::{
@@ -358,7 +358,18 @@ fn window(kind: WindowKind, lengths: &[Expr]) -> Result<Window, SqlProblem> {
     };
     Ok(match kind {
         WindowKind::Tumble => Window::Tumble { size: length(0)? },
-        WindowKind::Session => Window::Session { gap: length(0)? },
+        WindowKind::Session => {
+            let (gap, most) = (length(0)?, Limits::default().session_max);
+            if gap > most {
+                let hours = most / 3_600_000;
+                let text =
+                    format!("a session is cut after {hours} hours, and this pause is longer");
+                return Err(SqlProblem::new("R016", text)
+                    .detail("no session could end by its pause")
+                    .hint(format!("sliding(time, INTERVAL '{} hours')", gap / 3_600_000)));
+            }
+            Window::Session { gap }
+        }
         WindowKind::Sliding => Window::Sliding { size: length(0)? },
         WindowKind::Hop => {
             let (slide, size) = (length(0)?, length(1)?);

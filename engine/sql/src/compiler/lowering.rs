@@ -12,14 +12,12 @@ use datafusion::{
 };
 use sluice_event::{Encoder, Eval, TableName};
 use sluice_stream::{
-    AggregateFunction, Branch, EmitMode, FirstSeenPlan, GroupColumn, Limits, Stage, StreamPlan,
-    Window, WindowPlan,
+    Branch, EmitMode, FirstSeenPlan, Limits, Stage, StreamPlan, Window, WindowPlan,
 };
 
 use super::{Compiler, Emit, RuleText};
 use crate::{
     classify::{Arm, Groups, Rows, Shape},
-    dead::{self, Domain},
     error::SqlProblem,
     monotone::{Growth, growth_of, is_monotone},
     predicate::{PredicateCompiler, terms},
@@ -27,7 +25,7 @@ use crate::{
     threshold, warn,
 };
 
-type Problems = Vec<SqlProblem>;
+pub(super) type Problems = Vec<SqlProblem>;
 
 /// Lowers a classified query.
 pub(super) fn lower(
@@ -67,10 +65,10 @@ pub(super) fn lower(
     Ok((plan, lowering.warnings))
 }
 
-struct Lowering<'a> {
-    compiler: &'a Compiler,
-    allow_dead: bool,
-    warnings: Problems,
+pub(super) struct Lowering<'a> {
+    pub(super) compiler: &'a Compiler,
+    pub(super) allow_dead: bool,
+    pub(super) warnings: Problems,
     schemas: BTreeMap<TableName, DFSchema>,
 }
 
@@ -143,6 +141,8 @@ impl Lowering<'_> {
         };
         self.groups_alive(&groups, condition.as_ref())?;
         warn::groups(&groups, &mut self.warnings);
+        let divided = groups.having.iter().find_map(|c| warn::whole_division(c, &schema));
+        self.warnings.extend(divided);
         let growth = |name: &str| {
             let column = groups.group.index_of(name).ok().and_then(|i| groups.layout.get(i));
             column.map_or(Growth::Unknown, |c| growth_of(*c, &groups.growth))
@@ -200,96 +200,6 @@ impl Lowering<'_> {
         Ok((branches, intermediate, stage, emit, identity.hash()))
     }
 
-    /// R034 if no row of any arm can pass its conditions; else what of them is never true is a
-    /// warning.
-    fn alive(&mut self, arms: &[Arm]) -> Result<(), Problems> {
-        let (mut dead, mut notes) = (true, Vec::new());
-        for arm in arms {
-            let filters = self.simplified(arm, &arm.filters)?;
-            let verdict = dead::analyze(&filters, &|name| Domain::column(&arm.table, name));
-            dead &= verdict.dead;
-            for note in verdict.notes {
-                if !notes.contains(&note) {
-                    notes.push(note);
-                }
-            }
-        }
-        self.judge(dead && !arms.is_empty(), notes, "WHERE")
-    }
-
-    /// The same for the conditions over groups.
-    fn groups_alive(&mut self, groups: &Groups, having: Option<&Expr>) -> Result<(), Problems> {
-        let Some(having) = having else { return Ok(()) };
-        let mut domains = BTreeMap::new();
-        for (field, column) in groups.group.fields().iter().zip(&groups.layout) {
-            let domain = match column {
-                GroupColumn::Aggregate(i) => self.aggregate_domain(groups, *i)?,
-                GroupColumn::Key(key) => match groups.rows.arms.as_slice() {
-                    [arm] => match arm.columns.get(*key) {
-                        Some(Expr::Column(column)) => Domain::column(&arm.table, &column.name),
-                        _ => Domain::default(),
-                    },
-                    _ => Domain::default(),
-                },
-                GroupColumn::Window => Domain::default(),
-            };
-            domains.insert(field.name().clone(), domain);
-        }
-        let known = |name: &str| domains.get(name).cloned().unwrap_or_default();
-        let verdict = dead::analyze(std::slice::from_ref(having), &known);
-        self.judge(verdict.dead, verdict.notes, "HAVING")
-    }
-
-    /// What an aggregate can be: a group has at least one row, and a FILTER that no row of it passes
-    /// leaves nothing to count.
-    fn aggregate_domain(&mut self, groups: &Groups, index: usize) -> Result<Domain, Problems> {
-        let Some(aggregate) = groups.aggregates.get(index) else { return Ok(Domain::default()) };
-        let counts = matches!(
-            aggregate.function,
-            AggregateFunction::Count | AggregateFunction::CountDistinct
-        );
-        let nonnegative = groups.growth.get(index).is_some_and(|(_, nonnegative)| *nonnegative);
-        if let (Some(filter), true) = (aggregate.filter, counts) {
-            let mut never = true;
-            for arm in &groups.rows.arms {
-                let Some(filter) = arm.columns.get(filter) else { return Ok(Domain::from(0)) };
-                let both: Vec<Expr> = arm.filters.iter().cloned().chain([filter.clone()]).collect();
-                let both = self.simplified(arm, &both)?;
-                let verdict = dead::analyze(&both, &|name| Domain::column(&arm.table, name));
-                never &= verdict.dead;
-            }
-            return Ok(if never { Domain::only(0) } else { Domain::from(0) });
-        }
-        Ok(match (counts, aggregate.argument) {
-            (true, None) => Domain::from(1),
-            (true, Some(_)) => Domain::from(0),
-            (false, _) if nonnegative => Domain::from(0),
-            (false, _) => Domain::default(),
-        })
-    }
-
-    fn judge(&mut self, dead: bool, notes: Problems, clause: &str) -> Result<(), Problems> {
-        if !dead || self.allow_dead {
-            // A part that is never true does not keep the others from it.
-            self.warnings.extend(notes.into_iter().map(|n| SqlProblem { code: "R038", ..n }));
-            return Ok(());
-        }
-        if notes.is_empty() {
-            return Err(vec![
-                SqlProblem::new("R034", format!("the {clause} is never true"))
-                    .detail("the rule could never fire"),
-            ]);
-        }
-        Err(notes)
-    }
-
-    fn simplified(&mut self, arm: &Arm, filters: &[Expr]) -> Result<Vec<Expr>, Problems> {
-        let schema = self.schema(arm)?;
-        let session = &self.compiler.session;
-        let simple = |filter: &Expr| session.simplify(filter.clone(), &schema).map_err(problems);
-        filters.iter().map(simple).collect()
-    }
-
     /// The simplified conjuncts of an arm: texts that mean the same are often the same.
     fn conditions(&mut self, arm: &Arm) -> Result<Vec<String>, Problems> {
         let schema = self.schema(arm)?;
@@ -319,6 +229,8 @@ impl Lowering<'_> {
                 interner: &self.compiler.interner,
             };
             let conditions = predicates.conditions(arm.filters.clone()).map_err(problems)?;
+            let divided = arm.filters.iter().find_map(|c| warn::whole_division(c, &schema));
+            self.warnings.extend(divided);
             warn::arm(&arm, &conditions, keys.first().copied().unwrap_or(0), &mut self.warnings);
             let evals = arm
                 .columns
@@ -355,7 +267,7 @@ impl Lowering<'_> {
         Ok(Arc::new(eval.known_as(id)))
     }
 
-    fn schema(&mut self, arm: &Arm) -> Result<DFSchema, Problems> {
+    pub(super) fn schema(&mut self, arm: &Arm) -> Result<DFSchema, Problems> {
         if let Some(schema) = self.schemas.get(&arm.table) {
             return Ok(schema.clone());
         }
@@ -365,7 +277,7 @@ impl Lowering<'_> {
     }
 }
 
-fn problems(error: DataFusionError) -> Problems {
+pub(super) fn problems(error: DataFusionError) -> Problems {
     SqlProblem::all(&error)
 }
 

@@ -17,7 +17,7 @@ fn diagnostic(problem: SqlProblem, text: &RuleText<'_>) -> Diagnostic {
     let span = problem.span.or_else(|| place_in(text.sql, &problem.message));
     let SqlProblem { code, message, detail, hint, .. } = problem;
     let new = match code {
-        "R020" | "R021" | "R022" | "R023" | "R024" | "R025" | "R030" | "R033" | "R038" => {
+        "R020" | "R021" | "R022" | "R023" | "R024" | "R025" | "R030" | "R033" | "R038" | "R040" => {
             Diagnostic::warning
         }
         "R028" | "R029" | "R036" => Diagnostic::info,

@@ -1,13 +1,23 @@
-//! What a conjunction says of each of its subjects, and whether that can be at once.
+//! What a conjunction says of each of its subjects, and whether that can be at once. Not what a
+//! subject can be by itself: that is [`super::domain`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use datafusion::{
     common::ScalarValue,
     logical_expr::{BinaryExpr, Expr, Operator},
 };
 
-use super::{literal, text::TextTest, text_of};
+use super::{literal, strict, text::TextTest, text_of, unnamed};
+use crate::{
+    functions::{Networks, address},
+    predicate::terms,
+};
+
+/// So many facts of one subject are compared with each other; more are not looked at.
+const FACTS_MAX: usize = 64;
+/// So many alternatives of one OR are looked at.
+const ALTERNATIVES_MAX: usize = 256;
 
 /// Facts by subject.
 #[derive(Default)]
@@ -20,27 +30,67 @@ struct Fact<'e> {
 }
 
 enum Kind {
-    OneOf(Vec<ScalarValue>),
-    NoneOf(Vec<ScalarValue>),
+    OneOf(HashSet<ScalarValue>),
+    NoneOf(HashSet<ScalarValue>),
     Compare(Operator, ScalarValue),
-    Text(TextTest),
+    /// A test that passes, or fails.
+    Text(TextTest, bool),
+    /// An address inside the networks, or outside.
+    Inside(Networks, bool),
+    /// Two values: which of less, equal and greater the first may be.
+    Order(u8),
+    /// A condition that is TRUE, or is not.
+    Holds(bool),
     Null,
     NotNull,
 }
 
+/// Two conditions that cannot hold at once.
+pub(super) type Conflict<'e> = (&'e Expr, &'e Expr);
+
 impl<'e> Facts<'e> {
+    /// What all of `parts` say.
+    pub(super) fn of(parts: &[&'e Expr]) -> Facts<'e> {
+        let mut facts = Facts::default();
+        parts.iter().for_each(|part| facts.learn(part));
+        facts
+    }
+
     /// Takes in a conjunct.
-    pub(super) fn learn(&mut self, part: &'e Expr) {
-        let Some((subject, kind)) = fact(part) else { return };
-        self.0.entry(subject.to_string()).or_default().push(Fact { kind, from: part });
+    fn learn(&mut self, part: &'e Expr) {
+        let part = unnamed(part);
+        if let Some((subject, kind)) = fact(part) {
+            self.add(subject.to_string(), kind, part);
+        }
+        if let Some((subject, kind)) = order(part) {
+            self.add(subject, kind, part);
+        }
+        match part {
+            Expr::IsNotTrue(inner) => self.add(holds(inner), Kind::Holds(false), part),
+            Expr::Not(inner) | Expr::IsFalse(inner) => {
+                self.add(holds(inner), Kind::Holds(false), part);
+            }
+            Expr::IsTrue(inner) => self.add(holds(inner), Kind::Holds(true), part),
+            other => self.add(holds(other), Kind::Holds(true), part),
+        }
+        for column in strict::columns(part) {
+            self.add(column.to_string(), Kind::NotNull, part);
+        }
+    }
+
+    fn add(&mut self, subject: String, kind: Kind, from: &'e Expr) {
+        let facts = self.0.entry(subject).or_default();
+        if facts.len() < FACTS_MAX {
+            facts.push(Fact { kind, from });
+        }
     }
 
     /// Two conditions that cannot hold at once.
-    pub(super) fn conflict(&self) -> Option<(&'e Expr, &'e Expr)> {
+    pub(super) fn conflict(&self) -> Option<Conflict<'e>> {
         for facts in self.0.values() {
             for (i, left) in facts.iter().enumerate() {
                 for right in &facts[i + 1..] {
-                    if excludes(&left.kind, &right.kind) || excludes(&right.kind, &left.kind) {
+                    if exclude(&left.kind, &right.kind) {
                         return Some((left.from, right.from));
                     }
                 }
@@ -48,6 +98,63 @@ impl<'e> Facts<'e> {
         }
         None
     }
+
+    /// What of these facts excludes each of the alternatives of an OR; `None` if one is left.
+    pub(super) fn excludes(&self, alternatives: &[&'e Expr]) -> Option<Conflict<'e>> {
+        if alternatives.len() > ALTERNATIVES_MAX {
+            return None;
+        }
+        let mut first = None;
+        for alternative in alternatives {
+            let conflict = self.conflict_with(&Facts::of(&terms(alternative, Operator::And)))?;
+            first.get_or_insert(conflict);
+        }
+        first
+    }
+
+    fn conflict_with(&self, other: &Facts<'e>) -> Option<Conflict<'e>> {
+        for (subject, facts) in &other.0 {
+            for known in self.0.get(subject).into_iter().flatten() {
+                if let Some(fact) = facts.iter().find(|f| exclude(&known.kind, &f.kind)) {
+                    return Some((known.from, fact.from));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Conditions are compared as they are written.
+fn holds(expr: &Expr) -> String {
+    format!("\u{0}{expr}")
+}
+
+/// Which orders an operator allows: 1 less, 2 equal, 4 greater.
+pub(super) fn orders(op: Operator) -> Option<u8> {
+    Some(match op {
+        Operator::Lt => 1,
+        Operator::Eq => 2,
+        Operator::LtEq => 3,
+        Operator::Gt => 4,
+        Operator::NotEq => 5,
+        Operator::GtEq => 6,
+        _ => return None,
+    })
+}
+
+/// A comparison of two values that are no constants.
+fn order(part: &Expr) -> Option<(String, Kind)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = part else { return None };
+    let mask = orders(*op)?;
+    if literal(left).is_some() || literal(right).is_some() {
+        return None;
+    }
+    let (left, right) = (left.to_string(), right.to_string());
+    Some(if left <= right {
+        (format!("{left}\u{0}{right}"), Kind::Order(mask))
+    } else {
+        (format!("{right}\u{0}{left}"), Kind::Order(mask & 2 | (mask & 1) << 2 | mask >> 2))
+    })
 }
 
 fn fact(part: &Expr) -> Option<(&Expr, Kind)> {
@@ -55,22 +162,32 @@ fn fact(part: &Expr) -> Option<(&Expr, Kind)> {
         Expr::Alias(alias) => fact(&alias.expr),
         Expr::IsNull(inner) => Some((inner, Kind::Null)),
         Expr::IsNotNull(inner) => Some((inner, Kind::NotNull)),
-        Expr::Column(_) => Some((part, Kind::OneOf(vec![ScalarValue::from(true)]))),
+        Expr::Column(_) => Some((part, one_of([ScalarValue::from(true)]))),
         Expr::Not(inner) if matches!(inner.as_ref(), Expr::Column(_)) => {
-            Some((inner, Kind::OneOf(vec![ScalarValue::from(false)])))
+            Some((inner, one_of([ScalarValue::from(false)])))
         }
-        Expr::IsTrue(inner) => Some((inner, Kind::OneOf(vec![ScalarValue::from(true)]))),
-        Expr::IsFalse(inner) => Some((inner, Kind::OneOf(vec![ScalarValue::from(false)]))),
+        Expr::Not(inner) => denied(inner),
+        Expr::IsTrue(inner) if matches!(inner.as_ref(), Expr::Column(_)) => {
+            Some((inner, one_of([ScalarValue::from(true)])))
+        }
+        Expr::IsFalse(inner) if matches!(inner.as_ref(), Expr::Column(_)) => {
+            Some((inner, one_of([ScalarValue::from(false)])))
+        }
+        Expr::IsTrue(inner) => fact(inner),
+        Expr::IsFalse(inner) => denied(inner),
         Expr::InList(list) => {
-            let values: Option<Vec<_>> = list.list.iter().map(|i| literal(i).cloned()).collect();
+            let values: Option<HashSet<_>> =
+                list.list.iter().map(|i| literal(i).cloned()).collect();
             let values = values?;
             let kind = if list.negated { Kind::NoneOf(values) } else { Kind::OneOf(values) };
             Some((&list.expr, kind))
         }
-        Expr::Like(like) if !like.negated && like.escape_char.is_none_or(|c| c == '\\') => {
+        Expr::Like(like) if like.escape_char.is_none_or(|c| c == '\\') => {
             let pattern = literal(&like.pattern).and_then(text_of)?;
-            Some((&like.expr, Kind::Text(TextTest::like(pattern, like.case_insensitive))))
+            let test = TextTest::like(pattern, like.case_insensitive);
+            Some((&like.expr, Kind::Text(test, !like.negated)))
         }
+        Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => alternatives(part),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let (subject, op, value) = match (literal(left), literal(right)) {
                 (None, Some(value)) => (left.as_ref(), *op, value.clone()),
@@ -78,38 +195,84 @@ fn fact(part: &Expr) -> Option<(&Expr, Kind)> {
                 _ => return None,
             };
             let kind = match op {
-                Operator::Eq => Kind::OneOf(vec![value]),
-                Operator::NotEq => Kind::NoneOf(vec![value]),
+                Operator::Eq | Operator::IsNotDistinctFrom => one_of([value]),
+                Operator::NotEq => Kind::NoneOf(HashSet::from([value])),
                 Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => {
                     Kind::Compare(op, value)
+                }
+                Operator::RegexMatch | Operator::RegexNotMatch => {
+                    Kind::Text(TextTest::regex(text_of(&value)?, ""), op == Operator::RegexMatch)
                 }
                 _ => return None,
             };
             Some((subject, kind))
         }
         Expr::ScalarFunction(call) => {
-            let [subject, needle] = call.args.as_slice() else { return None };
-            let needle = literal(needle).and_then(text_of)?;
-            let test = match call.func.name() {
-                "contains" => TextTest::contains(needle, false),
-                "starts_with" => TextTest::starts(needle, false),
-                "ends_with" => TextTest::ends(needle, false),
-                "icontains" => TextTest::contains(needle, true),
-                "istarts" => TextTest::starts(needle, true),
-                "iends" => TextTest::ends(needle, true),
-                _ => return None,
-            };
-            Some((subject, Kind::Text(test)))
+            let (subject, rest) = call.args.split_first()?;
+            if call.func.name() == "is_private" {
+                return Some((subject, Kind::Inside(Networks::private(), true)));
+            }
+            let needles: Option<Vec<&str>> =
+                rest.iter().map(|e| literal(e).and_then(text_of)).collect();
+            let needles = needles?;
+            if call.func.name() == "cidr_match" {
+                return Some((subject, Kind::Inside(Networks::parse(&needles)?, true)));
+            }
+            let [needle] = needles.as_slice() else { return None };
+            Some((subject, Kind::Text(TextTest::named(call.func.name(), needle)?, true)))
         }
         _ => None,
     }
 }
 
+/// The fact that a condition is FALSE.
+fn denied(inner: &Expr) -> Option<(&Expr, Kind)> {
+    let (subject, kind) = fact(inner)?;
+    let kind = match kind {
+        Kind::Text(test, passes) => Kind::Text(test, !passes),
+        Kind::Inside(networks, inside) => Kind::Inside(networks, !inside),
+        Kind::OneOf(values) => Kind::NoneOf(values),
+        Kind::NoneOf(values) => Kind::OneOf(values),
+        Kind::Null => Kind::NotNull,
+        Kind::NotNull => Kind::Null,
+        Kind::Compare(..) | Kind::Order(_) | Kind::Holds(_) => return None,
+    };
+    Some((subject, kind))
+}
+
+/// `x = 'a' OR x = 'b'` is `x IN ('a', 'b')`.
+fn alternatives(part: &Expr) -> Option<(&Expr, Kind)> {
+    let mut subject: Option<&Expr> = None;
+    let mut all = HashSet::new();
+    for term in terms(part, Operator::Or) {
+        let (of, Kind::OneOf(values)) = fact(term)? else { return None };
+        if *subject.get_or_insert(of) != of {
+            return None;
+        }
+        all.extend(values);
+    }
+    Some((subject?, Kind::OneOf(all)))
+}
+
+fn one_of<const N: usize>(values: [ScalarValue; N]) -> Kind {
+    Kind::OneOf(HashSet::from(values))
+}
+
+fn exclude(one: &Kind, other: &Kind) -> bool {
+    excludes(one, other) || excludes(other, one)
+}
+
 fn excludes(one: &Kind, other: &Kind) -> bool {
     match (one, other) {
-        (Kind::Null, Kind::Null) => false,
+        (Kind::Null, Kind::Null | Kind::Holds(_)) => false,
         (Kind::Null, _) => true,
         (Kind::OneOf(values), other) => values.iter().all(|value| !allows(other, value)),
+        (Kind::Text(a, true), Kind::Text(b, true)) => a.excludes(b),
+        (Kind::Text(a, true), Kind::Text(b, false)) => a == b,
+        (Kind::Inside(a, true), Kind::Inside(b, true)) => !a.overlap(b),
+        (Kind::Inside(a, true), Kind::Inside(b, false)) => a.all_inside(b),
+        (Kind::Order(a), Kind::Order(b)) => a & b == 0,
+        (Kind::Holds(a), Kind::Holds(b)) => a != b,
         (Kind::Compare(Operator::Gt | Operator::GtEq, low), Kind::Compare(op, high)) => {
             let strict = matches!(one, Kind::Compare(Operator::Gt, _)) || *op == Operator::Lt;
             if !matches!(op, Operator::Lt | Operator::LtEq) {
@@ -150,8 +313,12 @@ fn allows(fact: &Kind, value: &ScalarValue) -> bool {
             (Operator::GtEq, Some(order)) => order.is_ge(),
             _ => true,
         },
-        Kind::Text(test) => text_of(value).is_none_or(|text| test.matches(text).unwrap_or(true)),
+        Kind::Text(test, passes) => text_of(value)
+            .and_then(|text| test.matches(text))
+            .is_none_or(|matches| matches == *passes),
+        Kind::Inside(networks, inside) => text_of(value)
+            .is_none_or(|text| address(text).is_some_and(|ip| networks.contain(ip) == *inside)),
         Kind::Null => false,
-        Kind::NotNull => true,
+        Kind::NotNull | Kind::Order(_) | Kind::Holds(_) => true,
     }
 }

@@ -1,9 +1,9 @@
 //! Tests of a text against a literal, tried on values and looked at for letters they need.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::OnceLock};
 
-use regex::RegexBuilder;
-use regex_syntax::hir::literal::Extractor;
+use regex::{Regex, RegexBuilder};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 /// One test of a text.
 pub(super) struct TextTest {
@@ -11,6 +11,7 @@ pub(super) struct TextTest {
     /// The needle or pattern as written.
     needle: String,
     ignore_case: bool,
+    compiled: OnceLock<Option<Regex>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,34 +25,36 @@ enum Kind {
     Regex,
 }
 
+impl PartialEq for TextTest {
+    fn eq(&self, other: &TextTest) -> bool {
+        (self.kind, &self.needle, self.ignore_case)
+            == (other.kind, &other.needle, other.ignore_case)
+    }
+}
+
 impl TextTest {
     fn new(kind: Kind, needle: &str, ignore_case: bool) -> TextTest {
-        TextTest { kind, needle: needle.to_owned(), ignore_case }
+        TextTest { kind, needle: needle.to_owned(), ignore_case, compiled: OnceLock::new() }
     }
 
-    pub(super) fn contains(needle: &str, ignore_case: bool) -> TextTest {
-        Self::new(Kind::Contains, needle, ignore_case)
-    }
-
-    pub(super) fn starts(needle: &str, ignore_case: bool) -> TextTest {
-        Self::new(Kind::Starts, needle, ignore_case)
-    }
-
-    pub(super) fn ends(needle: &str, ignore_case: bool) -> TextTest {
-        Self::new(Kind::Ends, needle, ignore_case)
-    }
-
-    /// `ieq`.
-    pub(super) fn equal(needle: &str) -> TextTest {
-        Self::new(Kind::Equal, needle, true)
+    /// The test that a function makes with a needle; `None` if it makes none.
+    pub(super) fn named(function: &str, needle: &str) -> Option<TextTest> {
+        let (kind, ignore_case) = match function {
+            "contains" => (Kind::Contains, false),
+            "starts_with" => (Kind::Starts, false),
+            "ends_with" => (Kind::Ends, false),
+            "icontains" => (Kind::Contains, true),
+            "istarts" => (Kind::Starts, true),
+            "iends" => (Kind::Ends, true),
+            "ieq" => (Kind::Equal, true),
+            "sigma_like" => (Kind::Sigma, true),
+            _ => return None,
+        };
+        Some(Self::new(kind, needle, ignore_case))
     }
 
     pub(super) fn like(pattern: &str, ignore_case: bool) -> TextTest {
         Self::new(Kind::Like, pattern, ignore_case)
-    }
-
-    pub(super) fn sigma(pattern: &str) -> TextTest {
-        Self::new(Kind::Sigma, pattern, true)
     }
 
     pub(super) fn regex(pattern: &str, flags: &str) -> TextTest {
@@ -60,24 +63,99 @@ impl TextTest {
         Self::new(Kind::Regex, &pattern, flags.contains('i'))
     }
 
+    /// The same test in lower case; `None` where letters mean something else.
+    pub(super) fn lowered(&self) -> Option<String> {
+        (self.kind != Kind::Regex).then(|| self.needle.to_lowercase())
+    }
+
+    /// The needle or pattern as written.
+    pub(super) fn needle(&self) -> &str {
+        &self.needle
+    }
+
     /// Whether a value passes; `None` if the pattern is none.
     pub(super) fn matches(&self, value: &str) -> Option<bool> {
-        let escape = regex::escape(&self.needle);
-        let pattern = match self.kind {
-            Kind::Contains => escape,
-            Kind::Starts => format!(r"\A{escape}"),
-            Kind::Ends => format!(r"{escape}\z"),
-            Kind::Equal => format!(r"\A{escape}\z"),
-            Kind::Like => wildcards(&self.needle, '%', '_')?,
-            Kind::Sigma => wildcards(&self.needle, '*', '?')?,
-            Kind::Regex => self.needle.clone(),
+        let regex = self.compiled.get_or_init(|| {
+            let escape = regex::escape(&self.needle);
+            let pattern = match self.kind {
+                Kind::Contains => escape,
+                Kind::Starts => format!(r"\A{escape}"),
+                Kind::Ends => format!(r"{escape}\z"),
+                Kind::Equal => format!(r"\A{escape}\z"),
+                Kind::Like => wildcards(&self.needle, '%', '_')?,
+                Kind::Sigma => wildcards(&self.needle, '*', '?')?,
+                Kind::Regex => self.needle.clone(),
+            };
+            RegexBuilder::new(&pattern)
+                .case_insensitive(self.ignore_case)
+                .dot_matches_new_line(self.kind != Kind::Regex)
+                .build()
+                .ok()
+        });
+        Some(regex.as_ref()?.is_match(value))
+    }
+
+    /// Whether no text can pass both.
+    pub(super) fn excludes(&self, other: &TextTest) -> bool {
+        let differ = |a: Option<String>, b: Option<String>, ends: bool| {
+            let (Some(mut a), Some(mut b)) = (a, b) else { return false };
+            if self.ignore_case || other.ignore_case {
+                (a, b) = (a.to_lowercase(), b.to_lowercase());
+            }
+            if ends {
+                !a.ends_with(&b) && !b.ends_with(&a)
+            } else {
+                !a.starts_with(&b) && !b.starts_with(&a)
+            }
         };
-        let regex = RegexBuilder::new(&pattern)
-            .case_insensitive(self.ignore_case)
-            .dot_matches_new_line(self.kind != Kind::Regex)
-            .build()
-            .ok()?;
-        Some(regex.is_match(value))
+        let whole = |a: &TextTest, b: &TextTest| {
+            a.whole().is_some_and(|text| !a.ignore_case && b.matches(&text) == Some(false))
+        };
+        differ(self.start(), other.start(), false)
+            || differ(self.end(), other.end(), true)
+            || whole(self, other)
+            || whole(other, self)
+    }
+
+    /// What every text that passes begins with.
+    fn start(&self) -> Option<String> {
+        match self.kind {
+            Kind::Starts | Kind::Equal => Some(self.needle.clone()),
+            Kind::Like => plain(self.needle.chars(), '%', '_').map(|(text, _)| text),
+            Kind::Sigma => plain(self.needle.chars(), '*', '?').map(|(text, _)| text),
+            Kind::Contains | Kind::Ends | Kind::Regex => None,
+        }
+    }
+
+    /// What every text that passes ends with.
+    fn end(&self) -> Option<String> {
+        match self.kind {
+            Kind::Ends | Kind::Equal => Some(self.needle.clone()),
+            // Read from the end, a backslash comes after what it escapes.
+            Kind::Like | Kind::Sigma if !self.needle.contains('\\') => {
+                let wild: &[char] = if self.kind == Kind::Like { &['%', '_'] } else { &['*', '?'] };
+                self.needle.rsplit(wild).next().map(str::to_owned)
+            }
+            Kind::Like | Kind::Sigma | Kind::Contains | Kind::Starts | Kind::Regex => None,
+        }
+    }
+
+    /// The only text that passes, if it is one.
+    fn whole(&self) -> Option<String> {
+        let found = match self.kind {
+            Kind::Equal => return Some(self.needle.clone()),
+            Kind::Like => plain(self.needle.chars(), '%', '_'),
+            Kind::Sigma => plain(self.needle.chars(), '*', '?'),
+            Kind::Contains | Kind::Starts | Kind::Ends | Kind::Regex => None,
+        };
+        found.and_then(|(text, all)| all.then_some(text))
+    }
+
+    /// Whether no text at all can pass: a pattern that asks for something after the end, or before
+    /// the start.
+    pub(super) fn is_impossible(&self) -> bool {
+        self.kind == Kind::Regex
+            && regex_syntax::parse(&self.needle).is_ok_and(|parsed| impossible(&parsed))
     }
 
     /// Whether every text that passes has a letter of this kind.
@@ -92,12 +170,7 @@ impl TextTest {
             // A letter after a backslash stands for itself; the wildcards are no letters.
             Kind::Like | Kind::Sigma => self.needle.chars().any(letter),
             Kind::Regex => {
-                let Ok(parsed) = regex_syntax::parse(&self.needle) else { return false };
-                let prefixes = Extractor::new().extract(&parsed);
-                let Some(literals) = prefixes.literals().filter(|l| !l.is_empty()) else {
-                    return false;
-                };
-                literals.iter().all(|l| String::from_utf8_lossy(l.as_bytes()).chars().any(&letter))
+                regex_syntax::parse(&self.needle).is_ok_and(|parsed| needs(&parsed, &letter))
             }
         }
     }
@@ -113,7 +186,36 @@ impl TextTest {
         v6 && bare.chars().any(|c| c.is_ascii_uppercase())
             || bare == self.needle
                 && bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().to_string() != bare)
+            || self.start().is_some_and(|start| is_no_address(&start))
     }
+}
+
+/// Whether a text begins like an IPv4 address and cannot be one: a number over 255 or with a leading
+/// zero, a network's slash.
+pub(super) fn is_no_address(text: &str) -> bool {
+    let dotted = text.matches('.').count();
+    let digits = text.chars().all(|c| c.is_ascii_digit() || c == '.' || c == '/');
+    if !digits || dotted == 0 || dotted > 3 {
+        return false;
+    }
+    let address = text.split('/').next().unwrap_or_default();
+    text.contains('/') && dotted == 3
+        || address.split('.').any(|part| {
+            part.len() > 1 && part.starts_with('0') || part.parse::<u32>().is_ok_and(|n| n > 255)
+        })
+}
+
+/// The text before the first wildcard without escapes, and whether that is all.
+fn plain(mut chars: std::str::Chars<'_>, any: char, one: char) -> Option<(String, bool)> {
+    let mut text = String::new();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => text.push(chars.next()?),
+            c if c == any || c == one => return Some((text, false)),
+            c => text.push(c),
+        }
+    }
+    Some((text, true))
 }
 
 /// A pattern with two wildcards and backslash escapes as a regular expression.
@@ -130,4 +232,45 @@ fn wildcards(pattern: &str, any: char, one: char) -> Option<String> {
     }
     regex.push_str(r"\z");
     Some(regex)
+}
+
+/// Classes with more letters than this are not looked through.
+const LETTERS_MAX: u32 = 256;
+
+/// Whether every match of a pattern has such a letter.
+fn needs(pattern: &Hir, letter: &impl Fn(char) -> bool) -> bool {
+    match pattern.kind() {
+        HirKind::Literal(literal) => String::from_utf8_lossy(&literal.0).chars().any(letter),
+        HirKind::Class(Class::Unicode(class)) => {
+            let letters: u32 =
+                class.ranges().iter().map(|r| r.end() as u32 - r.start() as u32 + 1).sum();
+            (1..=LETTERS_MAX).contains(&letters)
+                && class.ranges().iter().flat_map(|r| r.start()..=r.end()).all(letter)
+        }
+        HirKind::Class(Class::Bytes(_)) | HirKind::Empty | HirKind::Look(_) => false,
+        HirKind::Repetition(repetition) => repetition.min > 0 && needs(&repetition.sub, letter),
+        HirKind::Capture(capture) => needs(&capture.sub, letter),
+        HirKind::Concat(parts) => parts.iter().any(|part| needs(part, letter)),
+        HirKind::Alternation(parts) => parts.iter().all(|part| needs(part, letter)),
+    }
+}
+
+/// Whether a pattern matches nothing, in any text.
+fn impossible(pattern: &Hir) -> bool {
+    let Some(_) = pattern.properties().minimum_len() else { return true };
+    match pattern.kind() {
+        HirKind::Capture(capture) => impossible(&capture.sub),
+        HirKind::Repetition(repetition) => repetition.min > 0 && impossible(&repetition.sub),
+        HirKind::Alternation(parts) => parts.iter().all(impossible),
+        HirKind::Concat(parts) => {
+            let consumes = |part: &Hir| part.properties().minimum_len().is_some_and(|n| n > 0);
+            let is = |part: &Hir, look: Look| matches!(part.kind(), HirKind::Look(l) if *l == look);
+            parts.iter().any(impossible)
+                || parts.iter().enumerate().any(|(i, part)| {
+                    is(part, Look::Start) && parts[..i].iter().any(consumes)
+                        || is(part, Look::End) && parts[i + 1..].iter().any(consumes)
+                })
+        }
+        HirKind::Empty | HirKind::Literal(_) | HirKind::Class(_) | HirKind::Look(_) => false,
+    }
 }

@@ -166,7 +166,45 @@ impl Network {
     }
 }
 
-fn address(text: &str) -> Option<u128> {
+/// Some networks, as one test names them.
+pub(crate) struct Networks(Vec<Network>);
+
+impl Networks {
+    /// `None` if a text is no network.
+    pub(crate) fn parse(texts: &[&str]) -> Option<Networks> {
+        texts.iter().map(|text| Network::parse(text).ok()).collect::<Option<_>>().map(Networks)
+    }
+
+    /// Those of `is_private`.
+    pub(crate) fn private() -> Networks {
+        Networks(PRIVATE.iter().filter_map(|text| Network::parse(text).ok()).collect())
+    }
+
+    /// Whether one of them holds the address.
+    pub(crate) fn contain(&self, address: u128) -> bool {
+        self.0.iter().any(|n| n.contains(address))
+    }
+
+    /// Whether an address is in both.
+    pub(crate) fn overlap(&self, other: &Networks) -> bool {
+        self.0.iter().any(|a| {
+            other.0.iter().any(|b| a.v4 == b.v4 && (a.bits ^ b.bits) & a.mask & b.mask == 0)
+        })
+    }
+
+    /// Whether each of these lies in one of `other`.
+    pub(crate) fn all_inside(&self, other: &Networks) -> bool {
+        self.0.iter().all(|a| {
+            let inside = |b: &Network| {
+                a.v4 == b.v4 && a.mask & b.mask == b.mask && a.bits & b.mask == b.bits
+            };
+            other.0.iter().any(inside)
+        })
+    }
+}
+
+/// An address as 128 bits, IPv4 as mapped into IPv6; `None` if the text is none.
+pub(crate) fn address(text: &str) -> Option<u128> {
     text.parse().ok().map(mapped)
 }
 

@@ -10,18 +10,32 @@ use datafusion::sql::sqlparser::ast::{
     Spanned, Value,
 };
 
-use super::{Checker, is_called, literal, names, regex_flaw};
+use super::{Checker, dialects, is_called, literal, names, regex_flaw};
 use crate::error::SqlProblem;
 
 impl Checker<'_> {
     /// What is wrong with the form of one expression.
     pub(super) fn form(&mut self, expr: &Expr) {
         match expr {
-            Expr::Like { expr, pattern, escape_char, .. } => {
-                self.like(expr, pattern, escape_char.is_some(), false);
+            Expr::Like { any: true, expr: of, .. } | Expr::ILike { any: true, expr: of, .. } => {
+                let problem = SqlProblem::new("R016", "LIKE ANY is not accepted")
+                    .detail("a test of several texts takes them as arguments")
+                    .hint(format!(
+                        "icontains({of}, 'a', 'b'), or {of} LIKE 'a%' OR {of} LIKE 'b%'"
+                    ));
+                self.refuse(of.span(), problem);
             }
-            Expr::ILike { expr, pattern, escape_char, .. } => {
-                self.like(expr, pattern, escape_char.is_some(), true);
+            Expr::Like { expr, pattern, escape_char, negated, .. } => {
+                self.like(expr, pattern, escape_char.is_some(), (*negated, false));
+            }
+            Expr::ILike { expr, pattern, escape_char, negated, .. } => {
+                self.like(expr, pattern, escape_char.is_some(), (*negated, true));
+            }
+            Expr::JsonAccess { value, path } => {
+                let problem = SqlProblem::new("R016", "`:` is not accepted")
+                    .detail("a path into JSON is a function here, with an argument for each step")
+                    .hint(format!("json_get_str({value}, {})", dialects::json_path(path)));
+                self.refuse(value.span(), problem);
             }
             Expr::SimilarTo { expr: of, pattern, .. } => {
                 let problem = SqlProblem::new("R016", "SIMILAR TO is not accepted")
@@ -50,6 +64,16 @@ impl Checker<'_> {
             | BinaryOperator::PGRegexNotMatch
             | BinaryOperator::PGRegexNotIMatch => self.regex(right),
             op if is_arrow(op) => self.arrows(whole, op),
+            BinaryOperator::PGOverlap => {
+                let problem = SqlProblem::new("R016", "`&&` is not accepted")
+                    .hint(format!("{left} AND {right}"));
+                self.refuse(left.span(), problem);
+            }
+            BinaryOperator::PGBitwiseShiftLeft if literal(right).is_some() => {
+                let problem = SqlProblem::new("R016", "`<<` is not accepted")
+                    .hint(format!("cidr_match({left}, {right})"));
+                self.refuse(left.span(), problem);
+            }
             BinaryOperator::Eq
             | BinaryOperator::NotEq
             | BinaryOperator::Lt
@@ -121,6 +145,7 @@ impl Checker<'_> {
                 Expr::BinaryOp { left, .. } => open.push(left),
                 Expr::Nested(inner) => open.push(inner),
                 step => match literal(step).or_else(|| number(step)) {
+                    Some(step) if step.starts_with('{') => steps.push(dialects::steps(&step)),
                     Some(step) => steps.push(format!("'{step}'")),
                     None => steps.push(step.to_string()),
                 },
@@ -167,8 +192,7 @@ impl Checker<'_> {
                 "json_get_int",
                 "json_get_bool",
                 "json_contains",
-                "json_any",
-                "json_all",
+                "json_list",
             ],
         ) {
             let steps = args.iter().skip(1);
@@ -177,10 +201,13 @@ impl Checker<'_> {
             }
         }
         if is_called(call, &["first_seen"]) && !matches!(args.first(), Some(Expr::Interval(_))) {
-            let keys: Vec<String> = args.iter().map(ToString::to_string).collect();
+            let given = args.first().and_then(|first| literal(first));
+            let keys = args.iter().skip(usize::from(given.is_some()));
+            let keys: Vec<String> = keys.map(ToString::to_string).collect();
+            let span = given.unwrap_or_else(|| "14 days".to_owned());
             let problem =
                 SqlProblem::new("R016", "`first_seen` begins with how long is looked back")
-                    .hint(format!("first_seen(INTERVAL '14 days', {})", keys.join(", ")));
+                    .hint(format!("first_seen(INTERVAL '{span}', {})", keys.join(", ")));
             self.refuse(call.name.span(), problem);
         }
         if is_called(call, &["count"])
@@ -231,7 +258,14 @@ impl Checker<'_> {
     }
 
     /// A pattern in which a backslash vanishes, or with an escape of its own.
-    fn like(&mut self, of: &Expr, pattern: &Expr, escaped: bool, ignore_case: bool) {
+    /// `negated` and whether case is ignored come together.
+    fn like(
+        &mut self,
+        of: &Expr,
+        pattern: &Expr,
+        escaped: bool,
+        (negated, ignore_case): (bool, bool),
+    ) {
         let Some(text) = literal(pattern) else { return };
         if escaped {
             let problem = SqlProblem::new("R014", "ESCAPE is not accepted")
@@ -246,9 +280,10 @@ impl Checker<'_> {
             }
             let doubled = text.replace('\\', "\\\\");
             let operator = if ignore_case { "ILIKE" } else { "LIKE" };
-            let mut hint = format!("{of} {operator} '{doubled}'");
+            let not = if negated { "NOT " } else { "" };
+            let mut hint = format!("{of} {not}{operator} '{doubled}'");
             if let Some(call) = plain_call(of, &text, ignore_case) {
-                hint.push_str(&format!(", or {call}"));
+                hint.push_str(&format!(", or {not}{call}"));
             }
             return self.refuse(
                 pattern.span(),

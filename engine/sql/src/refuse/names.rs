@@ -11,10 +11,10 @@ use datafusion::{
         SelectItem, Spanned, TableFactor, Visit, Visitor,
     },
 };
-use sluice_event::{Schema, TableName};
+use sluice_event::{Schema, TableName, TableSchema};
 use sluice_rule::suggest;
 
-use super::{Catalogue, Checker};
+use super::{Catalogue, Checker, dialects};
 use crate::{error::SqlProblem, functions::BANNED, session::common_schema};
 
 /// Functions of other dialects and what they are here.
@@ -71,7 +71,18 @@ pub(crate) fn unknown_column(column: &str, table: &str, names: &[String]) -> Sql
     };
     match suggest(column, names.iter().map(String::as_str)) {
         Some(near) => problem.detail(format!("did you mean `{near}`?")),
-        None => problem,
+        None => {
+            let has = |t: &TableSchema| t.name.as_str() != table && t.index(column).is_some();
+            let others: Vec<String> = Schema::builtin()
+                .tables()
+                .filter(|t| listed && has(t))
+                .map(|t| format!("`{}`", t.name))
+                .collect();
+            if others.is_empty() {
+                return problem;
+            }
+            problem.detail(format!("it is a column of {}", others.join(", ")))
+        }
     }
 }
 
@@ -149,10 +160,14 @@ impl Checker<'_> {
         let mut names: Vec<String> = state.udfs().into_iter().chain(state.udafs()).collect();
         names.sort_unstable();
         let problem = SqlProblem::new("R012", format!("no function `{name}`"));
+        let args = arguments(call);
+        if let Some(here) = dialects::call(&name, &args) {
+            return self.refuse(call.name.span(), problem.hint(here));
+        }
         let known = SYNONYMS.iter().find(|(other, _)| *other == name).map(|(_, ours)| *ours);
         let problem = match known.or_else(|| suggest(&name, names.iter().map(String::as_str))) {
             Some(near) => {
-                let given: Vec<_> = arguments(call).iter().map(ToString::to_string).collect();
+                let given: Vec<_> = args.iter().map(ToString::to_string).collect();
                 problem
                     .detail(format!("did you mean `{near}`?"))
                     .hint(format!("{near}({})", given.join(", ")))
@@ -219,7 +234,17 @@ impl Checker<'_> {
                 continue;
             }
             let shown = if ident.quote_style.is_some() { &name } else { &ident.value };
-            self.refuse(ident.span, unknown_column(shown, &columns.table, &columns.names));
+            let mut problem = unknown_column(shown, &columns.table, &columns.names);
+            if ident.quote_style == Some('"') && problem.code == "R011" {
+                problem = problem
+                    .detail("double quotes are around names; a text stands between single ones")
+                    .hint(format!("'{shown}'"));
+            } else if ["window_start", "window_end"].contains(&name.as_str()) {
+                problem = problem
+                    .detail("a window has ends, and this SELECT has no window")
+                    .hint("GROUP BY user_entity, tumble(time, INTERVAL '1 hour')");
+            }
+            self.refuse(ident.span, problem);
         }
     }
 }
