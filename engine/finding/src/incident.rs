@@ -9,6 +9,8 @@ use crate::{Entity, Finding, FindingId, RiskLevel};
 
 /// Milliseconds without a finding after which the next one opens another incident.
 pub const QUIET: i64 = 24 * 3_600_000;
+/// Changes that are kept of one incident: each reading of it carries them all.
+const HISTORY_MAX: usize = 500;
 
 /// An incident (OCSF Incident Finding, class 2005).
 #[derive(Clone, Debug, PartialEq)]
@@ -71,17 +73,18 @@ pub enum IncidentStatus {
 }
 
 /// What an incident turned out to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IncidentVerdict {
     /// The account or device is in other hands: risk stays high until it is closed.
     ConfirmedCompromise,
-    /// Real, and dealt with: its factors decay on.
+    /// Real, and dealt with: its findings go on to decay.
     TruePositive,
-    /// Real but allowed: its factors are removed, its units are learned at once.
+    /// Real but allowed: its findings weigh nothing any more.
     Benign,
-    /// The rule was wrong: its factors are removed, the rule's noise count rises.
+    /// The rules were wrong: its findings weigh nothing any more, and those of the same rules about the
+    /// same entity do not for 30 days.
     FalsePositive,
-    /// The same as another incident, which takes its factors.
+    /// The same as another incident, which takes its findings.
     Duplicate(FindingId),
 }
 
@@ -109,6 +112,88 @@ pub struct IncidentChange {
     pub comment: Option<String>,
 }
 
+impl Belongs {
+    /// Every reason.
+    pub const ALL: [Belongs; 4] =
+        [Belongs::Critical, Belongs::RiskHigh, Belongs::SameEntity, Belongs::Contributed];
+
+    /// The word on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Belongs::Critical => "critical",
+            Belongs::RiskHigh => "risk_high",
+            Belongs::SameEntity => "same_entity",
+            Belongs::Contributed => "contributed",
+        }
+    }
+
+    /// The reason of a word.
+    pub fn parse(word: &str) -> Option<Belongs> {
+        Belongs::ALL.into_iter().find(|b| b.name() == word)
+    }
+}
+
+impl IncidentStatus {
+    /// Every status.
+    pub const ALL: [IncidentStatus; 5] = [
+        IncidentStatus::New,
+        IncidentStatus::InProgress,
+        IncidentStatus::OnHold,
+        IncidentStatus::Resolved,
+        IncidentStatus::Closed,
+    ];
+
+    /// The word on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            IncidentStatus::New => "new",
+            IncidentStatus::InProgress => "in_progress",
+            IncidentStatus::OnHold => "on_hold",
+            IncidentStatus::Resolved => "resolved",
+            IncidentStatus::Closed => "closed",
+        }
+    }
+
+    /// The status of a word.
+    pub fn parse(word: &str) -> Option<IncidentStatus> {
+        IncidentStatus::ALL.into_iter().find(|s| s.name() == word)
+    }
+
+    /// Whether nobody works on it any more.
+    pub fn ends(self) -> bool {
+        matches!(self, IncidentStatus::Resolved | IncidentStatus::Closed)
+    }
+}
+
+impl IncidentVerdict {
+    /// The words on the wire.
+    pub const NAMES: [&str; 5] =
+        ["confirmed_compromise", "true_positive", "benign", "false_positive", "duplicate"];
+
+    /// The word on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            IncidentVerdict::ConfirmedCompromise => "confirmed_compromise",
+            IncidentVerdict::TruePositive => "true_positive",
+            IncidentVerdict::Benign => "benign",
+            IncidentVerdict::FalsePositive => "false_positive",
+            IncidentVerdict::Duplicate(_) => "duplicate",
+        }
+    }
+
+    /// The verdict of a word; a duplicate is one of another incident.
+    pub fn parse(word: &str, of: Option<FindingId>) -> Option<IncidentVerdict> {
+        Some(match word {
+            "confirmed_compromise" => IncidentVerdict::ConfirmedCompromise,
+            "true_positive" => IncidentVerdict::TruePositive,
+            "benign" => IncidentVerdict::Benign,
+            "false_positive" => IncidentVerdict::FalsePositive,
+            "duplicate" => IncidentVerdict::Duplicate(of?),
+            _ => return None,
+        })
+    }
+}
+
 /// Why a change was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -118,6 +203,8 @@ pub enum Refused {
     DuplicateOfItself,
     /// The change changes nothing.
     Empty,
+    /// It has as many changes as are kept.
+    HistoryFull,
 }
 
 impl Incident {
@@ -156,8 +243,8 @@ impl Incident {
 
     /// Whether a finding of its entity at `time` still belongs to it.
     pub fn lasts_at(&self, time: i64) -> bool {
-        let open = !matches!(self.status, IncidentStatus::Resolved | IncidentStatus::Closed);
-        open && time >= self.time.saturating_sub(QUIET)
+        !self.status.ends()
+            && time >= self.time.saturating_sub(QUIET)
             && time <= self.last_time.saturating_add(QUIET)
     }
 
@@ -170,6 +257,11 @@ impl Incident {
         self.risk_peak = self.risk_peak.max(score);
         self.take(finding, Belongs::SameEntity);
         true
+    }
+
+    /// Takes out a finding that was withdrawn; whether it was there.
+    pub fn leave(&mut self, id: FindingId) -> bool {
+        self.findings.remove(&id).is_some()
     }
 
     /// Adds an earlier finding that contributed to the risk that opened it.
@@ -199,7 +291,13 @@ impl Incident {
         if change == IncidentChange::default() {
             return Err(Refused::Empty);
         }
-        let ends = matches!(change.status, Some(IncidentStatus::Resolved | IncidentStatus::Closed));
+        let ends = change.status.is_some_and(IncidentStatus::ends);
+        // Closing is always possible: it must not wait for room.
+        if self.history.len() >= HISTORY_MAX && !(ends && change.comment.is_none())
+            || self.history.len() >= 2 * HISTORY_MAX
+        {
+            return Err(Refused::HistoryFull);
+        }
         if ends && change.verdict.is_none() && self.verdict.is_none() {
             return Err(Refused::VerdictMissing);
         }
@@ -207,13 +305,17 @@ impl Incident {
             return Err(Refused::DuplicateOfItself);
         }
         if let Some(status) = change.status {
+            // Work that goes on has no outcome yet.
+            if self.status.ends() && !status.ends() {
+                self.verdict = None;
+            }
             self.status = status;
         }
         if let Some(assignee) = &change.assignee {
             self.assignee.clone_from(assignee);
         }
         if let Some(verdict) = &change.verdict {
-            self.verdict = Some(verdict.clone());
+            self.verdict = Some(*verdict);
         }
         self.history.push(IncidentEntry { at, by: by.to_owned(), change });
         Ok(())

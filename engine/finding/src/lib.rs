@@ -25,9 +25,9 @@ pub use incident::{
 };
 pub use repeats::{RepeatGroup, Repeats};
 pub use risk::{
-    Contribution, ContributionKind, Criticality, Evidence, Factor, FactorKey, Floor, LevelChange,
-    Override, RiskLedger, RiskLevel, RiskScore, RiskState, anomaly_weight, declared_weight,
-    noise_discount,
+    Contribution, ContributionKind, Criticality, EntityRisk, Evidence, Factor, FactorKey, Floor,
+    LevelChange, Override, RiskLedger, RiskLevel, RiskScore, RiskState, anomaly_weight,
+    declared_weight, evidence, noise_discount,
 };
 pub use suppression::{Suppression, SuppressionMatch, SuppressionRefused};
 pub use triage::{Reason, Triage, TriageChange, TriageEntry, TriageStatus};

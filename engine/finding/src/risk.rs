@@ -8,6 +8,7 @@
 //! `s` counts the factor's findings, each halved per half-life. So repeats of one finding, and many
 //! findings of one tactic, saturate; nothing depends on the order of arrival.
 
+mod entity;
 mod explain;
 mod ledger;
 mod level;
@@ -16,6 +17,7 @@ mod weight;
 #[cfg(test)]
 mod tests;
 
+pub use entity::{EntityRisk, evidence};
 pub use explain::{Contribution, ContributionKind, RiskScore};
 pub use ledger::{Evidence, Factor, FactorKey, Floor, Override, RiskLedger};
 pub use level::{LevelChange, RiskLevel, RiskState};
@@ -51,6 +53,15 @@ impl Criticality {
             Criticality::High => "high",
             Criticality::Extreme => "extreme",
         }
+    }
+
+    /// Every criticality.
+    pub const ALL: [Criticality; 4] =
+        [Criticality::Low, Criticality::Normal, Criticality::High, Criticality::Extreme];
+
+    /// The criticality of a word.
+    pub fn parse(word: &str) -> Option<Criticality> {
+        Criticality::ALL.into_iter().find(|c| c.name() == word)
     }
 
     fn odds(self) -> f64 {

@@ -24,6 +24,11 @@ impl RiskLevel {
         }
     }
 
+    /// The level of a word.
+    pub fn parse(word: &str) -> Option<RiskLevel> {
+        [RiskLevel::Low, RiskLevel::Medium, RiskLevel::High].into_iter().find(|l| l.name() == word)
+    }
+
     /// The level of a score in hundredths for an entity at this level that may also fall.
     fn next(self, score: i64) -> RiskLevel {
         let reached = match score {
@@ -68,12 +73,20 @@ pub struct LevelChange {
 }
 
 impl RiskState {
-    /// Brings the level up to date at an instant.
+    /// Brings the level up to date at an instant; it does not fall before it was kept for the dwell.
     pub fn update(&mut self, ledger: &RiskLedger, at: i64) -> Option<LevelChange> {
+        let falls = self.level.next(ledger.score(at).score) < self.level;
+        if falls && at < self.since.saturating_add(DWELL) {
+            return None;
+        }
+        self.update_at_once(ledger, at)
+    }
+
+    /// Brings the level up to date after a person's word, which waits for no dwell.
+    pub fn update_at_once(&mut self, ledger: &RiskLedger, at: i64) -> Option<LevelChange> {
         let score = ledger.score(at).score;
         let next = self.level.next(score);
-        let falls = next < self.level;
-        if next == self.level || (falls && at < self.since.saturating_add(DWELL)) {
+        if next == self.level {
             return None;
         }
         let change = LevelChange { at, previous: self.level, current: next, score };

@@ -300,3 +300,43 @@ fn an_anomaly_weighs_what_its_tail_is_worth() {
     assert_eq!(anomaly_weight(0.5, 1.0), 0.0);
     assert_eq!(anomaly_weight(f64::NAN, 1.0), 0.0);
 }
+
+#[test]
+fn m6_every_crossing_is_told_however_late_somebody_looks() {
+    let of = ledger(&[evidence(1, "a", "x", 60), evidence(2, "b", "y", 30)]);
+    let mut watched = EntityRisk { ledger: of.clone(), ..EntityRisk::default() };
+    let mut seen = Vec::new();
+    for hour in 0..24 * 30 {
+        seen.extend(watched.settle(hour * HOUR));
+    }
+    let mut asleep = EntityRisk { ledger: of.clone(), ..EntityRisk::default() };
+    let mut told = asleep.settle(0);
+    told.extend(asleep.settle(30 * DAY));
+    assert_eq!(seen.iter().map(|c| c.current).collect::<Vec<_>>().len(), 3);
+    assert_eq!(seen.last().unwrap().current, RiskLevel::Low);
+    assert_eq!(seen, told);
+    assert_eq!(told, of.timeline(30 * DAY));
+}
+
+#[test]
+fn p6_the_timeline_is_a_function_of_the_findings() {
+    let mut numbers = Numbers(17);
+    let mut changes = 0;
+    for _ in 0..40 {
+        let mut findings = random(&mut numbers, 25);
+        let mut first = RiskLedger::default();
+        findings.iter().for_each(|e| drop(first.add(e)));
+        for i in (1..findings.len()).rev() {
+            findings.swap(i, numbers.below(i as u64 + 1) as usize);
+        }
+        let mut second = RiskLedger::default();
+        findings.iter().for_each(|e| drop(second.add(e)));
+        let timeline = first.timeline(60 * DAY);
+        assert_eq!(timeline, second.timeline(60 * DAY));
+        assert!(timeline.is_sorted_by_key(|c| c.at));
+        assert!(timeline.windows(2).all(|w| w[0].current == w[1].previous));
+        assert_eq!(timeline.last().map_or(RiskLevel::Low, |c| c.current), RiskLevel::Low);
+        changes += timeline.len();
+    }
+    assert!(changes > 80, "{changes} changes show little");
+}
