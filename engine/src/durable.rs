@@ -13,28 +13,39 @@
 //! | `removed` | sequence | id of a finding that retention dropped; the last million |
 //! | `age` | event time, id | nothing: the order in which findings go |
 //! | `repeat` | suppression group, event time, id | the finding it is folded into, how many it folds |
+//! | `risk` | hash of the entity | its ledger, level, and when it is due |
+//! | `risk_due` | time, hash of the entity | nothing: when its level falls, or it is forgotten |
+//! | `risk_row` | hash of the entity, number | a change of its risk; the last 1,000 |
+//! | `level` | sequence | a change of level, for followers |
+//! | `incident` | id | an incident with its history |
+//! | `suppression` | id | a suppression with its hits |
 //! | `letter` | source, code, receive time, id | a record set aside |
 //! | `letter_id` | id | its key in `letter` |
 //! | `meta` | a word | `seq`, `totals` |
 //!
-//! A sequence number is given to every change of a finding or its triage and to every removal, so
-//! that a follower can stop and go on anywhere. Writers take turns; readers never wait.
+//! A sequence number is given to every change of a finding, its triage or a level and to every removal,
+//! so that a follower can stop and go on anywhere. Writers take turns; readers never wait.
 
+mod cases;
 mod codec;
 mod findings;
+mod incidents;
+mod ledgers;
 mod letters;
 mod orphaned;
 mod recent;
 mod records;
 mod repeats;
 mod retention;
+mod risk;
 mod state;
+mod suppressions;
 mod txn;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -46,16 +57,22 @@ use sluice_ingest::{
 use sluice_store::{Layout, Memory, Space, Store};
 
 use codec::CodecError;
+pub use incidents::IncidentError;
+use incidents::Incidents;
 use recent::RecentFindings;
+use risk::Risks;
+pub use risk::{LevelRow, RiskCause, RiskClock, RiskReason, RiskRow, reasons};
 use state::StateStore;
+use suppressions::Suppressions;
+pub use suppressions::{StoredSuppression, SuppressionError};
 use txn::{SpaceUse, StoreMeta, WriteState};
 
 use crate::{Checkpoint, CheckpointSink, Commit, EngineError, FindingSink, Seq};
 
 /// What the directory holds, by a version that changes when an older build could not read it.
-const LAYOUT: Layout<11> = Layout {
+const LAYOUT: Layout<17> = Layout {
     name: "sluice-findings",
-    version: 2,
+    version: 3,
     spaces: [
         "finding",
         "triage",
@@ -68,6 +85,12 @@ const LAYOUT: Layout<11> = Layout {
         "letter",
         "letter_id",
         "meta",
+        "risk",
+        "risk_due",
+        "risk_row",
+        "level",
+        "incident",
+        "suppression",
     ],
 };
 
@@ -82,6 +105,10 @@ struct Inner {
     store: Store,
     spaces: Spaces,
     retention: Retention,
+    clock: RiskClock,
+    risks: RwLock<Risks>,
+    incidents: RwLock<Incidents>,
+    suppressions: RwLock<Suppressions>,
     /// Held while a change is put together and written.
     state: Mutex<WriteState>,
     /// The last sequence number that can be read.
@@ -103,6 +130,12 @@ struct Spaces {
     letter: Space,
     letter_id: Space,
     meta: Space,
+    risk: Space,
+    risk_due: Space,
+    risk_row: Space,
+    level: Space,
+    incident: Space,
+    suppression: Space,
 }
 
 /// Bounds of what is kept.
@@ -208,6 +241,18 @@ impl FindingStore {
     /// # Errors
     /// If another process has it, or it is damaged.
     pub fn open(dir: &Path, retention: Retention) -> Result<FindingStore, EngineError> {
+        FindingStore::open_at(dir, retention, RiskClock::new(crate::service::clock))
+    }
+
+    /// Opens it with another clock for risk.
+    ///
+    /// # Errors
+    /// As [`FindingStore::open`].
+    pub fn open_at(
+        dir: &Path,
+        retention: Retention,
+        clock: RiskClock,
+    ) -> Result<FindingStore, EngineError> {
         let (store, spaces) = Store::open(dir, &LAYOUT, Memory::default())?;
         let [
             finding,
@@ -221,6 +266,12 @@ impl FindingStore {
             letter,
             letter_id,
             meta,
+            risk,
+            risk_due,
+            risk_row,
+            level,
+            incident,
+            suppression,
         ] = spaces;
         let spaces = Spaces {
             finding,
@@ -234,6 +285,12 @@ impl FindingStore {
             letter,
             letter_id,
             meta,
+            risk,
+            risk_due,
+            risk_row,
+            level,
+            incident,
+            suppression,
         };
         let meta = StoreMeta::load(&store.snapshot(), &spaces)?;
         let checkpoints = StateStore::open(&dir.join("state"))?;
@@ -251,7 +308,24 @@ impl FindingStore {
         let last = Mutex::new(meta.seq);
         let state = Mutex::new(WriteState { meta, recent: RecentFindings::default() });
         let changed = Condvar::new();
-        let inner = Inner { store, spaces, retention, state, last, changed, checkpoints };
+        let snapshot = store.snapshot();
+        let risks = RwLock::new(risk::load_all(&spaces, &snapshot, clock.now())?);
+        let incidents = RwLock::new(incidents::load_all(&spaces, &snapshot)?);
+        let suppressions = RwLock::new(suppressions::load_all(&spaces, &snapshot)?);
+        drop(snapshot);
+        let inner = Inner {
+            store,
+            spaces,
+            retention,
+            clock,
+            risks,
+            incidents,
+            suppressions,
+            state,
+            last,
+            changed,
+            checkpoints,
+        };
         Ok(FindingStore { inner: Arc::new(inner) })
     }
 

@@ -13,6 +13,8 @@ mod replay;
 mod status;
 mod watch;
 
+pub(crate) use watch::clock;
+
 pub use health::DATA_GAP;
 pub use replay::ReplayReport;
 pub use status::{
@@ -180,7 +182,7 @@ impl Service {
         );
         let content = Arc::new(content);
         let shared = Arc::new(Shared {
-            started_at: watch::clock(),
+            started_at: clock(),
             store,
             stats: Arc::new(StatsRegistry::default()),
             inputs: threads.iter().map(InputThread::entry).collect(),
@@ -248,7 +250,7 @@ impl Service {
         let mut state = self.shared.wait_while(|s| s.command.is_some() && s.is_running());
         if !state.is_running() {
             let problems = vec!["the service is not running".to_owned()];
-            return ReloadReport { at: watch::clock(), problems, ..ReloadReport::default() };
+            return ReloadReport { at: clock(), problems, ..ReloadReport::default() };
         }
         state.report = None;
         state.command = Some(Command::Reload(Box::new(content)));
@@ -258,7 +260,7 @@ impl Service {
         let state = self.shared.wait_while(|s| s.report.is_none() && s.is_running());
         state.report.clone().unwrap_or_else(|| {
             let problems = vec!["the service stopped before the reload was done".to_owned()];
-            ReloadReport { at: watch::clock(), problems, ..ReloadReport::default() }
+            ReloadReport { at: clock(), problems, ..ReloadReport::default() }
         })
     }
 
@@ -458,7 +460,7 @@ impl Runner {
             state.content = content;
         }
         state.report = Some(ReloadReport {
-            at: watch::clock(),
+            at: clock(),
             applied,
             rules: if applied { reload.rules } else { BTreeMap::new() },
             kept: reload.kept,
@@ -491,7 +493,7 @@ impl Runner {
 
 impl Observer for Shared {
     fn delivered_after(&self, barrier: u64) {
-        self.lock().pending.insert(barrier, watch::clock());
+        self.lock().pending.insert(barrier, clock());
     }
 
     fn checkpoint(&self, durable: DurableCheckpoint<'_>) {
@@ -503,7 +505,7 @@ impl Observer for Shared {
         let mut state = self.lock();
         state.position = durable.position.clone();
         state.checkpoint.epoch = durable.epoch;
-        state.checkpoint.at = Some(watch::clock());
+        state.checkpoint.at = Some(clock());
         state.checkpoint.bytes = durable.bytes;
         state.checkpoint.took = durable.took;
         state.pending.retain(|barrier, _| *barrier >= durable.barrier);

@@ -65,6 +65,11 @@ impl Writer {
         self.0.extend(value.to_be_bytes());
     }
 
+    /// To the bit.
+    pub(crate) fn float(&mut self, value: f64) {
+        self.0.extend(value.to_bits().to_be_bytes());
+    }
+
     pub(crate) fn bytes(&mut self, value: &[u8]) {
         self.unsigned(value.len() as u64);
         self.0.extend(value);
@@ -113,7 +118,7 @@ impl Writer {
                     self.0.push(5);
                     // A number that is none of the three would need another feature of serde_json.
                     let float = number.as_f64().or_defect("durable.codec").unwrap_or(f64::NAN);
-                    self.0.extend(float.to_bits().to_be_bytes());
+                    self.float(float);
                 }
             }
             Value::String(v) => {
@@ -201,6 +206,10 @@ impl<'a> Reader<'a> {
         self.chunk().map(u128::from_be_bytes)
     }
 
+    pub(crate) fn float(&mut self) -> Result<f64, CodecError> {
+        Ok(f64::from_bits(u64::from_be_bytes(self.chunk()?)))
+    }
+
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], CodecError> {
         let length = self.narrow::<usize>()?;
         let (bytes, rest) = self.rest.split_at_checked(length).ok_or(CodecError::Truncated)?;
@@ -249,7 +258,7 @@ impl<'a> Reader<'a> {
             3 => self.unsigned()?.into(),
             4 => self.signed()?.into(),
             5 => {
-                let float = f64::from_bits(u64::from_be_bytes(self.chunk()?));
+                let float = self.float()?;
                 Number::from_f64(float).ok_or(CodecError::Unknown("number"))?.into()
             }
             6 => Value::String(self.text()?.to_owned()),

@@ -17,6 +17,7 @@ use super::{
     Inner, Spaces, Stored, TriageError,
     recent::Known,
     records::{FindingRecord, decode_finding, decode_triage, encode_finding, encode_triage},
+    risk::RiskCause,
     txn::WriteTxn,
     unreadable,
 };
@@ -124,6 +125,16 @@ impl WriteTxn<'_> {
             self.batch.put(&spaces.age, &age_key(finding.time, id), &[]);
         }
         self.regroup(before.as_ref().map(|k| &k.finding), &finding)?;
+        let triage = match before {
+            Some(_) => self.triage_of(id)?,
+            None => Triage::default(),
+        };
+        let cause = match finding.state {
+            FindingState::Provisional | FindingState::Confirmed => RiskCause::Finding(id),
+            FindingState::Withdrawn => RiskCause::Withdrawn(id),
+        };
+        let known = before.as_ref().map(|k| (&k.finding, &triage));
+        self.weigh(known, (&finding, &triage), cause)?;
         let current = self.announce(id, before.map(|k| k.current), epoch);
         self.changed.push(Known { finding, evidence, bytes, current });
         Ok(())
@@ -193,6 +204,8 @@ impl WriteTxn<'_> {
         let triage = before.apply(change, at, by).map_err(TriageError::Invalid)?;
         let bytes = encode_triage(&triage);
         self.batch.put(&self.spaces().triage, &key(id), &bytes);
+        let finding = &known.finding;
+        self.weigh(Some((finding, &before)), (finding, &triage), RiskCause::Verdict(id))?;
         let held = &mut self.next.totals.finding_bytes;
         *held = (*held + bytes.len() as u64).saturating_sub(length as u64);
         known.current = self.announce(id, Some(known.current), None);
@@ -200,6 +213,11 @@ impl WriteTxn<'_> {
         self.changed.push(known);
         let repeats = self.inner.repeats(&self.snapshot, &finding)?;
         Ok(Stored { finding, triage, repeats, seq })
+    }
+
+    /// What people did about a finding before this change.
+    pub(super) fn triage_of(&self, id: FindingId) -> Result<Triage, EngineError> {
+        Ok(stored_triage(self.spaces(), &self.snapshot, id)?.0)
     }
 
     /// Removes a finding and all that is about it; followers see the removal.

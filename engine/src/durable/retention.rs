@@ -30,6 +30,17 @@ impl Inner {
                 break;
             }
         }
+        loop {
+            let mut txn = self.begin();
+            let cutoff = before(now, self.retention.finding_age);
+            let dropped = txn.expire_levels(cutoff, BATCH)?;
+            txn.expire_incidents(cutoff);
+            txn.expire_suppressions(cutoff);
+            txn.commit(SpaceUse::Freeing)?;
+            if dropped < BATCH {
+                break;
+            }
+        }
         let kinds: Vec<_> = {
             let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.meta.totals.letters.keys().cloned().collect()

@@ -6,7 +6,7 @@ use std::{
 };
 
 use sluice_finding::{
-    FindingId,
+    Entity, FindingId,
     repeats::{Member, Standing},
 };
 use sluice_store::{Batch, Bytes, Snapshot, Space};
@@ -14,8 +14,11 @@ use sluice_store::{Batch, Bytes, Snapshot, Space};
 use super::{
     Inner, Spaces,
     codec::{Reader, Writer},
+    incidents::Incidents,
     recent::{Known, RecentFindings},
     records::{Totals, decode_totals, encode_totals},
+    risk::OpenRisk,
+    suppressions::Suppressions,
     unreadable,
 };
 use crate::{EngineError, Seq};
@@ -74,6 +77,15 @@ pub(super) struct WriteTxn<'a> {
     pub(super) changed: Vec<Known>,
     /// Standings of suppression that this change writes; `None` removes one.
     pub(super) standings: BTreeMap<(u128, Member), Option<Standing>>,
+    /// What time it is for risk.
+    pub(super) now: i64,
+    /// Ledgers that this change touches.
+    pub(super) risks: BTreeMap<Entity, OpenRisk>,
+    /// Incidents and suppressions as they will be.
+    pub(super) incidents: Incidents,
+    pub(super) suppressions: Suppressions,
+    /// Incidents and suppressions that are no more.
+    pub(super) forgotten: Vec<FindingId>,
     /// Findings that other ones made stand out, or fold.
     pub(super) turned: BTreeSet<FindingId>,
     pub(super) state: MutexGuard<'a, WriteState>,
@@ -90,6 +102,11 @@ impl Inner {
             next: state.meta.clone(),
             changed: Vec::new(),
             standings: BTreeMap::new(),
+            now: self.clock.now(),
+            risks: BTreeMap::new(),
+            incidents: Incidents::new(),
+            suppressions: Suppressions::new(),
+            forgotten: Vec::new(),
             turned: BTreeSet::new(),
             state,
         }
@@ -115,6 +132,7 @@ impl<'a> WriteTxn<'a> {
     /// change, nothing is written.
     pub(super) fn commit(mut self, space_use: SpaceUse) -> Result<Seq, EngineError> {
         self.write_standings()?;
+        self.write_risks()?;
         let meta = &self.inner.spaces.meta;
         if self.next.seq != self.state.meta.seq {
             let mut w = Writer::new();
@@ -128,6 +146,9 @@ impl<'a> WriteTxn<'a> {
             SpaceUse::Ordinary => self.inner.store.commit(self.batch)?,
             SpaceUse::Freeing => self.inner.store.commit_freeing(self.batch)?,
         }
+        self.inner.publish_risks(self.risks, self.now);
+        self.inner.publish_suppressions(self.suppressions);
+        self.inner.publish_incidents(self.incidents, &self.forgotten);
         let seq = self.next.seq;
         self.state.meta = self.next;
         for known in self.changed {

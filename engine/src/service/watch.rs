@@ -64,6 +64,6 @@ fn look(shared: &Shared, free: Option<u64>, min_free: u64, paused: &mut bool) ->
 
 /// Milliseconds since 1970 UTC.
 #[expect(clippy::disallowed_methods, reason = "stamps for people; nothing is decided by it")]
-pub(super) fn clock() -> i64 {
+pub(crate) fn clock() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }

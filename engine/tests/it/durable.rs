@@ -2,8 +2,10 @@
 
 mod crash;
 mod follow;
+mod incidents;
 mod letters;
 mod retention;
+mod risk;
 mod state;
 
 use std::{collections::BTreeMap, path::Path, thread, time::Duration};

@@ -1,0 +1,355 @@
+//! Incidents in the store: opened, joined and judged in the commit of what causes it. Not when one opens
+//! and what a change is: that is [`Incident`].
+//!
+//! A verdict has its effects in the same commit: it judges the findings of the incident, so that what
+//! weighs nothing any more leaves the ledgers at once, and a confirmed compromise pins the risk of the
+//! entity until the incident is closed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError},
+};
+
+use sluice_event::EntityKind;
+use sluice_finding::{
+    Entity, Finding, FindingId, Floor, Incident, IncidentChange, IncidentVerdict, Reason, Refused,
+    RiskLevel, Suppression, SuppressionMatch, TriageChange, TriageStatus,
+};
+use sluice_store::Snapshot;
+
+use super::{
+    FindingStore, Inner, Spaces, TriageError,
+    cases::{decode_incident, encode_incident},
+    findings::load,
+    risk::RiskCause,
+    suppressions::SuppressionError,
+    txn::{SpaceUse, WriteTxn},
+    unreadable,
+};
+use crate::EngineError;
+
+/// Why a change of an incident was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum IncidentError {
+    /// There is none such.
+    #[error("there is no incident {0}")]
+    NotFound(FindingId),
+    /// Another change was faster: it has as many changes as this.
+    #[error("the incident has changed: its version is {0}")]
+    Conflict(u64),
+    /// The change makes no sense.
+    #[error("{}", refusal(.0))]
+    Refused(Refused),
+    /// A verdict could not be carried to a finding.
+    #[error("finding {0}: {1}")]
+    Finding(FindingId, Box<TriageError>),
+    /// A false positive could not be muted.
+    #[error(transparent)]
+    Mute(#[from] SuppressionError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] EngineError),
+}
+
+fn refusal(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::VerdictMissing => "resolving or closing needs a verdict",
+        Refused::DuplicateOfItself => "an incident cannot be a duplicate of itself",
+        Refused::Empty => "nothing to change: give status, assignee, verdict or comment",
+        Refused::HistoryFull => "its history is full: close it, or go on in a ticket",
+    }
+}
+
+/// All of them, by id.
+pub(super) type Incidents = BTreeMap<FindingId, Arc<Incident>>;
+
+/// Findings that have raised the risk of an entity are read for an incident that opens, at most.
+const INCLUDED_MAX: usize = 64;
+/// How long findings of a false positive's rules about its entity weigh nothing.
+const MUTED: i64 = 30 * 86_400_000;
+
+impl FindingStore {
+    /// Every incident.
+    pub fn incidents(&self) -> Vec<Arc<Incident>> {
+        self.inner.incidents().values().cloned().collect()
+    }
+
+    /// An incident.
+    pub fn incident(&self, id: FindingId) -> Option<Arc<Incident>> {
+        self.inner.incidents().get(&id).cloned()
+    }
+
+    /// Changes an incident, durably, with the effects of a verdict. With `expected`, only if it has so
+    /// many changes.
+    ///
+    /// # Errors
+    /// If there is none such, it has other changes, the change makes no sense, or it cannot be written.
+    pub fn change_incident(
+        &self,
+        id: FindingId,
+        expected: Option<u64>,
+        change: IncidentChange,
+        by: &str,
+    ) -> Result<Arc<Incident>, IncidentError> {
+        let mut txn = self.inner.begin();
+        let incident = txn.change_incident(id, expected, change, by)?;
+        txn.commit(SpaceUse::Ordinary)?;
+        Ok(incident)
+    }
+}
+
+impl Inner {
+    pub(super) fn incidents(&self) -> std::sync::RwLockReadGuard<'_, Incidents> {
+        self.incidents.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what a commit has written.
+    pub(super) fn publish_incidents(&self, changed: Incidents, forgotten: &[FindingId]) {
+        if changed.is_empty() && forgotten.is_empty() {
+            return;
+        }
+        let mut all = self.incidents.write().unwrap_or_else(PoisonError::into_inner);
+        all.extend(changed);
+        for id in forgotten {
+            all.remove(id);
+        }
+        let mut all = self.suppressions.write().unwrap_or_else(PoisonError::into_inner);
+        for id in forgotten {
+            all.remove(id);
+        }
+    }
+}
+
+/// Reads all of them.
+pub(super) fn load_all(spaces: &Spaces, snapshot: &Snapshot) -> Result<Incidents, EngineError> {
+    let mut all = Incidents::new();
+    for row in snapshot.prefix(&spaces.incident, b"") {
+        let incident = decode_incident(&row?.1).map_err(unreadable("incident"))?;
+        all.insert(incident.id, Arc::new(incident));
+    }
+    Ok(all)
+}
+
+impl WriteTxn<'_> {
+    /// Findings that came to weigh on an entity join its incident, or open one.
+    pub(super) fn join_incident(
+        &mut self,
+        entity: &Entity,
+        findings: &[Finding],
+        level: RiskLevel,
+        score: i64,
+    ) -> Result<(), EngineError> {
+        for finding in findings {
+            if let Some(open) = self.open_incident(entity, finding.time) {
+                let mut incident = (*open).clone();
+                if incident.join(finding, score) {
+                    self.put_incident(incident);
+                }
+                continue;
+            }
+            // Behind an address may be many: it has an incident where nobody else is named.
+            let alone = finding.entities.iter().all(|e| e.kind == EntityKind::Ip);
+            if entity.kind == EntityKind::Ip && !alone {
+                continue;
+            }
+            let opened = Incident::open(entity, finding, level, score);
+            // What an incident that is over was opened by does not open it again.
+            let Some(mut incident) = opened.filter(|i| !self.has_incident(i.id)) else { continue };
+            for id in self.contributing(entity) {
+                if let Some(earlier) = self.finding_as_it_will_be(id)? {
+                    incident.include(&earlier);
+                }
+            }
+            self.put_incident(incident);
+        }
+        Ok(())
+    }
+
+    /// The incident of an entity that a finding at this time belongs to.
+    fn open_incident(&self, entity: &Entity, time: i64) -> Option<Arc<Incident>> {
+        let own = self.incidents.values().find(|i| i.entity == *entity && i.lasts_at(time));
+        if own.is_some() {
+            return own.cloned();
+        }
+        let all = self.inner.incidents();
+        let mut stored = all.values().filter(|i| !self.incidents.contains_key(&i.id));
+        stored.rfind(|i| i.entity == *entity && i.lasts_at(time)).cloned()
+    }
+
+    fn has_incident(&self, id: FindingId) -> bool {
+        self.incidents.contains_key(&id) || self.inner.incidents().contains_key(&id)
+    }
+
+    /// The newest findings behind the risk of an entity.
+    fn contributing(&self, entity: &Entity) -> Vec<FindingId> {
+        let Some(open) = self.risks.get(entity) else { return Vec::new() };
+        let factors = open.risk.ledger.factors.values();
+        let mut newest: Vec<(i64, FindingId)> =
+            factors.flat_map(|f| f.findings.iter().map(|(id, time)| (*time, *id))).collect();
+        newest.sort_unstable_by(|a, b| b.cmp(a));
+        newest.into_iter().take(INCLUDED_MAX).map(|(_, id)| id).collect()
+    }
+
+    /// A finding with what this change makes of it.
+    fn finding_as_it_will_be(&self, id: FindingId) -> Result<Option<Finding>, EngineError> {
+        if let Some(changed) = self.changed.iter().rev().find(|k| k.finding.id == id) {
+            return Ok(Some(changed.finding.clone()));
+        }
+        Ok(load(self.spaces(), &self.snapshot, id)?.map(|known| known.finding))
+    }
+
+    /// A finding that was withdrawn leaves its incidents. One that is empty then, and that nobody has
+    /// worked on, is no more.
+    pub(super) fn leave_incidents(&mut self, id: FindingId) {
+        let of: Vec<Arc<Incident>> = {
+            let all = self.inner.incidents();
+            let stored = all.values().filter(|i| !self.incidents.contains_key(&i.id));
+            let both = self.incidents.values().chain(stored);
+            both.filter(|i| i.findings.contains_key(&id)).cloned().collect()
+        };
+        for incident in of {
+            let mut incident = (*incident).clone();
+            incident.leave(id);
+            if incident.findings.is_empty() && incident.history.is_empty() {
+                self.batch.remove(&self.spaces().incident, &incident.id.0.to_be_bytes());
+                self.incidents.remove(&incident.id);
+                self.forgotten.push(incident.id);
+            } else {
+                self.put_incident(incident);
+            }
+        }
+    }
+
+    fn put_incident(&mut self, incident: Incident) {
+        let bytes = encode_incident(&incident);
+        self.batch.put(&self.spaces().incident, &incident.id.0.to_be_bytes(), &bytes);
+        self.forgotten.retain(|id| *id != incident.id);
+        self.incidents.insert(incident.id, Arc::new(incident));
+        // Who waits for changes of the store looks again.
+        self.number();
+    }
+
+    fn change_incident(
+        &mut self,
+        id: FindingId,
+        expected: Option<u64>,
+        change: IncidentChange,
+        by: &str,
+    ) -> Result<Arc<Incident>, IncidentError> {
+        let known = self.inner.incidents().get(&id).cloned();
+        let before = known.ok_or(IncidentError::NotFound(id))?;
+        let version = before.history.len() as u64;
+        if expected.is_some_and(|expected| expected != version) {
+            return Err(IncidentError::Conflict(version));
+        }
+        let mut incident = (*before).clone();
+        incident.change(self.now, by, change).map_err(IncidentError::Refused)?;
+        if incident.verdict != before.verdict {
+            self.judge(&before, &incident, by)?;
+        }
+        let pinned = incident.verdict == Some(IncidentVerdict::ConfirmedCompromise)
+            && !incident.status.ends();
+        self.pin(&incident, pinned)?;
+        self.put_incident(incident);
+        self.incidents.get(&id).cloned().ok_or(IncidentError::NotFound(id))
+    }
+
+    /// Carries a verdict to the findings of an incident, in place of the one before.
+    fn judge(&mut self, before: &Incident, now: &Incident, by: &str) -> Result<(), IncidentError> {
+        let (old, new) = (before.verdict.and_then(reason), now.verdict.and_then(reason));
+        if let Some(IncidentVerdict::Duplicate(of)) = now.verdict {
+            let other = self.inner.incidents().get(&of).cloned();
+            let mut other = (*other.ok_or(IncidentError::NotFound(of))?).clone();
+            for id in now.findings.keys() {
+                if let Some(finding) = self.finding_as_it_will_be(*id)? {
+                    other.include(&finding);
+                }
+            }
+            self.put_incident(other);
+        }
+        let comment = Some(format!("incident {}", now.id));
+        let mut rules = BTreeSet::new();
+        for id in now.findings.keys() {
+            let triage = self.triage_of(*id)?;
+            let resolved = triage.status == TriageStatus::Resolved;
+            // What was judged by itself stays as it was judged.
+            let status = match new {
+                Some(_) if !resolved || (old.is_some() && triage.reason == old) => {
+                    TriageStatus::Resolved
+                }
+                None if resolved && old.is_some() && triage.reason == old => TriageStatus::New,
+                Some(_) | None => continue,
+            };
+            let comment = comment.clone();
+            let change =
+                TriageChange { status: Some(status), reason: new, assignee: None, comment };
+            match self.triage(*id, None, change, self.now, by) {
+                Ok(stored) => {
+                    rules.insert(stored.finding.rule_id);
+                }
+                // It has outlived retention.
+                Err(TriageError::NotFound(_)) => {}
+                Err(error) => return Err(IncidentError::Finding(*id, Box::new(error))),
+            }
+        }
+        if now.verdict == Some(IncidentVerdict::FalsePositive) {
+            for rule in rules {
+                self.mute(rule, now, by)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn mute(&mut self, rule: Arc<str>, of: &Incident, by: &str) -> Result<(), SuppressionError> {
+        let matcher = SuppressionMatch {
+            rule: Some(rule),
+            entity: Some(of.entity.clone()),
+            ..SuppressionMatch::default()
+        };
+        let reason = format!("false positive of incident {}", of.id);
+        let until = self.now.saturating_add(MUTED);
+        let suppression = Suppression::new(matcher, by, &reason, self.now, until);
+        self.suppress(suppression.map_err(SuppressionError::Refused)?, by).map(drop)
+    }
+
+    /// Pins the risk of the entity of a confirmed compromise, or lets it go.
+    fn pin(&mut self, incident: &Incident, pinned: bool) -> Result<(), EngineError> {
+        let (id, since) = (incident.id.to_string(), self.now);
+        let floor = match self.risk_of(&incident.entity)? {
+            Some(risk) => risk.ledger.floor,
+            None => None,
+        };
+        let ours = floor.as_ref().is_some_and(|floor| floor.incident == id);
+        if ours == pinned {
+            return Ok(());
+        }
+        let open = self.open_risk(&incident.entity, RiskCause::Verdict(incident.id))?;
+        open.risk.ledger.floor = pinned.then_some(Floor { incident: id, since });
+        Ok(())
+    }
+
+    /// Drops incidents that ended, by their last finding, before a time.
+    pub(super) fn expire_incidents(&mut self, cutoff: i64) {
+        let over: Vec<FindingId> = {
+            let all = self.inner.incidents();
+            all.values().filter(|i| i.last_time < cutoff).map(|i| i.id).collect()
+        };
+        for id in over {
+            self.batch.remove(&self.spaces().incident, &id.0.to_be_bytes());
+            self.forgotten.push(id);
+        }
+    }
+}
+
+/// What a verdict says of each finding.
+fn reason(verdict: IncidentVerdict) -> Option<Reason> {
+    match verdict {
+        IncidentVerdict::ConfirmedCompromise | IncidentVerdict::TruePositive => {
+            Some(Reason::TruePositive)
+        }
+        IncidentVerdict::Benign => Some(Reason::Benign),
+        IncidentVerdict::FalsePositive => Some(Reason::FalsePositive),
+        // They belong to the other one now.
+        IncidentVerdict::Duplicate(_) => None,
+    }
+}

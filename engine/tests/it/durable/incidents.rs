@@ -1,0 +1,183 @@
+//! Incidents and suppressions in the store: opened, joined, judged; what is suppressed weighs nothing.
+
+use sluice_engine::durable::{IncidentError, SuppressionError};
+use sluice_finding::{
+    Belongs, IncidentChange, IncidentStatus, IncidentVerdict, RiskLevel, SuppressionMatch,
+};
+
+use super::{risk::*, *};
+
+fn verdict(verdict: IncidentVerdict) -> IncidentChange {
+    IncidentChange {
+        status: Some(IncidentStatus::Closed),
+        verdict: Some(verdict),
+        ..IncidentChange::default()
+    }
+}
+
+/// Ann at high by three findings, with her incident.
+fn compromised(world: &World) -> (FindingStore, FindingId) {
+    let store = world.open();
+    commit(&store, [world.finding(1, "TA0001", 45)]);
+    assert!(store.incidents().is_empty());
+    world.pass(HOUR);
+    commit(&store, [world.finding(2, "TA0006", 45)]);
+    world.pass(HOUR);
+    commit(&store, [world.finding(3, "TA0008", 15)]);
+    let incidents = store.incidents();
+    assert_eq!((incidents.len(), level(&store)), (1, RiskLevel::High));
+    (store, incidents[0].id)
+}
+
+#[test]
+fn one_opens_at_high_with_what_led_there_and_lasts_until_a_day_of_quiet() {
+    let world = World::new();
+    let (store, id) = compromised(&world);
+    let incident = store.incident(id).unwrap();
+    let why: Vec<Belongs> = incident.findings.values().copied().collect();
+    assert_eq!(why, [Belongs::Contributed, Belongs::RiskHigh, Belongs::SameEntity]);
+    assert_eq!(incident.tactics, ["TA0001", "TA0006", "TA0008"]);
+    assert!(incident.risk_peak > 7_000);
+    drop(store);
+    let store = world.open();
+    assert_eq!(store.incident(id).as_deref(), Some(&*incident), "as it was after reopening");
+    // A finding that is withdrawn leaves it.
+    let withdrawn = Finding { state: FindingState::Withdrawn, ..world.finding(3, "TA0008", 15) };
+    commit(&store, [withdrawn]);
+    assert_eq!(store.incident(id).unwrap().findings.len(), 2);
+    world.pass(30 * HOUR);
+    commit(&store, [world.finding(4, "TA0001", 60), world.finding(5, "TA0003", 60)]);
+    assert_eq!(store.incidents().len(), 2, "after a day of quiet another one opens");
+}
+
+#[test]
+fn a_critical_finding_opens_one_for_each_entity_but_the_address() {
+    let world = World::new();
+    let store = world.open();
+    let ip = Entity { kind: EntityKind::Ip, id: "192.0.2.7".to_owned() };
+    let severity = Severity::Critical;
+    let about = vec![ann(), ip.clone()];
+    commit(&store, [Finding { severity, entities: about, ..world.finding(1, "TA0001", 60) }]);
+    assert_eq!(store.incidents().len(), 1);
+    assert_eq!(store.incidents()[0].entity, ann());
+    let about = vec![ip.clone()];
+    commit(&store, [Finding { severity, entities: about, ..world.finding(2, "TA0001", 60) }]);
+    assert_eq!(store.incidents().len(), 2, "where nobody else is named");
+}
+
+#[test]
+fn t9_verdicts_have_their_effects_in_the_same_commit() {
+    for (of, left, reason) in [
+        (IncidentVerdict::Benign, 0, Some(Reason::Benign)),
+        (IncidentVerdict::FalsePositive, 0, Some(Reason::FalsePositive)),
+        (IncidentVerdict::TruePositive, 3, Some(Reason::TruePositive)),
+    ] {
+        let world = World::new();
+        let (store, id) = compromised(&world);
+        world.pass(HOUR);
+        let before = store.risk(&ann()).unwrap().unwrap().ledger.score(store.now()).score;
+        let incident = store.change_incident(id, Some(0), verdict(of), "bob").unwrap();
+        assert_eq!((incident.verdict, incident.history.len()), (Some(of), 1));
+        let risk = store.risk(&ann()).unwrap().unwrap();
+        assert_eq!(risk.ledger.factors.len(), left, "{of:?}");
+        let score = risk.ledger.score(store.now());
+        assert_eq!(if left == 0 { score.base } else { before }, score.score, "{of:?}");
+        for finding in incident.findings.keys() {
+            let triage = store.finding(*finding).unwrap().unwrap().triage;
+            assert_eq!((triage.reason, triage.history[0].by.as_str()), (reason, "bob"));
+        }
+        // A false positive is muted, and nothing else is.
+        commit(&store, [world.finding(9, "TA0001", 45)]);
+        let muted = of == IncidentVerdict::FalsePositive;
+        assert_eq!(store.suppressions().len(), if muted { 3 } else { 0 });
+        assert_eq!(
+            store.suppressions().iter().map(|s| s.suppression.hits).sum::<u64>(),
+            u64::from(muted)
+        );
+        let factors = store.risk(&ann()).unwrap().unwrap().ledger.factors.len();
+        assert_eq!(factors, left.max(usize::from(!muted)));
+        // Who takes up the work again takes the verdict back.
+        let again = IncidentChange {
+            status: Some(IncidentStatus::InProgress),
+            ..IncidentChange::default()
+        };
+        let incident = store.change_incident(id, None, again, "bob").unwrap();
+        assert_eq!(incident.verdict, None);
+        assert_eq!(store.risk(&ann()).unwrap().unwrap().ledger.factors.len(), 3);
+    }
+}
+
+#[test]
+fn a_confirmed_compromise_stays_high_until_it_is_closed() {
+    let world = World::new();
+    let (store, id) = compromised(&world);
+    let confirmed = IncidentChange {
+        verdict: Some(IncidentVerdict::ConfirmedCompromise),
+        ..IncidentChange::default()
+    };
+    store.change_incident(id, None, confirmed, "bob").unwrap();
+    world.pass(200 * 24 * HOUR);
+    store.pass_time().unwrap();
+    assert_eq!(level(&store), RiskLevel::High);
+    assert_eq!(store.risks().len(), 1, "it is in memory although its findings are long gone");
+    let closed =
+        IncidentChange { status: Some(IncidentStatus::Closed), ..IncidentChange::default() };
+    store.change_incident(id, None, closed, "bob").unwrap();
+    assert_eq!(level(&store), RiskLevel::Low);
+}
+
+#[test]
+fn a_duplicate_gives_its_findings_and_conflicts_are_told() {
+    let world = World::new();
+    let (store, first) = compromised(&world);
+    world.pass(30 * HOUR);
+    commit(&store, [world.finding(4, "TA0001", 60), world.finding(5, "TA0003", 60)]);
+    let second = store.incidents().iter().map(|i| i.id).find(|id| *id != first).unwrap();
+    let of = IncidentVerdict::Duplicate(first);
+    store.change_incident(second, Some(0), verdict(of), "bob").unwrap();
+    assert!(store.incident(first).unwrap().findings.contains_key(&FindingId(5)));
+    let refused = |id, change| store.change_incident(id, Some(0), change, "bob").unwrap_err();
+    assert!(matches!(refused(second, verdict(of)), IncidentError::Conflict(1)));
+    assert!(matches!(refused(FindingId(7), verdict(of)), IncidentError::NotFound(_)));
+    let nowhere = verdict(IncidentVerdict::Duplicate(FindingId(7)));
+    assert!(matches!(refused(first, nowhere), IncidentError::NotFound(FindingId(7))));
+    let bare = IncidentChange { status: Some(IncidentStatus::Closed), ..IncidentChange::default() };
+    assert!(matches!(refused(first, bare), IncidentError::Refused(_)));
+}
+
+#[test]
+fn a_suppressed_finding_is_kept_and_counted_and_weighs_nothing_until_it_ends() {
+    let world = World::new();
+    let store = world.open();
+    let by_field = |value: f64| SuppressionMatch {
+        field: Some(("share".to_owned(), json!(value))),
+        ..SuppressionMatch::default()
+    };
+    let until = store.now() + 48 * HOUR;
+    let suppress = |matcher| store.suppress(matcher, "ann", "known", until, "ann");
+    let of = suppress(by_field(0.2)).unwrap();
+    suppress(by_field(0.5)).unwrap();
+    assert!(matches!(suppress(SuppressionMatch::default()), Err(SuppressionError::Refused(_))));
+    let suppressed = world.finding(1, "TA0001", 60);
+    commit(&store, [suppressed.clone()]);
+    // The same finding again is one hit.
+    commit(&store, [Finding { count: 6, ..suppressed.clone() }]);
+    let hits = |store: &FindingStore| -> Vec<u64> {
+        let mut hits: Vec<u64> = store.suppressions().iter().map(|s| s.suppression.hits).collect();
+        hits.sort_unstable();
+        hits
+    };
+    assert_eq!((hits(&store), store.risk(&ann()).unwrap()), (vec![0, 1], None));
+    assert!(store.finding(FindingId(1)).unwrap().is_some());
+    assert_eq!(store.suppressed_by(&suppressed), [of.id]);
+    drop(store);
+    let store = world.open();
+    assert_eq!(hits(&store), [0, 1]);
+    world.pass(HOUR);
+    store.end_suppression(of.id, "bob").unwrap();
+    assert!(matches!(store.end_suppression(of.id, "bob"), Err(SuppressionError::Ended)));
+    commit(&store, [world.finding(2, "TA0001", 60)]);
+    assert_eq!((hits(&store), level(&store)), (vec![0, 1], RiskLevel::Medium));
+    let ended = store.suppressions().into_iter().find(|s| s.id == of.id).unwrap();
+    assert_eq!(ended.ended_by.as_deref(), Some("bob"));
+}
