@@ -16,6 +16,7 @@ pub(crate) mod memory;
 pub(crate) mod push;
 mod reload;
 mod retainer;
+mod risk;
 pub(crate) mod search;
 mod serve;
 pub(crate) mod signals;
@@ -25,13 +26,14 @@ use std::time::Duration;
 
 use sluice_engine::{
     Content, EngineConfig, EngineError, History,
-    durable::{FindingStore, Retention},
+    durable::{FindingStore, Retention, RiskClock},
     history::EventHistory,
     service::{LiveInput, Service, ServiceParts, ServiceSettings},
 };
 use sluice_ingest::live::Positions;
 
 use crate::{
+    clock,
     config::{Config, HistoryStart},
     exit::Failure,
 };
@@ -43,6 +45,7 @@ use memory::MemoryWatch;
 use push::PushEndpoints;
 pub(crate) use reload::Reloader;
 use retainer::Retainer;
+use risk::RiskThread;
 use search::{SearchIndex, Searcher};
 #[cfg(test)]
 pub(crate) use serve::app;
@@ -72,6 +75,7 @@ pub(crate) struct Node {
     memory: MemoryWatch,
     followers: Vec<Follower>,
     retainer: Retainer,
+    risk: RiskThread,
 }
 
 /// Pages of 64 findings that a client of the live stream may be behind: some 4 MiB, which all clients
@@ -85,22 +89,27 @@ impl Node {
     /// If its data directory is not its own or in use, an input cannot be made, or the state cannot
     /// be read.
     pub(crate) fn start(config: &Config, content: Content) -> Result<Node, Failure> {
-        Node::start_with(config, content, |content, from| inputs::inputs(config, content, from))
+        let clock = RiskClock::new(clock::now);
+        Node::start_with(config, content, clock, |content, from| {
+            inputs::inputs(config, content, from)
+        })
     }
 
-    /// Starts a node with the inputs that are made for it, from where the store has them go on.
+    /// Starts a node with the inputs that are made for it, from where the store has them go on, and with
+    /// a clock by which risk decays.
     ///
     /// # Errors
     /// As [`Node::start`].
     pub(crate) fn start_with(
         config: &Config,
         content: Content,
+        risk_clock: RiskClock,
         inputs: impl FnOnce(&Content, &Positions) -> Result<(Vec<LiveInput>, PushEndpoints), Failure>,
     ) -> Result<Node, Failure> {
         let dir = &config.data_dir;
         data_dir::make(dir)?;
         let vnode_secret = data_dir::node_key(dir)?;
-        let store = FindingStore::open(&data_dir::store(dir), retention(config))?;
+        let store = FindingStore::open_at(&data_dir::store(dir), retention(config), risk_clock)?;
         let signals = match &config.signals {
             Some(settings) => {
                 let key = data_dir::receiver_key(dir)?;
@@ -130,6 +139,7 @@ impl Node {
         let search = index.searcher(store.clone(), indexing.progress());
         let followers = vec![indexing, Follower::start(store.clone(), live.follow())];
         let retainer = Retainer::start(store.clone());
+        let risk = RiskThread::start(store.clone(), signals.clone());
         let memory = MemoryWatch::start(service.clone(), config.memory_limit.map(|m| m.0));
         let signal_threads = signals.as_ref().map(Signals::start);
         Ok(Node {
@@ -145,6 +155,7 @@ impl Node {
             memory,
             followers,
             retainer,
+            risk,
         })
     }
 
@@ -159,6 +170,7 @@ impl Node {
     /// The error that had stopped the engine before, if one had.
     pub(crate) fn stop(self) -> Result<(), EngineError> {
         let stopped = self.service.stop();
+        self.risk.stop();
         if let Some(threads) = self.signal_threads {
             threads.stop();
         }

@@ -2,6 +2,7 @@
 //! engine. Needs nothing else: no file, no broker, no account.
 
 mod input;
+mod risk;
 mod serve;
 mod source;
 
@@ -25,6 +26,7 @@ use super::{
     setup,
 };
 use crate::clock;
+use risk::RiskLog;
 use source::ScenarioSource;
 
 const HOUR_MS: i64 = 60 * 60 * 1_000;
@@ -86,6 +88,7 @@ impl Demo {
             sink: FindingPrinter::new(out, false).without_shadow(),
             started,
             first: &first,
+            risk: RiskLog::default(),
         };
         let stop = setup::interrupt();
         let options = RunOptions { stop: stop.clone(), ..RunOptions::default() };
@@ -98,6 +101,8 @@ impl Demo {
         if !quiet {
             let first = first.lock().ok().and_then(|f| *f);
             report(events, &findings, first, started.elapsed());
+            eprintln!("who came to high risk, and how it falls as time goes on:");
+            sink.risk.lines().iter().for_each(|line| eprintln!("  {line}"));
         }
         if stop.load(Ordering::Relaxed) {
             return Ok(Exit::Interrupted);
@@ -137,11 +142,13 @@ struct Timed<'a> {
     sink: FindingPrinter<'a>,
     started: Instant,
     first: &'a Mutex<Option<Duration>>,
+    risk: RiskLog,
 }
 
 impl FindingSink for Timed<'_> {
     fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError> {
         let any = !commit.findings.is_empty();
+        self.risk.take(&commit.findings);
         let seq = self.sink.commit(commit)?;
         if any && let Ok(mut first) = self.first.lock() {
             first.get_or_insert_with(|| self.started.elapsed());

@@ -126,7 +126,9 @@ pub(super) async fn list(
 
 /// Whether requests to a route are recorded: all but looking, and logs, which are records themselves.
 pub(super) fn is_recorded(method: &Method, route: &str) -> bool {
-    !matches!(*method, Method::GET | Method::HEAD) && route != "/api/v1/ingest/{input}"
+    // A query of risk is reading; it is a POST for the length of what is asked.
+    !matches!(*method, Method::GET | Method::HEAD)
+        && !matches!(route, "/api/v1/ingest/{input}" | "/api/v1/risk/query")
 }
 
 /// Checks that what is done now can be recorded.

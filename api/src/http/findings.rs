@@ -1,7 +1,7 @@
 //! Findings: search, one of them, the work on it, many at once, and the live stream.
 
 mod bulk;
-mod change;
+pub(super) mod change;
 mod query;
 mod stream;
 pub(super) mod view;
@@ -89,7 +89,7 @@ pub(super) async fn get(
     let id = parse_id(&id)?;
     let store = shared.app.store.clone();
     let found = shared.pools.reads.run(move || store.finding(id)).await??;
-    found.map(|stored| detail(&stored)).ok_or_else(|| not_found(&id.to_string()))
+    found.map(|stored| detail(&shared, &stored)).ok_or_else(|| not_found(&id.to_string()))
 }
 
 /// Work on a finding: status, assignee, comment
@@ -134,7 +134,7 @@ pub(super) async fn patch(
         .writes
         .run(move || store.triage(id, expected, change, clock::now(), &principal.name))
         .await?;
-    let mut response = done.map(|stored| detail(&stored)).map_err(refused)?;
+    let mut response = done.map(|stored| detail(&shared, &stored)).map_err(refused)?;
     response.extensions_mut().insert(recorded);
     Ok(response)
 }
@@ -197,8 +197,9 @@ pub(super) async fn stream(
     stream::open(shared, principal, &headers, params).await
 }
 
-fn detail(stored: &Stored) -> Response {
-    let mut response = axum::Json(view::Detail::of(stored)).into_response();
+fn detail(shared: &Shared, stored: &Stored) -> Response {
+    let suppressed_by = shared.app.store.suppressed_by(&stored.finding);
+    let mut response = axum::Json(view::Detail::of(stored, &suppressed_by)).into_response();
     if let Ok(tag) = HeaderValue::from_str(&format!("\"{}\"", stored.triage.version)) {
         response.headers_mut().insert(header::ETAG, tag);
     }
@@ -215,7 +216,7 @@ fn not_found(id: &str) -> Problem {
 }
 
 /// The version that `If-Match` names.
-fn expected(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+pub(super) fn expected(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(tag) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let tag = tag.to_str().unwrap_or_default().trim();
     if tag == "*" {

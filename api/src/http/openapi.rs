@@ -53,6 +53,8 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
     api.tags = Some(
         [
             ("findings", "What the rules found, and the work on it."),
+            ("incidents", "Findings of one entity that belong together, and suppressions."),
+            ("entities", "Users, devices and others, and their risk."),
             ("rules", "The rules that run, and how they do."),
             ("sources", "Inputs, and what became of their records."),
             ("dead letters", "Records that could not become rows."),

@@ -6,9 +6,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    App, HttpSettings, access, attack, audit, dead_letters, docs, exposition, findings, finish,
-    health, hunts, idempotency, ingest, me, openapi, reload, rules, shared::Shared, signals,
-    sources, status, tables, ui,
+    App, HttpSettings, access, attack, audit, dead_letters, docs, entities, exposition, findings,
+    finish, health, hunts, idempotency, incidents, ingest, me, openapi, reload, risk, rules,
+    shared::Shared, signals, sources, status, suppressions, tables, ui,
 };
 
 /// The handlers, each with its part of the description.
@@ -33,7 +33,14 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(hunts::get, hunts::cancel))
         .routes(routes!(ingest::push))
         .routes(routes!(reload::reload))
-        .routes(routes!(signals::admin::risk))
+        .routes(routes!(incidents::list))
+        .routes(routes!(incidents::get, incidents::patch))
+        .routes(routes!(suppressions::list, suppressions::create))
+        .routes(routes!(suppressions::end))
+        .routes(routes!(entities::list))
+        .routes(routes!(entities::get))
+        .routes(routes!(risk::get))
+        .routes(routes!(risk::query))
         .routes(routes!(signals::admin::put_override, signals::admin::delete_override))
         .routes(routes!(signals::admin::list))
         .routes(routes!(signals::admin::history))

@@ -21,9 +21,10 @@ use std::{
     time::Duration,
 };
 
+use sluice_engine::Seq;
 use sluice_event::EntityKind;
 use sluice_signal::{
-    EntityKey, EntityLevel, HistoryRow, SigningKeys, StreamStatus, Transmitter,
+    EntityKey, EntityLevel, HistoryRow, Observation, SigningKeys, StreamStatus, Transmitter,
     oauth::{self, Bearer, Scope, TokenError},
     policy::{Decision, Policy},
     transmitter::{HISTORY_PREFIX, Totals},
@@ -70,6 +71,9 @@ pub(crate) struct SignalStats {
     pub(crate) held: u64,
 }
 
+/// What computed risk says of an entity.
+pub(super) type Observed = (EntityKey, Observation);
+
 /// The threads of signals.
 pub(super) struct SignalThreads {
     signals: Signals,
@@ -80,6 +84,8 @@ pub(super) struct SignalThreads {
 const LAYOUT: Layout<1> = Layout { name: "signals", version: 1, spaces: ["signals"] };
 /// Read at start and for history only; everything else is in the transmitter.
 const MEMORY: Memory = Memory { cache: 2 << 20, memtable: 4 << 20 };
+/// The last change of the store of findings whose levels signals know.
+const CURSOR: &[u8] = b"cursor/levels";
 /// How often time passes for overrides, holds and waits.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -142,13 +148,45 @@ impl Signals {
         &self,
         work: impl FnOnce(&mut Transmitter, i64) -> T,
     ) -> Result<T, NotReady> {
+        self.with_cursor(None, work)
+    }
+
+    /// Takes computed levels, and remembers with them, in one batch, up to which change they are known.
+    ///
+    /// # Errors
+    /// As [`Signals::with`].
+    pub(super) fn observe(&self, levels: Vec<Observed>, to: Seq) -> Result<(), NotReady> {
+        self.with_cursor(Some(to), |transmitter, now| {
+            for (entity, seen) in levels {
+                transmitter.observe(&entity, seen, now);
+            }
+        })
+    }
+
+    /// Up to which change of the store of findings levels are known; `None` if no level ever was.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(super) fn cursor(&self) -> Result<Option<Seq>, NotReady> {
+        let stored = self.0.store.snapshot().get(&self.0.space, CURSOR);
+        let Some(bytes) = stored.map_err(|e| not_ready(&e))? else { return Ok(None) };
+        let bytes = (*bytes).try_into();
+        let bytes = bytes.map_err(|_| NotReady("the cursor of levels is cut off".to_owned()))?;
+        Ok(Some(Seq(u64::from_be_bytes(bytes))))
+    }
+
+    fn with_cursor<T>(
+        &self,
+        cursor: Option<Seq>,
+        work: impl FnOnce(&mut Transmitter, i64) -> T,
+    ) -> Result<T, NotReady> {
         let mut held = lock(&self.0.transmitter);
         let mut transmitter = match held.take() {
             Some(transmitter) => transmitter,
             None => self.load()?,
         };
         let outcome = work(&mut transmitter, clock::now());
-        let changed = self.commit(&mut transmitter);
+        let changed = self.commit(&mut transmitter, cursor);
         if let Err(error) = changed {
             // What is in memory was never written: it must not be shown.
             self.0.ready.store(false, Ordering::Relaxed);
@@ -272,6 +310,9 @@ impl Signals {
         let mut records = Vec::new();
         for row in snapshot.prefix(&self.0.space, b"") {
             let (key, value) = row.map_err(|e| not_ready(&e))?;
+            if &*key == CURSOR {
+                continue;
+            }
             records.push((String::from_utf8_lossy(&key).into_owned(), value.to_vec()));
         }
         let transmitter =
@@ -284,9 +325,9 @@ impl Signals {
     }
 
     /// Writes what changed, and shows it.
-    fn commit(&self, transmitter: &mut Transmitter) -> Result<(), NotReady> {
+    fn commit(&self, transmitter: &mut Transmitter, cursor: Option<Seq>) -> Result<(), NotReady> {
         let changes = transmitter.take_changes();
-        if changes.is_empty() {
+        if changes.is_empty() && cursor.is_none() {
             return Ok(());
         }
         let mut batch = self.0.store.batch();
@@ -295,6 +336,9 @@ impl Signals {
                 Some(value) => batch.put(&self.0.space, change.key.as_bytes(), value),
                 None => batch.remove(&self.0.space, change.key.as_bytes()),
             }
+        }
+        if let Some(Seq(cursor)) = cursor {
+            batch.put(&self.0.space, CURSOR, &cursor.to_be_bytes());
         }
         self.0.store.commit(batch).map_err(|e| not_ready(&e))?;
         let mut levels = self.0.levels.write().unwrap_or_else(PoisonError::into_inner);

@@ -135,6 +135,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/entities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Entities by risk, the riskiest first
+         * @description From memory: every entity whose findings still weigh something. Scores decay while one pages, so an
+         *     entity may move between pages.
+         *
+         *     Needs `risk:read`: roles viewer, analyst, responder, admin.
+         */
+        get: operations["list_entities"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/entities/{kind}/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All that is known of an entity
+         * @description One that is not known is `low` without factors.
+         *
+         *     Needs `risk:read`: roles viewer, analyst, responder, admin.
+         */
+        get: operations["get_entity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/findings": {
         parameters: {
             query?: never;
@@ -287,6 +332,59 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/incidents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Incidents, those with the latest findings first
+         * @description Needs `findings:read`: roles viewer, analyst, rule_author, responder, admin.
+         */
+        get: operations["list_incidents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/incidents/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One incident, with why each finding belongs to it and what people did
+         * @description `ETag` is its version: send it back as `If-Match` to change only what you saw.
+         *
+         *     Needs `findings:read`: roles viewer, analyst, rule_author, responder, admin.
+         */
+        get: operations["get_incident"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Work on an incident: status, assignee, verdict, comment
+         * @description `resolved` and `closed` need a verdict, here or before. A verdict counts at once: `benign` and
+         *     `false_positive` resolve its findings, which weigh nothing any more, and a false positive keeps
+         *     findings of the same rules about the same entity from weighing for 30 days (a suppression);
+         *     `true_positive` resolves them, and they go on to decay; `confirmed_compromise` does so too and keeps
+         *     the entity high until the incident is closed; `duplicate` gives them to `duplicate_of`. Who takes up
+         *     the work again takes the verdict back. With `If-Match`, 412 if somebody else was faster.
+         *
+         *     Needs `findings:write`: roles analyst, responder, admin.
+         */
+        patch: operations["change_incident"];
+        trace?: never;
+    };
     "/api/v1/ingest/{input}": {
         parameters: {
             query?: never;
@@ -383,8 +481,12 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The level of an entity
-         * @description From memory. An entity that is not known is `low`: the answer is no oracle of who exists.
+         * The risk of an entity
+         * @description The score is the base plus the points of its factors, exactly; it decays between findings, so it is
+         *     computed for the instant that is asked for. `level` is the one that receivers and gateways see, with
+         *     overrides; `computed_level` is that of the score. An entity that is not known is `low`: the answer
+         *     is no oracle of who exists. `ETag` changes with its findings and levels, not with decay. With `at`
+         *     the findings known now are weighed as of then, and the level is the one it had.
          *
          *     Needs `risk:read`: roles viewer, analyst, responder, admin.
          */
@@ -420,6 +522,28 @@ export interface paths {
          *     Needs `signals:send`: roles responder, admin.
          */
         delete: operations["clear_override"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/risk/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The risk of many entities
+         * @description From memory. One that is not known is `low`, as in the answer about one.
+         *
+         *     Needs `risk:read`: roles viewer, analyst, responder, admin.
+         */
+        post: operations["query_risk"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -690,6 +814,55 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/suppressions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Suppressions, the newest first
+         * @description Needs `findings:read`: roles viewer, analyst, rule_author, responder, admin.
+         */
+        get: operations["list_suppressions"];
+        put?: never;
+        /**
+         * Suppress findings from now on
+         * @description They are kept, shown and counted as hits; they weigh nothing and open no incident. Findings of before
+         *     stay as they are.
+         *
+         *     Needs `findings:write`: roles analyst, responder, admin.
+         */
+        post: operations["suppress"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/suppressions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a suppression now
+         * @description It stays in the list with its hits. Findings that it applied to stay as they are.
+         *
+         *     Needs `findings:write`: roles analyst, responder, admin.
+         */
+        delete: operations["end_suppression"];
         options?: never;
         head?: never;
         patch?: never;
@@ -991,6 +1164,83 @@ export interface components {
             column: string;
             kind: string;
         };
+        /** @description All that is known of an entity. */
+        EntityDetail: components["schemas"]["RiskBrief"] & {
+            as_of: string;
+            /** Format: double */
+            base: number;
+            /** @description The last 100 changes, the newest first. */
+            changes: components["schemas"]["RiskChange"][];
+            /** @description How much it matters: `low`, `normal`, `high` or `extreme`. */
+            criticality: string;
+            /** @description What the score is made of: base plus all points is the score. */
+            factors: components["schemas"]["RiskFactor"][];
+            /** @description When its level falls next if nothing else happens. */
+            falls_at: string | null;
+            id: string;
+            kind: string;
+            /**
+             * Format: int64
+             * @description Factors that were merged because there were too many.
+             */
+            merged: number;
+            /** @description When its computed level changed last. */
+            since: string | null;
+        };
+        /** @description An entity in the list. */
+        EntityItem: components["schemas"]["RiskBrief"] & {
+            /** @description Its largest factors, at most three. */
+            factors: components["schemas"]["RiskFactor"][];
+            id: string;
+            kind: string;
+            /** @description When its computed level changed last. */
+            since: string;
+        };
+        /** @description Entities by risk. */
+        EntityPage: {
+            as_of: string;
+            /** @description The riskiest first. */
+            items: components["schemas"]["EntityItem"][];
+            /** @description Where the next page goes on; null at the end. */
+            next_cursor: string | null;
+            /**
+             * Format: int64
+             * @description How many there are on all pages.
+             */
+            total: number;
+        };
+        /** @description The risk of an entity at an instant. */
+        EntityRisk: {
+            /** @description The instant it is computed for. */
+            as_of: string;
+            /**
+             * Format: double
+             * @description What an entity without findings has.
+             */
+            base: number;
+            /** @description When the level changed last. */
+            changed_at: string | null;
+            /** @description The level of the score. */
+            computed_level: string;
+            /** @description `kind:id`. */
+            entity: string;
+            /** @description What the score is made of, the largest first. */
+            factors: components["schemas"]["RiskFactor"][];
+            /** @description It flaps: the level does not fall before this time. */
+            held_until: string | null;
+            /** @description Whether anything was ever found about it, or its level was overridden. */
+            known: boolean;
+            /** @description `low`, `medium` or `high`, as receivers and gateways see it. */
+            level: string;
+            override: components["schemas"]["LevelOverride"] | null;
+            /**
+             * Format: double
+             * @description 0 to 100: the base plus the points of all factors.
+             */
+            score: number;
+            /** @description Changes of its risk, then of the level that receivers see. */
+            version: string;
+        };
         /** @description A value of a field. */
         Facet: {
             /** Format: int64 */
@@ -1091,6 +1341,8 @@ export interface components {
             evidence: Record<string, never>[];
             /** @description Every change of triage, oldest first. */
             history: components["schemas"]["TriageEntry"][];
+            /** @description Suppressions that apply to it: it weighs nothing and opens no incident. */
+            suppressed_by: string[];
         };
         /** @description A page of findings. */
         FindingPage: {
@@ -1170,6 +1422,104 @@ export interface components {
             name: string;
             type: string;
         };
+        /** @description An incident without its findings. */
+        Incident: {
+            assignee: string | null;
+            /** @description With `duplicate`: the incident that has its findings. */
+            duplicate_of: string | null;
+            /** @description Whom it is about. */
+            entity: components["schemas"]["IncidentEntity"];
+            /** Format: int64 */
+            findings_total: number;
+            /** @description 32 hex digits. */
+            id: string;
+            /** @description Of its latest finding. */
+            last_time: string;
+            /**
+             * Format: double
+             * @description The highest score of the entity while it was open.
+             */
+            risk_peak: number;
+            /** @description The worst of its findings. */
+            severity: string;
+            /** @description `new`, `in_progress`, `on_hold`, `resolved` or `closed`. */
+            status: string;
+            /** @description ATT&CK tactics. */
+            tactics: string[];
+            /** @description Of its first finding. */
+            time: string;
+            /** @description Title of the finding that opened it. */
+            title: string;
+            /** @description `confirmed_compromise`, `true_positive`, `benign`, `false_positive` or `duplicate`. */
+            verdict: string | null;
+            /**
+             * Format: int64
+             * @description Changes by people so far; the `ETag`.
+             */
+            version: number;
+        };
+        /** @description An incident after a change, and what it did to the risk of its entity. */
+        IncidentChanged: {
+            incident: components["schemas"]["IncidentDetail"];
+            risk: components["schemas"]["RiskBrief"];
+        };
+        /** @description An incident with its findings and history. */
+        IncidentDetail: components["schemas"]["Incident"] & {
+            findings: components["schemas"]["IncidentFinding"][];
+            /** @description Every change by people, oldest first. */
+            history: components["schemas"]["IncidentEntry"][];
+        };
+        /** @description Whom an incident is about. */
+        IncidentEntity: {
+            id: string;
+            kind: string;
+        };
+        /** @description One change: what is given was changed. */
+        IncidentEntry: {
+            /** @description Null: nobody. */
+            assignee?: string | null;
+            at: string;
+            /** @description The name of a token. */
+            by: string;
+            comment?: string | null;
+            duplicate_of?: string | null;
+            status?: string | null;
+            verdict?: string | null;
+        };
+        /** @description A finding of an incident. */
+        IncidentFinding: {
+            id: string;
+            /**
+             * @description Why it belongs: `critical` or `risk_high` (it opened it), `same_entity` (within 24 hours of the
+             *     one before), `contributed` (to the risk that opened it).
+             */
+            why: string;
+        };
+        /** @description Incidents. */
+        IncidentPage: {
+            /** @description Those with the latest findings first. */
+            items: components["schemas"]["Incident"][];
+            /** @description Where the next page goes on; null at the end. */
+            next_cursor: string | null;
+            /**
+             * Format: int64
+             * @description How many there are on all pages.
+             */
+            total: number;
+        };
+        /** @description What to change; what is not given stays. */
+        IncidentUpdate: {
+            /** @description Who takes it; null: nobody. */
+            assignee?: string | null;
+            /** @description A remark. */
+            comment?: string | null;
+            /** @description With `duplicate`: of which incident. */
+            duplicate_of?: string | null;
+            /** @description `new`, `in_progress`, `on_hold`, `resolved` or `closed`. */
+            status?: string | null;
+            /** @description `confirmed_compromise`, `true_positive`, `benign`, `false_positive` or `duplicate`. */
+            verdict?: string | null;
+        };
         /** @description What became of the records of a request. */
         IngestOutcome: {
             /**
@@ -1184,6 +1534,14 @@ export interface components {
              * @description Records set aside as dead letters.
              */
             rejected: number;
+        };
+        /** @description What a person said instead of the computed level. */
+        LevelOverride: {
+            by: string;
+            level: string;
+            reason: string;
+            since: string;
+            until: string;
         };
         /** @description A record that was set aside. */
         LineError: {
@@ -1214,6 +1572,20 @@ export interface components {
             limit_bytes: number;
             /** @description What is refused for want of it: `nothing`, `queries` or `inputs`. */
             refused: string;
+        };
+        /** @description A suppression to make: at least one of rule, entity and field; all that are given must hold. */
+        NewSuppression: {
+            /** @description `kind:id`. */
+            entity?: string | null;
+            /** @description How long, `30d`, at most `366d`. */
+            expires_in: string;
+            field?: components["schemas"]["SuppressedField"] | null;
+            /** @description Who answers for it; the token's name if not given. */
+            owner?: string | null;
+            /** @description Why. */
+            reason: string;
+            /** @description The id of a rule or baseline. */
+            rule?: string | null;
         };
         /** @description Signals of this node. */
         Overview: {
@@ -1411,6 +1783,80 @@ export interface components {
              */
             version: number;
         };
+        /** @description Risk of many. */
+        RiskAnswers: {
+            as_of: string;
+            /** @description In the order of the request. */
+            items: components["schemas"]["RiskBrief"][];
+        };
+        /** @description The risk of an entity, briefly. */
+        RiskBrief: {
+            computed_level: string;
+            entity: string;
+            known: boolean;
+            /** @description As receivers and gateways see it. */
+            level: string;
+            /** Format: double */
+            score: number;
+        };
+        /** @description A change of the risk of an entity. */
+        RiskChange: {
+            at: string;
+            /** @description `finding`, `withdrawn`, `verdict` or `decay`. */
+            cause: string;
+            /** @description The finding or incident of the cause. */
+            cause_id?: string | null;
+            /**
+             * Format: int64
+             * @description From 1 for each entity.
+             */
+            change: number;
+            level: string;
+            previous_level: string;
+            /** Format: double */
+            previous_score: number;
+            /** @description What the score was made of then, at most eight. */
+            reasons: components["schemas"]["RiskReason"][];
+            /** Format: double */
+            score: number;
+        };
+        /** @description A part of a score. */
+        RiskFactor: {
+            /**
+             * Format: int64
+             * @description Findings that it counts.
+             */
+            count?: number | null;
+            /** @description The feature of a baseline. */
+            feature?: string | null;
+            /** @description The newest of them, at most ten. */
+            findings?: string[];
+            first?: string | null;
+            /** @description ATT&CK tactic or domain: findings of one group saturate together. */
+            group?: string | null;
+            /** @description Until half of it is gone. */
+            half_life?: string | null;
+            /** @description `rule`, `baseline`, `other` (many small ones), `cap`, `floor` or `override`. */
+            kind: string;
+            last?: string | null;
+            /**
+             * Format: double
+             * @description Its evidence in nats, before its group saturates; 0 for what is not evidence.
+             */
+            nats: number;
+            /**
+             * Format: double
+             * @description Negative for what lowers the score.
+             */
+            points: number;
+            /**
+             * Format: double
+             * @description How much of it is left, 0 to 1.
+             */
+            remaining?: number | null;
+            /** @description The rule or baseline. */
+            source?: string | null;
+        };
         /** @description What a person said instead of the computed level. */
         RiskOverride: {
             by: string;
@@ -1418,6 +1864,18 @@ export interface components {
             reason: string;
             since: string;
             until: string;
+        };
+        /** @description Whose risk. */
+        RiskQuery: {
+            /** @description `kind:id`, at most 1,000. */
+            entities: string[];
+        };
+        /** @description A part of a score of the past. */
+        RiskReason: {
+            /** Format: double */
+            points: number;
+            /** @description The rule or baseline, with its feature; `cap`, `floor` or `override`. */
+            source: string;
         };
         /** @description Rows of a table. */
         Rows: {
@@ -1731,11 +2189,45 @@ export interface components {
             /** @description `enabled`, `paused` or `disabled`. */
             status: string;
         };
-        /** @description Repeats with equal values of `by` within the time are folded. */
+        /** @description A value of a column. */
+        SuppressedField: {
+            /** @description A column that the rule selects. */
+            name: string;
+            /** @description Its value. */
+            value: string;
+        };
+        /** @description A suppression. */
         Suppression: {
-            by: string[];
-            /** Format: int64 */
-            for_ms: number;
+            /** @description The token that made it. */
+            created_by: string;
+            /** @description The token that ended it before its time. */
+            ended_by: string | null;
+            /** @description Findings about this entity, `kind:id`. */
+            entity: string | null;
+            field: components["schemas"]["SuppressedField"] | null;
+            from: string;
+            /**
+             * Format: int64
+             * @description Findings it applied to.
+             */
+            hits: number;
+            /** @description 32 hex digits. */
+            id: string;
+            /** @description Event time of the latest of them. */
+            last_hit: string | null;
+            /** @description Whether it is over. */
+            over: boolean;
+            /** @description Who answers for it. */
+            owner: string;
+            reason: string;
+            /** @description Findings of this rule. */
+            rule: string | null;
+            until: string;
+        };
+        /** @description Suppressions. */
+        Suppressions: {
+            /** @description The newest first, those that are over included. */
+            items: components["schemas"]["Suppression"][];
         };
         /** @description A table. */
         Table: {
@@ -2212,6 +2704,172 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["ReplayOutcome"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_entities: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description `user`, `device`, `session`, `workload`, `application` or `ip`. */
+                kind?: string;
+                /** @description At least this computed level: `medium` or `high`. */
+                level?: string;
+                /** @description 1 to 500, 50 if not given. */
+                limit?: number;
+                /** @description Names that contain this, whatever the case. */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "kind": "user",
+                     *           "id": "ann@example.com",
+                     *           "entity": "user:ann@example.com",
+                     *           "known": true,
+                     *           "score": 49.8,
+                     *           "level": "medium",
+                     *           "computed_level": "medium",
+                     *           "since": "2026-11-24T08:15:00.000Z",
+                     *           "factors": []
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "total": 1,
+                     *       "as_of": "2026-11-24T08:16:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EntityPage"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_entity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its canonical name. */
+                id: string;
+                /** @description The kind of entity. */
+                kind: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "kind": "user",
+                     *       "id": "ann@example.com",
+                     *       "entity": "user:ann@example.com",
+                     *       "known": true,
+                     *       "score": 49.8,
+                     *       "level": "medium",
+                     *       "computed_level": "medium",
+                     *       "base": 4,
+                     *       "criticality": "normal",
+                     *       "since": "2026-11-24T08:15:00.000Z",
+                     *       "falls_at": "2026-11-25T09:00:00.000Z",
+                     *       "factors": [],
+                     *       "merged": 0,
+                     *       "changes": [
+                     *         {
+                     *           "change": 1,
+                     *           "at": "2026-11-24T08:15:00.000Z",
+                     *           "score": 49.8,
+                     *           "previous_score": 4,
+                     *           "level": "medium",
+                     *           "previous_level": "low",
+                     *           "cause": "finding",
+                     *           "cause_id": "8c0a3f4be1d25f6790ab12cd34ef5678",
+                     *           "reasons": [
+                     *             {
+                     *               "points": 45.8,
+                     *               "source": "identity.mfa_fatigue"
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "as_of": "2026-11-24T08:16:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EntityDetail"];
                 };
             };
             /** @description No token, or one that is unknown, revoked or expired. */
@@ -2995,6 +3653,297 @@ export interface operations {
             };
         };
     };
+    list_incidents: {
+        parameters: {
+            query?: {
+                /** @description Whose work it is. */
+                assignee?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description About this entity: `user:ann@example.com`. */
+                entity?: string;
+                /** @description 1 to 500, 50 if not given. */
+                limit?: number;
+                /** @description `new`, `in_progress`, `on_hold`, `resolved`, `closed`, or `open` for the first three. */
+                status?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+                     *           "entity": {
+                     *             "kind": "user",
+                     *             "id": "ann@example.com"
+                     *           },
+                     *           "title": "MFA fatigue",
+                     *           "time": "2026-11-24T08:15:00.000Z",
+                     *           "last_time": "2026-11-24T08:40:00.000Z",
+                     *           "severity": "high",
+                     *           "status": "new",
+                     *           "assignee": null,
+                     *           "verdict": null,
+                     *           "duplicate_of": null,
+                     *           "risk_peak": 81.6,
+                     *           "tactics": [
+                     *             "TA0006"
+                     *           ],
+                     *           "findings_total": 2,
+                     *           "version": 0
+                     *         }
+                     *       ],
+                     *       "next_cursor": null,
+                     *       "total": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["IncidentPage"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_incident: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 32 hex digits. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The incident. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+                     *       "entity": {
+                     *         "kind": "user",
+                     *         "id": "ann@example.com"
+                     *       },
+                     *       "title": "MFA fatigue",
+                     *       "time": "2026-11-24T08:15:00.000Z",
+                     *       "last_time": "2026-11-24T08:40:00.000Z",
+                     *       "severity": "high",
+                     *       "status": "in_progress",
+                     *       "assignee": "bob",
+                     *       "verdict": null,
+                     *       "duplicate_of": null,
+                     *       "risk_peak": 81.6,
+                     *       "tactics": [
+                     *         "TA0006"
+                     *       ],
+                     *       "findings_total": 1,
+                     *       "version": 1,
+                     *       "findings": [
+                     *         {
+                     *           "id": "8c0a3f4be1d25f6790ab12cd34ef5678",
+                     *           "why": "risk_high"
+                     *         }
+                     *       ],
+                     *       "history": [
+                     *         {
+                     *           "at": "2026-11-24T08:50:00.000Z",
+                     *           "by": "bob",
+                     *           "status": "in_progress",
+                     *           "assignee": "bob"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["IncidentDetail"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such incident. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    change_incident: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` it was seen with. */
+                "If-Match"?: string | null;
+            };
+            path: {
+                /** @description 32 hex digits. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "status": "closed",
+                 *       "verdict": "benign",
+                 *       "comment": "a test of the help desk"
+                 *     }
+                 */
+                "application/json": components["schemas"]["IncidentUpdate"];
+            };
+        };
+        responses: {
+            /** @description The incident as it is now, and the risk of its entity. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "incident": {
+                     *         "id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+                     *         "status": "closed",
+                     *         "verdict": "benign",
+                     *         "version": 2
+                     *       },
+                     *       "risk": {
+                     *         "entity": "user:ann@example.com",
+                     *         "known": true,
+                     *         "score": 4,
+                     *         "level": "low",
+                     *         "computed_level": "low"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["IncidentChanged"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such incident. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It has changed since. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The change makes no sense. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     ingest: {
         parameters: {
             query?: never;
@@ -3289,8 +4238,14 @@ export interface operations {
     };
     get_risk: {
         parameters: {
-            query?: never;
-            header?: never;
+            query?: {
+                /** @description An instant: RFC 3339, `now-24h`. */
+                at?: string;
+            };
+            header?: {
+                /** @description The `ETag` of the last answer. */
+                "If-None-Match"?: string | null;
+            };
             path: {
                 /** @description Its canonical name. */
                 id: string;
@@ -3301,7 +4256,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The level. */
+            /** @description The risk. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3311,25 +4266,43 @@ export interface operations {
                      * @example {
                      *       "entity": "user:ann@example.com",
                      *       "known": true,
-                     *       "level": "high",
-                     *       "previous_level": "low",
-                     *       "score": null,
-                     *       "factors": [],
-                     *       "version": 1,
+                     *       "score": 49.8,
+                     *       "base": 4,
+                     *       "level": "medium",
+                     *       "computed_level": "medium",
+                     *       "version": "7-2",
                      *       "changed_at": "2026-11-24T08:15:00.000Z",
                      *       "held_until": null,
-                     *       "override": {
-                     *         "level": "high",
-                     *         "reason": "stolen laptop",
-                     *         "by": "bob",
-                     *         "since": "2026-11-24T08:15:00.000Z",
-                     *         "until": "2026-11-24T16:15:00.000Z"
-                     *       },
-                     *       "as_of": "2026-11-24T08:16:00.000Z"
+                     *       "override": null,
+                     *       "as_of": "2026-11-24T08:16:00.000Z",
+                     *       "factors": [
+                     *         {
+                     *           "points": 45.8,
+                     *           "nats": 6.7,
+                     *           "kind": "rule",
+                     *           "source": "identity.mfa_fatigue",
+                     *           "group": "TA0006",
+                     *           "count": 1,
+                     *           "findings": [
+                     *             "8c0a3f4be1d25f6790ab12cd34ef5678"
+                     *           ],
+                     *           "first": "2026-11-24T08:15:00.000Z",
+                     *           "last": "2026-11-24T08:15:00.000Z",
+                     *           "half_life": "24h",
+                     *           "remaining": 1
+                     *         }
+                     *       ]
                      *     }
                      */
-                    "application/json": components["schemas"]["Risk"];
+                    "application/json": components["schemas"]["EntityRisk"];
                 };
+            };
+            /** @description Nothing but time has passed since that `ETag`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description No token, or one that is unknown, revoked or expired. */
             401: {
@@ -3476,6 +4449,86 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Risk"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    query_risk: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "entities": [
+                 *         "user:ann@example.com",
+                 *         "device:lap-7"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["RiskQuery"];
+            };
+        };
+        responses: {
+            /** @description Their risk. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "entity": "user:ann@example.com",
+                     *           "known": true,
+                     *           "score": 49.8,
+                     *           "level": "medium",
+                     *           "computed_level": "medium"
+                     *         },
+                     *         {
+                     *           "entity": "device:lap-7",
+                     *           "known": false,
+                     *           "score": 4,
+                     *           "level": "low",
+                     *           "computed_level": "low"
+                     *         }
+                     *       ],
+                     *       "as_of": "2026-11-24T08:16:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RiskAnswers"];
                 };
             };
             /** @description No token, or one that is unknown, revoked or expired. */
@@ -4488,6 +5541,235 @@ export interface operations {
             };
             /** @description The token's role does not have the permission. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_suppressions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+                     *           "rule": "identity.mfa_fatigue",
+                     *           "entity": "user:ann@example.com",
+                     *           "field": null,
+                     *           "owner": "ann",
+                     *           "reason": "new phone",
+                     *           "from": "2026-11-24T08:00:00.000Z",
+                     *           "until": "2026-12-24T08:00:00.000Z",
+                     *           "over": false,
+                     *           "hits": 3,
+                     *           "last_hit": "2026-11-24T09:00:00.000Z",
+                     *           "created_by": "ann",
+                     *           "ended_by": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Suppressions"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    suppress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "rule": "identity.mfa_fatigue",
+                 *       "entity": "user:ann@example.com",
+                 *       "reason": "new phone",
+                 *       "expires_in": "30d"
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewSuppression"];
+            };
+        };
+        responses: {
+            /** @description The suppression. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+                     *       "rule": "identity.mfa_fatigue",
+                     *       "entity": "user:ann@example.com",
+                     *       "field": null,
+                     *       "owner": "ann",
+                     *       "reason": "new phone",
+                     *       "from": "2026-11-24T08:00:00.000Z",
+                     *       "until": "2026-12-24T08:00:00.000Z",
+                     *       "over": false,
+                     *       "hits": 0,
+                     *       "last_hit": null,
+                     *       "created_by": "ann",
+                     *       "ended_by": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Suppression"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It makes no sense. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_suppression: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description 32 hex digits. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The suppression, over. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
+                     *       "over": true,
+                     *       "hits": 3,
+                     *       "ended_by": "bob"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Suppression"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There is no such suppression. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description It is over already. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

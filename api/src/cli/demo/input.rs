@@ -25,7 +25,7 @@ struct ScenarioInput {
 
 /// What time it is in the scenarios.
 #[derive(Clone, Copy)]
-struct Pace {
+pub(super) struct Pace {
     started: Instant,
     start: i64,
     speed: u32,
@@ -34,10 +34,8 @@ struct Pace {
 /// How long an input sleeps when it has nothing to do.
 const REST: Duration = Duration::from_millis(20);
 
-/// One input per kind of log in `lines`, which begin at `start`; event time passes `speed` times
-/// faster than the clock.
-pub(super) fn inputs(lines: Vec<Line>, start: i64, speed: u32) -> Vec<LiveInput> {
-    let clock = Pace { started: crate::clock::monotonic(), start, speed };
+/// One input per kind of log in `lines`, at a pace.
+pub(super) fn inputs(lines: Vec<Line>, clock: Pace) -> Vec<LiveInput> {
     let mut names: Vec<&'static str> = lines.iter().map(|l| l.source).collect();
     names.sort_unstable();
     names.dedup();
@@ -53,7 +51,13 @@ pub(super) fn inputs(lines: Vec<Line>, start: i64, speed: u32) -> Vec<LiveInput>
 }
 
 impl Pace {
-    fn now(&self) -> i64 {
+    /// Event time begins now at `start` and passes `speed` times faster than the clock.
+    pub(super) fn new(start: i64, speed: u32) -> Pace {
+        Pace { started: crate::clock::monotonic(), start, speed }
+    }
+
+    /// What time it is in them, milliseconds since 1970 UTC.
+    pub(super) fn now(&self) -> i64 {
         let passed = crate::clock::monotonic().duration_since(self.started).as_millis() as i64;
         self.start.saturating_add(passed.saturating_mul(i64::from(self.speed)))
     }

@@ -10,11 +10,12 @@ use std::{
 
 use sluice_engine::{
     Commit, Content, FindingSink, Reported, Seq,
+    durable::RiskClock,
     service::{Phase, ReloadReport, ServiceStatus},
 };
 use sluice_finding::{Finding, FindingId, FindingState};
 
-use super::{Demo, announce, input, report, source};
+use super::{Demo, announce, input, report, risk, source};
 use crate::{
     cli::{
         eval::FindingPrinter,
@@ -46,8 +47,10 @@ pub(super) fn serve(
     let lines = source::lines(demo.seed, start);
     let events = lines.len();
     let speed = demo.speed.max(1);
-    let node = Node::start_with(&config, content, |_, _| {
-        Ok((input::inputs(lines, start, speed), PushEndpoints::new()))
+    let pace = input::Pace::new(start, speed);
+    // Risk decays as the replayed time goes on, also when the logs have ended.
+    let node = Node::start_with(&config, content, RiskClock::new(move || pace.now()), |_, _| {
+        Ok((input::inputs(lines, pace), PushEndpoints::new()))
     })?;
     let server = node::serve(&config, &node, reload(&node))?;
     let tokens = Tokens::open(folder.path())?;
@@ -62,6 +65,7 @@ pub(super) fn serve(
     let mut shown = BTreeSet::new();
     let mut first = None;
     let mut seq = Seq(0);
+    let mut levels = Seq(0);
     let mut reported = false;
     while !stop.load(Ordering::Relaxed) {
         node.store.wait(seq, LOOK);
@@ -73,6 +77,12 @@ pub(super) fn serve(
             first.get_or_insert_with(|| started.elapsed());
             let findings = findings.into_iter().map(Reported::from).collect();
             printer.commit(Commit { findings, ..Commit::default() })?;
+        }
+        let (changes, next) = node.store.levels_after(levels, 500)?;
+        levels = next;
+        if !quiet {
+            // After the logs have ended the clock goes on, and levels fall.
+            changes.iter().for_each(|change| eprintln!("{}", risk::told(change)));
         }
         let status = node.service.status();
         if let Phase::Failed(reason) = &status.phase {

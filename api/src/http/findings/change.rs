@@ -45,33 +45,42 @@ impl Change {
         let reason = word("reason", self.reason, Reason::parse, || {
             Reason::ALL.map(Reason::name).join(", ")
         })?;
-        if let Some(Some(assignee)) = &self.assignee
-            && (assignee.trim().is_empty()
-                || assignee.len() > ASSIGNEE_BYTES
-                || assignee.chars().any(acts))
-        {
-            return Err(invalid(
-                "assignee",
-                format!(
-                    "assignee has 1 to {ASSIGNEE_BYTES} bytes, no control characters and no \
-                     characters that reorder text"
-                ),
-            ));
-        }
-        if let Some(comment) = &self.comment
-            && (comment.len() > COMMENT_BYTES
-                || comment.chars().any(|c| c.is_control() && c != '\n' && c != '\t'))
-        {
-            return Err(invalid(
-                "comment",
-                format!(
-                    "comment has at most {COMMENT_BYTES} bytes, and line breaks and tabs as its \
-                    only control characters"
-                ),
-            ));
-        }
+        texts(self.assignee.as_ref(), self.comment.as_deref())?;
         Ok(TriageChange { status, reason, assignee: self.assignee, comment: self.comment })
     }
+}
+
+/// Checks the texts of a change: who takes something, and a remark.
+pub(in super::super) fn texts(
+    assignee: Option<&Option<String>>,
+    comment: Option<&str>,
+) -> Result<(), Problem> {
+    if let Some(Some(assignee)) = assignee
+        && (assignee.trim().is_empty()
+            || assignee.len() > ASSIGNEE_BYTES
+            || assignee.chars().any(acts))
+    {
+        return Err(invalid(
+            "assignee",
+            format!(
+                "assignee has 1 to {ASSIGNEE_BYTES} bytes, no control characters and no \
+                 characters that reorder text"
+            ),
+        ));
+    }
+    if let Some(comment) = comment
+        && (comment.len() > COMMENT_BYTES
+            || comment.chars().any(|c| c.is_control() && c != '\n' && c != '\t'))
+    {
+        return Err(invalid(
+            "comment",
+            format!(
+                "comment has at most {COMMENT_BYTES} bytes, and line breaks and tabs as its \
+                 only control characters"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// A change as the audit log has it: not the remark, which is in the history of the finding.
@@ -83,7 +92,7 @@ pub(super) fn recorded(change: &TriageChange) -> serde_json::Value {
 }
 
 /// Tells a field that is null from one that is not there.
-pub(super) fn given<'de, D: Deserializer<'de>>(
+pub(in super::super) fn given<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<String>>, D::Error> {
     Option::<String>::deserialize(deserializer).map(Some)

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sluice_engine::{durable::Stored, findings::evidence_json};
 use sluice_event::rfc3339;
-use sluice_finding::{Finding, TriageEntry};
+use sluice_finding::{Finding, FindingId, TriageEntry};
 use utoipa::ToSchema;
 
 /// A page of findings.
@@ -117,6 +117,8 @@ pub(in super::super) struct Detail {
     evidence: Vec<Value>,
     /// Every change of triage, oldest first.
     history: Vec<Entry>,
+    /// Suppressions that apply to it: it weighs nothing and opens no incident.
+    suppressed_by: Vec<String>,
 }
 
 /// Someone or something a finding is about.
@@ -188,8 +190,9 @@ impl Item {
 
 impl Detail {
     /// The view of a stored finding.
-    pub(super) fn of(stored: &Stored) -> Detail {
+    pub(super) fn of(stored: &Stored, suppressed_by: &[FindingId]) -> Detail {
         Detail {
+            suppressed_by: suppressed_by.iter().map(ToString::to_string).collect(),
             item: Item::of(stored),
             evidence: evidence_json(&stored.finding.evidence),
             history: stored.triage.history.iter().map(Entry::of).collect(),

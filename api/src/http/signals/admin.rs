@@ -33,33 +33,6 @@ const OVERRIDE_MOST: i64 = 90 * 24 * 3_600_000;
 /// Characters of a reason.
 const REASON: usize = 1_000;
 
-/// The level of an entity
-///
-/// From memory. An entity that is not known is `low`: the answer is no oracle of who exists.
-#[utoipa::path(
-    get, path = "/api/v1/risk/{kind}/{id}", tag = "signals", operation_id = "get_risk",
-    params(
-        ("kind" = String, Path, description = "`user`, `device`, `session`, `workload`, `application` or `ip`."),
-        ("id" = String, Path, description = "Its canonical name."),
-    ),
-    responses((status = 200, description = "The level.", body = Risk, example = json!({
-        "entity": "user:ann@example.com", "known": true, "level": "high", "previous_level": "low",
-        "score": null, "factors": [], "version": 1, "changed_at": "2026-11-24T08:15:00.000Z",
-        "held_until": null, "override": {"level": "high", "reason": "stolen laptop", "by": "bob",
-        "since": "2026-11-24T08:15:00.000Z", "until": "2026-11-24T16:15:00.000Z"},
-        "as_of": "2026-11-24T08:16:00.000Z"
-    })))
-)]
-pub(in super::super) async fn risk(
-    State(shared): State<Shared>,
-    Path((kind, id)): Path<(String, String)>,
-    Params(Nothing {}): Params<Nothing>,
-) -> Result<Json<Risk>, Problem> {
-    let entity = entity(&kind, &id)?;
-    let level = signals(&shared)?.level(&entity);
-    Ok(Json(Risk::of(&entity, level.as_ref())))
-}
-
 /// Override the level of an entity for a time
 ///
 /// Receivers hear of it at once. Replaces an earlier override.

@@ -99,7 +99,8 @@ fn a_viewer_changes_nothing_and_ingest_and_metrics_do_one_thing() {
         );
         routes.map(|(m, path, _)| format!("{m} {path}")).collect::<Vec<_>>()
     };
-    assert!(may(Role::Viewer).iter().all(|route| route.starts_with("GET ")));
+    let reads = |route: &String| route.starts_with("GET ") || route == "POST /api/v1/risk/query";
+    assert!(may(Role::Viewer).iter().all(reads));
     assert_eq!(may(Role::Ingest), ["POST /api/v1/ingest/{input}"]);
     assert_eq!(may(Role::Metrics), ["GET /metrics"]);
     assert_eq!(may(Role::Auditor), ["GET /api/v1/audit"]);

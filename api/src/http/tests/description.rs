@@ -89,6 +89,11 @@ fn unknown_parameters_and_fields_are_named_in_the_refusal() {
         "/api/v1/rules?severtiy=high",
         "/api/v1/sources?severtiy=high",
         "/api/v1/status?severtiy=high",
+        "/api/v1/entities?severtiy=high",
+        "/api/v1/entities/user/x?severtiy=high",
+        "/api/v1/risk/user/x?severtiy=high",
+        "/api/v1/incidents?severtiy=high",
+        "/api/v1/suppressions?severtiy=high",
     ] {
         let problem = fixture.get(path).is(400).problem("invalid_parameter");
         assert!(problem["detail"].as_str().unwrap().contains("severtiy"), "{path}: {problem}");
@@ -98,6 +103,8 @@ fn unknown_parameters_and_fields_are_named_in_the_refusal() {
         "/api/v1/hunts",
         "/api/v1/dead-letters/replay",
         "/api/v1/dead-letters/drop",
+        "/api/v1/risk/query",
+        "/api/v1/suppressions",
     ] {
         let body = serde_json::json!({"severtiy": 1});
         let problem = fixture.post(path, body).is(400).problem("invalid_body");

@@ -1,0 +1,93 @@
+//! The risk of the people and devices in the replayed logs, as the demo tells of it. Not the
+//! arithmetic (see `sluice_finding`).
+
+use std::collections::BTreeMap;
+
+use sluice_engine::{
+    Reported,
+    durable::{LevelRow, RiskReason, reasons},
+};
+use sluice_event::rfc3339;
+use sluice_finding::{Entity, Finding, FindingId, RiskLedger, RiskLevel, evidence, fold};
+
+/// How long after the end of the logs a fall is looked for.
+const AFTER: i64 = 60 * 86_400_000;
+
+/// Findings of a run, to tell of risk at its end.
+#[derive(Default)]
+pub(super) struct RiskLog {
+    findings: BTreeMap<FindingId, Finding>,
+}
+
+impl RiskLog {
+    /// Takes what a commit reports.
+    pub(super) fn take(&mut self, reported: &[Reported]) {
+        for Reported { finding, .. } in reported {
+            if let Some(kept) = fold(self.findings.get(&finding.id), finding.clone()) {
+                self.findings.insert(kept.id, kept);
+            }
+        }
+    }
+
+    /// How each entity that came to high climbed and fell, the one that was first first.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut ledgers: BTreeMap<&Entity, RiskLedger> = BTreeMap::new();
+        let mut end = i64::MIN;
+        for finding in self.findings.values() {
+            end = end.max(finding.time);
+            let Some(evidence) = evidence(finding) else { continue };
+            for entity in &finding.entities {
+                ledgers.entry(entity).or_default().add(&evidence);
+            }
+        }
+        let mut told = Vec::new();
+        for (entity, ledger) in ledgers {
+            let changes = ledger.timeline(end.saturating_add(AFTER));
+            if !changes.iter().any(|c| c.current == RiskLevel::High) {
+                continue;
+            }
+            let first = changes.first().map(|c| c.at);
+            let lines = changes.iter().map(|change| {
+                let of = reasons(&ledger.score(change.at));
+                line(change.at, entity, change.previous, change.current, change.score, &of)
+            });
+            told.push((first, lines.collect::<Vec<_>>()));
+        }
+        told.sort();
+        told.into_iter().flat_map(|(_, lines)| lines).collect()
+    }
+}
+
+/// A change of level that the store tells of.
+pub(super) fn told(level: &LevelRow) -> String {
+    let row = &level.row;
+    line(row.at, &level.entity, row.previous_level, row.level, row.score, &row.reasons)
+}
+
+fn line(
+    at: i64,
+    entity: &Entity,
+    from: RiskLevel,
+    to: RiskLevel,
+    score: i64,
+    reasons: &[RiskReason],
+) -> String {
+    let points = |hundredths: i64| hundredths as f64 / 100.0;
+    let reason = |r: &RiskReason| match (&*r.source, &*r.value) {
+        (source, "") => format!("{source} {:+.1}", points(r.points)),
+        ("", value) => format!("{value} {:+.1}", points(r.points)),
+        (source, value) => format!("{source} ({value}) {:+.1}", points(r.points)),
+    };
+    let reasons: Vec<String> = reasons.iter().map(reason).collect();
+    let because = if to < from { "it has decayed to" } else { "by" };
+    format!(
+        "risk  {}  {}:{}  {} -> {}, {:.1} of 100, {because} {}",
+        rfc3339(at),
+        entity.kind.name(),
+        entity.id,
+        from.name(),
+        to.name(),
+        points(score),
+        if reasons.is_empty() { "its base".to_owned() } else { reasons.join(", ") },
+    )
+}
