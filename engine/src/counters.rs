@@ -26,6 +26,8 @@ pub struct SourceCounts {
     pub unparsed: sluice_ingest::Unparsed,
     /// Records over a bound of which only the first fields made rows; they are among the mapped.
     pub truncated: u64,
+    /// Fields that a mapping reads and an object has twice; the last value was read.
+    pub duplicate_keys: u64,
     /// Rows whose time is not the one the record claims, by why: how many, and a claimed time.
     pub time_flags: BTreeMap<String, (u64, Option<String>)>,
     /// Rows by table.
@@ -112,6 +114,7 @@ impl SourceCounts {
         }
         self.unparsed.add(&counts.unparsed);
         self.truncated += counts.truncated;
+        self.duplicate_keys += counts.duplicate_keys;
         for (flag, flagged) in &counts.time_flags {
             self.add_time_flag(flag, flagged.rows, flagged.example.as_ref());
         }
@@ -163,6 +166,7 @@ impl SourceCounts {
         }
         self.unparsed.add(&other.unparsed);
         self.truncated += other.truncated;
+        self.duplicate_keys += other.duplicate_keys;
         for (flag, (rows, example)) in &other.time_flags {
             self.add_time_flag(flag, *rows, example.as_ref());
         }

@@ -214,6 +214,9 @@ pub struct StoreStats {
     pub dead_letters: BTreeMap<(String, DeadLetterCode), (u64, u64)>,
     /// Dead letters dropped by age, by bytes.
     pub dead_letters_expired: (u64, u64),
+    /// Findings made of records that claim the id of another record and say something else, by
+    /// mapping source, since the store was opened.
+    pub contested: BTreeMap<String, u64>,
     /// Bytes of the whole store on disk.
     pub disk_bytes: u64,
 }
@@ -306,7 +309,11 @@ impl FindingStore {
             });
         }
         let last = Mutex::new(meta.seq);
-        let state = Mutex::new(WriteState { meta, recent: RecentFindings::default() });
+        let state = Mutex::new(WriteState {
+            meta,
+            recent: RecentFindings::default(),
+            contested: BTreeMap::new(),
+        });
         let changed = Condvar::new();
         let snapshot = store.snapshot();
         let risks = RwLock::new(risk::load_all(&spaces, &snapshot, clock.now())?);
@@ -478,10 +485,17 @@ impl FindingStore {
         self.inner.retain(now)
     }
 
+    /// Findings made of records that claim the id of another record and say something else, by
+    /// mapping source, since the store was opened.
+    pub fn contested(&self) -> BTreeMap<String, u64> {
+        let state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.contested.clone()
+    }
+
     /// What it holds and has thrown away.
     pub fn stats(&self) -> StoreStats {
         let state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let totals = state.meta.totals.clone();
+        let (totals, contested) = (state.meta.totals.clone(), state.contested.clone());
         drop(state);
         let findings = self.inner.store.disk_bytes().map_err(EngineError::from);
         let disk_bytes =
@@ -496,6 +510,7 @@ impl FindingStore {
             findings_expired: totals.findings_expired,
             dead_letters: totals.letters,
             dead_letters_expired: totals.letters_expired,
+            contested,
             disk_bytes,
         }
     }

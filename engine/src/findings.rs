@@ -55,6 +55,7 @@ pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Findin
         count: emission.count,
         late: emission.late,
         capped: emission.capped,
+        contested: false,
         evidence: emission.evidence.clone(),
         evidence_total: emission.evidence_total,
     }

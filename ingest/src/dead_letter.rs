@@ -82,6 +82,8 @@ pub enum DeadLetterCode {
     TooDeep,
     /// More fields than the limit.
     TooManyFields,
+    /// An object has a name twice, and the input is set to refuse that.
+    DuplicateKeys,
     /// Not one of the source it was sent as.
     NotThisSource,
     /// Invalid UTF-8, and not readable after replacing what is invalid.
@@ -98,7 +100,7 @@ pub enum DeadLetterCode {
 
 impl DeadLetterCode {
     /// Every code, in the order of the pipeline.
-    pub const ALL: [DeadLetterCode; 13] = [
+    pub const ALL: [DeadLetterCode; 14] = [
         DeadLetterCode::Unreadable,
         DeadLetterCode::BadFraming,
         DeadLetterCode::Decompress,
@@ -107,6 +109,7 @@ impl DeadLetterCode {
         DeadLetterCode::NotThisSource,
         DeadLetterCode::TooDeep,
         DeadLetterCode::TooManyFields,
+        DeadLetterCode::DuplicateKeys,
         DeadLetterCode::BadUtf8,
         DeadLetterCode::Empty,
         DeadLetterCode::NoSource,
@@ -130,6 +133,7 @@ impl DeadLetterCode {
             DeadLetterCode::NotThisSource => "not_this_source",
             DeadLetterCode::TooDeep => "too_deep",
             DeadLetterCode::TooManyFields => "too_many_fields",
+            DeadLetterCode::DuplicateKeys => "duplicate_keys",
             DeadLetterCode::BadUtf8 => "bad_utf8",
             DeadLetterCode::Empty => "empty",
             DeadLetterCode::NoSource => "no_source",

@@ -18,7 +18,8 @@ use self::{
     syslog::{Matched, Syslog},
 };
 use crate::{
-    Chunk, Codec, DeadLetterCode, Limits, Original, SourceSpec, Surroundings, Wrapper,
+    Chunk, Codec, DeadLetterCode, DuplicateKeys, Limits, Original, SourceSpec, Surroundings,
+    Wrapper,
     detect::ask::{Wanted, looks_json},
     envelope::Piece,
     utf16,
@@ -31,9 +32,11 @@ mod json;
 mod keys;
 mod rewrite;
 mod syslog;
+mod twice;
 mod unread;
 
 pub(crate) use syslog::header;
+pub(crate) use twice::name_given_twice;
 pub use unread::{Unmapped, UnmappedField, Unparsed};
 
 /// Decodes chunks of one source. Keeps its buffers, what it learned of field orders, and the header
@@ -52,6 +55,7 @@ pub struct Decoder {
     envelope: EnvelopeColumns,
     schema: SchemaRef,
     tally: Tally,
+    duplicate_keys: DuplicateKeys,
     /// The wire column that is the event's time, as a dotted path.
     time: Option<String>,
 }
@@ -180,6 +184,7 @@ impl Decoder {
             envelope,
             schema,
             tally: Tally::default(),
+            duplicate_keys: limits.duplicate_keys,
             time: None,
         }
     }
@@ -273,6 +278,12 @@ impl Decoder {
         let columns = &mut self.columns;
         let tally = &mut self.tally;
         let json = looks_json(bytes);
+        if json
+            && self.duplicate_keys == DuplicateKeys::SetAside
+            && let Some(name) = name_given_twice(bytes)
+        {
+            return Err(Failure::new(DeadLetterCode::DuplicateKeys, duplicate_key(&name)));
+        }
         match &mut self.codec {
             State::Json(codec) => codec.record(bytes, columns, row, &context, tally),
             State::Syslog(_) | State::Lines(_) if json => {
@@ -457,6 +468,12 @@ impl Failure {
             DeadLetterCode::NotThisSource | DeadLetterCode::BadJson | DeadLetterCode::BadFraming
         )
     }
+}
+
+/// Why a record with a name twice was set aside.
+pub(crate) fn duplicate_key(name: &str) -> String {
+    let shown: String = name.chars().take(64).collect();
+    format!("an object has the name `{shown}` twice")
 }
 
 /// Runs a line codec over the text of a record.

@@ -84,6 +84,18 @@ pub struct Limits {
     pub ratio: u64,
     /// Decompressed bytes of one file.
     pub decoded_bytes: u64,
+    /// What becomes of a record in which an object has a name twice.
+    pub duplicate_keys: DuplicateKeys,
+}
+
+/// What becomes of a JSON record in which an object has a name twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DuplicateKeys {
+    /// The last value is read, as most readers do; counted where a mapping reads the field.
+    #[default]
+    LastWins,
+    /// It becomes a `duplicate_keys` dead letter, whatever reads the field.
+    SetAside,
 }
 
 impl Default for Limits {
@@ -97,6 +109,7 @@ impl Default for Limits {
             chunk_records: 8_192,
             ratio: 100,
             decoded_bytes: 64 << 30,
+            duplicate_keys: DuplicateKeys::LastWins,
         }
     }
 }

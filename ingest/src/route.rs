@@ -11,8 +11,9 @@ use self::{
     part::{At, Part},
 };
 use crate::{
-    Chunk, Codec, DeadLetterCode, Decoder, Envelope, Fault, Framing, InputOptions, Limits,
-    Original, SourceSpec, Unwrap, Wrapper,
+    Chunk, Codec, DeadLetterCode, Decoder, DuplicateKeys, Envelope, Fault, Framing, InputOptions,
+    Limits, Original, SourceSpec, Unwrap, Wrapper,
+    decode::{duplicate_key, name_given_twice},
     detect::ask::{Asker, looks_json},
     envelope::{Opener, Piece as Opened},
     frame::Wrapped,
@@ -130,6 +131,9 @@ impl Router {
             record_bytes: widest(|l| l.record_bytes).unwrap_or(default.record_bytes),
             depth: widest(|l| l.depth).unwrap_or(default.depth),
             fields: widest(|l| l.fields).unwrap_or(default.fields),
+            duplicate_keys: specs
+                .first()
+                .map_or(default.duplicate_keys, |s| s.limits.duplicate_keys),
             ..default
         };
         Router::with_limits(specs, mapping, limits)
@@ -313,6 +317,14 @@ impl Router {
         if !wrapped && let Some(source) = self.source_of(record, None) {
             parts[source].record(record, at, None);
             return;
+        }
+        // A wrapper as well: which of two payloads would it be?
+        if self.limits.duplicate_keys == DuplicateKeys::SetAside
+            && let Some(name) = name_given_twice(record)
+        {
+            let original = Original::Whole(record.to_vec());
+            let code = DeadLetterCode::DuplicateKeys;
+            return last(parts).set_aside(code, duplicate_key(&name), original, at);
         }
         let opener = self.opener.clone();
         let mut pieces = Vec::new();

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUn
 use regex::Regex;
 use sluice_event::{TableName, TimeSettings, Transform, WireSchema};
 
-use crate::{Framing, Limits, Surroundings, Unwrap};
+use crate::{DuplicateKeys, Framing, Limits, Surroundings, Unwrap};
 
 mod load;
 
@@ -111,6 +111,8 @@ pub struct InputOptions {
     pub depth: Option<usize>,
     /// See [`Limits::fields`].
     pub fields_max: Option<usize>,
+    /// See [`Limits::duplicate_keys`].
+    pub duplicate_keys: Option<DuplicateKeys>,
 }
 
 impl InputOptions {
@@ -162,6 +164,7 @@ impl SourceSpec {
             record_bytes: options.record_bytes.unwrap_or(own.limits.record_bytes),
             depth: options.depth.unwrap_or(own.limits.depth),
             fields: options.fields_max.unwrap_or(own.limits.fields),
+            duplicate_keys: options.duplicate_keys.unwrap_or(own.limits.duplicate_keys),
             ..own.limits
         };
         Arc::new(SourceSpec { codec, limits, ..own })

@@ -36,6 +36,10 @@ pub(crate) fn json(finding: &Finding, repeats: Repeats) -> Value {
     }
     set("late", finding.late.into());
     set("capped", finding.capped.into());
+    set("contested", finding.contested.into());
+    if let Some(flag) = finding.time_flag() {
+        set("time_flag", flag.into());
+    }
     set("fields", finding.fields.clone().into());
     set("evidence", findings::evidence_json(&finding.evidence).into());
     set("evidence_total", finding.evidence_total.into());
@@ -56,6 +60,12 @@ pub(crate) fn text(finding: &Finding) -> String {
     );
     if !entities.is_empty() {
         line.push_str(&format!("  [{}]", entities.join(", ")));
+    }
+    if let Some(flag) = finding.time_flag() {
+        line.push_str(&format!("  (time {flag}: it counts as when it was received)"));
+    }
+    if finding.contested {
+        line.push_str("  (contested: another record with this id says something else)");
     }
     // Each line by itself: a line break in an event must not begin one of its own.
     match finding.evidence.last() {

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde_json::{Value as Json, json};
-use sluice_ingest::InputOptions;
+use sluice_ingest::{DuplicateKeys, InputOptions};
 use sluice_rule::parse_zone;
 
 use super::{
@@ -118,6 +118,9 @@ section! {
         max_depth: Option<Count> = "",
         /// The most fields of a record that are read. Unset: 10000.
         max_fields: Option<Count> = "",
+        /// A JSON record in which an object has a name twice: with `last` the last value is read, and
+        /// counted if a mapping reads the field; with `set_aside` the record is a dead letter.
+        duplicate_keys: DuplicateKeys = "last",
         /// Reads topics of Apache Kafka or what speaks its protocol.
         kafka: Option<Kafka> = "",
         /// Takes what senders post to `/api/v1/ingest/NAME`.
@@ -243,6 +246,8 @@ pub(crate) enum LogFormat {
 pub(crate) struct LogLevel(pub(crate) &'static str);
 
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+const DUPLICATES: [(&str, DuplicateKeys); 2] =
+    [("last", DuplicateKeys::LastWins), ("set_aside", DuplicateKeys::SetAside)];
 const LEVELS: [(&str, LogLevel); 4] = [
     ("error", LogLevel("error")),
     ("warn", LogLevel("warn")),
@@ -265,6 +270,24 @@ impl Value for LogFormat {
 
     fn schema() -> Json {
         json!({"enum": FORMATS.map(|(name, _)| name)})
+    }
+}
+
+impl Value for DuplicateKeys {
+    fn parse(raw: &Raw) -> Result<Self, Wrong> {
+        word(raw, &DUPLICATES)
+    }
+
+    fn default(_text: &str) -> Self {
+        DuplicateKeys::LastWins
+    }
+
+    fn shown(&self) -> Json {
+        DUPLICATES.iter().find(|(_, d)| d == self).map_or(Json::Null, |(name, _)| (*name).into())
+    }
+
+    fn schema() -> Json {
+        json!({"enum": DUPLICATES.map(|(name, _)| name)})
     }
 }
 
@@ -296,6 +319,7 @@ impl Source {
             record_bytes: self.max_record.and_then(|size| usize::try_from(size.0).ok()),
             depth: self.max_depth.map(|n| n.0.get()),
             fields_max: self.max_fields.map(|n| n.0.get()),
+            duplicate_keys: Some(self.duplicate_keys).filter(|d| *d != DuplicateKeys::LastWins),
         }
     }
 }

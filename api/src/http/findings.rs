@@ -40,7 +40,7 @@ use crate::{node::search::SearchFailure, tokens::Principal};
             "rule_version": "1f2e3d4c5b6a", "title": "MFA fatigue", "severity": "high", "risk": 30,
             "time": "2026-11-24T08:15:00.000Z", "state": "confirmed", "revision": 1,
             "entities": [{"kind": "user", "id": "ann@example.com"}], "attack": ["T1621"],
-            "count": 6, "shadow": false, "late": false, "capped": false,
+            "count": 6, "shadow": false, "late": false, "capped": false, "contested": false,
             "fields": {"user_name": "ann@example.com", "pushes": 6}, "evidence_total": 6,
             "status": "new", "version": 0, "seq": 42
         }],
@@ -70,7 +70,7 @@ pub(super) async fn list(
             "time": "2026-11-24T08:15:00.000Z", "state": "confirmed", "revision": 1,
             "entities": [{"kind": "user", "id": "ann@example.com"}], "attack": ["T1621"],
             "window_start": "2026-11-24T08:05:00.000Z", "window_end": "2026-11-24T08:15:00.000Z",
-            "count": 6, "shadow": false, "late": false, "capped": false,
+            "count": 6, "shadow": false, "late": false, "capped": false, "contested": false,
             "fields": {"user_name": "ann@example.com", "pushes": 6}, "evidence_total": 6,
             "status": "in_progress", "assignee": "bob", "version": 1, "seq": 43,
             "evidence": [{"time": "2026-11-24T08:14:59.000Z", "user_name": "ann@example.com"}],

@@ -29,6 +29,9 @@ pub(super) struct Sources {
     /// What became of records that no input of the configuration gave.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     others: BTreeMap<String, Records>,
+    /// Findings of records that claim the id of another record and say something else, by mapping
+    /// source, since the process started: see `contested` of a finding.
+    contested: BTreeMap<String, u64>,
 }
 
 /// An input.
@@ -112,6 +115,9 @@ struct Records {
     degraded: bool,
     /// Records over a bound of which only the first fields were read; they are among the mapped.
     truncated: u64,
+    /// Fields that a mapping reads and an object has twice; the last value was read. See
+    /// `duplicate_keys` of the input.
+    duplicate_keys: u64,
     /// Rows whose time is not the one the record claims, by why: missing, invalid, future.
     time_flags: BTreeMap<String, TimeFlag>,
     /// By table.
@@ -167,13 +173,15 @@ struct UnmappedField {
             "records": {
                 "received": 100, "mapped": 98, "mapped_empty": 0, "dead_letters": {"bad_json": 2},
                 "dropped": 0, "skipped": {}, "unparsed": 0, "unparsed_examples": [],
-                "degraded": false, "truncated": 0, "time_flags": {},
+                "degraded": false, "truncated": 0, "duplicate_keys": 0,
+                "time_flags": {},
                 "rows": {"authentication": {"mapped": 98, "evaluated": 98, "too_late": 0}},
                 "conflicts": {}, "unmapped_fields": [],
                 "conservation": "received 100 = mapped 98 + to no row 0 + dead letter 2 + dropped 0; rows 98 = evaluated 98 + too late 0",
                 "balanced": true
             }
-        }]
+        }],
+        "contested": {}
     })))
 )]
 pub(super) async fn list(
@@ -182,9 +190,11 @@ pub(super) async fn list(
     Extension(principal): Extension<Principal>,
 ) -> Result<Json<Sources>, Problem> {
     let service = shared.app.service.clone();
-    let status = shared.pools.reads.run(move || service.status()).await?;
+    let store = shared.app.store.clone();
+    let read = move || (service.status(), store.contested());
+    let (status, contested) = shared.pools.reads.run(read).await?;
     let raw = principal.role.may(Permission::DeadLettersRead);
-    Ok(Json(sources(&status, clock::now(), raw)))
+    Ok(Json(Sources { contested, ..sources(&status, clock::now(), raw) }))
 }
 
 /// `raw`: with what senders wrote.
@@ -200,6 +210,7 @@ fn sources(status: &ServiceStatus, now: i64, raw: bool) -> Sources {
             .filter(|(name, _)| !known(name))
             .map(|(name, counts)| (name.clone(), Records::of(counts, raw)))
             .collect(),
+        contested: BTreeMap::new(),
     }
 }
 
@@ -293,6 +304,7 @@ impl Records {
             unparsed_examples: counts.unparsed.examples.clone(),
             degraded: counts.reads_badly(),
             truncated: counts.truncated,
+            duplicate_keys: counts.duplicate_keys,
             time_flags: counts
                 .time_flags
                 .iter()

@@ -12,6 +12,7 @@ mod docs;
 mod hold;
 mod hostile;
 mod http;
+mod identity;
 mod kafka;
 mod kill_loop;
 mod metrics;

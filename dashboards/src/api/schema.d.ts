@@ -1273,6 +1273,8 @@ export interface components {
             attack: string[];
             /** @description A limit was hit: counts are lower bounds. */
             capped: boolean;
+            /** @description Its event has the id of another event that was known before and says something else. */
+            contested: boolean;
             /**
              * Format: int64
              * @description Events that contributed.
@@ -1326,6 +1328,11 @@ export interface components {
             suppressed: boolean;
             /** @description Event time of the row that decided it. */
             time: string;
+            /**
+             * @description What is wrong with times of the events shown (`missing`, `invalid`, `future`): those events
+             *     count as when they were received, and a burst of them may be none.
+             */
+            time_flag?: string | null;
             title: string;
             /**
              * Format: int64
@@ -1679,6 +1686,12 @@ export interface components {
             degraded: boolean;
             /** Format: int64 */
             dropped: number;
+            /**
+             * Format: int64
+             * @description Fields that a mapping reads and an object has twice; the last value was read. See
+             *     `duplicate_keys` of the input.
+             */
+            duplicate_keys: number;
             /** Format: int64 */
             mapped: number;
             /**
@@ -2076,6 +2089,13 @@ export interface components {
         };
         /** @description All inputs. */
         SourceList: {
+            /**
+             * @description Findings of records that claim the id of another record and say something else, by mapping
+             *     source, since the process started: see `contested` of a finding.
+             */
+            contested: {
+                [key: string]: number;
+            };
             /** @description By name, as the configuration has them. */
             items: components["schemas"]["Source"][];
             /** @description What became of records that no input of the configuration gave. */
@@ -2960,6 +2980,7 @@ export interface operations {
                      *           "shadow": false,
                      *           "late": false,
                      *           "capped": false,
+                     *           "contested": false,
                      *           "fields": {
                      *             "user_name": "ann@example.com",
                      *             "pushes": 6
@@ -3065,6 +3086,7 @@ export interface operations {
                      *       "shadow": false,
                      *       "late": false,
                      *       "capped": false,
+                     *       "contested": false,
                      *       "fields": {
                      *         "user_name": "ann@example.com",
                      *         "pushes": 6
@@ -5417,6 +5439,7 @@ export interface operations {
                      *             "unparsed_examples": [],
                      *             "degraded": false,
                      *             "truncated": 0,
+                     *             "duplicate_keys": 0,
                      *             "time_flags": {},
                      *             "rows": {
                      *               "authentication": {
@@ -5431,7 +5454,8 @@ export interface operations {
                      *             "balanced": true
                      *           }
                      *         }
-                     *       ]
+                     *       ],
+                     *       "contested": {}
                      *     }
                      */
                     "application/json": components["schemas"]["SourceList"];

@@ -47,6 +47,9 @@ pub struct Finding {
     pub late: bool,
     /// Whether a limit was hit, so that counts are lower bounds.
     pub capped: bool,
+    /// Whether its event has the id of another event that was known before and says something else:
+    /// see [`contest`](crate::contest).
+    pub contested: bool,
     /// Contributing events as compact JSON: the first 10 and the last 10.
     pub evidence: Vec<Arc<str>>,
     /// How many events the evidence was chosen from.
@@ -71,6 +74,25 @@ pub enum FindingState {
     Confirmed,
     /// A late event took it back; kept, so that nothing vanishes silently.
     Withdrawn,
+}
+
+impl Finding {
+    /// What is wrong with times of the events it shows, in name order: `missing`, `invalid`,
+    /// `future`. Those events count as when they were received, so that a burst of them may be none.
+    pub fn time_flag(&self) -> Option<String> {
+        let flag = |event: &str| -> Option<String> {
+            // Most events have none, and need not be read.
+            if !event.contains("\"time_flag\":") {
+                return None;
+            }
+            let columns: Map<String, Value> = serde_json::from_str(event).ok()?;
+            columns.get("time_flag")?.as_str().map(str::to_owned)
+        };
+        let mut flags: Vec<String> = self.evidence.iter().filter_map(|e| flag(e)).collect();
+        flags.sort_unstable();
+        flags.dedup();
+        Some(flags.join(", ")).filter(|flags| !flags.is_empty())
+    }
 }
 
 impl FindingState {

@@ -353,6 +353,7 @@ mod tests {
             count: 1,
             late: false,
             capped: false,
+            contested: false,
             evidence: Vec::new(),
             evidence_total: 0,
         }

@@ -1,12 +1,14 @@
 //! Findings: what detection says, as plain values and pure functions.
 //!
 //! It is: [`Finding`] (OCSF Detection Finding, class 2004), its deterministic [`FindingId`], and how
-//! a repeated or corrected finding folds into the one already known, which repeats stand
+//! a repeated or corrected finding folds into the one already known, what becomes of a record that
+//! claims the id of another ([`contest`]), which repeats stand
 //! out ([`repeats`]), what people did about it
 //! ([`Triage`]), the risk of an entity ([`RiskLedger`]), incidents and suppressions. It is not: a store, a wire
 //! format (the API and the CLI have views), or the rule that made it. No IO, no clock.
 #![forbid(unsafe_code)]
 
+pub mod contest;
 mod finding;
 mod fold;
 mod id;

@@ -170,6 +170,7 @@ fn finding(n: u64, random: &mut StdRng) -> Finding {
         count: denied,
         late: false,
         capped: false,
+        contested: false,
         evidence,
         evidence_total: 10,
     }

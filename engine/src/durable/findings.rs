@@ -10,7 +10,11 @@ use std::{
 };
 
 use sluice_event::Encoder;
-use sluice_finding::{Finding, FindingId, FindingState, Triage, TriageChange, fold};
+use sluice_finding::{
+    Finding, FindingId, FindingState, Triage, TriageChange,
+    contest::{self, Said, settle},
+    fold,
+};
 use sluice_store::Snapshot;
 
 use super::{
@@ -31,6 +35,12 @@ struct PendingFinding {
     epoch: Option<u64>,
 }
 
+impl PendingFinding {
+    fn known(&self) -> Option<&Finding> {
+        self.after.as_ref().or(self.before.as_ref().map(|known| &known.finding))
+    }
+}
+
 impl WriteTxn<'_> {
     /// Folds findings into those stored. What changes nothing gets no sequence number. Those that are
     /// `orphaned` are no more.
@@ -42,22 +52,26 @@ impl WriteTxn<'_> {
         let mut pending = BTreeMap::new();
         let mut order = Vec::new();
         for Reported { epoch, finding } in reported {
-            let id = finding.id;
-            let entry = match pending.entry(id) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(gap) => {
-                    let before = self.known(id)?;
-                    order.push(id);
-                    gap.insert(PendingFinding { before, after: None, epoch: None })
+            let entry = self.pending(finding.id, &mut pending, &mut order)?;
+            let (finding, entry) = match settle(entry.known(), finding) {
+                Said::Same(finding) => (finding, entry),
+                Said::Otherwise(finding) => {
+                    let entry = self.pending(finding.id, &mut pending, &mut order)?;
+                    if entry.known().is_none() {
+                        self.contested.extend(contest::sources(&finding));
+                    }
+                    (finding, entry)
                 }
             };
-            let known = entry.after.as_ref().or(entry.before.as_ref().map(|k| &k.finding));
+            let (id, known) = (finding.id, entry.known());
             // One that is back after it was withdrawn is as good as new.
             let is_back = known.is_some_and(|f| f.state == FindingState::Withdrawn);
-            if orphaned.remove(&id) || known.is_none() || is_back {
+            let is_news = known.is_none() || is_back;
+            let kept = fold(known, finding);
+            if orphaned.remove(&id) || is_news {
                 entry.epoch = Some(epoch);
             }
-            if let Some(kept) = fold(known, finding) {
+            if let Some(kept) = kept {
                 entry.after = Some(kept);
             }
         }
@@ -73,6 +87,23 @@ impl WriteTxn<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What this commit makes of a finding so far.
+    fn pending<'p>(
+        &mut self,
+        id: FindingId,
+        pending: &'p mut BTreeMap<FindingId, PendingFinding>,
+        order: &mut Vec<FindingId>,
+    ) -> Result<&'p mut PendingFinding, EngineError> {
+        Ok(match pending.entry(id) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(gap) => {
+                let before = self.known(id)?;
+                order.push(id);
+                gap.insert(PendingFinding { before, after: None, epoch: None })
+            }
+        })
     }
 
     /// A finding as it is stored; put it back, or what it becomes.

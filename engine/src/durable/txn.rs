@@ -55,6 +55,9 @@ impl StoreMeta {
 pub(super) struct WriteState {
     pub(super) meta: StoreMeta,
     pub(super) recent: RecentFindings,
+    /// Findings made of records that claim the id of another, by mapping source, since the store was
+    /// opened.
+    pub(super) contested: BTreeMap<String, u64>,
 }
 
 /// How much of the disk a change may use.
@@ -88,6 +91,8 @@ pub(super) struct WriteTxn<'a> {
     pub(super) forgotten: Vec<FindingId>,
     /// Findings that other ones made stand out, or fold.
     pub(super) turned: BTreeSet<FindingId>,
+    /// The mapping sources of findings that contest another.
+    pub(super) contested: Vec<String>,
     pub(super) state: MutexGuard<'a, WriteState>,
 }
 
@@ -108,6 +113,7 @@ impl Inner {
             suppressions: Suppressions::new(),
             forgotten: Vec::new(),
             turned: BTreeSet::new(),
+            contested: Vec::new(),
             state,
         }
     }
@@ -151,6 +157,9 @@ impl<'a> WriteTxn<'a> {
         self.inner.publish_incidents(self.incidents, &self.forgotten);
         let seq = self.next.seq;
         self.state.meta = self.next;
+        for source in self.contested {
+            *self.state.contested.entry(source).or_default() += 1;
+        }
         for known in self.changed {
             self.state.recent.insert(known);
         }

@@ -75,6 +75,7 @@ fn data_gap(tenant: &str, (place, from, to): &(Place, u64, u64)) -> Finding {
         count: to - from,
         late: false,
         capped: false,
+        contested: false,
         evidence: Vec::new(),
         evidence_total: 0,
     }

@@ -48,6 +48,7 @@ fn finding(id: u128, count: u64) -> Finding {
         count,
         late: false,
         capped: false,
+        contested: false,
         evidence: vec!["{}".into()],
         evidence_total: count,
     }

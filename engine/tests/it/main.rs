@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod durable;
+mod mappings;
 mod oracle;
 mod service;
 mod shipped;

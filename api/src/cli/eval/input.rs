@@ -10,8 +10,8 @@ use clap::Args;
 use sluice_engine::{Content, Partition, json};
 use sluice_event::TimeSettings;
 use sluice_ingest::{
-    Detection, FileInput, FoundFile, InputOptions, Limits, Looks, Mapper, NextChunk, detect,
-    find_files,
+    Detection, DuplicateKeys, FileInput, FoundFile, InputOptions, Limits, Looks, Mapper, NextChunk,
+    detect, find_files,
 };
 use sluice_rule::{parse_duration, parse_zone, resolve_time, suggest};
 
@@ -58,6 +58,10 @@ pub(crate) struct InputArgs {
     /// The most fields of a record that are read.
     #[arg(long, value_name = "COUNT")]
     max_fields: Option<usize>,
+    /// What becomes of a JSON record in which an object has a name twice: `last` reads the last value
+    /// and counts it, `set_aside` makes the record a dead letter.
+    #[arg(long, value_name = "WHAT", value_parser = ["last", "set_aside"], default_value = "last")]
+    duplicate_keys: String,
     /// How far behind the newest event of its file an event still counts for rules that remember,
     /// `10m`; default: what its mapping says.
     #[arg(long, value_name = "DURATION")]
@@ -173,6 +177,7 @@ impl InputArgs {
             record_bytes: self.max_record,
             depth: self.max_depth,
             fields_max: self.max_fields,
+            duplicate_keys: (self.duplicate_keys == "set_aside").then_some(DuplicateKeys::SetAside),
         })
     }
 

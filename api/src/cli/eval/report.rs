@@ -67,6 +67,12 @@ pub(crate) fn summary(
         return;
     }
     sources(&run.counters.sources, quiet);
+    for (source, n) in &findings.contested {
+        eprintln!(
+            "{source}: {n} findings are contested: their record has the id of an earlier one and says \
+             something else"
+        );
+    }
     for (rule, counts) in &run.counters.rules {
         if counts.errors > 0 {
             let reason = counts.error.as_deref().unwrap_or("");
@@ -140,6 +146,13 @@ pub(crate) fn sources(counters: &BTreeMap<String, SourceCounts>, quiet: bool) {
             eprintln!(
                 "  truncated: {} records are over a bound; their first fields were read",
                 counts.truncated
+            );
+        }
+        if counts.duplicate_keys > 0 {
+            eprintln!(
+                "  twice: {} fields are there twice in an object; the last value was read \
+                 (--duplicate-keys set_aside refuses such records)",
+                counts.duplicate_keys
             );
         }
         for (flag, (rows, example)) in &counts.time_flags {

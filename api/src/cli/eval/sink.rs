@@ -1,11 +1,13 @@
 //! Findings to stdout as they become final. Only what can still change is kept in full.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use indicatif::ProgressBar;
 use sluice_engine::{Commit, EngineError, FindingSink, Seq};
 use sluice_finding::{
-    Finding, FindingId, FindingState, Repeats, fold,
+    Finding, FindingId, FindingState, Repeats,
+    contest::{self, Content, Said, settle},
+    fold,
     repeats::{self, Member, Members, MemoryMembers},
 };
 
@@ -21,8 +23,9 @@ pub(crate) struct FindingPrinter<'a> {
     bar: ProgressBar,
     /// Findings that are not final yet.
     open: BTreeMap<FindingId, Finding>,
-    /// Findings that are, by id: a repetition must not be printed again.
-    printed: BTreeSet<FindingId>,
+    /// Findings that are, by id, each with what it says happened: a repetition must not be printed
+    /// again.
+    printed: BTreeMap<FindingId, Option<Content>>,
     tally: Tally,
     /// Net findings of rules that fold repeats.
     groups: MemoryMembers,
@@ -42,6 +45,9 @@ pub(crate) struct Tally {
     pub(crate) repeats: BTreeMap<String, u64>,
     /// Findings that a late row took back.
     pub(crate) withdrawn: u64,
+    /// Findings of records that claim the id of another record and say something else, by the source
+    /// of the records.
+    pub(crate) contested: BTreeMap<String, u64>,
 }
 
 impl Tally {
@@ -59,7 +65,7 @@ impl<'a> FindingPrinter<'a> {
             hide_shadow: false,
             bar: ProgressBar::hidden(),
             open: BTreeMap::new(),
-            printed: BTreeSet::new(),
+            printed: BTreeMap::new(),
             tally: Tally::default(),
             groups: MemoryMembers::default(),
             seq: 0,
@@ -98,8 +104,24 @@ impl<'a> FindingPrinter<'a> {
     }
 
     fn keep(&mut self, finding: Finding) -> Result<(), Failure> {
-        if self.printed.contains(&finding.id) {
+        let finding = match self.printed.get(&finding.id) {
+            Some(before) => match (before, Content::of(&finding)) {
+                (Some(before), Some(now)) if before.is_denied_by(now) => {
+                    Finding { id: now.id_beside(finding.id), contested: true, ..finding }
+                }
+                _ => return Ok(()),
+            },
+            None => match settle(self.open.get(&finding.id), finding) {
+                Said::Same(finding) | Said::Otherwise(finding) => finding,
+            },
+        };
+        if self.printed.contains_key(&finding.id) {
             return Ok(());
+        }
+        if finding.contested && !self.open.contains_key(&finding.id) {
+            for source in contest::sources(&finding) {
+                *self.tally.contested.entry(source).or_default() += 1;
+            }
         }
         let Some(kept) = fold(self.open.get(&finding.id), finding) else { return Ok(()) };
         if self.live {
@@ -107,7 +129,7 @@ impl<'a> FindingPrinter<'a> {
         }
         if kept.state == FindingState::Confirmed {
             self.open.remove(&kept.id);
-            self.printed.insert(kept.id);
+            self.printed.insert(kept.id, Content::of(&kept));
             self.net(&kept)
         } else {
             self.open.insert(kept.id, kept);

@@ -144,6 +144,8 @@ fn records(out: &mut Families, status: &ServiceStatus) {
         out.add("sluice_records_unparsed_total", help, &of, counts.unparsed.lines as f64);
         let help = "Records over a bound of which only the first fields were read.";
         out.add("sluice_records_truncated_total", help, &of, counts.truncated as f64);
+        let help = "Fields that a mapping reads and an object has twice; the last value was read.";
+        out.add("sluice_duplicate_keys_total", help, &of, counts.duplicate_keys as f64);
         for (flag, (rows, _)) in &counts.time_flags {
             let labels = [("source", source.as_str()), ("flag", flag.as_str())];
             let help = "Rows whose time is not the one their record claims.";
@@ -289,6 +291,12 @@ fn store(out: &mut Families, stats: &StoreStats) {
             let labels = [("kind", kind), ("reason", reason)];
             out.add("sluice_store_expired_total", help, &labels, n as f64);
         }
+    }
+    for (source, n) in &stats.contested {
+        let labels = [("source", source.as_str())];
+        let help =
+            "Findings of records that claim the id of another record and say something else.";
+        out.add("sluice_contested_findings_total", help, &labels, *n as f64);
     }
     for ((source, code), (n, bytes)) in &stats.dead_letters {
         let labels = [("source", source.as_str()), ("code", code.name())];

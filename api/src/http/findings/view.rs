@@ -88,6 +88,12 @@ pub(in super::super) struct Item {
     late: bool,
     /// A limit was hit: counts are lower bounds.
     capped: bool,
+    /// Its event has the id of another event that was known before and says something else.
+    contested: bool,
+    /// What is wrong with times of the events shown (`missing`, `invalid`, `future`): those events
+    /// count as when they were received, and a burst of them may be none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_flag: Option<String>,
     /// What the rule selected.
     #[schema(value_type = Object)]
     fields: Map<String, Value>,
@@ -177,6 +183,8 @@ impl Item {
             repeats: repeats.count,
             late: finding.late,
             capped: finding.capped,
+            contested: finding.contested,
+            time_flag: finding.time_flag(),
             fields: finding.fields.clone(),
             evidence_total: finding.evidence_total,
             status: triage.status.name(),

@@ -127,6 +127,7 @@ pub(super) fn finding(n: u128, time: i64, rule: &str, severity: Severity) -> Fin
         count: 2,
         late: false,
         capped: false,
+        contested: false,
         evidence: vec![r#"{"user_name":"ann"}"#.into()],
         evidence_total: 1,
     }

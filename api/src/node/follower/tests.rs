@@ -84,6 +84,7 @@ fn finding(n: u128, count: u64) -> Finding {
         count,
         late: false,
         capped: false,
+        contested: false,
         evidence: Vec::new(),
         evidence_total: count,
     }

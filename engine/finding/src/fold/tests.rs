@@ -26,6 +26,7 @@ fn finding(state: FindingState, window: Option<(i64, i64)>, count: u64) -> Findi
         count,
         late: false,
         capped: false,
+        contested: false,
         evidence: Vec::new(),
         evidence_total: count,
     }

@@ -60,6 +60,7 @@ pub(crate) fn finding(id: u128) -> Finding {
         count: 5,
         late: false,
         capped: false,
+        contested: false,
         evidence: Vec::new(),
         evidence_total: 0,
     }
