@@ -27,6 +27,9 @@ use sluice_rule::Diagnostic;
 
 use reader::{Notes, Reader, Section};
 
+/// The code of a file or folder of the configuration that cannot be read.
+const UNREADABLE: &str = "C008";
+
 /// What the layers came to.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -57,6 +60,11 @@ impl Loaded {
     /// Whether anything keeps it from being used.
     pub(crate) fn has_errors(&self) -> bool {
         self.problems.iter().any(|p| p.diagnostic.is_error())
+    }
+
+    /// Whether every file of it could be read.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.problems.iter().any(|p| p.diagnostic.code == UNREADABLE)
     }
 
     /// Adds a problem with a setting, `sources.okta.mapping`, at the place it was given.

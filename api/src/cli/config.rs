@@ -78,7 +78,8 @@ impl ConfigArgs {
     }
 }
 
-/// Exit code 3 if anything is wrong; warnings are no failure. Rules and mappings are loaded too.
+/// Exit code 3 if anything is wrong; warnings are no failure. Rules and mappings are loaded too, if
+/// every file of the configuration can be read.
 ///
 ///   sluice config check
 ///   sluice config check --config /etc/sluice/sluice.toml --connect
@@ -96,7 +97,11 @@ pub(crate) struct Check {
 impl Check {
     fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let mut loaded = Loaded::read(&self.config.layers());
-        let content = content::check(&mut loaded);
+        // Without one of its files it is not known which rules and mappings are meant.
+        let content = match loaded.is_whole() {
+            true => content::check(&mut loaded),
+            false => None,
+        };
         content::check_secrets(&mut loaded);
         let samples = match self.connect {
             true => connect::check(&mut loaded, content.as_ref(), out.quiet()),
@@ -153,7 +158,7 @@ impl Show {
                 let rows: Vec<Vec<String>> = loaded
                     .effective
                     .iter()
-                    .map(|e| vec![e.path.clone(), plain(&e.value), origin(e)])
+                    .map(|e| vec![e.path.clone(), plain(&e.shown()), origin(e)])
                     .collect();
                 out.table(&["SETTING", "VALUE", "FROM"], &rows)?;
             }
@@ -167,7 +172,7 @@ impl Show {
 }
 
 fn described(setting: &Effective) -> Json {
-    json!({"path": setting.path, "value": setting.value, "origin": origin(setting)})
+    json!({"path": setting.path, "value": setting.shown(), "origin": origin(setting)})
 }
 
 fn origin(setting: &Effective) -> String {

@@ -159,7 +159,7 @@ fn set(table: &mut Table, path: &[String], value: &str, origin: &Origin) {
 fn read(path: &Path, needed: bool, merged: &mut Merged, notes: &mut Notes) -> bool {
     let shown = path.display().to_string();
     let mut problem = |text: String, hint: &str| {
-        let problem = Diagnostic::error("C008", &shown, text).hint(hint);
+        let problem = Diagnostic::error(super::UNREADABLE, &shown, text).hint(hint);
         notes.problems.push(Problem { diagnostic: problem, text: None });
         false
     };
@@ -194,7 +194,8 @@ fn parts_beside(path: &Path, notes: &mut Notes) -> Vec<PathBuf> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
         Err(error) => {
             let shown = folder.display().to_string();
-            let problem = Diagnostic::error("C008", &shown, format!("cannot read it: {error}"));
+            let problem =
+                Diagnostic::error(super::UNREADABLE, &shown, format!("cannot read it: {error}"));
             notes.problems.push(Problem { diagnostic: problem, text: None });
             return Vec::new();
         }

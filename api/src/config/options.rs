@@ -118,8 +118,7 @@ impl fmt::Debug for Options {
 }
 
 fn shown<'v>(name: &str, value: &'v str) -> &'v str {
-    let secret = secret::is_secret(name) || secret::looks_secret(value);
-    if secret && !secret::is_reference(value) { "***" } else { value }
+    if secret::is_written_out(name, value) { secret::MASK } else { value }
 }
 
 impl Setting for Options {
@@ -168,8 +167,7 @@ impl Setting for Options {
                     continue;
                 }
             };
-            let secret = secret::is_secret(name) || secret::looks_secret(&value);
-            if secret && !secret::is_reference(&value) {
+            if secret::is_written_out(name, &value) {
                 refuse(
                     format!("`{name}` holds a secret: it must not be in the configuration"),
                     "\"${env:NAME}\" takes it from an environment variable, \"file:/path\" from a \

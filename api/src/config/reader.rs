@@ -4,7 +4,10 @@
 use serde_json::{Map, Value as Json, json};
 use sluice_rule::Diagnostic;
 
-use super::tree::{Entry, Node, Origin, Raw, Table};
+use super::{
+    secret,
+    tree::{Entry, Node, Origin, Raw, Table},
+};
 
 /// A problem of the configuration, with the text of its file, secrets masked.
 #[derive(Clone, Debug)]
@@ -16,8 +19,12 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
-    /// Sets the place of a diagnostic.
-    pub(crate) fn at(diagnostic: Diagnostic, origin: Option<&Origin>) -> Problem {
+    /// Sets the place of a diagnostic, and hides secrets among the values that it quotes.
+    pub(crate) fn at(mut diagnostic: Diagnostic, origin: Option<&Origin>) -> Problem {
+        diagnostic.primary = secret::masked_message(&diagnostic.primary);
+        for text in [&mut diagnostic.detail, &mut diagnostic.hint].into_iter().flatten() {
+            *text = secret::masked_message(text);
+        }
         match origin {
             None => Problem { diagnostic, text: None },
             Some(origin) => {
@@ -38,6 +45,21 @@ pub(crate) struct Effective {
     pub(crate) value: Json,
     /// Who gave it; `None` for the default.
     pub(crate) origin: Option<Origin>,
+}
+
+impl Effective {
+    /// Its value as it may be shown: references to secrets are, what looks like a secret is not.
+    pub(crate) fn shown(&self) -> Json {
+        fn hidden(name: &str, value: &Json) -> Json {
+            match value {
+                Json::String(text) if secret::is_written_out(name, text) => secret::MASK.into(),
+                Json::Array(list) => list.iter().map(|value| hidden(name, value)).collect(),
+                other => other.clone(),
+            }
+        }
+        // Only options have names of others; ours that hold secrets take references alone.
+        hidden("", &self.value)
+    }
 }
 
 /// What reading notes down.

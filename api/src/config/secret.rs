@@ -128,56 +128,104 @@ pub(crate) fn is_secret(name: &str) -> bool {
 const PUBLIC: [&str; 3] =
     ["ssl.certificate.pem", "ssl.ca.pem", "sasl.oauthbearer.token.endpoint.url"];
 
-/// Whether a value is a secret by its looks, whatever its setting is called: a URL with a password, a
-/// private key, a token, or a list of words with a password among them.
-pub(crate) fn looks_secret(value: &str) -> bool {
-    let with_password = |rest: &str| {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
-    };
-    let lower = value.to_ascii_lowercase();
-    value.split("://").skip(1).any(with_password)
-        || value.contains("PRIVATE KEY")
-        || value
-            .split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.'))
-            .any(|word| word.starts_with("slc_") || word.starts_with("eyJ") && word.contains('.'))
-        || SECRET_WORDS.iter().any(|word| {
-            lower.split_once(word).is_some_and(|(_, rest)| {
-                rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric()).starts_with(['=', ':'])
-            })
-        })
+/// Whether a setting holds a secret as it is, and not as a reference.
+pub(crate) fn is_written_out(name: &str, value: &str) -> bool {
+    file_of(value).is_none() && (is_secret(name) && !is_reference(value) || looks_secret(value))
 }
 
-/// A file's text with what follows the name of a secret hidden, and addresses with a user in them:
-/// what is shown around a mistake. Lines stay lines.
+/// Whether a value is a secret by its looks, whatever its setting is called: a URL with a password, a
+/// private key, a token, or a list of words with a password among them. What is a reference is none.
+pub(crate) fn looks_secret(value: &str) -> bool {
+    // Where a reference stands is no password.
+    const REFERENCE: char = '\u{1a}';
+    let mut literal = String::with_capacity(value.len());
+    for piece in pieces(value) {
+        match piece {
+            Piece::Literal(text) => literal.push_str(text),
+            Piece::Env(_) => literal.push(REFERENCE),
+        }
+    }
+    let said = |secret: &str| secret.chars().any(|c| c != REFERENCE);
+    let with_password = |rest: &str| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+        user.split_once(':').is_some_and(|(_, password)| said(password))
+    };
+    let named = |rest: &str| {
+        let rest = rest.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+        let given = rest.trim_start_matches(['"', '\'', '\\', ' ']).strip_prefix(['=', ':']);
+        let given = given.map(|text| text.trim_start_matches(['"', '\'', '\\', ' ']));
+        given.is_some_and(|text| text.chars().next().is_some_and(|c| c != REFERENCE))
+    };
+    let lower = literal.to_ascii_lowercase();
+    literal.split("://").skip(1).any(with_password)
+        || literal.contains("PRIVATE KEY")
+        || literal
+            .split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.'))
+            .any(|word| word.contains("slc_") || word.starts_with("eyJ") && word.contains('.'))
+        || SECRET_WORDS.iter().any(|word| lower.split(word).skip(1).any(named))
+}
+
+/// A file's text with every line hidden that may hold a secret: what is shown around a mistake. Lines
+/// stay lines, and a key stays readable. Strings and keys of several lines are hidden as a whole.
 pub(crate) fn masked(text: &str) -> String {
-    let mut hiding: Option<&str> = None;
-    let lines: Vec<String> = text
-        .lines()
-        .map(|line| {
-            if let Some(quotes) = hiding {
-                if line.contains(quotes) {
-                    hiding = None;
-                }
-                return "***".to_owned();
-            }
-            let lower = line.to_ascii_lowercase();
-            let word = SECRET_WORDS.iter().chain(&["@"]).filter_map(|w| lower.find(w)).min();
-            // An `@` comes after the `=`, a name before it.
-            let equals = word.and_then(|at| {
-                let after = line.get(at..)?.find('=').map(|i| i + at);
-                after.or_else(|| line.get(..at)?.find('='))
-            });
-            let equals = match lower.contains('@') {
-                true => line.find('=').into_iter().chain(equals).min(),
-                false => equals,
-            };
-            let Some((name, value)) = equals.and_then(|at| line.split_at_checked(at + 1)) else {
-                return line.to_owned();
-            };
-            hiding = ["\"\"\"", "'''"].into_iter().find(|q| value.matches(q).count() % 2 == 1);
-            format!("{name} ***")
-        })
-        .collect();
-    lines.join("\n")
+    let lines: Vec<&str> = text.lines().collect();
+    let mut shown = Vec::with_capacity(lines.len());
+    let mut rest = lines.as_slice();
+    while let Some(first) = rest.first() {
+        let (block, after) = rest.split_at_checked(block(rest)).unwrap_or((rest, &[]));
+        rest = after;
+        if !may_hold_secret(first) && !(block.len() > 1 && looks_secret(&block.join("\n"))) {
+            shown.extend(block.iter().map(|line| masked_line(line)));
+            continue;
+        }
+        shown.push(hidden(first));
+        shown.extend(block.iter().skip(1).map(|_| MASK.to_owned()));
+    }
+    shown.join("\n")
+}
+
+/// How many of these lines belong together: a string in three quotes, a private key.
+fn block(lines: &[&str]) -> usize {
+    let Some((first, rest)) = lines.split_first() else { return 0 };
+    let quotes = ["\"\"\"", "'''"].into_iter().find(|q| first.matches(q).count() % 2 == 1);
+    let end = match quotes {
+        Some(quotes) => quotes,
+        None if first.contains("-----BEGIN") && !first.contains("-----END") => "-----END",
+        None => return 1,
+    };
+    // One that does not end goes on to the end of the file.
+    let last = rest.iter().position(|line| line.contains(end));
+    last.map_or(lines.len(), |at| at + 2)
+}
+
+/// What stands for a secret.
+pub(crate) const MASK: &str = "***";
+
+fn may_hold_secret(line: &str) -> bool {
+    let lower = line.to_ascii_lowercase();
+    let named = SECRET_WORDS.iter().any(|word| lower.contains(word)) || line.contains('@');
+    named && line.contains('=') || looks_secret(line)
+}
+
+fn masked_line(line: &str) -> String {
+    if may_hold_secret(line) { hidden(line) } else { line.to_owned() }
+}
+
+/// A line with all that follows its first `=` hidden; all of it if it has none.
+fn hidden(line: &str) -> String {
+    match line.split_once('=') {
+        // `slc_.. = 1`: the secret may be the key.
+        Some((name, _)) if !looks_secret(name) => format!("{name}= {MASK}"),
+        _ => MASK.to_owned(),
+    }
+}
+
+/// A message with the values hidden that it quotes in backquotes, if they are secrets by their looks.
+pub(crate) fn masked_message(text: &str) -> String {
+    let hide = |(at, part): (usize, &str)| match at % 2 == 1 && looks_secret(part) {
+        true => MASK.to_owned(),
+        false => part.to_owned(),
+    };
+    text.split('`').enumerate().map(hide).collect::<Vec<_>>().join("`")
 }

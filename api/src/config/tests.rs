@@ -299,6 +299,17 @@ fn secrets_are_refused_in_the_file_and_never_shown() {
         "[sources.x.kafka]\nbrokers = \"user:c4n4ry@h:1\"",
         "[sources.x]\nkafka = { brokers = \"user:c4n4ry@h:1\", tpics = [] }",
         "[sources.x]\nkafka = { librdkafka = { \"sasl.password\" = \"c4n4ry\" }, grup = 1 }",
+        // Secrets by their looks, wherever they stand.
+        "[sources.x.kafka.librdkafka]\n\"http.proxy\" = \"password=c4n4ry\"",
+        "[sources.x.kafka.librdkafka]\n\"client.rack\" = \"pwd:c4n4ry\"\n\"group.id\" = \"x\"",
+        "[sources.x.kafka.librdkafka]\n\"client.rack\" = \"slc_c4n4ry\"",
+        "[sources.x.kafka.librdkafka]\n\"client.rack\" = \"-----BEGIN PRIVATE KEY-----\\nc4n4ry\"",
+        "[sources.x.kafka.librdkafka]\n\"client.rack\" = \"\"\"\n-----BEGIN PRIVATE KEY-----\nc4n4ry\n-----END PRIVATE KEY-----\n\"\"\"",
+        "[sources.x.kafka.librdkafka]\n\"client.rack\" = \"http://u:c4n4ry@h/${env:X}\"",
+        "-----BEGIN RSA PRIVATE KEY-----\nc4n4ry/c4n4ry=\n-----END RSA PRIVATE KEY-----",
+        "[api]\nlisten = \"slc_c4n4ry\"",
+        "[api]\nlsten = \"eyJhbGciOiJub25lIn0.c4n4ry.x\"",
+        "[api]\nslc_c4n4ry = 1",
     ];
     for text in texts {
         let loaded = read(text);

@@ -119,6 +119,11 @@ fn a_missing_file_or_folder_is_told() {
     run_in(&scratch, &[], &["run", "--config", "nope.toml"])
         .exits(3)
         .says(&["there is no such file", "nope.toml"]);
+    // Without the file it is not known which rules are meant: none are compiled.
+    let broken = scratch.write("rules/broken.sql", "SELECT 1\n");
+    let run =
+        run_in(&scratch, &[("SLUICE_RULES", &broken)], &["config", "check", "--config", "no"]);
+    assert!(!run.exits(3).says(&["there is no such file"]).stderr.contains("broken.sql"));
     scratch.write("sluice.toml", format!("mappings = [\"builtin\", \"./nowhere\"]\n{EXAMPLE}"));
     run_in(&scratch, &[], &["config", "check"]).exits(3).says(&["nowhere", "files and folders"]);
 }
