@@ -196,6 +196,8 @@ impl Asked {
             if work.is_cancelled() {
                 return Err(Problem::new(Code::Timeout, "the request has ended"));
             }
+            // The place is held until the thread of the query has ended, not only as long as it is waited for.
+            let cancel = cancel.holding(work);
             let found = history.hunt_between(&sql, between, limits, &cancel)?;
             let elapsed = start.elapsed();
             let bytes = match format {

@@ -2,6 +2,7 @@
 //! between two passes, capped functions at every call. Work that has no thread of its own has no end.
 
 use std::{
+    any::Any,
     cell::RefCell,
     sync::{
         Arc,
@@ -19,19 +20,30 @@ use tokio::time::Instant;
 
 use crate::error::SqlProblem;
 
-/// Somebody waits for the result, until they say otherwise. Cheap to clone.
+/// Somebody waits for the result, until they say otherwise. Cheap to clone; the thread that does the
+/// work has a clone until it ends.
 #[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    cancelled: Arc<AtomicBool>,
+    /// Dropped with the last clone.
+    _held: Option<Arc<dyn Any + Send + Sync>>,
+}
 
 impl Cancel {
+    /// The same, holding something until the work has ended, even if nobody waits for it by then: a
+    /// place among those that may work at a time.
+    pub fn holding(&self, held: impl Any + Send + Sync) -> Cancel {
+        Cancel { cancelled: self.cancelled.clone(), _held: Some(Arc::new(held)) }
+    }
+
     /// Nobody waits any more: the work ends at its next check.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 
     /// Whether nobody waits any more.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.cancelled.load(Ordering::Relaxed)
     }
 }
 
@@ -86,6 +98,11 @@ pub(crate) fn check() -> Result<()> {
         let text = format!("the text takes longer than the {:?} it may", deadline.allowed);
         Err(SqlProblem::new("R019", text).hint("a shorter text, or fewer nested SELECTs").into())
     })
+}
+
+/// Whether the work of this thread has an end at all.
+pub(crate) fn is_set() -> bool {
+    CURRENT.with(|current| current.borrow().is_some())
 }
 
 /// What cancelled work ends with.

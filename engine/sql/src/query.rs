@@ -69,7 +69,8 @@ const GRACE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Runs a query on a thread of its own, until its deadline or until it is cancelled. A query that does
-/// not stop then (one call of one function cannot be interrupted) is left behind on that thread.
+/// not stop within a second of that (one call of one function cannot be interrupted, and takes less by
+/// the bounds of the functions) goes on without anybody waiting; what `cancel` holds is held until then.
 pub fn query(
     sql: &str,
     tables: &BTreeMap<TableName, Vec<RecordBatch>>,

@@ -146,6 +146,87 @@ fn there_are_so_many_hunts_at_a_time() {
     hunt(&fixture, "SELECT 1 AS one").is(200);
 }
 
+/// Places of hunts that are held.
+fn busy(fixture: &Fixture) -> u64 {
+    let metrics = fixture.get("/metrics").text();
+    let line = metrics.lines().find_map(|l| l.strip_prefix("sluice_pool_busy{pool=\"hunts\"} "));
+    line.unwrap().parse::<f64>().unwrap() as u64
+}
+
+/// Waits until no hunt works, at most so long; a debug build gets some seconds more than the one
+/// that is promised.
+#[track_caller]
+fn free(fixture: &Fixture) {
+    let begun = clock::monotonic();
+    while busy(fixture) > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "a hunt goes on");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn cross(fixture: &Fixture) -> String {
+    let joins = (0..5).map(|i| format!("authentication a{i}")).collect::<Vec<_>>().join(", ");
+    assert_eq!(busy(fixture), 0);
+    format!("SELECT count(*) FROM {joins} WHERE a0.user_name <> a4.user_name")
+}
+
+#[test]
+fn a_hunt_ends_when_its_client_goes() {
+    let fixture = Fixture::new();
+    let body = json!({"sql": cross(&fixture)}).to_string();
+    let head = fixture.head("POST /api/v1/hunts HTTP/1.1");
+    let rest =
+        format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let mut clients: Vec<TcpStream> = (0..2).map(|_| fixture.connect()).collect();
+    for client in &mut clients {
+        client.write_all(format!("{head}{rest}").as_bytes()).unwrap();
+    }
+    // One of the two places is for others.
+    wait_for("the hunt", || busy(&fixture) == 1);
+    fixture
+        .ask(Role::Analyst, "POST", "/api/v1/hunts", Some(json!({"sql": "SELECT 1 AS n"})))
+        .is(200);
+    drop(clients);
+    free(&fixture);
+    hunt(&fixture, "SELECT 1 AS one").is(200);
+}
+
+#[test]
+fn a_hunt_ends_when_it_is_cancelled() {
+    let fixture = Fixture::new();
+    let body = json!({"sql": cross(&fixture)}).to_string();
+    let headers = [("content-type", "application/json"), ("prefer", "respond-async")];
+    let token = Some(fixture.secrets[&Role::Admin].as_str());
+    let answer = fixture.send(token, "POST", "/api/v1/hunts", &headers, body.as_bytes()).is(202);
+    wait_for("the hunt", || busy(&fixture) == 1);
+    fixture.ask(Role::Admin, "DELETE", answer.header("location"), None).is(200);
+    free(&fixture);
+}
+
+#[test]
+fn a_hunt_ends_with_its_deadline() {
+    let fixture = Fixture::with(|settings| settings.hunt.deadline = Duration::from_secs(1));
+    hunt(&fixture, &cross(&fixture)).is(408).problem("deadline");
+    free(&fixture);
+    for sql in [
+        // Work, not growth: the product of two megabytes.
+        "SELECT levenshtein(repeat('ab', 500000), repeat('ba', 500000))".to_owned(),
+        "SELECT max(strpos(repeat('a', 1000000), concat(repeat('a', 500000), u))) \
+         FROM (SELECT user_name AS u FROM authentication LIMIT 5)"
+            .to_owned(),
+        // Growth, twice as much with each step.
+        (0..25).fold("WITH t0 AS (SELECT 'ab' AS s)".to_owned(), |sql, i| {
+            format!("{sql}, t{} AS (SELECT concat(s, s) AS s FROM t{i})", i + 1)
+        }) + " SELECT length(s) FROM t25",
+    ] {
+        let begun = clock::monotonic();
+        let answer = hunt(&fixture, &sql);
+        assert!([400, 408, 422].contains(&answer.status), "{sql}: {}", answer.text());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{sql}: {:?}", begun.elapsed());
+        free(&fixture);
+    }
+}
+
 #[test]
 fn an_answer_may_be_fetched_later_by_who_asked() {
     let fixture = Fixture::new();

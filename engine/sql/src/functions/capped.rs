@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},
-    compute::{cast, kernels::concat_elements::concat_elements_utf8},
+    compute::{cast, concat, kernels::concat_elements::concat_elements_utf8},
     datatypes::{DataType, FieldRef, Int64Type},
 };
 use datafusion::{
@@ -27,7 +27,8 @@ const VALUE_MAX: u64 = 1 << 20;
 /// Bytes of one batch of values.
 const BATCH_MAX: u64 = 64 << 20;
 
-/// Work that one call may do on a value, and on a batch: steps of an edit distance.
+/// Work that one call may do on a value, and on a batch: steps of an edit distance. Both take less than
+/// a second, the time in which cancelled work ends.
 const WORK_MAX: u64 = 1 << 24;
 const BATCH_WORK_MAX: u64 = 1 << 27;
 
@@ -48,10 +49,9 @@ struct Capped {
 }
 
 impl Capped {
-    fn check(&self, args: &[ColumnarValue], rows: usize) -> Result<()> {
-        // Scalars in, one value out.
-        let scalar = args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
-        let rows = if scalar { 1 } else { rows };
+    /// Refuses what is too much, and says how many rows may be worked on at a time.
+    fn check(&self, args: &[ColumnarValue], rows: usize) -> Result<usize> {
+        let rows = if is_scalar(args) { 1 } else { rows };
         let measured: Vec<Measure> = args.iter().map(Measure::of).collect::<Result<_>>()?;
         let bytes = |i: usize, row: usize| measured.get(i).map_or(0, |m| m.bytes(row));
         let number = |i: usize, row: usize| measured.get(i).map_or(0, |m| m.number(row));
@@ -92,6 +92,7 @@ impl Capped {
                 Growth::Work => {
                     bytes(0, row).saturating_add(1).saturating_mul(bytes(1, row).saturating_add(1))
                 }
+                Growth::WorkOfLists => bytes(0, row).saturating_mul(count(1, row)),
             }
         };
         let (mut largest, mut all) = (0, 0_u64);
@@ -100,10 +101,36 @@ impl Capped {
             largest = largest.max(one);
             all = all.saturating_add(one);
         }
-        if self.growth == Growth::Work {
-            return check_work(self.inner.name(), largest, all);
+        if matches!(self.growth, Growth::Work | Growth::WorkOfLists) {
+            return check_work(self.inner.name(), largest, all, rows);
         }
-        check_size(self.inner.name(), largest, all)
+        check_size(self.inner.name(), largest, all).map(|()| rows)
+    }
+
+    /// Calls the function for some rows after others, and looks whether the work should have ended
+    /// between two of them.
+    fn in_pieces(&self, args: &ScalarFunctionArgs, piece: usize) -> Result<ColumnarValue> {
+        let mut parts = Vec::new();
+        let mut from = 0;
+        while from < args.number_rows {
+            deadline::check()?;
+            let rows = piece.min(args.number_rows - from);
+            let part = |arg: &ColumnarValue| match arg {
+                ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(from, rows)),
+                ColumnarValue::Scalar(value) => ColumnarValue::Scalar(value.clone()),
+            };
+            let some = ScalarFunctionArgs {
+                args: args.args.iter().map(part).collect(),
+                arg_fields: args.arg_fields.clone(),
+                number_rows: rows,
+                return_field: args.return_field.clone(),
+                config_options: args.config_options.clone(),
+            };
+            parts.push(self.inner.invoke_with_args(some)?.into_array(rows)?);
+            from += rows;
+        }
+        let parts: Vec<&dyn Array> = parts.iter().map(|part| part.as_ref()).collect();
+        Ok(ColumnarValue::Array(concat(&parts)?))
     }
 }
 
@@ -133,9 +160,18 @@ impl ScalarUDFImpl for Capped {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        self.check(&args.args, args.number_rows)?;
-        self.inner.invoke_with_args(args)
+        match self.check(&args.args, args.number_rows)? {
+            piece if piece < args.number_rows && !is_scalar(&args.args) => {
+                self.in_pieces(&args, piece)
+            }
+            _ => self.inner.invoke_with_args(args),
+        }
     }
+}
+
+/// Scalars in, one value out.
+fn is_scalar(args: &[ColumnarValue]) -> bool {
+    args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)))
 }
 
 /// Refuses results that may be too large: one value, or all of a batch.
@@ -150,15 +186,20 @@ fn check_size(name: &str, largest: u64, all: u64) -> Result<()> {
     Ok(())
 }
 
-fn check_work(name: &str, largest: u64, all: u64) -> Result<()> {
+/// Refuses work that takes too long, and says how many rows are done at a time: where work has an end,
+/// a batch of any size can be done in pieces; in a rule it would hold up the stream.
+fn check_work(name: &str, largest: u64, all: u64, rows: usize) -> Result<usize> {
     deadline::check()?;
+    if largest <= WORK_MAX && all > BATCH_WORK_MAX && deadline::is_set() {
+        return Ok(usize::try_from(BATCH_WORK_MAX / largest).unwrap_or(rows).max(1));
+    }
     if largest > WORK_MAX || all > BATCH_WORK_MAX {
         return exec_err!(
             "{name}: {largest} steps for one value and {all} per batch are needed; {WORK_MAX} and \
              {BATCH_WORK_MAX} are allowed"
         );
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// `a || b` over text, planned as a function with the cap; lists keep the operator.
@@ -205,7 +246,7 @@ impl ScalarUDFImpl for Concatenate {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let scalar = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let scalar = is_scalar(&args.args);
         let rows = if scalar { 1 } else { args.number_rows };
         let measured: Vec<Measure> = args.args.iter().map(Measure::of).collect::<Result<_>>()?;
         let (mut largest, mut all) = (0, 0_u64);

@@ -20,11 +20,15 @@ pub(crate) enum Growth {
     Joined,
     /// Each occurrence of a text, or each place of a pattern, becomes another text.
     Replacement { from: Option<usize>, to: usize },
-    /// Not the result but the work: the product of both texts.
+    /// Not the result but the work: the bytes of argument 0 times those of argument 1.
     Work,
+    /// The work: the bytes of list 0 times the elements of list 1.
+    WorkOfLists,
 }
 
-use Growth::{Bounded, Characters, Elements, Joined, Replacement, Separated, Sum, Times, Work};
+use Growth::{
+    Bounded, Characters, Elements, Joined, Replacement, Separated, Sum, Times, Work, WorkOfLists,
+};
 
 /// A function of DataFusion that SQL texts may call.
 pub(crate) struct Allowed {
@@ -51,8 +55,8 @@ pub(crate) const ALLOWED: &[Allowed] = &[
     allow("array_element", Bounded),
     allow("array_except", Bounded),
     allow("array_has", Bounded),
-    allow("array_has_all", Bounded),
-    allow("array_has_any", Bounded),
+    allow("array_has_all", WorkOfLists),
+    allow("array_has_any", WorkOfLists),
     allow("array_intersect", Bounded),
     allow("array_length", Bounded),
     allow("array_max", Bounded),
@@ -173,7 +177,7 @@ pub(crate) const ALLOWED: &[Allowed] = &[
     allow("sqrt", Bounded),
     allow("starts_with", Bounded),
     allow("string_to_array", Sum(8)),
-    allow("strpos", Bounded),
+    allow("strpos", Work),
     allow("struct", Sum(1)),
     allow("substr", Bounded),
     allow("substr_index", Bounded),

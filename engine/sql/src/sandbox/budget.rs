@@ -375,7 +375,7 @@ fn grows(expr: &Expr) -> bool {
     let Expr::Function(call) = expr else { return false };
     let name = call.name.to_string().to_lowercase();
     match growth(&name) {
-        Some(Growth::Bounded | Growth::Work) => false,
+        Some(Growth::Bounded | Growth::Work | Growth::WorkOfLists) => false,
         Some(_) => true,
         // A second name of a function over lists.
         None => name.starts_with("list_"),

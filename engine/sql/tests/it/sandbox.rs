@@ -123,6 +123,11 @@ fn values_cannot_be_blown_up() {
         "SELECT array_repeat(1, 2000000000)",
         "SELECT list_repeat(1, 2000000000)",
         "SELECT array_resize([1], 2000000000)",
+        // One inside the other, separators, and functions of any number of arguments.
+        "SELECT array_length(array_repeat(array_repeat(1, 1000000), 2000))",
+        "SELECT length(concat_ws(repeat('x', 1000000), 'a', 'b', 'c', 'd'))",
+        "SELECT length(array_to_string(array_repeat('a', 100000), repeat('x', 100000)))",
+        "SELECT length(concat(repeat('a', 600000), repeat('a', 600000), 'a'))",
         "SELECT length(replace(repeat('ab', 300000000), 'a', 'ccc'))",
         "SELECT length(replace(repeat('a', 100000), 'a', repeat('b', 100000)))",
         "SELECT length(regexp_replace(repeat('a', 100000), 'a', repeat('b', 100000), 'g'))",
@@ -225,6 +230,52 @@ fn the_deadline_stops_what_never_ends() {
         let error = run_within(sql, 512 << 20, Duration::from_millis(1500)).unwrap_err();
         assert!(matches!(error, SqlError::Deadline(_)), "{sql}\n{error}");
     }
+}
+
+/// Work that grows faster than its arguments is bounded: one call cannot be interrupted.
+#[test]
+fn one_call_does_not_take_long() {
+    let long = "repeat('ab', 500000)";
+    let few = "(SELECT user_name AS u FROM authentication LIMIT 5)";
+    for sql in [
+        format!("SELECT levenshtein({long}, reverse({long}))"),
+        format!("SELECT max(levenshtein(concat({long}, u), {long})) FROM {few}"),
+        format!("SELECT max(strpos({long}, concat(repeat('ab', 250000), u))) FROM {few}"),
+        "SELECT array_has_all(array_repeat(1, 100000), array_repeat(1, 100000))".to_owned(),
+        "SELECT array_has_any(array_repeat('a', 100000), array_repeat('b', 100000))".to_owned(),
+    ] {
+        let begun = std::time::Instant::now();
+        let error = run(&sql).unwrap_err().to_string();
+        assert!(error.contains("steps for one value"), "{sql}\n{error}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{sql}: {:?}", begun.elapsed());
+    }
+    // What one value may take, a batch of any size may, a piece at a time.
+    let each = "levenshtein(repeat(user_name, 250), repeat(status, 250))";
+    let some = "(SELECT user_name, status FROM authentication LIMIT 1000)";
+    let n = run(&format!("SELECT count({each}) AS n FROM {some}")).unwrap();
+    assert_eq!(n.batches[0].column(0).as_primitive::<Int64Type>().value(0), 1000);
+}
+
+#[test]
+fn what_work_holds_is_held_until_its_thread_has_ended() {
+    let held = std::sync::Arc::new(());
+    let cancel = Cancel::default();
+    let rows: Vec<Row> = (0..3000)
+        .map(|i| Row { uid: i, time: 0, user: Some("u".into()), status: None, ip: None })
+        .collect();
+    let cross = "SELECT count(*) FROM events a, events b, events c WHERE a.user_name || b.user_name = c.user_name";
+    let begun = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        let (cancel, rows, held) = (&cancel, &rows, held.clone());
+        let query = scope.spawn(move || {
+            query(cross, &authentication(rows, 1000), QueryLimits::default(), &cancel.holding(held))
+        });
+        std::thread::sleep(Duration::from_millis(500));
+        cancel.cancel();
+        assert!(matches!(query.join().unwrap(), Err(SqlError::Cancelled)));
+    });
+    assert_eq!(std::sync::Arc::strong_count(&held), 1, "the thread has ended");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[test]
