@@ -76,7 +76,7 @@ fn findings_are_data_on_stdout_and_all_else_is_on_stderr() {
     assert_eq!(document.as_array().unwrap().len(), 2);
     assert!(document.as_array().unwrap().iter().all(|f| ids.contains(&f["id"])));
     sluice(&["eval", "-r", &rules, "--output", "table", &log]).exits(0).prints(&[
-        "2026-01-01T09:00:00.000Z  shadow: low       all  A rule of the tests  [user ann]\n    ",
+        "2026-01-01T09:00:00.000Z  low       all  A rule of the tests  [user ann]\n    ",
         "event_code=user.session.start",
     ]);
     let quiet = sluice(&["eval", "-q", "-r", &rules, &log]).exits(0);

@@ -115,9 +115,9 @@ impl Severity {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Status {
     /// Runs in shadow: findings are kept and marked, and open no incident, risk or signal.
-    #[default]
     Experimental,
-    /// Being tried.
+    /// Being tried, its findings shown as any: what a rule is that does not say.
+    #[default]
     Test,
     /// Trusted.
     Stable,
