@@ -228,6 +228,10 @@ fn id(
         None => {
             let node = reader.require(fields, "id", place, "id: baselines.user_signin")?;
             let text = reader.text(node, "id")?;
+            if front::is_reserved(&text) {
+                reader.push(front::reserved(reader.path, &text).at(node.span));
+                return None;
+            }
             let id = RuleId::new(&text);
             if id.is_none() {
                 reader.bad(node.span, format!("`{text}` is not an id"), "`baselines.user_signin`");

@@ -132,6 +132,10 @@ pub(crate) fn id(
         );
         return None;
     };
+    if is_reserved(&text) {
+        reader.push(reserved(reader.path, &text).at(node.span));
+        return None;
+    }
     // A file or a subfolder may be named alone: then the whole path ends as the id says.
     let place = format!("{}.sql", text.replace('.', "/"));
     let whole = reader.path.replace('\\', "/");
@@ -146,6 +150,18 @@ pub(crate) fn id(
         );
     }
     Some(id)
+}
+
+/// Whether an id is one of those under which the service speaks of itself.
+pub(crate) fn is_reserved(id: &str) -> bool {
+    id == "sluice" || id.starts_with("sluice.")
+}
+
+/// R004 for such an id.
+pub(crate) fn reserved(path: &str, id: &str) -> Diagnostic {
+    Diagnostic::error("R004", path, format!("`{id}` is an id of the service itself")).hint(
+        "another folder: ids that begin with `sluice.` are for what the service says of itself",
+    )
 }
 
 /// Where a missing key is reported: the opening fence.
