@@ -72,6 +72,12 @@ fn records_are_counted_before_any_is_kept() {
     let fixture = Fixture::with(|settings| settings.push_limits.records = 10);
     push(&fixture, &[], &b"1\n".repeat(11)).is(413).problem("too_large");
     push(&fixture, &[], &b"{}\n".repeat(10)).is(422);
+    // Siblings: many on one line, many in a wrapper, and text that only looks like many.
+    push(&fixture, &[], &b"{}".repeat(11)).is(413).problem("too_large");
+    let wrapper = format!("{{\"Records\":[{}]}}", ["{}"; 11].join(","));
+    push(&fixture, &[], wrapper.as_bytes()).is(413).problem("too_large");
+    let text = GOOD.replace("\"a\"", &format!("\"{}\"", "}{".repeat(100)));
+    push(&fixture, &[], text.as_bytes()).is(202);
     let bomb = zstd::encode_all(&b"1\n".repeat(4_000_000)[..], 3).unwrap();
     assert!(bomb.len() < 8 << 10, "{}", bomb.len());
     push(&fixture, &[("content-encoding", "zstd")], &bomb).is(413).problem("too_large");
