@@ -75,7 +75,8 @@ def copies(tree, files):
         for path in COPIES:
             text = (folder / path).read_text().split("/*--- tests")[0]
             for n in range(17):
-                copy = re.sub(r"'(bad_password|unknown_user|mfa_denied)'", rf"'\1_{n}'", text)
+                refusal = r"(failure_reason (?:= 'mfa_denied'|IN \([^)]*\)))"
+                copy = re.sub(refusal, rf"\1 AND user_agent = 'agent-{n}'", text)
                 copy = re.sub(r"^id: (.*)$", rf"id: \1_{n}", copy, flags=re.M)
                 (folder / path.replace(".sql", f"_{n}.sql")).write_text(copy)
     return folder

@@ -63,7 +63,16 @@ fn cache() -> PathBuf {
     base.unwrap_or_else(env::temp_dir).join("sluice")
 }
 
-/// The cargo that runs this.
+/// The cargo that runs this, without what it sets for a program it runs: build scripts that look at
+/// `CARGO_PKG_NAME` and the like (that of ring) would run again, and everything above them be built
+/// again, each time this and a cargo of the user take turns.
 fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&*name);
+        }
+    }
+    cargo
 }

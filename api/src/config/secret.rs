@@ -175,7 +175,8 @@ pub(crate) fn masked(text: &str) -> String {
     while let Some(first) = rest.first() {
         let (block, after) = rest.split_at_checked(block(rest)).unwrap_or((rest, &[]));
         rest = after;
-        if !may_hold_secret(first) && !(block.len() > 1 && looks_secret(&block.join("\n"))) {
+        let secret = may_hold_secret(first) || block.len() > 1 && looks_secret(&block.join("\n"));
+        if !secret {
             shown.extend(block.iter().map(|line| masked_line(line)));
             continue;
         }

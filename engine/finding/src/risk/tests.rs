@@ -325,12 +325,16 @@ fn p6_the_timeline_is_a_function_of_the_findings() {
     for _ in 0..40 {
         let mut findings = random(&mut numbers, 25);
         let mut first = RiskLedger::default();
-        findings.iter().for_each(|e| drop(first.add(e)));
+        for e in &findings {
+            first.add(e);
+        }
         for i in (1..findings.len()).rev() {
             findings.swap(i, numbers.below(i as u64 + 1) as usize);
         }
         let mut second = RiskLedger::default();
-        findings.iter().for_each(|e| drop(second.add(e)));
+        for e in &findings {
+            second.add(e);
+        }
         let timeline = first.timeline(60 * DAY);
         assert_eq!(timeline, second.timeline(60 * DAY));
         assert!(timeline.is_sorted_by_key(|c| c.at));

@@ -48,7 +48,7 @@ pub(super) fn ann() -> Entity {
 }
 
 pub(super) fn level(store: &FindingStore) -> RiskLevel {
-    store.risk(&ann()).unwrap().map_or(RiskLevel::Low, |risk| risk.state.level)
+    store.risk(&ann()).unwrap().map_or(Low, |risk| risk.state.level)
 }
 
 fn levels(store: &FindingStore) -> Vec<(RiskLevel, RiskLevel)> {
