@@ -1992,7 +1992,7 @@ export interface components {
             runbook?: string | null;
             /** @description The SELECT. */
             sql: string;
-            suppression?: components["schemas"]["Suppression"] | null;
+            suppression?: components["schemas"]["RuleSuppression"] | null;
             tests: components["schemas"]["RuleCase"][];
             /** @description The whole file. */
             text: string;
@@ -2003,6 +2003,12 @@ export interface components {
         /** @description All rules. */
         RuleList: {
             items: components["schemas"]["Rule"][];
+        };
+        /** @description Repeats with equal values of `by` within the time are folded. */
+        RuleSuppression: {
+            by: string[];
+            /** Format: int64 */
+            for_ms: number;
         };
         /** @description The index. */
         SearchState: {

@@ -22,7 +22,7 @@ codec:
         - '^(?<what>User) (?<user>.*) from (?<ip>\S+) not allowed because (?<reason>.*)$'
         - '^(?<what>User) (?<user>.*) not allowed because (?<reason>account is locked|shell .*|none of user.*|.*)$'
         - '^(?<what>ROOT LOGIN REFUSED) FROM (?<ip>\S+)(?: port (?<port>\d+))?(?<preauth> \[preauth\])?$'
-        - '^error: PAM: (?<reason>[^:]*?) for (?<invalid>illegal user |invalid user )?(?<user>.*) from (?<ip>\S+)(?<what>)(?<preauth> \[preauth\])?$'
+        - '^error: (?<what>PAM): (?<reason>[^:]*?) for (?<invalid>illegal user |invalid user )?(?<user>.*) from (?<ip>\S+)(?<preauth> \[preauth\])?$'
         - '^(?:fatal: )?(?<what>Access denied) for user (?<user>.*) by PAM account configuration(?<preauth> \[preauth\])?$'
         - '^(?:error: )?(?<what>Could not get shadow information) for (?<user>.*?)(?<preauth> \[preauth\])?$'
         - '^input_userauth_request: (?<what>invalid user) (?<user>.*?)(?<preauth> \[preauth\])?$'
@@ -61,15 +61,15 @@ codec:
         - '^pam_[\w-]+\(sudo(?:-i)?:auth\): (?<what>authentication failure); logname=\S* uid=\d* euid=\d* tty=(?<tty>\S*) ruser=(?<user>\S*) rhost=\S*(?:\s+user=\S+)?$'
         - '^pam_[\w-]+\(sudo(?:-i)?:auth\): (?<what>conversation failed|auth could not identify password)(?: for \[(?<user>[^\]]*)\])?$'
       su su-l:
-        - '^(?<failed>FAILED SU )?\(to (?<target>\S+)\) (?<user>\S+) on (?<tty>\S+)(?<what>)$'
+        - '^(?<failed>FAILED SU )?\((?<what>to) (?<target>\S+)\) (?<user>\S+) on (?<tty>\S+)$'
         - '^(?<what>Successful|FAILED) su for (?<target>\S+) by (?<user>\S+)$'
-        - '^(?<sign>[+-]) (?<tty>\S+) (?<user>[^: ]+)[:-](?<target>\S+)(?<what>)$'
+        - '^(?<sign>[+-]) (?<tty>\S+) (?<user>[^: ]+)[:-](?<target>\S+)$'
         - '^pam_[\w-]+\(su(?:-l)?:session\): (?<what>session opened|session closed) for user (?<target>[^ (]+)(?:\(uid=\d+\))?(?: by (?<user>[^ (]*)\(uid=\d+\))?$'
         - '^pam_[\w-]+\(su(?:-l)?:auth\): (?<what>authentication failure); logname=\S* uid=\d* euid=\d* tty=(?<tty>\S*) ruser=(?<user>\S*) rhost=\S*(?:\s+user=(?<target>\S+))?$'
       CRON cron crond anacron:
         - '^pam_[\w-]+\(cron(?:d)?:session\): (?<what>session opened|session closed) for user (?<user>[^ (]+)(?:\(uid=\d+\))?(?: by .*)?$'
-        - '^(?<what>)\((?<user>[^)]*)\) (?<reason>[A-Z ]+) \(.*\)$'
-        - '^(?<what>)pam_[\w-]+\(cron(?:d)?:account\): .*$'
+        - '^\((?<user>[^)]*)\) (?<reason>[A-Z ]+) \(.*\)$'
+        - '^pam_[\w-]+\(cron(?:d)?:account\): .*$'
       systemd-logind:
         - '^(?<what>New session) \S+ of user (?<user>.*?)\.?$'
         - '^(?<what>Removed session|Session|New seat|Watching system|System is|Power key|Lid) ?(?<reason>.*)$'
@@ -117,11 +117,11 @@ SELECT "timestamp" AS time,
        -- One attempt writes several lines. Only its decision (Accepted, Failed) is a Logon, so that counts are attempts.
        CASE
          WHEN what IN ('Accepted', 'Failed', 'LOGIN ON', 'ROOT LOGIN ON', 'ROOT LOGIN', 'FAILED LOGIN') THEN 'Logon'
-         WHEN appname IN ('sudo', 'su', 'su-l') AND (what IN ('COMMAND', 'Successful', 'FAILED') OR failed IS NOT NULL OR sign IS NOT NULL OR what = '') THEN 'Account Switch'
+         WHEN appname IN ('sudo', 'su', 'su-l') AND (what IN ('COMMAND', 'Successful', 'FAILED') OR failed IS NOT NULL OR sign IS NOT NULL OR what = 'to') THEN 'Account Switch'
          WHEN what IN ('Invalid user', 'Illegal user', 'authentication failure', 'maximum authentication attempts exceeded', 'User',
                        'ROOT LOGIN REFUSED', 'Access denied', 'Consecutive login failures', 'user', 'account', 'expired password',
                        'check pass', 'received for user', 'invalid user') THEN 'Preauth'
-         WHEN appname LIKE 'sshd%' AND what = '' THEN 'Preauth'
+         WHEN what = 'PAM' THEN 'Preauth'
          WHEN what IN ('session closed', 'closed') AND appname NOT IN ('sudo', 'su', 'su-l', 'CRON', 'cron', 'crond', 'anacron') THEN 'Logoff'
          WHEN what IN ('Disconnected from', 'Received disconnect') AND preauth IS NULL THEN 'Logoff'
          ELSE 'Other'
@@ -133,10 +133,10 @@ SELECT "timestamp" AS time,
                        'ROOT LOGIN REFUSED', 'Access denied', 'Consecutive login failures', 'user', 'account', 'expired password', 'check pass',
                        'received for user', 'invalid user', 'FAILED LOGIN', 'FAILED', 'refused connect', 'drop connection', 'conversation failed',
                        'auth could not identify password') THEN 'Failure'
-         WHEN appname LIKE 'sshd%' AND what = '' THEN 'Failure'
+         WHEN what = 'PAM' THEN 'Failure'
          WHEN failed IS NOT NULL OR sign = '-' THEN 'Failure'
          WHEN what = 'COMMAND' THEN CASE WHEN reason IS NULL THEN 'Success' ELSE 'Failure' END
-         WHEN sign = '+' OR (appname IN ('su', 'su-l') AND what = '') THEN 'Success'
+         WHEN sign = '+' OR what = 'to' THEN 'Success'
          WHEN what = 'Disconnected from' AND preauth IS NULL AND "user" IS NOT NULL THEN 'Success'
          WHEN what = 'Disconnecting' AND reason LIKE 'Too many authentication failures%' THEN 'Failure'
          ELSE 'Unknown'
@@ -155,24 +155,24 @@ SELECT "timestamp" AS time,
          WHEN what = 'COMMAND' AND reason IS NOT NULL THEN 'policy'
          WHEN what IN ('Failed', 'authentication failure', 'FAILED LOGIN', 'FAILED', 'received for user', 'conversation failed') THEN 'other'
          WHEN failed IS NOT NULL OR sign = '-' THEN 'other'
-         WHEN appname LIKE 'sshd%' AND what = '' THEN 'other'
+         WHEN what = 'PAM' THEN 'other'
          WHEN what = 'Disconnecting' AND reason LIKE 'Too many authentication failures%' THEN 'other'
        END AS failure_reason,
        message AS message,
        CASE
-         WHEN what IS NULL THEN 'other'
+         WHEN what IS NULL AND sign IS NULL THEN 'other'
          WHEN what = 'Accepted' THEN 'accepted'
          WHEN what = 'Failed' THEN 'failed'
          WHEN what IN ('Invalid user', 'Illegal user', 'invalid user') THEN 'invalid_user'
          WHEN what IN ('User', 'ROOT LOGIN REFUSED', 'Access denied', 'refused connect') THEN 'not_allowed'
-         WHEN what IN ('authentication failure', 'check pass', 'received for user') OR (appname LIKE 'sshd%' AND what = '') THEN 'pam_failure'
+         WHEN what IN ('authentication failure', 'check pass', 'received for user') OR what = 'PAM' THEN 'pam_failure'
          WHEN what = 'maximum authentication attempts exceeded' THEN 'max_attempts'
          WHEN what IN ('session opened', 'opened', 'New session') THEN 'session_opened'
          WHEN what IN ('session closed', 'closed', 'Removed session') THEN 'session_closed'
          WHEN what IN ('Consecutive login failures', 'user') THEN 'locked'
          WHEN what IN ('account', 'expired password') THEN 'expired'
          WHEN what = 'COMMAND' THEN 'sudo'
-         WHEN appname IN ('su', 'su-l') AND what IN ('', 'Successful', 'FAILED') THEN 'su'
+         WHEN appname IN ('su', 'su-l') AND (what IN ('to', 'Successful', 'FAILED') OR sign IS NOT NULL) THEN 'su'
          WHEN what IN ('LOGIN ON', 'ROOT LOGIN ON', 'ROOT LOGIN') THEN 'login'
          WHEN what = 'FAILED LOGIN' THEN 'login_failed'
          -- Before any decision: of a named user, or of a peer that only looked.
@@ -186,7 +186,7 @@ SELECT "timestamp" AS time,
          WHEN what = 'Starting session' THEN 'session_started'
          ELSE 'other'
        END AS event_code,
-       nullif("user", '') AS user_name,
+       "user" AS user_name,
        ip AS src_ip,
        port AS src_port,
        CASE WHEN appname LIKE 'sshd%' OR appname IS NULL THEN hostname END AS dst_hostname,

@@ -59,6 +59,7 @@ struct EntityColumn {
 
 /// Repeats with equal values of `by` within the time are folded.
 #[derive(Serialize, ToSchema)]
+#[schema(as = RuleSuppression)]
 struct Suppression {
     by: Vec<String>,
     for_ms: i64,
