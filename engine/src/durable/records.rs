@@ -57,10 +57,7 @@ pub(crate) fn encode_finding(record: &FindingRecord) -> Vec<u8> {
     w.bool(finding.capped);
     w.list(evidence.iter(), |w, hash| w.wide(*hash));
     w.unsigned(finding.evidence_total);
-    // Only where it is so, and at the end: a record without it is one that is not.
-    if finding.contested {
-        w.bool(true);
-    }
+    w.bool(finding.contested);
     w.finish()
 }
 
@@ -96,7 +93,7 @@ pub(crate) fn decode_finding(bytes: &[u8]) -> Read<FindingRecord> {
                 Vec::new()
             },
             evidence_total: r.unsigned()?,
-            contested: !r.is_at_end() && r.bool()?,
+            contested: r.bool()?,
         };
         Ok(FindingRecord { finding, evidence })
     })

@@ -33,7 +33,7 @@ pub(crate) fn finding() -> Finding {
         count: u64::MAX,
         late: true,
         capped: true,
-        contested: false,
+        contested: true,
         evidence: Vec::new(),
         evidence_total: u64::MAX,
     }
