@@ -4,7 +4,7 @@
 use std::{
     env, fs,
     io::{self, BufRead, BufReader, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{self, ExitCode, Stdio},
     time::Instant,
 };
@@ -78,49 +78,8 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
             }
         }
     }
-    if code == ExitCode::SUCCESS {
-        code = web_ui(&mut count);
-    }
     count.report(&skipped);
     code
-}
-
-/// The tests of the web UI, against the binary that the steps before have built.
-fn web_ui(count: &mut Count) -> ExitCode {
-    const NAME: &str = "web UI";
-    println!("== {NAME}");
-    if let Some(missing) = ["npm", "chromium"].into_iter().find(|program| !install::has(program)) {
-        if env::var_os("CI").is_some() {
-            eprintln!("== {NAME}: `{missing}` is missing, and with CI set that is a failure");
-            return ExitCode::from(3);
-        }
-        println!("== skipped {NAME}: `{missing}` is missing");
-        count.ignored += 1;
-        return ExitCode::SUCCESS;
-    }
-    let started = now();
-    let folder = crate::workspace().join("dashboards");
-    let target =
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| folder.join("../target"), PathBuf::from);
-    match follow(npm_test(&folder, &target.join("debug/sluice")), count) {
-        Ok(true) => println!("== {NAME}: passed in {} s", started.elapsed().as_secs()),
-        Ok(false) => {
-            eprintln!("== {NAME}: failed");
-            return ExitCode::FAILURE;
-        }
-        Err(error) => {
-            eprintln!("== {NAME}: cannot run npm: {error}");
-            return ExitCode::from(3);
-        }
-    }
-    ExitCode::SUCCESS
-}
-
-/// `npm test`, which installs its packages first where they are not there.
-fn npm_test(folder: &Path, sluice: &Path) -> process::Command {
-    let mut npm = process::Command::new("npm");
-    npm.arg("test").current_dir(folder).env("SLUICE_BIN", sluice);
-    npm
 }
 
 /// Runs a command, passes on what it prints, and counts the tests in it. Whether it succeeded.
