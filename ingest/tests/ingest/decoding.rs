@@ -221,6 +221,8 @@ fn model(kind: &WireType, value: Option<&Value>) -> Value {
     match (kind, value) {
         (WireType::Json, Value::Null) => Value::Null,
         (WireType::Json, v) => json!(v.to_string()),
+        // An empty text says nothing.
+        (_, Value::String(s)) if s.is_empty() => Value::Null,
         (WireType::String, Value::String(s)) => json!(s),
         (WireType::String, v @ (Value::Bool(_) | Value::Number(_))) => json!(v.to_string()),
         (WireType::Int, Value::Number(n)) => match (n.as_i64(), n.as_f64()) {
