@@ -41,7 +41,13 @@ pub(crate) fn for_tests() -> Result<PathBuf, String> {
             }
         }
         println!("== fetching {}", packages.join(" "));
-        unpack(&folder, packages).map_err(|reason| format!("{name}: {reason}"))?;
+        // A fresh machine has no lists of packages, an old one lists of packages that are gone.
+        unpack(&folder, packages)
+            .or_else(|_| {
+                output(Command::new("apt-get").args(["-qq", "update"]))?;
+                unpack(&folder, packages)
+            })
+            .map_err(|reason| format!("{name}: {reason}"))?;
         fs::write(complete, packages.join("\n")).map_err(|error| format!("{name}: {error}"))?;
     }
     Ok(cache)
