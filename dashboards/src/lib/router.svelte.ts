@@ -34,6 +34,11 @@ class Router {
     addEventListener("hashchange", () => { this.route = read(); });
   }
 
+  /** Reads the address again after it was changed without an event. */
+  refresh(): void {
+    this.route = read();
+  }
+
   get page(): string {
     return this.route.parts[0] ?? "findings";
   }
@@ -57,7 +62,7 @@ class Router {
     if (how === "push") location.hash = next;
     else {
       history.replaceState(null, "", next);
-      this.route = read();
+      this.refresh();
     }
   }
 }

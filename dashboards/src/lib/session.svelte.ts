@@ -2,6 +2,7 @@
 // leaves the address bar at once when it came in the fragment (`#token=…`, as `sluice demo` prints).
 import { api, ApiError, useToken } from "../api/client";
 import type { Me } from "../api/types";
+import { router } from "./router.svelte";
 
 const KEY = "sluice-token";
 
@@ -20,6 +21,7 @@ class Session {
     if (found?.[1] !== undefined) {
       sessionStorage.setItem(KEY, decodeURIComponent(found[1]));
       history.replaceState(null, "", location.pathname);
+      router.refresh();
     }
     const token = sessionStorage.getItem(KEY);
     if (token === null) this.phase = "out";
