@@ -95,9 +95,10 @@ pub(super) async fn put(
 }
 
 async fn update(shared: &Shared, request: Request, update: Update) -> Result<Response, Refusal> {
-    let bearer = bearer(shared, &request, Scope::Manage)?;
-    let body = json_body(request).await?;
-    ask(shared, move |t, now| t.update_stream(&bearer.receiver, &body, update, now)).await
+    let work = move |t: &mut Transmitter, receiver: &str, body: &Value, now| {
+        t.update_stream(receiver, body, update, now)
+    };
+    change(shared, request, work).await
 }
 
 /// `DELETE /ssf/streams`.
@@ -127,9 +128,7 @@ pub(super) async fn set_status(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Manage)?;
-    let body = json_body(request).await?;
-    ask(&shared, move |t, now| t.set_status(&bearer.receiver, &body, now)).await
+    change(&shared, request, |t, receiver, body, now| t.set_status(receiver, body, now)).await
 }
 
 /// `POST /ssf/subjects/add`.
@@ -137,9 +136,10 @@ pub(super) async fn add_subject(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Manage)?;
-    let body = json_body(request).await?;
-    ask(&shared, move |t, _| t.add_subject(&bearer.receiver, &body).map(|()| Value::Null)).await?;
+    let work = |t: &mut Transmitter, receiver: &str, body: &Value, _| {
+        t.add_subject(receiver, body).map(|()| Value::Null)
+    };
+    change(&shared, request, work).await?;
     Ok(StatusCode::OK)
 }
 
@@ -148,12 +148,10 @@ pub(super) async fn remove_subject(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Manage)?;
-    let body = json_body(request).await?;
-    ask(&shared, move |t, now| {
-        t.remove_subject(&bearer.receiver, &body, now).map(|()| Value::Null)
-    })
-    .await?;
+    let work = |t: &mut Transmitter, receiver: &str, body: &Value, now| {
+        t.remove_subject(receiver, body, now).map(|()| Value::Null)
+    };
+    change(&shared, request, work).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -162,12 +160,10 @@ pub(super) async fn verify(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Manage)?;
-    let body = json_body(request).await?;
-    ask(&shared, move |t, now| {
-        t.request_verification(&bearer.receiver, &body, now).map(|()| Value::Null)
-    })
-    .await?;
+    let work = |t: &mut Transmitter, receiver: &str, body: &Value, now| {
+        t.request_verification(receiver, body, now).map(|()| Value::Null)
+    };
+    change(&shared, request, work).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -238,6 +234,19 @@ fn bearer(shared: &Shared, request: &Request, scope: Scope) -> Result<Bearer, Re
         });
     }
     Ok(bearer)
+}
+
+/// What a receiver changes with a JSON body, if its token may manage.
+async fn change(
+    shared: &Shared,
+    request: Request,
+    work: impl FnOnce(&mut Transmitter, &str, &Value, i64) -> Result<Value, RequestError>
+    + Send
+    + 'static,
+) -> Result<Response, Refusal> {
+    let bearer = bearer(shared, &request, Scope::Manage)?;
+    let body = json_body(request).await?;
+    ask(shared, move |t, now| work(t, &bearer.receiver, &body, now)).await
 }
 
 async fn ask(
