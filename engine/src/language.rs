@@ -28,6 +28,8 @@ pub fn language() -> Result<String, SqlError> {
     };
     let (address, host, lower) = (Form::Address, Form::Host, Form::LowerCase);
     Ok(PAGE
+        // The links of the prose lead from where it lies; the page made of it lies in `rules`.
+        .replace("../../../rules/", "")
         .replace("{slides}", &SLIDES_MAX.to_string())
         .replace("{values}", values().trim_end())
         .replace("{addresses}", &columns(address))
