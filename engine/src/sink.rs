@@ -5,11 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use sluice_finding::{
-    Finding, FindingId,
-    contest::{Said, settle},
-    fold,
-};
+use sluice_finding::{Finding, FindingId, contest::settle, fold};
 use sluice_ingest::{DeadLetter, live::Place};
 
 use crate::{Checkpoint, EngineError};
@@ -115,8 +111,7 @@ pub struct MemorySink {
 impl MemorySink {
     /// Keeps one finding; the version kept if that changed anything.
     pub fn keep(&mut self, finding: Finding) -> Option<&Finding> {
-        let (Said::Same(finding) | Said::Otherwise(finding)) =
-            settle(self.findings.get(&finding.id), finding);
+        let finding = settle(self.findings.get(&finding.id), finding);
         let kept = fold(self.findings.get(&finding.id), finding)?;
         let id = kept.id;
         self.findings.insert(id, kept);

@@ -10,16 +10,6 @@ use sluice_event::Encoder;
 
 use crate::{Finding, FindingId};
 
-/// What is said about a finding that may be known.
-#[derive(Debug, PartialEq)]
-pub enum Said {
-    /// It is about the events that are known, or nothing is known yet: to be folded.
-    Same(Finding),
-    /// It claims the ids of events that are known and says something else of them: a finding of its
-    /// own, with an id of its own, to be folded with what is known of that.
-    Otherwise(Finding),
-}
-
 /// What a finding says happened: its events, without what depends on the way they came. Windows have
 /// none: what a window is about is part of its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,34 +60,34 @@ impl Content {
         self.events == other.events && self.said != other.said
     }
 
-    /// The id of a finding that says this under an id that says something else.
-    pub fn id_beside(self, id: FindingId) -> FindingId {
+    /// The finding that says this under an id that says something else, as one of its own.
+    pub fn contesting(self, finding: Finding) -> Finding {
         let mut encoder = Encoder::default();
         encoder.text("contested");
-        encoder.bytes(&id.0.to_be_bytes());
+        encoder.bytes(&finding.id.0.to_be_bytes());
         encoder.bytes(&self.said.to_be_bytes());
-        FindingId(encoder.hash128())
+        Finding { id: FindingId(encoder.hash128()), contested: true, ..finding }
     }
 }
 
-/// What `incoming` is to what is known under its id.
-pub fn settle(known: Option<&Finding>, incoming: Finding) -> Said {
+/// What is to be folded with what is known under its id: `incoming`; or, if it claims the ids of events
+/// that are known and says something else of them, a finding of its own with another id.
+pub fn settle(known: Option<&Finding>, incoming: Finding) -> Finding {
     let Some(known) = known.filter(|known| known.evidence != incoming.evidence) else {
-        return Said::Same(incoming);
+        return incoming;
     };
     let (Some(before), Some(now)) = (Content::of(known), Content::of(&incoming)) else {
-        return Said::Same(incoming);
+        return incoming;
     };
     if before.is_denied_by(now) {
-        let id = now.id_beside(incoming.id);
-        return Said::Otherwise(Finding { id, contested: true, ..incoming });
+        return now.contesting(incoming);
     }
     if before == now {
         // The same event by another way: what is known stays, but for whether it is final.
         let (state, late) = (incoming.state, incoming.late);
-        return Said::Same(Finding { state, late, ..known.clone() });
+        return Finding { state, late, ..known.clone() };
     }
-    Said::Same(incoming)
+    incoming
 }
 
 /// The mapping sources of the events that a finding shows, `okta.system`.
@@ -153,11 +143,11 @@ mod tests {
     #[test]
     fn another_content_under_a_known_id_is_another_finding_in_either_order() {
         let (ann, eve) = (finding(event("ann", 1)), finding(event("eve", 2)));
-        let beside =
-            |known: &Finding, incoming: &Finding| match settle(Some(known), incoming.clone()) {
-                Said::Otherwise(other) => other,
-                Said::Same(same) => panic!("{same:?}"),
-            };
+        let beside = |known: &Finding, incoming: &Finding| {
+            let other = settle(Some(known), incoming.clone());
+            assert_ne!(other.id, known.id);
+            other
+        };
         let (second, first) = (beside(&ann, &eve), beside(&eve, &ann));
         assert!(second.contested && second.id != ann.id && first.id != second.id);
         assert_eq!(second.evidence, eve.evidence);
@@ -174,7 +164,7 @@ mod tests {
         event["unmapped"] = serde_json::json!({"file": "/var/log/x"});
         let mut again = finding(event);
         again.title = "another".to_owned();
-        assert_eq!(settle(Some(&known), again), Said::Same(known));
+        assert_eq!(settle(Some(&known), again), known);
     }
 
     #[test]
@@ -183,7 +173,7 @@ mod tests {
             finding(serde_json::json!({"time": time, "time_flag": "missing", "event_uid": "u1"}))
         };
         let known = at("2026-01-01T00:00:00Z");
-        assert_eq!(settle(Some(&known), at("2026-01-01T00:00:09Z")), Said::Same(known.clone()));
+        assert_eq!(settle(Some(&known), at("2026-01-01T00:00:09Z")), known.clone());
     }
 
     #[test]
@@ -192,9 +182,9 @@ mod tests {
         let mut earlier = event("ann", 1);
         earlier["event_uid"] = "u0".into();
         let earlier = finding(earlier);
-        assert_eq!(settle(Some(&known), earlier.clone()), Said::Same(earlier));
+        assert_eq!(settle(Some(&known), earlier.clone()), earlier);
         let window = |user| Finding { window: Some((0, 1)), ..finding(event(user, 1)) };
-        assert_eq!(settle(Some(&window("ann")), window("eve")), Said::Same(window("eve")));
-        assert_eq!(settle(None, known.clone()), Said::Same(known));
+        assert_eq!(settle(Some(&window("ann")), window("eve")), window("eve"));
+        assert_eq!(settle(None, known.clone()), known);
     }
 }

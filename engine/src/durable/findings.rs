@@ -12,7 +12,7 @@ use std::{
 use sluice_event::Encoder;
 use sluice_finding::{
     Finding, FindingId, FindingState, Triage, TriageChange,
-    contest::{self, Said, settle},
+    contest::{self, settle},
     fold,
 };
 use sluice_store::Snapshot;
@@ -52,17 +52,15 @@ impl WriteTxn<'_> {
         let mut pending = BTreeMap::new();
         let mut order = Vec::new();
         for Reported { epoch, finding } in reported {
-            let entry = self.pending(finding.id, &mut pending, &mut order)?;
-            let (finding, entry) = match settle(entry.known(), finding) {
-                Said::Same(finding) => (finding, entry),
-                Said::Otherwise(finding) => {
-                    let entry = self.pending(finding.id, &mut pending, &mut order)?;
-                    if entry.known().is_none() {
-                        self.contested.extend(contest::sources(&finding));
-                    }
-                    (finding, entry)
+            let claimed = finding.id;
+            let mut entry = self.pending(claimed, &mut pending, &mut order)?;
+            let finding = settle(entry.known(), finding);
+            if finding.id != claimed {
+                entry = self.pending(finding.id, &mut pending, &mut order)?;
+                if entry.known().is_none() {
+                    self.contested.extend(contest::sources(&finding));
                 }
-            };
+            }
             let (id, known) = (finding.id, entry.known());
             // One that is back after it was withdrawn is as good as new.
             let is_back = known.is_some_and(|f| f.state == FindingState::Withdrawn);

@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use sluice_engine::{Commit, EngineError, FindingSink, Seq};
 use sluice_finding::{
     Finding, FindingId, FindingState, Repeats,
-    contest::{self, Content, Said, settle},
+    contest::{self, Content, settle},
     fold,
     repeats::{self, Member, Members, MemoryMembers},
 };
@@ -106,14 +106,10 @@ impl<'a> FindingPrinter<'a> {
     fn keep(&mut self, finding: Finding) -> Result<(), Failure> {
         let finding = match self.printed.get(&finding.id) {
             Some(before) => match (before, Content::of(&finding)) {
-                (Some(before), Some(now)) if before.is_denied_by(now) => {
-                    Finding { id: now.id_beside(finding.id), contested: true, ..finding }
-                }
+                (Some(before), Some(now)) if before.is_denied_by(now) => now.contesting(finding),
                 _ => return Ok(()),
             },
-            None => match settle(self.open.get(&finding.id), finding) {
-                Said::Same(finding) | Said::Otherwise(finding) => finding,
-            },
+            None => settle(self.open.get(&finding.id), finding),
         };
         if self.printed.contains_key(&finding.id) {
             return Ok(());
