@@ -5,6 +5,11 @@ import { defineConfig } from "@playwright/test";
 export default defineConfig({
   testDir: "tests",
   testMatch: "**/*.spec.ts",
+  // Figures and screenshots are made when they are asked for; they are not tests.
+  testIgnore: [
+    ...(process.env.SLUICE_MEASURE === undefined ? ["**/measure.spec.ts"] : []),
+    ...(process.env.SLUICE_SHOTS === undefined ? ["**/shots.spec.ts"] : []),
+  ],
   // One service for all tests of a kind, and two cores: in turn.
   workers: 1,
   fullyParallel: false,

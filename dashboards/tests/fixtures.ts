@@ -1,5 +1,6 @@
 // A page that fails its test on any console error, any report of the content policy, and any request
 // to another origin; and services that are started once.
+import { join } from "node:path";
 import { test as base, expect, type Page } from "@playwright/test";
 import { demo, run, type Role, type Service } from "./service";
 
@@ -46,6 +47,7 @@ export const test = base.extend<Fixtures, Workers>({
         console.error(`content policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
       });
     });
+    if (process.env.SLUICE_DIST !== undefined) await serveFrom(page, process.env.SLUICE_DIST);
     await use();
     if (origins.size > 1) wrong.push(`requests to ${[...origins].join(", ")}`);
     expect(wrong).toEqual([]);
@@ -53,6 +55,16 @@ export const test = base.extend<Fixtures, Workers>({
 });
 
 export { expect };
+
+/** For work on the UI: its files from a folder, under the policy of the binary, which need not be built again. */
+async function serveFrom(page: Page, folder: string): Promise<void> {
+  await page.route((url) => url.pathname === "/" || url.pathname.startsWith("/assets/"), async (route) => {
+    const { origin, pathname } = new URL(route.request().url());
+    const own = (await route.fetch({ url: `${origin}/` })).headers();
+    const policy = own["content-security-policy"] ?? "default-src 'none'";
+    await route.fulfill({ path: join(folder, pathname === "/" ? "index.html" : pathname), headers: { "content-security-policy": policy } });
+  });
+}
 
 /** Opens a page of the UI, signed in as a role. */
 export async function open(page: Page, service: Service, address: string, role: Role = "admin"): Promise<void> {

@@ -41,9 +41,11 @@ test("facets and search narrow the list, and the address restores it", async ({ 
   await page.goBack();
 
   await page.goto(`${demo.url}/#/findings`);
+  await expect(rows.first()).toBeVisible();
   await page.keyboard.press("/");
   await page.keyboard.type("severity:cri");
   await page.keyboard.press("ArrowDown");
+  // The first takes the completion, the second searches, however soon it comes.
   await page.keyboard.press("Enter");
   await page.keyboard.press("Enter");
   await expect(page).toHaveURL(/q=.*severity%3Acritical/);

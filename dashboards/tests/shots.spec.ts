@@ -10,7 +10,6 @@ const PAGES: Record<string, string> = {
 
 for (const theme of ["light", "dark"] as const) {
   test(`screenshots in ${theme}`, async ({ page, demo }) => {
-    test.skip(folder === "", "SLUICE_SHOTS names a folder for them");
     test.setTimeout(180_000);
     await page.emulateMedia({ colorScheme: theme });
     const finding = (await demo.json("/api/v1/findings?q=severity:critical%20shadow:false")).items[0];

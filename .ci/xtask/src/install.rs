@@ -3,11 +3,12 @@
 use std::process::{Command, Stdio};
 
 /// A program, the Debian package it is in, and what is not tested without it.
-const TOOLS: [(&str, &str, &str); 5] = [
+const TOOLS: [(&str, &str, &str); 6] = [
     ("java", "default-jre-headless", "Kafka"),
     ("mvn", "maven", "Kafka"),
     ("kcat", "kcat", "a foreign Kafka client"),
     ("strace", "strace", "an fsync that fails"),
+    ("chromium", "chromium", "the web UI in a browser"),
     ("promtool", "prometheus", "the text of /metrics"),
 ];
 

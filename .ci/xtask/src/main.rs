@@ -15,12 +15,14 @@ mod fuzz;
 mod install;
 mod shippers;
 mod suite;
+mod web;
 
 const HELP: &str = "usage: cargo xtask <task>
 
 tasks:
-  test [ARGS]   every test of the workspace, then the tests in shipped mappings and rules; ARGS go to `cargo test`. Starts a Kafka broker for them if there is Java and
-                Maven (installed when root on Debian), and unpacks rsyslog, syslog-ng and journald's tools from Debian packages; with CI set, a missing part is a failure
+  test [ARGS]   every test of the workspace, then the tests in shipped mappings and rules, then those of the web UI in chromium (Node 20.19 or newer); ARGS go to
+                `cargo test`. Starts a Kafka broker for them if there is Java and Maven, and unpacks rsyslog, syslog-ng and journald's tools from Debian packages. Java,
+                Maven and chromium are installed when root on Debian; with CI set, a missing part is a failure
   fuzz TARGET [SECONDS]
                 one of frame, decode, mapping, rule, state, search, for 60 s or as long as said
   kafka start   a broker to develop against; prints where it is

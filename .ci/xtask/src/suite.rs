@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use crate::{broker, cargo, install, shippers};
+use crate::{broker, cargo, install, shippers, web};
 
 /// The steps: a name and the arguments of cargo.
 const STEPS: [(&str, &[&str]); 4] = [
@@ -78,8 +78,41 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
             }
         }
     }
+    if code == ExitCode::SUCCESS {
+        code = web_ui(&mut count);
+    }
     count.report(&skipped);
     code
+}
+
+/// The tests of the web UI, last: they run the binary that the steps before have built.
+fn web_ui(count: &mut Count) -> ExitCode {
+    const NAME: &str = "web UI";
+    println!("== {NAME}");
+    if let Some(reason) = web::missing() {
+        if env::var_os("CI").is_some() {
+            eprintln!("== {NAME}: {reason}\nCI is set: tests without a browser do not count");
+            return ExitCode::from(3);
+        }
+        println!("== skipped {NAME}: {reason}");
+        count.ignored += 1;
+        return ExitCode::SUCCESS;
+    }
+    let started = now();
+    match follow(web::command(), count) {
+        Ok(true) => {
+            println!("== {NAME}: passed in {} s", started.elapsed().as_secs());
+            ExitCode::SUCCESS
+        }
+        Ok(false) => {
+            eprintln!("== {NAME}: failed");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("== {NAME}: cannot run npm: {error}");
+            ExitCode::from(3)
+        }
+    }
 }
 
 /// Runs a command, passes on what it prints, and counts the tests in it. Whether it succeeded.
@@ -106,14 +139,15 @@ struct Count {
 }
 
 impl Count {
-    /// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; ..` and the `  42 passed (1.2m)` of the
-    /// browser tests; other lines count nothing.
+    /// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; ..` and the closing lines of the browser
+    /// tests, `  42 passed (1.2m)`, `  1 failed`, `  2 skipped`; other lines count nothing.
     fn line(&mut self, line: &str) {
-        if let [number, "passed", time] = line.split_whitespace().collect::<Vec<_>>()[..]
-            && time.starts_with('(')
-            && let Ok(number) = number.parse::<u64>()
-        {
-            self.passed += number;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            [number, "passed", time] if time.starts_with('(') => self.passed += parsed(number),
+            [number, "failed"] => self.failed += parsed(number),
+            [number, "skipped"] => self.ignored += parsed(number),
+            _ => {}
         }
         let Some((_, result)) = line.split_once("test result: ") else { return };
         let words: Vec<&str> = result.split([' ', ';', '.']).filter(|w| !w.is_empty()).collect();
@@ -158,6 +192,11 @@ impl Count {
     }
 }
 
+/// The number that a word is, else 0.
+fn parsed(word: &str) -> u64 {
+    word.parse().unwrap_or(0)
+}
+
 #[expect(clippy::disallowed_methods, reason = "a task runner may look at the clock")]
 fn now() -> Instant {
     Instant::now()
@@ -174,6 +213,9 @@ mod tests {
         count.line("test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured");
         count.line("running 5 tests");
         count.line("  42 passed (1.2m)");
-        assert_eq!((count.passed, count.failed, count.ignored), (56, 1, 1));
+        count.line("  3 failed");
+        count.line("  2 skipped");
+        count.line("everything passed (so far)");
+        assert_eq!((count.passed, count.failed, count.ignored), (56, 4, 3));
     }
 }

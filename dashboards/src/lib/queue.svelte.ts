@@ -65,8 +65,10 @@ export class Queue {
     signal.addEventListener("abort", () => clearTimeout(this.#timer));
     await follow({
       finding: (finding) => {
-        if (this.items.some((item) => item.id === finding.id)) this.patch(finding.id, finding);
-        else this.#soon();
+        const held = this.items.find((item) => item.id === finding.id);
+        if (held === undefined) this.#soon();
+        // An event of before a change that is shown already would take it back for a moment.
+        else if (finding.version >= held.version) this.patch(finding.id, finding);
       },
       withdrawn: (id) => this.patch(id, { state: "withdrawn" }),
       gap: () => this.#soon(),
