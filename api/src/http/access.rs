@@ -79,6 +79,7 @@ pub(super) const ROUTES: &[(Method, &str, Access)] = {
         (Method::GET, "/api/v1/entities/{kind}/{id}", Needs(P::RiskRead)),
         (Method::POST, "/api/v1/risk/query", Needs(P::RiskRead)),
         (Method::GET, "/api/v1/risk/{kind}/{id}", Needs(P::RiskRead)),
+        (Method::GET, "/api/v1/risk/{kind}/{id}/outlook", Needs(P::RiskRead)),
         (Method::PUT, "/api/v1/risk/{kind}/{id}/override", Needs(P::SignalsSend)),
         (Method::DELETE, "/api/v1/risk/{kind}/{id}/override", Needs(P::SignalsSend)),
         (Method::GET, "/api/v1/signals", Needs(P::SignalsRead)),

@@ -58,8 +58,9 @@ struct Item {
     id: String,
     #[serde(flatten)]
     risk: Brief,
-    /// When its computed level changed last.
-    since: String,
+    /// When its computed level changed last; null if it never did.
+    #[schema(required)]
+    since: Option<String>,
     /// Its largest factors, at most three.
     factors: Vec<Factor>,
 }
@@ -170,7 +171,7 @@ pub(super) async fn list(
                     risk: Brief::of(&entity, Some(&*risk), seen.as_ref(), now),
                     kind: entity.kind.name(),
                     id: entity.id,
-                    since: rfc3339(risk.state.since),
+                    since: changed_at(&risk),
                     factors: score.contributions.iter().take(FACTORS).map(Factor::of).collect(),
                 }
             });
@@ -233,11 +234,16 @@ pub(super) async fn get(
         id: entity.id,
         base: points(score.base),
         criticality: ledger.map(|l| l.criticality).unwrap_or_default().name(),
-        since: risk.as_ref().filter(|r| r.changes > 0).map(|r| rfc3339(r.state.since)),
+        since: risk.as_deref().and_then(changed_at),
         falls_at: risk.as_ref().and_then(|r| r.next_change()).map(rfc3339),
         factors: score.contributions.iter().map(Factor::of).collect(),
         merged: ledger.map_or(0, |l| l.merged),
         changes: rows.iter().map(Change::of).collect(),
         as_of: rfc3339(now),
     }))
+}
+
+/// When the level changed last, if it ever did.
+fn changed_at(risk: &EntityRisk) -> Option<String> {
+    (risk.state.since > 0).then(|| rfc3339(risk.state.since))
 }

@@ -1,6 +1,7 @@
 //! The risk of entities from memory: one at any instant, many at once. Not how people override a level
 //! (see [`super::signals`]), and not the pages about entities (see [`super::entities`]).
 
+pub(super) mod outlook;
 pub(super) mod view;
 
 use axum::{
@@ -10,6 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use sluice_engine::{EngineError, durable::FindingStore};
 use sluice_event::EntityKind;
 use sluice_finding::{Entity, EntityRisk, RiskLevel, RiskState};
 use sluice_signal::EntityKey;
@@ -17,7 +19,7 @@ use utoipa::ToSchema;
 
 use super::{
     body,
-    params::{Params, time},
+    params::{Params, parse_time, time},
     problem::{Code, Problem},
     shared::Shared,
 };
@@ -76,27 +78,24 @@ pub(super) async fn get(
     }
     let store = shared.app.store.clone();
     let asked = entity.clone();
-    let (risk, level) = shared
-        .pools
-        .reads
-        .run(move || {
-            let risk = store.risk(&asked)?;
-            let level = match at {
-                Some(at) => {
-                    let rows = store.risk_rows(&asked, None, ROWS_MAX)?;
-                    rows.into_iter().find(|row| row.at <= at).map(|row| (row.level, row.at))
-                }
-                None => None,
-            };
-            Ok::<_, sluice_engine::EngineError>((risk, level))
-        })
-        .await??;
-    let Some(at) = at else { return Ok(current(&shared, &entity, risk.as_deref(), now, &headers)) };
+    let read = move || match at {
+        Some(at) => then(&store, &asked, at),
+        None => Ok(store.risk(&asked)?.as_deref().cloned()),
+    };
+    let risk = shared.pools.reads.run(read).await??;
+    Ok(match at {
+        Some(at) => Json(view::Risk::of(&entity, risk.as_ref(), None, at)).into_response(),
+        None => current(&shared, &entity, risk.as_ref(), now, &headers),
+    })
+}
+
+/// The risk of an entity with the level that it had at an instant; the findings are those known now.
+fn then(store: &FindingStore, entity: &Entity, at: i64) -> Result<Option<EntityRisk>, EngineError> {
+    let Some(risk) = store.risk(entity)? else { return Ok(None) };
+    let rows = store.risk_rows(entity, None, ROWS_MAX)?;
+    let level = rows.into_iter().find(|row| row.at <= at).map(|row| (row.level, row.at));
     let (level, since) = level.unwrap_or((RiskLevel::Low, at));
-    let then = risk
-        .as_deref()
-        .map(|risk| EntityRisk { state: RiskState { level, since }, ..risk.clone() });
-    Ok(Json(view::Risk::of(&entity, then.as_ref(), None, at)).into_response())
+    Ok(Some(EntityRisk { state: RiskState { level, since }, ..(*risk).clone() }))
 }
 
 /// The risk of an entity now, or 304.
@@ -127,6 +126,10 @@ fn current(
 pub(super) struct RiskQuery {
     /// `kind:id`, at most 1,000.
     entities: Vec<String>,
+    /// An instant for each of them, RFC 3339 or `now-24h`: its risk then, as in the answer about one. Now
+    /// for one that is ahead of the clock.
+    #[serde(default)]
+    at: Option<Vec<String>>,
 }
 
 /// Risk of many.
@@ -175,22 +178,39 @@ pub(super) async fn query(
     let entities = entities.collect::<Result<Vec<Entity>, Problem>>()?;
     let store = shared.app.store.clone();
     let now = store.now();
+    let instants = instants(asked.at.as_deref(), entities.len(), now)?;
     let signals = shared.app.signals.clone();
-    let items = shared
-        .pools
-        .reads
-        .run(move || {
-            entities
-                .iter()
-                .map(|entity| {
-                    let risk = store.risk(entity)?;
-                    let seen = signals.as_ref().and_then(|s| s.level(&key(entity)));
-                    Ok(view::Brief::of(entity, risk.as_deref(), seen.as_ref(), now))
-                })
-                .collect::<Result<Vec<_>, sluice_engine::EngineError>>()
-        })
-        .await??;
+    let of = move |entity: &Entity, at: Option<i64>| match at {
+        Some(at) => Ok(view::Brief::of(entity, then(&store, entity, at)?.as_ref(), None, at)),
+        None => {
+            let seen = signals.as_ref().and_then(|s| s.level(&key(entity)));
+            Ok(view::Brief::of(entity, store.risk(entity)?.as_deref(), seen.as_ref(), now))
+        }
+    };
+    let all = move || {
+        let items = entities.iter().zip(instants).map(|(entity, at)| of(entity, at));
+        items.collect::<Result<Vec<_>, EngineError>>()
+    };
+    let items = shared.pools.reads.run(all).await??;
     Ok(Json(RiskAnswers { items, as_of: sluice_event::rfc3339(now) }))
+}
+
+/// The instant of each entity; `None` is now.
+fn instants(
+    texts: Option<&[String]>,
+    entities: usize,
+    now: i64,
+) -> Result<Vec<Option<i64>>, Problem> {
+    let Some(texts) = texts else { return Ok(vec![None; entities]) };
+    if texts.len() != entities {
+        let text = format!("`at` has {} instants for {entities} entities", texts.len());
+        return Err(Problem::new(Code::Unprocessable, text).hint("one for each, in their order"));
+    }
+    let instant = |text: &String| match parse_time(text, now) {
+        Some(at) => Ok(Some(at).filter(|at| *at < now)),
+        None => Err(Problem::new(Code::Unprocessable, format!("`{text}` is not a time"))),
+    };
+    texts.iter().map(instant).collect()
 }
 
 /// The entity of a path.

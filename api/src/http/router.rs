@@ -41,6 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(entities::get))
         .routes(routes!(risk::get))
         .routes(routes!(risk::query))
+        .routes(routes!(risk::outlook::outlook))
         .routes(routes!(signals::admin::put_override, signals::admin::delete_override))
         .routes(routes!(signals::admin::list))
         .routes(routes!(signals::admin::history))

@@ -36,6 +36,8 @@ pub(super) struct Status {
     search: SearchState,
     /// What follows the store, each with a cursor of its own.
     followers: Vec<Follower>,
+    /// Whether signals are configured: else nobody hears of levels, and none can be overridden.
+    signals: bool,
     memory: Memory,
     /// Rules that run.
     rules: u64,
@@ -121,7 +123,7 @@ struct Memory {
             "dead_letters": 2, "dead_letter_bytes": 900, "dead_letters_expired": 0,
             "disk_bytes": 1048576, "seq": 43},
         "search": {"lag_ms": 40}, "followers": [{"name": "index", "at": 43, "failures": 0}],
-        "memory": {"bytes": 210000000, "limit_bytes": 4000000000u64, "refused": "nothing"}, "rules": 60, "inputs": 2, "disk_free_bytes": 80000000000u64,
+        "signals": true, "memory": {"bytes": 210000000, "limit_bytes": 4000000000u64, "refused": "nothing"}, "rules": 60, "inputs": 2, "disk_free_bytes": 80000000000u64,
         "conservation_errors": []
     })))
 )]
@@ -178,6 +180,7 @@ impl Status {
                     Follower { name: follower.name, at, failures, error }
                 })
                 .collect(),
+            signals: app.signals.is_some(),
             memory: Memory {
                 bytes: app.memory.used(),
                 limit_bytes: app.memory.limit(),

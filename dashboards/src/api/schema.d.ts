@@ -499,6 +499,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/risk/{kind}/{id}/outlook": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The risk of an entity through time
+         * @description Each past instant is the findings known now, weighed as of then, at the level it had; the future is
+         *     what decay alone makes of them. Then what else would change the level: a finding that raises it, or a
+         *     verdict that takes a factor away.
+         *
+         *     Needs `risk:read`: roles viewer, analyst, responder, admin.
+         */
+        get: operations["get_risk_outlook"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/risk/{kind}/{id}/override": {
         parameters: {
             query?: never;
@@ -1193,8 +1217,8 @@ export interface components {
             factors: components["schemas"]["RiskFactor"][];
             id: string;
             kind: string;
-            /** @description When its computed level changed last. */
-            since: string;
+            /** @description When its computed level changed last; null if it never did. */
+            since: string | null;
         };
         /** @description Entities by risk. */
         EntityPage: {
@@ -1870,6 +1894,26 @@ export interface components {
             /** @description The rule or baseline. */
             source?: string | null;
         };
+        /** @description The risk of an entity through time, and what would change it. */
+        RiskOutlook: {
+            /** @description Up to this instant it is what is known, after it what decay alone makes of that. */
+            as_of: string;
+            /**
+             * Format: double
+             * @description What an entity without findings has.
+             */
+            base: number;
+            /** @description `kind:id`. */
+            entity: string;
+            /** @description When its level falls next if nothing else happens. */
+            falls_at: string | null;
+            /** @description In the order of time; just before and at each finding there is one. */
+            points: components["schemas"]["RiskPoint"][];
+            /** @description The levels above the one it has now. */
+            rises: components["schemas"]["RiskRise"][];
+            /** @description What each factor is to the level it has now, the largest first. */
+            without: components["schemas"]["RiskWithout"][];
+        };
         /** @description What a person said instead of the computed level. */
         RiskOverride: {
             by: string;
@@ -1878,8 +1922,34 @@ export interface components {
             since: string;
             until: string;
         };
+        /** @description A part of a score. */
+        RiskPart: {
+            /** @description `rule`, `baseline`, `other` (many small ones), `cap`, `floor` or `override`. */
+            kind: string;
+            /** @description The rule or baseline, with its feature; else the kind. */
+            name: string;
+            /** Format: double */
+            points: number;
+        };
+        /** @description The risk at an instant. */
+        RiskPoint: {
+            at: string;
+            /** @description The computed level. */
+            level: string;
+            parts: components["schemas"]["RiskPart"][];
+            /**
+             * Format: double
+             * @description The base plus the points of all parts.
+             */
+            score: number;
+        };
         /** @description Whose risk. */
         RiskQuery: {
+            /**
+             * @description An instant for each of them, RFC 3339 or `now-24h`: its risk then, as in the answer about one. Now
+             *     for one that is ahead of the clock.
+             */
+            at?: string[] | null;
             /** @description `kind:id`, at most 1,000. */
             entities: string[];
         };
@@ -1889,6 +1959,23 @@ export interface components {
             points: number;
             /** @description The rule or baseline, with its feature; `cap`, `floor` or `override`. */
             source: string;
+        };
+        /** @description What would bring an entity to a level. */
+        RiskRise: {
+            level: string;
+            /**
+             * Format: int32
+             * @description The least risk that one more finding of another tactic must have; null if one is not enough.
+             */
+            risk: number | null;
+        };
+        /** @description A score without one of its factors. */
+        RiskWithout: {
+            level: string;
+            /** @description The rule or baseline, with its feature. */
+            name: string;
+            /** Format: double */
+            score: number;
         };
         /** @description Rows of a table. */
         Rows: {
@@ -2137,6 +2224,8 @@ export interface components {
              */
             rules: number;
             search: components["schemas"]["SearchState"];
+            /** @description Whether signals are configured: else nobody hears of levels, and none can be overridden. */
+            signals: boolean;
             started_at: string;
             store: components["schemas"]["Store"];
             /** Format: int64 */
@@ -4361,6 +4450,100 @@ export interface operations {
             };
         };
     };
+    get_risk_outlook: {
+        parameters: {
+            query?: {
+                /** @description RFC 3339 or `now-7d`; 7 days back if not given. */
+                from?: string;
+                /** @description Instants in equal steps, 2 to 500; 96 if not given. */
+                points?: number;
+                /** @description Likewise, at most 90 days ahead; now if not given. */
+                to?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Its canonical name. */
+                id: string;
+                /** @description The kind of entity. */
+                kind: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its course. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "entity": "user:ann@example.com",
+                     *       "as_of": "2026-11-24T08:16:00.000Z",
+                     *       "base": 4,
+                     *       "points": [
+                     *         {
+                     *           "at": "2026-11-24T08:15:00.000Z",
+                     *           "score": 49.8,
+                     *           "level": "medium",
+                     *           "parts": [
+                     *             {
+                     *               "kind": "rule",
+                     *               "name": "identity.mfa_fatigue",
+                     *               "points": 45.8
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "falls_at": "2026-11-25T09:00:00.000Z",
+                     *       "rises": [
+                     *         {
+                     *           "level": "high",
+                     *           "risk": 31
+                     *         }
+                     *       ],
+                     *       "without": [
+                     *         {
+                     *           "name": "identity.mfa_fatigue",
+                     *           "score": 4,
+                     *           "level": "low"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RiskOutlook"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     override_risk: {
         parameters: {
             query?: never;
@@ -5546,6 +5729,7 @@ export interface operations {
                      *           "failures": 0
                      *         }
                      *       ],
+                     *       "signals": true,
                      *       "memory": {
                      *         "bytes": 210000000,
                      *         "limit_bytes": 4000000000,

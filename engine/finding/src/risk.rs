@@ -12,6 +12,7 @@ mod entity;
 mod explain;
 mod ledger;
 mod level;
+mod outlook;
 mod weight;
 
 #[cfg(test)]

@@ -268,14 +268,19 @@ impl Change {
                 .iter()
                 .map(|reason| Reason {
                     points: points(reason.points),
-                    source: match (&*reason.source, &*reason.value) {
-                        (source, "") => source.to_owned(),
-                        ("", value) => value.to_owned(),
-                        (source, value) => format!("{source}: {value}"),
-                    },
+                    source: word(&reason.source, &reason.value),
                 })
                 .collect(),
         }
+    }
+}
+
+/// A rule or baseline, with its feature; of what is neither, its kind.
+pub(super) fn word(source: &str, value: &str) -> String {
+    match (source, value) {
+        (source, "") => source.to_owned(),
+        ("", value) => value.to_owned(),
+        (source, value) => format!("{source}: {value}"),
     }
 }
 

@@ -76,6 +76,49 @@ fn an_entity_is_listed_explained_and_cleared() {
 }
 
 #[test]
+fn the_course_of_a_risk_adds_up_at_each_instant_and_says_what_would_change_it() {
+    let fixture = Fixture::new();
+    let earlier = Finding { time: clock::now() - 3 * 3_600_000, ..about(1, "ann", "TA0001", 30) };
+    fixture.keep([earlier, about(2, "ann", "TA0006", 15)]);
+    let ahead = sluice_event::rfc3339(clock::now() + 30 * 86_400_000);
+    let path = format!("/api/v1/risk/user/ann/outlook?from=now-6h&to={ahead}&points=60");
+    let course = fixture.get(&path).is(200).json();
+    let points = course["points"].as_array().unwrap();
+    let hundredths = |value: &Value| (value.as_f64().unwrap() * 100.0).round() as i64;
+    let mut scores = Vec::new();
+    for point in points {
+        let parts: i64 =
+            point["parts"].as_array().unwrap().iter().map(|p| hundredths(&p["points"])).sum();
+        assert_eq!(hundredths(&course["base"]) + parts, hundredths(&point["score"]), "{point}");
+        scores.push(hundredths(&point["score"]));
+    }
+    // The grid, and just before and at both findings.
+    assert!((60..=64).contains(&points.len()), "{}", points.len());
+    assert!(scores.windows(2).filter(|s| s[1] > s[0]).count() == 2, "{scores:?}");
+    assert_eq!((scores[0], &points[points.len() - 1]["level"]), (398, &json!("low")));
+    assert_eq!(course["rises"][0]["level"], "high");
+    let risk = course["rises"][0]["risk"].as_u64().unwrap();
+    let without = course["without"].as_array().unwrap();
+    assert_eq!(without.len(), 2);
+    assert!(without.iter().all(|w| w["name"].as_str().unwrap().starts_with("identity.TA")));
+
+    // What is said to raise it raises it.
+    let score = |fixture: &Fixture| fixture.get("/api/v1/risk/user/ann").is(200).json();
+    assert_eq!(score(&fixture)["level"], "medium");
+    fixture.keep([about(3, "ann", "TA0003", u8::try_from(risk).unwrap())]);
+    assert_eq!(score(&fixture)["level"], "high");
+
+    let instants = json!({"entities": ["user:ann", "user:ann"], "at": ["now-2h", "now-5h"]});
+    let ahead = json!({"entities": ["user:ann"], "at": ["2999-01-01T00:00:00Z"]});
+    let answer = fixture.ask(Role::Viewer, "POST", "/api/v1/risk/query", Some(instants)).is(200);
+    let items = answer.json()["items"].clone();
+    assert!(hundredths(&items[0]["score"]) > 2_500, "{items}");
+    assert_eq!((hundredths(&items[1]["score"]), &items[1]["level"]), (398, &json!("low")));
+    let answer = fixture.ask(Role::Viewer, "POST", "/api/v1/risk/query", Some(ahead)).is(200);
+    assert_eq!(answer.json()["items"][0]["level"], "high");
+}
+
+#[test]
 fn what_is_no_entity_no_level_and_no_instant_is_refused() {
     let fixture = Fixture::new();
     fixture.get("/api/v1/entities?kind=planet").is(400).problem("invalid_parameter");
@@ -89,6 +132,14 @@ fn what_is_no_entity_no_level_and_no_instant_is_refused() {
     fixture.get("/api/v1/risk/user/ann?at=yesterday").is(400).problem("invalid_parameter");
     let asked = json!({"entities": ["ann"]});
     fixture.post("/api/v1/risk/query", asked).is(422).problem("unprocessable");
+    for bad in [json!([]), json!(["yesterday"])] {
+        let asked = json!({"entities": ["user:x"], "at": bad});
+        fixture.post("/api/v1/risk/query", asked).is(422).problem("unprocessable");
+    }
+    for bad in ["from=now", "to=now-8d", "to=2999-01-01T00:00:00Z", "points=1", "points=501"] {
+        let path = format!("/api/v1/risk/user/ann/outlook?{bad}");
+        fixture.get(&path).is(400).problem("invalid_parameter");
+    }
     let asked = json!({"entities": vec!["user:x"; 1_001]});
     fixture.post("/api/v1/risk/query", asked).is(422).problem("unprocessable");
     let unknown = fixture.get("/api/v1/risk/user/nobody").is(200).json();

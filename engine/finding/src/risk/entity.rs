@@ -12,7 +12,7 @@ use super::{
 use crate::{Finding, FindingState};
 
 /// Milliseconds until half of a finding's weight is gone.
-const HALF_LIFE: i64 = 24 * 3_600_000;
+pub(super) const HALF_LIFE: i64 = 24 * 3_600_000;
 /// The same for findings of what stays: persistence and privilege escalation.
 const HALF_LIFE_LASTING: i64 = 7 * HALF_LIFE;
 const LASTING: [&str; 2] = ["TA0003", "TA0004"];

@@ -26,14 +26,26 @@ impl RiskLevel {
 
     /// The level of a word.
     pub fn parse(word: &str) -> Option<RiskLevel> {
-        [RiskLevel::Low, RiskLevel::Medium, RiskLevel::High].into_iter().find(|l| l.name() == word)
+        RiskLevel::ALL.into_iter().find(|l| l.name() == word)
+    }
+
+    /// Every level, the lowest first.
+    pub const ALL: [RiskLevel; 3] = [RiskLevel::Low, RiskLevel::Medium, RiskLevel::High];
+
+    /// The score in hundredths at which it is reached from below.
+    pub fn reached_at(self) -> i64 {
+        match self {
+            RiskLevel::Low => 0,
+            RiskLevel::Medium => 4_000,
+            RiskLevel::High => 7_000,
+        }
     }
 
     /// The level of a score in hundredths for an entity at this level that may also fall.
-    fn next(self, score: i64) -> RiskLevel {
+    pub fn next(self, score: i64) -> RiskLevel {
         let reached = match score {
-            7_000.. => RiskLevel::High,
-            4_000.. => RiskLevel::Medium,
+            score if score >= RiskLevel::High.reached_at() => RiskLevel::High,
+            score if score >= RiskLevel::Medium.reached_at() => RiskLevel::Medium,
             _ => RiskLevel::Low,
         };
         let held = match self {

@@ -344,3 +344,45 @@ fn p6_the_timeline_is_a_function_of_the_findings() {
     }
     assert!(changes > 80, "{changes} changes show little");
 }
+
+#[test]
+fn one_finding_that_raises_a_level_is_named_and_it_does() {
+    let mut numbers = Numbers(11);
+    let mut raised = 0;
+    for round in 0..200 {
+        let findings = 1 + round % 7;
+        let mut known = RiskLedger::default();
+        for each in random(&mut numbers, findings) {
+            known.add(&each);
+        }
+        let at = 2 * DAY;
+        for level in [RiskLevel::Medium, RiskLevel::High] {
+            let wanted = level.reached_at();
+            let with = |risk: u8| {
+                let mut ledger = known.clone();
+                ledger.add(&Evidence { time: at, ..evidence(u128::MAX, "a.rule", "TA9999", risk) });
+                ledger.score(at).score
+            };
+            let Some(risk) = known.risk_to_reach(wanted, at) else {
+                assert!(with(90) < wanted, "{known:?}");
+                continue;
+            };
+            assert!(with(risk) >= wanted, "{risk} {known:?}");
+            if risk > 1 {
+                assert!(with(risk - 1) < wanted, "{risk} {known:?}");
+                raised += 1;
+            }
+        }
+    }
+    assert!(raised >= 50, "{raised}");
+}
+
+#[test]
+fn without_a_factor_the_score_is_that_of_the_others() {
+    let both = ledger(&[evidence(1, "a.one", "TA0001", 60), evidence(2, "a.two", "TA0006", 40)]);
+    let one = ledger(&[evidence(1, "a.one", "TA0001", 60)]);
+    let key = FactorKey { source: "a.two".into(), value: "".into() };
+    assert_eq!(both.without(&key, HOUR), one.score(HOUR));
+    let unknown = FactorKey { source: "a.three".into(), value: "".into() };
+    assert_eq!(both.without(&unknown, HOUR), both.score(HOUR));
+}
