@@ -24,6 +24,7 @@ pub use plan::{
 pub use predicate::{Atom, Leaf, Predicate, Test, Text};
 
 mod cells;
+mod degraded;
 mod events;
 mod exchange;
 mod first_seen;
@@ -36,6 +37,7 @@ mod texts;
 mod watermark;
 mod window;
 
+pub use degraded::{Bound, Degradation};
 pub use exchange::{KeyedBatch, KeyedRow, tuple_hash, vnode};
 pub use operator::OperatorStats;
 pub use rows::{BatchRows, Failures, Keyed, encode_key, row_key};

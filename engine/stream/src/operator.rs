@@ -8,8 +8,9 @@ use arrow::datatypes::SchemaRef;
 use sluice_event::EventUid;
 
 use crate::{
-    Emission, Failures, Limits, StreamPlan,
+    Bound, Degradation, Emission, Failures, Limits, StreamPlan,
     cells::Cell,
+    degraded::Degraded,
     events::{EventRef, EventStore},
     exchange::{KeyedBatch, RowPlace, RuleRows},
     keys::{Keys, Slot},
@@ -42,6 +43,8 @@ pub struct OperatorStats {
     pub truncated: u64,
     /// Of those, rows that were judged before the watermark because they could not be kept.
     pub judged_early: u64,
+    /// How often a bound was hit on which its verdicts can depend, once per key and hour.
+    pub degraded: u64,
     /// Groups on which HAVING or SELECT failed.
     pub failures: Failures,
 }
@@ -56,12 +59,18 @@ pub(crate) struct Arrival<'a> {
     pub(crate) event: EventRef,
     rows: &'a RuleRows,
     place: &'a RowPlace,
+    key: &'a [u8],
 }
 
 impl<'a> Arrival<'a> {
     /// The cell of an intermediate column.
     pub(crate) fn cell(&self, column: usize) -> Cell<'a> {
         self.rows.cell(column, self.place)
+    }
+
+    /// The encoded key.
+    pub(crate) fn key(&self) -> &'a [u8] {
+        self.key
     }
 }
 
@@ -75,6 +84,17 @@ pub(crate) struct Env<'a> {
     pub(crate) stats: &'a mut OperatorStats,
     /// Rows up to this time may have been given up with their key.
     pub(crate) evicted_through: i64,
+    pub(crate) degraded: &'a mut Degraded,
+    /// What the key being worked on could not keep.
+    pub(crate) lost: Option<Lost>,
+}
+
+/// A key hit a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) bound: Bound,
+    /// Rows up to this event time are concerned.
+    pub(crate) time: i64,
 }
 
 /// What is needed to read stored state back.
@@ -118,6 +138,16 @@ pub(crate) trait Operator: Debug + Send {
         out: &mut Vec<Emission>,
     );
 
+    /// These keys are given up: says what there is to say of them.
+    fn give_up(
+        &mut self,
+        _keys: &mut Keys<Self::Key>,
+        _slots: Vec<Slot>,
+        _env: &mut Env<'_>,
+        _out: &mut Vec<Emission>,
+    ) {
+    }
+
     /// Keys that come first are given up first: nothing reported, furthest from any threshold.
     fn rank(key: &Self::Key) -> (bool, i64);
 
@@ -156,6 +186,8 @@ pub(crate) trait Operator: Debug + Send {
 pub(crate) trait Running: Debug + Send {
     fn push(&mut self, batch: &KeyedBatch, rows: &RuleRows, refs: &mut Refs, cx: &mut Shared<'_>);
     fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>);
+    /// What could not be kept since the last call.
+    fn degraded(&mut self) -> Vec<Degradation>;
     fn history(&mut self, since: i64);
     fn frontier(&self) -> Frontier;
     fn advance(&mut self, frontier: Frontier);
@@ -215,6 +247,9 @@ pub(crate) struct Runtime<O: Operator> {
     frontier: Frontier,
     evicted_through: i64,
     stats: OperatorStats,
+    degraded: Degraded,
+    /// What was said of keys as they were given up.
+    last_words: Vec<Emission>,
 }
 
 impl<O: Operator> Runtime<O> {
@@ -226,16 +261,35 @@ impl<O: Operator> Runtime<O> {
             frontier: Frontier::START,
             evicted_through: i64::MIN,
             stats: OperatorStats { rule_index, ..OperatorStats::default() },
+            degraded: Degraded::default(),
+            last_words: Vec::new(),
         }
     }
 
-    fn evict(&mut self, count: usize) {
-        for slot in self.keys.least(count, O::rank) {
-            let newest = self.keys.get(slot).and_then(O::newest);
+    /// Gives up the keys that come first in rank, after everything about them was said as if all of
+    /// time had passed.
+    fn evict(&mut self, count: usize, cx: &mut Shared<'_>) {
+        let slots = self.keys.least(count, O::rank);
+        for slot in &slots {
+            let newest = self.keys.get(*slot).and_then(O::newest);
             self.evicted_through = self.evicted_through.max(newest.unwrap_or(i64::MIN));
-            self.keys.remove(slot);
-            self.stats.evicted += 1;
         }
+        self.stats.evicted += slots.len() as u64;
+        let (bound, time) = (Bound::Keys, self.evicted_through);
+        let first = self.degraded.tell(self.stats.rule_index, bound, &[], time, Vec::new);
+        self.stats.degraded += u64::from(first);
+        let mut env = Env {
+            frontier: Frontier { watermark: i64::MAX, closed: i64::MAX },
+            limits: cx.limits,
+            events: cx.events,
+            texts: cx.texts,
+            stats: &mut self.stats,
+            evicted_through: i64::MAX,
+            degraded: &mut self.degraded,
+            lost: None,
+        };
+        self.operator.give_up(&mut self.keys, slots.clone(), &mut env, &mut self.last_words);
+        slots.into_iter().for_each(|slot| self.keys.remove(slot));
     }
 }
 
@@ -250,7 +304,7 @@ impl<O: Operator> Running for Runtime<O> {
             }
             let key = place.key.of(&batch.keys);
             if self.keys.len() >= cx.limits.keys_max && self.keys.find(key).is_none() {
-                self.evict(cx.limits.keys_max / 16 + 1);
+                self.evict(cx.limits.keys_max / 16 + 1, cx);
             }
             let row = Arrival {
                 time: head.time,
@@ -259,6 +313,7 @@ impl<O: Operator> Running for Runtime<O> {
                 event: refs.of(batch, place.event, cx.events),
                 rows,
                 place,
+                key,
             };
             let slot = self.keys.touch(key, || self.operator.start());
             let Some(state) = self.keys.get_mut(slot) else { continue };
@@ -269,12 +324,15 @@ impl<O: Operator> Running for Runtime<O> {
                 texts: cx.texts,
                 stats: &mut self.stats,
                 evicted_through: self.evicted_through,
+                degraded: &mut self.degraded,
+                lost: None,
             };
             self.operator.push(state, slot, &row, &mut env);
         }
     }
 
     fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>) {
+        out.append(&mut self.last_words);
         if self.keys.is_idle(self.frontier) && !self.operator.is_waiting() {
             return;
         }
@@ -286,10 +344,16 @@ impl<O: Operator> Running for Runtime<O> {
             texts: cx.texts,
             stats: &mut self.stats,
             evicted_through: self.evicted_through,
+            degraded: &mut self.degraded,
+            lost: None,
         };
         self.operator.fire(&mut self.keys, due, &mut env, out);
         self.stats.keys = self.keys.len() as u64;
         self.stats.state_bytes = self.keys.bytes() as u64;
+    }
+
+    fn degraded(&mut self) -> Vec<Degradation> {
+        self.degraded.take()
     }
 
     fn history(&mut self, since: i64) {

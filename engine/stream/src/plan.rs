@@ -162,6 +162,18 @@ impl Condition {
         }
     }
 
+    /// The aggregates it reads, each once, ascending.
+    pub fn aggregates(&self) -> Vec<usize> {
+        let read = |leaf: &Condition| match leaf {
+            Condition::Compare { aggregate, .. } => Some(*aggregate),
+            Condition::All(_) | Condition::Any(_) => None,
+        };
+        let mut all: Vec<usize> = self.leaves().into_iter().filter_map(read).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// Its comparisons.
     pub fn leaves(&self) -> Vec<&Condition> {
         match self {

@@ -11,8 +11,8 @@ use siphasher::sip::SipHasher13;
 use sluice_event::{PartitionId, TableName, defect::defect};
 
 use crate::{
-    Emission, KeyedBatch, Limits, OperatorStats, PartitionInfo, Stage, StateEntry, StateError,
-    StreamPlan, Window,
+    Degradation, Emission, KeyedBatch, Limits, OperatorStats, PartitionInfo, Stage, StateEntry,
+    StateError, StreamPlan, Window,
     events::{EventRef, EventStore, StoredSegment},
     first_seen::{FirstSeenOperator, History},
     operator::{Planned, Refs, Restore, Runtime, Shared},
@@ -258,6 +258,11 @@ impl Shard {
         };
         out.sort_by(order);
         out
+    }
+
+    /// Bounds that were hit since the last call and on which verdicts of a rule can depend.
+    pub fn degraded(&mut self) -> Vec<Degradation> {
+        self.operators.iter_mut().flat_map(|o| o.planned.running.degraded()).collect()
     }
 
     /// State to be stored: all of it, or what changed since the last call, `None` for what is gone.

@@ -4,21 +4,24 @@
 mod aggregate;
 mod bucket;
 mod fixed;
+mod folded;
 mod group;
 mod layout;
 mod session;
 mod sliding;
 mod thin;
+mod thinned;
 
 use std::{fmt::Debug, sync::Arc};
 
 use sluice_event::{Encoder, Value};
 
 use crate::{
-    Change, Emission, EmitMode, FindingState, StreamPlan, Window, WindowPlan, cells,
+    Change, Emission, EmitMode, FindingState, GroupColumn, StreamPlan, Window, WindowPlan, cells,
     events::EventRef,
     keys::{Keys, Slot, Timers},
-    operator::{Arrival, Env, Operator, Restore, Running, Runtime},
+    operator::{Arrival, Env, Lost, Operator, Restore, Running, Runtime},
+    rows::key_order,
     state::{Reader, StateError, Writer},
     watermark::Frontier,
 };
@@ -26,6 +29,7 @@ use fixed::Fixed;
 use layout::Layout;
 use session::Sessions;
 use sliding::Sliding;
+use thinned::Thinned;
 
 /// What bounds the state of one operator. No bound decides whether a threshold on growing aggregates
 /// fires.
@@ -35,8 +39,9 @@ pub struct Limits {
     /// are `capped`.
     pub keys_max: usize,
     /// Rows kept one by one per key (sliding, session), and distinct values or native ids kept per
-    /// tumbling window, unless a threshold asks for more. Above it a sliding key is thinned to what
-    /// its thresholds need, and what its findings show is a lower bound.
+    /// tumbling window, unless a threshold asks for more. Above it a sliding key of thresholds on
+    /// growing values is thinned to what they need, and what its findings show is a lower bound; of
+    /// any other key the oldest rows are judged and summed up.
     pub window_events_max: usize,
     /// Greatest length of a session in milliseconds; then it is split.
     pub session_max: i64,
@@ -84,6 +89,9 @@ pub(crate) fn running(
     match window.window {
         Window::Tumble { size } | Window::Hop { size, .. } => {
             run!(Fixed::new(window.window, limits, threshold), size)
+        }
+        Window::Sliding { size } if thinnable(window, &layout) => {
+            run!(Thinned::new(size, window, &layout), size)
         }
         Window::Sliding { size } => run!(Sliding::new(size, window, &layout), size),
         Window::Session { gap } => run!(Sessions::new(gap, limits, threshold), gap),
@@ -147,7 +155,8 @@ pub(crate) struct WindowOperator<K> {
     plan: Arc<StreamPlan>,
     kind: K,
     layout: Layout,
-    thins: bool,
+    /// Names of the group keys in the order in which they are encoded.
+    names: Vec<Arc<str>>,
 }
 
 /// What the windows of one key share.
@@ -194,7 +203,11 @@ pub(crate) enum Verdict {
     /// This qualifies, or nothing does.
     Judged(Option<Group>),
     /// In time order; the last one that HAVING keeps qualifies.
-    Open(Vec<Group>),
+    Open {
+        groups: Vec<Group>,
+        /// Whether these are all of the window: if not and none qualifies, what was reported holds.
+        whole: bool,
+    },
 }
 
 /// What a kind of window needs to know to judge.
@@ -206,14 +219,6 @@ pub(crate) struct Context<'a> {
     frontier: Frontier,
     limits: &'a Limits,
     evicted_through: i64,
-    thins: bool,
-}
-
-impl Context<'_> {
-    /// Whether busy keys are thinned: else their oldest rows go.
-    fn thins(&self) -> bool {
-        self.thins
-    }
 }
 
 /// An emission before its columns are computed.
@@ -230,10 +235,19 @@ const GROUPS: usize = 8_192;
 
 impl<K: Kind> WindowOperator<K> {
     fn new(rule_index: usize, plan: Arc<StreamPlan>, kind: K, layout: Layout) -> Self {
-        let thins = window_plan(&plan).is_some_and(|p| {
-            p.monotone && p.condition.as_ref().is_some_and(|c| thin::is_thinnable(c, &layout))
-        });
-        WindowOperator { rule_index, plan, kind, layout, thins }
+        let names = window_plan(&plan).map(key_names).unwrap_or_default();
+        WindowOperator { rule_index, plan, kind, layout, names }
+    }
+
+    /// A key hit a bound: told if a verdict can depend on it.
+    fn tell(&self, lost: Lost, key: &[u8], env: &mut Env<'_>) {
+        if window_plan(&self.plan).is_some_and(|p| p.monotone && p.condition.is_some()) {
+            return;
+        }
+        let values = || sluice_event::decode_values(key).unwrap_or_default();
+        let named = || self.names.iter().cloned().zip(values()).collect();
+        let first = env.degraded.tell(self.rule_index, lost.bound, key, lost.time, named);
+        env.stats.degraded += u64::from(first);
     }
 
     /// HAVING over all groups at once where it is not judged yet, then what to report per cell, then
@@ -258,8 +272,10 @@ impl<K: Kind> WindowOperator<K> {
                         .get(cell.id)
                         .map(|g| Group { capped: g.capped | cell.capped, ..g.clone() }),
                     Verdict::Judged(best) => best,
-                    Verdict::Open(groups) => {
-                        groups.into_iter().filter(|_| verdicts.next() == Some(true)).last()
+                    Verdict::Open { groups, whole } => {
+                        let best =
+                            groups.into_iter().filter(|_| verdicts.next() == Some(true)).last();
+                        best.or_else(|| state.reported.get(cell.id).filter(|_| !whole).cloned())
                     }
                 };
                 let place = (cell.id, cell.closed, cell.capped);
@@ -297,7 +313,7 @@ impl<K: Kind> WindowOperator<K> {
         batch: &[(Slot, Vec<Cell>)],
         env: &mut Env<'_>,
     ) -> Vec<bool> {
-        let open = |cell: &Cell| matches!(cell.verdict, Verdict::Open(_));
+        let open = |cell: &Cell| matches!(cell.verdict, Verdict::Open { .. });
         let with_groups = batch.iter().filter(|(_, cells)| cells.iter().any(open));
         let values: Vec<(Box<[Value]>, &Vec<Cell>)> =
             with_groups.map(|(slot, cells)| (self.layout.keys(keys.key(*slot)), cells)).collect();
@@ -305,7 +321,7 @@ impl<K: Kind> WindowOperator<K> {
             .iter()
             .flat_map(|(keys, cells)| {
                 let groups = cells.iter().flat_map(|c| match &c.verdict {
-                    Verdict::Open(groups) => groups.as_slice(),
+                    Verdict::Open { groups, .. } => groups.as_slice(),
                     Verdict::AsReported | Verdict::Judged(_) => &[],
                 });
                 groups.map(move |g| (&**keys, g))
@@ -370,6 +386,9 @@ impl<K: Kind> Operator for WindowOperator<K> {
     fn push(&mut self, key: &mut Self::Key, _slot: Slot, row: &Arrival<'_>, env: &mut Env<'_>) {
         let fresh = self.kind.insert(&mut key.rows, &self.layout, row, env);
         env.stats.duplicates += u64::from(!fresh);
+        if let Some(lost) = env.lost.take() {
+            self.tell(lost, row.key(), env);
+        }
     }
 
     fn fire(
@@ -387,13 +406,16 @@ impl<K: Kind> Operator for WindowOperator<K> {
             frontier: env.frontier,
             limits: env.limits,
             evicted_through: env.evicted_through,
-            thins: self.thins,
         };
         let mut batch = Vec::new();
         let mut groups = 0;
         for slot in due {
             let Some(state) = keys.get_mut(slot) else { continue };
             let cells = self.kind.examine(&mut state.rows, &cx, env, &state.reported);
+            if let Some(lost) = env.lost.take() {
+                self.tell(lost, keys.key(slot), env);
+            }
+            let Some(state) = keys.get_mut(slot) else { continue };
             if cells.is_empty() {
                 // Nothing to report, which is nearly always.
                 let timers = self.kind.finish(&mut state.rows, &cx);
@@ -411,6 +433,17 @@ impl<K: Kind> Operator for WindowOperator<K> {
         if !batch.is_empty() {
             self.report(&cx, keys, batch, env, out);
         }
+    }
+
+    /// Every window is judged and confirmed: nothing more will be said of it.
+    fn give_up(
+        &mut self,
+        keys: &mut Keys<Self::Key>,
+        slots: Vec<Slot>,
+        env: &mut Env<'_>,
+        out: &mut Vec<Emission>,
+    ) {
+        self.fire(keys, slots, env, out);
     }
 
     /// Fewest rows is furthest from any threshold that grows.
@@ -527,10 +560,23 @@ impl Reported {
 impl Cell {
     fn groups(&self) -> usize {
         match &self.verdict {
-            Verdict::Open(groups) => groups.len(),
+            Verdict::Open { groups, .. } => groups.len(),
             Verdict::AsReported | Verdict::Judged(_) => 1,
         }
     }
+}
+
+/// Whether a busy key can be thinned to what the condition needs.
+fn thinnable(plan: &WindowPlan, layout: &Layout) -> bool {
+    plan.monotone && plan.condition.as_ref().is_some_and(|c| thin::is_thinnable(c, layout))
+}
+
+fn key_names(plan: &WindowPlan) -> Vec<Arc<str>> {
+    let name = |n: usize| {
+        let at = plan.layout.iter().position(|c| *c == GroupColumn::Key(n));
+        at.and_then(|at| plan.group.fields().get(at)).map_or("", |f| f.name()).into()
+    };
+    key_order(plan).into_iter().map(name).collect()
 }
 
 fn window_plan(plan: &StreamPlan) -> Option<&WindowPlan> {

@@ -23,6 +23,13 @@ pub(crate) enum Mode {
     Sliding,
 }
 
+/// Whether rows come in or leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    In,
+    Out,
+}
+
 /// One running value per aggregate of a plan.
 #[derive(Clone, Debug)]
 pub(crate) struct Accumulators(Vec<Accumulator>);
@@ -83,6 +90,26 @@ impl Accumulators {
                 accumulator.remove(&value);
             }
         }
+    }
+
+    /// The rows that another one summed up come in, or leave again. `of` says which of its aggregates
+    /// stands for each of these. Both are exact, so what left leaves no trace.
+    pub(crate) fn merge(
+        &mut self,
+        other: &Accumulators,
+        of: impl IntoIterator<Item = usize>,
+        way: Way,
+    ) {
+        for (accumulator, index) in self.0.iter_mut().zip(of) {
+            if let Some(other) = other.0.get(index) {
+                accumulator.merge(other, way);
+            }
+        }
+    }
+
+    /// How many aggregates there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The result of one aggregate.
@@ -210,6 +237,35 @@ impl Accumulator {
         }
     }
 
+    /// `other` holds what rows of the same aggregate came to, in [`Mode::Growing`].
+    fn merge(&mut self, other: &Accumulator, way: Way) {
+        let sign = if way == Way::In { 1 } else { -1 };
+        match (self, other) {
+            (Accumulator::Count(n), Accumulator::Count(m)) => *n += sign * m,
+            (Accumulator::Distinct(values), Accumulator::Distinct(others)) => {
+                for (value, count) in others.iter() {
+                    let known = values.entry(value.clone()).or_default();
+                    *known = match way {
+                        Way::In => known.saturating_add(*count),
+                        Way::Out => known.saturating_sub(*count),
+                    };
+                    if *known == 0 {
+                        values.remove(value);
+                    }
+                }
+            }
+            (
+                Accumulator::Sum(sum) | Accumulator::Mean(sum),
+                Accumulator::Sum(other) | Accumulator::Mean(other),
+            ) => sum.merge(other, sign),
+            (own, Accumulator::Extreme { value: Some(value), .. }) => match way {
+                Way::In => drop(own.add(value, usize::MAX)),
+                Way::Out => own.remove(value),
+            },
+            _ => {}
+        }
+    }
+
     fn value(&self) -> Value {
         match self {
             Accumulator::Count(n) => Value::Int(*n),
@@ -256,6 +312,16 @@ impl Sum {
             Value::Null | Value::Bool(_) | Value::Text(_) | Value::Time(_) => return,
         }
         self.count += sign;
+    }
+
+    fn merge(&mut self, other: &Sum, sign: i64) {
+        self.count += sign * other.count;
+        self.floats += sign * other.floats;
+        self.nans += sign * other.nans;
+        self.infinite += sign * other.infinite;
+        self.negative_infinite += sign * other.negative_infinite;
+        self.integer += i128::from(sign) * other.integer;
+        other.parts.iter().for_each(|p| self.grow(if sign < 0 { -p } else { *p }));
     }
 
     fn grow(&mut self, mut x: f64) {

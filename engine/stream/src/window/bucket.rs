@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 
 use super::{
     Limits,
-    aggregate::{Accumulators, Mode},
+    aggregate::{Accumulators, Mode, Way},
     layout::{Layout, RowView},
 };
 use crate::{
@@ -75,6 +75,21 @@ impl Bucket {
         self.time = self.time.max(row.row.time);
         self.evidence.add(row.row.time, event, events);
         true
+    }
+
+    /// Takes in the rows of another one; none is in both.
+    pub(crate) fn merge(&mut self, other: &Bucket, events: &EventStore) {
+        self.accumulators.merge(&other.accumulators, 0..other.accumulators.len(), Way::In);
+        self.rows += other.rows;
+        self.late |= other.late;
+        self.capped |= other.capped;
+        self.time = self.time.max(other.time);
+        if let Some(native) = &other.native {
+            self.native.get_or_insert_default().extend(native.iter().copied());
+        }
+        for (time, event) in other.evidence.first.iter().chain(&other.evidence.last) {
+            self.evidence.add(*time, *event, events);
+        }
     }
 
     /// The first and last rows.

@@ -6,10 +6,10 @@ use super::{
     layout::{Layout, RowView},
 };
 use crate::{
-    EmitMode, Window,
+    Bound, EmitMode, Window,
     events::EventRef,
     keys::Timers,
-    operator::{Arrival, Env, Restore},
+    operator::{Arrival, Env, Lost, Restore},
     state::{Reader, StateError, Writer},
 };
 
@@ -88,7 +88,11 @@ impl Kind for Fixed {
                 at
             });
             let Some((_, open)) = list.get_mut(at) else { continue };
+            let before = open.bucket.capped;
             let added = open.bucket.add(layout, &row, env.events, self.most);
+            if open.bucket.capped && !before {
+                env.lost = Some(Lost { bound: Bound::ValuesOfWindow, time: arrival.time });
+            }
             open.changed |= added;
             fresh |= added;
         }
@@ -137,7 +141,7 @@ impl Kind for Fixed {
                     }
                     Verdict::Judged(holds.then(group))
                 }
-                None => Verdict::Open(vec![group()]),
+                None => Verdict::Open { groups: vec![group()], whole: true },
             };
             cells.push(Cell { id: start, closed, capped, verdict });
         }

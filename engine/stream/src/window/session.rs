@@ -7,10 +7,10 @@ use super::{
     layout::{Layout, Row, Rows},
 };
 use crate::{
-    EmitMode,
+    Bound, EmitMode,
     events::{EventRef, EventStore},
     keys::Timers,
-    operator::{Arrival, Env, Restore},
+    operator::{Arrival, Env, Lost, Restore},
     state::{Reader, StateError, Writer},
 };
 
@@ -26,8 +26,8 @@ pub(crate) struct Sessions {
 #[derive(Debug, Default)]
 pub(crate) struct Open {
     rows: Rows,
-    /// The older part of a session with more rows than are kept one by one.
-    folded: Option<Session>,
+    /// Older rows than are kept one by one, as sessions in order.
+    folded: Vec<Session>,
     /// Where the last closed session ended; a session that begins within `gap` of it was cut off.
     cut: Option<i64>,
     /// As last cut, oldest first.
@@ -66,43 +66,67 @@ impl Sessions {
         let next = open.rows.list().get(open.taken).map(|r| r.time);
         let in_order = moved >= open.taken && (next.is_none() || next >= last);
         let mut sessions = std::mem::take(&mut open.sessions);
-        let mut folded = None;
+        let mut folded: &[Session] = &[];
         if !in_order || open.taken == 0 {
             sessions.clear();
             open.taken = 0;
-            folded = open.folded.clone();
+            folded = &open.folded;
         }
+        let mut folded = folded.iter().peekable();
         for at in open.taken..open.rows.len() {
             let row = open.rows.view(at);
             let time = row.row.time;
-            if let Some(head) = folded.take_if(|f| f.start <= time) {
-                sessions.push(head);
+            while let Some(head) = folded.next_if(|f| f.start <= time) {
+                self.join(&mut sessions, open.cut, head.start, head.last, cx, &mut |bucket| {
+                    bucket.merge(&head.bucket, events);
+                });
             }
-            let previous = sessions.last().map(|s| s.last).or(open.cut);
-            let joins = previous.is_some_and(|last| time.saturating_sub(last) <= self.gap);
-            let fits = |s: &Session| time.saturating_sub(s.start) <= cx.limits.session_max;
-            match sessions.last_mut() {
-                Some(s) if joins && fits(s) => {
-                    s.bucket.add(cx.layout, &row, events, self.most);
-                    s.last = s.last.max(time);
-                }
-                before => {
-                    if let (Some(before), true) = (before, joins) {
-                        before.split = true;
-                    }
-                    let mut bucket = Bucket::new(cx.layout);
-                    bucket.add(cx.layout, &row, events, self.most);
-                    sessions.push(Session { rest: joins, ..Session::new(time, bucket) });
-                }
-            }
+            self.join(&mut sessions, open.cut, time, time, cx, &mut |bucket| {
+                bucket.add(cx.layout, &row, events, self.most);
+            });
         }
-        sessions.extend(folded);
+        for head in folded {
+            self.join(&mut sessions, open.cut, head.start, head.last, cx, &mut |bucket| {
+                bucket.merge(&head.bucket, events);
+            });
+        }
         open.taken = open.rows.len();
         open.sessions = sessions;
     }
 
-    /// Above the limit of rows the oldest become part of a sum: nothing is lost from counts, but a
-    /// row before them can no longer join.
+    /// Rows from `first` to `last`, none before those that are there: into the newest session, or a
+    /// session of their own. `cut`: where the closed session before all of them ended.
+    fn join(
+        &self,
+        sessions: &mut Vec<Session>,
+        cut: Option<i64>,
+        first: i64,
+        last: i64,
+        cx: &Context<'_>,
+        take: &mut dyn FnMut(&mut Bucket),
+    ) {
+        let previous = sessions.last().map(|s| s.last).or(cut);
+        let joins = previous.is_some_and(|last| first.saturating_sub(last) <= self.gap);
+        let fits = |s: &Session| last.saturating_sub(s.start) <= cx.limits.session_max;
+        match sessions.last_mut() {
+            Some(s) if joins && fits(s) => {
+                take(&mut s.bucket);
+                s.last = s.last.max(last);
+            }
+            before => {
+                if let (Some(before), true) = (before, joins) {
+                    before.split = true;
+                }
+                let mut bucket = Bucket::new(cx.layout);
+                take(&mut bucket);
+                let session = Session::new(first, bucket);
+                sessions.push(Session { last, rest: joins, ..session });
+            }
+        }
+    }
+
+    /// Above the limit of rows the oldest become part of a sum: nothing is lost but where a session
+    /// longer than the greatest length would be split if a row before it came late.
     fn fold(&self, open: &mut Open, cx: &Context<'_>, env: &mut Env<'_>) {
         let most = cx.limits.window_events_max;
         if open.rows.len() <= most {
@@ -114,24 +138,32 @@ impl Sessions {
             let row = open.rows.view(at);
             let time = row.row.time;
             let near = |f: &Session| {
+                let (first, last) = (f.start.min(time), f.last.max(time));
                 time.saturating_sub(f.last) <= self.gap
-                    && time.saturating_sub(f.start) <= cx.limits.session_max
+                    && f.start.saturating_sub(time) <= self.gap
+                    && last.saturating_sub(first) <= cx.limits.session_max
             };
-            if !open.folded.as_ref().is_some_and(near) {
-                open.folded = Some(Session::new(time, Bucket::new(cx.layout)));
-            }
-            if let Some(folded) = &mut open.folded {
+            let place = open.folded.partition_point(|f| f.start <= time);
+            let found = [place.wrapping_sub(1), place]
+                .into_iter()
+                .find(|at| open.folded.get(*at).is_some_and(near));
+            let at = found.unwrap_or_else(|| {
+                open.folded.insert(place, Session::new(time, Bucket::new(cx.layout)));
+                place
+            });
+            if let Some(folded) = open.folded.get_mut(at) {
                 folded.bucket.add(cx.layout, &row, env.events, self.most);
-                folded.bucket.capped = true;
+                folded.start = folded.start.min(time);
                 folded.last = folded.last.max(time);
             }
         }
-        let through = open.folded.as_ref().map_or(i64::MIN, |f| f.last);
-        for session in open.sessions.iter_mut().filter(|s| s.start <= through) {
-            session.bucket.capped = true;
-        }
         env.stats.truncated += excess as u64;
         open.forget(excess);
+    }
+
+    /// Whether a session is without some of its values.
+    fn lost(open: &Open) -> bool {
+        open.sessions.iter().any(|s| s.bucket.capped)
     }
 }
 
@@ -179,8 +211,13 @@ impl Kind for Sessions {
         env: &mut Env<'_>,
         reported: &Reported,
     ) -> Vec<Cell> {
+        let before = Self::lost(open);
         self.cut(open, cx, env.events);
         self.fold(open, cx, env);
+        if !before && Self::lost(open) {
+            let time = open.sessions.last().map_or(i64::MIN, |s| s.last);
+            env.lost = Some(Lost { bound: Bound::ValuesOfWindow, time });
+        }
         let mut cells = Vec::new();
         for session in &mut open.sessions {
             let end = settled(session, self.gap, cx);
@@ -214,7 +251,7 @@ impl Kind for Sessions {
                     }
                     Verdict::Judged(holds.then(group))
                 }
-                None => Verdict::Open(vec![group()]),
+                None => Verdict::Open { groups: vec![group()], whole: true },
             };
             cells.push(Cell { id: session.start, closed, capped, verdict });
         }
@@ -224,7 +261,7 @@ impl Kind for Sessions {
         cells.extend(gone.map(|id| Cell {
             id,
             closed: true,
-            capped: open.folded.is_some(),
+            capped: Self::lost(open),
             verdict: Verdict::Judged(None),
         }));
         cells
@@ -244,7 +281,7 @@ impl Kind for Sessions {
             .last();
         if let Some(last) = done {
             open.cut = Some(last);
-            open.folded.take_if(|f| f.last <= last);
+            open.folded.retain(|f| f.last > last);
             open.sessions.retain(|s| s.last > last);
             let rows = open.rows.after(last);
             open.forget(rows);
@@ -259,24 +296,25 @@ impl Kind for Sessions {
     }
 
     fn rows(open: &Open) -> usize {
-        open.rows.len() + open.folded.as_ref().map_or(0, |f| f.bucket.rows as usize)
+        open.rows.len() + open.folded.iter().map(|f| f.bucket.rows as usize).sum::<usize>()
     }
 
     fn newest(open: &Open) -> Option<i64> {
         let rows = open.rows.list().iter().map(|r| r.time);
-        rows.chain(open.folded.as_ref().map(|f| f.last)).max()
+        rows.chain(open.folded.iter().map(|f| f.last)).max()
     }
 
     fn bytes(open: &Open) -> usize {
-        let buckets: usize = open.sessions.iter().map(|s| 48 + s.bucket.bytes()).sum();
+        let sessions = open.sessions.iter().chain(&open.folded);
+        let buckets: usize = sessions.map(|s| 48 + s.bucket.bytes()).sum();
         160 + open.rows.bytes() + buckets
     }
 
     fn encode(&self, open: &Open, w: &mut Writer) {
         w.option(open.cut);
         open.rows.encode(w);
-        w.length(usize::from(open.folded.is_some()));
-        if let Some(folded) = &open.folded {
+        w.length(open.folded.len());
+        for folded in &open.folded {
             w.signed(folded.start);
             w.signed(folded.last);
             folded.bucket.encode(w);
@@ -295,7 +333,6 @@ impl Kind for Sessions {
             let (start, last) = (r.signed()?, r.signed()?);
             Ok(Session { last, ..Session::new(start, Bucket::decode(layout, r, restore)?) })
         })?;
-        let folded = folded.into_iter().next_back();
         Ok(Open { rows, folded, cut, sessions: Vec::new(), taken: 0 })
     }
 }

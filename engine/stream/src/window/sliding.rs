@@ -1,45 +1,51 @@
-//! Exact sliding windows: for each row the closed interval of length `size` that ends at it. Keeps
-//! the rows of a key in order and moves one window over the rows that are new, so that a row costs
-//! what it changes; a late row costs the rows after it.
+//! Exact sliding windows of conditions that a later row can make false again, or that only an
+//! expression engine can judge: for each row the closed interval of length `size` that ends at it.
+//! Keeps the rows of a key in order and moves one window over the rows that are new, so that a row
+//! costs what it changes; a late row costs the rows after it. Thresholds on growing values need
+//! less: that is `thinned`.
 //!
-//! A key with more rows than are kept one by one is thinned: of each cell go the rows that no window
-//! needs to reach any threshold of the condition, so that firing stays exact and what is shown
-//! becomes a lower bound. Where the condition is not a monotone tree of thresholds, the oldest rows
-//! go, after they were judged.
+//! Of a key with more rows than are kept one by one the oldest are judged, at once, and then folded
+//! into stretches of time (`folded`): nothing that comes after a row takes it out of a window.
 
-use std::{collections::HashSet, ops::Range};
+mod sweep;
+
+use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
-use sluice_event::Value;
 
 use super::{
     Cell, Context, Group, Kind, Reported, Verdict,
-    aggregate::{Accumulators, Mode},
+    aggregate::{Accumulators, Mode, Way},
     bucket::EVIDENCE,
-    layout::{Argument, Compiled, Layout, Row, Rows},
+    folded::Folded,
+    layout::{Compiled, Layout, Row, Rows},
     thin,
 };
 use crate::{
-    AggregateFunction, Condition, EmitMode, WindowPlan,
+    Bound, Condition, EmitMode, WindowPlan,
     events::{EventRef, EventStore},
     keys::Timers,
-    operator::{Arrival, Env, Restore},
+    operator::{Arrival, Env, Lost, Restore},
     state::{Reader, StateError, Writer},
 };
+use sweep::Sweep;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Sliding {
     size: i64,
-    /// Aggregates that the condition reads, but plain `count(*)`: those a moving window keeps.
+    /// The aggregates that a moving window keeps: those the condition reads, or all if it is an
+    /// expression; but plain `count(*)`.
     moving: Vec<Compiled>,
-    /// Per aggregate of the plan: what the condition reads.
+    /// Their places among the aggregates of the plan.
+    places: Vec<usize>,
+    /// Per aggregate of the plan: where the moving window has it.
     read: Vec<Read>,
     /// No condition is TRUE of fewer rows.
     least: usize,
 }
 
-/// Where the condition finds an aggregate.
+/// Where the moving window has an aggregate.
 #[derive(Clone, Copy, Debug)]
 enum Read {
     Rows,
@@ -48,64 +54,50 @@ enum Read {
 }
 
 /// The rows of one key that a window can still need.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SlidingRows {
     rows: Rows,
-    /// The earliest row whose window must be judged; `i64::MAX` if there is none.
-    fresh: Fresh,
+    /// The time of the earliest row whose window must be judged; `i64::MAX` if there is none.
+    fresh: i64,
     more: Option<Box<More>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Fresh(i64);
-
-impl Default for Fresh {
-    fn default() -> Self {
-        Fresh(i64::MAX)
-    }
 }
 
 /// What only busy keys have.
 #[derive(Debug, Default)]
 struct More {
-    /// Per cell, by start: the time of its last row that qualifies.
+    /// Per cell, by start: the time of its last row that qualifies. Of native conditions only.
     best: Vec<(i64, i64)>,
     /// Native ids by cell, of keys with many rows.
     native: Option<HashSet<(i64, u128), RandomState>>,
     /// The moving window as it was left, of keys with many rows.
     sweep: Option<Sweep>,
-    /// Rows up to this time were thinned: windows that start at or before it show too little.
-    truncated_through: Option<i64>,
-    /// How many rows are kept before the next thinning.
-    room: usize,
-    /// An update is held back until the watermark is here.
-    held: Option<i64>,
+    folded: Folded,
 }
 
 /// Keys with at most so many rows are looked through instead of indexed.
 const FEW: usize = 24;
-/// Of findings with so many rows a growth below a 32nd waits for the watermark.
-const BUSY: u64 = 1_024;
 
 impl Sliding {
     pub(crate) fn new(size: i64, plan: &WindowPlan, layout: &Layout) -> Self {
-        let mut moving = Vec::new();
+        let all = 0..layout.aggregates.len();
+        let wanted: Vec<usize> = match &plan.condition {
+            None => all.collect(),
+            Some(condition) => condition.aggregates(),
+        };
+        let (mut moving, mut places) = (Vec::new(), Vec::new());
         let mut read = vec![Read::Nothing; layout.aggregates.len()];
-        let leaves = plan.condition.as_ref().map(Condition::leaves).unwrap_or_default();
-        for leaf in leaves {
-            let Condition::Compare { aggregate, .. } = leaf else { continue };
-            let Some(compiled) = layout.aggregates.get(*aggregate) else { continue };
-            if matches!(read[*aggregate], Read::Nothing) {
-                read[*aggregate] = if compiled.is_rows() {
-                    Read::Rows
-                } else {
-                    moving.push(*compiled);
-                    Read::Moving(moving.len() - 1)
-                };
-            }
+        for place in wanted {
+            let Some(compiled) = layout.aggregates.get(place) else { continue };
+            read[place] = if compiled.is_rows() {
+                Read::Rows
+            } else {
+                moving.push(*compiled);
+                places.push(place);
+                Read::Moving(moving.len() - 1)
+            };
         }
         let least = plan.condition.as_ref().map_or(0, |c| thin::least_rows(c, layout));
-        Sliding { size: size.max(1), moving, read, least }
+        Sliding { size: size.max(1), moving, places, read, least }
     }
 
     fn cell(&self, time: i64) -> i64 {
@@ -121,7 +113,8 @@ impl Sliding {
             return false;
         }
         let cell = self.cell(row.time);
-        if key.rows.len() <= FEW {
+        let few = key.rows.len() <= FEW && key.more.as_ref().is_none_or(|m| m.native.is_none());
+        if few {
             let same = |r: &Row| self.cell(r.time) == cell && events.uid(r.event()) == row.uid;
             return key.rows.list().iter().any(same);
         }
@@ -134,90 +127,39 @@ impl Sliding {
         !native.insert((cell, row.uid.bits))
     }
 
-    /// Moves the window over the rows from `start` on that are before `before`; notes the last row
-    /// of each cell that qualifies.
-    fn judge(&self, key: &mut SlidingRows, start: usize, before: i64, condition: &Condition) {
-        let rows = &key.rows;
-        let end = rows.from(before);
-        let many = rows.len() > FEW;
-        let kept = key.more.as_mut().and_then(|m| m.sweep.take());
-        if start >= end {
-            return;
-        }
-        if rows.len() < self.least {
-            return;
-        }
-        let mut sweep = match kept {
-            Some(sweep) if sweep.to == start => sweep,
-            _ => {
-                let from = rows.from(rows.list()[start].time.saturating_sub(self.size));
-                let mut sweep = Sweep::new(&self.moving, from);
-                (from..start).for_each(|at| sweep.add(&self.moving, rows, at));
-                sweep.to = start;
-                sweep
-            }
-        };
-        let mut found: Vec<(i64, i64)> = Vec::new();
-        while sweep.to < end {
-            let time = rows.list()[sweep.to].time;
-            while sweep.to < end && rows.list()[sweep.to].time == time {
-                sweep.add(&self.moving, rows, sweep.to);
-                sweep.to += 1;
-            }
-            let first = time.saturating_sub(self.size);
-            while rows.list()[sweep.from].time < first {
-                sweep.remove(&self.moving, rows, sweep.from);
-                sweep.from += 1;
-            }
-            let count = sweep.to - sweep.from;
-            if count < self.least || !condition.holds(&|i| self.value(&sweep, i, count)) {
-                continue;
-            }
-            let cell = self.cell(time);
-            match found.last_mut() {
-                Some(last) if last.0 == cell => last.1 = time,
-                _ => found.push((cell, time)),
-            }
-        }
-        if found.is_empty() && !many {
-            return;
-        }
-        let more = key.more.get_or_insert_default();
-        for (cell, time) in found {
-            match more.best.binary_search_by_key(&cell, |b| b.0) {
-                Ok(at) => more.best[at].1 = more.best[at].1.max(time),
-                Err(at) => more.best.insert(at, (cell, time)),
-            }
-        }
-        more.sweep = many.then_some(sweep);
-    }
-
-    fn value(&self, sweep: &Sweep, aggregate: usize, rows: usize) -> Value {
-        match self.read.get(aggregate) {
-            Some(Read::Rows) => Value::Int(rows as i64),
-            Some(Read::Moving(n)) => sweep.accumulators.value(*n),
-            Some(Read::Nothing) | None => Value::Null,
-        }
-    }
-
-    /// The rows of the window of the row at `time`.
-    fn window(&self, rows: &Rows, time: i64) -> Range<usize> {
-        let from = rows.from(time.saturating_sub(self.size));
-        from..rows.after(time).max(from)
-    }
-
+    /// The window that ends at `time`, with every aggregate of the plan.
     fn group(&self, key: &SlidingRows, time: i64, cx: &Context<'_>) -> Group {
-        let range = self.window(&key.rows, time);
         let start = time.saturating_sub(self.size);
+        let rows = &key.rows;
+        let (from, to) = (rows.from(start), rows.after(time));
+        let aggregates = &cx.layout.aggregates;
+        let mut accumulators = Accumulators::new(aggregates, Mode::Growing);
+        let mut late = false;
+        let mut count = to.saturating_sub(from) as u64;
+        for stretch in key.stretches().within(start, time) {
+            accumulators.merge(&stretch.accumulators, 0..aggregates.len(), Way::In);
+            late |= stretch.late;
+            count += stretch.rows;
+        }
+        for at in from..to {
+            accumulators.add(aggregates, &rows.view(at), usize::MAX);
+            late |= rows.list()[at].is_late();
+        }
         Group {
             id: self.cell(time),
             window: (start, time),
             time,
-            rows: range.len() as u64,
-            late: key.rows.list()[range.clone()].iter().any(Row::is_late),
-            capped: key.is_truncated(start) || start <= cx.evicted_through,
-            aggregates: summarize(cx.layout, &key.rows, range),
+            rows: count,
+            late,
+            capped: start <= cx.evicted_through || !key.stretches().is_exact(start, time),
+            aggregates: accumulators.values(),
         }
+    }
+
+    /// Whether what a cell shows now may not be what all rows of its windows would.
+    fn is_unsure(&self, key: &SlidingRows, cell: i64, cx: &Context<'_>) -> bool {
+        let first = cell.saturating_sub(self.size);
+        first <= cx.evicted_through || !key.stretches().is_exact_from(first)
     }
 
     /// Cells that changed or close, judged by the moving window.
@@ -229,81 +171,87 @@ impl Sliding {
         reported: &Reported,
         before: i64,
     ) -> Vec<Cell> {
-        let from = key.fresh.0;
+        let from = key.fresh;
         let mut start = from;
         if from < before {
-            let best = key.more.as_mut().map(|m| &mut m.best);
             // A late row can take away what qualified: its cell is judged anew.
-            if let (false, Some(best)) = (cx.plan.monotone, best)
-                && best.last().is_some_and(|(_, time)| *time >= from)
+            if let (false, Some(more)) = (cx.plan.monotone, &mut key.more)
+                && more.best.last().is_some_and(|(_, time)| *time >= from)
             {
                 start = self.cell(from);
-                best.retain(|(_, time)| *time < start);
+                let folded = &more.folded;
+                // What was judged before it was folded away stands.
+                more.best.retain(|(_, time)| *time < start || !folded.is_exact_from(*time));
             }
-            let first = key.rows.from(start);
-            self.judge(key, first, before, condition);
-            key.fresh =
-                Fresh(key.rows.list().get(key.rows.from(before)).map_or(i64::MAX, |r| r.time));
+            self.judge(key, start, before, condition);
+            key.fresh = key.first_from(before);
         }
-        let Some(more) = &mut key.more else { return Vec::new() };
-        let was_held = more.held.take().is_some();
+        let Some(more) = &key.more else { return Vec::new() };
         if more.best.is_empty() && reported.is_empty() {
             return Vec::new();
         }
         let best = more.best.clone();
-        let lost = reported.ids().filter(|id| best.binary_search_by_key(id, |b| b.0).is_err());
-        let lost: Vec<i64> = lost.collect();
         let mut cells = Vec::new();
-        let mut held = None;
-        for (id, time) in best {
+        for (id, time) in &best {
+            let (id, time) = (*id, *time);
             let closed = cx.frontier.closed >= self.end(id);
             let known = reported.get(id);
-            let touched = time >= start || was_held || known.is_none_or(|g| g.time != time);
-            if !touched && !closed {
-                continue;
-            }
-            let rows = self.window(&key.rows, time).len() as u64;
-            let grown = known.map_or(u64::MAX, |g| rows.saturating_sub(g.rows));
-            let first = time.saturating_sub(self.size);
-            let capped = key.is_truncated(first) || first <= cx.evicted_through;
-            if let Some(known) = known {
-                let same = known.time == time && known.rows == rows;
-                // Fewer rows than were reported: they were thinned since.
-                if same || (capped && rows <= known.rows) {
-                    if closed || (capped && !known.capped) {
-                        let verdict = Verdict::AsReported;
-                        cells.push(Cell { id, closed, capped, verdict });
-                    }
-                    continue;
-                }
-                let slow = cx.emit == EmitMode::OnMatch
-                    && known.rows >= BUSY
-                    && grown < known.rows / 32
-                    && known.capped == capped;
-                if slow && !closed && cx.frontier.watermark <= time {
-                    held = held.max(Some(time.saturating_add(1)));
-                    continue;
-                }
-            }
-            let verdict = Verdict::Judged(Some(self.group(key, time, cx)));
-            cells.push(Cell { id, closed, capped, verdict });
+            let changed = known.is_none_or(|g| g.time != time)
+                || time >= start && known.is_some_and(|g| g.rows != self.count(key, time));
+            let verdict = match changed {
+                true => Verdict::Judged(Some(self.group(key, time, cx))),
+                false if closed => Verdict::AsReported,
+                false => continue,
+            };
+            cells.push(Cell { id, closed, capped: false, verdict });
         }
+        let lost = reported.ids().filter(|id| best.binary_search_by_key(id, |b| b.0).is_err());
         for id in lost {
             let closed = cx.frontier.closed >= self.end(id);
-            let first = id.saturating_sub(self.size);
-            let capped = key.is_truncated(first) || first <= cx.evicted_through;
-            let was_judged = self.end(id) > start;
-            if was_judged || closed {
-                cells.push(Cell { id, closed, capped, verdict: Verdict::Judged(None) });
+            if closed || self.end(id) > start {
+                let (capped, verdict) = (self.is_unsure(key, id, cx), Verdict::Judged(None));
+                cells.push(Cell { id, closed, capped, verdict });
             }
-        }
-        if let Some(more) = &mut key.more {
-            more.held = held;
         }
         cells
     }
 
-    /// The same for conditions that are not a tree of comparisons: a group for every distinct time.
+    /// Notes the last row of each cell that qualifies among those from `start` on and before
+    /// `before`.
+    fn judge(&self, key: &mut SlidingRows, start: i64, before: i64, condition: &Condition) {
+        if key.rows.len() < self.least && key.stretches().list().is_empty() {
+            return;
+        }
+        let mut found: Vec<(i64, i64)> = Vec::new();
+        self.sweep(key, start, before, |sweep, time| {
+            if sweep.rows() < self.least || !condition.holds(&|i| self.value(sweep, i)) {
+                return;
+            }
+            let cell = self.cell(time);
+            match found.last_mut() {
+                Some(last) if last.0 == cell => last.1 = time,
+                _ => found.push((cell, time)),
+            }
+        });
+        for (cell, time) in found {
+            let more = key.more.get_or_insert_default();
+            match more.best.binary_search_by_key(&cell, |b| b.0) {
+                Ok(at) => more.best[at].1 = more.best[at].1.max(time),
+                Err(at) => more.best.insert(at, (cell, time)),
+            }
+        }
+    }
+
+    /// How many rows the window that ends at `time` holds.
+    fn count(&self, key: &SlidingRows, time: i64) -> u64 {
+        let start = time.saturating_sub(self.size);
+        let rows = key.rows.after(time).saturating_sub(key.rows.from(start));
+        let folded = key.stretches().within(start, time).iter().map(|s| s.rows).sum::<u64>();
+        rows as u64 + folded
+    }
+
+    /// The same for conditions that are an expression: a group for every time at which there is a
+    /// row that was not judged yet.
     fn open(
         &self,
         key: &mut SlidingRows,
@@ -311,32 +259,45 @@ impl Sliding {
         reported: &Reported,
         before: i64,
     ) -> Vec<Cell> {
-        let start = self.cell(key.fresh.0.min(before));
         let mut cells: Vec<Cell> = Vec::new();
-        if key.fresh.0 < before {
-            let (mut at, end) = (key.rows.from(start), key.rows.from(before));
-            while at < end {
-                let time = key.rows.list()[at].time;
-                at = key.rows.after(time);
-                let group = self.group(key, time, cx);
+        let from = key.fresh;
+        if from < before {
+            // A late row can take away what qualified: its cell is judged anew.
+            let known = reported.get(self.cell(from));
+            let anew = !cx.plan.monotone && known.is_some_and(|g| g.time >= from);
+            let start = if anew { self.cell(from) } else { from };
+            self.sweep(key, start, before, |sweep, time| {
+                let first = time.saturating_sub(self.size);
+                let values = (0..self.read.len()).map(|i| self.value(sweep, i));
+                let group = Group {
+                    id: self.cell(time),
+                    window: (first, time),
+                    time,
+                    rows: sweep.rows() as u64,
+                    late: sweep.is_late(),
+                    capped: first <= cx.evicted_through || !sweep.is_exact(first, time),
+                    aggregates: values.collect(),
+                };
                 let id = group.id;
                 match cells.last_mut() {
-                    Some(Cell { id: last, verdict: Verdict::Open(groups), .. }) if *last == id => {
+                    Some(Cell { id: last, verdict: Verdict::Open { groups, .. }, .. })
+                        if *last == id =>
+                    {
                         groups.push(group);
                     }
                     _ => {
-                        let closed = cx.frontier.closed >= self.end(id);
-                        let first = id.saturating_sub(self.size);
-                        let capped = key.is_truncated(first) || first <= cx.evicted_through;
-                        let verdict = Verdict::Open(vec![group]);
-                        cells.push(Cell { id, closed, capped, verdict });
+                        let verdict = Verdict::Open { groups: vec![group], whole: start <= id };
+                        cells.push(Cell { id, closed: false, capped: false, verdict });
                     }
                 }
+            });
+            for cell in &mut cells {
+                cell.closed = cx.frontier.closed >= self.end(cell.id);
+                cell.capped = self.is_unsure(key, cell.id, cx);
             }
-            key.fresh =
-                Fresh(key.rows.list().get(key.rows.from(before)).map_or(i64::MAX, |r| r.time));
+            key.fresh = key.first_from(before);
         }
-        for id in reported.ids().filter(|id| *id < start || key.rows.len() == 0) {
+        for id in reported.ids() {
             if cx.frontier.closed >= self.end(id) && !cells.iter().any(|c| c.id == id) {
                 let verdict = Verdict::AsReported;
                 cells.push(Cell { id, closed: true, capped: false, verdict });
@@ -344,14 +305,47 @@ impl Sliding {
         }
         cells
     }
+
+    /// Folds the first rows, which are judged.
+    fn fold(&self, key: &mut SlidingRows, layout: &Layout, rows: usize) {
+        let more = key.more.get_or_insert_default();
+        more.folded.fold(layout, &key.rows, rows);
+        more.sweep = None;
+        key.rows.drop_first(rows);
+    }
+
+    /// Drops what is before `time`.
+    fn forget(&self, key: &mut SlidingRows, time: i64) {
+        let unneeded = key.rows.from(time);
+        let many = unneeded * 4 >= key.rows.len();
+        let rows = if many { unneeded } else { 0 };
+        key.rows.drop_first(rows);
+        let first = key.rows.list().first().map_or(i64::MAX, |r| r.time);
+        let Some(more) = &mut key.more else { return };
+        let stretches = more.folded.from(time);
+        more.folded.drop_before(time);
+        if let Some(sweep) = more.sweep.take() {
+            more.sweep = sweep.without(rows, stretches);
+        }
+        // Ids of cells that are gone; those of cells that are not closed are all still there.
+        let folded = more.folded.list().first().map_or(i64::MAX, |s| s.first);
+        if let Some(native) = &mut more.native {
+            let first = self.cell(first.min(folded));
+            if key.rows.len() <= FEW && more.folded.list().is_empty() {
+                more.native = None;
+            } else if native.len() > 2 * key.rows.len() {
+                native.retain(|(cell, _)| *cell >= first);
+            }
+        }
+    }
 }
 
 impl Kind for Sliding {
     type Rows = SlidingRows;
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn start(&self) -> SlidingRows {
-        SlidingRows::default()
+        SlidingRows { rows: Rows::default(), fresh: i64::MAX, more: None }
     }
 
     fn insert(
@@ -365,7 +359,7 @@ impl Kind for Sliding {
             return false;
         }
         key.rows.push(layout, row, env.texts);
-        key.fresh = key.fresh.min(Fresh(row.time));
+        key.fresh = key.fresh.min(row.time);
         true
     }
 
@@ -378,40 +372,54 @@ impl Kind for Sliding {
     ) -> Vec<Cell> {
         let moved = key.rows.sort(env.events);
         if let Some(more) = &mut key.more {
-            more.sweep.take_if(|s| s.to > moved);
+            more.sweep.take_if(|s| s.reaches(moved));
         }
         let mut before = match cx.emit {
             EmitMode::OnMatch => i64::MAX,
             EmitMode::OnWatermark => cx.frontier.watermark,
             EmitMode::OnClose => self.cell(cx.frontier.closed),
         };
-        let room = key.more.as_ref().map_or(0, |m| m.room).max(cx.limits.window_events_max);
-        let excess = key.rows.len().saturating_sub(room);
-        if excess > 0 && !cx.thins() {
-            // The oldest rows go below: whatever is still to be judged of them is judged now.
-            let last = key.rows.list()[excess - 1].time;
+        let most = cx.limits.window_events_max;
+        let excess = key.rows.len().saturating_sub(most);
+        let mut folds = 0;
+        if excess > 0 {
+            // Some more than there must be, so that the next rows find room.
+            let at = (excess + most / 8).min(key.rows.len()) - 1;
+            let last = key.rows.list()[at].time;
+            folds = key.rows.after(last);
             if last >= before {
-                let unjudged = key.rows.from(before);
-                env.stats.judged_early += (excess - unjudged.min(excess)) as u64;
+                let judged = key.rows.from(before).min(folds);
+                env.stats.judged_early += (folds - judged) as u64;
                 before = last.saturating_add(1);
             }
-            let more = key.more.get_or_insert_default();
-            more.truncated_through = more.truncated_through.max(Some(last));
+            env.stats.truncated += folds as u64;
+            env.lost = Some(Lost { bound: Bound::RowsOfKey, time: last });
         }
         let cells = match &cx.plan.condition {
             Some(condition) => self.judged(key, cx, condition, reported, before),
             None => self.open(key, cx, reported, before),
         };
-        if excess > 0 {
-            self.shrink(key, cx, env, excess);
+        if folds > 0 {
+            self.fold(key, cx.layout, folds);
         }
         cells
     }
 
     fn evidence(&self, key: &SlidingRows, group: &Group) -> Vec<EventRef> {
-        let rows = &key.rows.list()[self.window(&key.rows, group.time)];
-        let tail = rows.len().saturating_sub(EVIDENCE).max(EVIDENCE.min(rows.len()));
-        rows.iter().take(EVIDENCE).chain(&rows[tail..]).map(Row::event).collect()
+        let (start, end) = group.window;
+        let stretches = key.stretches().within(start, end);
+        let rows = &key.rows.list()[key.rows.from(start)..];
+        let rows = &rows[..rows.partition_point(|r| r.time <= end)];
+        let mut all: Vec<EventRef> = stretches.iter().flat_map(|s| s.shown()).collect();
+        if all.is_empty() {
+            let tail = rows.len().saturating_sub(EVIDENCE).max(EVIDENCE.min(rows.len()));
+            return rows.iter().take(EVIDENCE).chain(&rows[tail..]).map(Row::event).collect();
+        }
+        all.extend(rows.iter().map(Row::event));
+        if all.len() > 2 * EVIDENCE {
+            all.drain(EVIDENCE..all.len() - EVIDENCE);
+        }
+        all
     }
 
     fn finish(&self, key: &mut SlidingRows, cx: &Context<'_>) -> Option<Timers> {
@@ -420,53 +428,45 @@ impl Kind for Sliding {
         if let Some(more) = &mut key.more {
             more.best.retain(|(cell, _)| self.end(*cell) > closed);
         }
-        let unneeded = key.rows.from(open.saturating_sub(self.size));
-        if unneeded > 0 && (unneeded * 4 >= key.rows.len() || unneeded == key.rows.len()) {
-            self.forget(key, unneeded);
-        }
-        let last = key.rows.list().last()?.time;
-        let next = match key.rows.list().get(key.rows.from(open)) {
-            Some(row) => self.end(self.cell(row.time)),
-            None => last.saturating_add(self.size).saturating_add(1),
+        self.forget(key, open.saturating_sub(self.size));
+        let newest = key.newest()?;
+        let next = match key.first_from(open) {
+            i64::MAX => newest.saturating_add(self.size).saturating_add(1),
+            time => self.end(self.cell(time)),
         };
-        let held = key.more.as_ref().and_then(|m| m.held);
-        let watermark = match cx.emit {
-            EmitMode::OnWatermark if key.fresh.0 < i64::MAX => Some(key.fresh.0.saturating_add(1)),
-            EmitMode::OnMatch => held,
-            EmitMode::OnWatermark | EmitMode::OnClose => None,
-        };
+        let waits = cx.emit == EmitMode::OnWatermark && key.fresh < i64::MAX;
+        let watermark = waits.then(|| key.fresh.saturating_add(1));
         Some(Timers { watermark, closed: Some(next) })
     }
 
     fn rows(key: &SlidingRows) -> usize {
-        key.rows.len()
+        key.rows.len() + key.stretches().rows() as usize
     }
 
     fn newest(key: &SlidingRows) -> Option<i64> {
-        key.rows.list().iter().map(|r| r.time).max()
+        key.newest()
     }
 
     fn bytes(key: &SlidingRows) -> usize {
         let more = key.more.as_ref().map_or(0, |m| {
             160 + m.best.len() * 16
                 + m.native.as_ref().map_or(0, |n| n.capacity() * 34)
-                + m.sweep.as_ref().map_or(0, |s| s.accumulators.bytes())
+                + m.sweep.as_ref().map_or(0, Sweep::bytes)
+                + m.folded.bytes()
         });
         80 + key.rows.bytes() + more
     }
 
     fn encode(&self, key: &SlidingRows, w: &mut Writer) {
-        let more = key.more.as_ref();
-        w.option(more.and_then(|m| m.truncated_through));
-        w.length(more.map_or(0, |m| m.room));
-        let best = more.map_or(&[][..], |m| &m.best);
+        let best = key.more.as_ref().map_or(&[][..], |m| &m.best);
         w.length(best.len());
         for (cell, time) in best {
             w.signed(*cell);
             w.signed(*time);
         }
-        w.option((key.fresh.0 < i64::MAX).then_some(key.fresh.0));
+        w.option((key.fresh < i64::MAX).then_some(key.fresh));
         key.rows.encode(w);
+        key.stretches().encode(w);
     }
 
     fn decode(
@@ -475,146 +475,32 @@ impl Kind for Sliding {
         r: &mut Reader<'_>,
         restore: &mut Restore<'_>,
     ) -> Result<SlidingRows, StateError> {
-        let truncated_through = r.option()?;
-        let room = r.unsigned()? as usize;
         let best = r.list(|r| Ok((r.signed()?, r.signed()?)))?;
-        let fresh = Fresh(r.option()?.unwrap_or(i64::MAX));
+        let fresh = r.option()?.unwrap_or(i64::MAX);
         let rows = Rows::decode(layout, r, restore)?;
-        let plain = truncated_through.is_none() && room == 0 && best.is_empty();
-        let more = More { truncated_through, room, best, ..More::default() };
+        let folded = Folded::decode(layout, r, restore)?;
+        let plain = best.is_empty() && folded.list().is_empty();
+        let more = More { best, folded, ..More::default() };
         Ok(SlidingRows { rows, fresh, more: (!plain).then(|| Box::new(more)) })
     }
 }
 
-impl Sliding {
-    fn forget(&self, key: &mut SlidingRows, rows: usize) {
-        key.rows.drop_first(rows);
-        let Some(more) = &mut key.more else { return };
-        more.sweep.take_if(|s| s.from < rows);
-        if let Some(sweep) = &mut more.sweep {
-            sweep.from -= rows;
-            sweep.to -= rows;
-        }
-        // Ids of cells that are gone; those of cells that are not closed are all still there.
-        if let Some(native) = &mut more.native {
-            let first = key.rows.list().first().map_or(i64::MAX, |r| self.cell(r.time));
-            if key.rows.len() <= FEW {
-                more.native = None;
-            } else if native.len() > 2 * key.rows.len() {
-                native.retain(|(cell, _)| *cell >= first);
-            }
-        }
-    }
-
-    /// Makes room in a key with too many rows.
-    fn shrink(&self, key: &mut SlidingRows, cx: &Context<'_>, env: &mut Env<'_>, excess: usize) {
-        let before = key.rows.len();
-        if !cx.thins() {
-            // More than asked for, so that the next rows find room.
-            let rows = (excess + before / 8).min(before);
-            let open = key.fresh.0;
-            let rows = rows.min(key.rows.from(open)).max(excess);
-            if let Some(row) = key.rows.list().get(rows.saturating_sub(1)) {
-                let last = row.time;
-                let more = key.more.get_or_insert_default();
-                more.truncated_through = more.truncated_through.max(Some(last));
-            }
-            self.forget(key, rows);
-            env.stats.truncated += rows as u64;
-            return;
-        }
-        let Some(condition) = &cx.plan.condition else { return };
-        let mut keep = vec![true; before];
-        let mut at = 0;
-        let mut dropped = None;
-        while at < before {
-            let cell = self.cell(key.rows.list()[at].time);
-            let end = key.rows.from(self.end(cell)).max(at + 1);
-            thin::cell(condition, cx.layout, &key.rows, at..end, &mut keep);
-            at = end;
-        }
-        for (row, keep) in key.rows.list().iter().zip(&keep) {
-            if !keep {
-                dropped = dropped.max(Some(row.time));
-            }
-        }
-        key.rows.retain(&keep);
-        env.stats.truncated += (before - key.rows.len()) as u64;
-        let more = key.more.get_or_insert_default();
-        more.sweep = None;
-        more.truncated_through = more.truncated_through.max(dropped);
-        more.room = (2 * key.rows.len()).max(cx.limits.window_events_max);
-    }
-}
-
 impl SlidingRows {
-    /// Whether windows that start here show too little.
-    fn is_truncated(&self, start: i64) -> bool {
-        self.more.as_ref().and_then(|m| m.truncated_through).is_some_and(|t| start <= t)
-    }
-}
-
-/// Aggregates over `rows[from..to]`, both ends moving forward.
-#[derive(Debug)]
-struct Sweep {
-    accumulators: Accumulators,
-    from: usize,
-    to: usize,
-}
-
-impl Sweep {
-    fn new(moving: &[Compiled], at: usize) -> Self {
-        Sweep { accumulators: Accumulators::new(moving, Mode::Sliding), from: at, to: at }
+    fn stretches(&self) -> &Folded {
+        static NONE: Folded = Folded::none();
+        self.more.as_ref().map_or(&NONE, |m| &m.folded)
     }
 
-    fn add(&mut self, moving: &[Compiled], rows: &Rows, at: usize) {
-        if !moving.is_empty() {
-            self.accumulators.add(moving, &rows.view(at), usize::MAX);
-        }
+    fn newest(&self) -> Option<i64> {
+        let rows = self.rows.list().iter().map(|r| r.time).max();
+        rows.max(self.stretches().through())
     }
 
-    fn remove(&mut self, moving: &[Compiled], rows: &Rows, at: usize) {
-        if !moving.is_empty() {
-            self.accumulators.remove(moving, &rows.view(at));
-        }
+    /// The time of the first row at or after `time`, folded or not; `i64::MAX` if there is none.
+    fn first_from(&self, time: i64) -> i64 {
+        let row = self.rows.list().get(self.rows.from(time)).map(|r| r.time);
+        let stretches = self.stretches();
+        let stretch = stretches.list().get(stretches.from(time)).map(|s| s.first.max(time));
+        row.into_iter().chain(stretch).min().unwrap_or(i64::MAX)
     }
-}
-
-/// Every aggregate over some rows: counts and times are read off, the rest is added up.
-fn summarize(layout: &Layout, rows: &Rows, range: Range<usize>) -> Box<[Value]> {
-    let mut values = vec![Value::Null; layout.aggregates.len()];
-    let mut rest = Vec::new();
-    for (n, aggregate) in layout.aggregates.iter().enumerate() {
-        let passes = |at: &usize| aggregate.passes(&rows.view(*at));
-        let time = |at: usize| Value::Time(rows.list()[at].time);
-        values[n] = match (aggregate.function, aggregate.argument) {
-            (AggregateFunction::Count, Argument::Row) if aggregate.is_rows() => {
-                Value::Int(range.len() as i64)
-            }
-            (AggregateFunction::Count, Argument::Row | Argument::Time) => {
-                Value::Int(range.clone().filter(passes).count() as i64)
-            }
-            (AggregateFunction::Min, Argument::Time) => {
-                range.clone().find(passes).map_or(Value::Null, time)
-            }
-            (AggregateFunction::Max, Argument::Time) => {
-                range.clone().rev().find(passes).map_or(Value::Null, time)
-            }
-            _ => {
-                rest.push(n);
-                continue;
-            }
-        };
-    }
-    if !rest.is_empty() {
-        let aggregates = || rest.iter().filter_map(|n| layout.aggregates.get(*n));
-        let mut accumulators = Accumulators::new(aggregates(), Mode::Growing);
-        for at in range {
-            accumulators.add(aggregates(), &rows.view(at), usize::MAX);
-        }
-        for (place, n) in rest.iter().enumerate() {
-            values[*n] = accumulators.value(place);
-        }
-    }
-    values.into()
 }

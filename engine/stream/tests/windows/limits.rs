@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sluice_event::{EventUid, PartitionId, Value};
 use sluice_stream::{
-    Change, EmitMode, FindingState, HistoryStart, KeyedRow, Limits, Shard, ShardOptions,
+    Bound, Change, EmitMode, FindingState, HistoryStart, KeyedRow, Limits, Shard, ShardOptions,
     StateEntry, Window,
 };
 
@@ -15,10 +15,14 @@ use crate::{
 
 fn new(window: Window, having: Having, emit: EmitMode, limits: Limits) -> Shard {
     let stage = Stage::Window { window, having };
-    let case = Case { emit, stage, history: HistoryStart::Always, native: true };
+    let kept = limits.window_events_max;
+    let case = Case { emit, stage, history: HistoryStart::Always, native: true, kept };
+    Shard::new(&[(RULE, Arc::new(plan(&case)))], &[partition(0)], options(limits))
+}
+
+fn options(limits: Limits) -> ShardOptions {
     let history_start = HistoryStart::Always;
-    let options = ShardOptions { index: 0, shards: 1, secret: [0; 16], limits, history_start };
-    Shard::new(&[(RULE, Arc::new(plan(&case)))], &[partition(0)], options)
+    ShardOptions { index: 0, shards: 1, secret: [0; 16], limits, history_start }
 }
 
 fn shard(limits: Limits) -> Shard {
@@ -35,6 +39,13 @@ fn row(time: i64, text: &str, number: u128) -> KeyedRow {
     let mut row = keyed_row("a", time);
     row.values[1] = Value::Text(text.into());
     row.uid = EventUid { bits: number, native: true };
+    row
+}
+
+/// A row that passes the filter.
+fn filtered(time: i64, number: u128) -> KeyedRow {
+    let mut row = row(time, "y", number);
+    row.values[3] = Value::Bool(true);
     row
 }
 
@@ -185,10 +196,83 @@ fn rows_that_cannot_wait_for_the_watermark_are_judged_early() {
     push(&mut shard, (0..400).map(|n| row(90, "x", 1_000 + n)));
     let found = shard.take();
     assert_eq!(found.len(), 1, "the flood does not push out what qualified before it");
-    assert!(found[0].capped);
+    assert_eq!((found[0].count, found[0].capped), (4, false), "all rows of its window were there");
     assert!(shard.stats()[0].judged_early > 0);
+    let told = shard.degraded();
+    assert_eq!((told.len(), told[0].bound, told[0].hour), (1, Bound::RowsOfKey, 0));
+    assert_eq!(told[0].key, [("user_name".into(), Value::Text("a".into()))]);
+    push(&mut shard, (0..400).map(|n| row(95, "x", 10_000 + n)));
+    shard.take();
+    assert!(shard.degraded().is_empty(), "told once per key and hour");
     shard.end(PartitionId(0));
     assert!(shard.take().iter().all(|e| e.change != Change::Withdraw));
+}
+
+/// Five rows that pass a filter, and 20,000 that do not before, between and after them: in every
+/// window, judged by a tree or by an expression, saved and restored on the way, the five are found.
+#[test]
+fn flood_around_an_attack_does_not_silence_a_condition_that_can_turn_false() {
+    let windows = [
+        Window::Sliding { size: 60_000 },
+        Window::Tumble { size: 60_000 },
+        Window::Hop { slide: 20_000, size: 60_000 },
+        Window::Session { gap: 1_000 },
+    ];
+    let limits = Limits { window_events_max: 1_000, ..Limits::default() };
+    for (window, native) in windows.into_iter().flat_map(|w| [(w, true), (w, false)]) {
+        for (emit, attack) in [
+            (EmitMode::OnWatermark, [1, 2, 3, 4, 5]),
+            (EmitMode::OnClose, [1, 2, 10_001, 10_002, 10_003]),
+            (EmitMode::OnWatermark, [20_001, 20_002, 20_003, 20_004, 20_005]),
+            (EmitMode::OnWatermark, [1, 20_001, 20_002, 20_003, 20_004]),
+        ] {
+            let stage = Stage::Window { window, having: Having::Filtered(5) };
+            let case = Case { emit, stage, history: HistoryStart::Always, native, kept: Case::ALL };
+            let plan = Arc::new(plan(&case));
+            let fresh = || Shard::new(&[(RULE, plan.clone())], &[partition(0)], options(limits));
+            let mut shard = fresh();
+            let mut found = std::collections::BTreeMap::new();
+            let flood = (10..20_000).map(|t| row(t, "x", t as u128));
+            let attack_rows = attack.iter().map(|t| filtered(*t, 100_000 + *t as u128));
+            let mut rows: Vec<KeyedRow> = flood.chain(attack_rows).collect();
+            rows.sort_by_key(|r| r.time);
+            for (n, part) in rows.chunks(500).enumerate() {
+                push(&mut shard, part.to_vec());
+                shard.observe(PartitionId(0), part[part.len() - 1].time);
+                found.extend(shard.take().into_iter().map(|e| (e.key, e.change)));
+                if n == 20 {
+                    let entries = shard.export(true);
+                    shard = fresh();
+                    assert_eq!(shard.import(entries), Ok(Vec::new()));
+                }
+            }
+            shard.end(PartitionId(0));
+            found.extend(shard.take().into_iter().map(|e| (e.key, e.change)));
+            let confirmed = Change::Upsert(FindingState::Confirmed);
+            let stand = found.values().filter(|change| **change == confirmed).count();
+            assert!(stand > 0, "{window:?}, native {native}, {emit:?}, {attack:?}: {found:?}");
+        }
+    }
+}
+
+/// A key that is given up is judged before it goes, whatever its rule waits for.
+#[test]
+fn key_that_is_given_up_is_judged() {
+    let limits = Limits { keys_max: 2, ..Limits::default() };
+    let between = Having::CountBetween(2, 5);
+    for window in [Window::Sliding { size: 100 }, Window::Tumble { size: 100 }] {
+        for emit in [EmitMode::OnWatermark, EmitMode::OnClose] {
+            let mut shard = new(window, between, emit, limits);
+            push(&mut shard, (0..2).map(|t| keyed_row("a", t)));
+            push(&mut shard, (0..3).map(|t| keyed_row("b", t)));
+            push(&mut shard, (0..3).map(|t| keyed_row("c", t)));
+            let found = shard.take();
+            assert_eq!(found.len(), 1, "{window:?}, {emit:?}");
+            assert_eq!(found[0].change, Change::Upsert(FindingState::Confirmed));
+            assert!(found[0].capped);
+            assert_eq!(shard.degraded()[0].bound, Bound::Keys);
+        }
+    }
 }
 
 #[test]

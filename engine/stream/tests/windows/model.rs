@@ -38,6 +38,20 @@ pub(crate) enum Having {
     CountBetween(i64, i64),
     /// Not monotone, NULL over no value.
     MeanBelow(f64),
+    /// Not monotone: so many rows pass the filter.
+    Filtered(i64),
+}
+
+impl Having {
+    /// One that a later row can make false again.
+    pub(crate) fn not_monotone(random: &mut Random) -> Having {
+        let n = random.below(6) as i64 + 1;
+        match random.below(3) {
+            0 => Having::CountBetween(n, 2 * n),
+            1 => Having::MeanBelow(n as f64 - 2.0),
+            _ => Having::Filtered(n),
+        }
+    }
 }
 
 impl Having {
@@ -72,6 +86,7 @@ impl Having {
                 compare(0, Comparison::LessOrEqual, Value::Int(m)),
             ]),
             Having::MeanBelow(v) => compare(6, Comparison::Less, Value::Float(v)),
+            Having::Filtered(n) => compare(7, Comparison::Equal, Value::Int(n)),
         })
     }
 
@@ -81,7 +96,7 @@ impl Having {
             | Having::Count(_)
             | Having::Distinct(_)
             | Having::CountAndDistinct(..) => true,
-            Having::CountBetween(..) | Having::MeanBelow(_) => false,
+            Having::CountBetween(..) | Having::MeanBelow(_) | Having::Filtered(_) => false,
         }
     }
 
@@ -97,6 +112,7 @@ impl Having {
             Having::CountAndDistinct(n, m) => int(0) >= n && int(2) >= m,
             Having::CountBetween(n, m) => (n..=m).contains(&int(0)),
             Having::MeanBelow(v) => aggregates[6].as_float()? < v,
+            Having::Filtered(n) => int(7) == n,
         })
     }
 }

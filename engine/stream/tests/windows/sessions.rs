@@ -13,8 +13,13 @@ use crate::{
 /// The net sessions of one key with rows at these times: first row, end, rows.
 fn sessions(gap: i64, times: &[i64]) -> Vec<(i64, i64, u64)> {
     let stage = Stage::Window { window: Window::Session { gap }, having: Having::Always };
-    let case =
-        Case { emit: EmitMode::OnClose, stage, history: HistoryStart::Always, native: false };
+    let case = Case {
+        emit: EmitMode::OnClose,
+        stage,
+        history: HistoryStart::Always,
+        native: false,
+        kept: Case::ALL,
+    };
     let options = ShardOptions {
         index: 0,
         shards: 1,
