@@ -16,7 +16,7 @@ use crate::{
     RuleSet, Seq,
     checkpoint_writer::SealedCheckpoint,
     coalesce::Updates,
-    findings,
+    degraded, findings,
     message::{CheckpointBarrier, ToCommitter},
     stats::{StageStats, StatsHandle, publish},
     stopwatch::{StageTimes, Stopwatch, Timer},
@@ -152,6 +152,16 @@ impl<'a> Committer<'a> {
                     if let Some(emission) = self.updates.admit(id, passed, emission) {
                         self.report(passed, &emission);
                     }
+                }
+                Ok(())
+            }
+            ToCommitter::Degraded(passed, degradations) => {
+                self.before.entry(passed).or_insert(self.last);
+                for degradation in degradations {
+                    let rule = &self.rules.rules()[degradation.rule_index];
+                    let finding = degraded::finding(self.tenant, rule, &degradation);
+                    let epoch = self.resumed + passed;
+                    self.open.findings.push(Reported { epoch, finding });
                 }
                 Ok(())
             }

@@ -64,8 +64,11 @@ pub struct RuleCounts {
     pub duplicates: u64,
     /// First-seen rows before there was enough history to tell.
     pub first_seen_cold: u64,
-    /// Keys, or rows of a key, given up at a limit.
+    /// Keys given up at a limit, and rows no longer kept one by one.
     pub evicted: u64,
+    /// How often a limit was hit on which its verdicts can depend, once per key and hour; each is a
+    /// finding too, [`RULE_DEGRADED`](crate::RULE_DEGRADED).
+    pub degraded: u64,
 }
 
 /// All counts of a run.
@@ -190,6 +193,7 @@ impl RuleCounts {
         self.duplicates += other.duplicates;
         self.first_seen_cold += other.first_seen_cold;
         self.evicted += other.evicted;
+        self.degraded += other.degraded;
     }
 }
 

@@ -148,6 +148,10 @@ impl KeyedStage {
         }
         let emissions = self.shard.take();
         watch.lap(&mut self.times.window);
+        let degraded = self.shard.degraded();
+        if !degraded.is_empty() {
+            committer.send(ToCommitter::Degraded(self.passed, degraded)).map_err(drop)?;
+        }
         if emissions.is_empty() {
             return Ok(());
         }
@@ -190,6 +194,7 @@ impl KeyedStage {
             counts.duplicates = stats.duplicates;
             counts.first_seen_cold = stats.first_seen_cold;
             counts.evicted = stats.evicted + stats.truncated;
+            counts.degraded = stats.degraded;
             counts.errors = stats.failures.rows;
             counts.error.clone_from(&stats.failures.first);
         }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sluice_event::{PartitionId, TableName};
-use sluice_stream::{Emission, KeyedBatch, PartitionInfo, StateEntry};
+use sluice_stream::{Degradation, Emission, KeyedBatch, PartitionInfo, StateEntry};
 
 use crate::{Delivery, PlacedDeadLetter, SourcePosition, stopwatch::Stopwatch};
 
@@ -55,6 +55,8 @@ pub(crate) struct ShardRows {
 pub(crate) enum ToCommitter {
     /// What a stage reports after the barrier of this number; 0 before the first.
     Emissions(u64, Vec<Emission>),
+    /// Bounds of state that a stage hit, likewise.
+    Degraded(u64, Vec<Degradation>),
     DeadLetters(Vec<PlacedDeadLetter>),
     /// Part of a checkpoint: a worker's partitions.
     Seen(Arc<CheckpointBarrier>, Vec<(PartitionId, i64)>),

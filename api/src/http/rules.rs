@@ -51,8 +51,13 @@ pub(super) struct Rule {
     too_late: u64,
     /// Rows its operator had already.
     duplicates: u64,
-    /// Keys or rows given up at a limit.
+    /// Keys given up at a limit, and rows no longer kept one by one.
     evicted: u64,
+    /// How often a limit was hit on which its verdicts can depend, once per key and hour; each is a
+    /// finding of `sluice.rule_degraded` too.
+    degraded: u64,
+    /// What limits its state and what happens there, in words.
+    bounds: Vec<String>,
     /// Time spent on its rows, with its share of the network's.
     nanoseconds: u64,
     /// Keys it remembers.
@@ -76,7 +81,8 @@ pub(super) struct Rule {
             "id": "identity.mfa_fatigue", "title": "MFA fatigue", "severity": "high",
             "status": "stable", "path": "rules/identity/mfa_fatigue.sql", "attack": ["T1621"],
             "tables": ["authentication"], "rows_seen": 120000, "matched": 310, "findings": 2,
-            "errors": 0, "too_late": 0, "duplicates": 0, "evicted": 0, "nanoseconds": 8100000,
+            "errors": 0, "too_late": 0, "duplicates": 0, "evicted": 0, "degraded": 0,
+            "bounds": ["10,000 rows of a key are kept one by one"], "nanoseconds": 8100000,
             "keys": 41, "state_bytes": 20992, "last_fired": "2026-11-24T08:15:00.000Z",
             "can_fire": true
         }]
@@ -100,7 +106,8 @@ pub(super) async fn list(
             "id": "identity.mfa_fatigue", "title": "MFA fatigue", "severity": "high",
             "status": "stable", "path": "rules/identity/mfa_fatigue.sql", "attack": ["T1621"],
             "tables": ["authentication"], "rows_seen": 120000, "matched": 310, "findings": 2,
-            "errors": 0, "too_late": 0, "duplicates": 0, "evicted": 0, "nanoseconds": 8100000,
+            "errors": 0, "too_late": 0, "duplicates": 0, "evicted": 0, "degraded": 0,
+            "bounds": ["10,000 rows of a key are kept one by one"], "nanoseconds": 8100000,
             "keys": 41, "state_bytes": 20992, "last_fired": null, "can_fire": false,
             "cannot_fire": "no input feeds authentication"
         })),
@@ -146,6 +153,8 @@ impl Rule {
             too_late: rule.too_late,
             duplicates: rule.duplicates,
             evicted: rule.evicted,
+            degraded: rule.degraded,
+            bounds: rule.bounds.clone(),
             nanoseconds: rule.nanos,
             keys: rule.keys,
             state_bytes: rule.state_bytes,

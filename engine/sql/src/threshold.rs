@@ -64,8 +64,8 @@ fn constant(value: &ScalarValue, data_type: &DataType) -> Option<Value> {
     })
 }
 
-/// Refuses a comparison that no group reaches because a sliding window keeps fewer rows: only
-/// thresholds that growing values pass for good do without.
+/// Refuses a comparison that no group reaches because a busy key of a sliding window does not keep so
+/// many distinct values: only thresholds that growing values pass for good do without.
 pub(crate) fn check_reachable(
     condition: &Condition,
     window: Window,
@@ -78,20 +78,21 @@ pub(crate) fn check_reachable(
         let Condition::Compare { aggregate, comparison, constant: Value::Int(n) } = leaf else {
             continue;
         };
-        let counts = aggregates.get(*aggregate).is_some_and(|a| {
-            matches!(a.function, AggregateFunction::Count | AggregateFunction::CountDistinct)
-        });
+        let is_distinct = aggregates
+            .get(*aggregate)
+            .is_some_and(|a| a.function == AggregateFunction::CountDistinct);
         let needs_many = matches!(
             comparison,
             Comparison::Greater | Comparison::GreaterOrEqual | Comparison::Equal
         );
-        if counts && needs_many && *n > most {
-            let text = format!("this HAVING waits for {n} rows, a sliding window keeps {most}");
+        if is_distinct && needs_many && *n > most {
+            let text =
+                format!("this HAVING waits for {n} distinct values, a sliding window keeps {most}");
             return Err(vec![
                 SqlProblem::new("R016", text)
                     .detail(
-                        "a condition that a later row can make false again is judged over the rows \
-                         that are kept; it could never be true",
+                        "a condition that a later row can make false again is judged over the \
+                         values that are kept; it could never be true",
                     )
                     .hint(
                         "tumble(time, ..) counts without a bound, and so does a plain `>=` alone",

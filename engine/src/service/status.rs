@@ -118,8 +118,12 @@ pub struct RuleHealth {
     pub too_late: u64,
     /// Rows its operator had already.
     pub duplicates: u64,
-    /// Keys or rows given up at a limit.
+    /// Keys given up at a limit, and rows no longer kept one by one.
     pub evicted: u64,
+    /// How often a limit was hit on which its verdicts can depend, once per key and hour.
+    pub degraded: u64,
+    /// What limits its state, in words; empty if it remembers nothing.
+    pub bounds: Vec<String>,
     /// Time spent on its own rows plus its share of the network's, nanoseconds.
     pub nanos: u64,
     /// Keys it remembers.
@@ -190,6 +194,7 @@ pub(super) fn cards(content: &Content, fed: &BTreeSet<TableName>) -> Vec<RuleCar
             attack: rule.attack.clone(),
             tables,
             cannot_fire,
+            bounds: sluice_stream::bounds(&loaded.plan, &sluice_stream::Limits::default()),
             ..RuleHealth::default()
         })
     };
@@ -230,6 +235,7 @@ impl Shared {
                 too_late: counts.too_late,
                 duplicates: counts.duplicates,
                 evicted: counts.evicted,
+                degraded: counts.degraded,
                 nanos: cost.nanos,
                 keys: cost.keys,
                 state_bytes: cost.state_bytes,

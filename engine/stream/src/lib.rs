@@ -23,6 +23,7 @@ pub use plan::{
 };
 pub use predicate::{Atom, Leaf, Predicate, Test, Text};
 
+mod bounds;
 mod cells;
 mod degraded;
 mod events;
@@ -37,6 +38,7 @@ mod texts;
 mod watermark;
 mod window;
 
+pub use bounds::bounds;
 pub use degraded::{Bound, Degradation};
 pub use exchange::{KeyedBatch, KeyedRow, tuple_hash, vnode};
 pub use operator::OperatorStats;

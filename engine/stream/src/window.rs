@@ -566,6 +566,11 @@ impl Cell {
     }
 }
 
+/// Whether HAVING is thresholds on growing values alone: what they need of a busy key is bounded.
+pub(crate) fn is_threshold(plan: &WindowPlan) -> bool {
+    thinnable(plan, &Layout::new(plan))
+}
+
 /// Whether a busy key can be thinned to what the condition needs.
 fn thinnable(plan: &WindowPlan, layout: &Layout) -> bool {
     plan.monotone && plan.condition.as_ref().is_some_and(|c| thin::is_thinnable(c, layout))

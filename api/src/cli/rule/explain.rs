@@ -206,7 +206,9 @@ fn plan_json(content: &Content, loaded: &LoadedRule) -> Value {
         Stage::FirstSeen(first) => (
             format!("first_seen within {} s", first.span / 1000),
             Some(names(plan, first.outputs..plan.intermediate.fields().len())),
-            Some("per key tuple: its last time, and its times above the final watermark".to_owned()),
+            Some(
+                "per key tuple: its last time, and its times above the final watermark".to_owned(),
+            ),
         ),
         Stage::Window(window) => (
             match window.window {
@@ -218,7 +220,7 @@ fn plan_json(content: &Content, loaded: &LoadedRule) -> Value {
                 Window::Sliding { size } => format!("sliding over {} s", size / 1000),
             },
             Some(names(plan, 0..window.keys)),
-            Some("per key: the rows of open windows, up to 10,000 one by one; beyond it a monotone threshold still fires exactly and the finding shows a lower bound, `capped`".to_owned()),
+            Some("per key: the rows of open windows".to_owned()),
         ),
     };
     let class = match plan.emit {
@@ -230,7 +232,7 @@ fn plan_json(content: &Content, loaded: &LoadedRule) -> Value {
     };
     json!({
         "rule": &*plan.rule, "title": loaded.rule.title, "class": class, "operator": operator,
-        "key": key, "state": state,
+        "key": key, "state": state, "bounds": sluice_stream::bounds(plan, &sluice_stream::Limits::default()),
         "lateness": plan.lateness.map(|l| format!("{} s", l / 1000)),
         "tables": tables,
     })

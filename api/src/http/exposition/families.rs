@@ -228,8 +228,10 @@ fn of_rule(out: &mut Families, rule: &RuleHealth) {
     out.add("sluice_rule_keys", "Keys a rule remembers.", &of, rule.keys as f64);
     let help = "What a rule remembers, roughly.";
     out.add("sluice_rule_state_bytes", help, &of, rule.state_bytes as f64);
-    let help = "Keys or rows given up at a limit.";
+    let help = "Keys given up at a limit, and rows no longer kept one by one.";
     out.add("sluice_rule_state_evicted_total", help, &of, rule.evicted as f64);
+    let help = "Limits hit on which a rule's verdicts can depend, once per key and hour.";
+    out.add("sluice_rule_degraded_total", help, &of, rule.degraded as f64);
     let help = "Rows a rule had already.";
     out.add("sluice_rule_duplicates_total", help, &of, rule.duplicates as f64);
     let help = "Rows too late for a rule's window.";

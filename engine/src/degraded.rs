@@ -1,0 +1,108 @@
+//! The finding that a rule hit a bound of its state on which its verdicts can depend: a flood must not
+//! pass for silence. Not the bound itself: that is an operator's.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use sluice_event::{Encoder, rfc3339};
+use sluice_finding::{Entity, Finding, FindingId, FindingState};
+use sluice_rule::Severity;
+use sluice_stream::{Bound, Degradation, Limits};
+
+use crate::LoadedRule;
+
+/// The id under which it is reported that a rule hit a bound, once per rule, key and hour.
+pub const RULE_DEGRADED: &str = "sluice.rule_degraded";
+
+/// The finding for one of them. Its fields: `rule`, `bound`, `consequence`, `through` (event time), and the
+/// group key by the names of its columns.
+pub(crate) fn finding(tenant: &str, loaded: &LoadedRule, degradation: &Degradation) -> Finding {
+    let rule = &*loaded.plan.rule;
+    let limits = Limits::default();
+    let (bound, consequence) = match degradation.bound {
+        Bound::RowsOfKey => (
+            format!("{} rows of a key are kept one by one", limits.window_events_max),
+            "older rows were judged before the watermark and summed up: a late event may no longer \
+             change what was found of them",
+        ),
+        Bound::ValuesOfWindow => (
+            format!("{} distinct values of a window are kept", limits.window_events_max),
+            "values after them were not counted: what counts them shows a lower bound",
+        ),
+        Bound::Keys => (
+            format!("{} keys are kept", limits.keys_max),
+            "those with the fewest rows were judged before the watermark and given up: what they \
+             would have reached later is missed",
+        ),
+    };
+    let values: Vec<(&Arc<str>, Value)> =
+        degradation.key.iter().map(|(name, value)| (name, scalar(value))).collect();
+    let shown: Vec<String> =
+        values.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
+    let of = if shown.is_empty() { String::new() } else { format!(" for {}", shown.join(", ")) };
+    let mut fields: Map<String, Value> = [
+        ("rule", json!(rule)),
+        ("bound", json!(bound)),
+        ("consequence", json!(consequence)),
+        ("through", json!(rfc3339(degradation.time))),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into_iter()
+    .collect();
+    let entities = values
+        .iter()
+        .filter_map(|(name, value)| {
+            let (_, kind) = loaded.rule.entity.iter().find(|(column, _)| **column == ***name)?;
+            Some(Entity { kind: *kind, id: value.as_str()?.to_owned() })
+        })
+        .collect();
+    let mut id = Encoder::default();
+    id.text(rule);
+    id.time(degradation.hour);
+    id.text(&format!("{:?}", degradation.bound));
+    for (name, value) in values {
+        id.text(name);
+        id.text(&value.to_string());
+        fields.entry(name.to_string()).or_insert(value);
+    }
+    Finding {
+        id: FindingId::derive(tenant, RULE_DEGRADED, &id.hash128().to_be_bytes()),
+        rule_id: RULE_DEGRADED.into(),
+        rule_version: "1".into(),
+        title: format!("{rule} may have missed something{of}: {bound}"),
+        severity: Severity::Medium,
+        time: degradation.time,
+        state: FindingState::Confirmed,
+        revision: 1,
+        entities,
+        attack: Arc::from([]),
+        risk: 0,
+        shadow: loaded.rule.is_shadow(),
+        suppression: None,
+        fields,
+        window: Some((degradation.hour, degradation.time)),
+        count: 1,
+        late: false,
+        capped: true,
+        contested: false,
+        evidence: Vec::new(),
+        evidence_total: 0,
+    }
+}
+
+fn scalar(value: &sluice_event::Value) -> Value {
+    use sluice_event::Value as Scalar;
+    match value {
+        Scalar::Null => Value::Null,
+        Scalar::Bool(v) => json!(v),
+        Scalar::Int(v) => json!(v),
+        Scalar::Float(v) => json!(v),
+        Scalar::Text(v) => json!(&**v),
+        Scalar::Time(v) => json!(rfc3339(*v)),
+    }
+}
+
+/// As it stands in a sentence.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
