@@ -1990,10 +1990,18 @@ export interface components {
         Rule: {
             /** @description ATT&CK tactics and techniques. */
             attack: string[];
+            /** @description What limits its state and what happens there, in words. */
+            bounds: string[];
             /** @description Whether an input feeds the tables it reads. */
             can_fire: boolean;
             /** @description Why it cannot. */
             cannot_fire?: string;
+            /**
+             * Format: int64
+             * @description How often a limit was hit on which its verdicts can depend, once per key and hour; each is a
+             *     finding of `sluice.rule_degraded` too.
+             */
+            degraded: number;
             /**
              * Format: int64
              * @description Rows its operator had already.
@@ -2008,7 +2016,7 @@ export interface components {
             errors: number;
             /**
              * Format: int64
-             * @description Keys or rows given up at a limit.
+             * @description Keys given up at a limit, and rows no longer kept one by one.
              */
             evicted: number;
             /** Format: int64 */
@@ -4808,6 +4816,10 @@ export interface operations {
                      *           "too_late": 0,
                      *           "duplicates": 0,
                      *           "evicted": 0,
+                     *           "degraded": 0,
+                     *           "bounds": [
+                     *             "10,000 rows of a key are kept one by one"
+                     *           ],
                      *           "nanoseconds": 8100000,
                      *           "keys": 41,
                      *           "state_bytes": 20992,
@@ -4887,6 +4899,10 @@ export interface operations {
                      *       "too_late": 0,
                      *       "duplicates": 0,
                      *       "evicted": 0,
+                     *       "degraded": 0,
+                     *       "bounds": [
+                     *         "10,000 rows of a key are kept one by one"
+                     *       ],
                      *       "nanoseconds": 8100000,
                      *       "keys": 41,
                      *       "state_bytes": 20992,
