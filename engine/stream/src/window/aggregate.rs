@@ -243,7 +243,7 @@ impl Accumulator {
         match (self, other) {
             (Accumulator::Count(n), Accumulator::Count(m)) => *n += sign * m,
             (Accumulator::Distinct(values), Accumulator::Distinct(others)) => {
-                for (value, count) in others.iter() {
+                others.iter().for_each(|(value, count)| {
                     let known = values.entry(value.clone()).or_default();
                     *known = match way {
                         Way::In => known.saturating_add(*count),
@@ -252,7 +252,7 @@ impl Accumulator {
                     if *known == 0 {
                         values.remove(value);
                     }
-                }
+                });
             }
             (
                 Accumulator::Sum(sum) | Accumulator::Mean(sum),
