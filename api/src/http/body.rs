@@ -1,5 +1,7 @@
 //! Request bodies: read under a cap and a deadline, JSON with unknown fields refused.
 
+mod objects;
+
 use std::time::Duration;
 
 use axum::{
@@ -10,6 +12,7 @@ use axum::{
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
+use self::objects::Objects;
 use super::{
     memory::Reserved,
     problem::{Code, Fault, Problem},
@@ -46,12 +49,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             ));
         }
         let bytes = read(request.into_body(), JSON_BYTES, BODY_TIME, None).await?;
-        // serde takes an array for a struct, field by field: what no document of this API allows.
-        let first = bytes.iter().copied().find(|byte| !byte.is_ascii_whitespace());
-        if first == Some(b'[') {
-            return Err(Problem::new(Code::InvalidBody, "the body is an object, not an array"));
-        }
-        serde_json::from_slice(&bytes).map(Json).map_err(|e| {
+        parse(&bytes).map(Json).map_err(|e| {
             let (line, column) = (e.line() as u64, e.column() as u64);
             let text = e.to_string();
             let text = text.split(" at line ").next().unwrap_or_default().to_owned();
@@ -66,6 +64,14 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
                 .errors(vec![fault])
         })
     }
+}
+
+/// A document whose structs are objects.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = T::deserialize(Objects(&mut reader))?;
+    reader.end()?;
+    Ok(value)
 }
 
 /// The whole body, at most `cap` bytes, within `time`.
@@ -126,5 +132,87 @@ impl Kept<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields, default)]
+    struct Outer {
+        name: Option<String>,
+        inner: Option<Inner>,
+        list: Vec<Inner>,
+        map: BTreeMap<String, Inner>,
+        pair: Option<(u8, f64)>,
+        kind: Option<Kind>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        n: i64,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Kind {
+        Plain,
+        Of(Inner),
+        With { n: i64 },
+    }
+
+    fn read(text: &str) -> Result<Outer, String> {
+        parse(text.as_bytes()).map_err(|error: serde_json::Error| error.to_string())
+    }
+
+    #[test]
+    fn what_is_an_object_is_read() {
+        let whole = r#" {"name": "a", "inner": {"n": 1}, "list": [{"n": 2}], "map": {"k": {"n": 3}},
+                        "pair": [1, 0.5], "kind": {"of": {"n": 4}}} "#;
+        let inner = |n| Inner { n };
+        assert_eq!(
+            read(whole),
+            Ok(Outer {
+                name: Some("a".to_owned()),
+                inner: Some(inner(1)),
+                list: vec![inner(2)],
+                map: BTreeMap::from([("k".to_owned(), inner(3))]),
+                pair: Some((1, 0.5)),
+                kind: Some(Kind::Of(inner(4))),
+            })
+        );
+        assert_eq!(read(r#"{"kind": "plain"}"#).unwrap().kind, Some(Kind::Plain));
+        assert_eq!(
+            read(r#"{"kind": {"with": {"n": 1}}}"#).unwrap().kind,
+            Some(Kind::With { n: 1 })
+        );
+        assert_eq!(read("{}"), Ok(Outer::default()));
+    }
+
+    #[test]
+    fn an_array_is_no_object_at_any_depth() {
+        for text in [
+            "[]",
+            r#"["a"]"#,
+            "[null,null,[],{},null,null]",
+            r#"{"inner": [1]}"#,
+            r#"{"list": [[1]]}"#,
+            r#"{"list": [{"n": 1}, [1]]}"#,
+            r#"{"map": {"k": [1]}}"#,
+            r#"{"kind": {"of": [1]}}"#,
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains("invalid type: sequence"), "{text}: {error}");
+        }
+        assert!(read(r#"{"name": "a", "name": "b"}"#).unwrap_err().contains("duplicate field"));
+        assert!(read(r#"{"nam": "a"}"#).unwrap_err().contains("unknown field"));
+        assert!(read("{} {}").unwrap_err().contains("trailing characters"));
     }
 }

@@ -202,7 +202,8 @@ pub(in super::super) async fn send_event(
     let event_type = EventType::parse(&send.event_type)
         .filter(|t| !t.is_about_stream())
         .ok_or_else(|| invalid(format!("there is no event type `{}`", send.event_type)))?;
-    let subject = SubjectId::parse(&send.subject).map_err(|e| invalid(e.to_string()))?;
+    let subject = SubjectId::parse(&serde_json::Value::Object(send.subject))
+        .map_err(|e| invalid(e.to_string()))?;
     let jti = signals(&shared)?
         .run(&shared, move |t, now| {
             t.send_event(&id, event_type, subject, send.event, &principal.name, now)

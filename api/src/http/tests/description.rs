@@ -131,3 +131,83 @@ fn the_page_needs_nothing_from_elsewhere_and_nothing_inline() {
     let style = fixture.send(None, "GET", "/api/v1/docs/docs.css", &[], b"").is(200);
     assert!(style.header("content-type").starts_with("text/css"));
 }
+
+/// The operations that take a JSON object, with the example of it.
+fn with_bodies(fixture: &Fixture) -> Vec<(String, String, Value)> {
+    let api = fixture.get("/api/v1/openapi.json").is(200).json();
+    let mut found = Vec::new();
+    for (path, item) in api["paths"].as_object().unwrap() {
+        for method in METHODS {
+            let body = &item[method]["requestBody"]["content"]["application/json"]["example"];
+            if body.is_object() {
+                let path = path.replace("{kind}", "user");
+                let path = path.replace("{id}", &"0".repeat(32)).replace("{stream}", "s");
+                found.push((method.to_uppercase(), path, body.clone()));
+            }
+        }
+    }
+    found
+}
+
+/// The document with one of its objects as the array of its values, for each object in it.
+fn with_an_array(document: &Value) -> Vec<Value> {
+    let mut all = Vec::new();
+    match document {
+        Value::Object(fields) => {
+            all.push(fields.values().cloned().collect());
+            for (name, value) in fields {
+                all.extend(with_an_array(value).into_iter().map(|inner| {
+                    let mut outer = fields.clone();
+                    outer.insert(name.clone(), inner);
+                    Value::Object(outer)
+                }));
+            }
+        }
+        Value::Array(items) => {
+            for (at, value) in items.iter().enumerate() {
+                all.extend(with_an_array(value).into_iter().map(|inner| {
+                    let mut outer = items.clone();
+                    outer[at] = inner;
+                    Value::Array(outer)
+                }));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+    all
+}
+
+#[test]
+fn row_12_an_array_is_never_taken_for_an_object() {
+    let fixture = Fixture::new();
+    let (mut documents, mut nested) = (0, 0);
+    for (method, path, example) in with_bodies(&fixture) {
+        let sequence = serde_json::json!([null, null, null, null, true]);
+        let arrays = [sequence, serde_json::json!([])].into_iter().chain(with_an_array(&example));
+        for body in arrays {
+            nested += usize::from(body.is_object());
+            documents += 1;
+            let what = format!("{method} {path} {body}");
+            let answer = fixture.ask(Role::Admin, &method, &path, Some(body));
+            assert_eq!(answer.status, 400, "{what}: {}", answer.text());
+            let problem = answer.problem("invalid_body");
+            assert!(problem["detail"].as_str().unwrap().contains("sequence"), "{what}: {problem}");
+        }
+    }
+    assert!(documents >= 30 && nested >= 1, "{documents} documents, {nested} nested");
+}
+
+#[test]
+fn row_12_a_field_given_twice_is_refused() {
+    let fixture = Fixture::new();
+    let token = Some(fixture.secrets[&Role::Admin].as_str());
+    let headers = [("content-type", "application/json")];
+    for (path, body) in [
+        ("/api/v1/dead-letters/drop", r#"{"all": false, "all": true}"#),
+        ("/api/v1/hunts", r#"{"sql": "SELECT 1 AS a", "sql": "SELECT 2 AS a"}"#),
+    ] {
+        let answer = fixture.send(token, "POST", path, &headers, body.as_bytes()).is(400);
+        let problem = answer.problem("invalid_body");
+        assert!(problem["detail"].as_str().unwrap().contains("duplicate field"), "{problem}");
+    }
+}

@@ -169,7 +169,7 @@ pub(in super::super::super) struct SendEvent {
     pub(super) event_type: String,
     /// A subject identifier (RFC 9493).
     #[schema(value_type = Object)]
-    pub(super) subject: Value,
+    pub(super) subject: Map<String, Value>,
     /// The event; without one it is a test, marked so.
     #[schema(value_type = Option<Object>)]
     pub(super) event: Option<Map<String, Value>>,
