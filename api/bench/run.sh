@@ -56,8 +56,13 @@ turn() {
         kcat -P -b "$broker" -t "$topic" -X linger.ms=50 -X batch.size=1000000 <"$FILES/${pair##*:}.ndjson"
     done
     rm -rf "$data"
+    # Every probe is a finding of one rule; an older binary may not know the bound of them.
+    bound=
+    "$sluice" config schema | grep -q findings_per_minute && bound='findings_per_minute = 1000000'
     cat >"$FILES/sluice.toml" <<T
 data_dir = "$data"
+[retention]
+$bound
 [api]
 listen = "127.0.0.1:17777"
 [sources.okta]

@@ -209,6 +209,7 @@ fn retention(config: &Config) -> Retention {
     Retention {
         finding_age: age(config.retention.finding_age.0),
         finding_bytes: config.retention.finding_bytes.0,
+        findings_per_minute: config.retention.findings_per_minute.0.get() as u64,
         dead_letter_age: age(config.retention.dead_letter_age.0),
         dead_letter_bytes: config.retention.dead_letter_bytes.0,
     }

@@ -1,35 +1,17 @@
 //! Findings, triage, dead letters and state on disk, through [`sluice_store`]. Not the index, which
-//! follows. Checkpoints have a database of their own (see `durable/state.rs`), in the folder `state`.
-//!
-//! Keyspaces, numbers big-endian:
-//!
-//! | name | key | value |
-//! |---|---|---|
-//! | `finding` | id | the finding without the events of its evidence: written by the engine only |
-//! | `evidence` | finding id, hash of the event | the event |
-//! | `triage` | id | what people did about it: never touched by the engine |
-//! | `current` | id | sequence of its last change, epoch of its first |
-//! | `change` | sequence | id; the older entry goes with the newer one, so each finding is there once |
-//! | `removed` | sequence | id of a finding that retention dropped; the last million |
-//! | `age` | event time, id | nothing: the order in which findings go |
-//! | `repeat` | suppression group, event time, id | the finding it is folded into, how many it folds |
-//! | `risk` | hash of the entity | its ledger, level, and when it is due |
-//! | `risk_due` | time, hash of the entity | nothing: when its level falls, or it is forgotten |
-//! | `risk_row` | hash of the entity, number | a change of its risk; the last 1,000 |
-//! | `level` | sequence | a change of level, for followers |
-//! | `incident` | id | an incident with its history |
-//! | `suppression` | id | a suppression with its hits |
-//! | `letter` | source, code, receive time, id | a record set aside |
-//! | `letter_id` | id | its key in `letter` |
-//! | `meta` | a word | `seq`, `totals` |
+//! follows. Checkpoints have a database of their own (see `durable/state.rs`), in the folder `state`;
+//! the keyspaces of this one are in `durable/layout.rs`.
 //!
 //! A sequence number is given to every change of a finding, its triage or a level and to every removal,
 //! so that a follower can stop and go on anywhere. Writers take turns; readers never wait.
 
+mod capped;
 mod cases;
 mod codec;
 mod findings;
 mod incidents;
+mod kept;
+mod layout;
 mod ledgers;
 mod letters;
 mod orphaned;
@@ -38,6 +20,7 @@ mod records;
 mod repeats;
 mod retention;
 mod risk;
+mod sink;
 mod state;
 mod suppressions;
 mod txn;
@@ -49,50 +32,25 @@ use std::{
     time::Duration,
 };
 
-use sluice_finding::{Finding, FindingId, Repeats, Triage, TriageChange};
-use sluice_ingest::{
-    DeadLetter, DeadLetterCode,
-    live::{Place, Positions},
-};
-use sluice_store::{Layout, Memory, Space, Store};
+use sluice_finding::{FindingId, TriageChange};
+use sluice_ingest::{DeadLetter, live::Positions};
+use sluice_store::Store;
 
 use codec::CodecError;
 pub use incidents::IncidentError;
 use incidents::Incidents;
+pub use kept::{LetterFilter, Retention, StoreStats, Stored, StoredLetter, TriageError};
+use layout::Spaces;
 use recent::RecentFindings;
 use risk::Risks;
 pub use risk::{LevelRow, RiskCause, RiskClock, RiskReason, RiskRow, reasons};
+use sink::DurableSink;
 use state::StateStore;
 use suppressions::Suppressions;
 pub use suppressions::{StoredSuppression, SuppressionError};
 use txn::{SpaceUse, StoreMeta, WriteState};
 
-use crate::{Checkpoint, CheckpointSink, Commit, EngineError, FindingSink, Seq};
-
-/// What the directory holds, by a version that changes when an older build could not read it.
-const LAYOUT: Layout<17> = Layout {
-    name: "sluice-findings",
-    version: 3,
-    spaces: [
-        "finding",
-        "triage",
-        "current",
-        "change",
-        "removed",
-        "age",
-        "repeat",
-        "evidence",
-        "letter",
-        "letter_id",
-        "meta",
-        "risk",
-        "risk_due",
-        "risk_row",
-        "level",
-        "incident",
-        "suppression",
-    ],
-};
+use crate::{Checkpoint, EngineError, FindingSink, Seq};
 
 /// The store of one node. Cheap to clone; the directory is locked while any clone lives.
 #[derive(Clone, Debug)]
@@ -117,127 +75,6 @@ struct Inner {
     checkpoints: StateStore,
 }
 
-#[derive(Debug)]
-struct Spaces {
-    finding: Space,
-    triage: Space,
-    current: Space,
-    change: Space,
-    removed: Space,
-    age: Space,
-    repeat: Space,
-    evidence: Space,
-    letter: Space,
-    letter_id: Space,
-    meta: Space,
-    risk: Space,
-    risk_due: Space,
-    risk_row: Space,
-    level: Space,
-    incident: Space,
-    suppression: Space,
-}
-
-/// Bounds of what is kept.
-#[derive(Clone, Copy, Debug)]
-pub struct Retention {
-    /// Findings and their triage, by event time. 365 days.
-    pub finding_age: Duration,
-    /// Bytes of findings. 10 GiB.
-    pub finding_bytes: u64,
-    /// Dead letters, by receive time. 30 days.
-    pub dead_letter_age: Duration,
-    /// Bytes of dead letters of one (source, code), so that a flood of one kind cannot push out
-    /// the others. 64 MiB.
-    pub dead_letter_bytes: u64,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        let day = Duration::from_secs(24 * 60 * 60);
-        Retention {
-            finding_age: 365 * day,
-            finding_bytes: 10 << 30,
-            dead_letter_age: 30 * day,
-            dead_letter_bytes: 64 << 20,
-        }
-    }
-}
-
-/// A finding as it is kept.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stored {
-    /// The finding.
-    pub finding: Finding,
-    /// What people did about it.
-    pub triage: Triage,
-    /// What suppression made of it.
-    pub repeats: Repeats,
-    /// The change that last touched either.
-    pub seq: Seq,
-}
-
-/// A dead letter as it is kept.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StoredLetter {
-    /// Its id, made of where it was read: 32 hex digits.
-    pub id: String,
-    /// Where it was read.
-    pub place: Place,
-    /// The record. Its `partition` means nothing here.
-    pub letter: DeadLetter,
-    /// How often it was replayed in vain.
-    pub attempts: u32,
-}
-
-/// Which dead letters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LetterFilter {
-    /// Of this mapping source or input.
-    pub source: Option<String>,
-    /// With this code.
-    pub code: Option<DeadLetterCode>,
-    /// Received at or after, milliseconds since 1970 UTC.
-    pub since: Option<i64>,
-}
-
-/// What the store has thrown away, and what it holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoreStats {
-    /// Findings held.
-    pub findings: u64,
-    /// Their bytes.
-    pub finding_bytes: u64,
-    /// Findings dropped by age, by bytes.
-    pub findings_expired: (u64, u64),
-    /// Dead letters held by (source, code): how many, their bytes.
-    pub dead_letters: BTreeMap<(String, DeadLetterCode), (u64, u64)>,
-    /// Dead letters dropped by age, by bytes.
-    pub dead_letters_expired: (u64, u64),
-    /// Findings made of records that claim the id of another record and say something else, by
-    /// mapping source, since the store was opened.
-    pub contested: BTreeMap<String, u64>,
-    /// Bytes of the whole store on disk.
-    pub disk_bytes: u64,
-}
-
-/// Why a change of triage was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum TriageError {
-    /// There is no such finding.
-    #[error("there is no finding {0}")]
-    NotFound(FindingId),
-    /// Another change was faster: the version is not the expected one.
-    #[error("the finding has changed: its version is {0}")]
-    Conflict(u64),
-    /// The change makes no sense; the text says why.
-    #[error("{0}")]
-    Invalid(String),
-    /// It could not be written.
-    #[error(transparent)]
-    Store(#[from] EngineError),
-}
-
 impl FindingStore {
     /// Opens the store in a directory, which it creates and locks.
     ///
@@ -256,45 +93,7 @@ impl FindingStore {
         retention: Retention,
         clock: RiskClock,
     ) -> Result<FindingStore, EngineError> {
-        let (store, spaces) = Store::open(dir, &LAYOUT, Memory::default())?;
-        let [
-            finding,
-            triage,
-            current,
-            change,
-            removed,
-            age,
-            repeat,
-            evidence,
-            letter,
-            letter_id,
-            meta,
-            risk,
-            risk_due,
-            risk_row,
-            level,
-            incident,
-            suppression,
-        ] = spaces;
-        let spaces = Spaces {
-            finding,
-            triage,
-            current,
-            change,
-            removed,
-            age,
-            repeat,
-            evidence,
-            letter,
-            letter_id,
-            meta,
-            risk,
-            risk_due,
-            risk_row,
-            level,
-            incident,
-            suppression,
-        };
+        let (store, spaces) = layout::open(dir)?;
         let meta = StoreMeta::load(&store.snapshot(), &spaces)?;
         let checkpoints = StateStore::open(&dir.join("state"))?;
         if let Some(checkpoint) = checkpoints.manifest()?
@@ -313,6 +112,8 @@ impl FindingStore {
             meta,
             recent: RecentFindings::default(),
             contested: BTreeMap::new(),
+            capped: BTreeMap::new(),
+            unreported: BTreeSet::new(),
         });
         let changed = Condvar::new();
         let snapshot = store.snapshot();
@@ -338,7 +139,7 @@ impl FindingStore {
 
     /// The engine's way in. There is one at a time.
     pub fn sink(&self) -> impl FindingSink + use<> {
-        DurableSink { inner: self.inner.clone(), orphaned: BTreeSet::new() }
+        DurableSink::new(self.inner.clone())
     }
 
     /// What to resume from: the last checkpoint with all state (`full`), if there is one.
@@ -495,7 +296,8 @@ impl FindingStore {
     /// What it holds and has thrown away.
     pub fn stats(&self) -> StoreStats {
         let state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (totals, contested) = (state.meta.totals.clone(), state.contested.clone());
+        let totals = state.meta.totals.clone();
+        let (contested, findings_capped) = (state.contested.clone(), state.capped.clone());
         drop(state);
         let findings = self.inner.store.disk_bytes().map_err(EngineError::from);
         let disk_bytes =
@@ -508,6 +310,7 @@ impl FindingStore {
             findings: totals.findings,
             finding_bytes: totals.finding_bytes,
             findings_expired: totals.findings_expired,
+            findings_capped,
             dead_letters: totals.letters,
             dead_letters_expired: totals.letters_expired,
             contested,
@@ -521,38 +324,6 @@ impl FindingStore {
     /// If the system cannot tell.
     pub fn free_bytes(&self) -> Result<u64, EngineError> {
         Ok(self.inner.store.free_bytes()?)
-    }
-}
-
-/// The engine's commits, on disk. Each is one atomic batch and one sync.
-struct DurableSink {
-    inner: Arc<Inner>,
-    /// Findings that no checkpoint covers and that this run has not reported yet.
-    orphaned: BTreeSet<FindingId>,
-}
-
-impl FindingSink for DurableSink {
-    fn resume(&mut self, epoch: u64) -> Result<(), EngineError> {
-        let seq = match self.inner.checkpoints.manifest()? {
-            Some(checkpoint) if checkpoint.epoch == epoch => checkpoint.seq,
-            Some(_) | None => Seq(0),
-        };
-        self.orphaned = self.inner.orphaned(epoch, seq)?;
-        Ok(())
-    }
-
-    fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError> {
-        let mut txn = self.inner.begin();
-        txn.findings(commit.findings, &mut self.orphaned)?;
-        txn.keep_dead_letters(commit.dead_letters)?;
-        if commit.seals_epoch {
-            txn.withdraw(std::mem::take(&mut self.orphaned))?;
-        }
-        txn.commit(SpaceUse::Ordinary)
-    }
-
-    fn checkpoints(&mut self) -> Option<Box<dyn CheckpointSink>> {
-        Some(Box::new(self.inner.checkpoints.clone()))
     }
 }
 

@@ -381,6 +381,9 @@ def main():
     (folder / "sluice.toml").write_text(f"""data_dir = "{data}"
 rules = ["{folder}/rules"]
 memory_limit = "{options.memory_limit}"
+[retention]
+# The probes are 2,400 findings a minute of one rule; the flood of the attacker is of another.
+findings_per_minute = 5000
 [api]
 listen = "{address}"
 [sources.push]

@@ -207,12 +207,18 @@ section! {
 }
 
 section! {
-    /// How long and how much is kept; the oldest goes first, counted in the metrics.
+    /// How long and how much is kept; the oldest goes first, counted in the metrics. Findings that are
+    /// open (touched by a person and not resolved, or of an incident that is not over) go last, and by
+    /// bytes only.
     RetentionSettings {
         /// Findings and what people did about them, by event time.
         finding_age: Millis = "365d",
         /// Bytes of findings: 10 GiB hold about 5 million.
         finding_bytes: ByteSize = "10GiB",
+        /// Findings of one rule in one minute of event time. Of more, one finding
+        /// `sluice.findings_capped` reports how many there are and whom they are about. 1,000 of 2 KiB
+        /// are 2 MiB a minute, so that a rule that matches everything takes four days to fill 10 GiB.
+        findings_per_minute: Count = "1000",
         /// Dead letters, by receive time.
         dead_letter_age: Millis = "30d",
         /// Bytes of dead letters of one source and code, so that a flood of one kind cannot push

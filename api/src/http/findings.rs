@@ -14,7 +14,7 @@ use axum::{
 };
 use futures::Stream;
 use sluice_engine::durable::{Stored, TriageError};
-use sluice_finding::FindingId;
+use sluice_finding::{FindingId, TriageRefused};
 use sluice_index::SearchError;
 
 use super::{
@@ -109,6 +109,8 @@ pub(super) async fn get(
             example = json!({"id": "8c0a3f4be1d25f6790ab12cd34ef5678", "status": "resolved",
                 "reason": "false_positive", "version": 2})),
         (status = 404, description = "There is no such finding.", body = Problem,
+            content_type = "application/problem+json"),
+        (status = 409, description = "Its history is full.", body = Problem,
             content_type = "application/problem+json"),
         (status = 412, description = "It has changed since.", body = Problem,
             content_type = "application/problem+json"),
@@ -238,7 +240,10 @@ fn refused(error: TriageError) -> Problem {
         TriageError::NotFound(_) => Problem::new(Code::NotFound, text),
         TriageError::Conflict(version) => Problem::new(Code::VersionMismatch, text)
             .hint(format!("read it again, then send If-Match: \"{version}\"")),
-        TriageError::Invalid(_) => Problem::new(Code::Unprocessable, text),
+        TriageError::Refused(TriageRefused::Invalid(_)) => Problem::new(Code::Unprocessable, text),
+        TriageError::Refused(TriageRefused::HistoryFull) => {
+            Problem::new(Code::Conflict, text).hint("resolve it, or go on in a ticket")
+        }
         TriageError::Store(error) => error.into(),
     }
 }

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use sluice_engine::durable::IncidentError;
-use sluice_finding::{FindingId, Incident, IncidentStatus};
+use sluice_finding::{FindingId, Incident, IncidentStatus, Refused};
 use utoipa::ToSchema;
 
 use super::{
@@ -177,6 +177,8 @@ pub(super) async fn get(
             })),
         (status = 404, description = "There is no such incident.", body = Problem,
             content_type = "application/problem+json"),
+        (status = 409, description = "Its history is full.", body = Problem,
+            content_type = "application/problem+json"),
         (status = 412, description = "It has changed since.", body = Problem,
             content_type = "application/problem+json"),
         (status = 422, description = "The change makes no sense.", body = Problem,
@@ -236,6 +238,9 @@ fn refused(error: IncidentError) -> Problem {
         IncidentError::NotFound(_) => Problem::new(Code::NotFound, text),
         IncidentError::Conflict(version) => Problem::new(Code::VersionMismatch, text)
             .hint(format!("read it again, then send If-Match: \"{version}\"")),
+        IncidentError::Refused(Refused::HistoryFull) => {
+            Problem::new(Code::Conflict, text).hint("close it, or go on in a ticket")
+        }
         IncidentError::Refused(_) | IncidentError::Finding(..) => {
             Problem::new(Code::Unprocessable, text)
         }

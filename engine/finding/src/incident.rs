@@ -9,8 +9,12 @@ use crate::{Entity, Finding, FindingId, RiskLevel};
 
 /// Milliseconds without a finding after which the next one opens another incident.
 pub const QUIET: i64 = 24 * 3_600_000;
+/// Findings of one incident: one more of its entity opens another.
+pub const INCIDENT_FINDINGS: usize = 1_000;
 /// Changes that are kept of one incident: each reading of it carries them all.
-const HISTORY_MAX: usize = 500;
+const HISTORY_ENTRIES: usize = 500;
+/// Bytes of their texts.
+const HISTORY_BYTES: usize = 256 << 10;
 
 /// An incident (OCSF Incident Finding, class 2005).
 #[derive(Clone, Debug, PartialEq)]
@@ -112,6 +116,14 @@ pub struct IncidentChange {
     pub comment: Option<String>,
 }
 
+impl IncidentChange {
+    /// Bytes of its texts.
+    fn bytes(&self) -> usize {
+        let assignee = self.assignee.as_ref().and_then(Option::as_ref).map_or(0, String::len);
+        assignee + self.comment.as_ref().map_or(0, String::len)
+    }
+}
+
 impl Belongs {
     /// Every reason.
     pub const ALL: [Belongs; 4] =
@@ -203,7 +215,7 @@ pub enum Refused {
     DuplicateOfItself,
     /// The change changes nothing.
     Empty,
-    /// It has as many changes as are kept.
+    /// It has as many changes, or as many bytes of remarks, as are kept.
     HistoryFull,
 }
 
@@ -244,6 +256,7 @@ impl Incident {
     /// Whether a finding of its entity at `time` still belongs to it.
     pub fn lasts_at(&self, time: i64) -> bool {
         !self.status.ends()
+            && self.findings.len() < INCIDENT_FINDINGS
             && time >= self.time.saturating_sub(QUIET)
             && time <= self.last_time.saturating_add(QUIET)
     }
@@ -293,8 +306,10 @@ impl Incident {
         }
         let ends = change.status.is_some_and(IncidentStatus::ends);
         // Closing is always possible: it must not wait for room.
-        if self.history.len() >= HISTORY_MAX && !(ends && change.comment.is_none())
-            || self.history.len() >= 2 * HISTORY_MAX
+        let closes = ends && change.comment.is_none();
+        let bytes = self.history.iter().map(|e| e.change.bytes()).sum::<usize>() + change.bytes();
+        if !closes && (self.history.len() >= HISTORY_ENTRIES || bytes > HISTORY_BYTES)
+            || self.history.len() >= 2 * HISTORY_ENTRIES
         {
             return Err(Refused::HistoryFull);
         }
@@ -398,5 +413,28 @@ mod tests {
         assert_eq!(incident.change(1, "bob", benign), Ok(()));
         assert_eq!(incident.history.len(), 1);
         assert!(!incident.join(&finding(2, Severity::Low, 1), 0));
+    }
+
+    #[test]
+    fn findings_and_remarks_have_an_end_and_closing_goes_on() {
+        let mut incident = opened();
+        for n in 2..=INCIDENT_FINDINGS as u128 {
+            assert!(incident.join(&finding(n, Severity::Low, 1), 0));
+        }
+        assert!(!incident.join(&finding(5_000, Severity::Low, 1), 0), "the next opens another");
+        let note = |n: usize| IncidentChange { comment: Some("x".repeat(n)), ..Default::default() };
+        for _ in 0..HISTORY_BYTES / 4_096 {
+            assert_eq!(incident.change(1, "bob", note(4_096)), Ok(()));
+        }
+        assert_eq!(incident.change(1, "bob", note(1)), Err(Refused::HistoryFull));
+        let close = IncidentChange {
+            status: Some(IncidentStatus::Closed),
+            verdict: Some(IncidentVerdict::Benign),
+            ..Default::default()
+        };
+        assert_eq!(incident.change(1, "bob", close), Ok(()));
+        let mut incident = opened();
+        (0..HISTORY_ENTRIES).for_each(|_| incident.change(1, "bob", note(1)).unwrap());
+        assert_eq!(incident.change(1, "bob", note(1)), Err(Refused::HistoryFull));
     }
 }

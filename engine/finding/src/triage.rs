@@ -64,6 +64,20 @@ pub enum Reason {
     Duplicate,
 }
 
+/// Why a change was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TriageRefused {
+    /// It makes no sense; the text says why.
+    #[error("{0}")]
+    Invalid(String),
+    /// There is no room for it in the history.
+    #[error(
+        "the history is full: a finding keeps {HISTORY_ENTRIES} changes and {} KiB of remarks",
+        HISTORY_BYTES >> 10
+    )]
+    HistoryFull,
+}
+
 /// Changes that are kept of one finding: each reading of it carries them all.
 const HISTORY_ENTRIES: usize = 500;
 /// Bytes of their texts.
@@ -73,11 +87,12 @@ impl Triage {
     /// The state after a change.
     ///
     /// # Errors
-    /// What is wrong with the change, for people: resolving without a reason, a reason without
-    /// resolving, nothing to change, more history than is kept.
-    pub fn apply(&self, change: TriageChange, at: i64, by: &str) -> Result<Triage, String> {
+    /// What is wrong with the change: resolving without a reason, a reason without resolving, nothing
+    /// to change, more history than is kept.
+    pub fn apply(&self, change: TriageChange, at: i64, by: &str) -> Result<Triage, TriageRefused> {
+        let invalid = |text: &str| TriageRefused::Invalid(text.to_owned());
         if change == TriageChange::default() {
-            return Err("nothing to change: give status, assignee or comment".to_owned());
+            return Err(invalid("nothing to change: give status, assignee or comment"));
         }
         // Closing is always possible: it must not wait for room.
         let closes = change.status == Some(TriageStatus::Resolved) && change.comment.is_none();
@@ -85,24 +100,18 @@ impl Triage {
         if !closes && (self.history.len() >= HISTORY_ENTRIES || bytes > HISTORY_BYTES)
             || self.history.len() >= 2 * HISTORY_ENTRIES
         {
-            return Err(format!(
-                "the history is full: a finding keeps {HISTORY_ENTRIES} changes and {} KiB of \
-                 remarks; resolve it, or go on in a ticket",
-                HISTORY_BYTES >> 10
-            ));
+            return Err(TriageRefused::HistoryFull);
         }
         let mut next = self.clone();
         let status = change.status.unwrap_or(self.status);
         match (status, change.reason.or(self.reason.filter(|_| change.status.is_none()))) {
             (TriageStatus::Resolved, None) => {
-                return Err(format!(
-                    "resolving needs a reason: {}",
-                    Reason::ALL.map(Reason::name).join(", ")
-                ));
+                let reasons = Reason::ALL.map(Reason::name).join(", ");
+                return Err(invalid(&format!("resolving needs a reason: {reasons}")));
             }
             (TriageStatus::Resolved, reason) => next.reason = reason,
             (TriageStatus::New | TriageStatus::InProgress, _) if change.reason.is_some() => {
-                return Err("a reason goes with status `resolved` only".to_owned());
+                return Err(invalid("a reason goes with status `resolved` only"));
             }
             (TriageStatus::New | TriageStatus::InProgress, _) => next.reason = None,
         }
@@ -177,7 +186,9 @@ mod tests {
         for _ in 0..HISTORY_ENTRIES {
             triage = triage.apply(note(1), 0, "ann").unwrap();
         }
-        assert!(triage.apply(note(1), 0, "ann").unwrap_err().contains("history is full"));
+        let full = triage.apply(note(1), 0, "ann").unwrap_err();
+        assert_eq!(full, TriageRefused::HistoryFull);
+        assert!(full.to_string().contains("500 changes and 256 KiB"), "{full}");
         let close = TriageChange {
             status: Some(TriageStatus::Resolved),
             reason: Some(Reason::Benign),

@@ -18,7 +18,8 @@ use sluice_finding::{
 use sluice_store::Snapshot;
 
 use super::{
-    Inner, Spaces, Stored, TriageError,
+    Inner, Stored, TriageError,
+    layout::Spaces,
     recent::Known,
     records::{FindingRecord, decode_finding, decode_triage, encode_finding, encode_triage},
     risk::RiskCause,
@@ -55,9 +56,15 @@ impl WriteTxn<'_> {
             let claimed = finding.id;
             let mut entry = self.pending(claimed, &mut pending, &mut order)?;
             let finding = settle(entry.known(), finding);
-            if finding.id != claimed {
+            let contests = finding.id != claimed;
+            if contests {
                 entry = self.pending(finding.id, &mut pending, &mut order)?;
-                if entry.known().is_none() {
+            }
+            if entry.known().is_none() {
+                if !self.has_room(&finding)? {
+                    continue;
+                }
+                if contests {
                     self.contested.extend(contest::sources(&finding));
                 }
             }
@@ -230,7 +237,7 @@ impl WriteTxn<'_> {
         if expected.is_some_and(|version| version != before.version) {
             return Err(TriageError::Conflict(before.version));
         }
-        let triage = before.apply(change, at, by).map_err(TriageError::Invalid)?;
+        let triage = before.apply(change, at, by)?;
         let bytes = encode_triage(&triage);
         self.batch.put(&self.spaces().triage, &key(id), &bytes);
         let finding = &known.finding;

@@ -20,7 +20,7 @@ use sluice_store::Snapshot;
 use super::{
     FindingStore, Inner, Spaces, TriageError,
     cases::{decode_incident, encode_incident},
-    findings::load,
+    findings::{load, stored_current},
     risk::RiskCause,
     suppressions::SuppressionError,
     txn::{SpaceUse, WriteTxn},
@@ -56,7 +56,9 @@ fn refusal(refused: &Refused) -> &'static str {
         Refused::VerdictMissing => "resolving or closing needs a verdict",
         Refused::DuplicateOfItself => "an incident cannot be a duplicate of itself",
         Refused::Empty => "nothing to change: give status, assignee, verdict or comment",
-        Refused::HistoryFull => "its history is full: close it, or go on in a ticket",
+        Refused::HistoryFull => {
+            "the history is full: an incident keeps 500 changes and 256 KiB of remarks"
+        }
     }
 }
 
@@ -328,16 +330,28 @@ impl WriteTxn<'_> {
         Ok(())
     }
 
-    /// Drops incidents that ended, by their last finding, before a time.
-    pub(super) fn expire_incidents(&mut self, cutoff: i64) {
-        let over: Vec<FindingId> = {
+    /// Drops incidents whose last finding was before a time: those that are over, and those without a
+    /// finding that is still there.
+    pub(super) fn expire_incidents(&mut self, cutoff: i64) -> Result<(), EngineError> {
+        let old: Vec<Arc<Incident>> = {
             let all = self.inner.incidents();
-            all.values().filter(|i| i.last_time < cutoff).map(|i| i.id).collect()
+            all.values().filter(|i| i.last_time < cutoff).cloned().collect()
         };
+        let mut over = Vec::new();
+        for incident in old {
+            let mut gone = true;
+            for id in incident.findings.keys() {
+                gone &= stored_current(self.spaces(), &self.snapshot, *id)?.is_none();
+            }
+            if gone || incident.status.ends() {
+                over.push(incident.id);
+            }
+        }
         for id in over {
             self.batch.remove(&self.spaces().incident, &id.0.to_be_bytes());
             self.forgotten.push(id);
         }
+        Ok(())
     }
 }
 

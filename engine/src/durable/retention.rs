@@ -1,9 +1,13 @@
 //! What goes when: findings by event time and bytes, dead letters by receive time and bytes per
 //! kind. In small batches, so that the engine's commits wait milliseconds.
+//!
+//! Findings that are open stay whatever their age: those that a person has touched and not resolved, and
+//! those of incidents that are not over. Only where all others are gone and there are still too many bytes
+//! do they go, too.
 
-use std::{ops::Bound, sync::PoisonError, time::Duration};
+use std::{collections::BTreeSet, ops::Bound, sync::PoisonError, time::Duration};
 
-use sluice_store::Bytes;
+use sluice_finding::{FindingId, TriageStatus};
 
 use super::{
     Inner,
@@ -12,29 +16,38 @@ use super::{
 };
 use crate::EngineError;
 
-/// How many go with one batch.
+/// How many go with one batch,
 const BATCH: usize = 500;
+/// and how many findings are looked at for it.
+const LOOKED_AT: usize = 5_000;
 /// How many removed findings are remembered for followers: about 40 MB.
 const REMEMBERED: u64 = 1_000_000;
 
+/// Which findings stay.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spared {
+    /// Those that are open.
+    Open,
+    /// None, while there are too many bytes.
+    Nothing,
+}
+
 impl Inner {
     pub(super) fn retain(&self, now: i64) -> Result<(), EngineError> {
-        let mut from = None;
-        loop {
-            let mut txn = self.begin();
-            let cutoff = before(now, self.retention.finding_age);
-            let dropped = txn.expire_findings(cutoff, &mut from)?;
-            txn.forget_removed()?;
-            txn.commit(SpaceUse::Freeing)?;
-            if dropped < BATCH {
-                break;
+        let cutoff = before(now, self.retention.finding_age);
+        for spared in [Spared::Open, Spared::Nothing] {
+            let mut from = Some(Vec::new());
+            while let Some(after) = from.take() {
+                let mut txn = self.begin();
+                from = txn.expire_findings(cutoff, spared, &after)?;
+                txn.forget_removed()?;
+                txn.commit(SpaceUse::Freeing)?;
             }
         }
         loop {
             let mut txn = self.begin();
-            let cutoff = before(now, self.retention.finding_age);
-            let dropped = txn.expire_levels(cutoff, BATCH)?;
-            txn.expire_incidents(cutoff);
+            let dropped = txn.expire_levels(cutoff, BATCH)? + txn.expire_minutes(cutoff, BATCH)?;
+            txn.expire_incidents(cutoff)?;
             txn.expire_suppressions(cutoff);
             txn.commit(SpaceUse::Freeing)?;
             if dropped < BATCH {
@@ -61,31 +74,51 @@ impl Inner {
 }
 
 impl WriteTxn<'_> {
-    /// Drops findings of before `cutoff` or too many, oldest first, from where the last batch
-    /// stopped; how many.
+    /// Drops findings of before `cutoff` or too many, oldest first, after the one where the last batch
+    /// stopped; where this one stopped, if there may be more.
     fn expire_findings(
         &mut self,
         cutoff: i64,
-        from: &mut Option<Bytes>,
-    ) -> Result<usize, EngineError> {
+        spared: Spared,
+        after: &[u8],
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         let quota = self.inner.retention.finding_bytes;
-        let start = from.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let rows = self.snapshot.range(&self.spaces().age, start, Bound::Unbounded);
+        let open = self.in_open_incidents();
+        let rows =
+            self.snapshot.range(&self.spaces().age, Bound::Excluded(after), Bound::Unbounded);
         let mut dropped = 0;
-        for row in rows {
+        for (looked_at, row) in rows.enumerate() {
             let (key, _) = row?;
             let (time, id) = parse_age_key(&key)?;
-            let old = time < cutoff;
-            if dropped == BATCH || !(old || self.next.totals.finding_bytes > quota) {
-                break;
+            let too_many = self.next.totals.finding_bytes > quota;
+            let old = time < cutoff && spared == Spared::Open;
+            if !(old || too_many) {
+                return Ok(None);
             }
-            self.expire(time, id)?;
-            let expired = &mut self.next.totals.findings_expired;
-            *(if old { &mut expired.0 } else { &mut expired.1 }) += 1;
-            dropped += 1;
-            *from = Some(key);
+            if spared == Spared::Nothing || !(open.contains(&id) || self.is_in_work(id)?) {
+                self.expire(time, id)?;
+                let expired = &mut self.next.totals.findings_expired;
+                *(if old { &mut expired.0 } else { &mut expired.1 }) += 1;
+                dropped += 1;
+            }
+            if dropped == BATCH || looked_at == LOOKED_AT {
+                return Ok(Some(key.to_vec()));
+            }
         }
-        Ok(dropped)
+        Ok(None)
+    }
+
+    /// Whether a person has touched a finding and not resolved it.
+    fn is_in_work(&self, id: FindingId) -> Result<bool, EngineError> {
+        let triage = self.triage_of(id)?;
+        Ok(triage.version > 0 && triage.status != TriageStatus::Resolved)
+    }
+
+    /// Findings of incidents that are not over.
+    fn in_open_incidents(&self) -> BTreeSet<FindingId> {
+        let all = self.inner.incidents();
+        let open = all.values().filter(|incident| !incident.status.ends());
+        open.flat_map(|incident| incident.findings.keys().copied()).collect()
     }
 
     /// Forgets the oldest removals beyond those remembered.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{MutexGuard, PoisonError},
+    sync::{Arc, MutexGuard, PoisonError},
 };
 
 use sluice_finding::{
@@ -12,9 +12,11 @@ use sluice_finding::{
 use sluice_store::{Batch, Bytes, Snapshot, Space};
 
 use super::{
-    Inner, Spaces,
+    Inner,
+    capped::{MinuteKey, OpenMinute},
     codec::{Reader, Writer},
     incidents::Incidents,
+    layout::Spaces,
     recent::{Known, RecentFindings},
     records::{Totals, decode_totals, encode_totals},
     risk::OpenRisk,
@@ -58,6 +60,10 @@ pub(super) struct WriteState {
     /// Findings made of records that claim the id of another, by mapping source, since the store was
     /// opened.
     pub(super) contested: BTreeMap<String, u64>,
+    /// Findings that were not kept because there were too many in a minute, by rule, likewise.
+    pub(super) capped: BTreeMap<Arc<str>, u64>,
+    /// Minutes with more findings that were not kept than are reported.
+    pub(super) unreported: BTreeSet<MinuteKey>,
 }
 
 /// How much of the disk a change may use.
@@ -93,6 +99,9 @@ pub(super) struct WriteTxn<'a> {
     pub(super) turned: BTreeSet<FindingId>,
     /// The mapping sources of findings that contest another.
     pub(super) contested: Vec<String>,
+    /// Minutes that findings of this change are counted in, and those to report.
+    pub(super) minutes: BTreeMap<MinuteKey, OpenMinute>,
+    pub(super) unreported: BTreeSet<MinuteKey>,
     pub(super) state: MutexGuard<'a, WriteState>,
 }
 
@@ -114,6 +123,8 @@ impl Inner {
             forgotten: Vec::new(),
             turned: BTreeSet::new(),
             contested: Vec::new(),
+            minutes: BTreeMap::new(),
+            unreported: state.unreported.clone(),
             state,
         }
     }
@@ -139,6 +150,8 @@ impl<'a> WriteTxn<'a> {
     pub(super) fn commit(mut self, space_use: SpaceUse) -> Result<Seq, EngineError> {
         self.write_standings()?;
         self.write_risks()?;
+        self.write_minutes();
+        let capped = self.newly_capped();
         let meta = &self.inner.spaces.meta;
         if self.next.seq != self.state.meta.seq {
             let mut w = Writer::new();
@@ -160,6 +173,10 @@ impl<'a> WriteTxn<'a> {
         for source in self.contested {
             *self.state.contested.entry(source).or_default() += 1;
         }
+        for (rule, more) in capped {
+            *self.state.capped.entry(rule).or_default() += more;
+        }
+        self.state.unreported = self.unreported;
         for known in self.changed {
             self.state.recent.insert(known);
         }

@@ -1,5 +1,6 @@
 //! The store of findings as the engine, the API and followers use it.
 
+mod capped;
 mod crash;
 mod follow;
 mod incidents;
@@ -17,7 +18,7 @@ use sluice_engine::{
 };
 use sluice_event::EntityKind;
 use sluice_finding::{
-    Entity, Finding, FindingId, FindingState, Reason, TriageChange, TriageStatus,
+    Entity, Finding, FindingId, FindingState, Reason, TriageChange, TriageRefused, TriageStatus,
 };
 use sluice_rule::Severity;
 use sluice_store::{Memory, Store};
@@ -132,7 +133,7 @@ fn triage_that_cannot_be_says_why() {
     let slower = store.triage(FindingId(1), Some(0), change(), 2, "bob").unwrap_err();
     assert!(matches!(slower, TriageError::Conflict(1)));
     let nothing = store.triage(FindingId(1), None, TriageChange::default(), 3, "bob").unwrap_err();
-    assert!(matches!(nothing, TriageError::Invalid(_)));
+    assert!(matches!(nothing, TriageError::Refused(TriageRefused::Invalid(_))));
     let stored = store.finding(FindingId(1)).unwrap().unwrap();
     assert_eq!((stored.triage.version, stored.seq), (1, Seq(2)));
 }

@@ -294,6 +294,10 @@ fn store(out: &mut Families, stats: &StoreStats) {
             out.add("sluice_store_expired_total", help, &labels, n as f64);
         }
     }
+    for (rule, n) in &stats.findings_capped {
+        let help = "Findings that were not kept because their rule had too many in a minute.";
+        out.add("sluice_findings_capped_total", help, &[("rule", &**rule)], *n as f64);
+    }
     for (source, n) in &stats.contested {
         let labels = [("source", source.as_str())];
         let help =

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use sluice_engine::durable::TriageError;
 use sluice_finding::FindingId;
 use sluice_index::SearchRequest;
 use utoipa::ToSchema;
@@ -86,7 +85,7 @@ pub(super) async fn change(
     // What is wrong with the change is wrong with it for every finding: said once.
     sluice_finding::Triage::default()
         .apply(change.clone(), 0, &principal.name)
-        .map_err(|text| refused(TriageError::Invalid(text)))?;
+        .map_err(|why| refused(why.into()))?;
     let selection = text.as_ref().map_or(json!("ids"), |query| json!({"query": query}));
     let recorded = super::change::recorded(&change);
     let (ids, more) = match (ids, text) {

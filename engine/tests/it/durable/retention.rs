@@ -6,7 +6,10 @@ use sluice_engine::{
     Seq,
     durable::{FindingStore, Retention},
 };
-use sluice_finding::{Finding, FindingId, Reason};
+use sluice_finding::{
+    Finding, FindingId, IncidentChange, IncidentStatus, IncidentVerdict, Reason, TriageChange,
+};
+use sluice_rule::Severity;
 
 use super::{commit, finding, open, resolve};
 
@@ -84,4 +87,63 @@ fn totals_are_those_of_what_is_there() {
     assert_eq!((empty.findings, empty.finding_bytes, empty.findings_expired), (0, 0, (50, 0)));
     assert!(empty.disk_bytes > 0);
     assert!(store.free_bytes().unwrap() > 0);
+}
+
+fn remark() -> TriageChange {
+    TriageChange { comment: Some("mine".to_owned()), ..TriageChange::default() }
+}
+
+#[test]
+fn what_people_work_on_is_spared() {
+    let dir = tempfile::tempdir().unwrap();
+    let retention = Retention { finding_age: Duration::from_secs(1), ..Retention::default() };
+    let store = FindingStore::open(dir.path(), retention).unwrap();
+    // Of the third an incident is open.
+    commit(&store, (1..=2).chain(4..=5).map(|id| finding(id, 1)));
+    commit(&store, [Finding { severity: Severity::Critical, ..finding(3, 1) }]);
+    let incident = store.incidents()[0].id;
+    store.triage(FindingId(4), None, remark(), 1, "ann").unwrap();
+    store.triage(FindingId(5), None, remark(), 1, "ann").unwrap();
+    store.triage(FindingId(5), None, resolve(Reason::Benign), 1, "ann").unwrap();
+    let there = || {
+        (1..=5).filter(|id| store.finding(FindingId(*id)).unwrap().is_some()).collect::<Vec<_>>()
+    };
+    store.retain(100_000).unwrap();
+    let contributed = store.incident(incident).unwrap().findings.clone();
+    assert!(contributed.contains_key(&FindingId(3)), "{contributed:?}");
+    let expected: Vec<u128> =
+        (1..=5).filter(|id| *id == 4 || contributed.contains_key(&FindingId(*id))).collect();
+    assert_eq!(there(), expected);
+    let close = IncidentChange {
+        status: Some(IncidentStatus::Closed),
+        verdict: Some(IncidentVerdict::TruePositive),
+        ..IncidentChange::default()
+    };
+    store.change_incident(incident, None, close, "ann").unwrap();
+    store.retain(100_000).unwrap();
+    assert_eq!(there(), [4]);
+    assert_eq!(store.incident(incident), None);
+}
+
+#[test]
+fn bytes_push_out_what_people_work_on_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let quota = |finding_bytes| Retention { finding_bytes, ..Retention::default() };
+    let store = FindingStore::open(dir.path(), quota(20_000)).unwrap();
+    commit(&store, (1..=500).map(|id| finding(id, 1)));
+    for id in 1..=50 {
+        store.triage(FindingId(id), None, remark(), 1, "ann").unwrap();
+    }
+    store.retain(0).unwrap();
+    let there = |id: u128| store.finding(FindingId(id)).unwrap().is_some();
+    assert!((1..=50).all(there), "the oldest, and open");
+    assert!(!there(51) && there(500));
+    assert!(store.stats().finding_bytes <= 20_000);
+    drop(store);
+    // Where there is no room for them either, they go.
+    let store = FindingStore::open(dir.path(), quota(1_000)).unwrap();
+    store.retain(0).unwrap();
+    let stats = store.stats();
+    assert!(stats.finding_bytes <= 1_000 && stats.findings > 0, "{stats:?}");
+    assert_eq!(stats.findings_expired.1, 500 - stats.findings);
 }

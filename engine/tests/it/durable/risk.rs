@@ -23,9 +23,13 @@ impl World {
     }
 
     pub(super) fn open(&self) -> FindingStore {
+        self.open_with(Retention::default())
+    }
+
+    pub(super) fn open_with(&self, retention: Retention) -> FindingStore {
         let now = self.now.clone();
         let clock = RiskClock::new(move || now.load(Ordering::Relaxed));
-        FindingStore::open_at(self.dir.path(), Retention::default(), clock).unwrap()
+        FindingStore::open_at(self.dir.path(), retention, clock).unwrap()
     }
 
     pub(super) fn pass(&self, millis: i64) {

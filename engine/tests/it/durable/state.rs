@@ -103,7 +103,7 @@ fn tamper<const N: usize>(dir: &Path, layout: &Layout<N>, space: &str, key: &[u8
 /// The layout of the store of findings.
 pub(super) const FINDINGS: Layout<10> = Layout {
     name: "sluice-findings",
-    version: 3,
+    version: 4,
     spaces: [
         "finding",
         "triage",
