@@ -94,7 +94,8 @@ fn time(output: &arrow::datatypes::SchemaRef, emission: &Emission) -> Option<i64
         | sluice_event::Value::Bool(_)
         | sluice_event::Value::Int(_)
         | sluice_event::Value::Float(_)
-        | sluice_event::Value::Text(_) => None,
+        | sluice_event::Value::Text(_)
+        | sluice_event::Value::List(_) => None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! those that make big values out of small ones, and our own. Not what the window markers mean: that
 //! is [`crate::lower`] and the classifier.
 
+mod array_agg;
 mod capped;
 mod catalogue;
 pub(crate) mod docs;
@@ -59,7 +60,7 @@ pub(crate) const BANNED: &[&str] = &[
 ];
 
 /// Aggregate functions that a window keeps, with every name they go by.
-pub(crate) const AGGREGATES: &[&str] = &["count", "sum", "min", "max", "avg", "mean"];
+pub(crate) const AGGREGATES: &[&str] = &["count", "sum", "min", "max", "avg", "mean", "array_agg"];
 
 /// Every scalar function of every session.
 pub(crate) fn scalars() -> Vec<Arc<ScalarUDF>> {
@@ -83,7 +84,10 @@ pub(crate) fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
 
 /// Every aggregate function of every session.
 pub(crate) fn aggregates() -> Vec<Arc<AggregateUDF>> {
-    SessionStateDefaults::default_aggregate_functions()
+    let mut all = SessionStateDefaults::default_aggregate_functions();
+    all.retain(|f| f.name() != "array_agg");
+    all.push(array_agg::array_agg());
+    all
 }
 
 fn is_banned(function: &ScalarUDF) -> bool {

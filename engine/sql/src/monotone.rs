@@ -30,7 +30,14 @@ pub(crate) fn growth_of(column: GroupColumn, aggregates: &[(AggregateFunction, b
         Some((AggregateFunction::Max, _)) => Growth::Up,
         Some((AggregateFunction::Min, _)) => Growth::Down,
         Some((AggregateFunction::Sum, true)) => Growth::Up,
-        Some((AggregateFunction::Sum | AggregateFunction::Avg, _)) | None => Growth::Unknown,
+        Some((
+            AggregateFunction::Sum
+            | AggregateFunction::Avg
+            | AggregateFunction::List
+            | AggregateFunction::ListDistinct,
+            _,
+        ))
+        | None => Growth::Unknown,
     }
 }
 

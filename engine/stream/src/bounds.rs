@@ -1,7 +1,9 @@
 //! What bounds the state of a rule and what becomes of its findings there, in words: for `rule
 //! explain` and the rule's health. The bounds themselves are [`Limits`].
 
-use crate::{Limits, Stage, StreamPlan, Window, WindowPlan, window};
+use crate::{
+    AggregateFunction, LIST_MAX, Limits, Stage, StreamPlan, Window, WindowPlan, window,
+};
 
 /// One sentence per bound; none if the rule keeps no state.
 pub fn bounds(plan: &StreamPlan, limits: &Limits) -> Vec<String> {
@@ -20,7 +22,16 @@ pub fn bounds(plan: &StreamPlan, limits: &Limits) -> Vec<String> {
         Stage::Window(window) => {
             let evidence =
                 "evidence shows the first 10 and the last 10 rows of a finding".to_owned();
-            rows(window, limits).into_iter().chain([keys, evidence]).collect()
+            let list = window.aggregates.iter().any(|a| {
+                matches!(a.function, AggregateFunction::List | AggregateFunction::ListDistinct)
+            });
+            let list = list.then(|| {
+                format!(
+                    "a list of array_agg has the first {LIST_MAX} values in their order; a finding \
+                     with more is `capped`"
+                )
+            });
+            rows(window, limits).into_iter().chain([keys, evidence]).chain(list).collect()
         }
     }
 }

@@ -112,6 +112,8 @@ impl<'a> Cell<'a> {
             Value::Float(v) => Cell::Float(*v),
             Value::Text(v) => Cell::Text(v),
             Value::Time(v) => Cell::Time(*v),
+            // Columns of lists have no cells: they are refused as keys and arguments.
+            Value::List(_) => Cell::Null,
         }
     }
 

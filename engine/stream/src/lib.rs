@@ -19,7 +19,7 @@ pub use explain::{ExplainNode, explain};
 pub use network::{Fault, NetworkStats, NetworkView, PredicateNetwork, Scratch, SlotCounters};
 pub use plan::{
     Aggregate, AggregateFunction, Branch, Comparison, Condition, EmitMode, FirstSeenPlan,
-    GroupColumn, Stage, StreamPlan, Window, WindowPlan,
+    GroupColumn, LIST_MAX, Stage, StreamPlan, Window, WindowPlan,
 };
 pub use predicate::{Atom, Leaf, Predicate, Test, Text};
 

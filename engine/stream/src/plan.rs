@@ -211,7 +211,14 @@ pub enum AggregateFunction {
     Max,
     /// Mean; NULL over no value.
     Avg,
+    /// Every non-NULL value in order, the first [`LIST_MAX`] of them; NULL over no value.
+    List,
+    /// The same of the distinct values.
+    ListDistinct,
 }
+
+/// How many values a list of an aggregate holds; a finding with a longer one is `capped`.
+pub const LIST_MAX: usize = 100;
 
 /// A window over event time; milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

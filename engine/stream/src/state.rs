@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sluice_event::Value;
+use sluice_event::{Value, ValueList};
 use thiserror::Error;
 
 /// One entry of keyed state; `None` deletes it.
@@ -143,6 +143,10 @@ impl Writer {
                 self.byte(6);
                 self.signed(*v);
             }
+            Value::List(list) => {
+                self.byte(if list.truncated { 8 } else { 7 });
+                self.values(&list.values);
+            }
         }
     }
 
@@ -247,6 +251,15 @@ impl<'a> Reader<'a> {
             4 => Value::Float(self.float()?),
             5 => Value::Text(self.text()?),
             6 => Value::Time(self.signed()?),
+            tag @ (7 | 8) => {
+                // Lists hold scalars: bytes that say otherwise are damaged, and must not recurse.
+                let scalar = |r: &mut Self| match r.bytes.first() {
+                    Some(7 | 8) => Err(StateError::Tag(tag)),
+                    _ => r.value(),
+                };
+                let values = self.list(scalar)?;
+                Value::List(Arc::new(ValueList { values, truncated: tag == 8 }))
+            }
             tag => return Err(StateError::Tag(tag)),
         })
     }

@@ -4,7 +4,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use foldhash::fast::RandomState;
-use sluice_event::Value;
+use sluice_event::{Value, ValueList};
 
 use crate::cells::Cell;
 
@@ -25,6 +25,22 @@ impl Texts {
             Cell::Null | Cell::Bool(_) | Cell::Int(_) | Cell::Float(_) | Cell::Time(_) => {
                 cell.value()
             }
+        }
+    }
+
+    /// A value read back, its texts shared.
+    pub(crate) fn held(&mut self, value: Value) -> Value {
+        match value {
+            Value::Text(text) => Value::Text(self.intern(&text)),
+            Value::List(list) => {
+                let values = list.values.iter().map(|v| self.held(v.clone())).collect();
+                Value::List(Arc::new(ValueList { values, truncated: list.truncated }))
+            }
+            scalar @ (Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Time(_)) => scalar,
         }
     }
 

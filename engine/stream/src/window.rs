@@ -17,7 +17,7 @@ use std::{fmt::Debug, sync::Arc};
 use sluice_event::{Encoder, Value};
 
 use crate::{
-    Change, Emission, EmitMode, FindingState, GroupColumn, StreamPlan, Window, WindowPlan, cells,
+    Change, Emission, EmitMode, FindingState, GroupColumn, StreamPlan, Window, WindowPlan,
     events::EventRef,
     keys::{Keys, Slot, Timers},
     operator::{Arrival, Env, Lost, Operator, Restore, Running, Runtime},
@@ -365,7 +365,7 @@ impl<K: Kind> WindowOperator<K> {
                 window: Some(group.window),
                 count: group.rows,
                 late: group.late,
-                capped: group.capped,
+                capped: group.capped || group.has_truncated_list(),
                 columns: columns.clone(),
                 row,
                 evidence: evidence.iter().filter_map(|event| env.events.text(*event)).collect(),
@@ -479,12 +479,18 @@ impl<K: Kind> Operator for WindowOperator<K> {
             let (id, start, end, time) = (r.signed()?, r.signed()?, r.signed()?, r.signed()?);
             let (rows, flags) = (r.unsigned()?, r.byte()?);
             let (late, capped) = (flags & 1 != 0, flags & 2 != 0);
-            let aggregates =
-                r.list(|r| Ok(restore.texts.value(cells::Cell::of(&r.value()?))))?.into();
+            let aggregates = r.list(|r| Ok(restore.texts.held(r.value()?)))?.into();
             Ok(Group { id, window: (start, end), time, rows, late, capped, aggregates })
         })?;
         let reported = Reported((!reported.is_empty()).then(|| Box::new(reported)));
         Ok(WindowKey { rows: self.kind.decode(&self.layout, r, restore)?, reported })
+    }
+}
+
+impl Group {
+    /// Whether a list of values of it shows less than there is.
+    fn has_truncated_list(&self) -> bool {
+        self.aggregates.iter().any(|v| matches!(v, Value::List(list) if list.truncated))
     }
 }
 

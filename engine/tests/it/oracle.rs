@@ -179,6 +179,7 @@ impl Shape {
             kind => {
                 let window = match kind {
                     3..=5 => format!("sliding(time, INTERVAL '{minutes} minutes')"),
+                    6 if dice.one_in(2) => format!("date_bin(INTERVAL '{minutes} minutes', time)"),
                     6 | 7 => format!("tumble(time, INTERVAL '{minutes} minutes')"),
                     8 => format!(
                         "hop(time, INTERVAL '{minutes} minutes', INTERVAL '{} minutes')",
@@ -192,8 +193,10 @@ impl Shape {
                     "SELECT {key}, count(*) AS n, count(DISTINCT src_ip) AS ips, \
                      sum(src_port) AS total, min(time) AS first_time, max(time) AS last_time, \
                      avg(src_port) AS mean, max(src_country) AS country, \
-                     count(*) FILTER (WHERE status = 'Failure') AS failures \
-                     FROM authentication WHERE {filter} GROUP BY {key}, {window}{having}"
+                     count(*) FILTER (WHERE status = 'Failure') AS failures, \
+                     {} \
+                     FROM authentication WHERE {filter} GROUP BY {key}, {window}{having}",
+                    shown(dice, !window.starts_with("date_bin"))
                 )
             }
         };
@@ -248,6 +251,14 @@ fn condition(dice: &mut Dice, depth: usize) -> String {
             "length(user_name) > 3",
             "cidr_match(src_ip, '10.0.0.0/8')",
             "src_ip <> '192.0.2.1'",
+            "json_get_str(unmapped, 'app') = 'mail'",
+            "json_get_int(unmapped, 'risk', 'score') > 50",
+            "json_contains(unmapped, 'risk')",
+            "json_any(unmapped, 'tags', '*', v -> v LIKE 'v%')",
+            "json_all(unmapped, 'tags', '*', v -> v <> 'lab')",
+            "geo_distance_km(src_latitude, src_longitude, 52.5, 13.4) < 1000",
+            "array_has(user_groups, 'admins')",
+            "array_any_match(user_groups, g -> g LIKE 'a%')",
             "TRUE",
         ],
     )
@@ -257,7 +268,11 @@ fn condition(dice: &mut Dice, depth: usize) -> String {
 fn having(dice: &mut Dice) -> String {
     let n = 1 + dice.below(5);
     let m = 1 + dice.below(3);
-    match dice.below(11) {
+    match dice.below(13) {
+        11 => format!("array_length(array_agg(DISTINCT src_ip)) >= {m}"),
+        12 => "geo_distance_km(min(src_latitude), min(src_longitude), max(src_latitude), \
+               max(src_longitude)) > 500"
+            .to_owned(),
         0..=3 => format!("count(*) >= {n}"),
         4 => format!("count(DISTINCT src_ip) >= {m}"),
         5 => format!("count(*) >= {n} AND count(DISTINCT src_ip) >= {m}"),
@@ -267,6 +282,23 @@ fn having(dice: &mut Dice) -> String {
         9 => format!("sum(src_port) > {}", 50 * n),
         _ => format!("count(*) FILTER (WHERE status = 'Failure') >= {m}"),
     }
+}
+
+/// More columns of a group; the bounds of a window only where it has a name for them.
+fn shown(dice: &mut Dice, bounds: bool) -> String {
+    let lists = pick(
+        dice,
+        &[
+            "array_agg(src_ip) AS all_ips, array_agg(DISTINCT src_country) AS countries",
+            "array_agg(DISTINCT time) AS times, array_agg(src_port) FILTER (WHERE is_mfa) AS ports",
+            "array_to_string(array_agg(DISTINCT user_name), ', ') AS names, \
+             json_get_str(max(unmapped), 'app') AS app",
+            "geo_distance_km(min(src_latitude), min(src_longitude), max(src_latitude), \
+             max(src_longitude)) AS km",
+        ],
+    );
+    let bounds = if bounds { ", window_start AS opened, window_end AS ended" } else { "" };
+    format!("{lists}{bounds}")
 }
 
 /// 2026-01-01T00:00:00Z, a boundary of every window size used.
@@ -332,6 +364,17 @@ fn columns(dice: &mut Dice, row: usize) -> BTreeMap<String, Value> {
         ("src_port".to_owned(), json!(dice.below(100))),
         ("is_mfa".to_owned(), json!(dice.one_in(2))),
     ]);
+    let score = dice.below(100);
+    let risk = or_null(dice, json!({ "score": score }));
+    let tags: Vec<&str> = (0..dice.below(3)).map(|_| pick(dice, &["vip", "lab", "va"])).collect();
+    let app = pick(dice, &["mail", "hr"]);
+    let unmapped = json!({ "app": app, "tags": tags, "risk": risk }).to_string();
+    columns.insert("unmapped".to_owned(), or_null(dice, json!(unmapped)));
+    let (latitude, longitude) = [(52.5, 13.4), (48.1, 11.6), (-33.9, 151.2)][dice.below(3)];
+    columns.insert("src_latitude".to_owned(), or_null(dice, json!(latitude)));
+    columns.insert("src_longitude".to_owned(), or_null(dice, json!(longitude)));
+    let groups: Vec<&str> = (0..dice.below(3)).map(|_| pick(dice, &["admins", "dev"])).collect();
+    columns.insert("user_groups".to_owned(), json!(groups));
     if dice.one_in(2) {
         columns.insert("native_uid".to_owned(), json!(format!("id-{row}")));
     }

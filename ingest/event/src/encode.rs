@@ -65,6 +65,11 @@ impl Encoder {
             Value::Float(v) => self.float(*v),
             Value::Text(v) => self.text(v),
             Value::Time(v) => self.time(*v),
+            Value::List(list) => {
+                let mut items = Encoder::default();
+                list.values.iter().for_each(|v| items.value(v));
+                self.bytes(items.as_bytes());
+            }
         }
     }
 

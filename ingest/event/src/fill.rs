@@ -75,6 +75,7 @@ pub fn fill(rows: RecordBatch, table: &TableSchema, context: &Fill<'_>) -> Recor
     for name in IPS {
         filler.rewrite(name, |v| canonical_ip(v).unwrap_or(Cow::Borrowed(v)));
     }
+    filler.addresses("src_ips");
     for name in HOSTS.iter().chain(DOMAINS) {
         filler.rewrite(name, host);
     }
@@ -85,11 +86,11 @@ pub fn fill(rows: RecordBatch, table: &TableSchema, context: &Fill<'_>) -> Recor
     filler.entity("user_entity", USER);
     filler.entity("actor_user_entity", ACTOR_USER);
     filler.entity("device_entity", DEVICE);
-    filler.list("ips", IPS, Some("x_forwarded_for"), is_ip);
-    filler.list("users", USERS, None, |_| true);
-    filler.list("hosts", HOSTS, None, |_| true);
-    filler.list("domains", DOMAINS, None, |_| true);
-    filler.list("hashes", HASHES, None, |_| true);
+    filler.list("ips", IPS, &["src_ips", "x_forwarded_for"], is_ip);
+    filler.list("users", USERS, &[], |_| true);
+    filler.list("hosts", HOSTS, &[], |_| true);
+    filler.list("domains", DOMAINS, &[], |_| true);
+    filler.list("hashes", HASHES, &[], |_| true);
     filler.empty_lists();
     RecordBatch::try_new(Arc::clone(&table.arrow), filler.columns)
         .or_defect("event.fill")
@@ -229,6 +230,20 @@ impl Filler<'_> {
         self.columns[index] = Arc::new(made);
     }
 
+    /// Puts every address of a list in its canonical form; copies only if one is not.
+    fn addresses(&mut self, name: &str) {
+        let Some(index) = self.index(name) else { return };
+        let Some((list, texts)) = self.column_of_lists(name) else { return };
+        let form = |v: &str| canonical_ip(v).map_or_else(|| v.to_owned(), Cow::into_owned);
+        if texts.iter().flatten().all(|v| canonical_ip(v).is_none_or(|form| form == v)) {
+            return;
+        }
+        let made: StringArray = texts.iter().map(|v| v.map(form)).collect();
+        let item = Arc::new(Field::new_list_field(DataType::Utf8, true));
+        let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+        self.columns[index] = Arc::new(ListArray::new(item, offsets, Arc::new(made), nulls));
+    }
+
     fn is_private(&mut self, address: &str, flag: &str) {
         let Some(index) = self.index(flag) else { return };
         let Some(column) = self.text(address) else { return };
@@ -267,21 +282,15 @@ impl Filler<'_> {
 
     /// The distinct non-empty values of several columns per row; a list the mapping set is kept. An
     /// empty one counts as not set: a mapping's unset list columns arrive as empty lists.
-    fn list(
-        &mut self,
-        name: &str,
-        sources: &[&str],
-        more: Option<&str>,
-        take: impl Fn(&str) -> bool,
-    ) {
+    fn list(&mut self, name: &str, sources: &[&str], more: &[&str], take: impl Fn(&str) -> bool) {
         let Some(index) = self.index(name) else { return };
         let texts: Vec<&StringArray> = sources.iter().filter_map(|n| self.text(n)).collect();
-        let more = more.and_then(|n| self.column_of_lists(n));
-        if texts.is_empty() && more.is_none() {
+        let more: Vec<Lists<'_>> = more.iter().filter_map(|n| self.column_of_lists(n)).collect();
+        if texts.is_empty() && more.is_empty() {
             return;
         }
         let set = self.column_of_lists(name).filter(|(_, items)| !items.is_empty());
-        if let ([column], None, None) = (texts.as_slice(), more, set)
+        if let ([column], [], None) = (texts.as_slice(), more.as_slice(), set)
             && let Some(made) = one_each(column, &take)
         {
             self.columns[index] = Arc::new(made);
@@ -298,7 +307,7 @@ impl Filler<'_> {
             } else {
                 let row_texts =
                     texts.iter().filter(|c| c.is_valid(row)).map(|column| column.value(row));
-                let row_lists = more.into_iter().flat_map(|list| items(list, row));
+                let row_lists = more.iter().flat_map(|list| items(*list, row));
                 for value in row_texts.chain(row_lists) {
                     if !value.is_empty() && take(value) && !seen.contains(&value) {
                         seen.push(value);

@@ -47,5 +47,5 @@ pub use time::{
 };
 pub use transform::{Mapped, RowError, Transform};
 pub use uid::EventUid;
-pub use value::Value;
+pub use value::{Value, ValueList};
 pub use wire::{EnvelopeColumn, TimeFormat, WireSchema, WireType};

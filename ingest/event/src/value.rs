@@ -9,11 +9,12 @@ use std::{
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BooleanBuilder, Float64Builder, StringBuilder,
+        Array, ArrayRef, AsArray, BooleanBuilder, Float64Builder, ListArray, StringBuilder,
         TimestampMillisecondArray, new_null_array,
     },
+    buffer::{NullBuffer, OffsetBuffer},
     compute::cast,
-    datatypes::{DataType, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType},
+    datatypes::{DataType, FieldRef, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType},
 };
 
 /// One value of a column. Integers of every width are `Int`; times are milliseconds UTC.
@@ -35,6 +36,17 @@ pub enum Value {
     Text(Arc<str>),
     /// Milliseconds since 1970 UTC.
     Time(i64),
+    /// Several values: what an aggregate made of rows, never a key.
+    List(Arc<ValueList>),
+}
+
+/// The values of a [`Value::List`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueList {
+    /// In the order of the list.
+    pub values: Vec<Value>,
+    /// Whether there were more than are kept.
+    pub truncated: bool,
 }
 
 impl Value {
@@ -108,7 +120,11 @@ impl Value {
                     .iter()
                     .map(|v| match v {
                         Value::Time(t) | Value::Int(t) => Some(*t),
-                        Value::Null | Value::Bool(_) | Value::Float(_) | Value::Text(_) => None,
+                        Value::Null
+                        | Value::Bool(_)
+                        | Value::Float(_)
+                        | Value::Text(_)
+                        | Value::List(_) => None,
                     })
                     .collect::<TimestampMillisecondArray>()
                     .with_timezone_opt(zone.clone()),
@@ -122,7 +138,8 @@ impl Value {
                         | Value::Bool(_)
                         | Value::Float(_)
                         | Value::Text(_)
-                        | Value::Time(_) => None,
+                        | Value::Time(_)
+                        | Value::List(_) => None,
                     })
                     .collect::<arrow::array::Int64Array>(),
             ),
@@ -131,6 +148,7 @@ impl Value {
                 values.iter().for_each(|v| b.append_option(v.as_float()));
                 Arc::new(b.finish())
             }
+            DataType::List(item) => Arc::new(lists(values, item)),
             _ => {
                 let mut b = StringBuilder::new();
                 values.iter().for_each(|v| b.append_option(v.as_text()));
@@ -147,7 +165,12 @@ impl Value {
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Value::Text(v) => Some(v),
-            Value::Null | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Time(_) => None,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Time(_)
+            | Value::List(_) => None,
         }
     }
 
@@ -155,7 +178,12 @@ impl Value {
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Value::Bool(v) => Some(*v),
-            Value::Null | Value::Int(_) | Value::Float(_) | Value::Text(_) | Value::Time(_) => None,
+            Value::Null
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Time(_)
+            | Value::List(_) => None,
         }
     }
 
@@ -164,7 +192,7 @@ impl Value {
         match self {
             Value::Float(v) => Some(*v),
             Value::Int(v) => Some(*v as f64),
-            Value::Null | Value::Bool(_) | Value::Text(_) | Value::Time(_) => None,
+            Value::Null | Value::Bool(_) | Value::Text(_) | Value::Time(_) | Value::List(_) => None,
         }
     }
 
@@ -186,6 +214,7 @@ impl Value {
             Value::Float(_) => 3,
             Value::Text(_) => 4,
             Value::Time(_) => 5,
+            Value::List(_) => 6,
         }
     }
 }
@@ -198,6 +227,7 @@ impl Ord for Value {
             (Value::Float(a), Value::Float(b)) => f64::from_bits(Self::float_bits(*a))
                 .total_cmp(&f64::from_bits(Self::float_bits(*b))),
             (Value::Text(a), Value::Text(b)) => a.cmp(b),
+            (Value::List(a), Value::List(b)) => a.cmp(b),
             _ => self.rank().cmp(&other.rank()),
         }
     }
@@ -226,6 +256,7 @@ impl Hash for Value {
             Value::Int(v) | Value::Time(v) => v.hash(state),
             Value::Float(v) => Self::float_bits(*v).hash(state),
             Value::Text(v) => v.hash(state),
+            Value::List(v) => v.hash(state),
         }
     }
 }
@@ -239,6 +270,32 @@ impl fmt::Display for Value {
             Value::Float(v) => v.fmt(f),
             Value::Text(v) => write!(f, "'{}'", v.replace('\'', "''")),
             Value::Time(v) => write!(f, "{v} ms"),
+            Value::List(list) => {
+                let shown: Vec<String> = list.values.iter().map(Value::to_string).collect();
+                write!(f, "[{}{}]", shown.join(", "), if list.truncated { ", .." } else { "" })
+            }
         }
     }
+}
+
+/// A column of lists; a value that is none becomes NULL.
+fn lists(values: &[Value], item: &FieldRef) -> ListArray {
+    let rows = || {
+        values.iter().map(|value| match value {
+            Value::List(list) => Some(list.values.as_slice()),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Time(_) => None,
+        })
+    };
+    let items: Vec<Value> = rows().flatten().flatten().cloned().collect();
+    ListArray::new(
+        Arc::clone(item),
+        OffsetBuffer::from_lengths(rows().map(|row| row.map_or(0, <[Value]>::len))),
+        Value::to_array(&items, item.data_type()),
+        Some(NullBuffer::from_iter(rows().map(|row| row.is_some()))),
+    )
 }

@@ -15,8 +15,8 @@ columns:
   requestURI: string
   requestReceivedTimestamp: timestamp
   stageTimestamp: timestamp
-  user: {username: string, uid: string}
-  impersonatedUser: {username: string, uid: string}
+  user: {username: string, uid: string, groups: [string], extra: json}
+  impersonatedUser: {username: string, uid: string, groups: [string], extra: json}
   sourceIPs: [string]
   userAgent: string
   objectRef: {resource: string, subresource: string, namespace: string, name: string, apiGroup: string, apiVersion: string}
@@ -53,8 +53,13 @@ SELECT coalesce(requestReceivedTimestamp, stageTimestamp) AS time,
        END AS user_type,
        CASE WHEN impersonatedUser.username IS NOT NULL THEN "user".username END AS actor_user_name,
        CASE WHEN impersonatedUser.username IS NOT NULL THEN "user".uid END AS actor_user_uid,
+       CASE WHEN impersonatedUser.username IS NULL THEN "user".groups ELSE impersonatedUser.groups END AS user_groups,
+       CASE WHEN impersonatedUser.username IS NOT NULL THEN "user".groups END AS actor_user_groups,
+       CASE WHEN impersonatedUser.username IS NULL THEN "user".extra ELSE impersonatedUser.extra END AS user_extra,
+       CASE WHEN impersonatedUser.username IS NOT NULL THEN "user".extra END AS actor_user_extra,
        -- The last address is the one the API server saw; those before it are what the client says in X-Forwarded-For.
        sourceIPs[-1] AS src_ip,
+       sourceIPs AS src_ips,
        userAgent AS user_agent,
        CASE WHEN objectRef.resource IS NOT NULL THEN coalesce(objectRef.apiGroup, 'core') END AS api_service,
        -- `create pods/exec`, `list secrets`; requests that are for no object keep their path.
@@ -85,7 +90,6 @@ SELECT coalesce(requestReceivedTimestamp, stageTimestamp) AS time,
        objectRef.namespace AS k8s_namespace,
        verb AS k8s_verb,
        json_get_str(annotations, 'authorization.k8s.io/decision') AS "unmapped.decision",
-       CASE WHEN array_length(sourceIPs) > 1 THEN array_to_string(array_pop_back(sourceIPs), ', ') END AS "unmapped.forwarded_for",
        impersonatedUser.username AS "unmapped.impersonated_user",
        auditID AS "unmapped.audit_id",
        stage AS "unmapped.stage"
@@ -94,7 +98,7 @@ FROM kubernetes_audit
 - name: a shell in a pod
   raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"k-10","stage":"ResponseStarted","requestURI":"/api/v1/namespaces/shop/pods/web-1/exec?command=sh&stdin=true&tty=true","verb":"create","user":{"username":"ann@example.com","uid":"u-1","groups":["system:authenticated"]},"sourceIPs":["203.0.113.9","10.0.0.1"],"userAgent":"kubectl/v1.30.0","objectRef":{"resource":"pods","namespace":"shop","name":"web-1","apiVersion":"v1","subresource":"exec"},"responseStatus":{"code":101},"requestReceivedTimestamp":"2025-12-31T09:00:00.000000Z","stageTimestamp":"2025-12-31T09:00:00.100000Z","annotations":{"authorization.k8s.io/decision":"allow"}}'
   expect:
-    - {table: api_activity, time: "2025-12-31T09:00:00Z", activity: Create, status: Success, user_name: ann@example.com, user_type: User, src_ip: 10.0.0.1, api_operation: create pods/exec, resource_type: pods/exec, resource_name: web-1, resource_uid: pods/shop/web-1, k8s_namespace: shop, k8s_verb: create, is_read_only: false}
+    - {table: api_activity, time: "2025-12-31T09:00:00Z", activity: Create, status: Success, user_name: ann@example.com, user_type: User, src_ip: 10.0.0.1, src_ips: [203.0.113.9, 10.0.0.1], user_groups: ["system:authenticated"], actor_user_groups: [], api_operation: create pods/exec, resource_type: pods/exec, resource_name: web-1, resource_uid: pods/shop/web-1, k8s_namespace: shop, k8s_verb: create, is_read_only: false}
 - name: a refused list of secrets by a service account
   raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-11","stage":"ResponseComplete","requestURI":"/api/v1/secrets?limit=500","verb":"list","user":{"username":"system:serviceaccount:shop:web"},"sourceIPs":["10.0.3.7"],"userAgent":"curl/8.5","objectRef":{"resource":"secrets","apiVersion":"v1"},"responseStatus":{"code":403,"reason":"Forbidden","message":"secrets is forbidden"},"requestReceivedTimestamp":"2025-12-31T09:01:00.000000Z"}'
   expect:
@@ -108,9 +112,9 @@ FROM kubernetes_audit
   expect:
     - {table: api_activity, status: Unknown, api_operation: list pods, error_code: null}
 - name: an impersonated user and who impersonates
-  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-14","stage":"ResponseComplete","requestURI":"/api/v1/secrets","verb":"list","user":{"username":"system:serviceaccount:ops:proxy","uid":"p-1"},"impersonatedUser":{"username":"ann@example.com","groups":["dev"]},"sourceIPs":["198.51.100.7","203.0.113.9"],"objectRef":{"resource":"secrets"},"responseStatus":{"code":200},"requestReceivedTimestamp":"2025-12-31T09:04:00.000000Z"}'
+  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-14","stage":"ResponseComplete","requestURI":"/api/v1/secrets","verb":"list","user":{"username":"system:serviceaccount:ops:proxy","uid":"p-1","groups":["system:serviceaccounts"],"extra":{"scopes":["proxy"]}},"impersonatedUser":{"username":"ann@example.com","groups":["dev"]},"sourceIPs":["198.51.100.7","203.0.113.9"],"objectRef":{"resource":"secrets"},"responseStatus":{"code":200},"requestReceivedTimestamp":"2025-12-31T09:04:00.000000Z"}'
   expect:
-    - {table: api_activity, status: Success, user_name: ann@example.com, user_uid: null, user_type: User, actor_user_name: "system:serviceaccount:ops:proxy", actor_user_uid: p-1, src_ip: 203.0.113.9}
+    - {table: api_activity, status: Success, user_name: ann@example.com, user_uid: null, user_type: User, actor_user_name: "system:serviceaccount:ops:proxy", actor_user_uid: p-1, user_groups: [dev], actor_user_groups: ["system:serviceaccounts"], user_extra: null, actor_user_extra: '{"scopes":["proxy"]}', src_ip: 203.0.113.9, src_ips: [198.51.100.7, 203.0.113.9]}
 - name: a record with nothing but its keys says nothing
   raw: '{"auditID":"k-15","stage":"ResponseComplete","user":{}}'
   expect:

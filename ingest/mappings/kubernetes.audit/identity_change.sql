@@ -14,8 +14,8 @@ columns:
   requestURI: string
   requestReceivedTimestamp: timestamp
   stageTimestamp: timestamp
-  user: {username: string, uid: string}
-  impersonatedUser: {username: string, uid: string}
+  user: {username: string, uid: string, groups: [string], extra: json}
+  impersonatedUser: {username: string, uid: string, groups: [string], extra: json}
   sourceIPs: [string]
   userAgent: string
   objectRef: {resource: string, subresource: string, namespace: string, name: string, apiGroup: string}
@@ -46,13 +46,15 @@ SELECT coalesce(requestReceivedTimestamp, stageTimestamp) AS time,
        json_get_str(requestObject, 'roleRef', 'name') AS target_role,
        coalesce(impersonatedUser.username, "user".username) AS actor_user_name,
        CASE WHEN impersonatedUser.username IS NULL THEN "user".uid ELSE impersonatedUser.uid END AS actor_user_uid,
+       CASE WHEN impersonatedUser.username IS NULL THEN "user".groups ELSE impersonatedUser.groups END AS actor_user_groups,
+       CASE WHEN impersonatedUser.username IS NULL THEN "user".extra ELSE impersonatedUser.extra END AS actor_user_extra,
        sourceIPs[-1] AS src_ip,
+       sourceIPs AS src_ips,
        userAgent AS user_agent,
        requestObject AS new_value,
        objectRef.name AS "unmapped.binding",
        objectRef.namespace AS "unmapped.namespace",
        CASE WHEN impersonatedUser.username IS NOT NULL THEN "user".username END AS "unmapped.impersonated_by",
-       CASE WHEN array_length(sourceIPs) > 1 THEN array_to_string(array_pop_back(sourceIPs), ', ') END AS "unmapped.forwarded_for",
        auditID AS "unmapped.audit_id",
        stage AS "unmapped.stage"
 FROM kubernetes_audit
@@ -60,7 +62,7 @@ FROM kubernetes_audit
 - name: cluster-admin bound to a user
   raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"RequestResponse","auditID":"k-1","stage":"ResponseComplete","requestURI":"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings","verb":"create","user":{"username":"adm@example.com","groups":["system:authenticated"]},"sourceIPs":["203.0.113.9"],"userAgent":"kubectl/v1.30.0","objectRef":{"resource":"clusterrolebindings","name":"bob-admin","apiGroup":"rbac.authorization.k8s.io","apiVersion":"v1"},"responseStatus":{"code":201},"requestObject":{"kind":"ClusterRoleBinding","subjects":[{"kind":"User","name":"bob@example.com"}],"roleRef":{"kind":"ClusterRole","name":"cluster-admin"}},"requestReceivedTimestamp":"2025-12-31T09:00:00.000000Z","stageTimestamp":"2025-12-31T09:00:00.010000Z"}'
   expect:
-    - {table: identity_change, time: "2025-12-31T09:00:00Z", change: role_assigned, status: Success, user_name: bob@example.com, actor_user_name: adm@example.com, target_role: cluster-admin, src_ip: 203.0.113.9}
+    - {table: identity_change, time: "2025-12-31T09:00:00Z", change: role_assigned, status: Success, user_name: bob@example.com, actor_user_name: adm@example.com, target_role: cluster-admin, actor_user_groups: ["system:authenticated"], src_ip: 203.0.113.9, src_ips: [203.0.113.9]}
 - name: a role bound to a group has no single user
   raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k-2","stage":"ResponseComplete","verb":"create","user":{"username":"adm@example.com"},"sourceIPs":["203.0.113.9"],"objectRef":{"resource":"rolebindings","namespace":"shop","name":"devs"},"responseStatus":{"code":201},"requestObject":{"subjects":[{"kind":"Group","name":"developers"}],"roleRef":{"kind":"Role","name":"edit"}},"requestReceivedTimestamp":"2025-12-31T09:01:00.000000Z"}'
   expect:

@@ -20,11 +20,12 @@ columns:
     device: string
     zone: string
     userAgent: {rawUserAgent: string, os: string}
-    geographicalContext: {country: string, city: string}
+    geographicalContext: {country: string, city: string, geolocation: {lat: float, lon: float}}
   device: {id: string, name: string, os_platform: string, managed: bool}
   authenticationContext: {externalSessionId: string, authenticationProvider: string, credentialType: string}
   securityContext: {asNumber: int, asOrg: string, domain: string, isProxy: bool}
   target: [{id: string, type: string, alternateId: string, displayName: string}]
+  request: {ipChain: [{ip: string}]}
   debugContext: json
 time: published
 native_id: uuid
@@ -86,8 +87,18 @@ SELECT published AS time,
        CASE WHEN actor.alternateId LIKE '%@%' THEN actor.alternateId END AS user_email,
        CASE WHEN actor.type = 'User' THEN 'User' WHEN actor.type IS NOT NULL THEN 'System' END AS user_type,
        client.ipAddress AS src_ip,
+       array_transform(request.ipChain, hop -> hop['ip']) AS src_ips,
        client.geographicalContext.country AS src_country,
        client.geographicalContext.city AS src_city,
+       -- Zero and zero stand for a place that Okta does not know.
+       CASE
+         WHEN client.geographicalContext.geolocation.lat <> 0 OR client.geographicalContext.geolocation.lon <> 0
+         THEN client.geographicalContext.geolocation.lat
+       END AS src_latitude,
+       CASE
+         WHEN client.geographicalContext.geolocation.lat <> 0 OR client.geographicalContext.geolocation.lon <> 0
+         THEN client.geographicalContext.geolocation.lon
+       END AS src_longitude,
        securityContext.asNumber AS src_asn,
        securityContext.asOrg AS src_as_org,
        nullif(securityContext.domain, '.') AS src_hostname,
@@ -116,9 +127,9 @@ SELECT published AS time,
 FROM okta_system
 /*--- tests
 - name: a wrong password is a failed logon
-  raw: '{"uuid":"11111111-0000-4000-8000-000000000001","published":"2025-12-31T09:00:00.000Z","eventType":"user.session.start","displayMessage":"User login to Okta","severity":"WARN","outcome":{"result":"FAILURE","reason":"INVALID_CREDENTIALS"},"actor":{"id":"00uann","type":"User","alternateId":"Ann@Example.com","displayName":"Ann"},"client":{"ipAddress":"203.0.113.9","device":"Computer","zone":"null","userAgent":{"rawUserAgent":"Mozilla/5.0","os":"Mac OS X","browser":"CHROME"},"geographicalContext":{"country":"Germany","city":"Berlin"}},"securityContext":{"asNumber":64496,"asOrg":"Example Net","domain":".","isProxy":false},"target":[]}'
+  raw: '{"uuid":"11111111-0000-4000-8000-000000000001","published":"2025-12-31T09:00:00.000Z","eventType":"user.session.start","displayMessage":"User login to Okta","severity":"WARN","outcome":{"result":"FAILURE","reason":"INVALID_CREDENTIALS"},"actor":{"id":"00uann","type":"User","alternateId":"Ann@Example.com","displayName":"Ann"},"client":{"ipAddress":"203.0.113.9","device":"Computer","zone":"null","userAgent":{"rawUserAgent":"Mozilla/5.0","os":"Mac OS X","browser":"CHROME"},"geographicalContext":{"country":"Germany","city":"Berlin","geolocation":{"lat":52.52,"lon":13.405}}},"request":{"ipChain":[{"ip":"203.0.113.9"},{"ip":"198.51.100.1"}]},"securityContext":{"asNumber":64496,"asOrg":"Example Net","domain":".","isProxy":false},"target":[]}'
   expect:
-    - {table: authentication, time: "2025-12-31T09:00:00Z", activity: Logon, status: Failure, failure_reason: bad_password, user_email: Ann@Example.com, user_uid: 00uann, src_ip: 203.0.113.9, src_country: Germany, src_asn: 64496, event_code: user.session.start}
+    - {table: authentication, time: "2025-12-31T09:00:00Z", activity: Logon, status: Failure, failure_reason: bad_password, user_email: Ann@Example.com, user_uid: 00uann, src_ip: 203.0.113.9, src_country: Germany, src_latitude: 52.52, src_longitude: 13.405, src_ips: [203.0.113.9, 198.51.100.1], src_asn: 64496, event_code: user.session.start}
 - name: a refused push is a failed logon although its event succeeded
   raw: '{"uuid":"11111111-0000-4000-8000-000000000002","published":"2025-12-31T09:01:00.000Z","eventType":"user.mfa.okta_verify.deny_push","outcome":{"result":"SUCCESS"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"203.0.113.9"},"target":[]}'
   expect:
@@ -131,6 +142,14 @@ FROM okta_system
   raw: '{"uuid":"11111111-0000-4000-8000-000000000004","published":"2025-12-31T09:03:00.000Z","eventType":"user.session.start","outcome":{"result":"FAILURE","reason":"VERIFICATION_ERROR"},"actor":{"id":"unknown","type":"User","alternateId":"admin","displayName":"unknown"},"client":{"ipAddress":"203.0.113.9"},"target":[]}'
   expect:
     - {table: authentication, status: Failure, failure_reason: unknown_user, user_name: admin, user_uid: null, user_email: null}
+- name: zero and zero is no place; on the meridian of Greenwich there are some
+  raw: '{"uuid":"11111111-0000-4000-8000-000000000007","published":"2025-12-31T09:06:00.000Z","eventType":"user.session.start","outcome":{"result":"SUCCESS"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"203.0.113.9","geographicalContext":{"country":"Germany","geolocation":{"lat":0.0,"lon":0.0}}},"target":[]}'
+  expect:
+    - {table: authentication, src_latitude: null, src_longitude: null, src_country: Germany}
+- name: coordinates as texts
+  raw: '{"uuid":"11111111-0000-4000-8000-000000000008","published":"2025-12-31T09:06:00.000Z","eventType":"user.session.start","outcome":{"result":"SUCCESS"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"203.0.113.9","geographicalContext":{"geolocation":{"lat":"51.48","lon":"0"}}},"target":[]}'
+  expect:
+    - {table: authentication, src_latitude: 51.48, src_longitude: 0.0}
 - name: a record with nothing but its keys says nothing
   raw: '{"eventType":"user.session.start","published":"2025-12-31T09:09:00.000Z","actor":{}}'
   expect:

@@ -18,10 +18,11 @@ columns:
     ipAddress: string
     device: string
     userAgent: {rawUserAgent: string, os: string}
-    geographicalContext: {country: string, city: string}
+    geographicalContext: {country: string, city: string, geolocation: {lat: float, lon: float}}
   authenticationContext: {externalSessionId: string}
   securityContext: {asNumber: int, asOrg: string}
   target: [{id: string, type: string, alternateId: string, displayName: string}]
+  request: {ipChain: [{ip: string}]}
   debugContext: json
 time: published
 native_id: uuid
@@ -110,8 +111,18 @@ SELECT published AS time,
        nullif(actor.alternateId, 'unknown') AS actor_user_name,
        nullif(actor.id, 'unknown') AS actor_user_uid,
        client.ipAddress AS src_ip,
+       array_transform(request.ipChain, hop -> hop['ip']) AS src_ips,
        client.geographicalContext.country AS src_country,
        client.geographicalContext.city AS src_city,
+       -- Zero and zero stand for a place that Okta does not know.
+       CASE
+         WHEN client.geographicalContext.geolocation.lat <> 0 OR client.geographicalContext.geolocation.lon <> 0
+         THEN client.geographicalContext.geolocation.lat
+       END AS src_latitude,
+       CASE
+         WHEN client.geographicalContext.geolocation.lat <> 0 OR client.geographicalContext.geolocation.lon <> 0
+         THEN client.geographicalContext.geolocation.lon
+       END AS src_longitude,
        securityContext.asNumber AS src_asn,
        securityContext.asOrg AS src_as_org,
        client.userAgent.rawUserAgent AS user_agent,

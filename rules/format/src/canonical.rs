@@ -24,7 +24,7 @@ pub enum Form {
     LowerCase,
 }
 
-const ADDRESSES: [&str; 3] = ["src_ip", "dst_ip", "ips"];
+const ADDRESSES: [&str; 4] = ["src_ip", "dst_ip", "src_ips", "ips"];
 const HOSTS: [&str; 8] = [
     "src_hostname",
     "dst_hostname",

@@ -4,6 +4,6 @@ title: Refused
 severity: low
 status: experimental
 ---*/
-SELECT user_entity, array_agg(src_ip) AS ips
+SELECT user_entity, first_value(src_ip) AS ip
 FROM authentication
 GROUP BY user_entity, sliding(time, INTERVAL '10 minutes')

@@ -225,8 +225,13 @@ impl Intermediate<'_> {
         let name = call.func.name();
         let params = &call.params;
         if !params.order_by.is_empty() {
+            let hint = match name {
+                "array_agg" => "array_agg(src_ip) lists the values in their own order",
+                _ => "min(time), max(time)",
+            };
             return Err(SqlProblem::new("R016", format!("`{name}` with an order is not accepted"))
-                .detail("a window keeps running values, not its rows"));
+                .detail("a window keeps running values, not its rows")
+                .hint(hint));
         }
         let function = match (name, params.distinct) {
             ("count", true) => AggregateFunction::CountDistinct,
@@ -235,6 +240,8 @@ impl Intermediate<'_> {
             ("avg", false) => AggregateFunction::Avg,
             ("min", _) => AggregateFunction::Min,
             ("max", _) => AggregateFunction::Max,
+            ("array_agg", false) => AggregateFunction::List,
+            ("array_agg", true) => AggregateFunction::ListDistinct,
             _ => return Err(unsupported(name, params.distinct)),
         };
         let argument = match params.args.as_slice() {
@@ -255,7 +262,9 @@ impl Intermediate<'_> {
                 }
                 AggregateFunction::CountDistinct
                 | AggregateFunction::Min
-                | AggregateFunction::Max => is_scalar(&data_type),
+                | AggregateFunction::Max
+                | AggregateFunction::List
+                | AggregateFunction::ListDistinct => is_scalar(&data_type),
             };
             if !fits {
                 let text = format!("`{name}` of a {data_type} is not kept over a window");
@@ -287,15 +296,16 @@ fn unsupported(name: &str, distinct: bool) -> SqlProblem {
     let shown = if distinct { format!("{name}(DISTINCT ..)") } else { name.to_owned() };
     let hint = match name {
         "approx_distinct" => "count(DISTINCT src_ip)",
-        "array_agg" | "string_agg" | "first_value" | "last_value" | "nth_value" | "any_value" => {
-            "min(src_ip), max(src_ip) and count(DISTINCT src_ip); the rows themselves are the evidence"
+        "string_agg" => "array_to_string(array_agg(DISTINCT src_ip), ', ')",
+        "first_value" | "last_value" | "nth_value" | "any_value" => {
+            "min(src_ip), max(src_ip) and array_agg(src_ip); the rows themselves are the evidence"
         }
         "bool_or" => "count(*) FILTER (WHERE is_mfa) > 0",
         "bool_and" => "count(*) FILTER (WHERE NOT is_mfa) = 0",
-        _ => "count, count(DISTINCT ..), sum, min, max and avg",
+        _ => "count, count(DISTINCT ..), sum, min, max, avg and array_agg",
     };
     SqlProblem::new("R016", format!("`{shown}` is not kept over a window"))
-        .detail("a window keeps count, count(DISTINCT ..), sum, min, max and avg")
+        .detail("a window keeps count, count(DISTINCT ..), sum, min, max, avg and array_agg")
         .hint(hint)
 }
 

@@ -76,6 +76,9 @@ impl Lowering<'_> {
             AggregateFunction::Min | AggregateFunction::Max => {
                 return Ok(argument().unwrap_or_default());
             }
+            AggregateFunction::List | AggregateFunction::ListDistinct => {
+                return Ok(Domain::default());
+            }
             AggregateFunction::Sum | AggregateFunction::Avg => {
                 let nonnegative = groups.growth.get(index).is_some_and(|(_, n)| *n);
                 return Ok(if nonnegative { Domain::from(0) } else { Domain::default() });

@@ -280,8 +280,8 @@ fn what_work_holds_is_held_until_its_thread_has_ended() {
 
 #[test]
 fn memory_and_results_have_limits() {
-    let error =
-        run("SELECT array_agg(a.user_name || b.message) FROM events a, events b").unwrap_err();
+    let error = run("SELECT string_agg(a.user_name || b.user_name, ',') FROM events a, events b")
+        .unwrap_err();
     assert!(matches!(error, SqlError::Limit(_) | SqlError::Deadline(_)), "{error}");
     let result = run("SELECT a.time FROM events a, events b").unwrap();
     assert!(result.truncated);

@@ -1,14 +1,17 @@
 //! Aggregates that take rows in and, over sliding windows, out again. Exact and independent of the
 //! order of rows, floating-point sums included.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use foldhash::fast::RandomState;
-use sluice_event::Value;
+use sluice_event::{Value, ValueList};
 
 use super::layout::{Compiled, RowView};
 use crate::{
-    AggregateFunction,
+    AggregateFunction, LIST_MAX,
     cells::Cell,
     state::{Reader, StateError, Writer},
     texts::Texts,
@@ -43,6 +46,16 @@ enum Accumulator {
     Mean(Box<Sum>),
     Extreme { greatest: bool, value: Option<Value> },
     Ordered { greatest: bool, values: Box<BTreeMap<Value, u32>> },
+    List(Box<Listed>),
+}
+
+/// What a list is made of: the least values, and while rows only come no more than show that there
+/// are others. Whatever the order of rows, the same ones stay.
+#[derive(Clone, Debug)]
+struct Listed {
+    distinct: bool,
+    mode: Mode,
+    values: BTreeMap<Value, u32>,
 }
 
 impl Accumulators {
@@ -58,6 +71,10 @@ impl Accumulators {
                     Mode::Growing => Accumulator::Extreme { greatest, value: None },
                     Mode::Sliding => Accumulator::Ordered { greatest, values: Box::default() },
                 }
+            }
+            (f @ (AggregateFunction::List | AggregateFunction::ListDistinct), mode) => {
+                let distinct = f == AggregateFunction::ListDistinct;
+                Accumulator::List(Box::new(Listed { distinct, mode, values: BTreeMap::new() }))
             }
         };
         Accumulators(aggregates.into_iter().map(new).collect())
@@ -127,6 +144,7 @@ impl Accumulators {
         let own = |a: &Accumulator| match a {
             Accumulator::Distinct(values) => 64 + values.len() * 64,
             Accumulator::Ordered { values, .. } => 64 + values.len() * 64,
+            Accumulator::List(list) => 64 + list.values.len() * 64,
             Accumulator::Count(_)
             | Accumulator::Sum(_)
             | Accumulator::Mean(_)
@@ -147,6 +165,7 @@ impl Accumulators {
                 Accumulator::Sum(sum) | Accumulator::Mean(sum) => sum.encode(w),
                 Accumulator::Extreme { value, .. } => w.values(value.as_slice()),
                 Accumulator::Ordered { values, .. } => encode_multiset(values.iter(), w),
+                Accumulator::List(list) => encode_multiset(list.values.iter(), w),
             }
         }
     }
@@ -171,6 +190,9 @@ impl Accumulators {
                 Accumulator::Extreme { value, .. } => *value = r.list(Reader::value)?.pop(),
                 Accumulator::Ordered { values, .. } => {
                     **values = r.list(&mut entry)?.into_iter().collect();
+                }
+                Accumulator::List(list) => {
+                    list.values = r.list(&mut entry)?.into_iter().collect();
                 }
             }
         }
@@ -209,6 +231,7 @@ impl Accumulator {
                 }
             }
             Accumulator::Ordered { values, .. } => *values.entry(value.clone()).or_default() += 1,
+            Accumulator::List(list) => list.add(value),
         }
         true
     }
@@ -226,14 +249,8 @@ impl Accumulator {
             }
             Accumulator::Sum(sum) | Accumulator::Mean(sum) => sum.add(value, -1),
             Accumulator::Extreme { .. } => {}
-            Accumulator::Ordered { values, .. } => {
-                if let Some(count) = values.get_mut(value) {
-                    *count -= 1;
-                    if *count == 0 {
-                        values.remove(value);
-                    }
-                }
-            }
+            Accumulator::Ordered { values, .. } => take_out(values, value),
+            Accumulator::List(list) => take_out(&mut list.values, value),
         }
     }
 
@@ -258,6 +275,7 @@ impl Accumulator {
                 Accumulator::Sum(sum) | Accumulator::Mean(sum),
                 Accumulator::Sum(other) | Accumulator::Mean(other),
             ) => sum.merge(other, sign),
+            (Accumulator::List(list), Accumulator::List(other)) => list.merge(other, way),
             (own, Accumulator::Extreme { value: Some(value), .. }) => match way {
                 Way::In => drop(own.add(value, usize::MAX)),
                 Way::Out => own.remove(value),
@@ -278,7 +296,55 @@ impl Accumulator {
                     if *greatest { values.last_key_value() } else { values.first_key_value() };
                 end.map_or(Value::Null, |(v, _)| v.clone())
             }
+            Accumulator::List(list) => list.value(),
         }
+    }
+}
+
+fn take_out(values: &mut BTreeMap<Value, u32>, value: &Value) {
+    if let Some(count) = values.get_mut(value) {
+        *count -= 1;
+        if *count == 0 {
+            values.remove(value);
+        }
+    }
+}
+
+impl Listed {
+    fn add(&mut self, value: &Value) {
+        let count = self.values.entry(value.clone()).or_default();
+        *count = count.saturating_add(1);
+        if self.mode == Mode::Growing && self.values.len() > LIST_MAX + 1 {
+            self.values.pop_last();
+        }
+    }
+
+    fn merge(&mut self, other: &Listed, way: Way) {
+        for (value, count) in &other.values {
+            let known = self.values.entry(value.clone()).or_default();
+            *known = match way {
+                Way::In => known.saturating_add(*count),
+                Way::Out => known.saturating_sub(*count),
+            };
+            if *known == 0 {
+                self.values.remove(value);
+            }
+        }
+        while self.mode == Mode::Growing && self.values.len() > LIST_MAX + 1 {
+            self.values.pop_last();
+        }
+    }
+
+    /// NULL over no value.
+    fn value(&self) -> Value {
+        if self.values.is_empty() {
+            return Value::Null;
+        }
+        let times = |count: u32| if self.distinct { 1 } else { count as usize };
+        let mut all =
+            self.values.iter().flat_map(|(v, count)| std::iter::repeat_n(v, times(*count)));
+        let values = all.by_ref().take(LIST_MAX).cloned().collect();
+        Value::List(Arc::new(ValueList { values, truncated: all.next().is_some() }))
     }
 }
 
@@ -309,7 +375,9 @@ impl Sum {
                     v => self.grow(if sign < 0 { -v } else { v }),
                 }
             }
-            Value::Null | Value::Bool(_) | Value::Text(_) | Value::Time(_) => return,
+            Value::Null | Value::Bool(_) | Value::Text(_) | Value::Time(_) | Value::List(_) => {
+                return;
+            }
         }
         self.count += sign;
     }
@@ -433,6 +501,37 @@ mod tests {
         assert_eq!(s.total(), Value::Float(1.5));
         s.add(&Value::Float(1.5), -1);
         assert_eq!(s.total(), Value::Null);
+    }
+
+    #[test]
+    fn a_list_is_the_least_values_whatever_the_order() {
+        let number = |n: i64| Value::Int(n % 150);
+        for distinct in [false, true] {
+            let list = |order: &mut dyn Iterator<Item = i64>, mode| {
+                let mut list = Listed { distinct, mode, values: BTreeMap::new() };
+                order.for_each(|n| list.add(&number(n)));
+                list.value()
+            };
+            let up = list(&mut (0..300), Mode::Growing);
+            assert_eq!(up, list(&mut (0..300).rev(), Mode::Growing));
+            assert_eq!(up, list(&mut (0..300), Mode::Sliding));
+            let Value::List(up) = up else { panic!("{up}") };
+            assert!(up.truncated && up.values.len() == LIST_MAX);
+            let last = if distinct { 99 } else { 49 };
+            assert_eq!((&up.values[0], &up.values[99]), (&Value::Int(0), &Value::Int(last)));
+            let part = |numbers: std::ops::Range<i64>| {
+                let mut part =
+                    Listed { distinct, mode: Mode::Growing, values: BTreeMap::new() };
+                numbers.for_each(|n| part.add(&number(n)));
+                part
+            };
+            let mut merged = part(140..300);
+            merged.merge(&part(0..140), Way::In);
+            assert_eq!(merged.value(), list(&mut (0..300), Mode::Growing));
+            let few = list(&mut (0..100), Mode::Growing);
+            assert!(matches!(few, Value::List(few) if !few.truncated && few.values.len() == 100));
+            assert_eq!(list(&mut std::iter::empty(), Mode::Growing), Value::Null);
+        }
     }
 
     #[test]

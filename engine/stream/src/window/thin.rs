@@ -48,7 +48,9 @@ pub(crate) fn is_thinnable(condition: &Condition, layout: &Layout) -> bool {
             AggregateFunction::Min => {
                 matches!(comparison, Comparison::Less | Comparison::LessOrEqual)
             }
-            AggregateFunction::Avg => false,
+            AggregateFunction::Avg | AggregateFunction::List | AggregateFunction::ListDistinct => {
+                false
+            }
         })
     })
 }

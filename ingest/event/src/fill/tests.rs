@@ -152,6 +152,13 @@ fn lists_are_empty_and_never_null() {
     let cells: Cells<'_> =
         &[("x_forwarded_for", &[Some("203.0.113.9,unknown")]), ("src_ip", &[Some("10.0.0.4")])];
     assert_eq!(show(&filled("http", cells, &CONTEXT), "ips"), ["[10.0.0.4, 203.0.113.9]"]);
+    let cells: Cells<'_> = &[
+        ("src_ips", &[Some("2001:DB8::1,10.0.0.4"), None]),
+        ("src_ip", &[Some("10.0.0.4"), Some("10.0.0.5")]),
+    ];
+    let rows = filled("api_activity", cells, &CONTEXT);
+    assert_eq!(show(&rows, "src_ips"), ["[2001:db8::1, 10.0.0.4]", "[]"]);
+    assert_eq!(show(&rows, "ips"), ["[10.0.0.4, 2001:db8::1]", "[10.0.0.5]"]);
 }
 
 #[test]
