@@ -99,6 +99,7 @@ fn scalar(value: &sluice_event::Value) -> Value {
         Scalar::Float(v) => json!(v),
         Scalar::Text(v) => json!(&**v),
         Scalar::Time(v) => json!(rfc3339(*v)),
+        Scalar::List(list) => list.values.iter().map(scalar).collect(),
     }
 }
 

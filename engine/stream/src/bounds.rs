@@ -1,9 +1,7 @@
 //! What bounds the state of a rule and what becomes of its findings there, in words: for `rule
 //! explain` and the rule's health. The bounds themselves are [`Limits`].
 
-use crate::{
-    AggregateFunction, LIST_MAX, Limits, Stage, StreamPlan, Window, WindowPlan, window,
-};
+use crate::{AggregateFunction, LIST_MAX, Limits, Stage, StreamPlan, Window, WindowPlan, window};
 
 /// One sentence per bound; none if the rule keeps no state.
 pub fn bounds(plan: &StreamPlan, limits: &Limits) -> Vec<String> {

@@ -520,8 +520,7 @@ mod tests {
             let last = if distinct { 99 } else { 49 };
             assert_eq!((&up.values[0], &up.values[99]), (&Value::Int(0), &Value::Int(last)));
             let part = |numbers: std::ops::Range<i64>| {
-                let mut part =
-                    Listed { distinct, mode: Mode::Growing, values: BTreeMap::new() };
+                let mut part = Listed { distinct, mode: Mode::Growing, values: BTreeMap::new() };
                 numbers.for_each(|n| part.add(&number(n)));
                 part
             };
