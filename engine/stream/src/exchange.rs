@@ -92,6 +92,11 @@ pub struct KeyedRow {
 impl KeyedBatch {
     /// Rows of one rule, packed with `schema`.
     pub fn of(rule_index: usize, schema: SchemaRef, rows: &[KeyedRow]) -> Self {
+        Self::of_rules(schema, rows, &[(rule_index, (0..rows.len()).collect())])
+    }
+
+    /// Rows packed with `schema`, and which of them each rule wants, ascending.
+    pub fn of_rules(schema: SchemaRef, rows: &[KeyedRow], wanted: &[(usize, Vec<usize>)]) -> Self {
         let (mut packed, mut keys) = (Vec::new(), Vec::new());
         let (mut events, mut places) = (Vec::new(), Vec::new());
         for (at, row) in rows.iter().enumerate() {
@@ -105,13 +110,17 @@ impl KeyedBatch {
             let values = rows.iter().map(|r| r.values.get(i).cloned().unwrap_or_default());
             Column { cells: Arc::new(Cells::Values(values.collect())), whole: true }
         });
-        let rule = RuleRows { rule_index, rows: places, columns: columns.collect() };
+        let columns: Arc<[Column]> = columns.collect();
+        let rule = |(rule_index, wanted): &(usize, Vec<usize>)| {
+            let rows = wanted.iter().filter_map(|at| places.get(*at).copied()).collect();
+            RuleRows { rule_index: *rule_index, rows, columns: columns.clone() }
+        };
         KeyedBatch {
             schema,
             packed: Arc::new(packed),
             keys: Arc::new(keys),
             events,
-            rules: vec![rule],
+            rules: wanted.iter().map(rule).collect(),
         }
     }
 

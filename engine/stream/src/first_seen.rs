@@ -96,7 +96,7 @@ impl FirstSeenOperator {
         }
         let columns = match columns(&self.plan.output, self.outputs, &updates) {
             Ok(columns) => Arc::new(columns),
-            Err(error) => return env.stats.failures.add(updates.len(), error),
+            Err(error) => return env.stats[0].failures.add(updates.len(), error),
         };
         for (row, (first, change)) in updates.into_iter().enumerate() {
             out.push(Emission {
@@ -121,6 +121,10 @@ impl Operator for FirstSeenOperator {
     type Key = Tuple;
     const VERSION: u8 = 2;
 
+    fn rules(&self) -> Vec<usize> {
+        vec![self.rule_index]
+    }
+
     fn start(&self) -> Tuple {
         Tuple::default()
     }
@@ -143,7 +147,7 @@ impl Operator for FirstSeenOperator {
         let id = (row.uid.bits, row.uid.native);
         let history = self.history;
         let texts = &mut *env.texts;
-        tuple.insert(row.time, id, self.span, history, env.stats, || first(texts));
+        tuple.insert(row.time, id, self.span, history, &mut env.stats[0], || first(texts));
     }
 
     fn fire(
@@ -161,7 +165,7 @@ impl Operator for FirstSeenOperator {
                 for row in held.unwrap_or_default() {
                     let uid = env.events.uid(row.event);
                     let id = (uid.bits, uid.native);
-                    tuple.insert(row.time, id, self.span, self.history, env.stats, || row);
+                    tuple.insert(row.time, id, self.span, self.history, &mut env.stats[0], || row);
                 }
             }
             if !waiting.is_empty() {
@@ -191,7 +195,7 @@ impl Operator for FirstSeenOperator {
         tuple.marks.last().map(|m| m.time).max(tuple.last).max(held)
     }
 
-    fn encode(&self, tuple: &Tuple, w: &mut Writer) {
+    fn encode(&self, tuple: &Tuple, _member: usize, w: &mut Writer) -> bool {
         w.option(tuple.last);
         w.length(tuple.marks.len());
         for mark in &tuple.marks {
@@ -208,14 +212,17 @@ impl Operator for FirstSeenOperator {
             w.length(list.len());
             list.iter().for_each(|first| first.encode(w));
         }
+        true
     }
 
     fn decode(
         &mut self,
+        tuple: &mut Tuple,
+        _member: usize,
         _bytes: &[u8],
         r: &mut Reader<'_>,
         restore: &mut Restore<'_>,
-    ) -> Result<Tuple, StateError> {
+    ) -> Result<(), StateError> {
         let last = r.option()?;
         let marks = r.list(|r| {
             let (time, bits, flags) = (r.signed()?, r.wide()?, r.byte()?);
@@ -228,7 +235,12 @@ impl Operator for FirstSeenOperator {
         let held = r.list(|r| First::decode(r, restore))?;
         let withdrawn = r.list(|r| First::decode(r, restore))?;
         let some = !held.is_empty() || !withdrawn.is_empty();
-        Ok(Tuple { last, marks, more: some.then(|| Box::new(More { held, withdrawn })) })
+        *tuple = Tuple { last, marks, more: some.then(|| Box::new(More { held, withdrawn })) };
+        Ok(())
+    }
+
+    fn forget(&self, _tuple: &mut Tuple, _member: usize) -> bool {
+        false
     }
 
     fn restored(&mut self, slot: Slot, tuple: &Tuple) {

@@ -41,10 +41,13 @@ pub(crate) struct Keys<S> {
     on_watermark: BTreeMap<i64, Vec<Slot>>,
     on_closed: BTreeMap<i64, Vec<Slot>>,
     changed: Vec<Slot>,
-    /// Keys that a checkpoint has and that are gone.
-    removed: Vec<Box<[u8]>>,
+    /// Keys that a checkpoint has and that are gone, with what it has of them.
+    removed: Vec<Gone>,
     bytes: usize,
 }
+
+/// A key, and what a checkpoint has of it: a bit for each rule of the operator.
+pub(crate) type Gone = (Box<[u8]>, u64);
 
 #[derive(Debug)]
 struct Entry<S> {
@@ -53,6 +56,8 @@ struct Entry<S> {
     /// `NEVER` where there is none.
     watermark: i64,
     closed: i64,
+    /// What a checkpoint has of it: a bit for each rule of the operator.
+    stored: u64,
     bytes: u32,
     flags: u8,
 }
@@ -60,7 +65,6 @@ struct Entry<S> {
 const NEVER: i64 = i64::MAX;
 const DIRTY: u8 = 1;
 const CHANGED: u8 = 2;
-const STORED: u8 = 4;
 
 impl<S> Keys<S> {
     pub(crate) fn new(grain: i64) -> Self {
@@ -110,6 +114,7 @@ impl<S> Keys<S> {
             state: Some(state),
             watermark: NEVER,
             closed: NEVER,
+            stored: 0,
             bytes: 0,
             flags: 0,
         };
@@ -231,15 +236,15 @@ impl<S> Keys<S> {
         let key = std::mem::take(&mut entry.key);
         self.bytes -= entry.bytes as usize;
         (entry.watermark, entry.closed, entry.bytes) = (NEVER, NEVER, 0);
-        let stored = entry.flags & STORED != 0;
+        let stored = std::mem::take(&mut entry.stored);
         entry.flags = 0;
         let hash = self.hasher.hash_one(&*key);
         if let Ok(found) = self.index.find_entry(hash, |s| *s == slot.0) {
             found.remove();
         }
         self.free.push(slot.0);
-        if stored {
-            self.removed.push(key);
+        if stored != 0 {
+            self.removed.push((key, stored));
         }
     }
 
@@ -255,8 +260,9 @@ impl<S> Keys<S> {
         all.into_iter().take(count).map(|(_, _, slot)| slot).collect()
     }
 
-    /// The keys to write: all, or those changed since the last call; and those that are gone.
-    pub(crate) fn take_changed(&mut self, full: bool) -> (Vec<Slot>, Vec<Box<[u8]>>) {
+    /// The keys to write: all, or those changed since the last call; and those that are gone, with
+    /// what a checkpoint has of them.
+    pub(crate) fn take_changed(&mut self, full: bool) -> (Vec<Slot>, Vec<Gone>) {
         let mut slots = std::mem::take(&mut self.changed);
         if full {
             slots = self.iter().map(|(slot, _)| slot).collect();
@@ -269,28 +275,35 @@ impl<S> Keys<S> {
         slots.retain(|slot| {
             let entry = self.entries.get_mut(slot.0).filter(|e| e.state.is_some());
             entry.is_some_and(|e| {
-                e.flags = e.flags & !CHANGED | STORED;
+                e.flags &= !CHANGED;
                 true
             })
         });
         let mut removed = std::mem::take(&mut self.removed);
-        removed.retain(|key| self.find(key).is_none());
+        // One that came back is written anew, as far as it did.
+        removed.retain(|(key, stored)| match self.find(key) {
+            None => true,
+            Some(slot) => {
+                self.set_stored(slot, self.stored(slot) | stored);
+                false
+            }
+        });
         (slots, removed)
     }
 
-    /// Drops every key; these are removed from checkpoints too.
-    pub(crate) fn clear(&mut self, stored: Vec<Box<[u8]>>) {
-        let all: Vec<Slot> = self.iter().map(|(slot, _)| slot).collect();
-        all.into_iter().for_each(|slot| self.remove(slot));
-        self.removed.extend(stored);
-        self.removed.sort_unstable();
-        self.removed.dedup();
+    /// A checkpoint has an entry of a key that is not there: it is removed with the next one.
+    pub(crate) fn forget_stored(&mut self, key: Box<[u8]>, stored: u64) {
+        self.removed.push((key, stored));
     }
 
-    /// The key is in a checkpoint as it is.
-    pub(crate) fn mark_stored(&mut self, slot: Slot) {
+    /// What a checkpoint has of a key: a bit for each rule of the operator.
+    pub(crate) fn stored(&self, slot: Slot) -> u64 {
+        self.entries.get(slot.0).map_or(0, |e| e.stored)
+    }
+
+    pub(crate) fn set_stored(&mut self, slot: Slot, stored: u64) {
         if let Some(entry) = self.entries.get_mut(slot.0) {
-            entry.flags |= STORED;
+            entry.stored = stored;
         }
     }
 }

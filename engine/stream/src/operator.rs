@@ -57,15 +57,31 @@ pub(crate) struct Arrival<'a> {
     /// Whether it came after the watermark of its partition.
     pub(crate) late: bool,
     pub(crate) event: EventRef,
-    rows: &'a RuleRows,
-    place: &'a RowPlace,
+    /// The rules of the operator that want it, in order; at least one.
+    pub(crate) parts: &'a [Part<'a>],
     key: &'a [u8],
 }
 
-impl<'a> Arrival<'a> {
+/// A row as one rule of an operator sees it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part<'a> {
+    /// Which of the operator's rules.
+    pub(crate) member: usize,
+    rows: &'a RuleRows,
+    place: &'a RowPlace,
+}
+
+impl<'a> Part<'a> {
     /// The cell of an intermediate column.
     pub(crate) fn cell(&self, column: usize) -> Cell<'a> {
         self.rows.cell(column, self.place)
+    }
+}
+
+impl<'a> Arrival<'a> {
+    /// The cell of an intermediate column of the only rule.
+    pub(crate) fn cell(&self, column: usize) -> Cell<'a> {
+        self.parts.first().map_or(Cell::Null, |part| part.cell(column))
     }
 
     /// The encoded key.
@@ -81,7 +97,8 @@ pub(crate) struct Env<'a> {
     pub(crate) limits: &'a Limits,
     pub(crate) events: &'a mut EventStore,
     pub(crate) texts: &'a mut Texts,
-    pub(crate) stats: &'a mut OperatorStats,
+    /// Of each rule of the operator.
+    pub(crate) stats: &'a mut [OperatorStats],
     /// Rows up to this time may have been given up with their key.
     pub(crate) evicted_through: i64,
     pub(crate) degraded: &'a mut Degraded,
@@ -123,6 +140,9 @@ pub(crate) trait Operator: Debug + Send {
     /// Of the stored form: state of another one is dropped and warms up.
     const VERSION: u8;
 
+    /// The rules that share it, by place in the rule set; at most 64.
+    fn rules(&self) -> Vec<usize>;
+
     /// The state of a key without rows.
     fn start(&self) -> Self::Key;
 
@@ -154,14 +174,22 @@ pub(crate) trait Operator: Debug + Send {
     /// The time of its newest row.
     fn newest(key: &Self::Key) -> Option<i64>;
 
-    fn encode(&self, key: &Self::Key, w: &mut Writer);
+    /// What one of its rules has of a key; `false` if nothing. A rule's state is its own, whichever
+    /// rules it shares an operator with.
+    fn encode(&self, key: &Self::Key, member: usize, w: &mut Writer) -> bool;
 
+    /// Adds what one of its rules had of a key.
     fn decode(
         &mut self,
+        key: &mut Self::Key,
+        member: usize,
         bytes: &[u8],
         r: &mut Reader<'_>,
         restore: &mut Restore<'_>,
-    ) -> Result<Self::Key, StateError>;
+    ) -> Result<(), StateError>;
+
+    /// Drops what one of its rules has of a key; `false` if nothing is left.
+    fn forget(&self, key: &mut Self::Key, member: usize) -> bool;
 
     /// State was read back into this slot.
     fn restored(&mut self, _slot: Slot, _key: &Self::Key) {}
@@ -184,26 +212,34 @@ pub(crate) trait Operator: Debug + Send {
 
 /// An operator of any kind with its keys.
 pub(crate) trait Running: Debug + Send {
-    fn push(&mut self, batch: &KeyedBatch, rows: &RuleRows, refs: &mut Refs, cx: &mut Shared<'_>);
+    /// Rows of its rules in one batch: which of them, and its rows.
+    fn push(
+        &mut self,
+        batch: &KeyedBatch,
+        rules: &[(usize, &RuleRows)],
+        refs: &mut Refs,
+        cx: &mut Shared<'_>,
+    );
     fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>);
     /// What could not be kept since the last call.
     fn degraded(&mut self) -> Vec<Degradation>;
     fn history(&mut self, since: i64);
     fn frontier(&self) -> Frontier;
     fn advance(&mut self, frontier: Frontier);
-    fn stats(&self) -> &OperatorStats;
-    /// Key bytes and value of keys that changed; `None` for those that are gone.
-    fn export(&mut self, full: bool) -> Vec<(Box<[u8]>, Option<Writer>)>;
+    fn stats(&self) -> &[OperatorStats];
+    /// Rule, key bytes and value of keys that changed; `None` for those that are gone.
+    fn export(&mut self, full: bool) -> Vec<(usize, Box<[u8]>, Option<Writer>)>;
     fn export_shared(&self) -> Writer;
     fn import(
         &mut self,
+        member: usize,
         key: &[u8],
         r: &mut Reader<'_>,
         restore: &mut Restore<'_>,
     ) -> Result<(), StateError>;
     fn import_shared(&mut self, r: &mut Reader<'_>) -> Result<(), StateError>;
-    /// Drops all keys; stored ones are removed with the next export.
-    fn reset(&mut self, stored: Vec<Box<[u8]>>);
+    /// Drops what one of its rules has; stored keys are removed with the next export.
+    fn reset(&mut self, member: usize, stored: Vec<Box<[u8]>>);
 }
 
 /// What operators of a shard share.
@@ -246,7 +282,7 @@ pub(crate) struct Runtime<O: Operator> {
     keys: Keys<O::Key>,
     frontier: Frontier,
     evicted_through: i64,
-    stats: OperatorStats,
+    stats: Vec<OperatorStats>,
     degraded: Degraded,
     /// What was said of keys as they were given up.
     last_words: Vec<Emission>,
@@ -254,13 +290,14 @@ pub(crate) struct Runtime<O: Operator> {
 
 impl<O: Operator> Runtime<O> {
     /// `grain`: timers may expire so many milliseconds late.
-    pub(crate) fn new(rule_index: usize, operator: O, grain: i64) -> Self {
+    pub(crate) fn new(operator: O, grain: i64) -> Self {
+        let stats = |rule_index| OperatorStats { rule_index, ..OperatorStats::default() };
         Runtime {
+            stats: operator.rules().into_iter().map(stats).collect(),
             operator,
             keys: Keys::new(grain),
             frontier: Frontier::START,
             evicted_through: i64::MIN,
-            stats: OperatorStats { rule_index, ..OperatorStats::default() },
             degraded: Degraded::default(),
             last_words: Vec::new(),
         }
@@ -274,10 +311,12 @@ impl<O: Operator> Runtime<O> {
             let newest = self.keys.get(*slot).and_then(O::newest);
             self.evicted_through = self.evicted_through.max(newest.unwrap_or(i64::MIN));
         }
-        self.stats.evicted += slots.len() as u64;
         let (bound, time) = (Bound::Keys, self.evicted_through);
-        let first = self.degraded.tell(self.stats.rule_index, bound, &[], time, Vec::new);
-        self.stats.degraded += u64::from(first);
+        for stats in &mut self.stats {
+            stats.evicted += slots.len() as u64;
+            let first = self.degraded.tell(stats.rule_index, bound, &[], time, Vec::new);
+            stats.degraded += u64::from(first);
+        }
         let mut env = Env {
             frontier: Frontier { watermark: i64::MAX, closed: i64::MAX },
             limits: cx.limits,
@@ -291,43 +330,81 @@ impl<O: Operator> Runtime<O> {
         self.operator.give_up(&mut self.keys, slots.clone(), &mut env, &mut self.last_words);
         slots.into_iter().for_each(|slot| self.keys.remove(slot));
     }
+
+    /// A row, as each rule that wants it sees it.
+    fn arrive(
+        &mut self,
+        batch: &KeyedBatch,
+        parts: &[Part<'_>],
+        refs: &mut Refs,
+        cx: &mut Shared<'_>,
+    ) {
+        for part in parts {
+            self.stats[part.member].rows_in += 1;
+        }
+        let Some(Part { place, .. }) = parts.first() else { return };
+        let Some(head) = batch.events.get(place.event as usize) else { return };
+        if head.time < self.frontier.closed {
+            parts.iter().for_each(|part| self.stats[part.member].too_late += 1);
+            return;
+        }
+        let key = place.key.of(&batch.keys);
+        if self.keys.len() >= cx.limits.keys_max && self.keys.find(key).is_none() {
+            self.evict(cx.limits.keys_max / 16 + 1, cx);
+        }
+        let row = Arrival {
+            time: head.time,
+            uid: head.uid,
+            late: head.late,
+            event: refs.of(batch, place.event, cx.events),
+            parts,
+            key,
+        };
+        let slot = self.keys.touch(key, || self.operator.start());
+        let Some(state) = self.keys.get_mut(slot) else { return };
+        let mut env = Env {
+            frontier: self.frontier,
+            limits: cx.limits,
+            events: cx.events,
+            texts: cx.texts,
+            stats: &mut self.stats,
+            evicted_through: self.evicted_through,
+            degraded: &mut self.degraded,
+            lost: None,
+        };
+        self.operator.push(state, slot, &row, &mut env);
+    }
 }
 
 impl<O: Operator> Running for Runtime<O> {
-    fn push(&mut self, batch: &KeyedBatch, rows: &RuleRows, refs: &mut Refs, cx: &mut Shared<'_>) {
-        for place in &rows.rows {
-            self.stats.rows_in += 1;
-            let Some(head) = batch.events.get(place.event as usize) else { continue };
-            if head.time < self.frontier.closed {
-                self.stats.too_late += 1;
-                continue;
+    fn push(
+        &mut self,
+        batch: &KeyedBatch,
+        rules: &[(usize, &RuleRows)],
+        refs: &mut Refs,
+        cx: &mut Shared<'_>,
+    ) {
+        if let [(member, rows)] = *rules {
+            for place in &rows.rows {
+                self.arrive(batch, &[Part { member, rows, place }], refs, cx);
             }
-            let key = place.key.of(&batch.keys);
-            if self.keys.len() >= cx.limits.keys_max && self.keys.find(key).is_none() {
-                self.evict(cx.limits.keys_max / 16 + 1, cx);
+            return;
+        }
+        // Rows come once, in the order of the batch, with all rules that want them.
+        let mut rest: Vec<(usize, &RuleRows, usize)> =
+            rules.iter().map(|(member, rows)| (*member, *rows, 0)).collect();
+        let mut parts = Vec::with_capacity(rest.len());
+        loop {
+            let heads = rest.iter().filter_map(|(_, rows, at)| rows.rows.get(*at));
+            let Some(next) = heads.map(|place| place.row).min() else { break };
+            parts.clear();
+            for (member, rows, at) in &mut rest {
+                if let Some(place) = rows.rows.get(*at).filter(|place| place.row == next) {
+                    parts.push(Part { member: *member, rows, place });
+                    *at += 1;
+                }
             }
-            let row = Arrival {
-                time: head.time,
-                uid: head.uid,
-                late: head.late,
-                event: refs.of(batch, place.event, cx.events),
-                rows,
-                place,
-                key,
-            };
-            let slot = self.keys.touch(key, || self.operator.start());
-            let Some(state) = self.keys.get_mut(slot) else { continue };
-            let mut env = Env {
-                frontier: self.frontier,
-                limits: cx.limits,
-                events: cx.events,
-                texts: cx.texts,
-                stats: &mut self.stats,
-                evicted_through: self.evicted_through,
-                degraded: &mut self.degraded,
-                lost: None,
-            };
-            self.operator.push(state, slot, &row, &mut env);
+            self.arrive(batch, &parts, refs, cx);
         }
     }
 
@@ -348,8 +425,11 @@ impl<O: Operator> Running for Runtime<O> {
             lost: None,
         };
         self.operator.fire(&mut self.keys, due, &mut env, out);
-        self.stats.keys = self.keys.len() as u64;
-        self.stats.state_bytes = self.keys.bytes() as u64;
+        let share = self.stats.len().max(1);
+        for stats in &mut self.stats {
+            stats.keys = self.keys.len() as u64;
+            stats.state_bytes = (self.keys.bytes() / share) as u64;
+        }
     }
 
     fn degraded(&mut self) -> Vec<Degradation> {
@@ -368,20 +448,32 @@ impl<O: Operator> Running for Runtime<O> {
         self.frontier.advance(frontier);
     }
 
-    fn stats(&self) -> &OperatorStats {
+    fn stats(&self) -> &[OperatorStats] {
         &self.stats
     }
 
-    fn export(&mut self, full: bool) -> Vec<(Box<[u8]>, Option<Writer>)> {
+    fn export(&mut self, full: bool) -> Vec<(usize, Box<[u8]>, Option<Writer>)> {
         let (slots, removed) = self.keys.take_changed(full);
-        let mut out: Vec<(Box<[u8]>, Option<Writer>)> =
-            removed.into_iter().map(|key| (key, None)).collect();
+        let members = 0..self.stats.len();
+        let mut out = Vec::new();
+        for (key, stored) in removed {
+            let had = members.clone().filter(|member| stored >> member & 1 == 1);
+            out.extend(had.map(|member| (member, key.clone(), None)));
+        }
         for slot in slots {
+            let (before, mut now) = (self.keys.stored(slot), 0);
             let Some(state) = self.keys.get(slot) else { continue };
-            let mut w = Writer::new();
-            w.byte(O::VERSION);
-            self.operator.encode(state, &mut w);
-            out.push((self.keys.key(slot).into(), Some(w)));
+            for member in members.clone() {
+                let mut w = Writer::new();
+                w.byte(O::VERSION);
+                if self.operator.encode(state, member, &mut w) {
+                    now |= 1 << member;
+                    out.push((member, self.keys.key(slot).into(), Some(w)));
+                } else if before >> member & 1 == 1 {
+                    out.push((member, self.keys.key(slot).into(), None));
+                }
+            }
+            self.keys.set_stored(slot, now);
         }
         out
     }
@@ -398,18 +490,25 @@ impl<O: Operator> Running for Runtime<O> {
 
     fn import(
         &mut self,
+        member: usize,
         key: &[u8],
         r: &mut Reader<'_>,
         restore: &mut Restore<'_>,
     ) -> Result<(), StateError> {
         version::<O>(r)?;
-        let state = self.operator.decode(key, r, restore)?;
-        let slot = self.keys.touch(key, || self.operator.start());
-        self.operator.restored(slot, &state);
-        if let Some(place) = self.keys.get_mut(slot) {
-            *place = state;
+        // A key that cannot be read leaves no trace.
+        let mut fresh = self.operator.start();
+        let known = self.keys.find(key);
+        let state = match known {
+            Some(slot) => self.keys.get_mut(slot).unwrap_or(&mut fresh),
+            None => &mut fresh,
+        };
+        self.operator.decode(state, member, key, r, restore)?;
+        let slot = self.keys.touch(key, || fresh);
+        self.keys.set_stored(slot, self.keys.stored(slot) | 1 << member);
+        if let Some(state) = self.keys.get(slot) {
+            self.operator.restored(slot, state);
         }
-        self.keys.mark_stored(slot);
         Ok(())
     }
 
@@ -421,8 +520,15 @@ impl<O: Operator> Running for Runtime<O> {
         self.operator.decode_shared(r)
     }
 
-    fn reset(&mut self, stored: Vec<Box<[u8]>>) {
-        self.keys.clear(stored);
+    fn reset(&mut self, member: usize, stored: Vec<Box<[u8]>>) {
+        let all: Vec<Slot> = self.keys.iter().map(|(slot, _)| slot).collect();
+        for slot in all {
+            let Some(state) = self.keys.get_mut(slot) else { continue };
+            if !self.operator.forget(state, member) {
+                self.keys.remove(slot);
+            }
+        }
+        stored.into_iter().for_each(|key| self.keys.forget_stored(key, 1 << member));
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     Degradation, Emission, KeyedBatch, Limits, OperatorStats, PartitionInfo, Stage, StateEntry,
     StateError, StreamPlan, Window,
     events::{EventRef, EventStore, StoredSegment},
+    exchange::RuleRows,
     first_seen::{FirstSeenOperator, History},
     operator::{Planned, Refs, Restore, Runtime, Shared},
     state::{Reader, Writer},
@@ -35,8 +36,8 @@ use crate::{
 pub struct Shard {
     options: ShardOptions,
     operators: Vec<Operator>,
-    /// Per rule: its place in `operators`.
-    places: Vec<Option<usize>>,
+    /// Per rule: its place in `operators`, and among the rules of that one.
+    places: Vec<Option<(usize, usize)>>,
     /// Distinct (tables, lateness) of operators, with how far their time has come.
     clocks: Vec<Clock>,
     watermarks: Watermarks,
@@ -89,7 +90,8 @@ pub struct StateReset {
 #[derive(Debug)]
 struct Operator {
     planned: Planned,
-    id: u64,
+    /// Under which state of each of its rules is stored.
+    ids: Vec<u64>,
     clock: usize,
     /// Which of the event stores it uses.
     store: usize,
@@ -133,26 +135,29 @@ impl Shard {
             orphaned: Vec::new(),
             options,
         };
-        for (rule_index, plan) in plans {
-            shard.add(*rule_index, plan);
+        for rules in window::families(plans) {
+            shard.add(&rules);
         }
         partitions.iter().for_each(|p| shard.watermarks.assign(p));
         shard
     }
 
-    fn add(&mut self, rule_index: usize, plan: &Arc<StreamPlan>) {
+    /// The operator of a rule, or of rules that share one.
+    fn add(&mut self, rules: &[(usize, Arc<StreamPlan>)]) {
+        let Some(rule) = rules.first() else { return };
+        let (rule_index, plan) = rule;
         let limits = &self.options.limits;
         let running: Box<dyn crate::operator::Running> = match &plan.stage {
             Stage::Stateless => return,
-            Stage::Window(stage) => window::running(rule_index, plan, stage, limits, grain),
+            Stage::Window(stage) => window::running(rule, rules, stage, limits, grain),
             Stage::FirstSeen(first_seen) => {
                 let history = match self.options.history_start {
                     HistoryStart::Always => History::Complete,
                     HistoryStart::At(time) => History::Since(time),
                     HistoryStart::FirstAccepted => History::Undecided,
                 };
-                let operator = FirstSeenOperator::new(rule_index, plan.clone(), history);
-                Box::new(Runtime::new(rule_index, operator, grain(first_seen.span)))
+                let operator = FirstSeenOperator::new(*rule_index, plan.clone(), history);
+                Box::new(Runtime::new(operator, grain(first_seen.span)))
             }
         };
         let mut tables: Vec<TableName> = plan.branches.iter().map(|b| b.table.clone()).collect();
@@ -164,14 +169,18 @@ impl Shard {
             self.clocks.push(Clock { tables, lateness: plan.lateness, frontier });
             self.clocks.len() - 1
         });
-        let reach = reach(&plan.stage, &self.options.limits).saturating_add(4 * GRAIN);
+        let reaches = rules.iter().map(|(_, p)| reach(&p.stage, &self.options.limits));
+        let reach = reaches.max().unwrap_or(0).saturating_add(4 * GRAIN);
         let store = REACHES.iter().position(|r| reach <= *r).unwrap_or(REACHES.len());
-        if self.places.len() <= rule_index {
-            self.places.resize(rule_index + 1, None);
+        for (member, (rule_index, _)) in rules.iter().enumerate() {
+            if self.places.len() <= *rule_index {
+                self.places.resize(rule_index + 1, None);
+            }
+            self.places[*rule_index] = Some((self.operators.len(), member));
         }
-        self.places[rule_index] = Some(self.operators.len());
         let planned = Planned { plan: plan.clone(), running };
-        self.operators.push(Operator { planned, id: operator(plan), clock, store, reach });
+        let ids = rules.iter().map(|(_, plan)| operator(plan)).collect();
+        self.operators.push(Operator { planned, ids, clock, store, reach });
     }
 
     /// A partition joins while running. It holds watermarks until its first row.
@@ -186,18 +195,26 @@ impl Shard {
         let schema = self.schema(&batch.schema);
         let mut refs: [Refs; REACHES.len() + 1] =
             std::array::from_fn(|_| Refs::new(schema.clone()));
+        let mut wanted = Vec::with_capacity(batch.rules.len());
         for rows in &batch.rules {
-            let place = self.places.get(rows.rule_index).copied().flatten();
-            let Some(operator) = place.and_then(|p| self.operators.get_mut(p)) else {
-                defect("shard.rule", format_args!("rows for rule {}", rows.rule_index));
-                continue;
-            };
+            match self.places.get(rows.rule_index).copied().flatten() {
+                Some(place) => wanted.push((place, rows)),
+                None => defect("shard.rule", format_args!("rows for rule {}", rows.rule_index)),
+            }
+        }
+        wanted.sort_by_key(|(place, _)| *place);
+        for wanted in wanted.chunk_by(|((a, _), _), ((b, _), _)| a == b) {
+            let Some(((at, _), _)) = wanted.first() else { continue };
+            let Some(operator) = self.operators.get_mut(*at) else { continue };
+            let rules: Vec<(usize, &RuleRows)> =
+                wanted.iter().map(|((_, member), rows)| (*member, *rows)).collect();
             let mut shared = Shared {
                 limits: &self.options.limits,
                 events: &mut self.stores[operator.store],
                 texts: &mut self.texts,
             };
-            operator.planned.running.push(batch, rows, &mut refs[operator.store], &mut shared);
+            let refs = &mut refs[operator.store];
+            operator.planned.running.push(batch, &rules, refs, &mut shared);
         }
     }
 
@@ -288,8 +305,10 @@ impl Shard {
             }
             for operator in &self.operators {
                 let key = self.options.index.to_be_bytes();
-                let value = Some(operator.planned.running.export_shared());
-                entries.push(shared(operator.id, &key, value));
+                for id in &operator.ids {
+                    let value = Some(operator.planned.running.export_shared());
+                    entries.push(shared(*id, &key, value));
+                }
             }
         }
         for (store, events) in (0..).zip(&mut self.stores) {
@@ -299,10 +318,10 @@ impl Shard {
             }
         }
         for operator in &mut self.operators {
-            let id = operator.id;
             let keys = operator.planned.running.export(full);
-            entries.extend(keys.into_iter().map(|(key, value)| {
-                StateEntry::new(vnode(&self.options.secret, &key), id, &key, value)
+            entries.extend(keys.into_iter().filter_map(|(member, key, value)| {
+                let id = *operator.ids.get(member)?;
+                Some(StateEntry::new(vnode(&self.options.secret, &key), id, &key, value))
             }));
         }
         entries
@@ -316,15 +335,17 @@ impl Shard {
     /// If what is known of a partition cannot be read: nothing can be resumed then.
     pub fn import(&mut self, entries: Vec<StateEntry>) -> Result<Vec<StateReset>, StateError> {
         let stored = self.common(&entries)?;
-        let mut failed: BTreeMap<usize, Failed> = BTreeMap::new();
+        let mut failed: BTreeMap<(usize, usize), Failed> = BTreeMap::new();
         let mut known = BTreeSet::new();
-        let by_id: HashMap<u64, usize> =
-            self.operators.iter().enumerate().map(|(at, o)| (o.id, at)).collect();
+        let ids = self.operators.iter().enumerate();
+        let by_id: HashMap<u64, (usize, usize)> = ids
+            .flat_map(|(at, o)| o.ids.iter().enumerate().map(move |(m, id)| (*id, (at, m))))
+            .collect();
         let mut moved: [HashMap<u64, EventRef>; REACHES.len() + 1] = Default::default();
         for entry in &entries {
             let Some(value) = &entry.value else { continue };
             let (id, key) = entry.parts()?;
-            let Some(&at) = by_id.get(&id) else { continue };
+            let Some(&(at, member)) = by_id.get(&id) else { continue };
             let Some(operator) = self.operators.get_mut(at) else { continue };
             let running = &mut operator.planned.running;
             let is_shared = entry.vnode() == StateEntry::SHARED;
@@ -340,26 +361,28 @@ impl Shard {
                     Some(origin) => stored.copy(origin, operator.store, event, map, events),
                 };
                 let mut restore = Restore { texts: &mut self.texts, moved: &mut place };
-                running.import(key, &mut r, &mut restore)
+                running.import(member, key, &mut r, &mut restore)
             });
             if let Err(error) = read {
-                let failure = failed.entry(at).or_insert_with(|| (error, Vec::new()));
+                let failure = failed.entry((at, member)).or_insert_with(|| (error, Vec::new()));
                 if !is_shared {
                     failure.1.push(key.into());
                 }
             }
         }
         let mut resets = Vec::new();
-        for (at, (reason, keys)) in failed {
+        for ((at, member), (reason, keys)) in failed {
             let Some(operator) = self.operators.get_mut(at) else { continue };
-            operator.planned.running.reset(keys);
-            known.remove(&operator.id);
-            let rule_index = operator.planned.running.stats().rule_index;
-            resets.push(StateReset { rule_index, reason });
+            operator.planned.running.reset(member, keys);
+            operator.ids.get(member).map(|id| known.remove(id));
+            let rule_index = operator.planned.running.stats().get(member).map(|s| s.rule_index);
+            resets.extend(rule_index.map(|rule_index| StateReset { rule_index, reason }));
         }
         // A rule that joins a running stream knows nothing of what was before: its history starts
         // with the newest row, not with the table's first.
-        for operator in self.operators.iter_mut().filter(|o| !known.contains(&o.id)) {
+        for operator in
+            self.operators.iter_mut().filter(|o| !o.ids.iter().any(|id| known.contains(id)))
+        {
             let Some(clock) = self.clocks.get(operator.clock) else { continue };
             if let Some(newest) = self.watermarks.newest(&clock.tables) {
                 operator.planned.running.history(newest);
@@ -411,9 +434,13 @@ impl Shard {
         Ok(Stored { shards, stores: stores.collect() })
     }
 
-    /// Counters per rule with state, in the order of the plans.
+    /// Counters per rule with state, in the order of the rule set. Rules that share an operator have
+    /// equal parts of its bytes.
     pub fn stats(&self) -> Vec<OperatorStats> {
-        self.operators.iter().map(|o| o.planned.running.stats().clone()).collect()
+        let all = self.operators.iter().flat_map(|o| o.planned.running.stats());
+        let mut all: Vec<OperatorStats> = all.cloned().collect();
+        all.sort_by_key(|stats| stats.rule_index);
+        all
     }
 
     /// Bytes of events that state refers to, and how many events gave up theirs to stay in bounds:
@@ -425,7 +452,7 @@ impl Shard {
     /// Through which event time a rule has been evaluated and through which nothing can change:
     /// (W, F).
     pub fn evaluated_through(&self, rule_index: usize) -> Option<(i64, i64)> {
-        let place = self.places.get(rule_index).copied().flatten()?;
+        let (place, _) = self.places.get(rule_index).copied().flatten()?;
         let frontier = self.operators.get(place)?.planned.running.frontier();
         Some((frontier.watermark, frontier.closed))
     }

@@ -3,21 +3,22 @@
 
 mod aggregate;
 mod bucket;
+mod family;
 mod fixed;
 mod folded;
 mod group;
 mod layout;
+mod report;
 mod session;
 mod sliding;
 mod thin;
-mod thinned;
 
 use std::{fmt::Debug, sync::Arc};
 
 use sluice_event::{Encoder, Value};
 
 use crate::{
-    Change, Emission, EmitMode, FindingState, GroupColumn, StreamPlan, Window, WindowPlan,
+    Change, Emission, EmitMode, GroupColumn, StreamPlan, Window, WindowPlan,
     events::EventRef,
     keys::{Keys, Slot, Timers},
     operator::{Arrival, Env, Lost, Operator, Restore, Running, Runtime},
@@ -25,11 +26,13 @@ use crate::{
     state::{Reader, StateError, Writer},
     watermark::Frontier,
 };
+use family::Family;
+pub(crate) use family::families;
 use fixed::Fixed;
 use layout::Layout;
+use report::{Cell, Group, Reported, Update, Verdict};
 use session::Sessions;
 use sliding::Sliding;
-use thinned::Thinned;
 
 /// What bounds the state of one operator. No bound decides whether a threshold on growing aggregates
 /// fires.
@@ -70,10 +73,10 @@ pub fn window_row_key(key: &[u8], window: Window, start: i64) -> Vec<u8> {
     [key, encoder.as_bytes()].concat()
 }
 
-/// The operator of a rule with a window.
+/// The operator of a rule with a window, and of all `rules` that share it.
 pub(crate) fn running(
-    rule_index: usize,
-    plan: &Arc<StreamPlan>,
+    (rule_index, plan): &(usize, Arc<StreamPlan>),
+    rules: &[(usize, Arc<StreamPlan>)],
     window: &WindowPlan,
     limits: &Limits,
     grain: impl Fn(i64) -> i64,
@@ -82,8 +85,8 @@ pub(crate) fn running(
     let threshold = window.condition.as_ref().map_or(0, |c| thin::greatest_threshold(c, &layout));
     macro_rules! run {
         ($kind:expr, $size:expr) => {{
-            let operator = WindowOperator::new(rule_index, plan.clone(), $kind, layout);
-            Box::new(Runtime::new(rule_index, operator, grain($size)))
+            let operator = WindowOperator::new(*rule_index, plan.clone(), $kind, layout);
+            Box::new(Runtime::new(operator, grain($size)))
         }};
     }
     match window.window {
@@ -91,7 +94,7 @@ pub(crate) fn running(
             run!(Fixed::new(window.window, limits, threshold), size)
         }
         Window::Sliding { size } if thinnable(window, &layout) => {
-            run!(Thinned::new(size, window, &layout), size)
+            Box::new(Runtime::new(Family::new(rules), grain(size)))
         }
         Window::Sliding { size } => run!(Sliding::new(size, window, &layout), size),
         Window::Session { gap } => run!(Sessions::new(gap, limits, threshold), gap),
@@ -166,50 +169,6 @@ pub(crate) struct WindowKey<R> {
     reported: Reported,
 }
 
-/// What was last reported of each window that is not closed yet, by id.
-#[derive(Debug, Default)]
-#[expect(clippy::box_collection, reason = "most keys report nothing: none costs a pointer")]
-pub(crate) struct Reported(Option<Box<Vec<Group>>>);
-
-/// A window as it would be reported: its aggregates now.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Group {
-    /// Start of the window; of the cell for a sliding one.
-    id: i64,
-    window: (i64, i64),
-    /// Of the newest row.
-    time: i64,
-    rows: u64,
-    late: bool,
-    capped: bool,
-    aggregates: Box<[Value]>,
-}
-
-/// A window, or a cell of them, with what is to be reported of it.
-#[derive(Debug)]
-pub(crate) struct Cell {
-    id: i64,
-    /// Nothing can change it any more.
-    closed: bool,
-    /// Rows of it were lost to a limit, so that not qualifying proves nothing.
-    capped: bool,
-    verdict: Verdict,
-}
-
-#[derive(Debug)]
-pub(crate) enum Verdict {
-    /// What was reported last holds.
-    AsReported,
-    /// This qualifies, or nothing does.
-    Judged(Option<Group>),
-    /// In time order; the last one that HAVING keeps qualifies.
-    Open {
-        groups: Vec<Group>,
-        /// Whether these are all of the window: if not and none qualifies, what was reported holds.
-        whole: bool,
-    },
-}
-
 /// What a kind of window needs to know to judge.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
@@ -219,15 +178,6 @@ pub(crate) struct Context<'a> {
     frontier: Frontier,
     limits: &'a Limits,
     evicted_through: i64,
-}
-
-/// An emission before its columns are computed.
-struct Update {
-    slot: Slot,
-    keys: Box<[Value]>,
-    change: Change,
-    group: Group,
-    evidence: Vec<EventRef>,
 }
 
 /// Groups are judged in batches of about this many, so that a sweep over many keys stays bounded.
@@ -247,7 +197,7 @@ impl<K: Kind> WindowOperator<K> {
         let values = || sluice_event::decode_values(key).unwrap_or_default();
         let named = || self.names.iter().cloned().zip(values()).collect();
         let first = env.degraded.tell(self.rule_index, lost.bound, key, lost.time, named);
-        env.stats.degraded += u64::from(first);
+        env.stats[0].degraded += u64::from(first);
     }
 
     /// HAVING over all groups at once where it is not judged yet, then what to report per cell, then
@@ -266,20 +216,16 @@ impl<K: Kind> WindowOperator<K> {
             let Some(state) = keys.get_mut(slot) else { continue };
             let first = updates.len();
             for cell in cells {
+                let place = (cell.id, cell.closed, cell.capped);
                 let best = match cell.verdict {
-                    Verdict::AsReported => state
-                        .reported
-                        .get(cell.id)
-                        .map(|g| Group { capped: g.capped | cell.capped, ..g.clone() }),
-                    Verdict::Judged(best) => best,
                     Verdict::Open { groups, whole } => {
                         let best =
                             groups.into_iter().filter(|_| verdicts.next() == Some(true)).last();
-                        best.or_else(|| state.reported.get(cell.id).filter(|_| !whole).cloned())
+                        best.or_else(|| state.reported.get(place.0).filter(|_| !whole).cloned())
                     }
+                    Verdict::AsReported | Verdict::Judged(_) => cell.best(&state.reported),
                 };
-                let place = (cell.id, cell.closed, cell.capped);
-                let Some((change, group)) = state.reconcile(place, best, cx.emit) else {
+                let Some((change, group)) = state.reported.reconcile(place, best, cx.emit) else {
                     continue;
                 };
                 let evidence = match change {
@@ -302,7 +248,8 @@ impl<K: Kind> WindowOperator<K> {
                 None => gone.push(slot),
             }
         }
-        self.emit(cx, keys, updates, env, out);
+        let plan = (&*self.plan, cx.plan);
+        report::emit((self.rule_index, 0), plan, keys, updates, env, out);
         gone.into_iter().for_each(|slot| keys.rest(slot, None, 0));
     }
 
@@ -330,48 +277,7 @@ impl<K: Kind> WindowOperator<K> {
         if groups.is_empty() {
             return Vec::new();
         }
-        group::having(cx.plan, &groups, &mut env.stats.failures)
-    }
-
-    fn emit(
-        &self,
-        cx: &Context<'_>,
-        keys: &Keys<WindowKey<K::Rows>>,
-        updates: Vec<Update>,
-        env: &mut Env<'_>,
-        out: &mut Vec<Emission>,
-    ) {
-        if updates.is_empty() {
-            return;
-        }
-        let groups: Vec<(&[Value], &Group)> =
-            updates.iter().map(|u| (&*u.keys, &u.group)).collect();
-        let Some((kept, columns)) =
-            group::select(cx.plan, &self.plan.output, &groups, &mut env.stats.failures)
-        else {
-            return;
-        };
-        let columns = Arc::new(columns);
-        for (row, index) in kept.into_iter().enumerate() {
-            let Some(Update { slot, change, group, evidence, .. }) = updates.get(index as usize)
-            else {
-                continue;
-            };
-            out.push(Emission {
-                rule_index: self.rule_index,
-                key: window_row_key(keys.key(*slot), cx.plan.window, group.id),
-                change: *change,
-                time: group.time,
-                window: Some(group.window),
-                count: group.rows,
-                late: group.late,
-                capped: group.capped || group.has_truncated_list(),
-                columns: columns.clone(),
-                row,
-                evidence: evidence.iter().filter_map(|event| env.events.text(*event)).collect(),
-                evidence_total: group.rows,
-            });
-        }
+        group::having(cx.plan, &groups, &mut env.stats[0].failures)
     }
 }
 
@@ -379,13 +285,17 @@ impl<K: Kind> Operator for WindowOperator<K> {
     type Key = WindowKey<K::Rows>;
     const VERSION: u8 = K::VERSION;
 
+    fn rules(&self) -> Vec<usize> {
+        vec![self.rule_index]
+    }
+
     fn start(&self) -> Self::Key {
         WindowKey { rows: self.kind.start(), reported: Reported::default() }
     }
 
     fn push(&mut self, key: &mut Self::Key, _slot: Slot, row: &Arrival<'_>, env: &mut Env<'_>) {
         let fresh = self.kind.insert(&mut key.rows, &self.layout, row, env);
-        env.stats.duplicates += u64::from(!fresh);
+        env.stats[0].duplicates += u64::from(!fresh);
         if let Some(lost) = env.lost.take() {
             self.tell(lost, row.key(), env);
         }
@@ -455,120 +365,33 @@ impl<K: Kind> Operator for WindowOperator<K> {
         K::newest(&key.rows)
     }
 
-    fn encode(&self, key: &Self::Key, w: &mut Writer) {
-        let reported = key.reported.0.as_deref().map_or(&[][..], |r| r);
-        w.length(reported.len());
-        for group in reported {
-            for n in [group.id, group.window.0, group.window.1, group.time] {
-                w.signed(n);
-            }
-            w.unsigned(group.rows);
-            w.byte(u8::from(group.late) | u8::from(group.capped) << 1);
-            w.values(&group.aggregates);
-        }
+    fn encode(&self, key: &Self::Key, _member: usize, w: &mut Writer) -> bool {
+        key.reported.encode(w);
         self.kind.encode(&key.rows, w);
+        true
     }
 
     fn decode(
         &mut self,
+        key: &mut Self::Key,
+        _member: usize,
         _bytes: &[u8],
         r: &mut Reader<'_>,
         restore: &mut Restore<'_>,
-    ) -> Result<Self::Key, StateError> {
-        let reported = r.list(|r| {
-            let (id, start, end, time) = (r.signed()?, r.signed()?, r.signed()?, r.signed()?);
-            let (rows, flags) = (r.unsigned()?, r.byte()?);
-            let (late, capped) = (flags & 1 != 0, flags & 2 != 0);
-            let aggregates = r.list(|r| Ok(restore.texts.held(r.value()?)))?.into();
-            Ok(Group { id, window: (start, end), time, rows, late, capped, aggregates })
-        })?;
-        let reported = Reported((!reported.is_empty()).then(|| Box::new(reported)));
-        Ok(WindowKey { rows: self.kind.decode(&self.layout, r, restore)?, reported })
+    ) -> Result<(), StateError> {
+        let reported = Reported::decode(r, restore)?;
+        *key = WindowKey { rows: self.kind.decode(&self.layout, r, restore)?, reported };
+        Ok(())
     }
-}
 
-impl Group {
-    /// Whether a list of values of it shows less than there is.
-    fn has_truncated_list(&self) -> bool {
-        self.aggregates.iter().any(|v| matches!(v, Value::List(list) if list.truncated))
+    fn forget(&self, _key: &mut Self::Key, _member: usize) -> bool {
+        false
     }
 }
 
 impl<R> WindowKey<R> {
     fn bytes<K: Kind<Rows = R>>(&self) -> usize {
         K::bytes(&self.rows) + self.reported.bytes()
-    }
-
-    /// What to report of a window `(id, closed, capped)`, given the group that qualifies now.
-    fn reconcile(
-        &mut self,
-        (id, closed, capped): (i64, bool, bool),
-        best: Option<Group>,
-        emit: EmitMode,
-    ) -> Option<(Change, Group)> {
-        let before = self.reported.remove(id);
-        let sticks = emit == EmitMode::OnMatch || capped;
-        let group = match (best, &before) {
-            // A report never shrinks because rows were thinned.
-            (Some(group), Some(before)) if group.capped && group.rows <= before.rows => {
-                Group { capped: true, ..before.clone() }
-            }
-            (Some(group), _) => group,
-            (None, Some(before)) if sticks => Group { capped: true, ..before.clone() },
-            (None, Some(before)) => return Some((Change::Withdraw, before.clone())),
-            (None, None) => return None,
-        };
-        if closed {
-            return Some((Change::Upsert(FindingState::Confirmed), group));
-        }
-        let news = before.as_ref() != Some(&group);
-        self.reported.insert(group.clone());
-        news.then_some((Change::Upsert(FindingState::Provisional), group))
-    }
-}
-
-impl Reported {
-    fn has(&self, id: i64) -> bool {
-        self.get(id).is_some()
-    }
-
-    fn get(&self, id: i64) -> Option<&Group> {
-        self.0.as_ref()?.iter().find(|g| g.id == id)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn ids(&self) -> impl Iterator<Item = i64> {
-        self.0.iter().flat_map(|groups| groups.iter().map(|g| g.id))
-    }
-
-    fn remove(&mut self, id: i64) -> Option<Group> {
-        let groups = self.0.as_mut()?;
-        let at = groups.iter().position(|g| g.id == id)?;
-        let group = groups.remove(at);
-        if groups.is_empty() {
-            self.0 = None;
-        }
-        Some(group)
-    }
-
-    fn insert(&mut self, group: Group) {
-        self.0.get_or_insert_default().push(group);
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |g| g.capacity() * 112)
-    }
-}
-
-impl Cell {
-    fn groups(&self) -> usize {
-        match &self.verdict {
-            Verdict::Open { groups, .. } => groups.len(),
-            Verdict::AsReported | Verdict::Judged(_) => 1,
-        }
     }
 }
 

@@ -13,6 +13,8 @@ mod model;
 mod run;
 #[path = "windows/sessions.rs"]
 mod sessions;
+#[path = "windows/sharing.rs"]
+mod sharing;
 
 use sluice_stream::{EmitMode, HistoryStart, Window};
 

@@ -27,12 +27,18 @@ pub(crate) struct Layout {
     key_order: Vec<usize>,
 }
 
+/// Filters of a rule that are bits of a row.
+const FILTERS: usize = 40;
+
 /// An aggregate over kept rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Compiled {
     pub(crate) function: AggregateFunction,
     pub(crate) argument: Argument,
-    filter: Filter,
+    /// Bits that a row must have to count.
+    need: u64,
+    /// A value that must be TRUE: filters beyond the bits there are.
+    filter: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,23 +51,17 @@ pub(crate) enum Argument {
     Value(usize),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Filter {
-    None,
-    Bit(u32),
-    Value(usize),
-}
-
-/// The first of the bits above an event reference that filters use; the last is that of late rows.
-const FIRST_BIT: u32 = EventRef::BITS;
+/// The bit above an event reference that marks late rows.
 const LATE: u32 = 63;
 
-/// A kept row: 16 bytes, and 24 for each value.
+/// A kept row: 24 bytes, and 24 for each value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     pub(crate) time: i64,
-    /// Its event, filter bits and whether it was late.
+    /// Its event and whether it was late.
     tags: u64,
+    /// Which filters it passes.
+    pub(crate) bits: u64,
 }
 
 /// A row with its values.
@@ -80,7 +80,7 @@ impl Layout {
                 list.len() - 1
             })
         };
-        let aggregates = plan
+        let mut aggregates = plan
             .aggregates
             .iter()
             .map(|aggregate| Compiled {
@@ -90,21 +90,55 @@ impl Layout {
                     Some(column) if plan.times.contains(&column) => Argument::Time,
                     Some(column) => Argument::Value(place(&mut columns, column)),
                 },
-                filter: match aggregate.filter {
-                    None => Filter::None,
-                    Some(column) => {
-                        let bit = FIRST_BIT + place(&mut filters, column) as u32;
-                        if bit < LATE {
-                            Filter::Bit(bit)
-                        } else {
-                            filters.pop();
-                            Filter::Value(place(&mut columns, column))
-                        }
-                    }
-                },
+                need: 0,
+                filter: None,
             })
-            .collect();
+            .collect::<Vec<Compiled>>();
+        for (compiled, aggregate) in aggregates.iter_mut().zip(&plan.aggregates) {
+            let Some(column) = aggregate.filter else { continue };
+            let bit = place(&mut filters, column);
+            if bit < FILTERS {
+                compiled.need = 1 << bit;
+            } else {
+                filters.pop();
+                compiled.filter = Some(place(&mut columns, column));
+            }
+        }
         Layout { columns, filters, aggregates, key_order: key_order(plan) }
+    }
+
+    /// The intermediate columns behind the values of a row.
+    pub(crate) fn columns(&self) -> &[usize] {
+        &self.columns
+    }
+
+    /// The intermediate columns behind the filter bits of a row.
+    pub(crate) fn filters(&self) -> &[usize] {
+        &self.filters
+    }
+
+    /// The same over rows that several rules share: `bits` and `columns` say where each filter bit
+    /// and value is there, `own` is the bit of the rows of this rule.
+    pub(crate) fn shared(&self, own: u64, bits: &[u32], columns: &[usize]) -> Layout {
+        let place = |n: usize| columns.get(n).copied().unwrap_or_default();
+        let shared = |compiled: &Compiled| Compiled {
+            function: compiled.function,
+            argument: match compiled.argument {
+                Argument::Value(n) => Argument::Value(place(n)),
+                other => other,
+            },
+            need: (0..)
+                .zip(bits)
+                .filter(|(n, _)| compiled.need >> n & 1 == 1)
+                .fold(own, |need, (_, bit)| need | 1 << bit),
+            filter: compiled.filter.map(place),
+        };
+        Layout {
+            columns: self.columns.clone(),
+            filters: self.filters.clone(),
+            aggregates: self.aggregates.iter().map(shared).collect(),
+            key_order: self.key_order.clone(),
+        }
     }
 
     /// How many values a row has.
@@ -119,14 +153,14 @@ impl Layout {
         texts: &mut Texts,
         values: &mut Vec<Value>,
     ) -> Row {
-        let mut tags = arrival.event.0 | u64::from(arrival.late) << LATE;
-        for (bit, column) in (FIRST_BIT..).zip(&self.filters) {
+        let mut bits = 0;
+        for (bit, column) in self.filters.iter().enumerate() {
             if arrival.cell(*column) == Cell::Bool(true) {
-                tags |= 1 << bit;
+                bits |= 1 << bit;
             }
         }
         values.extend(self.columns.iter().map(|column| texts.value(arrival.cell(*column))));
-        Row { time: arrival.time, tags }
+        Row::new(arrival.time, arrival.event, arrival.late, bits)
     }
 
     /// The values of the group keys by number.
@@ -157,24 +191,46 @@ impl Compiled {
 
     /// Whether a row passes the filter of the aggregate.
     pub(crate) fn passes(&self, row: &RowView<'_>) -> bool {
-        match self.filter {
-            Filter::None => true,
-            Filter::Bit(bit) => row.row.tags >> bit & 1 == 1,
-            Filter::Value(n) => row.values.get(n).and_then(Value::as_bool) == Some(true),
-        }
+        let passes = |n: usize| row.values.get(n).and_then(Value::as_bool) == Some(true);
+        row.row.bits & self.need == self.need && self.filter.is_none_or(passes)
+    }
+
+    /// Whether it reads a value to filter.
+    pub(crate) fn has_value_filter(&self) -> bool {
+        self.filter.is_some()
+    }
+
+    /// The bits that a row must have to count.
+    pub(crate) fn need(&self) -> u64 {
+        self.need
     }
 
     /// Whether every row counts once: `count(*)`.
     pub(crate) fn is_rows(&self) -> bool {
         self.function == AggregateFunction::Count
             && self.argument == Argument::Row
-            && self.filter == Filter::None
+            && self.need == 0
+            && self.filter.is_none()
     }
 }
 
 impl Row {
+    pub(crate) fn new(time: i64, event: EventRef, late: bool, bits: u64) -> Row {
+        Row { time, tags: event.0 | u64::from(late) << LATE, bits }
+    }
+
+    /// With the tags that [`tags`](Row::tags) gave.
+    pub(crate) fn tagged(time: i64, tags: u64, bits: u64) -> Row {
+        Row { time, tags, bits }
+    }
+
+    /// Its event and whether it was late.
+    pub(crate) fn tags(&self) -> u64 {
+        self.tags
+    }
+
     pub(crate) fn event(&self) -> EventRef {
-        EventRef(self.tags & ((1 << FIRST_BIT) - 1))
+        EventRef(self.tags & ((1 << EventRef::BITS) - 1))
     }
 
     pub(crate) fn is_late(&self) -> bool {
@@ -208,12 +264,27 @@ impl Rows {
     }
 
     pub(crate) fn push(&mut self, layout: &Layout, arrival: &Arrival<'_>, texts: &mut Texts) {
+        self.first(layout.width());
+        let row = layout.keep(arrival, texts, &mut self.values);
+        self.append(row);
+    }
+
+    /// A row with its values.
+    pub(crate) fn push_row(&mut self, row: Row, values: &[Value]) {
+        self.first(values.len());
+        self.values.extend_from_slice(values);
+        self.append(row);
+    }
+
+    fn first(&mut self, width: usize) {
         if self.list.is_empty() {
             // Most keys have one row.
             self.list.reserve_exact(1);
-            self.values.reserve_exact(layout.width());
+            self.values.reserve_exact(width);
         }
-        let row = layout.keep(arrival, texts, &mut self.values);
+    }
+
+    fn append(&mut self, row: Row) {
         // Ties are put in order by their ids with the next sort.
         let in_order = self.list.last().is_none_or(|last| last.time < row.time);
         if in_order && self.sorted == self.list.len() {
@@ -302,8 +373,15 @@ impl Rows {
         });
     }
 
+    /// A row whose bits and values are to be changed.
+    pub(crate) fn row_mut(&mut self, at: usize) -> Option<(&mut Row, &mut [Value])> {
+        let width = self.values.len() / self.list.len().max(1);
+        let values = self.values.get_mut(at * width..(at + 1) * width)?;
+        Some((self.list.get_mut(at)?, values))
+    }
+
     pub(crate) fn bytes(&self) -> usize {
-        self.list.capacity() * 16 + self.values.capacity() * 24
+        self.list.capacity() * 24 + self.values.capacity() * 24
     }
 
     pub(crate) fn encode(&self, w: &mut Writer) {
@@ -313,6 +391,7 @@ impl Rows {
             let view = self.view(at);
             w.signed(view.row.time.wrapping_sub(time));
             w.signed(view.row.tags.wrapping_sub(tags) as i64);
+            w.unsigned(view.row.bits);
             (time, tags) = (view.row.time, view.row.tags);
             view.values.iter().for_each(|v| w.value(v));
         }
@@ -328,7 +407,8 @@ impl Rows {
         for _ in 0..r.unsigned()? {
             time = time.wrapping_add(r.signed()?);
             tags = tags.wrapping_add(r.signed()? as u64);
-            rows.list.push(Row { time, tags: restore.tagged(tags) });
+            let bits = r.unsigned()?;
+            rows.list.push(Row { time, tags: restore.tagged(tags), bits });
             for _ in 0..layout.width() {
                 rows.values.push(restore.texts.value(Cell::of(&r.value()?)));
             }

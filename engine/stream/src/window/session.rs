@@ -157,7 +157,7 @@ impl Sessions {
                 folded.last = folded.last.max(time);
             }
         }
-        env.stats.truncated += excess as u64;
+        env.stats[0].truncated += excess as u64;
         open.forget(excess);
     }
 
@@ -176,7 +176,7 @@ impl Open {
 
 impl Kind for Sessions {
     type Rows = Open;
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn start(&self) -> Open {
         Open::default()

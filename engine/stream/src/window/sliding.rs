@@ -342,7 +342,7 @@ impl Sliding {
 
 impl Kind for Sliding {
     type Rows = SlidingRows;
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn start(&self) -> SlidingRows {
         SlidingRows { rows: Rows::default(), fresh: i64::MAX, more: None }
@@ -389,10 +389,10 @@ impl Kind for Sliding {
             folds = key.rows.after(last);
             if last >= before {
                 let judged = key.rows.from(before).min(folds);
-                env.stats.judged_early += (folds - judged) as u64;
+                env.stats[0].judged_early += (folds - judged) as u64;
                 before = last.saturating_add(1);
             }
-            env.stats.truncated += folds as u64;
+            env.stats[0].truncated += folds as u64;
             env.lost = Some(Lost { bound: Bound::RowsOfKey, time: last });
         }
         let cells = match &cx.plan.condition {

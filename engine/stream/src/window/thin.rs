@@ -18,24 +18,22 @@ use super::{
 };
 use crate::{AggregateFunction, Comparison, Condition};
 
-/// Clears `keep` of the rows of one cell that can go.
+/// Sets `keep` of the rows of one cell that a rule needs; its rows have the bit `own`.
 pub(crate) fn cell(
     condition: &Condition,
     layout: &Layout,
+    own: u64,
     rows: &Rows,
     range: Range<usize>,
     keep: &mut [bool],
 ) {
-    let mut useful = vec![false; range.len()];
-    mark(condition, layout, rows, range.clone(), &mut |at| useful[at - range.start] = true);
-    mark(condition, layout, rows, range.clone().rev(), &mut |at| useful[at - range.start] = true);
-    let shown = useful.len().saturating_sub(EVIDENCE);
-    for (n, useful) in useful.iter().enumerate() {
-        keep[range.start + n] = *useful || n < EVIDENCE || n >= shown;
-    }
+    mark(condition, layout, rows, range.clone(), &mut |at| keep[at] = true);
+    mark(condition, layout, rows, range.clone().rev(), &mut |at| keep[at] = true);
+    let shown = || range.clone().filter(|at| rows.list()[*at].bits & own != 0);
+    shown().take(EVIDENCE).chain(shown().rev().take(EVIDENCE)).for_each(|at| keep[at] = true);
 }
 
-/// Whether [`cell`] knows every threshold of a condition that is monotone.
+/// Whether [`cell()`] knows every threshold of a condition that is monotone.
 pub(crate) fn is_thinnable(condition: &Condition, layout: &Layout) -> bool {
     condition.leaves().into_iter().all(|leaf| {
         let Condition::Compare { aggregate, comparison, .. } = leaf else { return false };

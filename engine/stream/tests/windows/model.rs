@@ -40,6 +40,8 @@ pub(crate) enum Having {
     MeanBelow(f64),
     /// Not monotone: so many rows pass the filter.
     Filtered(i64),
+    /// At least so many do.
+    FilteredAtLeast(i64),
 }
 
 impl Having {
@@ -87,6 +89,7 @@ impl Having {
             ]),
             Having::MeanBelow(v) => compare(6, Comparison::Less, Value::Float(v)),
             Having::Filtered(n) => compare(7, Comparison::Equal, Value::Int(n)),
+            Having::FilteredAtLeast(n) => at_least(7, n),
         })
     }
 
@@ -95,6 +98,7 @@ impl Having {
             Having::Always
             | Having::Count(_)
             | Having::Distinct(_)
+            | Having::FilteredAtLeast(_)
             | Having::CountAndDistinct(..) => true,
             Having::CountBetween(..) | Having::MeanBelow(_) | Having::Filtered(_) => false,
         }
@@ -113,6 +117,7 @@ impl Having {
             Having::CountBetween(n, m) => (n..=m).contains(&int(0)),
             Having::MeanBelow(v) => aggregates[6].as_float()? < v,
             Having::Filtered(n) => int(7) == n,
+            Having::FilteredAtLeast(n) => int(7) >= n,
         })
     }
 }

@@ -369,7 +369,7 @@ impl Run {
     }
 }
 
-fn finding(e: &Emission) -> Finding {
+pub(crate) fn finding(e: &Emission) -> Finding {
     let column = |c: &ArrayRef| Value::column(c).unwrap()[e.row].clone();
     Finding {
         time: e.time,
