@@ -1,6 +1,7 @@
 // A page that fails its test on any console error, any report of the content policy, and any request
 // to another origin; and services that are started once.
 import { join } from "node:path";
+import AxeBuilder from "@axe-core/playwright";
 import { test as base, expect, type Page } from "@playwright/test";
 import { demo, run, type Role, type Service } from "./service";
 
@@ -71,4 +72,17 @@ export async function open(page: Page, service: Service, address: string, role: 
   const token = service.tokens[role] ?? "";
   await page.addInitScript((value) => { if (location.protocol === "http:") sessionStorage.setItem("sluice-token", value); }, token);
   await page.goto(`${service.url}/#/${address}`);
+}
+
+/** No violation that axe finds, in light and in dark. */
+export async function accessible(page: Page): Promise<void> {
+  for (const theme of ["light", "dark"] as const) {
+    await page.emulateMedia({ colorScheme: theme });
+    await expect(page.locator("html")).toHaveAttribute("data-theme", theme);
+    const axe = new AxeBuilder({ page });
+    // The structure is the same in both.
+    const { violations } = await (theme === "dark" ? axe.withRules(["color-contrast"]) : axe).analyze();
+    const told = violations.map((v) => `${theme} ${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.html.slice(0, 160)} ${n.failureSummary?.slice(0, 200)}`).join("\n  ")}`);
+    expect(told).toEqual([]);
+  }
 }

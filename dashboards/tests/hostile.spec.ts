@@ -1,4 +1,5 @@
 // What attackers write is shown as text, everywhere: in titles, entities, values, dead letters, SQL.
+import type { Page } from "@playwright/test";
 import { expect, open, test } from "./fixtures";
 import { tokenCreated } from "./service";
 
@@ -17,6 +18,12 @@ const CORPUS = [
   "a".repeat(3_000),
 ];
 
+/** Nothing in the document but what the UI put there. */
+async function clean(page: Page): Promise<void> {
+  const strange = await page.evaluate(() => [...document.querySelectorAll("img, iframe, object, embed, form[action], script:not([src^='/assets/']), a[href^='javascript'], svg[onload], math")].map((e) => e.outerHTML.slice(0, 100)));
+  expect(strange).toEqual([]);
+}
+
 test("a corpus of hostile text stays text on every page", async ({ page, service }) => {
   await service.push(CORPUS.map((text, i) => tokenCreated(`${i}${text}`.slice(0, 400), text, { agent: text })));
   // A request of which nothing can be read is refused whole: a good record makes it an ordinary one.
@@ -25,13 +32,9 @@ test("a corpus of hostile text stays text on every page", async ({ page, service
   await service.until("all are found", async () => (await service.total(`${q} title:alert`)) >= 7);
   await service.until("letters are kept", async () => (await service.json("/api/v1/dead-letters?limit=50")).items.length >= CORPUS.length);
 
-  const clean = async (): Promise<void> => {
-    const strange = await page.evaluate(() => [...document.querySelectorAll("img, iframe, object, embed, form[action], script:not([src^='/assets/']), a[href^='javascript'], svg[onload], math")].map((e) => e.outerHTML.slice(0, 100)));
-    expect(strange).toEqual([]);
-  };
   await open(page, service, `findings?q=${encodeURIComponent(q)}`);
   await expect(page.getByText("<script>alert(2)</script>").first()).toBeVisible();
-  await clean();
+  await clean(page);
 
   const { items } = await service.json(`/api/v1/findings?limit=100&q=${encodeURIComponent(q)}`);
   const hostile = items.filter((item: { title: string }) => /[<{:]/.test(item.title));
@@ -40,21 +43,64 @@ test("a corpus of hostile text stays text on every page", async ({ page, service
     await page.goto(`${service.url}/#/findings/${item.id}`);
     await expect(page.getByRole("heading", { name: "Contributing events" })).toBeVisible();
     await page.getByRole("button", { name: "Show event 1 whole" }).click();
-    await clean();
+    await clean(page);
     const user = item.entities.find((e: { kind: string }) => e.kind === "user");
     await page.goto(`${service.url}/#/entities/user/${encodeURIComponent(user.id)}`);
     await expect(page.getByRole("heading", { name: "Findings", exact: true })).toBeVisible();
     await expect(page.locator(".list a").first()).toBeVisible();
-    await clean();
+    await clean(page);
   }
   await page.goto(`${service.url}/#/hunt?sql=${encodeURIComponent("SELECT user_entity, resource_name, user_agent AS \"<b>agent</b>\" FROM api_activity")}`);
   await expect(page.getByRole("region", { name: "Rows" })).toBeVisible();
-  await clean();
+  await clean(page);
   await page.goto(`${service.url}/#/pipeline`);
   await expect(page.getByRole("region", { name: "Dead letters" })).toBeVisible();
   await page.getByRole("region", { name: "Dead letters" }).locator(".record button").first().click();
   await expect(page.getByRole("dialog", { name: "Dead letter" })).toBeVisible();
-  await clean();
+  await clean(page);
+});
+
+test("incidents, remarks, reasons of overrides and suppressions are text", async ({ page, service }) => {
+  const texts = CORPUS.slice(0, 9);
+  await service.push(texts.map((text, i) => tokenCreated(`incident${i}${text}`, `critical ${text}`)));
+  let incidents: any[] = [];
+  await service.until("each opened an incident", async () => {
+    incidents = (await service.json("/api/v1/incidents?status=new&limit=200")).items.filter((each: any) => each.entity.kind === "user" && each.entity.id.startsWith("incident"));
+    return incidents.length >= texts.length;
+  });
+  const remarks = texts.join("\n");
+  await open(page, service, "incidents");
+  await expect(page.locator("td.what").first()).toBeVisible();
+  await clean(page);
+  for (const { id, entity } of incidents.slice(0, texts.length)) {
+    expect((await service.api("PATCH", `/api/v1/incidents/${id}`, { assignee: texts[1], comment: remarks })).status).toBe(200);
+    const path = `/api/v1/risk/user/${encodeURIComponent(entity.id)}/override`;
+    expect((await service.api("PUT", path, { level: "medium", reason: remarks, expires_in: "1h" })).status).toBe(200);
+    expect((await service.api("POST", "/api/v1/suppressions", { entity: `user:${entity.id}`, reason: remarks, expires_in: "1h" })).status).toBe(201);
+    await page.goto(`${service.url}/#/incidents/${id}`);
+    await expect(page.locator(".comment")).toHaveText(remarks);
+    await expect(page.locator("ol.list li").first()).toBeVisible();
+    await page.getByRole("button", { name: "Decide…" }).click();
+    await page.keyboard.press("Escape");
+    await clean(page);
+    await page.goto(`${service.url}/#/entities/user/${encodeURIComponent(entity.id)}`);
+    await expect(page.getByText("set the level to medium")).toBeVisible();
+    await expect(page.getByRole("region", { name: "Signals" }).getByText("set by a person")).toBeVisible();
+    await expect(page.getByRole("img", { name: /^Risk of incident/ })).toBeVisible();
+    await clean(page);
+  }
+  const { items } = await service.json(`/api/v1/findings?limit=20&q=${encodeURIComponent("rule_id:tests.token_created severity:critical")}`);
+  expect(items.length).toBeGreaterThanOrEqual(5);
+  for (const { id } of items.slice(0, 5)) {
+    await page.goto(`${service.url}/#/findings/${id}`);
+    await page.getByRole("button", { name: "Suppress…" }).click();
+    await expect(page.getByRole("dialog", { name: "Suppress findings like this" })).toBeVisible();
+    await clean(page);
+    await page.keyboard.press("Escape");
+  }
+  await page.goto(`${service.url}/#/entities?search=incident`);
+  await expect(page.locator("td.who").first()).toBeVisible();
+  await clean(page);
 });
 
 test.describe("hostile text in fields and addresses", () => {

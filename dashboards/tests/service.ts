@@ -1,7 +1,10 @@
 // Services of the tests' own: `sluice demo`, with its three attacks, and `sluice run` with an HTTP
 // input that tests push to and a token of every role.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
 import { existsSync, mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -24,13 +27,16 @@ export class Service {
   readonly #child: ChildProcess;
   readonly #folder: string | null;
   readonly #log: string[];
+  /** Who is told of levels, if anybody is. */
+  readonly #receiver: Server | null;
 
-  constructor(url: string, tokens: Record<string, string>, child: ChildProcess, folder: string | null, log: string[]) {
+  constructor(url: string, tokens: Record<string, string>, child: ChildProcess, folder: string | null, log: string[], receiver: Server | null = null) {
     this.url = url;
     this.tokens = tokens;
     this.#child = child;
     this.#folder = folder;
     this.#log = log;
+    this.#receiver = receiver;
   }
 
   /** Asks the API as a role. */
@@ -73,11 +79,16 @@ export class Service {
     const ended = new Promise((done) => this.#child.once("exit", done));
     this.#child.kill("SIGINT");
     await ended;
+    this.#receiver?.close();
+    this.#receiver?.closeAllConnections();
     if (this.#folder !== null) rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 
-/** A rule of the tests: every API token made in Okta is a finding, with what the event says in its title. */
+/**
+ * A rule of the tests: every API token made in Okta is a finding, with what the event says in its title; of critical
+ * severity, which opens an incident, if the name of the token begins so.
+ */
 const RULE = `/*---
 id: tests.token_created
 title: Token created
@@ -90,7 +101,9 @@ runbook: Ask whoever made it.
 false_positives: ["A planned integration"]
 references: ["https://attack.mitre.org/techniques/T1098/001/"]
 ---*/
-SELECT time, user_entity, src_ip, resource_name, concat(user_entity, ' made ', coalesce(resource_name, 'a token')) AS title
+SELECT time, user_entity, src_ip, resource_name,
+       CASE WHEN resource_name LIKE 'critical%' THEN 'critical' ELSE 'high' END AS severity,
+       concat(user_entity, ' made ', coalesce(resource_name, 'a token')) AS title
 FROM api_activity
 WHERE api_operation = 'system.api_token.create'
 /*--- tests
@@ -102,6 +115,10 @@ WHERE api_operation = 'system.api_token.create'
 
 export async function run(): Promise<Service> {
   const folder = mkdtempSync(join(tmpdir(), "sluice-ui-"));
+  const receiver = createServer((request, response) => { request.resume().on("end", () => response.writeHead(202).end()); });
+  await new Promise<void>((done) => receiver.listen(0, "127.0.0.1", done));
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+  writeFileSync(join(folder, "key.pem"), privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
   const data = join(folder, "data");
   mkdirSync(join(folder, "rules/tests"), { recursive: true });
   writeFileSync(join(folder, "rules/tests/token_created.sql"), RULE);
@@ -111,10 +128,12 @@ export async function run(): Promise<Service> {
     '[sources.push]\nmapping = "okta.system"\nhttp = {}',
     '[api]\nlisten = "127.0.0.1:0"',
     '[engine]\nmin_free = "64MiB"',
+    `[signals]\nissuer = "https://sluice.example.com"\nsigning_keys = [${JSON.stringify(`file:${join(folder, "key.pem")}`)}]\npush_networks = ["127.0.0.0/8"]`,
+    `[signals.receivers.idp]\nmin_interval = "1s"\npush_url = "http://127.0.0.1:${(receiver.address() as AddressInfo).port}/"`,
   ].join("\n"));
   const tokens = Object.fromEntries(ROLES.map((role) => [role, execFileSync(binary(), ["token", "create", "--data-dir", data, "--role", role, "--name", role], { stdio: ["ignore", "pipe", "ignore"] }).toString().trim()]));
   const { child, url, log } = await start(["run", "--config", join(folder, "sluice.toml")], /^listening on (\S+)/);
-  return new Service(url, tokens, child, folder, log);
+  return new Service(url, tokens, child, folder, log, receiver);
 }
 
 export async function demo(): Promise<Service> {

@@ -4,16 +4,20 @@ import { expect, open, test } from "./fixtures";
 const folder = process.env.SLUICE_SHOTS ?? "";
 const HUNT = encodeURIComponent("SELECT user_entity, count(*) AS failures, count(DISTINCT src_ip) AS sources, max(time) AS last\nFROM authentication\nWHERE status = 'Failure'\nGROUP BY user_entity\nORDER BY failures DESC");
 const PAGES: Record<string, string> = {
-  queue: "findings", rules: "rules", rule: "rules/identity.mfa_fatigue_success", coverage: "coverage", hunt: `hunt?sql=${HUNT}`,
+  queue: "findings", incidents: "incidents?status=all", entities: "entities", rules: "rules", rule: "rules/identity.mfa_fatigue_success", coverage: "coverage", hunt: `hunt?sql=${HUNT}`,
   flows: "flows", pipeline: "pipeline", entity: "entities/user/hana.haas@example.com", empty: "findings?q=%22nothing%20at%20all%22",
 };
 
 for (const theme of ["light", "dark"] as const) {
   test(`screenshots in ${theme}`, async ({ page, demo }) => {
     test.setTimeout(180_000);
+    // A page scrolls inside: as much of it as it takes.
+    await page.setViewportSize({ width: 1440, height: 1500 });
     await page.emulateMedia({ colorScheme: theme });
     const finding = (await demo.json("/api/v1/findings?q=severity:critical%20shadow:false")).items[0];
-    for (const [name, address] of Object.entries({ ...PAGES, finding: `findings/${finding.id}` })) {
+    const incident = (await demo.json("/api/v1/incidents?entity=user:hana.haas@example.com")).items[0];
+    const some = { ...PAGES, finding: `findings/${finding.id}`, incident: `incidents/${incident.id}` };
+    for (const [name, address] of Object.entries(some)) {
       await open(page, demo, address);
       await expect(page.locator("main")).toBeVisible();
       await page.waitForLoadState("networkidle", { timeout: 4_000 }).catch(() => {});

@@ -112,6 +112,44 @@ export const api = {
     }),
   bulk: (bulk: T.Bulk) =>
     json<T.BulkOutcome>("POST", at("/api/v1/findings/bulk"), { body: bulk }),
+  incidents: (query: Query, signal?: AbortSignal) =>
+    json<T.IncidentPage>("GET", at("/api/v1/incidents"), { query, signal }),
+  incident: (id: string, signal?: AbortSignal) =>
+    json<T.IncidentDetail>("GET", at("/api/v1/incidents/{id}", { id }), { signal }),
+  changeIncident: (id: string, change: T.IncidentUpdate, version: number) =>
+    json<T.IncidentChanged>("PATCH", at("/api/v1/incidents/{id}", { id }), {
+      body: change,
+      headers: { "If-Match": `"${version}"` },
+    }),
+  entities: (query: Query, signal?: AbortSignal) =>
+    json<T.EntityPage>("GET", at("/api/v1/entities"), { query, signal }),
+  entity: (kind: string, id: string, signal?: AbortSignal) =>
+    json<T.EntityDetail>("GET", at("/api/v1/entities/{kind}/{id}", { kind, id }), { signal }),
+  risk: (kind: string, id: string, signal?: AbortSignal) =>
+    json<T.EntityRisk>("GET", at("/api/v1/risk/{kind}/{id}", { kind, id }), { signal }),
+  outlook: (kind: string, id: string, query: Query, signal?: AbortSignal) =>
+    json<T.RiskOutlook>("GET", at("/api/v1/risk/{kind}/{id}/outlook", { kind, id }), { query, signal }),
+  /** The risk of many entities, now or each at an instant. */
+  risks: async (entities: string[], instants?: string[], signal?: AbortSignal) =>
+    (await json<{ items: T.RiskBrief[] }>("POST", at("/api/v1/risk/query"), {
+      body: instants === undefined ? { entities } : { entities, at: instants },
+      signal,
+    })).items,
+  raise: (kind: string, id: string, raise: T.Raise) =>
+    json<unknown>("PUT", at("/api/v1/risk/{kind}/{id}/override", { kind, id }), { body: raise }),
+  endOverride: (kind: string, id: string, reason: string) =>
+    json<unknown>("DELETE", at("/api/v1/risk/{kind}/{id}/override", { kind, id }), { query: { reason } }),
+  signalHistory: async (signal?: AbortSignal) =>
+    (await json<{ items: T.SignalEntry[] }>("GET", at("/api/v1/signals/history"), {
+      query: { limit: 500 },
+      signal,
+    })).items,
+  suppressions: async (signal?: AbortSignal) =>
+    (await json<{ items: T.Suppression[] }>("GET", at("/api/v1/suppressions"), { signal })).items,
+  suppress: (suppression: T.NewSuppression) =>
+    json<T.Suppression>("POST", at("/api/v1/suppressions"), { body: suppression }),
+  endSuppression: (id: string) =>
+    json<T.Suppression>("DELETE", at("/api/v1/suppressions/{id}", { id })),
   rules: async (signal?: AbortSignal) =>
     (await json<{ items: T.Rule[] }>("GET", at("/api/v1/rules"), { signal })).items,
   rule: (id: string, signal?: AbortSignal) =>

@@ -11,6 +11,7 @@ export type Finding = Omit<Schemas["Finding"], "fields"> & { fields: Record<stri
 export type FindingDetail = Finding & {
   evidence: Record<string, unknown>[];
   history: TriageEntry[];
+  suppressed_by: string[];
 };
 export type FindingPage = Omit<Schemas["FindingPage"], "items"> & { items: Finding[] };
 export type Facet = Schemas["Facet"];
@@ -32,6 +33,36 @@ export type DeadLetterPage = Schemas["DeadLetterPage"];
 export type Hunt = Schemas["Hunt"];
 export type HuntAnswer = Omit<Schemas["HuntAnswer"], "rows"> & { rows: Record<string, unknown>[] };
 export type Reload = Schemas["Reload"];
+export type EntityPage = Schemas["EntityPage"];
+export type EntityItem = Schemas["EntityItem"];
+export type EntityDetail = Schemas["EntityDetail"];
+export type EntityRisk = Schemas["EntityRisk"];
+export type RiskBrief = Schemas["RiskBrief"];
+export type RiskChange = Schemas["RiskChange"];
+export type RiskFactor = Schemas["RiskFactor"];
+export type RiskOutlook = Schemas["RiskOutlook"];
+export type RiskPoint = Schemas["RiskPoint"];
+export type Raise = Schemas["Raise"];
+export type Incident = Schemas["Incident"];
+export type IncidentPage = Schemas["IncidentPage"];
+export type IncidentDetail = Schemas["IncidentDetail"];
+export type IncidentUpdate = Schemas["IncidentUpdate"];
+export type IncidentChanged = Schemas["IncidentChanged"];
+export type Suppression = Schemas["Suppression"];
+export type NewSuppression = Schemas["NewSuppression"];
+/** What happened to a level, a stream or a SET. */
+export interface SignalEntry {
+  time: string;
+  action: string;
+  by?: string;
+  stream?: string;
+  jti?: string;
+  txn?: string;
+  event_type?: string;
+  about?: string;
+  detail?: string;
+}
 
 export const SEVERITIES = ["critical", "high", "medium", "low", "informational"] as const;
+export const ENTITY_KINDS: readonly string[] = ["user", "device", "session", "workload", "application", "ip"];
 export const REASONS = ["true_positive", "false_positive", "benign", "duplicate"] as const;

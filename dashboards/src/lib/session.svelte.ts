@@ -9,7 +9,7 @@ const KEY = "sluice-token";
 export type Permission =
   | "findings:read" | "findings:write" | "rules:read" | "rules:write" | "sources:read"
   | "dead_letters:read" | "dead_letters:replay" | "dead_letters:drop" | "hunts:run"
-  | "ingest:write" | "metrics:read";
+  | "risk:read" | "signals:read" | "signals:send" | "ingest:write" | "metrics:read" | "audit:read";
 
 class Session {
   me = $state<Me | null>(null);

@@ -1,0 +1,58 @@
+import { describe, expect, test } from "vitest";
+import type { RiskOutlook } from "../api/types";
+import { chance, explained, seenOf, usual } from "./baseline";
+import { layers, MOST_LAYERS, stack } from "./layers";
+import { readable, said } from "./signals";
+
+const course = (points: { parts: [string, number][] }[]): RiskOutlook => ({
+  entity: "user:ann", as_of: "2026-11-24T08:00:00.000Z", base: 4, falls_at: null, rises: [], without: [],
+  points: points.map(({ parts }, i) => ({
+    at: `2026-11-24T0${i}:00:00.000Z`, level: "low", score: 4 + parts.reduce((sum, [, n]) => sum + n, 0),
+    parts: parts.map(([name, n]) => ({ kind: name === "cap" ? "cap" : "rule", name, points: n })),
+  })),
+});
+
+describe("layers of a risk", () => {
+  test("stand on the base, the largest first, and the top is the score", () => {
+    const of = course([{ parts: [] }, { parts: [["a", 10], ["b", 30]] }, { parts: [["a", 5]] }]);
+    const all = layers(of);
+    expect(all.map((layer) => layer.name)).toEqual(["base", "b", "a"]);
+    const top = stack(all).at(-1)?.spans.map(([, high]) => high);
+    expect(top).toEqual(of.points.map((point) => point.score));
+  });
+  test("what lowers a score is no layer, and many small ones are one", () => {
+    const parts = Array.from({ length: 12 }, (_, i): [string, number] => [`r${i}`, 12 - i]);
+    const all = layers(course([{ parts: [...parts, ["cap", -20]] }]));
+    expect(all).toHaveLength(MOST_LAYERS + 1);
+    expect(all.at(-1)?.name).toBe("6 others");
+    const top = stack(all).at(-1)?.spans[0]?.[1];
+    expect(top).toBeCloseTo(4 + parts.reduce((sum, [, n]) => sum + n, 0));
+  });
+});
+
+describe("findings of baselines", () => {
+  test("are told from those of rules and read as people say it", () => {
+    expect(explained("identity.mfa_fatigue", { feature: "country" })).toBeNull();
+    expect(explained("baselines.user_signin", { feature: "country", p: 0.01 })?.features).toHaveLength(1);
+    expect(explained("baselines.user_signin", { features: [{ feature: "hour" }, 3, null] })?.features.map((f) => f.feature)).toEqual(["hour"]);
+    expect(chance(0.0004)).toBe("1 in 2,500");
+    expect(chance(0.7)).toBe("as likely as not");
+    expect([usual(0), usual(0.0004), usual(0.25), usual(12.34), usual(null)]).toEqual(["never", "< 0.1 %", "25 %", "12.3", "–"]);
+    expect(seenOf(0, 412.3)).toBe("0 of 412");
+  });
+});
+
+describe("signals about an entity", () => {
+  test("are put together by the change that they tell of", () => {
+    const rows = [
+      { time: "4", action: "delivered", jti: "j1", txn: "t1", stream: "s", event_type: "risk-level-change", about: '{"email":"ann"}' },
+      { time: "3", action: "delivered", jti: "j2", txn: "t2", stream: "s", about: '{"email":"bob"}' },
+      { time: "2", action: "level", txn: "t1", about: "user:ann", detail: "low to high" },
+      { time: "1", action: "raised", about: "user:ann", by: "bob", detail: "high until 1764000900000: stolen" },
+    ];
+    const told = said(rows, "user:ann");
+    expect(told.map((entry) => [entry.action, entry.sets.length])).toEqual([["level", 1], ["raised", 0]]);
+    expect(told[0]?.sets[0]?.state).toBe("delivered");
+    expect(readable(told[1]?.text ?? "", (ms) => new Date(ms).toISOString())).toBe("high until 2025-11-24T16:15:00.000Z: stolen");
+  });
+});
