@@ -1,11 +1,12 @@
-//! OpenID Shared Signals: changes of risk as security event tokens (SETs), and the decisions that
-//! policy engines ask for.
+//! What leaves the node: changes of risk as security event tokens (OpenID Shared Signals, SETs), the
+//! decisions that policy engines ask for, and webhooks.
 //!
-//! It is: SETs built, signed and verified ([`set`], [`keys`], [`verify`]), event types and subjects
-//! ([`event`], [`subject`]), streams and their management ([`stream`]), levels of entities with what
-//! people override ([`ledger`]), the outbox with its order, retries and dead letters
-//! ([`transmitter`]), access decisions ([`policy`]). It is not: HTTP, a clock, a store, the arithmetic
-//! of risk. Time is an argument; what must be durable is handed out as [`Change`]s of keys.
+//! It is: SETs built, signed and verified ([`set`], [`keys`], [`verify`]) and those of others as records
+//! ([`inbound`]), event types and subjects ([`event`], [`subject`]), streams and their management
+//! ([`stream`]), levels of entities with what people override ([`ledger`]), the outbox with its order,
+//! retries and dead letters ([`transmitter`]), access decisions ([`policy`]), notices to any other endpoint
+//! ([`webhook`]). It is not: HTTP, a clock, a store, the arithmetic of risk. Time is an argument; what must
+//! be durable is handed out as [`Change`]s of keys.
 //!
 //! How a change of level reaches a receiver:
 //! 1. [`Transmitter::observe`] (computed risk) or [`Transmitter::raise`] (a person) changes the target
@@ -17,10 +18,11 @@
 //!    [`Transmitter::poll`].
 //!
 //! Sources: SSF 1.0, CAEP 1.0, RISC 1.0, CAEP Interoperability Profile draft 02, RFC 8417 (SET), 8935
-//! (push), 8936 (poll), 9493 (subjects), AuthZEN Authorization API 1.0.
+//! (push), 8936 (poll), 9493 (subjects), AuthZEN Authorization API 1.0, Standard Webhooks 1.0.
 #![forbid(unsafe_code)]
 
 pub mod event;
+pub mod inbound;
 pub mod keys;
 pub mod ledger;
 pub mod oauth;
@@ -32,6 +34,7 @@ pub mod stream;
 pub mod subject;
 pub mod transmitter;
 pub mod verify;
+pub mod webhook;
 
 pub use event::{EventType, Level};
 pub use keys::{KeyError, SigningKeys};

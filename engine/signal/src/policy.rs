@@ -1,7 +1,8 @@
 //! Access decisions from levels: a resource has a rule by prefix, a rule has an action per level. Not
-//! who enforces them, and not the wire of each gateway (AuthZEN: [`authzen`]).
+//! who enforces them, and not the wire of each gateway (AuthZEN: [`authzen`], OPA: [`opa`]).
 
 pub mod authzen;
+pub mod opa;
 
 use crate::{EntityKey, EntityLevel, Level};
 
@@ -16,6 +17,17 @@ pub enum Action {
     Deny,
 }
 
+/// What is answered when levels cannot be read, the strictest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NotReady {
+    /// As at `low`.
+    Allow,
+    /// That it failed: the gateway's own setting decides.
+    Error,
+    /// As at `high`.
+    Deny,
+}
+
 /// The action for each level on resources below a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -25,12 +37,15 @@ pub struct Rule {
     pub medium: Action,
     /// At `high`.
     pub high: Action,
+    /// When levels cannot be read; `None`: as the policy says.
+    pub not_ready: Option<NotReady>,
 }
 
 /// Rules; the longest prefix that covers a resource decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     rules: Vec<Rule>,
+    not_ready: NotReady,
 }
 
 /// An answer with its reason.
@@ -81,13 +96,15 @@ impl Rule {
 }
 
 impl Policy {
-    /// A policy. Without a rule for `/`, it is: step up at `medium`, deny at `high`.
-    pub fn new(mut rules: Vec<Rule>) -> Policy {
+    /// A policy. Without a rule for `/`, it is: step up at `medium`, deny at `high`. `not_ready` is for
+    /// rules that do not say what is answered when levels cannot be read.
+    pub fn new(mut rules: Vec<Rule>, not_ready: NotReady) -> Policy {
         if !rules.iter().any(|r| r.prefix == "/") {
-            rules.push(Rule { prefix: "/".into(), medium: Action::StepUp, high: Action::Deny });
+            let (medium, high) = (Action::StepUp, Action::Deny);
+            rules.push(Rule { prefix: "/".into(), medium, high, not_ready: None });
         }
         rules.sort_by(|a, b| b.prefix.len().cmp(&a.prefix.len()).then(a.prefix.cmp(&b.prefix)));
-        Policy { rules }
+        Policy { rules, not_ready }
     }
 
     /// Decides for all that a request is about: user, device, session. The strictest answer counts.
@@ -123,6 +140,16 @@ impl Policy {
             since: None,
             reason: "the request names nobody".into(),
         })
+    }
+
+    /// What is answered about a resource when levels cannot be read: the strictest of all rules where it
+    /// cannot be told which one covers it.
+    pub fn not_ready(&self, resource: &str) -> NotReady {
+        let of = |rule: &Rule| rule.not_ready.unwrap_or(self.not_ready);
+        let path = normal(resource);
+        let covering = path.and_then(|path| self.rules.iter().find(|r| r.covers(&path)));
+        let strictest = || self.rules.iter().map(of).max().unwrap_or(self.not_ready);
+        covering.map_or_else(strictest, of)
     }
 
     fn action(&self, resource: &str, level: Level) -> (Action, &str) {

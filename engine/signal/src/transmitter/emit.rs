@@ -87,7 +87,7 @@ impl Transmitter {
         now: i64,
     ) -> Option<String> {
         let about = subject.key();
-        let txn = set::derive("sent", &[stream, &self.seq.to_string(), &now.to_string()]);
+        let txn = set::cause("sent", &[stream, &self.seq.to_string(), &now.to_string()]);
         let draft = Draft { event_type, subject, txn, event, levels: None, about };
         self.enqueue(stream, draft, now)
     }

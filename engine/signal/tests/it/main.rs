@@ -3,10 +3,14 @@
 //! OpenID conformance suite, N negative.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failed helper is a failed test")]
 
+mod conformance;
 mod delivery;
+mod inbound;
 mod levels;
 mod policy;
 mod restart;
 mod streams;
 mod support;
 mod tokens;
+mod webhook_templates;
+mod webhooks;

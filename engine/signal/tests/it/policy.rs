@@ -6,16 +6,23 @@ use serde_json::json;
 use sluice_event::EntityKind;
 use sluice_signal::{
     EntityKey, EntityLevel, Level,
-    policy::{Action, Policy, Rule, authzen},
+    policy::{Action, NotReady, Policy, Rule, authzen, opa},
 };
 
 use crate::support::{START, user};
 
 fn policy() -> Policy {
-    Policy::new(vec![
-        Rule { prefix: "/public".into(), medium: Action::Allow, high: Action::Allow },
-        Rule { prefix: "/admin".into(), medium: Action::Deny, high: Action::Deny },
-    ])
+    let rule = |prefix: &str, action, not_ready| Rule {
+        prefix: prefix.into(),
+        medium: action,
+        high: action,
+        not_ready,
+    };
+    let rules = vec![
+        rule("/public", Action::Allow, Some(NotReady::Allow)),
+        rule("/admin", Action::Deny, Some(NotReady::Deny)),
+    ];
+    Policy::new(rules, NotReady::Error)
 }
 
 fn known() -> BTreeMap<EntityKey, EntityLevel> {
@@ -138,4 +145,50 @@ fn q6_evaluations_in_order_with_defaults_and_early_ends() {
     assert_eq!(ask("execute_all"), [true, false, true]);
     assert_eq!(ask("deny_on_first_deny"), [true, false]);
     assert_eq!(ask("permit_on_first_permit"), [true]);
+}
+
+#[test]
+fn n11_what_is_answered_without_levels_is_a_matter_of_the_resource() {
+    for (path, expected) in [
+        ("/app", NotReady::Error),
+        ("/public/logo.svg", NotReady::Allow),
+        ("/admin/users", NotReady::Deny),
+        ("/public/../admin", NotReady::Deny),
+        ("/public/%252e", NotReady::Deny),
+    ] {
+        assert_eq!(policy().not_ready(path), expected, "{path}");
+    }
+}
+
+#[test]
+fn q7_a_bundle_holds_who_is_not_low_and_is_the_same_for_the_same_levels() {
+    let known = known();
+    let bundle = opa::bundle(&known);
+    assert_eq!(bundle, opa::bundle(&known));
+    assert_eq!(bundle.tar.len() % 512, 0);
+    // Name, size and bytes of each file, as tar reads them.
+    let mut files = BTreeMap::new();
+    let mut rest = bundle.tar.as_slice();
+    while rest[0] != 0 {
+        let text = |from: usize, to: usize| {
+            String::from_utf8_lossy(&rest[from..to]).trim_end_matches(['\0', ' ']).to_owned()
+        };
+        let size = usize::from_str_radix(&text(124, 135), 8).unwrap();
+        let sum: u32 =
+            (0..512).map(|i| if (148..156).contains(&i) { 32 } else { u32::from(rest[i]) }).sum();
+        assert_eq!(u32::from_str_radix(&text(148, 154), 8), Ok(sum));
+        let json: serde_json::Value = serde_json::from_slice(&rest[512..512 + size]).unwrap();
+        files.insert(text(0, 100), json);
+        rest = &rest[512 + size.next_multiple_of(512)..];
+    }
+    let manifest = json!({"revision": bundle.revision, "roots": ["sluice/risk"]});
+    assert_eq!(files[".manifest"], manifest);
+    let risk = &files["data.json"]["sluice"]["risk"];
+    assert_eq!(risk["user"]["high@example.com"]["level"], "high");
+    assert_eq!(risk["device"]["d1"]["since"], "2026-01-01T00:00:00.000Z");
+    let mut fallen = known.clone();
+    fallen.get_mut(&user("high@example.com")).unwrap().level = Level::Low;
+    let after = opa::bundle(&fallen);
+    assert_ne!(after.revision, bundle.revision);
+    assert!(!String::from_utf8_lossy(&after.tar).contains("high@example.com"));
 }
