@@ -32,7 +32,7 @@ use std::{
     time::Duration,
 };
 
-use sluice_finding::{FindingId, TriageChange};
+use sluice_finding::{Finding, FindingId, TriageChange};
 use sluice_ingest::{DeadLetter, live::Positions};
 use sluice_store::Store;
 
@@ -140,6 +140,16 @@ impl FindingStore {
     /// The engine's way in. There is one at a time.
     pub fn sink(&self) -> impl FindingSink + use<> {
         DurableSink::new(self.inner.clone())
+    }
+
+    /// Keeps a finding about the service itself. It is confirmed, so that no run takes it back.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn report(&self, finding: Finding) -> Result<Seq, EngineError> {
+        let mut txn = self.inner.begin();
+        txn.findings(vec![finding.into()], &mut BTreeSet::new())?;
+        txn.commit(SpaceUse::Ordinary)
     }
 
     /// What to resume from: the last checkpoint with all state (`full`), if there is one.

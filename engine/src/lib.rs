@@ -34,6 +34,7 @@ mod rule_set;
 pub mod rule_test;
 mod run;
 pub mod service;
+pub mod silence;
 mod sink;
 mod source;
 mod stats;
