@@ -13,15 +13,19 @@ mod reader;
 mod secret;
 mod settings;
 mod signals;
+mod ssf;
 mod tree;
 mod value;
+mod webhooks;
 
 pub(crate) use layers::Layers;
 pub(crate) use reader::{Effective, Problem};
 pub(crate) use secret::{Secret, readable_by_all};
-pub(crate) use settings::{Config, Kafka, Log, LogFormat, Tls};
-pub(crate) use signals::{NotReady, Receiver, Reference, Signals};
+pub(crate) use settings::{Config, Kafka, Log, LogFormat, Source, Tls};
+pub(crate) use signals::{Receiver, Reference, Signals};
+pub(crate) use ssf::Ssf;
 pub(crate) use value::{HistoryStart, Start};
+pub(crate) use webhooks::Webhook;
 
 use sluice_rule::Diagnostic;
 

@@ -34,6 +34,7 @@ mod openapi;
 mod params;
 mod pool;
 mod problem;
+mod received;
 mod reload;
 mod risk;
 mod router;
@@ -49,6 +50,7 @@ mod tables;
 mod throttle;
 mod tls;
 mod ui;
+mod webhooks;
 
 use crate::clock;
 

@@ -2,8 +2,8 @@
 //! engine. Not detection, storage or search: those are crates below.
 //!
 //! [`run`] is everything the binary `sluice` does. Modules, leaves first: `clock`, `terminal`, `network`
-//! and `exit` know no other; `config` and `tokens` read what a person wrote; `node` composes a running
-//! process; `http` serves it; `cli` has one file per verb.
+//! and `exit` know no other; `config` and `tokens` read what a person wrote; `outbound` is how it sends;
+//! `node` composes a running process; `http` serves it; `cli` has one file per verb.
 #![forbid(unsafe_code)]
 // Text for people goes through `terminal`, which escapes what could act on a terminal.
 #![deny(clippy::print_stderr)]
@@ -18,6 +18,7 @@ mod exit;
 mod http;
 mod network;
 mod node;
+mod outbound;
 mod tokens;
 
 pub use cli::run;

@@ -14,13 +14,16 @@ pub(crate) mod inputs;
 pub(crate) mod live;
 pub(crate) mod memory;
 pub(crate) mod push;
+pub(crate) mod received;
 mod reload;
 mod retainer;
 mod risk;
 pub(crate) mod search;
 mod serve;
 pub(crate) mod signals;
+pub(crate) mod silence;
 mod watch;
+pub(crate) mod webhooks;
 
 use std::time::Duration;
 
@@ -43,6 +46,7 @@ use follower::{Follower, ProgressReader};
 use live::Live;
 use memory::MemoryWatch;
 use push::PushEndpoints;
+use received::{PollThreads, Received};
 pub(crate) use reload::Reloader;
 use retainer::Retainer;
 use risk::RiskThread;
@@ -51,7 +55,9 @@ use search::{SearchIndex, Searcher};
 pub(crate) use serve::app;
 pub(crate) use serve::serve;
 use signals::{SignalThreads, Signals};
+use silence::{SilenceReader, SilenceThread};
 pub(crate) use watch::start as watch_files;
+use webhooks::{WebhookThreads, Webhooks};
 
 /// A running node.
 pub(crate) struct Node {
@@ -72,9 +78,16 @@ pub(crate) struct Node {
     /// Signals, where they are configured.
     pub(crate) signals: Option<Signals>,
     signal_threads: Option<SignalThreads>,
+    /// Webhooks, where some are configured.
+    pub(crate) webhooks: Option<Webhooks>,
+    webhook_threads: Option<WebhookThreads>,
+    /// Security event tokens of others, where an input takes some.
+    pub(crate) received: Option<Received>,
+    poll_threads: Option<PollThreads>,
     memory: MemoryWatch,
     followers: Vec<Follower>,
     retainer: Retainer,
+    silence: SilenceThread,
     risk: RiskThread,
 }
 
@@ -117,13 +130,20 @@ impl Node {
             }
             None => None,
         };
+        let webhooks = match config.webhooks.is_empty() {
+            true => None,
+            false => Some(Webhooks::open(&config.webhooks, &dir.join("webhooks"))?),
+        };
         let positions = store.positions()?;
         let (inputs, endpoints) = inputs(&content, &positions)?;
+        let received = Received::open(config, &endpoints, &dir.join("received"))?;
         let history = EventHistory::new(config.history.table_bytes.0 as usize);
         let rules = content.rules.len();
+        let engine = engine(config, vnode_secret);
+        let tenant = engine.tenant.clone();
         let service = Service::start(ServiceParts {
             content,
-            config: engine(config, vnode_secret),
+            config: engine,
             inputs,
             store: store.clone(),
             history: history.clone(),
@@ -137,11 +157,17 @@ impl Node {
         let live = Live::new(LIVE_PAGES);
         let indexing = Follower::start(store.clone(), index.follow());
         let search = index.searcher(store.clone(), indexing.progress());
-        let followers = vec![indexing, Follower::start(store.clone(), live.follow())];
+        let mut followers = vec![indexing, Follower::start(store.clone(), live.follow())];
+        if let Some(webhooks) = &webhooks {
+            followers.push(Follower::start(store.clone(), webhooks.follow(store.clone())));
+        }
         let retainer = Retainer::start(store.clone());
+        let silence = SilenceThread::start(config, &tenant, service.clone(), store.clone());
         let risk = RiskThread::start(store.clone(), signals.clone());
         let memory = MemoryWatch::start(service.clone(), config.memory_limit.map(|m| m.0));
         let signal_threads = signals.as_ref().map(Signals::start);
+        let poll_threads = received.as_ref().map(Received::start);
+        let webhook_threads = webhooks.as_ref().map(Webhooks::start);
         Ok(Node {
             service,
             store,
@@ -152,11 +178,21 @@ impl Node {
             rules,
             signals,
             signal_threads,
+            webhooks,
+            webhook_threads,
+            received,
+            poll_threads,
             memory,
             followers,
             retainer,
+            silence,
             risk,
         })
+    }
+
+    /// The silence of inputs.
+    pub(crate) fn silence(&self) -> SilenceReader {
+        self.silence.reader()
     }
 
     /// How far each follower is.
@@ -169,9 +205,16 @@ impl Node {
     /// # Errors
     /// The error that had stopped the engine before, if one had.
     pub(crate) fn stop(self) -> Result<(), EngineError> {
+        if let Some(threads) = self.poll_threads {
+            threads.stop();
+        }
+        self.silence.stop();
         let stopped = self.service.stop();
         self.risk.stop();
         if let Some(threads) = self.signal_threads {
+            threads.stop();
+        }
+        if let Some(threads) = self.webhook_threads {
             threads.stop();
         }
         self.memory.stop();

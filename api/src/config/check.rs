@@ -32,11 +32,17 @@ pub(crate) fn cross_field(config: &Config, notes: &mut Notes) {
             check_kafka(name, kafka, notes);
         }
         check_codec(name, source, notes);
+        if source.silent_after.is_some_and(|after| after.0 < 10_000) {
+            let problem = Diagnostic::error("C005", "", "no input is heard that often");
+            notes.blame(&format!("sources.{name}.silent_after"), problem.hint("\"10s\" or more"));
+        }
+        super::ssf::check(name, source, config.signals.as_ref(), notes);
     }
     shared_topics(config, notes);
     if let Some(signals) = &config.signals {
         super::signals::check(signals, notes);
     }
+    super::webhooks::check(&config.webhooks, notes);
 }
 
 /// What an input says of the codec of its records.

@@ -11,8 +11,10 @@ use super::{
     options::Options,
     reader::{Reader, Section, Setting, Value, Wrong, section},
     signals::Signals,
+    ssf::Ssf,
     tree::Raw,
     value::{Brokers, ByteSize, Count, HistoryStart, Millis, Networks, Start, word},
+    webhooks::Webhook,
 };
 
 section! {
@@ -44,6 +46,8 @@ section! {
         retention: RetentionSettings = "",
         /// Signals: changes of risk to identity providers and gateways.
         signals: Option<Signals> = "",
+        /// Webhooks: findings, incidents and changes of risk to other endpoints.
+        webhooks: BTreeMap<String, Webhook> = "",
         /// What the process says of itself, on stderr.
         log: Log = "",
     }
@@ -121,10 +125,16 @@ section! {
         /// A JSON record in which an object has a name twice: with `last` the last value is read, and
         /// counted if a mapping reads the field; with `set_aside` the record is a dead letter.
         duplicate_keys: DuplicateKeys = "last",
+        /// It is a finding, `sluice.source_silent`, when nothing comes for longer than this. Unset: three
+        /// times the longest pause of its last seven days, at least 15m, once it was heard for a day.
+        silent_after: Option<Millis> = "",
         /// Reads topics of Apache Kafka or what speaks its protocol.
         kafka: Option<Kafka> = "",
         /// Takes what senders post to `/api/v1/ingest/NAME`.
         http: Option<Http> = "",
+        /// Takes security event tokens (OpenID Shared Signals) of a transmitter, which pushes them to
+        /// `/ssf/receive/NAME` or is polled. Its mapping is `ssf.set`.
+        ssf: Option<Ssf> = "",
     }
 }
 
@@ -371,17 +381,18 @@ fn source<'r>(sources: &'r mut Reader<'_>, name: &str) -> Reader<'r> {
              post their lines to an `http = {}` input",
         );
     } else {
-        let kinds = ["kafka", "http"].map(|kind| reader.entry(kind).is_some());
-        match kinds {
-            [true, true] => reader.missing(
-                format!("`{path}` has both `kafka` and `http`"),
-                "an input is of one kind: make two of it",
-            ),
-            [false, false] => reader.missing(
+        let kinds =
+            ["kafka", "http", "ssf"].into_iter().filter(|kind| reader.entry(kind).is_some());
+        match kinds.collect::<Vec<_>>().as_slice() {
+            [] => reader.missing(
                 format!("`{path}` does not say where its records come from"),
                 "kafka = { brokers = \"host:9092\", topics = [\"..\"] }, or http = {}",
             ),
-            _ => {}
+            [_] => {}
+            kinds => reader.missing(
+                format!("`{path}` has both `{}`", kinds.join("` and `")),
+                "an input is of one kind: make two of it",
+            ),
         }
     }
     if let Some(super::tree::Node::Table(kafka)) = reader.entry("kafka").map(|e| &e.node) {

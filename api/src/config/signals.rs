@@ -6,7 +6,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 use sluice_event::EntityKind;
 use sluice_rule::Diagnostic;
-use sluice_signal::{EventType, Level, policy::Action, stream, subject::SubjectFormat};
+use sluice_signal::{
+    EventType, Level,
+    policy::{Action, NotReady},
+    stream,
+    subject::SubjectFormat,
+};
 
 use super::{
     reader::{Notes, Reader, Section, Setting, Value, Wrong, section},
@@ -94,8 +99,8 @@ section! {
         /// Rules by path prefix, `[signals.decisions.rules."/admin"]`; the longest one that covers the
         /// path decides. Without one for `/`: step up at `medium`, deny at `high`.
         rules: BTreeMap<String, DecisionRule> = "",
-        /// When levels cannot be read: `error` answers 503, so that the gateway's own setting decides;
-        /// `deny` and `allow` answer for it.
+        /// When levels cannot be read and no rule says otherwise: `error` answers 503, so that the
+        /// gateway's own setting decides; `deny` and `allow` answer for it.
         on_not_ready: NotReady = "error",
         /// The header that names the user, set by the gateway and by nobody else.
         user_header: String = "x-user",
@@ -114,23 +119,14 @@ section! {
         medium: ActionWord = "step_up",
         /// At `high`.
         high: ActionWord = "deny",
+        /// When levels cannot be read: `error`, `deny` or `allow`. Unset: as `signals.decisions` says.
+        on_not_ready: Option<NotReady> = "",
     }
 }
 
 /// A secret by reference: `${env:NAME}` or `file:/path`. What it leads to is never shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Reference(pub(crate) String);
-
-/// What is answered when levels cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NotReady {
-    /// 503.
-    Error,
-    /// As at `high`.
-    Deny,
-    /// As at `low`.
-    Allow,
-}
 
 /// A level as a setting.
 #[derive(Clone, Copy, Debug)]

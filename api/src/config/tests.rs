@@ -1,5 +1,7 @@
 //! Settings from text: units, places of mistakes, layers, and what is never shown.
 
+mod outside;
+
 use std::fs;
 
 use sluice_rule::Diagnostic;

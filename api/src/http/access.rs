@@ -89,6 +89,11 @@ pub(super) const ROUTES: &[(Method, &str, Access)] = {
         (Method::POST, "/api/v1/signals/{stream}/events", Needs(P::SignalsSend)),
         (Method::POST, "/api/v1/signals/{stream}/replay", Needs(P::SignalsSend)),
         (Method::POST, "/api/v1/signals/storms/{kind}", Needs(P::SignalsSend)),
+        (Method::GET, "/api/v1/webhooks", Needs(P::SignalsRead)),
+        (Method::GET, "/api/v1/webhooks/{webhook}", Needs(P::SignalsRead)),
+        (Method::POST, "/api/v1/webhooks/{webhook}/test", Needs(P::SignalsSend)),
+        (Method::POST, "/api/v1/webhooks/{webhook}/replay", Needs(P::SignalsSend)),
+        (Method::POST, "/api/v1/webhooks/{webhook}/enable", Needs(P::SignalsSend)),
         (Method::GET, "/api/v1/status", Needs(P::SourcesRead)),
         (Method::GET, "/metrics", Needs(P::MetricsRead)),
     ]

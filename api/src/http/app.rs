@@ -12,7 +12,8 @@ use crate::{
     audit::AuditLog,
     node::{
         follower::ProgressReader, live::Live, memory::MemoryLevel, push::PushEndpoints,
-        search::Searcher, signals::Signals,
+        received::Received, search::Searcher, signals::Signals, silence::SilenceReader,
+        webhooks::Webhooks,
     },
     tokens::Tokens,
 };
@@ -32,8 +33,14 @@ pub(crate) struct App {
     pub(crate) live: Live,
     /// Signals, where they are configured.
     pub(crate) signals: Option<Signals>,
+    /// Webhooks, where some are configured.
+    pub(crate) webhooks: Option<Webhooks>,
+    /// Security event tokens of others, where an input takes some.
+    pub(crate) received: Option<Received>,
     /// How near the process is to its memory limit.
     pub(crate) memory: MemoryLevel,
+    /// How silence inputs are.
+    pub(crate) silence: SilenceReader,
     /// How far each follower of the store is.
     pub(crate) followers: Vec<ProgressReader>,
     /// The inputs that take pushed logs, by name.

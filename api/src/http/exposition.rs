@@ -20,7 +20,9 @@ use super::{
 use crate::node::{
     follower::Progress,
     memory::Pressure,
+    received::Received,
     signals::{SignalStats, Signals},
+    webhooks::{WebhookStats, Webhooks},
 };
 
 /// Metrics for Prometheus
@@ -58,6 +60,12 @@ struct Snapshot {
     pressure: Pressure,
     /// Where signals are configured and answer.
     signals: Option<SignalStats>,
+    /// Where webhooks are configured and answer.
+    webhooks: Option<WebhookStats>,
+    /// Inputs, and whether they are silent.
+    silent: Vec<(String, bool)>,
+    /// Security event tokens by input and outcome.
+    received: Vec<(String, [(&'static str, u64); 5])>,
     /// The last change of the store.
     last: u64,
     version: &'static str,
@@ -76,6 +84,14 @@ fn snapshot(shared: &Shared) -> Snapshot {
         memory: (app.memory.used(), app.memory.limit()),
         pressure: app.memory.pressure(),
         signals: app.signals.as_ref().and_then(Signals::stats),
+        webhooks: app.webhooks.as_ref().and_then(Webhooks::stats),
+        received: app
+            .received
+            .iter()
+            .flat_map(Received::counts)
+            .map(|(n, c)| (n.to_owned(), c))
+            .collect(),
+        silent: app.silence.silent(),
         last: app.store.last().0,
         version: app.version,
         now: clock::now(),

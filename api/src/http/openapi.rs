@@ -65,6 +65,7 @@ pub(super) fn complete(mut api: OpenApi) -> OpenApi {
                 "signals",
                 "Levels of entities, and their changes to identity providers and gateways.",
             ),
+            ("webhooks", "Findings, incidents and changes of risk to other endpoints."),
             ("service", "The process itself."),
         ]
         .map(|(name, text)| {

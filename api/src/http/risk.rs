@@ -56,7 +56,7 @@ pub(super) struct RiskParams {
             "entity": "user:ann@example.com", "known": true, "score": 49.8, "base": 4.0,
             "level": "medium", "computed_level": "medium", "version": "7-2",
             "changed_at": "2026-11-24T08:15:00.000Z", "held_until": null, "override": null,
-            "as_of": "2026-11-24T08:16:00.000Z", "factors": [{"points": 45.8, "nats": 6.7,
+            "as_of": "2026-11-24T08:16:00.000Z", "stale_since": null, "factors": [{"points": 45.8, "nats": 6.7,
             "kind": "rule", "source": "identity.mfa_fatigue", "group": "TA0006", "count": 1,
             "findings": ["8c0a3f4be1d25f6790ab12cd34ef5678"], "first": "2026-11-24T08:15:00.000Z",
             "last": "2026-11-24T08:15:00.000Z", "half_life": "24h", "remaining": 1.0}]
@@ -108,8 +108,10 @@ fn current(
 ) -> Response {
     let signals = shared.app.signals.as_ref();
     let seen = signals.and_then(|s| s.level(&key(entity)));
-    let answer = view::Risk::of(entity, risk, seen.as_ref(), now);
-    let tag = HeaderValue::from_str(&format!("W/\"{}\"", answer.version));
+    let mut answer = view::Risk::of(entity, risk, seen.as_ref(), now);
+    answer.stale_since = shared.app.silence.stale_since().map(sluice_event::rfc3339);
+    let stale = answer.stale_since.as_deref().unwrap_or_default();
+    let tag = HeaderValue::from_str(&format!("W/\"{}{stale}\"", answer.version));
     let known = headers.get(header::IF_NONE_MATCH);
     let same = known.is_some_and(|known| tag.as_ref().is_ok_and(|tag| tag == known));
     let mut response =

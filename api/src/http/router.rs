@@ -1,14 +1,17 @@
 //! Routes and layers put together. Which route asks for what is in [`super::access`].
 
-use axum::{Router, middleware, routing::get};
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     App, HttpSettings, access, attack, audit, dead_letters, docs, entities, exposition, findings,
-    finish, health, hunts, idempotency, incidents, ingest, me, openapi, reload, risk, rules,
-    shared::Shared, signals, sources, status, suppressions, tables, ui,
+    finish, health, hunts, idempotency, incidents, ingest, me, openapi, received, reload, risk,
+    rules, shared::Shared, signals, sources, status, suppressions, tables, ui, webhooks,
 };
 
 /// The handlers, each with its part of the description.
@@ -50,6 +53,11 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(signals::admin::send_event))
         .routes(routes!(signals::admin::replay))
         .routes(routes!(signals::admin::end_storm))
+        .routes(routes!(webhooks::list))
+        .routes(routes!(webhooks::get))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::replay))
+        .routes(routes!(webhooks::enable))
         .routes(routes!(status::status))
         .routes(routes!(me::me))
         .routes(routes!(tables::list))
@@ -82,6 +90,14 @@ pub(super) fn router(
     let router = match &shared.app.signals {
         Some(_) => router.merge(
             signals::protocols()
+                .layer(middleware::from_fn_with_state(shared.clone(), finish::deadline)),
+        ),
+        None => router,
+    };
+    let router = match &shared.app.received {
+        Some(_) => router.merge(
+            Router::new()
+                .route("/ssf/receive/{input}", post(received::push))
                 .layer(middleware::from_fn_with_state(shared.clone(), finish::deadline)),
         ),
         None => router,

@@ -7,6 +7,7 @@
 //! [`receivers::bearer`], each of [`decide`] with [`decide::gateway`].
 
 pub(super) mod admin;
+mod bundle;
 mod decide;
 mod metadata;
 mod receivers;
@@ -53,6 +54,7 @@ pub(super) fn protocols() -> Router<Shared> {
         .route("/ext_authz", any(decide::ext_authz))
         .route("/ext_authz/{*path}", any(decide::ext_authz))
         .route("/forward_auth", any(decide::forward_auth))
+        .route("/bundles/risk.tar.gz", get(bundle::risk))
 }
 
 /// Signals, or that there are none.

@@ -18,7 +18,10 @@ use super::{
     problem::Problem,
     shared::Shared,
 };
-use crate::tokens::{Permission, Principal};
+use crate::{
+    node::silence::InputSilence,
+    tokens::{Permission, Principal},
+};
 
 /// All inputs.
 #[derive(Serialize, ToSchema)]
@@ -61,6 +64,15 @@ struct Source {
     gaps: Vec<Gap>,
     /// Bytes on disk that are not yet processed.
     spool_bytes: u64,
+    /// When something came last; when it was first looked at if never. Null right after the start.
+    #[schema(required)]
+    last_record_at: Option<String>,
+    /// Since when it is silent: a finding `sluice.source_silent` names the rules that are blind.
+    #[schema(required)]
+    silent_since: Option<String>,
+    /// How long it may be quiet; null while that is not known.
+    #[schema(required)]
+    usual_pause_seconds: Option<i64>,
     records: Records,
 }
 
@@ -169,7 +181,8 @@ struct UnmappedField {
                 "watermarks": [{"source": "okta.system", "time": "2026-11-24T08:15:00.000Z",
                     "lag_seconds": 1.4}]}],
             "rebalances": {"assign": 1}, "paused_places": 0, "stalled": 0, "gaps": [],
-            "spool_bytes": 0,
+            "spool_bytes": 0, "last_record_at": "2026-11-24T08:15:01.000Z", "silent_since": null,
+            "usual_pause_seconds": 900,
             "records": {
                 "received": 100, "mapped": 98, "mapped_empty": 0, "dead_letters": {"bad_json": 2},
                 "dropped": 0, "skipped": {}, "unparsed": 0, "unparsed_examples": [],
@@ -194,17 +207,27 @@ pub(super) async fn list(
     let read = move || (service.status(), store.contested());
     let (status, contested) = shared.pools.reads.run(read).await?;
     let raw = principal.role.may(Permission::DeadLettersRead);
-    Ok(Json(Sources { contested, ..sources(&status, clock::now(), raw) }))
+    let silence = |input: &str| shared.app.silence.of(input);
+    Ok(Json(Sources { contested, ..sources(&status, clock::now(), raw, silence) }))
 }
 
 /// `raw`: with what senders wrote.
-fn sources(status: &ServiceStatus, now: i64, raw: bool) -> Sources {
+fn sources(
+    status: &ServiceStatus,
+    now: i64,
+    raw: bool,
+    silence: impl Fn(&str) -> Option<InputSilence>,
+) -> Sources {
     let counted = &status.counters.sources;
     let none = SourceCounts::default();
     let records = |input: &InputHealth| counted.get(&*input.name).unwrap_or(&none);
     let known = |name: &str| status.inputs.iter().any(|input| &*input.name == name);
     Sources {
-        items: status.inputs.iter().map(|i| Source::of(i, records(i), now, raw)).collect(),
+        items: status
+            .inputs
+            .iter()
+            .map(|i| Source::of(i, records(i), now, raw, silence(&i.name)))
+            .collect(),
         others: counted
             .iter()
             .filter(|(name, _)| !known(name))
@@ -215,7 +238,13 @@ fn sources(status: &ServiceStatus, now: i64, raw: bool) -> Sources {
 }
 
 impl Source {
-    fn of(input: &InputHealth, counts: &SourceCounts, now: i64, raw: bool) -> Source {
+    fn of(
+        input: &InputHealth,
+        counts: &SourceCounts,
+        now: i64,
+        raw: bool,
+        silence: Option<InputSilence>,
+    ) -> Source {
         let (phase, reason) = phase(&input.status.phase);
         let watermarks = |place: &sluice_ingest::live::Place| {
             let here = input.partitions.iter().filter(|(p, _, _)| p == place);
@@ -260,6 +289,9 @@ impl Source {
                 .map(|(place, from, to)| Gap { place: place.to_string(), from: *from, to: *to })
                 .collect(),
             spool_bytes: input.status.spool_bytes,
+            last_record_at: silence.map(|s| rfc3339(s.last_record)),
+            silent_since: silence.and_then(|s| s.silent_since).map(rfc3339),
+            usual_pause_seconds: silence.and_then(|s| s.usual).map(|usual| usual / 1_000),
             records: Records::of(counts, raw),
         }
     }

@@ -11,6 +11,7 @@ use std::{
 use sluice_engine::durable::{FindingStore, Retention};
 use sluice_ingest::files;
 
+use super::silence;
 use crate::{
     audit,
     exit::{Failure, engine_error},
@@ -18,8 +19,19 @@ use crate::{
 };
 
 /// What this program keeps in it.
-const OURS: [&str; 8] =
-    ["store", "index", "signals", "spool", "tokens.json", "tokens.lock", audit::FILE, KEY];
+const OURS: [&str; 11] = [
+    "received",
+    silence::FILE,
+    "store",
+    "index",
+    "signals",
+    "webhooks",
+    "spool",
+    "tokens.json",
+    "tokens.lock",
+    audit::FILE,
+    KEY,
+];
 /// The key of the hash that spreads entities over shards.
 const KEY: &str = "node.key";
 

@@ -16,7 +16,7 @@ use super::{
     push::{PushEndpoint, PushEndpoints},
 };
 use crate::{
-    config::{Config, Kafka, Start},
+    config::{Config, Kafka, Source, Start},
     exit::Failure,
 };
 
@@ -37,10 +37,10 @@ pub(super) fn inputs(
         let router = router(name, &source.mapping, &options, content)?;
         let (input, kind) = if let Some(kafka) = &source.kafka {
             (kafka_input(name, kafka, &config.data_dir, router)?, "kafka")
-        } else if let Some(http) = &source.http {
+        } else if let Some((spool_bytes, kind)) = pushed(source) {
             let place = Place { input: name.as_str().into(), part: "".into() };
             let settings = SpoolSettings {
-                max_bytes: http.spool_bytes.0,
+                max_bytes: spool_bytes,
                 start: from.get(&place).copied().unwrap_or(0),
                 // Inputs pause before; what is left then is for the store.
                 min_free: config.engine.min_free.0 / 2,
@@ -51,7 +51,7 @@ pub(super) fn inputs(
             let fixed = fixed(&source.mapping).map(str::to_owned);
             let endpoint = PushEndpoint::new(spool, fixed, options, content.sources.clone());
             endpoints.insert(name.clone(), Arc::new(endpoint));
-            (input as _, "http")
+            (input as _, kind)
         } else {
             // Refused by the configuration already.
             continue;
@@ -59,6 +59,12 @@ pub(super) fn inputs(
         inputs.push(LiveInput { input, kind, mapping: source.mapping.clone() });
     }
     Ok((inputs, endpoints))
+}
+
+/// The bytes of its spool and its kind, if an input is pushed to.
+fn pushed(source: &Source) -> Option<(u64, &'static str)> {
+    let http = source.http.as_ref().map(|http| (http.spool_bytes.0, "http"));
+    http.or_else(|| source.ssf.as_ref().map(|ssf| (ssf.spool_bytes.0, "ssf")))
 }
 
 /// The mapping source of every record; `None` looks at each.

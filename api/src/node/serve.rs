@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use sluice_engine::{QueryLimits, service::ReloadReport};
 use sluice_ingest::push::PushLimits;
 
-use super::{Node, data_dir};
+use super::{Node, data_dir, push::PushEndpoints};
 use crate::{
     audit::AuditLog,
     config::{Config, Tls},
@@ -56,15 +56,25 @@ pub(crate) fn app(
         search: node.search.clone(),
         live: node.live.clone(),
         signals: node.signals.clone(),
+        webhooks: node.webhooks.clone(),
+        received: node.received.clone(),
         memory: node.memory.level(),
+        silence: node.silence(),
         followers: node.followers(),
-        endpoints: node.endpoints.clone(),
+        endpoints: endpoints(config, node),
         reload,
         audit: AuditLog::new(&config.data_dir),
         tokens: Tokens::open(&config.data_dir)?,
         cursor_key: data_dir::cursor_key(&config.data_dir)?,
         version: env!("CARGO_PKG_VERSION"),
     })
+}
+
+/// The inputs that anybody with a token may push to: those of transmitters take only what these signed.
+fn endpoints(config: &Config, node: &Node) -> PushEndpoints {
+    let mut endpoints = node.endpoints.clone();
+    endpoints.retain(|name, _| config.sources.get(name).is_none_or(|source| source.ssf.is_none()));
+    endpoints
 }
 
 /// The files of TLS that a configuration names.

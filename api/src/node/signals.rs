@@ -7,7 +7,6 @@
 //! written makes memory worthless: it is read again from the store before the next operation.
 
 mod config;
-mod guard;
 mod push;
 
 use std::{
@@ -26,7 +25,7 @@ use sluice_event::EntityKind;
 use sluice_signal::{
     EntityKey, EntityLevel, HistoryRow, Observation, SigningKeys, StreamStatus, Transmitter,
     oauth::{self, Bearer, Scope, TokenError},
-    policy::{Decision, Policy},
+    policy::{self, Decision, Policy},
     transmitter::{HISTORY_PREFIX, Totals},
 };
 use sluice_store::{Layout, Memory, Space, Store};
@@ -215,6 +214,11 @@ impl Signals {
     ) -> Option<T> {
         let levels = self.levels();
         self.is_ready().then(|| work(self.policy(), &levels))
+    }
+
+    /// What is answered about a resource while levels cannot be read.
+    pub(crate) fn not_ready(&self, resource: &str) -> policy::NotReady {
+        self.policy().not_ready(resource)
     }
 
     /// How gateways are answered.

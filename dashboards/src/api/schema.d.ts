@@ -892,6 +892,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Webhooks and how they do
+         * @description Needs `signals:read`: roles analyst, responder, admin.
+         */
+        get: operations["list_webhooks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A webhook with its queue and its dead letters
+         * @description Needs `signals:read`: roles analyst, responder, admin.
+         */
+        get: operations["get_webhook"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Post again to an endpoint that was gone or failed
+         * @description At once: the wait after failures ends too.
+         *
+         *     Needs `signals:send`: roles responder, admin.
+         */
+        post: operations["enable_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send dead letters again
+         * @description With the ids they had: an endpoint that took one before knows it.
+         *
+         *     Needs `signals:send`: roles responder, admin.
+         */
+        post: operations["replay_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{webhook}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test
+         * @description Needs `signals:send`: roles responder, admin.
+         */
+        post: operations["test_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1262,6 +1366,11 @@ export interface components {
              * @description 0 to 100: the base plus the points of all factors.
              */
             score: number;
+            /**
+             * @description Since when an input is silent: what it would have told is not in the score. Null if none is, and
+             *     for an instant in the past.
+             */
+            stale_since: string | null;
             /** @description Changes of its risk, then of the level that receivers see. */
             version: string;
         };
@@ -2159,6 +2268,8 @@ export interface components {
              * @description How far behind in all: records, or bytes of a spool; null before that is known.
              */
             lag: number | null;
+            /** @description When something came last; when it was first looked at if never. Null right after the start. */
+            last_record_at: string | null;
             /** @description A mapping source, or `auto`. */
             mapping: string;
             name: string;
@@ -2177,6 +2288,8 @@ export interface components {
                 [key: string]: number;
             };
             records: components["schemas"]["Records"];
+            /** @description Since when it is silent: a finding `sluice.source_silent` names the rules that are blind. */
+            silent_since: string | null;
             /**
              * Format: int64
              * @description Bytes on disk that are not yet processed.
@@ -2187,6 +2300,11 @@ export interface components {
              * @description Times it made no progress and started over.
              */
             stalled: number;
+            /**
+             * Format: int64
+             * @description How long it may be quiet; null while that is not known.
+             */
+            usual_pause_seconds: number | null;
         };
         /** @description All inputs. */
         SourceList: {
@@ -2419,6 +2537,91 @@ export interface components {
             lag_seconds: number | null;
             source: string;
             time: string | null;
+        };
+        /** @description A webhook and how it does. */
+        Webhook: {
+            /** Format: int64 */
+            dead_letters: number;
+            /** @description When a message was last accepted, since the start of the process. */
+            delivered_at: string | null;
+            /** @description Why nothing is posted until somebody enables it. */
+            disabled: string | null;
+            /** @description Scheme and host; the rest of the URL may be a secret. */
+            endpoint: string;
+            error: string | null;
+            events: string[];
+            /**
+             * Format: int32
+             * @description Failures in a row.
+             */
+            failures: number;
+            /** @description `informational`, `low`, `medium`, `high` or `critical`. */
+            min_severity: string;
+            name: string;
+            oldest_at: string | null;
+            /** Format: int64 */
+            queued: number;
+            /** @description `standard`, `slack`, `teams`, `pagerduty` or `jira`. */
+            template: string;
+            /** @description Nothing is posted before this time, after failures. */
+            wait_until: string | null;
+        };
+        /** @description A webhook with what waits. */
+        WebhookDetail: {
+            dead_letters: components["schemas"]["WebhookMessage"][];
+            queue: components["schemas"]["WebhookMessage"][];
+            webhook: components["schemas"]["Webhook"];
+        };
+        /** @description What waits for it. */
+        WebhookEnabled: {
+            /** Format: int64 */
+            queued: number;
+        };
+        /** @description All webhooks. */
+        WebhookList: {
+            items: components["schemas"]["Webhook"][];
+            /** @description Since the start of the process. */
+            totals: components["schemas"]["WebhookTotals"];
+        };
+        /** @description A message. */
+        WebhookMessage: {
+            at: string;
+            /** Format: int32 */
+            attempts: number;
+            error: string | null;
+            /** @description `webhook-id`. */
+            id: string;
+            kind: string;
+            not_before: string;
+            /** @description The finding, incident or entity. */
+            subject: string;
+        };
+        /** @description Which dead letters. */
+        WebhookReplay: {
+            /** @description One; absent: all. */
+            id?: string | null;
+        };
+        /** @description How many wait again. */
+        WebhookReplayed: {
+            /** Format: int64 */
+            messages: number;
+        };
+        /** @description A test that waits. */
+        WebhookTested: {
+            id: string;
+        };
+        /** @description Counters. */
+        WebhookTotals: {
+            /** Format: int64 */
+            dead_letters: number;
+            /** Format: int64 */
+            delivered: number;
+            /** Format: int64 */
+            dropped: number;
+            /** Format: int64 */
+            made: number;
+            /** Format: int64 */
+            retried: number;
         };
     };
     responses: never;
@@ -3326,6 +3529,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Its history is full. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description It has changed since. */
             412: {
                 headers: {
@@ -4040,6 +4252,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description Its history is full. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description It has changed since. */
             412: {
                 headers: {
@@ -4400,6 +4621,7 @@ export interface operations {
                      *       "held_until": null,
                      *       "override": null,
                      *       "as_of": "2026-11-24T08:16:00.000Z",
+                     *       "stale_since": null,
                      *       "factors": [
                      *         {
                      *           "points": 45.8,
@@ -5631,6 +5853,9 @@ export interface operations {
                      *           "stalled": 0,
                      *           "gaps": [],
                      *           "spool_bytes": 0,
+                     *           "last_record_at": "2026-11-24T08:15:01.000Z",
+                     *           "silent_since": null,
+                     *           "usual_pause_seconds": 900,
                      *           "records": {
                      *             "received": 100,
                      *             "mapped": 98,
@@ -6000,6 +6225,340 @@ export interface operations {
             };
             /** @description It is over already. */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_webhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All webhooks and counters. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "name": "soc",
+                     *           "template": "standard",
+                     *           "endpoint": "https://hooks.example.com",
+                     *           "events": [
+                     *             "incident.opened"
+                     *           ],
+                     *           "min_severity": "high",
+                     *           "queued": 0,
+                     *           "oldest_at": null,
+                     *           "dead_letters": 0,
+                     *           "disabled": null,
+                     *           "delivered_at": "2026-11-24T08:15:00.000Z",
+                     *           "failures": 0,
+                     *           "error": null,
+                     *           "wait_until": null
+                     *         }
+                     *       ],
+                     *       "totals": {
+                     *         "made": 1,
+                     *         "delivered": 1,
+                     *         "retried": 0,
+                     *         "dead_letters": 0,
+                     *         "dropped": 0
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookList"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                webhook: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The webhook; the oldest 100 of each. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "webhook": {
+                     *         "name": "soc",
+                     *         "template": "standard",
+                     *         "endpoint": "https://hooks.example.com",
+                     *         "events": [
+                     *           "incident.opened"
+                     *         ],
+                     *         "min_severity": "high",
+                     *         "queued": 1,
+                     *         "oldest_at": "2026-11-24T08:15:00.000Z",
+                     *         "dead_letters": 0,
+                     *         "disabled": null,
+                     *         "delivered_at": null,
+                     *         "failures": 1,
+                     *         "error": "HTTP 503",
+                     *         "wait_until": "2026-11-24T08:15:05.000Z"
+                     *       },
+                     *       "queue": [
+                     *         {
+                     *           "id": "msg_5f2c9a0b7d1e4c385f2c9a0b7d1e4c38",
+                     *           "kind": "incident.opened",
+                     *           "subject": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38",
+                     *           "at": "2026-11-24T08:15:00.000Z",
+                     *           "attempts": 1,
+                     *           "not_before": "2026-11-24T08:15:05.000Z",
+                     *           "error": "HTTP 503"
+                     *         }
+                     *       ],
+                     *       "dead_letters": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookDetail"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enable_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                webhook: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description So many messages wait for it. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "queued": 3
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookEnabled"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                webhook: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "id": "msg_5f2c9a0b7d1e4c385f2c9a0b7d1e4c38"
+                 *     }
+                 */
+                "application/json": components["schemas"]["WebhookReplay"];
+            };
+        };
+        responses: {
+            /** @description So many wait for delivery. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "messages": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookReplayed"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name. */
+                webhook: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It waits for delivery. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "msg_5f2c9a0b7d1e4c385f2c9a0b7d1e4c38"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WebhookTested"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

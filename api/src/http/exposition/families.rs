@@ -9,7 +9,7 @@ use sluice_engine::{
 };
 
 use super::Snapshot;
-use crate::node::{memory::Pressure, signals::SignalStats};
+use crate::node::{memory::Pressure, signals::SignalStats, webhooks::WebhookStats};
 
 /// Families by name, each with its help.
 #[derive(Default)]
@@ -50,6 +50,20 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     if let Some(stats) = &snapshot.signals {
         signals(&mut out, stats);
     }
+    if let Some(stats) = &snapshot.webhooks {
+        webhooks(&mut out, stats);
+    }
+    for (input, silent) in &snapshot.silent {
+        let help = "1 if nothing has come from an input for longer than it may be quiet.";
+        out.add("sluice_input_silent", help, &[("input", input.as_str())], f64::from(*silent));
+    }
+    for (input, outcomes) in &snapshot.received {
+        for (outcome, count) in outcomes {
+            let help = "Security event tokens of other transmitters, and what became of them.";
+            let of = [("input", input.as_str()), ("outcome", *outcome)];
+            out.add("sluice_received_tokens_total", help, &of, *count as f64);
+        }
+    }
     out.finish()
 }
 
@@ -78,6 +92,29 @@ fn signals(out: &mut Families, stats: &SignalStats) {
     }
     let help = "Level changes that wait for a person because there were too many.";
     out.add("sluice_signal_storm_held", help, &[], stats.held as f64);
+}
+
+fn webhooks(out: &mut Families, stats: &WebhookStats) {
+    let totals = &stats.totals;
+    for (outcome, count) in [
+        ("made", totals.made),
+        ("delivered", totals.delivered),
+        ("retried", totals.retried),
+        ("dead_letter", totals.dead_letters),
+        ("dropped", totals.dropped),
+    ] {
+        let help = "Messages of webhooks made, and what became of them or of an attempt.";
+        out.add("sluice_webhook_messages_total", help, &[("outcome", outcome)], count as f64);
+    }
+    for (name, health) in &stats.targets {
+        let of = [("webhook", name.as_str())];
+        let help = "Messages that wait for a webhook.";
+        out.add("sluice_webhook_queue", help, &of, health.queued as f64);
+        let help = "Messages that a webhook did not take and that are kept.";
+        out.add("sluice_webhook_dead_letters", help, &of, health.dead_letters as f64);
+        let help = "1 if nothing is posted to a webhook until somebody enables it.";
+        out.add("sluice_webhook_disabled", help, &of, f64::from(health.disabled.is_some()));
+    }
 }
 
 fn followers(out: &mut Families, snapshot: &Snapshot) {

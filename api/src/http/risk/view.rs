@@ -44,6 +44,10 @@ pub(in super::super) struct Risk {
     factors: Vec<Factor>,
     /// The instant it is computed for.
     as_of: String,
+    /// Since when an input is silent: what it would have told is not in the score. Null if none is, and
+    /// for an instant in the past.
+    #[schema(required)]
+    pub(super) stale_since: Option<String>,
 }
 
 /// What a person said instead of the computed level.
@@ -184,6 +188,7 @@ impl Risk {
             }),
             factors: score.contributions.iter().map(Factor::of).collect(),
             as_of: rfc3339(at),
+            stale_since: None,
         }
     }
 }

@@ -11,10 +11,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::Value;
-use sluice_event::EntityKind;
+use sluice_event::{EntityKind, rfc3339};
 use sluice_signal::{
     EntityKey, Level,
-    policy::{Action, Decision, authzen},
+    policy::{Action, Decision, NotReady, authzen},
 };
 
 use super::{
@@ -26,7 +26,7 @@ use super::{
     },
     signals,
 };
-use crate::{clock, config::NotReady, tokens::Permission};
+use crate::{clock, tokens::Permission};
 
 /// Bytes of an evaluation.
 const BODY: usize = 1 << 20;
@@ -100,7 +100,7 @@ fn gate(
     .flatten()
     .collect();
     let Some(decision) = signals.decide(path, &entities) else {
-        return Ok(not_ready(settings.on_not_ready, dialect));
+        return Ok(not_ready(signals.not_ready(path), dialect));
     };
     let mut response = match decision.action {
         Action::Allow => StatusCode::OK,
@@ -109,6 +109,10 @@ fn gate(
     }
     .into_response();
     describe(response.headers_mut(), &decision, settings.acr_values.as_deref());
+    let stale = shared.app.silence.stale_since().map(rfc3339);
+    if let Some(Ok(stale)) = stale.map(|stale| HeaderValue::from_str(&stale)) {
+        response.headers_mut().insert("x-risk-stale-since", stale);
+    }
     Ok(response)
 }
 
@@ -162,7 +166,7 @@ async fn evaluate(shared: Shared, request: Request, several: bool) -> Result<Res
     });
     let answer = match answered {
         Some(answer) => answer.map_err(bad)?,
-        None => match signals.decisions().on_not_ready {
+        None => match signals.not_ready(resource(&body, several)) {
             NotReady::Error => {
                 return Err(Problem::new(Code::Unavailable, "levels cannot be read").retry(1));
             }
@@ -188,7 +192,13 @@ async fn evaluate(shared: Shared, request: Request, several: bool) -> Result<Res
     Ok(response)
 }
 
+/// What an evaluation is about. Several may be about anything: the strictest rule counts.
+fn resource(body: &Value, several: bool) -> &str {
+    let one = body["resource"]["id"].as_str().filter(|_| !several);
+    one.unwrap_or("%")
+}
+
 /// Lets a gateway in.
-fn gateway(shared: &Shared, request: &Request) -> Result<(), Problem> {
+pub(super) fn gateway(shared: &Shared, request: &Request) -> Result<(), Problem> {
     access::principal_with(shared, request, Permission::RiskRead).map(|_| ())
 }

@@ -41,7 +41,7 @@ fn snapshot() -> ServiceStatus {
 }
 
 fn shown(status: &ServiceStatus, raw: bool) -> Value {
-    serde_json::to_value(sources(status, 0, raw)).unwrap()
+    serde_json::to_value(sources(status, 0, raw, |_| None)).unwrap()
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{
 fn concrete(path: &str) -> String {
     let id = "00000000000000000000000000000001";
     let icon = "icon.svg";
-    let path = path.replace("{kind}", "user").replace("{stream}", id);
+    let path = path.replace("{kind}", "user").replace("{stream}", id).replace("{webhook}", "soc");
     path.replace("{id}", id).replace("{input}", "push").replace("{file}", icon)
 }
 

@@ -12,7 +12,7 @@ use sluice_signal::{
 };
 
 use crate::{
-    config::{NotReady, Receiver, Reference, Secret, Signals},
+    config::{Receiver, Reference, Secret, Signals},
     exit::Failure,
     network::Network,
 };
@@ -32,8 +32,6 @@ pub(super) struct Build {
 /// How gateways are answered.
 pub(crate) struct DecisionSettings {
     pub(super) policy: Policy,
-    /// When levels cannot be read.
-    pub(crate) on_not_ready: NotReady,
     /// The header that names the user.
     pub(crate) user_header: String,
     /// The header that names the device.
@@ -68,6 +66,7 @@ impl Build {
             prefix: prefix.clone(),
             medium: rule.medium.0,
             high: rule.high.0,
+            not_ready: rule.on_not_ready,
         });
         Ok(Build {
             settings: Settings {
@@ -83,8 +82,7 @@ impl Build {
             token_key,
             networks: signals.push_networks.0.clone(),
             decisions: DecisionSettings {
-                policy: Policy::new(rules.collect()),
-                on_not_ready: signals.decisions.on_not_ready,
+                policy: Policy::new(rules.collect(), signals.decisions.on_not_ready),
                 user_header: signals.decisions.user_header.clone(),
                 device_header: signals.decisions.device_header.clone(),
                 acr_values: signals.decisions.acr_values.clone(),

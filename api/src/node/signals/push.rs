@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 
 use sluice_signal::{
@@ -18,18 +18,11 @@ use sluice_signal::{
     stream::Delivery,
     transmitter::Attempt,
 };
-use ureq::{
-    Agent,
-    http::{HeaderMap, header},
-    unversioned::{resolver::DefaultResolver, transport::DefaultConnector},
-};
+use ureq::{Agent, http::header};
 
-use super::{Signals, end, guard::GuardedResolver, lock, spawn};
-use crate::clock;
+use super::{Signals, end, lock, spawn};
+use crate::outbound::{self, jitter, retry_after};
 
-/// Time to connect, and for the whole request.
-const CONNECT: Duration = Duration::from_secs(5);
-const WHOLE: Duration = Duration::from_secs(10);
 /// Bytes of an answer that are read.
 const ANSWER: u64 = 64 << 10;
 /// How long a thread waits for something to push before it looks at the time again.
@@ -40,7 +33,7 @@ const THREADS: usize = 256;
 /// Starts the thread that keeps one thread per push stream.
 pub(super) fn start(signals: Signals, stop: Arc<AtomicBool>) -> Option<JoinHandle<()>> {
     spawn("push", move || {
-        let agent = agent(&signals);
+        let agent = outbound::agent(&signals.0.build.networks);
         let mut threads: BTreeMap<String, Option<JoinHandle<()>>> = BTreeMap::new();
         while !stop.load(Ordering::Relaxed) {
             threads.retain(|_, thread| thread.as_ref().is_some_and(|t| !t.is_finished()));
@@ -133,43 +126,9 @@ fn send(agent: &Agent, attempt: &Attempt) -> Answer {
     }
 }
 
-/// `Retry-After` in milliseconds from now: seconds or a date.
-fn retry_after(headers: &HeaderMap) -> Option<i64> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    match text.parse::<i64>() {
-        Ok(seconds) => Some(seconds.clamp(0, i64::from(u32::MAX)) * 1_000),
-        Err(_) => {
-            let at = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-            Some((i64::try_from(at.as_millis()).ok()? - clock::now()).max(0))
-        }
-    }
-}
-
-fn agent(signals: &Signals) -> Agent {
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .proxy(None)
-        .timeout_connect(Some(CONNECT))
-        .timeout_global(Some(WHOLE))
-        .user_agent(concat!("sluice/", env!("CARGO_PKG_VERSION")))
-        .build();
-    let resolver = GuardedResolver {
-        allowed: signals.0.build.networks.clone(),
-        resolver: DefaultResolver::default(),
-    };
-    Agent::with_parts(config, DefaultConnector::default(), resolver)
-}
-
 /// Waits for a change of signals.
 fn wait(signals: &Signals, most: Duration) {
     let (changes, changed) = &signals.0.pushed;
     let guard = lock(changes);
     drop(changed.wait_timeout(guard, most).unwrap_or_else(PoisonError::into_inner));
-}
-
-/// 0 to 1, random: receivers that came back together are not asked together.
-fn jitter() -> f64 {
-    let bytes = crate::tokens::random::<4>().unwrap_or([128; 4]);
-    f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)
 }

@@ -188,6 +188,17 @@ impl Service {
         }
     }
 
+    /// Status, `ETag` and bytes of an answer.
+    pub(crate) fn bytes(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String, Vec<u8>) {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut answer = request.call().unwrap();
+        let tag = answer.headers().get("etag").map_or("", |tag| tag.to_str().unwrap()).to_owned();
+        (answer.status().as_u16(), tag, answer.body_mut().read_to_vec().unwrap())
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask("GET", path, "text/plain", "")
     }
