@@ -112,7 +112,7 @@ fn serve(mut stream: TcpStream, status: &AtomicU16, posts: &Mutex<Vec<Post>>) {
         posts.lock().unwrap().push(Post { path, headers, body, status });
         let text = match status {
             0 => return,
-            302 => format!("HTTP/1.1 302 x\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n"),
+            302 => "HTTP/1.1 302 x\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_owned(),
             _ => format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n"),
         };
         if stream.write_all(text.as_bytes()).is_err() {
