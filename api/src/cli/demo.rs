@@ -85,7 +85,7 @@ impl Demo {
         let aside = Aside::new(source.names(), quiet);
         let first = Mutex::new(None);
         let mut sink = Timed {
-            sink: FindingPrinter::new(out, false).without_shadow(),
+            sink: FindingPrinter::new(out, false).without_shadow().in_order(),
             started,
             first: &first,
             risk: RiskLog::default(),

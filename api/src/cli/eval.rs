@@ -1,5 +1,6 @@
 //! `sluice eval`: rules over log files, on the same engine as a live stream.
 
+mod held;
 mod input;
 mod report;
 mod sink;
@@ -76,7 +77,7 @@ impl Eval {
         let bar = progress::bar(source.bytes().1, quiet);
         let mut source = Shown { source, bar: bar.clone() };
         let aside = Aside::new(opened.names, quiet);
-        let mut sink = FindingPrinter::new(out, self.live).beside(bar.clone());
+        let mut sink = FindingPrinter::new(out, self.live).in_order().beside(bar.clone());
         let stop = setup::interrupt();
         let options = RunOptions { stop: stop.clone(), ..RunOptions::default() };
         let run = engine.run(&mut source, &mut sink, &aside, options)?;

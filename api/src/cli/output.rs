@@ -41,6 +41,11 @@ impl Output {
         writeln!(self.stdout, "{}", printable_json(&value.to_string())).map_err(Failure::Write)
     }
 
+    /// The text of a JSON value, a line.
+    pub(crate) fn json_text(&mut self, text: &str) -> Result<(), Failure> {
+        writeln!(self.stdout, "{}", printable_json(text)).map_err(Failure::Write)
+    }
+
     /// One JSON document.
     pub(crate) fn json(&mut self, value: &Value) -> Result<(), Failure> {
         writeln!(self.stdout, "{}", printable_json(&format!("{value:#}"))).map_err(Failure::Write)

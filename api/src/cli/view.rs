@@ -9,6 +9,27 @@ use super::output::printable;
 
 /// One net finding as JSON.
 pub(crate) fn json(finding: &Finding, repeats: Repeats) -> Value {
+    let mut object = head(finding, repeats);
+    object.insert("evidence".to_owned(), findings::evidence_json(&finding.evidence).into());
+    object.insert("evidence_total".to_owned(), finding.evidence_total.into());
+    object.into()
+}
+
+/// The text of [`json`]: its evidence is JSON as it is, and most of it.
+pub(crate) fn json_text(finding: &Finding, repeats: Repeats) -> String {
+    let mut text = Value::Object(head(finding, repeats)).to_string();
+    text.pop();
+    text.push_str(",\"evidence\":[");
+    for (n, event) in finding.evidence.iter().enumerate() {
+        text.push_str(if n > 0 { "," } else { "" });
+        text.push_str(event);
+    }
+    text.push_str(&format!("],\"evidence_total\":{}}}", finding.evidence_total));
+    text
+}
+
+/// All but the evidence.
+fn head(finding: &Finding, repeats: Repeats) -> Map<String, Value> {
     let entities: Vec<Value> =
         finding.entities.iter().map(|e| json!({"kind": e.kind.name(), "id": e.id})).collect();
     let mut object = Map::new();
@@ -41,9 +62,7 @@ pub(crate) fn json(finding: &Finding, repeats: Repeats) -> Value {
         set("time_flag", flag.into());
     }
     set("fields", finding.fields.clone().into());
-    set("evidence", findings::evidence_json(&finding.evidence).into());
-    set("evidence_total", finding.evidence_total.into());
-    object.into()
+    object
 }
 
 /// One finding in two lines: what was found, and an event that shows it.

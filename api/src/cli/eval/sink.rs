@@ -1,4 +1,5 @@
-//! Findings to stdout as they become final. Only what can still change is kept in full.
+//! Findings to stdout as they become final; those that may repeat another one in order of time, when
+//! all are known. Only what can still change is kept in full.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use sluice_finding::{
     repeats::{self, Member, Members, MemoryMembers},
 };
 
+use super::held::Held;
 use crate::cli::{Format, exit::Failure, output::Output, view};
 
 /// A sink that prints.
@@ -29,6 +31,8 @@ pub(crate) struct FindingPrinter<'a> {
     tally: Tally,
     /// Net findings of rules that fold repeats.
     groups: MemoryMembers,
+    /// Those of them that wait until all are known.
+    held: Option<Held>,
     seq: u64,
     /// Findings of the one JSON document, if that is the format.
     document: Vec<serde_json::Value>,
@@ -68,6 +72,7 @@ impl<'a> FindingPrinter<'a> {
             printed: BTreeMap::new(),
             tally: Tally::default(),
             groups: MemoryMembers::default(),
+            held: None,
             seq: 0,
             document: Vec::new(),
         }
@@ -76,6 +81,13 @@ impl<'a> FindingPrinter<'a> {
     /// Leaves findings of rules on trial out; they are still counted.
     pub(crate) fn without_shadow(self) -> Self {
         FindingPrinter { hide_shadow: true, ..self }
+    }
+
+    /// Holds findings that may repeat another one until all are known: what stands out does not depend
+    /// on what was found first.
+    pub(crate) fn in_order(self) -> Self {
+        let held = (!self.live).then(Held::new);
+        FindingPrinter { held, ..self }
     }
 
     /// Shares the terminal with a progress bar.
@@ -95,6 +107,14 @@ impl<'a> FindingPrinter<'a> {
                 FindingState::Withdrawn => self.tally.withdrawn += 1,
                 FindingState::Provisional | FindingState::Confirmed => self.net(&finding)?,
             }
+        }
+        if let Some(held) = self.held.take() {
+            held.release(|member, rule, repeats, shown| {
+                if repeats.folded_into.is_some() {
+                    *self.tally.repeats.entry(rule.to_owned()).or_default() += 1;
+                }
+                self.print_held(member.id, repeats, &shown)
+            })?;
         }
         if self.out.format() == Format::Json {
             self.out.json(&std::mem::take(&mut self.document).into())?;
@@ -141,6 +161,19 @@ impl<'a> FindingPrinter<'a> {
             }
         }
         let rule = finding.rule_id.to_string();
+        if let (Some(held), Some(suppression)) = (&mut self.held, finding.suppression) {
+            let shown = match self.out.format() {
+                Format::Table | Format::Md => view::text(finding),
+                Format::Json | Format::Ndjson => {
+                    // Its own id stands where that of the finding it repeats will.
+                    let folded_into = Some(finding.id);
+                    view::json_text(finding, Repeats { folded_into, count: 0 })
+                }
+            };
+            held.keep(finding, suppression, &shown)?;
+            *self.tally.rules.entry(rule).or_default() += 1;
+            return Ok(());
+        }
         let repeats = self.group(finding);
         if repeats.folded_into.is_some() {
             *self.tally.repeats.entry(rule.clone()).or_default() += 1;
@@ -159,6 +192,31 @@ impl<'a> FindingPrinter<'a> {
         standing.map_or_else(Repeats::default, |s| s.repeats(finding.id))
     }
 
+    /// Prints a finding that was held.
+    fn print_held(&mut self, id: FindingId, repeats: Repeats, shown: &str) -> Result<(), Failure> {
+        if matches!(self.out.format(), Format::Table | Format::Md) {
+            return match repeats.folded_into {
+                Some(_) => Ok(()),
+                None => self.out.text(&format!("{shown}\n")),
+            };
+        }
+        // Quotes in the texts of a finding are escaped: there is one such place.
+        let place = format!("\"suppressed\":true,\"folded_into\":\"{id}\"");
+        let line = match repeats.folded_into {
+            Some(leader) => shown.replacen(
+                &place,
+                &format!("\"suppressed\":true,\"folded_into\":\"{leader}\""),
+                1,
+            ),
+            None => shown.replacen(&place, "\"suppressed\":false", 1),
+        };
+        if self.out.format() == Format::Ndjson {
+            return self.out.json_text(&line);
+        }
+        self.document.extend(serde_json::from_str::<serde_json::Value>(&line).ok());
+        Ok(())
+    }
+
     /// Prints a finding: a person is spared repeats, a program is told which they are.
     fn print(&mut self, finding: &Finding, repeats: Repeats) -> Result<(), Failure> {
         match self.out.format() {
@@ -172,7 +230,7 @@ impl<'a> FindingPrinter<'a> {
                 self.document.push(view::json(finding, repeats));
                 Ok(())
             }
-            Format::Ndjson => self.out.json_line(&view::json(finding, repeats)),
+            Format::Ndjson => self.out.json_text(&view::json_text(finding, repeats)),
         }
     }
 }
