@@ -48,8 +48,8 @@ impl Updates {
     ) -> Option<Emission> {
         let Some(id) = id else { return Some(emission) };
         if !matches!(emission.change, Change::Upsert(FindingState::Provisional)) {
-            self.recent.remove(&id);
-            return Some(emission);
+            let waiting = self.recent.remove(&id).flatten();
+            return Some(with_evidence(emission, waiting));
         }
         match self.recent.get_mut(&id) {
             Some(waiting) => {
@@ -89,4 +89,14 @@ impl Updates {
         let (since, _) = self.reported.front()?;
         Some(self.every?.saturating_sub(since.elapsed()))
     }
+}
+
+/// An emission that shows no event because the update before it did: that one never went out.
+fn with_evidence(mut emission: Emission, waiting: Option<Waiting>) -> Emission {
+    if let Some((_, waiting)) = waiting
+        && emission.evidence.is_empty()
+    {
+        emission.evidence = waiting.evidence;
+    }
+    emission
 }

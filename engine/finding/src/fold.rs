@@ -15,7 +15,8 @@ use crate::{Finding, FindingState};
 ///   earlier one, since the rows of a window only grow. Windows that differ say nothing about which
 ///   came first, and a withdrawal holds whatever its count: both are kept.
 ///
-/// A kept change gets the next revision.
+/// A statement about the same window that shows no event, as a confirmation does, keeps those that are
+/// known. A kept change gets the next revision.
 pub fn fold(known: Option<&Finding>, mut incoming: Finding) -> Option<Finding> {
     let Some(known) = known else {
         incoming.revision = 1;
@@ -31,6 +32,11 @@ pub fn fold(known: Option<&Finding>, mut incoming: Finding) -> Option<Finding> {
         && incoming.count < known.count;
     if earlier {
         return None;
+    }
+    // The same window of as many events: what shows it was said before.
+    let same = incoming.window.is_some() && incoming.window == known.window;
+    if same && incoming.evidence.is_empty() && incoming.evidence_total == known.evidence_total {
+        incoming.evidence.clone_from(&known.evidence);
     }
     // `late` depends on arrival: it is no change alone, and once true it stays.
     let late = incoming.late || known.late;

@@ -127,3 +127,18 @@ fn late_alone_is_no_change_and_stays() {
     let next = fold(Some(&late), provisional(4)).unwrap();
     assert_eq!((next.late, next.revision), (true, 2));
 }
+
+#[test]
+fn confirmation_that_shows_no_event_keeps_those_that_are_known() {
+    let shown = |finding: Finding, events: &[&str]| {
+        let evidence = events.iter().map(|e| (*e).into()).collect();
+        Finding { evidence, ..finding }
+    };
+    let known = shown(provisional(2), &["{\"n\":1}", "{\"n\":2}"]);
+    let kept = fold(Some(&known), confirmed(2)).unwrap();
+    assert_eq!((kept.state, &kept.evidence), (FindingState::Confirmed, &known.evidence));
+    // Another window has events of its own, be it that none are left to show.
+    let other = finding(FindingState::Confirmed, Some((1, 60_001)), 2);
+    assert!(fold(Some(&known), other).unwrap().evidence.is_empty());
+    assert!(fold(Some(&known), confirmed(3)).unwrap().evidence.is_empty());
+}
