@@ -28,7 +28,8 @@ pub struct Emission {
     pub columns: Arc<RecordBatch>,
     /// Which row of `columns`.
     pub row: usize,
-    /// Contributing rows as compact JSON: the first 10 and last 10.
+    /// Contributing rows as compact JSON: the first 10 and last 10. Empty if they are those of the
+    /// last emission of the finding, which a confirmation often says again.
     pub evidence: Vec<Arc<str>>,
     /// How many rows there were to choose evidence from.
     pub evidence_total: u64,

@@ -5,11 +5,12 @@
 //! An event costs its packed bytes under LZ4 (blocks of 16 KiB) and 17 bytes for its identity.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use foldhash::fast::RandomState;
 use sluice_event::{EventUid, packed_json};
 
 use crate::state::{Reader, StateError, Writer};
@@ -39,8 +40,10 @@ const ROW_BITS: u32 = 12;
 const ROWS: usize = 1 << ROW_BITS;
 /// A block is compressed when it has so many bytes.
 const BLOCK: usize = 16 * 1024;
-/// Blocks kept as text is made of them.
-const OPENED: usize = 8;
+/// Blocks kept open as text is made of them: 1 MiB.
+const OPENED: usize = 64;
+/// Texts kept: an event is shown by several rules, and again as a finding grows.
+const TEXTS: usize = 4_096;
 /// A closed segment's payload may be dropped before its time, oldest first, above this.
 const BYTES_MAX: usize = 512 << 20;
 
@@ -56,6 +59,9 @@ pub(crate) struct EventStore {
     /// Events whose payload was dropped to stay within bounds.
     dropped: u64,
     opened: VecDeque<(u64, usize, Arc<[u8]>)>,
+    texts: HashMap<u64, Arc<str>, RandomState>,
+    /// Which texts there are, oldest first.
+    shown: VecDeque<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -104,6 +110,8 @@ impl EventStore {
             gone: Vec::new(),
             dropped: 0,
             opened: VecDeque::new(),
+            texts: HashMap::default(),
+            shown: VecDeque::new(),
         }
     }
 
@@ -141,8 +149,19 @@ impl EventStore {
 
     /// The event as JSON; `None` if its payload is not kept any more.
     pub(crate) fn text(&mut self, event: EventRef) -> Option<Arc<str>> {
+        if let Some(text) = self.texts.get(&event.0) {
+            return Some(text.clone());
+        }
         let copy = self.copy(event)?;
-        packed_json(&copy.packed, &copy.schema, copy.uid).map(Arc::from)
+        let text: Arc<str> = packed_json(&copy.packed, &copy.schema, copy.uid)?.into();
+        if self.shown.len() >= TEXTS
+            && let Some(oldest) = self.shown.pop_front()
+        {
+            self.texts.remove(&oldest);
+        }
+        self.shown.push_back(event.0);
+        self.texts.insert(event.0, text.clone());
+        Some(text)
     }
 
     pub(crate) fn copy(&mut self, event: EventRef) -> Option<EventCopy> {

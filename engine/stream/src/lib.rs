@@ -32,6 +32,7 @@ mod first_seen;
 mod keys;
 mod operator;
 mod rows;
+mod runtime;
 mod shard;
 mod state;
 mod texts;

@@ -1,6 +1,5 @@
-//! What every kind of keyed state shares: keys, timers, eviction, what changed, stored form, counters.
-//! A kind of state is an [`Operator`]: what is kept of one key, what a row changes, what is said when
-//! time passes. Does not know which kinds there are: that is `shard`.
+//! What a kind of keyed state is: an [`Operator`] says what is kept of one key, what a row changes and
+//! what is said when time passes. What all kinds share is `runtime`; which kinds there are is `shard`.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -59,7 +58,7 @@ pub(crate) struct Arrival<'a> {
     pub(crate) event: EventRef,
     /// The rules of the operator that want it, in order; at least one.
     pub(crate) parts: &'a [Part<'a>],
-    key: &'a [u8],
+    pub(crate) key: &'a [u8],
 }
 
 /// A row as one rule of an operator sees it.
@@ -67,8 +66,8 @@ pub(crate) struct Arrival<'a> {
 pub(crate) struct Part<'a> {
     /// Which of the operator's rules.
     pub(crate) member: usize,
-    rows: &'a RuleRows,
-    place: &'a RowPlace,
+    pub(crate) rows: &'a RuleRows,
+    pub(crate) place: &'a RowPlace,
 }
 
 impl<'a> Part<'a> {
@@ -264,7 +263,12 @@ impl Refs {
         Refs { schema, places: Vec::new() }
     }
 
-    fn of(&mut self, batch: &KeyedBatch, event: u32, events: &mut EventStore) -> EventRef {
+    pub(crate) fn of(
+        &mut self,
+        batch: &KeyedBatch,
+        event: u32,
+        events: &mut EventStore,
+    ) -> EventRef {
         if self.places.is_empty() {
             self.places = vec![None; batch.events.len()];
         }
@@ -272,270 +276,6 @@ impl Refs {
         let schema = &self.schema;
         let push = || events.push(schema, head.uid, head.time, head.packed.of(&batch.packed));
         *self.places[event as usize].get_or_insert_with(push)
-    }
-}
-
-/// See the module.
-#[derive(Debug)]
-pub(crate) struct Runtime<O: Operator> {
-    operator: O,
-    keys: Keys<O::Key>,
-    frontier: Frontier,
-    evicted_through: i64,
-    stats: Vec<OperatorStats>,
-    degraded: Degraded,
-    /// What was said of keys as they were given up.
-    last_words: Vec<Emission>,
-}
-
-impl<O: Operator> Runtime<O> {
-    /// `grain`: timers may expire so many milliseconds late.
-    pub(crate) fn new(operator: O, grain: i64) -> Self {
-        let stats = |rule_index| OperatorStats { rule_index, ..OperatorStats::default() };
-        Runtime {
-            stats: operator.rules().into_iter().map(stats).collect(),
-            operator,
-            keys: Keys::new(grain),
-            frontier: Frontier::START,
-            evicted_through: i64::MIN,
-            degraded: Degraded::default(),
-            last_words: Vec::new(),
-        }
-    }
-
-    /// Gives up the keys that come first in rank, after everything about them was said as if all of
-    /// time had passed.
-    fn evict(&mut self, count: usize, cx: &mut Shared<'_>) {
-        let slots = self.keys.least(count, O::rank);
-        for slot in &slots {
-            let newest = self.keys.get(*slot).and_then(O::newest);
-            self.evicted_through = self.evicted_through.max(newest.unwrap_or(i64::MIN));
-        }
-        let (bound, time) = (Bound::Keys, self.evicted_through);
-        for stats in &mut self.stats {
-            stats.evicted += slots.len() as u64;
-            let first = self.degraded.tell(stats.rule_index, bound, &[], time, Vec::new);
-            stats.degraded += u64::from(first);
-        }
-        let mut env = Env {
-            frontier: Frontier { watermark: i64::MAX, closed: i64::MAX },
-            limits: cx.limits,
-            events: cx.events,
-            texts: cx.texts,
-            stats: &mut self.stats,
-            evicted_through: i64::MAX,
-            degraded: &mut self.degraded,
-            lost: None,
-        };
-        self.operator.give_up(&mut self.keys, slots.clone(), &mut env, &mut self.last_words);
-        slots.into_iter().for_each(|slot| self.keys.remove(slot));
-    }
-
-    /// A row, as each rule that wants it sees it.
-    fn arrive(
-        &mut self,
-        batch: &KeyedBatch,
-        parts: &[Part<'_>],
-        refs: &mut Refs,
-        cx: &mut Shared<'_>,
-    ) {
-        for part in parts {
-            self.stats[part.member].rows_in += 1;
-        }
-        let Some(Part { place, .. }) = parts.first() else { return };
-        let Some(head) = batch.events.get(place.event as usize) else { return };
-        if head.time < self.frontier.closed {
-            parts.iter().for_each(|part| self.stats[part.member].too_late += 1);
-            return;
-        }
-        let key = place.key.of(&batch.keys);
-        if self.keys.len() >= cx.limits.keys_max && self.keys.find(key).is_none() {
-            self.evict(cx.limits.keys_max / 16 + 1, cx);
-        }
-        let row = Arrival {
-            time: head.time,
-            uid: head.uid,
-            late: head.late,
-            event: refs.of(batch, place.event, cx.events),
-            parts,
-            key,
-        };
-        let slot = self.keys.touch(key, || self.operator.start());
-        let Some(state) = self.keys.get_mut(slot) else { return };
-        let mut env = Env {
-            frontier: self.frontier,
-            limits: cx.limits,
-            events: cx.events,
-            texts: cx.texts,
-            stats: &mut self.stats,
-            evicted_through: self.evicted_through,
-            degraded: &mut self.degraded,
-            lost: None,
-        };
-        self.operator.push(state, slot, &row, &mut env);
-    }
-}
-
-impl<O: Operator> Running for Runtime<O> {
-    fn push(
-        &mut self,
-        batch: &KeyedBatch,
-        rules: &[(usize, &RuleRows)],
-        refs: &mut Refs,
-        cx: &mut Shared<'_>,
-    ) {
-        if let [(member, rows)] = *rules {
-            for place in &rows.rows {
-                self.arrive(batch, &[Part { member, rows, place }], refs, cx);
-            }
-            return;
-        }
-        // Rows come once, in the order of the batch, with all rules that want them.
-        let mut rest: Vec<(usize, &RuleRows, usize)> =
-            rules.iter().map(|(member, rows)| (*member, *rows, 0)).collect();
-        let mut parts = Vec::with_capacity(rest.len());
-        loop {
-            let heads = rest.iter().filter_map(|(_, rows, at)| rows.rows.get(*at));
-            let Some(next) = heads.map(|place| place.row).min() else { break };
-            parts.clear();
-            for (member, rows, at) in &mut rest {
-                if let Some(place) = rows.rows.get(*at).filter(|place| place.row == next) {
-                    parts.push(Part { member: *member, rows, place });
-                    *at += 1;
-                }
-            }
-            self.arrive(batch, &parts, refs, cx);
-        }
-    }
-
-    fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>) {
-        out.append(&mut self.last_words);
-        if self.keys.is_idle(self.frontier) && !self.operator.is_waiting() {
-            return;
-        }
-        let due = self.keys.due(self.frontier);
-        let mut env = Env {
-            frontier: self.frontier,
-            limits: cx.limits,
-            events: cx.events,
-            texts: cx.texts,
-            stats: &mut self.stats,
-            evicted_through: self.evicted_through,
-            degraded: &mut self.degraded,
-            lost: None,
-        };
-        self.operator.fire(&mut self.keys, due, &mut env, out);
-        let share = self.stats.len().max(1);
-        for stats in &mut self.stats {
-            stats.keys = self.keys.len() as u64;
-            stats.state_bytes = (self.keys.bytes() / share) as u64;
-        }
-    }
-
-    fn degraded(&mut self) -> Vec<Degradation> {
-        self.degraded.take()
-    }
-
-    fn history(&mut self, since: i64) {
-        self.operator.history(since);
-    }
-
-    fn frontier(&self) -> Frontier {
-        self.frontier
-    }
-
-    fn advance(&mut self, frontier: Frontier) {
-        self.frontier.advance(frontier);
-    }
-
-    fn stats(&self) -> &[OperatorStats] {
-        &self.stats
-    }
-
-    fn export(&mut self, full: bool) -> Vec<(usize, Box<[u8]>, Option<Writer>)> {
-        let (slots, removed) = self.keys.take_changed(full);
-        let members = 0..self.stats.len();
-        let mut out = Vec::new();
-        for (key, stored) in removed {
-            let had = members.clone().filter(|member| stored >> member & 1 == 1);
-            out.extend(had.map(|member| (member, key.clone(), None)));
-        }
-        for slot in slots {
-            let (before, mut now) = (self.keys.stored(slot), 0);
-            let Some(state) = self.keys.get(slot) else { continue };
-            for member in members.clone() {
-                let mut w = Writer::new();
-                w.byte(O::VERSION);
-                if self.operator.encode(state, member, &mut w) {
-                    now |= 1 << member;
-                    out.push((member, self.keys.key(slot).into(), Some(w)));
-                } else if before >> member & 1 == 1 {
-                    out.push((member, self.keys.key(slot).into(), None));
-                }
-            }
-            self.keys.set_stored(slot, now);
-        }
-        out
-    }
-
-    fn export_shared(&self) -> Writer {
-        let mut w = Writer::new();
-        w.byte(O::VERSION);
-        w.signed(self.frontier.watermark);
-        w.signed(self.frontier.closed);
-        w.signed(self.evicted_through);
-        self.operator.encode_shared(&mut w);
-        w
-    }
-
-    fn import(
-        &mut self,
-        member: usize,
-        key: &[u8],
-        r: &mut Reader<'_>,
-        restore: &mut Restore<'_>,
-    ) -> Result<(), StateError> {
-        version::<O>(r)?;
-        // A key that cannot be read leaves no trace.
-        let mut fresh = self.operator.start();
-        let known = self.keys.find(key);
-        let state = match known {
-            Some(slot) => self.keys.get_mut(slot).unwrap_or(&mut fresh),
-            None => &mut fresh,
-        };
-        self.operator.decode(state, member, key, r, restore)?;
-        let slot = self.keys.touch(key, || fresh);
-        self.keys.set_stored(slot, self.keys.stored(slot) | 1 << member);
-        if let Some(state) = self.keys.get(slot) {
-            self.operator.restored(slot, state);
-        }
-        Ok(())
-    }
-
-    fn import_shared(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
-        version::<O>(r)?;
-        let (watermark, closed) = (r.signed()?, r.signed()?);
-        self.frontier.advance(Frontier { watermark, closed });
-        self.evicted_through = self.evicted_through.max(r.signed()?);
-        self.operator.decode_shared(r)
-    }
-
-    fn reset(&mut self, member: usize, stored: Vec<Box<[u8]>>) {
-        let all: Vec<Slot> = self.keys.iter().map(|(slot, _)| slot).collect();
-        for slot in all {
-            let Some(state) = self.keys.get_mut(slot) else { continue };
-            if !self.operator.forget(state, member) {
-                self.keys.remove(slot);
-            }
-        }
-        stored.into_iter().for_each(|key| self.keys.forget_stored(key, 1 << member));
-    }
-}
-
-fn version<O: Operator>(r: &mut Reader<'_>) -> Result<(), StateError> {
-    match r.byte()? {
-        version if version == O::VERSION => Ok(()),
-        version => Err(StateError::Version(version)),
     }
 }
 

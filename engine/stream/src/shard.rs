@@ -1,26 +1,24 @@
 //! The keyed state of a share of all keys, for every rule that has state. No threads, no clock, no
 //! store: rows and watermarks go in, emissions and state entries come out.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+mod stored;
+
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use siphasher::sip::SipHasher13;
 use sluice_event::{PartitionId, TableName, defect::defect};
 
 use crate::{
-    Degradation, Emission, KeyedBatch, Limits, OperatorStats, PartitionInfo, Stage, StateEntry,
-    StateError, StreamPlan, Window,
-    events::{EventRef, EventStore, StoredSegment},
+    Degradation, Emission, KeyedBatch, Limits, OperatorStats, PartitionInfo, Stage, StateError,
+    StreamPlan, Window,
+    events::EventStore,
     exchange::RuleRows,
     first_seen::{FirstSeenOperator, History},
-    operator::{Planned, Refs, Restore, Runtime, Shared},
-    state::{Reader, Writer},
+    operator::{Planned, Refs, Shared},
+    runtime::Runtime,
     texts::Texts,
-    vnode,
-    watermark::{Activity, Frontier, Progress, Watermarks},
+    watermark::{Frontier, Watermarks},
     window,
 };
 
@@ -282,158 +280,6 @@ impl Shard {
         self.operators.iter_mut().flat_map(|o| o.planned.running.degraded()).collect()
     }
 
-    /// State to be stored: all of it, or what changed since the last call, `None` for what is gone.
-    /// Emissions taken before belong to what is exported: store them first.
-    ///
-    /// What an entry costs: a key's is its rows at 3 to 6 bytes each and what was reported, written
-    /// whenever a row of the key came; an event segment's is the events that came since the last
-    /// export, compressed, written once and removed once.
-    pub fn export(&mut self, full: bool) -> Vec<StateEntry> {
-        let mut entries: Vec<StateEntry> = std::mem::take(&mut self.orphaned)
-            .into_iter()
-            .map(|key| StateEntry { key, value: None })
-            .collect();
-        let shared =
-            |operator, key: &[u8], value| StateEntry::new(StateEntry::SHARED, operator, key, value);
-        if full || std::mem::take(&mut self.moved) {
-            let mut layout = Writer::new();
-            layout.unsigned(u64::from(self.options.shards));
-            entries.push(shared(COMMON, &[], Some(layout)));
-            for (id, progress) in self.watermarks.progress() {
-                let value = Some(encode_progress(progress));
-                entries.push(shared(COMMON, &id.0.to_be_bytes(), value));
-            }
-            for operator in &self.operators {
-                let key = self.options.index.to_be_bytes();
-                for id in &operator.ids {
-                    let value = Some(operator.planned.running.export_shared());
-                    entries.push(shared(*id, &key, value));
-                }
-            }
-        }
-        for (store, events) in (0..).zip(&mut self.stores) {
-            for (number, value) in events.export(full) {
-                let key = segment_key(self.options.index, store, number);
-                entries.push(shared(COMMON, &key, value));
-            }
-        }
-        for operator in &mut self.operators {
-            let keys = operator.planned.running.export(full);
-            entries.extend(keys.into_iter().filter_map(|(member, key, value)| {
-                let id = *operator.ids.get(member)?;
-                Some(StateEntry::new(vnode(&self.options.secret, &key), id, &key, value))
-            }));
-        }
-        entries
-    }
-
-    /// Takes over stored state: the entries of this shard's virtual nodes and all
-    /// [shared](StateEntry::SHARED) ones. Entries of operators it does not have are left out. State
-    /// that cannot be read (another version wrote it) is dropped and returned: its rule warms up.
-    ///
-    /// # Errors
-    /// If what is known of a partition cannot be read: nothing can be resumed then.
-    pub fn import(&mut self, entries: Vec<StateEntry>) -> Result<Vec<StateReset>, StateError> {
-        let stored = self.common(&entries)?;
-        let mut failed: BTreeMap<(usize, usize), Failed> = BTreeMap::new();
-        let mut known = BTreeSet::new();
-        let ids = self.operators.iter().enumerate();
-        let by_id: HashMap<u64, (usize, usize)> = ids
-            .flat_map(|(at, o)| o.ids.iter().enumerate().map(move |(m, id)| (*id, (at, m))))
-            .collect();
-        let mut moved: [HashMap<u64, EventRef>; REACHES.len() + 1] = Default::default();
-        for entry in &entries {
-            let Some(value) = &entry.value else { continue };
-            let (id, key) = entry.parts()?;
-            let Some(&(at, member)) = by_id.get(&id) else { continue };
-            let Some(operator) = self.operators.get_mut(at) else { continue };
-            let running = &mut operator.planned.running;
-            let is_shared = entry.vnode() == StateEntry::SHARED;
-            let read = Reader::new(value).and_then(|mut r| {
-                if is_shared {
-                    known.insert(id);
-                    return running.import_shared(&mut r);
-                }
-                let (events, map) = (&mut self.stores[operator.store], &mut moved[operator.store]);
-                let origin = stored.shards.map(|n| u32::from(entry.vnode()) % n.max(1));
-                let mut place = |event: EventRef| match origin {
-                    None => event,
-                    Some(origin) => stored.copy(origin, operator.store, event, map, events),
-                };
-                let mut restore = Restore { texts: &mut self.texts, moved: &mut place };
-                running.import(member, key, &mut r, &mut restore)
-            });
-            if let Err(error) = read {
-                let failure = failed.entry((at, member)).or_insert_with(|| (error, Vec::new()));
-                if !is_shared {
-                    failure.1.push(key.into());
-                }
-            }
-        }
-        let mut resets = Vec::new();
-        for ((at, member), (reason, keys)) in failed {
-            let Some(operator) = self.operators.get_mut(at) else { continue };
-            operator.planned.running.reset(member, keys);
-            operator.ids.get(member).map(|id| known.remove(id));
-            let rule_index = operator.planned.running.stats().get(member).map(|s| s.rule_index);
-            resets.extend(rule_index.map(|rule_index| StateReset { rule_index, reason }));
-        }
-        // A rule that joins a running stream knows nothing of what was before: its history starts
-        // with the newest row, not with the table's first.
-        for operator in
-            self.operators.iter_mut().filter(|o| !o.ids.iter().any(|id| known.contains(id)))
-        {
-            let Some(clock) = self.clocks.get(operator.clock) else { continue };
-            if let Some(newest) = self.watermarks.newest(&clock.tables) {
-                operator.planned.running.history(newest);
-            }
-        }
-        self.advance();
-        Ok(resets)
-    }
-
-    /// Partitions and events. Events of the same number of shards are taken over as they are, else
-    /// given back to be copied as keys refer to them.
-    fn common(&mut self, entries: &[StateEntry]) -> Result<Stored, StateError> {
-        let mut segments: BTreeMap<(u32, u8), BTreeMap<u64, StoredSegment>> = BTreeMap::new();
-        let mut keys = Vec::new();
-        let mut shards = None;
-        for entry in entries {
-            let Some(value) = &entry.value else { continue };
-            let (COMMON, key) = entry.parts()? else { continue };
-            if let Ok(id) = <[u8; 4]>::try_from(key) {
-                let progress = decode_progress(&mut Reader::new(value)?)?;
-                self.watermarks.restore(PartitionId(u32::from_be_bytes(id)), progress);
-            } else if key.is_empty() {
-                shards = Some(Reader::new(value)?.unsigned()? as u32);
-            } else if let Some((index, store, number)) = split_segment_key(key)
-                && let Ok(segment) =
-                    Reader::new(value).and_then(|mut r| StoredSegment::decode(&mut r))
-            {
-                keys.push((index, entry.key.clone()));
-                segments.entry((index, store)).or_default().insert(number, segment);
-            }
-        }
-        if shards == Some(self.options.shards) {
-            for (store, events) in (0..).zip(&mut self.stores) {
-                let own = segments.remove(&(self.options.index, store));
-                events.restore(own.unwrap_or_default());
-            }
-            return Ok(Stored::default());
-        }
-        // Of several shards the first removes what shards that are no more have left.
-        let mine = |index: u32| {
-            index == self.options.index || (self.options.index == 0 && index >= self.options.shards)
-        };
-        self.orphaned = keys.into_iter().filter(|(i, _)| mine(*i)).map(|(_, key)| key).collect();
-        let stores = segments.into_iter().map(|(place, segments)| {
-            let mut events = EventStore::new();
-            events.restore(segments);
-            (place, std::cell::RefCell::new(events))
-        });
-        Ok(Stored { shards, stores: stores.collect() })
-    }
-
     /// Counters per rule with state, in the order of the rule set. Rules that share an operator have
     /// equal parts of its bytes.
     pub fn stats(&self) -> Vec<OperatorStats> {
@@ -476,39 +322,6 @@ impl Shard {
     }
 }
 
-/// Why state of an operator cannot be read, and of which keys.
-type Failed = (StateError, Vec<Box<[u8]>>);
-
-/// Events of a checkpoint of another number of shards.
-#[derive(Debug, Default)]
-struct Stored {
-    /// How many shards wrote it; `None` if events are taken over as they are.
-    shards: Option<u32>,
-    stores: BTreeMap<(u32, u8), std::cell::RefCell<EventStore>>,
-}
-
-impl Stored {
-    /// Where an event of shard `origin` is now: copied when the first key refers to it.
-    fn copy(
-        &self,
-        origin: u32,
-        store: usize,
-        event: EventRef,
-        moved: &mut HashMap<u64, EventRef>,
-        to: &mut EventStore,
-    ) -> EventRef {
-        let id = event.0 | u64::from(origin) << EventRef::BITS;
-        *moved.entry(id).or_insert_with(|| {
-            let from = self.stores.get(&(origin, store as u8));
-            match from.and_then(|s| s.borrow_mut().copy(event)) {
-                Some(copy) => to.push(&copy.schema, copy.uid, copy.time, &copy.packed),
-                // Its payload is gone: so is what it would show.
-                None => EventRef((1 << EventRef::BITS) - 1),
-            }
-        })
-    }
-}
-
 /// How late timers of state over so many milliseconds may expire.
 fn grain(size: i64) -> i64 {
     (size / 64).clamp(1, GRAIN)
@@ -536,43 +349,4 @@ pub fn operator(plan: &StreamPlan) -> u64 {
     let mut hasher = SipHasher13::new_with_keys(plan.fingerprint, 0);
     hasher.write(plan.rule.as_bytes());
     hasher.finish().max(COMMON + 1)
-}
-
-fn segment_key(shard: u32, store: u8, number: u64) -> Vec<u8> {
-    [&shard.to_be_bytes()[..], &[store], &number.to_be_bytes()].concat()
-}
-
-fn split_segment_key(key: &[u8]) -> Option<(u32, u8, u64)> {
-    let (shard, rest) = key.split_first_chunk()?;
-    let (store, number) = rest.split_first()?;
-    let number = number.try_into().ok()?;
-    Some((u32::from_be_bytes(*shard), *store, u64::from_be_bytes(number)))
-}
-
-fn encode_progress(progress: &Progress) -> Writer {
-    let mut w = Writer::new();
-    w.option(progress.max);
-    w.byte(match progress.activity {
-        Activity::Active => 0,
-        Activity::Idle => 1,
-        Activity::Ended => 2,
-    });
-    w.length(progress.first.len());
-    for (table, time) in &progress.first {
-        w.text(table.as_str());
-        w.signed(*time);
-    }
-    w
-}
-
-fn decode_progress(r: &mut Reader<'_>) -> Result<Progress, StateError> {
-    let max = r.option()?;
-    let activity = match r.byte()? {
-        0 => Activity::Active,
-        1 => Activity::Idle,
-        2 => Activity::Ended,
-        tag => return Err(StateError::Tag(tag)),
-    };
-    let first = r.list(|r| Ok((TableName::new(&r.text()?), r.signed()?)))?;
-    Ok(Progress { max, activity, first: first.into_iter().collect() })
 }

@@ -18,11 +18,12 @@ use std::{fmt::Debug, sync::Arc};
 use sluice_event::{Encoder, Value};
 
 use crate::{
-    Change, Emission, EmitMode, GroupColumn, StreamPlan, Window, WindowPlan,
+    Emission, EmitMode, GroupColumn, StreamPlan, Window, WindowPlan,
     events::EventRef,
     keys::{Keys, Slot, Timers},
-    operator::{Arrival, Env, Lost, Operator, Restore, Running, Runtime},
+    operator::{Arrival, Env, Lost, Operator, Restore, Running},
     rows::key_order,
+    runtime::Runtime,
     state::{Reader, StateError, Writer},
     watermark::Frontier,
 };
@@ -225,13 +226,14 @@ impl<K: Kind> WindowOperator<K> {
                     }
                     Verdict::AsReported | Verdict::Judged(_) => cell.best(&state.reported),
                 };
-                let Some((change, group)) = state.reported.reconcile(place, best, cx.emit) else {
+                let Some((said, group)) = state.reported.reconcile(place, best, cx.emit) else {
                     continue;
                 };
-                let evidence = match change {
-                    Change::Upsert(_) => self.kind.evidence(&state.rows, &group),
-                    Change::Withdraw => Vec::new(),
+                let evidence = match said.news {
+                    true => self.kind.evidence(&state.rows, &group),
+                    false => Vec::new(),
                 };
+                let change = said.change;
                 updates.push(Update { slot, keys: Box::default(), change, group, evidence });
             }
             let timers = self.kind.finish(&mut state.rows, cx);

@@ -3,8 +3,9 @@
 use arrow::{
     array::{Array, BooleanArray, Int64Array, StringArray, TimestampMillisecondArray},
     datatypes::{DataType, Field, Int64Type, Schema, TimeUnit},
+    record_batch::RecordBatch,
 };
-use sluice_event::{Origin, PartitionId, Records, TableName, TimeSettings};
+use sluice_event::{EvalError, Origin, PartitionId, Records, TableName, TimeSettings};
 
 use super::*;
 use crate::{Branch, EmitMode, FirstSeenPlan, Predicate};

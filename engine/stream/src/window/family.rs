@@ -23,7 +23,7 @@ use super::{
     thin,
 };
 use crate::{
-    Change, Emission, EmitMode, StreamPlan,
+    Emission, EmitMode, StreamPlan,
     cells::Cell,
     events::EventStore,
     keys::{Keys, Slot, Timers},
@@ -136,7 +136,7 @@ impl Family {
         let moved = key.rows.sort(env.events);
         self.wake(key);
         let Some(more) = &mut key.more else { return 0 };
-        let mut said = 0;
+        let mut count = 0;
         for awake in &mut more.awake {
             awake.sweep.take_if(|s| s.to > moved);
             let member = &self.members[awake.member];
@@ -152,23 +152,23 @@ impl Family {
             for cell in member.cells(&key.rows, awake, more.truncated_through, &cx) {
                 let place = (cell.id, cell.closed, cell.capped);
                 let best = cell.best(&awake.reported);
-                let Some((change, group)) = awake.reported.reconcile(place, best, cx.emit) else {
+                let Some((said, group)) = awake.reported.reconcile(place, best, cx.emit) else {
                     continue;
                 };
-                let evidence = match change {
-                    Change::Upsert(_) => member.evidence(&key.rows, &group),
-                    Change::Withdraw => Vec::new(),
+                let evidence = match said.news {
+                    true => member.evidence(&key.rows, &group),
+                    false => Vec::new(),
                 };
-                let keys = Box::default();
+                let (keys, change) = (Box::default(), said.change);
                 updates[awake.member].push(Update { slot, keys, change, group, evidence });
-                said += 1;
+                count += 1;
             }
         }
         let most = env.limits.window_events_max;
         if key.rows.len() > key.more.as_ref().map_or(0, |m| m.room).max(most) {
             self.thin(key, env);
         }
-        said
+        count
     }
 
     /// Wakes the rules that have new rows and now enough of them.

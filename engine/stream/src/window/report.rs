@@ -58,6 +58,20 @@ pub(crate) enum Verdict {
     },
 }
 
+/// What happens to a finding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
+    pub(super) change: Change,
+    /// Whether its window is another than was said before: then its rows are shown.
+    pub(super) news: bool,
+}
+
+impl Said {
+    fn gone() -> Self {
+        Said { change: Change::Withdraw, news: false }
+    }
+}
+
 /// An emission before its columns are computed.
 pub(super) struct Update {
     pub(super) slot: Slot,
@@ -113,7 +127,7 @@ impl Reported {
         (id, closed, capped): (i64, bool, bool),
         best: Option<Group>,
         emit: EmitMode,
-    ) -> Option<(Change, Group)> {
+    ) -> Option<(Said, Group)> {
         let before = self.remove(id);
         let sticks = emit == EmitMode::OnMatch || capped;
         let group = match (best, &before) {
@@ -123,15 +137,16 @@ impl Reported {
             }
             (Some(group), _) => group,
             (None, Some(before)) if sticks => Group { capped: true, ..before.clone() },
-            (None, Some(before)) => return Some((Change::Withdraw, before.clone())),
+            (None, Some(before)) => return Some((Said::gone(), before.clone())),
             (None, None) => return None,
         };
-        if closed {
-            return Some((Change::Upsert(FindingState::Confirmed), group));
-        }
         let news = before.as_ref() != Some(&group);
+        if closed {
+            return Some((Said { change: Change::Upsert(FindingState::Confirmed), news }, group));
+        }
         self.insert(group.clone());
-        news.then_some((Change::Upsert(FindingState::Provisional), group))
+        let said = Said { change: Change::Upsert(FindingState::Provisional), news };
+        news.then_some((said, group))
     }
 
     pub(super) fn has(&self, id: i64) -> bool {

@@ -434,7 +434,9 @@ impl Kind for Sliding {
             i64::MAX => newest.saturating_add(self.size).saturating_add(1),
             time => self.end(self.cell(time)),
         };
-        let waits = cx.emit == EmitMode::OnWatermark && key.fresh < i64::MAX;
+        // With too few rows nothing can qualify; the next row is looked at anyway.
+        let enough = key.rows.len() >= self.least || !key.stretches().list().is_empty();
+        let waits = enough && cx.emit == EmitMode::OnWatermark && key.fresh < i64::MAX;
         let watermark = waits.then(|| key.fresh.saturating_add(1));
         Some(Timers { watermark, closed: Some(next) })
     }

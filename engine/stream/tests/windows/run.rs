@@ -308,7 +308,13 @@ impl Run {
                     if self.plan.emit == EmitMode::OnClose && self.kept == Case::ALL {
                         assert_eq!(state, FindingState::Confirmed);
                     }
-                    self.net.insert(e.key.clone(), (finding(&e), state));
+                    let mut finding = finding(&e);
+                    if let Some((known, _)) = self.net.get(&e.key)
+                        && finding.evidence.is_empty()
+                    {
+                        finding.evidence.clone_from(&known.evidence);
+                    }
+                    self.net.insert(e.key.clone(), (finding, state));
                 }
                 Change::Withdraw => {
                     assert_eq!(before, Some(FindingState::Provisional), "withdrawn");

@@ -136,7 +136,14 @@ fn net(
     let mut take = |running: &mut Shard| {
         for e in running.take() {
             match e.change {
-                Change::Upsert(_) => drop(net.insert((e.rule_index, e.key.clone()), finding(&e))),
+                Change::Upsert(_) => {
+                    let mut finding = finding(&e);
+                    let key = (e.rule_index, e.key);
+                    if let Some(known) = net.get(&key).filter(|_| finding.evidence.is_empty()) {
+                        finding.evidence.clone_from(&known.evidence);
+                    }
+                    net.insert(key, finding);
+                }
                 Change::Withdraw => drop(net.remove(&(e.rule_index, e.key))),
             }
         }
