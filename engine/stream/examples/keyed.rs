@@ -1,4 +1,5 @@
-//! What a sliding count costs: nanoseconds and bytes a row, by how rows spread over keys, as a table.
+//! What a sliding count costs: nanoseconds and bytes a row, by how rows spread over keys and by how
+//! many rules count them, as a table.
 //! `cargo run --profile perf -p sluice-stream --example keyed [ROWS]`
 
 #![expect(clippy::print_stdout, reason = "a measurement, not the engine")]
@@ -25,6 +26,10 @@ struct Load {
     name: &'static str,
     keys: u64,
     threshold: i64,
+    /// How many rules want every row.
+    rules: usize,
+    /// Whether it is known that their keys are the same.
+    shared: bool,
     /// Distance of rows in microseconds.
     step: i64,
     /// Length of the window in milliseconds.
@@ -37,12 +42,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         "| load | rows | threshold | ns/row | ns/row, last tenth | emissions | bytes/key | checkpoint, bytes/row |"
     );
     println!("|---|---|---|---|---|---|---|---|");
-    let load = |name, keys, threshold, step, size| Load { name, keys, threshold, step, size };
+    let load = |name, keys, threshold, step, size| {
+        let (rules, shared) = (1, true);
+        Load { name, keys, threshold, rules, shared, step, size }
+    };
+    let rules = |name, shared| {
+        let one = load(name, 20_000, 1_000, 600, 600_000);
+        Load { rules: 17, shared, ..one }
+    };
     for load in [
         load("a flood of one key in 10 minutes", 1, 10, 600, 600_000),
         load("the same, no threshold reached", 1, 10_000_000, 600, 600_000),
         load("a spray over 20,000 keys in 10 minutes", 20_000, 10, 600, 600_000),
         load("a key for every row", rows, 10, 600, 600_000),
+        rules("a spray that reaches no threshold of 17 rules that share", true),
+        rules("the same, each by itself", false),
     ] {
         run(&load, rows);
     }
@@ -60,8 +74,9 @@ fn run(load: &Load, rows: u64) {
     let table = TableName::new("network");
     let time = TimeSettings::default();
     let partition = PartitionInfo { id: PartitionId(0), tables: vec![table.clone()], time };
-    let plan = Arc::new(plan(table, load));
-    let mut shard = Shard::new(&[(0, plan)], &[partition], options);
+    let plan = |rule| (rule, Arc::new(plan(rule, table.clone(), load)));
+    let plans: Vec<_> = (0..load.rules).map(plan).collect();
+    let mut shard = Shard::new(&plans, &[partition], options);
     let schema = Arc::new(Schema::new(vec![
         Field::new("user_name", DataType::Utf8, true),
         Field::new("message", DataType::Utf8, true),
@@ -72,7 +87,9 @@ fn run(load: &Load, rows: u64) {
         let made: Vec<KeyedRow> =
             (first..(first + CHUNK).min(rows)).map(|n| row(n, load)).collect();
         let newest = made.last().map_or(0, |r| r.time);
-        let batch = KeyedBatch::of(0, schema.clone(), &made);
+        let all = || (0..made.len()).collect();
+        let wanted: Vec<_> = (0..load.rules).map(|rule| (rule, all())).collect();
+        let batch = KeyedBatch::of_rules(schema.clone(), &made, &wanted);
         let start = cpu_time();
         shard.push(PartitionId(0), &batch);
         shard.observe(PartitionId(0), newest);
@@ -132,13 +149,14 @@ fn row(n: u64, load: &Load) -> KeyedRow {
 }
 
 /// `SELECT user_name, count(*) GROUP BY user_name HAVING count(*) >= threshold`.
-fn plan(table: TableName, load: &Load) -> StreamPlan {
+fn plan(rule: usize, table: TableName, load: &Load) -> StreamPlan {
     let field = |name: &str, kind: DataType| Field::new(name, kind, true);
     let time = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     let bounds: Fields = vec![field("start", time.clone()), field("end", time)].into();
     let (user, count) = (field("user_name", DataType::Utf8), field("n", DataType::Int64));
     let group = vec![user.clone(), field("w", DataType::Struct(bounds)), count.clone()];
-    let column = |at, output: DataType| -> Arc<dyn Eval> { Arc::new(Column { at, output }) };
+    let id = load.shared.then_some(1);
+    let column = |at, output: DataType| -> Arc<dyn Eval> { Arc::new(Column { at, output, id }) };
     let window = WindowPlan {
         window: Window::Sliding { size: load.size },
         keys: 1,
@@ -154,18 +172,18 @@ fn plan(table: TableName, load: &Load) -> StreamPlan {
         condition: Some(Condition::Compare {
             aggregate: 0,
             comparison: Comparison::GreaterOrEqual,
-            constant: Value::Int(load.threshold),
+            constant: Value::Int(load.threshold + rule as i64),
         }),
         monotone: true,
         select: vec![column(0, DataType::Utf8), column(2, DataType::Int64)],
     };
     StreamPlan {
-        rule: "example.sliding".into(),
+        rule: format!("example.sliding_{rule}").into(),
         branches: vec![Branch {
             table,
             filter: Predicate::Constant(Some(true)),
             residual: Vec::new(),
-            columns: Vec::new(),
+            columns: vec![column(0, DataType::Utf8)],
         }],
         intermediate: Arc::new(Schema::new(vec![user.clone()])),
         stage: Stage::Window(window),
@@ -180,6 +198,7 @@ fn plan(table: TableName, load: &Load) -> StreamPlan {
 struct Column {
     at: usize,
     output: DataType,
+    id: Option<u64>,
 }
 
 impl Eval for Column {
@@ -193,5 +212,9 @@ impl Eval for Column {
 
     fn sql(&self) -> &str {
         "column"
+    }
+
+    fn id(&self) -> Option<u64> {
+        self.id
     }
 }

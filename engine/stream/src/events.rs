@@ -2,7 +2,8 @@
 //! written to checkpoints once and dropped together. Does not know who refers to an event: a segment
 //! goes when it is older than anything an operator may still show.
 //!
-//! An event costs its packed bytes under LZ4 (blocks of 16 KiB) and 17 bytes for its identity.
+//! An event costs its packed bytes under LZ4 (blocks of 4 KiB) and 17 bytes for its identity. The
+//! newest blocks are not compressed yet: most findings show what has just come.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -38,9 +39,11 @@ impl EventRef {
 const ROW_BITS: u32 = 12;
 /// Most events of a segment.
 const ROWS: usize = 1 << ROW_BITS;
-/// A block is compressed when it has so many bytes.
-const BLOCK: usize = 16 * 1024;
-/// Blocks kept open as text is made of them: 1 MiB.
+/// A block has about so many bytes: what one event costs to be read.
+const BLOCK: usize = 4 * 1024;
+/// Bytes of the newest blocks, which are compressed when others have come.
+const RECENT: usize = 8 << 20;
+/// Compressed blocks kept open as text is made of them.
 const OPENED: usize = 64;
 /// Texts kept: an event is shown by several rules, and again as a finding grows.
 const TEXTS: usize = 4_096;
@@ -62,6 +65,9 @@ pub(crate) struct EventStore {
     texts: HashMap<u64, Arc<str>, RandomState>,
     /// Which texts there are, oldest first.
     shown: VecDeque<u64>,
+    /// Blocks that are not compressed, by segment and place, oldest first; and their bytes.
+    recent: VecDeque<(u64, usize)>,
+    recent_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +79,8 @@ struct Segment {
     /// Schemas that events were packed with.
     schemas: Vec<SchemaRef>,
     blocks: Vec<Block>,
-    compressed: usize,
+    /// Bytes of the blocks.
+    held: usize,
     /// The block being filled: per event its schema, length and packed bytes.
     open: Vec<u8>,
     open_first: usize,
@@ -87,8 +94,9 @@ struct Segment {
 struct Block {
     first: usize,
     size: usize,
-    /// LZ4, no header.
+    /// LZ4 without a header, or as they are.
     bytes: Box<[u8]>,
+    compressed: bool,
 }
 
 /// An event by value, on its way from one store to another.
@@ -112,6 +120,8 @@ impl EventStore {
             opened: VecDeque::new(),
             texts: HashMap::default(),
             shown: VecDeque::new(),
+            recent: VecDeque::new(),
+            recent_bytes: 0,
         }
     }
 
@@ -135,8 +145,32 @@ impl EventStore {
         let Some(segment) = self.segments.back_mut() else { return EventRef(0) };
         let row = segment.bits.len();
         segment.push(schema, uid, time, packed);
+        if segment.open.len() >= BLOCK {
+            segment.end_block();
+            self.recent_bytes += segment.blocks.last().map_or(0, |b| b.size);
+            self.recent.push_back((number, segment.blocks.len() - 1));
+        }
         segment.recount(&mut self.bytes);
+        while self.recent_bytes > RECENT {
+            self.compress_oldest();
+        }
         EventRef::new(number, row)
+    }
+
+    fn compress_oldest(&mut self) {
+        let Some((number, at)) = self.recent.pop_front() else {
+            self.recent_bytes = 0;
+            return;
+        };
+        let place = number.checked_sub(self.first).and_then(|n| usize::try_from(n).ok());
+        let segment = place.and_then(|n| self.segments.get_mut(n));
+        if let Some(segment) = segment
+            && let Some(block) = segment.blocks.get(at)
+        {
+            self.recent_bytes = self.recent_bytes.saturating_sub(block.size);
+            segment.compress(at);
+            segment.recount(&mut self.bytes);
+        }
     }
 
     /// Who the event is; zero if the store does not have it any more.
@@ -177,6 +211,11 @@ impl EventStore {
         }
         let at = segment.blocks.partition_point(|b| b.first <= row).checked_sub(1)?;
         let block = segment.blocks.get(at)?;
+        if !block.compressed {
+            let (schema, packed) = nth(&block.bytes, row - block.first)?;
+            let schema = segment.schemas.get(schema)?.clone();
+            return Some(EventCopy { schema, uid, time, packed: packed.to_vec() });
+        }
         let cached = self.opened.iter().find(|(s, b, _)| (*s, *b) == (number, at));
         let bytes = match cached {
             Some((_, _, bytes)) => bytes.clone(),
@@ -228,6 +267,7 @@ impl EventStore {
                 continue;
             }
             segment.close();
+            (0..segment.blocks.len()).for_each(|at| segment.compress(at));
             segment.recount(&mut self.bytes);
             segment.exported = true;
             let mut w = Writer::new();
@@ -263,7 +303,7 @@ impl EventStore {
                 && !segment.blocks.is_empty()
             {
                 self.dropped += segment.bits.len() as u64;
-                (segment.blocks, segment.compressed) = (Vec::new(), 0);
+                (segment.blocks, segment.held) = (Vec::new(), 0);
                 segment.recount(&mut self.bytes);
             }
             at += 1;
@@ -285,7 +325,7 @@ impl StoredSegment {
         })?;
         let blocks: Vec<Block> = r.list(|r| {
             let (first, size) = (r.unsigned()? as usize, r.unsigned()? as usize);
-            Ok(Block { first, size, bytes: r.bytes()?.into() })
+            Ok(Block { first, size, bytes: r.bytes()?.into(), compressed: true })
         })?;
         let (bits, native): (Vec<u128>, Vec<bool>) = uids.into_iter().unzip();
         Ok(StoredSegment(Segment {
@@ -294,7 +334,7 @@ impl StoredSegment {
             native,
             newest,
             schemas,
-            compressed: blocks.iter().map(|b| b.bytes.len() + 40).sum(),
+            held: blocks.iter().map(|b| b.bytes.len() + 40).sum(),
             blocks,
             open: Vec::new(),
             closed: true,
@@ -318,26 +358,33 @@ impl Segment {
         length(number, &mut self.open);
         length(packed.len(), &mut self.open);
         self.open.extend_from_slice(packed);
-        if self.open.len() >= BLOCK {
-            self.compress();
-        }
     }
 
-    fn compress(&mut self) {
+    /// What is open becomes a block.
+    fn end_block(&mut self) {
         if self.open.is_empty() {
             return;
         }
-        let bytes = lz4_flex::block::compress(&self.open).into_boxed_slice();
-        self.compressed += bytes.len() + 40;
-        self.blocks.push(Block { first: self.open_first, size: self.open.len(), bytes });
+        let bytes: Box<[u8]> = self.open.as_slice().into();
+        self.held += bytes.len() + 40;
+        let (first, size) = (self.open_first, bytes.len());
+        self.blocks.push(Block { first, size, bytes, compressed: false });
         self.open.clear();
         self.open_first = self.bits.len();
+    }
+
+    fn compress(&mut self, at: usize) {
+        let Some(block) = self.blocks.get_mut(at).filter(|block| !block.compressed) else { return };
+        let bytes = lz4_flex::block::compress(&block.bytes).into_boxed_slice();
+        self.held = self.held + bytes.len() - block.bytes.len();
+        (block.bytes, block.compressed) = (bytes, true);
     }
 
     /// Nothing is appended any more.
     fn close(&mut self) {
         if !self.closed {
-            self.compress();
+            self.end_block();
+            self.compress(self.blocks.len().saturating_sub(1));
             self.open = Vec::new();
             self.bits.shrink_to_fit();
             self.native.shrink_to_fit();
@@ -346,7 +393,7 @@ impl Segment {
     }
 
     fn size(&self) -> usize {
-        self.bits.len() * 17 + self.compressed + self.open.len() + 256
+        self.bits.len() * 17 + self.held + self.open.len() + 256
     }
 
     /// Brings a sum of sizes up to date.
