@@ -7,7 +7,10 @@ mod evaluate;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arrow::{
     array::{ArrayRef, AsArray, UInt32Array},
@@ -50,6 +53,8 @@ pub struct BatchRows<'a> {
     secret: &'a [u8; 16],
     /// Expressions evaluated over the whole batch; `None`: one fails on some row.
     whole: HashMap<u64, Option<ArrayRef>, RandomState>,
+    /// Expressions that a rule has asked for over its rows only.
+    asked: HashSet<u64, RandomState>,
     cells: HashMap<u64, Option<Arc<Cells>>, RandomState>,
     uids: Vec<Option<EventUid>>,
     packer: Option<RowPacker<'a>>,
@@ -97,6 +102,7 @@ impl<'a> BatchRows<'a> {
             times: batch.times(),
             secret,
             whole: HashMap::default(),
+            asked: HashSet::default(),
             cells: HashMap::default(),
             uids: Vec::new(),
             packer: None,
@@ -344,8 +350,8 @@ impl<'a> BatchRows<'a> {
         (!rows.is_empty()).then_some((rows, columns))
     }
 
-    /// Every expression on every row: over the whole batch where it is a column or many rows are
-    /// asked for, else over the rows. Rows on which one fails are left out and counted.
+    /// Every expression on every row: over the whole batch where it is a column, many rows are asked
+    /// for or another rule has asked, else over the rows. Rows on which one fails are left out and counted.
     fn evaluate(
         &mut self,
         evals: &[Arc<dyn Eval>],
@@ -380,7 +386,7 @@ impl<'a> BatchRows<'a> {
             return Some(Evaluated { array, whole: true, id });
         }
         let id = id?;
-        if !many && !self.whole.contains_key(&id) {
+        if !many && !self.whole.contains_key(&id) && self.asked.insert(id) {
             return None;
         }
         let batch = &self.batch.columns;

@@ -3,7 +3,9 @@
 
 mod checkpoint;
 mod durable;
+mod flood;
 mod mappings;
 mod oracle;
 mod service;
+mod sharing;
 mod shipped;
