@@ -9,6 +9,13 @@ codec:
     delimiter: " "
     null: "-"
     fields: [version, account-id, interface-id, srcaddr, dstaddr, srcport, dstport, protocol, packets, bytes, start, end, action, log-status]
+    layouts:
+      # What a transit gateway writes unless told otherwise.
+      - [version, resource-type, account-id, tgw-id, tgw-attachment-id, tgw-src-vpc-account-id, tgw-dst-vpc-account-id,
+         tgw-src-vpc-id, tgw-dst-vpc-id, tgw-src-subnet-id, tgw-dst-subnet-id, tgw-src-eni, tgw-dst-eni, tgw-src-az-id,
+         tgw-dst-az-id, tgw-pair-attachment-id, srcaddr, dstaddr, srcport, dstport, protocol, packets, bytes, start, end,
+         log-status, type, packets-lost-no-route, packets-lost-blackhole, packets-lost-mtu-exceeded,
+         packets-lost-ttl-expired, tcp-flags, region, flow-direction, pkt-src-aws-service, pkt-dst-aws-service]
     # Versions 3 to 10 and transit gateways: what a header may name beside the columns below; kept in `unmapped`.
     known:
       [type, az-id, sublocation-type, sublocation-id, pkt-src-aws-service, pkt-dst-aws-service, traffic-path,
@@ -20,7 +27,7 @@ codec:
        packets-lost-no-route, packets-lost-blackhole, packets-lost-mtu-exceeded, packets-lost-ttl-expired]
 detect:
   has: [srcaddr|srcAddr|src_addr, dstaddr|dstAddr|dst_addr]   # the same records as JSON
-  matches: '^\d{1,2}[ ,\t](\d{12}|unknown|-)[ ,\t].*(OK|NODATA|SKIPDATA)'
+  matches: '^\d{1,2}[ ,\t](TransitGateway[ ,\t])?(\d{12}|unknown|-)[ ,\t].*(OK|NODATA|SKIPDATA)'
 columns:
   version: int
   account-id: string
@@ -148,4 +155,8 @@ FROM aws_vpc_flow
   raw: '2 - - - - - - - - - - - - -'
   expect:
     - {table: network, activity: Unknown, status: Unknown, action: null, src_ip: null, dst_ip: null, user_name: null, time_flag: missing}
+- name: a line of a transit gateway without a header
+  raw: '6 TransitGateway 111122223333 tgw-0a1b tgw-attach-0a1b 111122223333 444455556666 vpc-0a1b vpc-0c1d subnet-0a1b subnet-0c1d eni-0a1b eni-0c1d use1-az1 use1-az2 tgw-attach-0c1d 10.0.0.7 10.1.0.9 40000 443 6 10 840 1767171600 1767171660 OK IPv4 0 0 0 0 2 eu-west-1 egress - -'
+  expect:
+    - {table: network, activity: Traffic, status: Unknown, src_ip: 10.0.0.7, src_port: 40000, dst_ip: 10.1.0.9, dst_port: 443, bytes_out: 840, direction: Lateral, cloud_account_uid: "111122223333", cloud_region: eu-west-1}
 ---*/

@@ -29,6 +29,8 @@ pub(crate) struct Delimited {
     null: Option<String>,
     header: Option<String>,
     order: Order,
+    /// Further orders of lines without a header, told by their number of fields.
+    layouts: Vec<Order>,
     /// Columns by normalised name; `None` for names that are known and not read.
     columns: HashMap<String, Option<usize>>,
     /// The order of each partition that had a header line.
@@ -40,8 +42,10 @@ pub(crate) type Others = BTreeMap<String, String>;
 
 impl Delimited {
     pub(crate) fn new(codec: &DelimitedCodec, wire: &WireSchema) -> Self {
-        let mut columns: HashMap<String, Option<usize>> =
-            codec.fields.iter().chain(&codec.known).map(|f| (normalise(f), None)).collect();
+        let mut columns: HashMap<String, Option<usize>> = {
+            let names = codec.fields.iter().chain(codec.layouts.iter().flatten());
+            names.chain(&codec.known).map(|f| (normalise(f), None)).collect()
+        };
         for (i, (name, _)) in wire.columns.iter().enumerate() {
             columns.insert(normalise(name), Some(i));
         }
@@ -50,10 +54,17 @@ impl Delimited {
             null: codec.null.clone(),
             header: codec.header.clone(),
             order: Order { delimiter: codec.delimiter, fields: Vec::new() },
+            layouts: Vec::new(),
             columns,
             orders: HashMap::new(),
         };
-        layout.order.fields = codec.fields.iter().map(|f| layout.target(f)).collect();
+        let order = |fields: &[String]| Order {
+            delimiter: codec.delimiter,
+            fields: fields.iter().map(|f| layout.target(f)).collect(),
+        };
+        let (own, others) =
+            (order(&codec.fields), codec.layouts.iter().map(|l| order(l)).collect());
+        (layout.order, layout.layouts) = (own, others);
         layout
     }
 
@@ -85,6 +96,10 @@ impl Delimited {
             delimiter = if text.contains('\t') { '\t' } else { ',' };
             found = fields(delimiter).count();
         }
+        let order = match self.orders.contains_key(&context.partition) {
+            true => order,
+            false => self.layouts.iter().find(|l| l.fields.len() == found).unwrap_or(order),
+        };
         if found != order.fields.len() {
             let hint = match self.orders.contains_key(&context.partition) {
                 true => "the header line names others",

@@ -46,6 +46,9 @@ pub struct Delimited {
     pub header: Option<String>,
     /// The names of the values in order, until a header says otherwise.
     pub fields: Vec<String>,
+    /// Other orders of values, told by their number: a line with as many values as one of them has
+    /// that order. No two have the same number.
+    pub layouts: Vec<Vec<String>>,
     /// Further names a header may have: a line of names, most of them known, is a header.
     pub known: Vec<String>,
 }
@@ -112,7 +115,15 @@ impl CodecSpec {
         match self {
             CodecSpec::Json => None,
             CodecSpec::Lines => Some(vec![text("line")]),
-            CodecSpec::Delimited(d) => Some(d.fields.iter().map(|f| text(f)).collect()),
+            CodecSpec::Delimited(d) => {
+                let mut names: Vec<&String> = d.fields.iter().collect();
+                for name in d.layouts.iter().flatten() {
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
+                Some(names.into_iter().map(|f| text(f)).collect())
+            }
             CodecSpec::Syslog(s) => {
                 let time = WireType::Timestamp(vec![TimeFormat::Rfc3339, TimeFormat::Syslog]);
                 let envelope = Syslog::ENVELOPE.into_iter().map(|name| match name {
@@ -174,8 +185,8 @@ fn unknown(reader: &mut Reader<'_>, word: &str, span: Span) {
 
 fn delimited(reader: &mut Reader<'_>, node: &Node) -> Option<CodecSpec> {
     let entries = reader.map(node, "delimited")?;
-    let fields =
-        reader.keys(entries, "`delimited`", &["delimiter", "null", "header", "fields", "known"]);
+    let keys = ["delimiter", "null", "header", "fields", "layouts", "known"];
+    let fields = reader.keys(entries, "`delimited`", &keys);
     // White space is a delimiter like any other, so these are read as they stand.
     let exact = |key| match fields.get(key).map(|n: &Node| &n.value) {
         Some(Yaml::Text(text)) => Some(text.clone()),
@@ -204,12 +215,33 @@ fn delimited(reader: &mut Reader<'_>, node: &Node) -> Option<CodecSpec> {
             reader.bad(*span, format!("the field `{name}` is named twice"), "rename one of them");
         }
     }
-    let names = names.into_iter().map(|(name, _)| name).collect();
+    let names: Vec<String> = names.into_iter().map(|(name, _)| name).collect();
+    let mut layouts: Vec<Vec<String>> = Vec::new();
+    if let Some(node) = fields.get("layouts") {
+        let Yaml::List(items) = &node.value else {
+            reader.bad(
+                node.span,
+                "`layouts` takes a list of lists",
+                "layouts: [[version, srcaddr]]",
+            );
+            return None;
+        };
+        for item in items {
+            let layout: Vec<String> =
+                reader.texts(item, "layouts").into_iter().map(|(name, _)| name).collect();
+            if layouts.iter().chain([&names]).any(|other| other.len() == layout.len()) {
+                let said = format!("two layouts have {} fields", layout.len());
+                reader.bad(item.span, said, "a layout is told by how many fields it has");
+            }
+            layouts.push(layout);
+        }
+    }
     let header = fields.get("header").and_then(|n| reader.text(n, "header"));
     let known = fields.get("known").map(|n| reader.texts(n, "known")).unwrap_or_default();
     let known = known.into_iter().map(|(name, _)| name).collect();
     let null = exact("null");
-    Some(CodecSpec::Delimited(Delimited { delimiter, null, header, fields: names, known }))
+    let fields = names;
+    Some(CodecSpec::Delimited(Delimited { delimiter, null, header, fields, layouts, known }))
 }
 
 fn syslog(reader: &mut Reader<'_>, node: &Node) -> Option<CodecSpec> {

@@ -123,10 +123,22 @@ fn delimited_lines() {
         null: Some("-".to_owned()),
         header: Some("version account-id".to_owned()),
         fields: ["version", "account-id", "start"].map(str::to_owned).to_vec(),
+        layouts: Vec::new(),
         known: Vec::new(),
     };
     assert_eq!(mapping.codec, CodecSpec::Delimited(expect));
     assert_eq!(mapping.columns.columns.len(), 3);
+}
+
+#[test]
+fn layouts_are_told_by_their_number_of_fields() {
+    let codec = |layouts: &str| {
+        format!("  delimited:\n    fields: [version, start]\n    layouts: {layouts}\n")
+    };
+    let mapping =
+        with_codec(&codec("[[version, host, start]]"), "columns: {start: timestamp}\n", "start");
+    let CodecSpec::Delimited(delimited) = &mapping.codec else { panic!("{:?}", mapping.codec) };
+    assert_eq!(delimited.layouts, [["version", "host", "start"].map(str::to_owned).to_vec()]);
 }
 
 #[test]

@@ -330,7 +330,7 @@ error[R002]: unknown key `quote` in `delimited`
   --> ingest/mappings/okta.system/authentication.sql:11:54
 11 | codec: {delimited: {delimiter: ', ', fields: [a, a], quote: x}}
    |                                                      ^^^^^
-   = help: known keys: delimiter, null, header, fields, known
+   = help: known keys: delimiter, null, header, fields, layouts, known
 "#,
     );
 }
