@@ -1,6 +1,6 @@
 /*---
 id: linux.sshd.authentication
-title: "Linux authentication log: OpenSSH 6 to 10, PAM, sudo, su"
+title: "Linux authentication log: OpenSSH 6 to 10, dropbear, PAM, sudo, su"
 source: linux.sshd
 to: authentication
 class: 3002
@@ -10,19 +10,20 @@ codec:
     # may look like the end of the line: there `.*` is greedy, so the address is the last one, which sshd wrote. What comes
     # after the address (a key id, a reason) may look like an address too: where it can, the user has no blank.
     programs:
-      sshd sshd-session sshd-auth:
+      sshd sshd-session sshd-auth ssh.service sshd.service:
         - '^(?:message repeated (?<repeated>\d+) times: \[ ?)?(?<what>Accepted|Postponed|Partial) (?<method>\S+) for (?<invalid>invalid user )?(?<user>.*?) from (?<ip>\S+) port (?<port>\d+)(?: ssh\d)?(?<preauth> \[preauth\])?(?:: (?<key>.*?))?\]?$'
         - '^(?:message repeated (?<repeated>\d+) times: \[ ?)?(?<what>Failed) (?<method>\S+) for (?<invalid>invalid user |illegal user )?(?<user>.*) from (?<ip>\S+) port (?<port>\d+)(?: ssh\d)?(?:: (?<key>[A-Z0-9@.a-z-]+ (?:SHA256:|MD5:)?\S+))?\]?$'
         - '^(?<what>Failed) (?<method>\S+) for (?<invalid>invalid user |illegal user )?(?<user>\S*) from (?<ip>\S+) port (?<port>\d+) ssh\d: (?<key>.*)$'
         - '^(?<what>Invalid user|Illegal user) (?<user>.*) from (?<ip>\S+)(?: port (?<port>\d+))?$'
         - '^(?<what>Disconnected from|Connection closed by|Connection reset by) (?:(?:(?<named>authenticating) |(?<invalid>invalid) )?user (?<user>.*) )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN)(?: port (?<port>\d+))?(?<preauth> \[preauth\])?$'
+        - '^(?<what>Disconnecting): (?<reason>Too many authentication failures) for (?<invalid>invalid user )?(?<user>.*?)(?: from (?<ip>\S+) port (?<port>\d+) ssh\d)?(?<preauth> \[preauth\])?$'
         - '^(?<what>Disconnecting)(?: (?:(?:(?<named>authenticating) |(?<invalid>invalid) )?user (?<user>.*) )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+))?: (?<reason>.*?)(?<preauth> \[preauth\])?$'
         - '^(?:error: )?(?<what>Received disconnect) from (?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN)(?: port (?<port>\d+))?: ?\d+: (?<reason>.*?)(?<preauth> \[preauth\])?$'
-        - '^(?:error: )?(?<what>maximum authentication attempts exceeded) for (?<invalid>invalid user )?(?<user>.*) from (?<ip>\S+) port (?<port>\d+) ssh\d(?<preauth> \[preauth\])?$'
+        - '^(?:error: )?(?<what>[Mm]aximum authentication attempts exceeded) for (?<invalid>invalid user )?(?<user>.*) from (?<ip>\S+) port (?<port>\d+) ssh\d(?<preauth> \[preauth\])?$'
         - '^(?<what>User) (?<user>.*) from (?<ip>\S+) not allowed because (?<reason>.*)$'
         - '^(?<what>User) (?<user>.*) not allowed because (?<reason>account is locked|shell .*|none of user.*|.*)$'
         - '^(?<what>ROOT LOGIN REFUSED) FROM (?<ip>\S+)(?: port (?<port>\d+))?(?<preauth> \[preauth\])?$'
-        - '^error: (?<what>PAM): (?<reason>[^:]*?) for (?<invalid>illegal user |invalid user )?(?<user>.*) from (?<ip>\S+)(?<preauth> \[preauth\])?$'
+        - '^(?:error: )?(?<what>PAM): (?<reason>[^:]*?) for (?<invalid>illegal user |invalid user )?(?<user>.*) from (?<ip>\S+)(?<preauth> \[preauth\])?$'
         - '^(?:fatal: )?(?<what>Access denied) for user (?<user>.*) by PAM account configuration(?<preauth> \[preauth\])?$'
         - '^(?:error: )?(?<what>Could not get shadow information) for (?<user>.*?)(?<preauth> \[preauth\])?$'
         - '^input_userauth_request: (?<what>invalid user) (?<user>.*?)(?<preauth> \[preauth\])?$'
@@ -35,6 +36,15 @@ codec:
         - '^pam_tally2?\(sshd:auth\): (?<what>user) (?<user>.*) \(\d+\) (?<reason>tally \d+, deny \d+)$'
         - '^pam_[\w-]+\(sshd:account\): (?<what>account) (?<user>.*?) has expired(?<reason>.*)$'
         - '^pam_[\w-]+\(sshd:account\): (?<what>expired password) for user (?<user>.*?)(?: \((?<reason>.*)\))?$'
+        - '^pam_access\(sshd:account\): (?<what>access denied) for user `(?<user>.*)'' from `(?<ip>[^'']*)''$'
+        - '^pam_[\w-]+\(sshd:(?:auth|account)\): (?<what>Access denied) for user (?<user>.*?): (?<reason>\d+ \(.*\))$'
+        - '^pam_listfile\(sshd:\w+\): (?<what>Refused user) (?<user>.*) for service \S+$'
+        - '^pam_succeed_if\(sshd:\w+\): (?<what>requirement) (?<reason>".*" not met) by user "(?<user>.*)"$'
+        - '^pam_faillock\(sshd:auth\): (?<what>User unknown)$'
+        - '^Accepted (?<method>google_authenticator) for (?<user>\S+)$'
+        - '^(?<what>Invalid verification code) for (?<user>\S+)$'
+        - '^(?<what>Login restricted) for (?<user>.*?): (?<reason>.*)$'
+        - '^(?<what>Authentication tried for) (?<user>.*) with (?<reason>(?:correct|valid) (?:key|certificate) but not from a permitted host) \(host=\S*, ip=(?<ip>[0-9A-Fa-f.:]+)(?:, required hosts=.*)?\)\.?$'
         - '^(?<what>Did not receive identification string) from (?<ip>\S+)(?: port (?<port>\d+))?$'
         - '^(?<what>Bad protocol version identification) .* from (?<ip>\S+)(?: port (?<port>\d+))?$'
         - '^(?:error: )?banner exchange: (?<what>Connection) from (?<ip>\S+) port (?<port>\d+): (?<reason>.*)$'
@@ -52,9 +62,22 @@ codec:
         - '^(?<what>Protocol major versions differ) for (?<ip>[0-9A-Fa-f.:]+)(?: port (?<port>\d+))?: .*$'
         - '^(?<what>Starting session): (?<reason>.*) for (?<user>\S+) from (?<ip>\S+) port (?<port>\d+) id \d+$'
         - '^(?<what>Close session): user (?<user>\S+) from (?<ip>\S+) port (?<port>\d+) id \d+$'
-        - '^(?<what>subsystem request) for (?<reason>\S+) by user (?<user>\S+)$'
+        - '^(?<what>subsystem request) for (?<reason>\S+)(?: by user (?<user>\S+))?$'
         - '^(?<what>Authentication refused|Authentication tried)[: ](?<reason>.*)$'
-        - '^(?<what>Server listening|Received signal|Received SIGHUP|Exiting on signal|User child|Set /proc/self|Accepted key|Accepted certificate|Accepted cert|PAM service|PAM adding|Transferred:|Executing command|Changed root|Postponed|debug\d:|rexec|lastlog|syslogin|beginning MaxStartups|exited MaxStartups|error: beginning MaxStartups|kex_exchange_identification|error: kex_exchange_identification|error: kex_protocol_error|ssh_exchange_identification|error: Protocol|error: Bind|error: AuthorizedKeysCommand|Certificate|error: Certificate|fatal: |error: Received|error: Authentication key|Corrupted MAC|Write failed|Read from socket|packet_write|Could not load|error: Could not load|Missing privilege|error: )(?<reason>.*)$'
+        - '^(?<what>Server listening|Received signal|Received SIGHUP|Exiting on signal|User child|Set /proc/self|Accepted key|Accepted certificate|Accepted cert|PAM service|PAM adding|Transferred:|Executing command|Changed root|Postponed|debug\d:|rexec|lastlog|syslogin|beginning MaxStartups|exited MaxStartups|error: beginning MaxStartups|kex_exchange_identification|error: kex_exchange_identification|error: kex_protocol_error|ssh_exchange_identification|error: Protocol|error: Bind|error: AuthorizedKeysCommand|Certificate|error: Certificate|fatal: |error: Received|error: Authentication key|Corrupted MAC|Write failed|Read from socket|packet_write|Could not load|error: Could not load|Missing privilege|userauth_\w+: |dispatch_protocol_error|pam_systemd\(sshd:session\): |error: |Authentication key |Refused by )(?<reason>.*)$'
+      dropbear:
+        - '^(?<method>Password|Pubkey) auth (?<what>succeeded) for ''(?<user>.*)''(?: with .*)? from (?<ip>\S+):(?<port>\d+)$'
+        - '^(?<what>Bad) (?<method>password|PAM password) attempt for ''(?<user>.*)'' from (?<ip>\S+):(?<port>\d+)$'
+        - '^(?<what>Login attempt) for (?<invalid>nonexistent user)(?: ''(?<user>.*)'')? from (?<ip>\S+):(?<port>\d+)$'
+        - '^(?<what>Login attempt) (?:with|for).* from (?<ip>\S+):(?<port>\d+)$'
+        - '^(?<what>Exit before auth)(?: from <(?<ip>\S+):(?<port>\d+)>:)? \(user ''(?<user>.*)'', (?<fails>\d+) fails\): (?<reason>.*)$'
+        - '^(?<what>Exit before auth)(?: from <(?<ip>\S+):(?<port>\d+)>)?: (?<reason>.*)$'
+        - '^(?<what>Exit) \((?<user>.*)\)(?: from <(?<ip>\S+):(?<port>\d+)>)?: (?<reason>.*)$'
+        - '^Child (?<what>connection) from (?<ip>\S+):(?<port>\d+)$'
+        - '^(?:User ''(?<user>.*)'' (?:has|is)|Running in background|Not backgrounding|Early exit|Premature exit|Failed|Couldn''t|Pubkey|PAM|Aiee|Generated|Unable|Syslog|[Rr]oot login)(?<reason>.*)$'
+      sftp-server internal-sftp:
+        - '^(?<what>session opened|session closed) for local user (?<user>.*) from \[(?<ip>[^\]]*)\]$'
+        - '^(?:open|opendir|close|closedir|remove|rename|mkdir|rmdir|set|sent|received|forced|statvfs|symlink|lstat|stat|realpath|debug\d|error|fsync|posix-rename|hardlink|read|write)(?<reason>[ :].*)$'
       sudo:
         - '^ *(?<user>\S+) : (?:(?<reason>[^;]*?) ; )?TTY=(?<tty>[^;]*?) ; PWD=(?<pwd>.*?) ; USER=(?<target>[^;]*?) ;(?: GROUP=[^;]*? ;)?(?: TSID=[^;]*? ;)?(?: ENV=.*? ;)? (?<what>COMMAND)=(?<command>.*)$'
         - '^pam_[\w-]+\(sudo(?:-i)?:session\): (?<what>session opened|session closed) for user (?<target>[^ (]+)(?:\(uid=\d+\))?(?: by (?<user>[^ (]*)\(uid=\d+\))?$'
@@ -102,6 +125,7 @@ columns:
   command: string
   failed: string
   sign: string
+  fails: int
 time: timestamp
 time_settings: {delay: 10s, lateness: 10m, max_skew: 5m, idle: 60s}
 priority: 10
@@ -110,29 +134,34 @@ product: OpenSSH
 references:
   - "https://man.openbsd.org/sshd"
   - "https://github.com/openssh/openssh-portable"
+  - "https://github.com/mkj/dropbear"
   - "https://www.sudo.ws/docs/man/sudoers.man/#EVENT_LOGGING"
   - "https://github.com/linux-pam/linux-pam"
 ---*/
 SELECT "timestamp" AS time,
        -- One attempt writes several lines. Only its decision (Accepted, Failed) is a Logon, so that counts are attempts.
        CASE
-         WHEN what IN ('Accepted', 'Failed', 'LOGIN ON', 'ROOT LOGIN ON', 'ROOT LOGIN', 'FAILED LOGIN') THEN 'Logon'
+         WHEN what IN ('Accepted', 'Failed', 'LOGIN ON', 'ROOT LOGIN ON', 'ROOT LOGIN', 'FAILED LOGIN', 'succeeded', 'Bad',
+                       'Login attempt') THEN 'Logon'
          WHEN appname IN ('sudo', 'su', 'su-l') AND (what IN ('COMMAND', 'Successful', 'FAILED') OR failed IS NOT NULL OR sign IS NOT NULL OR what = 'to') THEN 'Account Switch'
-         WHEN what IN ('Invalid user', 'Illegal user', 'authentication failure', 'maximum authentication attempts exceeded', 'User',
+         WHEN what IN ('Invalid user', 'Illegal user', 'authentication failure', 'maximum authentication attempts exceeded', 'Maximum authentication attempts exceeded', 'User',
                        'ROOT LOGIN REFUSED', 'Access denied', 'Consecutive login failures', 'user', 'account', 'expired password',
-                       'check pass', 'received for user', 'invalid user') THEN 'Preauth'
+                       'check pass', 'received for user', 'invalid user', 'access denied', 'Refused user', 'requirement', 'User unknown',
+                       'Invalid verification code', 'Login restricted', 'Authentication tried for') THEN 'Preauth'
          WHEN what = 'PAM' THEN 'Preauth'
          WHEN what IN ('session closed', 'closed') AND appname NOT IN ('sudo', 'su', 'su-l', 'CRON', 'cron', 'crond', 'anacron') THEN 'Logoff'
-         WHEN what IN ('Disconnected from', 'Received disconnect') AND preauth IS NULL THEN 'Logoff'
+         WHEN what IN ('Disconnected from', 'Received disconnect', 'Exit') AND preauth IS NULL THEN 'Logoff'
          ELSE 'Other'
        END AS activity,
        CASE
          WHEN what IN ('Accepted', 'session opened', 'session closed', 'opened', 'closed', 'LOGIN ON', 'ROOT LOGIN ON', 'ROOT LOGIN',
-                       'Successful', 'Starting session', 'New session') THEN 'Success'
-         WHEN what IN ('Failed', 'Invalid user', 'Illegal user', 'authentication failure', 'maximum authentication attempts exceeded', 'User',
+                       'Successful', 'Starting session', 'New session', 'succeeded') THEN 'Success'
+         WHEN what IN ('Failed', 'Invalid user', 'Illegal user', 'authentication failure', 'maximum authentication attempts exceeded', 'Maximum authentication attempts exceeded', 'User',
                        'ROOT LOGIN REFUSED', 'Access denied', 'Consecutive login failures', 'user', 'account', 'expired password', 'check pass',
                        'received for user', 'invalid user', 'FAILED LOGIN', 'FAILED', 'refused connect', 'drop connection', 'conversation failed',
-                       'auth could not identify password') THEN 'Failure'
+                       'auth could not identify password', 'access denied', 'Refused user', 'requirement', 'User unknown',
+                       'Invalid verification code', 'Login restricted', 'Authentication tried for', 'Bad', 'Login attempt') THEN 'Failure'
+         WHEN fails > 0 THEN 'Failure'
          WHEN what = 'PAM' THEN 'Failure'
          WHEN failed IS NOT NULL OR sign = '-' THEN 'Failure'
          WHEN what = 'COMMAND' THEN CASE WHEN reason IS NULL THEN 'Success' ELSE 'Failure' END
@@ -143,13 +172,17 @@ SELECT "timestamp" AS time,
        END AS status,
        reason AS status_detail,
        CASE
-         WHEN what IN ('Invalid user', 'Illegal user', 'check pass', 'invalid user') OR invalid IS NOT NULL THEN 'unknown_user'
+         WHEN what IN ('Invalid user', 'Illegal user', 'check pass', 'invalid user', 'User unknown') OR invalid IS NOT NULL THEN 'unknown_user'
+         WHEN what = 'Bad' THEN 'bad_password'
+         WHEN what IN ('access denied', 'Refused user', 'requirement', 'Login restricted', 'Authentication tried for') THEN 'policy'
+         WHEN what = 'Invalid verification code' THEN 'mfa_failed'
+         WHEN what = 'Login attempt' OR fails > 0 THEN 'other'
          WHEN reason LIKE 'User not known%' THEN 'unknown_user'
          WHEN what = 'User' AND reason = 'account is locked' THEN 'locked'
          WHEN what IN ('User', 'ROOT LOGIN REFUSED', 'Access denied', 'refused connect') THEN 'policy'
          WHEN what IN ('Consecutive login failures', 'user') THEN 'locked'
          WHEN what IN ('account', 'expired password') THEN 'expired'
-         WHEN what = 'maximum authentication attempts exceeded' THEN 'other'
+         WHEN lower(what) = 'maximum authentication attempts exceeded' THEN 'other'
          WHEN what = 'Failed' AND method IN ('password', 'keyboard-interactive/pam') THEN 'bad_password'
          WHEN what = 'COMMAND' AND reason LIKE '%incorrect password attempt%' THEN 'bad_password'
          WHEN what = 'COMMAND' AND reason IS NOT NULL THEN 'policy'
@@ -161,12 +194,14 @@ SELECT "timestamp" AS time,
        message AS message,
        CASE
          WHEN what IS NULL AND sign IS NULL THEN 'other'
-         WHEN what = 'Accepted' THEN 'accepted'
-         WHEN what = 'Failed' THEN 'failed'
+         WHEN what IN ('Accepted', 'succeeded') THEN 'accepted'
+         WHEN what IN ('Failed', 'Bad', 'Login attempt') THEN 'failed'
          WHEN what IN ('Invalid user', 'Illegal user', 'invalid user') THEN 'invalid_user'
-         WHEN what IN ('User', 'ROOT LOGIN REFUSED', 'Access denied', 'refused connect') THEN 'not_allowed'
-         WHEN what IN ('authentication failure', 'check pass', 'received for user') OR what = 'PAM' THEN 'pam_failure'
-         WHEN what = 'maximum authentication attempts exceeded' THEN 'max_attempts'
+         WHEN what IN ('User', 'ROOT LOGIN REFUSED', 'Access denied', 'access denied', 'Refused user', 'requirement', 'refused connect', 'Login restricted',
+                       'Authentication tried for') THEN 'not_allowed'
+         WHEN what IN ('authentication failure', 'check pass', 'received for user', 'User unknown', 'Invalid verification code', 'PAM') THEN 'pam_failure'
+         WHEN what = 'Exit before auth' THEN 'closed_preauth'
+         WHEN lower(what) = 'maximum authentication attempts exceeded' THEN 'max_attempts'
          WHEN what IN ('session opened', 'opened', 'New session') THEN 'session_opened'
          WHEN what IN ('session closed', 'closed', 'Removed session') THEN 'session_closed'
          WHEN what IN ('Consecutive login failures', 'user') THEN 'locked'
@@ -178,30 +213,30 @@ SELECT "timestamp" AS time,
          -- Before any decision: of a named user, or of a peer that only looked.
          WHEN what IN ('Connection closed by', 'Connection reset by', 'Disconnected from', 'Disconnecting', 'Timeout before authentication')
            AND (preauth IS NOT NULL OR named IS NOT NULL OR invalid IS NOT NULL OR what = 'Timeout before authentication') THEN 'closed_preauth'
-         WHEN what IN ('Connection closed by', 'Connection reset by', 'Disconnected from', 'Disconnecting', 'Received disconnect', 'Close session') THEN 'disconnected'
+         WHEN what IN ('Connection closed by', 'Connection reset by', 'Disconnected from', 'Disconnecting', 'Received disconnect', 'Close session', 'Exit') THEN 'disconnected'
          WHEN what IN ('Did not receive identification string', 'Bad protocol version identification', 'Unable to negotiate',
                        'Protocol major versions differ') OR (what = 'Connection' AND reason IS NOT NULL) THEN 'probe'
          WHEN what IN ('srclimit_penalise', 'drop connection') THEN 'limited'
-         WHEN what = 'Connection' THEN 'connected'
+         WHEN what IN ('Connection', 'connection') THEN 'connected'
          WHEN what = 'Starting session' THEN 'session_started'
          ELSE 'other'
        END AS event_code,
        "user" AS user_name,
        ip AS src_ip,
        port AS src_port,
-       CASE WHEN appname LIKE 'sshd%' OR appname IS NULL THEN hostname END AS dst_hostname,
+       CASE WHEN appname LIKE 'sshd%' OR appname IN ('ssh.service', 'dropbear', 'sftp-server', 'internal-sftp') OR appname IS NULL THEN hostname END AS dst_hostname,
        hostname AS device_hostname,
        'Linux' AS device_os,
        appname AS actor_process_name,
-       CASE WHEN appname LIKE 'sshd%' OR (appname IS NULL AND what IS NOT NULL) THEN 'SSH' END AS auth_protocol,
+       CASE WHEN appname LIKE 'sshd%' OR appname IN ('ssh.service', 'dropbear', 'sftp-server', 'internal-sftp') OR (appname IS NULL AND what IS NOT NULL) THEN 'SSH' END AS auth_protocol,
        CASE
-         WHEN what IN ('Accepted', 'Failed') THEN 'Remote Interactive'
+         WHEN what IN ('Accepted', 'Failed', 'succeeded', 'Bad', 'Login attempt') THEN 'Remote Interactive'
          WHEN what IN ('LOGIN ON', 'ROOT LOGIN ON', 'FAILED LOGIN') AND ip IS NULL THEN 'Interactive'
        END AS logon_type,
-       CASE WHEN (appname LIKE 'sshd%' OR appname IS NULL) AND what IS NOT NULL THEN TRUE END AS is_remote,
-       CASE WHEN appname LIKE 'sshd%' OR (appname IS NULL AND what IS NOT NULL) THEN 'sshd' ELSE appname END AS app_name,
+       CASE WHEN (appname LIKE 'sshd%' OR appname IN ('ssh.service', 'dropbear', 'sftp-server', 'internal-sftp') OR appname IS NULL) AND what IS NOT NULL THEN TRUE END AS is_remote,
+       CASE WHEN appname LIKE 'sshd%' OR appname = 'ssh.service' OR (appname IS NULL AND what IS NOT NULL) THEN 'sshd' ELSE appname END AS app_name,
        CASE WHEN target IS NOT NULL THEN make_array(target) END AS privileges,
-       method AS "unmapped.auth_method",
+       lower(method) AS "unmapped.auth_method",
        key AS "unmapped.key",
        CAST(repeated AS VARCHAR) AS "unmapped.repeated",
        procid AS "unmapped.pid",
@@ -299,4 +334,38 @@ FROM linux_sshd
   raw: '2025-12-31T08:02:00+00:00 web-1 sshd[704]: something new happened to root'
   expect:
     - {table: authentication, activity: Other, status: Unknown, event_code: other, user_name: null, src_ip: null}
+- name: dropbear has words of its own
+  records:
+    - 'Dec 31 09:00:00 router authpriv.warn dropbear[900]: Bad password attempt for ''root'' from 203.0.113.9:4242'
+    - 'Dec 31 09:00:01 router authpriv.notice dropbear[900]: Password auth succeeded for ''root'' from 2001:db8::9:4242'
+    - 'Dec 31 09:00:02 router authpriv.warn dropbear[901]: Login attempt for nonexistent user from 203.0.113.9:4243'
+    - 'Dec 31 09:00:03 router authpriv.info dropbear[902]: Exit before auth from <203.0.113.9:4244>: (user ''root'', 3 fails): Max auth tries reached - user ''root'''
+    - 'Dec 31 09:00:04 router authpriv.info dropbear[903]: Exit before auth from <203.0.113.9:4245>: Exited normally'
+    - 'Dec 31 09:00:05 router authpriv.info dropbear[903]: Failed listening on ''22'': Error listening: Address in use'
+  expect:
+    - {table: authentication, activity: Logon, status: Failure, failure_reason: bad_password, event_code: failed, user_name: root, src_ip: 203.0.113.9, src_port: 4242, auth_protocol: SSH}
+    - {table: authentication, activity: Logon, status: Success, failure_reason: null, event_code: accepted, user_name: root, src_ip: "2001:db8::9", src_port: 4242}
+    - {table: authentication, activity: Logon, status: Failure, failure_reason: unknown_user, user_name: null, src_ip: 203.0.113.9}
+    - {table: authentication, activity: Other, status: Failure, failure_reason: other, event_code: closed_preauth, user_name: root, src_ip: 203.0.113.9}
+    - {table: authentication, activity: Other, status: Unknown, failure_reason: null, event_code: closed_preauth, user_name: null, src_ip: 203.0.113.9}
+    - {table: authentication, activity: Other, status: Unknown, failure_reason: null, event_code: other, user_name: null, src_ip: null}
+- name: a name with a quote in it does not move the address
+  raw: 'Dec 31 09:00:00 router dropbear[900]: Bad password attempt for ''x'' from 198.51.100.1:22'' from 203.0.113.9:4242'
+  expect:
+    - {table: authentication, status: Failure, src_ip: 203.0.113.9, src_port: 4242}
+- name: refusals by what PAM, the key's own list or the platform says
+  records:
+    - 'Dec 31 09:00:00 web-1 sshd[7]: pam_access(sshd:account): access denied for user `ann'' from `203.0.113.9'''
+    - 'Dec 31 09:00:00 web-1 sshd[7]: pam_sss(sshd:account): Access denied for user ann: 6 (Permission denied)'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: pam_succeed_if(sshd:auth): requirement "uid >= 1000" not met by user "root"'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: Authentication tried for ann with correct key but not from a permitted host (host=h.example, ip=203.0.113.9, required hosts=10.*).'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: Disconnecting: Too many authentication failures for root [preauth]'
+    - 'Dec 31 09:00:00 web-1 sshd(pam_google_authenticator)[7]: Invalid verification code for ann'
+  expect:
+    - {table: authentication, activity: Preauth, status: Failure, failure_reason: policy, user_name: ann, src_ip: 203.0.113.9}
+    - {table: authentication, activity: Preauth, status: Failure, failure_reason: policy, user_name: ann}
+    - {table: authentication, activity: Preauth, status: Failure, failure_reason: policy, user_name: root}
+    - {table: authentication, activity: Preauth, status: Failure, failure_reason: policy, user_name: ann, src_ip: 203.0.113.9}
+    - {table: authentication, activity: Other, status: Failure, event_code: closed_preauth, user_name: root}
+    - {table: authentication, activity: Preauth, status: Failure, failure_reason: mfa_failed, user_name: ann}
 ---*/

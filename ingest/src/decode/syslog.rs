@@ -105,7 +105,8 @@ impl Syslog {
         let header = header_of(line, wrapper).ok_or_else(|| {
             Failure::new(DeadLetterCode::BadFraming, "not a syslog line: no priority and no time")
         })?;
-        let time = self.time(&header.time, context).or_else(|| {
+        let zone = header.zone.map_or(self.zone, |minutes| i64::from(minutes) * 60_000);
+        let time = self.time(&header.time, zone, context).or_else(|| {
             let text = wrapper?.get(&Field::Time)?;
             time::parse(text, &[TimeFormat::Auto, TimeFormat::Syslog], context.reference)
         });
@@ -133,6 +134,13 @@ impl Syslog {
         };
         self.columns.append(&header, &mut put);
         let message = header.message;
+        // A header that hides the program of a line: its message begins with it.
+        let hidden = header.program.is_none()
+            && self.programs.iter().flat_map(|(names, _)| names).any(|name| {
+                let after = |at: usize| header.message.as_bytes().get(at + name.len());
+                let mut found = header.message.match_indices(name.as_str());
+                found.any(|(at, _)| matches!(after(at), Some(b'[' | b':')))
+            });
         let own = match header.program {
             Some(program) => {
                 self.programs.iter_mut().find(|(names, _)| names.iter().any(|n| n == program))
@@ -141,7 +149,7 @@ impl Syslog {
             None if wrapper.is_some() => self.programs.first_mut(),
             None => None,
         };
-        let known = own.is_some();
+        let known = own.is_some() || hidden;
         let own = own.map(|(_, patterns)| patterns.as_mut_slice()).unwrap_or_default();
         let matched = own
             .iter_mut()
@@ -151,14 +159,14 @@ impl Syslog {
         Ok(if known && !matched { Matched::Unparsed } else { Matched::Yes })
     }
 
-    fn time(&mut self, time: &Time<'_>, context: &RecordContext) -> Option<i64> {
+    fn time(&mut self, time: &Time<'_>, zone: i64, context: &RecordContext) -> Option<i64> {
         match *time {
             Time::At(at) => Some(at),
-            Time::Local(at) => Some(at - self.zone),
+            Time::Local(at) => Some(at - zone),
             Time::None | Time::Unreadable(_) => None,
             Time::Yearless(date) => {
                 let year = self.year_of(date, context);
-                date.in_year(year).map(|at| at - self.zone)
+                date.in_year(year).map(|at| at - zone)
             }
         }
     }

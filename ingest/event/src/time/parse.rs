@@ -1,7 +1,7 @@
 //! RFC 3339 in the ways logs and people write it. Not the other ways that logs write a time, which are
 //! `ingest`'s.
 
-/// Milliseconds since 1970 UTC, and whether a zone is given: `2026-01-01T00:00:00.000Z`; also a space for the `T`, no zone (UTC), `+0100`, ` UTC`, no seconds
+/// Milliseconds since 1970 UTC, and whether a zone is given: `2026-01-01T00:00:00.000Z`; also a space for the `T`, `/` for the `-` of the date, no zone (UTC), `+0100`, ` UTC`, no seconds
 /// or no time of day. Digits past the millisecond are cut. By hand: every event has one.
 pub fn parse_rfc3339(text: &[u8]) -> Option<(i64, bool)> {
     let digits = |from: usize, count: usize| -> Option<u32> {
@@ -11,7 +11,7 @@ pub fn parse_rfc3339(text: &[u8]) -> Option<(i64, bool)> {
     };
     let byte = |at: usize| text.get(at).copied();
     let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
-    if byte(4)? != b'-' || byte(7)? != b'-' {
+    if !matches!((byte(4)?, byte(7)?), (b'-', b'-') | (b'/', b'/')) {
         return None;
     }
     if text.len() == 10 {

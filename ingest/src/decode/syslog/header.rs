@@ -1,8 +1,9 @@
 //! The header of a syslog line in the forms that daemons and shippers write. Not the message.
 //!
 //! RFC 5424; RFC 3164 with the variations met in files: ISO 8601 times with any offset, fractions of
-//! a second, a year, BusyBox's and OpenWrt's `auth.info`, AIX's `auth|security:info`, Solaris' `[ID 1
-//! auth.info]`, no host, no process id, journalctl's `short-*` forms.
+//! a second, a year, a zone, BusyBox's and OpenWrt's `auth.info`, FreeBSD's `<auth.info>`, AIX's
+//! `auth|security:info` and forwarded lines, Solaris' `[ID 1 auth.info]`, no host, no process id,
+//! journalctl's `short-*` forms; before any of them the length that RFC 6587 has on a stream.
 
 use crate::time::{self, YearlessTime};
 
@@ -12,6 +13,8 @@ pub(crate) struct Header<'l> {
     /// `<86>`: facility and severity.
     pub(crate) priority: Option<u8>,
     pub(crate) time: Time<'l>,
+    /// Minutes east of UTC, where the line names a zone apart from its time.
+    pub(crate) zone: Option<i32>,
     pub(crate) host: Option<&'l str>,
     /// The program as it names itself, without path and PAM module: `sshd`.
     pub(crate) program: Option<&'l str>,
@@ -54,7 +57,7 @@ impl<'l> Header<'l> {
     /// Reads a line; `None` if it is no syslog line: it has neither a priority nor a time.
     pub(crate) fn parse(line: &'l str) -> Option<Header<'l>> {
         let line = line.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
-        let (priority, rest) = match priority(line) {
+        let (priority, rest) = match priority(line).or_else(|| priority(after_length(line)?)) {
             Some((priority, rest)) => (Some(priority), rest),
             None => (None, line),
         };
@@ -68,8 +71,13 @@ impl<'l> Header<'l> {
         if matches!(time, Time::None) && priority.is_none() {
             return None;
         }
-        let header = rfc3164(rest.trim_start_matches([' ', '\t']), weekday_form);
-        Some(Header { priority, time, ..header })
+        let rest = rest.trim_start_matches([' ', '\t']);
+        let (zone, rest) = match time {
+            Time::None | Time::At(_) | Time::Unreadable(_) => (None, rest),
+            Time::Local(_) | Time::Yearless(_) => zone_word(rest),
+        };
+        let header = rfc3164(rest, weekday_form);
+        Some(Header { priority, time, zone, ..header })
     }
 
     /// The facility in a word.
@@ -93,6 +101,34 @@ fn priority(line: &str) -> Option<(u8, &str)> {
     let (number, rest) = line.strip_prefix('<')?.split_once('>')?;
     let number: u8 = number.parse().ok().filter(|n| *n < 192)?;
     Some((number, rest))
+}
+
+/// What follows the length of a line, `138 <38>1 ..`.
+fn after_length(line: &str) -> Option<&str> {
+    let (length, rest) = line.split_once(' ')?;
+    (length.len() <= 7 && length.bytes().all(|b| b.is_ascii_digit())).then_some(rest)
+}
+
+/// Names of zones that are none of UTC: they stand for several, and the zone of the input decides.
+const ZONES: [&str; 24] = [
+    "CET", "CEST", "EET", "EEST", "WET", "WEST", "MSK", "IST", "JST", "KST", "SGT", "HKT", "AEST",
+    "AEDT", "NZST", "NZDT", "EST", "EDT", "CST", "CDT", "MST", "MDT", "PST", "PDT",
+];
+
+/// The zone after a time without one, and what follows it. A host may have the name of a zone: then
+/// the program comes next.
+fn zone_word(text: &str) -> (Option<i32>, &str) {
+    let Some((word, rest)) = text.split_once(' ') else { return (None, text) };
+    let offset = match word {
+        "UTC" | "GMT" => Some(0),
+        _ if word.starts_with(['+', '-']) => time::zone(word),
+        _ => None,
+    };
+    let named = offset.is_some() || ZONES.contains(&word);
+    match named && rest.split(' ').next().is_some_and(|next| !is_tag(next)) {
+        true => (offset, rest),
+        false => (None, text),
+    }
 }
 
 fn rfc5424(rest: &str) -> Option<Header<'_>> {
@@ -119,6 +155,7 @@ fn rfc5424(rest: &str) -> Option<Header<'_>> {
     Some(Header {
         priority: None,
         time,
+        zone: None,
         host: said(host),
         program: said(program).map(base_name),
         pid: said(pid),
@@ -195,7 +232,14 @@ fn level_follows(rest: &str) -> bool {
 /// ISO 8601 with `T` or a space, or seconds since 1970.
 fn numeric_time(text: &str) -> Option<(Time<'_>, &str)> {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
-    if word.len() == 10 && word.as_bytes().get(4) == Some(&b'-') {
+    // `2026 Nov 20 10:00:00`, as syslog-ng's FULLDATE has it.
+    if word.len() == 4
+        && let Ok(year) = word.parse::<i32>()
+        && let Some((date, None, rest)) = time::month_day(rest)
+    {
+        return Some((Time::Local(date.in_year(year)?), rest));
+    }
+    if word.len() == 10 && matches!(word.as_bytes().get(4), Some(b'-' | b'/')) {
         // The time of day is the next word, a zone maybe the one after it.
         let (clock, rest) = rest.split_once(' ').unwrap_or((rest, ""));
         let end = word.len() + 1 + clock.len();
@@ -223,6 +267,16 @@ fn numeric_time(text: &str) -> Option<(Time<'_>, &str)> {
 fn rfc3164(text: &str, no_host: bool) -> Header<'_> {
     let mut header = Header { message: text, ..Header::default() };
     let mut rest = text;
+    // FreeBSD's `syslogd -v`: `<auth.info>`, `<4.6>`.
+    if let Some((level, after)) = rest.strip_prefix('<').and_then(|rest| rest.split_once("> "))
+        && level.split_once('.').is_some_and(|(facility, severity)| {
+            let number = |text: &str| text.parse::<u8>().is_ok();
+            is_level(level) || (number(facility) && number(severity))
+        })
+    {
+        header.level = is_level(level).then_some(level);
+        rest = after.trim_start();
+    }
     // A host, unless the first word is the program already.
     if !no_host
         && let Some((word, after)) = rest.split_once(' ')
@@ -239,6 +293,14 @@ fn rfc3164(text: &str, no_host: bool) -> Header<'_> {
     {
         header.level = Some(word);
         rest = after.trim_start();
+    }
+    // AIX: the host before is the one that forwarded it.
+    if let Some((host, after)) =
+        rest.strip_prefix("Message forwarded from ").and_then(|rest| rest.split_once(": "))
+        && !host.contains(' ')
+    {
+        header.host = Some(host);
+        rest = after;
     }
     header.message = rest;
     if let Some((program, pid, message)) = tag(rest) {
@@ -262,10 +324,13 @@ fn rfc3164(text: &str, no_host: bool) -> Header<'_> {
 
 /// `program[pid]: message` and `program: message`.
 fn tag(text: &str) -> Option<(&str, Option<&str>, &str)> {
-    let (word, message) = match text.split_once(": ") {
-        Some((word, message)) => (word, message),
-        None => (text.strip_suffix(':')?, ""),
+    let colon = match (text.find(": "), text.find("]:")) {
+        (Some(blank), Some(bracket)) => blank.min(bracket + 1),
+        (Some(blank), None) => blank,
+        (None, Some(bracket)) => bracket + 1,
+        (None, None) => text.len().checked_sub(1)?,
     };
+    let (word, message) = (text.get(..colon)?, text.get(colon..)?.strip_prefix(':')?);
     // `kernel: [  12.3] x` is a tag, `error: x y: z` after a host as well; a sentence is none.
     if word.is_empty() || word.len() > 128 || word.contains([' ', '"', '{', '=']) {
         return None;
@@ -367,6 +432,34 @@ mod tests {
         let both = (Some("authpriv".to_owned()), Some("info".to_owned()));
         assert_eq!(of("<86>Nov 20 10:00:00 h sshd[7]: m"), both);
         assert_eq!(of("Nov 20 10:00:00 h authpriv.info sshd[7]: m"), both);
+    }
+
+    #[test]
+    fn marks_that_daemons_put_around_the_header() {
+        let plain = Header::parse("Nov 20 10:00:00 h sshd[7]: m").unwrap();
+        for line in [
+            "Nov 20 10:00:00 UTC h sshd[7]: m",
+            "Nov 20 10:00:00 +0100 h sshd[7]: m",
+            "Nov 20 10:00:00 CET h sshd[7]: m",
+            "Nov 20 10:00:00 <auth.info> h sshd[7]: m",
+            "Nov 20 10:00:00 <4.6> h sshd[7]: m",
+            "Nov 20 10:00:00 edge Message forwarded from h: sshd[7]: m",
+            "Nov 20 10:00:00 h sshd[7]:m",
+            "2026 Nov 20 10:00:00 h sshd[7]: m",
+            "2026/11/20 10:00:00 h sshd[7]: m",
+            "31 <38>Nov 20 10:00:00 h sshd[7]: m",
+        ] {
+            let header = Header::parse(line).unwrap();
+            assert_eq!(header.program, Some("sshd"), "{line}");
+            assert_eq!((header.host, header.pid), (plain.host, plain.pid), "{line}");
+            assert_eq!(header.message, "m", "{line}");
+        }
+        let zone = |line| Header::parse(line).unwrap().zone;
+        assert_eq!(zone("Nov 20 10:00:00 +0100 h sshd[7]: m"), Some(60));
+        assert_eq!(zone("Nov 20 10:00:00 GMT h sshd[7]: m"), Some(0));
+        assert_eq!(zone("Nov 20 10:00:00 EST h sshd[7]: m"), None);
+        // A host that has the name of a zone.
+        assert_eq!(Header::parse("Nov 20 10:00:00 EST sshd[7]: m").unwrap().host, Some("EST"));
     }
 
     #[test]
