@@ -60,13 +60,18 @@ SELECT eventTime AS time,
          ELSE 'Unknown'
        END AS activity,
        -- The outcome is where the event keeps it: in the error of a call, under its own name in the answer of a sign-in or the
-       -- details of a service event. Without an error only a call is known to have succeeded.
+       -- details of a service event, in the state of a job, in the name of a rotation, in the HTTP status of a sign-in page.
+       -- Without an error only a call is known to have succeeded.
        CASE
          WHEN nullif(errorCode, '') IS NOT NULL THEN 'Failure'
-         WHEN eventType = 'AwsApiCall' THEN CASE WHEN nullif(errorMessage, '') IS NULL THEN 'Success' ELSE 'Failure' END
-         WHEN lower(coalesce(json_get_str(responseElements, eventName), json_get_str(serviceEventDetails, eventName))) IN ('failure', 'failed') THEN 'Failure'
+         WHEN eventType = 'AwsApiCall' THEN CASE WHEN nullif(errorMessage, '') IS NOT NULL OR responseElements LIKE '%"_return":false%' THEN 'Failure' ELSE 'Success' END
+         WHEN lower(coalesce(json_get_str(responseElements, eventName), json_get_str(serviceEventDetails, eventName),
+           json_get_str(serviceEventDetails, concat(lower(left(eventName, 1)), substr(eventName, 2), 'Status'), 'state'), json_get_str(serviceEventDetails, 'state'))) IN ('failure', 'failed', 'aborted', 'expired') THEN 'Failure'
+         WHEN eventType = 'AwsServiceEvent' AND (eventName LIKE '%Failed' OR json_get_int(additionalEventData, 'responseParameters', 'status') >= 400) THEN 'Failure'
          WHEN nullif(errorMessage, '') IS NOT NULL THEN 'Failure'
-         WHEN lower(coalesce(json_get_str(responseElements, eventName), json_get_str(serviceEventDetails, eventName))) IN ('success', 'succeeded') THEN 'Success'
+         WHEN lower(coalesce(json_get_str(responseElements, eventName), json_get_str(serviceEventDetails, eventName),
+           json_get_str(serviceEventDetails, concat(lower(left(eventName, 1)), substr(eventName, 2), 'Status'), 'state'), json_get_str(serviceEventDetails, 'state'))) IN ('success', 'succeeded', 'completed') THEN 'Success'
+         WHEN eventType = 'AwsServiceEvent' AND eventName LIKE '%Succeeded' THEN 'Success'
          WHEN eventType IN ('AwsConsoleAction', 'AwsVpceEvent') THEN 'Success'
          ELSE 'Unknown'
        END AS status,
@@ -91,11 +96,11 @@ SELECT eventTime AS time,
            WHEN userIdentity.arn LIKE '%:user/%' THEN nullif(split_part(userIdentity.arn, '/', -1), '')
            ELSE nullif(split_part(userIdentity.arn, '/', 2), '')
          END,
-         CASE WHEN insightDetails IS NOT NULL THEN nullif(split_part(coalesce(
+         CASE WHEN insightDetails IS NOT NULL THEN nullif(regexp_replace(coalesce(
            CASE WHEN json_get_str(insightDetails, 'insightContext', 'attributions', '0', 'attribute') = 'userIdentityArn' THEN json_get_str(insightDetails, 'insightContext', 'attributions', '0', 'insight', '0', 'value') END,
            CASE WHEN json_get_str(insightDetails, 'insightContext', 'attributions', '1', 'attribute') = 'userIdentityArn' THEN json_get_str(insightDetails, 'insightContext', 'attributions', '1', 'insight', '0', 'value') END,
            CASE WHEN json_get_str(insightDetails, 'insightContext', 'attributions', '2', 'attribute') = 'userIdentityArn' THEN json_get_str(insightDetails, 'insightContext', 'attributions', '2', 'insight', '0', 'value') END
-         ), '/', 2), '') END
+         ), '^.*:user/(?:.*/)?([^/]*)$|^[^/]*/([^/]*).*$', '\1\2'), '') END
        ) AS user_name,
        coalesce(
          userIdentity.principalId, userIdentity.onBehalfOf.userId, userIdentity.arn,
@@ -188,4 +193,21 @@ FROM aws_cloudtrail
   raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"k","stage":"ResponseComplete","user":{"username":"ann"},"verb":"list"}'
   dead_letter: not_this_source
   expect: []
+- name: an outcome in the state of a job, in a nested state, in a name, in an answer
+  records:
+    - '{"eventVersion":"1.09","userIdentity":{"accountId":"111122223333","invokedBy":"backup.amazonaws.com"},"eventTime":"2025-12-31T09:05:00Z","eventSource":"backup.amazonaws.com","eventName":"BackupJobCompleted","eventID":"cccccccc-0000-4000-8000-000000000009","eventType":"AwsServiceEvent","recipientAccountId":"111122223333","serviceEventDetails":{"backupJobId":"b","state":"FAILED"}}'
+    - '{"eventVersion":"1.09","userIdentity":{"accountId":"111122223333","invokedBy":"AWS Internal"},"eventTime":"2025-12-31T09:05:01Z","eventSource":"controltower.amazonaws.com","eventName":"CreateManagedAccount","eventID":"cccccccc-0000-4000-8000-000000000010","eventType":"AwsServiceEvent","recipientAccountId":"111122223333","serviceEventDetails":{"createManagedAccountStatus":{"state":"SUCCEEDED","message":"m"}}}'
+    - '{"eventVersion":"1.09","userIdentity":{"accountId":"111122223333","invokedBy":"secretsmanager.amazonaws.com"},"eventTime":"2025-12-31T09:05:02Z","eventSource":"secretsmanager.amazonaws.com","eventName":"RotationFailed","eventID":"cccccccc-0000-4000-8000-000000000011","eventType":"AwsServiceEvent","recipientAccountId":"111122223333","additionalEventData":{"SecretId":"s"}}'
+    - '{"eventVersion":"1.09","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/ann","userName":"ann"},"eventTime":"2025-12-31T09:05:03Z","eventSource":"ec2.amazonaws.com","eventName":"AuthorizeSecurityGroupIngress","eventID":"cccccccc-0000-4000-8000-000000000012","eventType":"AwsApiCall","recipientAccountId":"111122223333","responseElements":{"requestId":"r","_return":false}}'
+    - '{"eventVersion":"1.09","userIdentity":{"accountId":"111122223333","invokedBy":"backup.amazonaws.com"},"eventTime":"2025-12-31T09:05:04Z","eventSource":"backup.amazonaws.com","eventName":"BackupJobStarted","eventID":"cccccccc-0000-4000-8000-000000000013","eventType":"AwsServiceEvent","recipientAccountId":"111122223333","serviceEventDetails":{"backupJobId":"b","state":"RUNNING"}}'
+  expect:
+    - {table: api_activity, status: Failure, user_name: backup.amazonaws.com}
+    - {table: api_activity, status: Success}
+    - {table: api_activity, status: Failure}
+    - {table: api_activity, status: Failure, user_name: ann}
+    - {table: api_activity, status: Unknown}
+- name: a user in a path, as an Insights event names it
+  raw: '{"eventVersion":"1.09","eventTime":"2025-12-31T09:06:00Z","eventID":"cccccccc-0000-4000-8000-000000000014","eventType":"AwsCloudTrailInsight","recipientAccountId":"111122223333","insightDetails":{"state":"End","eventSource":"iam.amazonaws.com","eventName":"ListUsers","insightType":"ApiCallRateInsight","insightContext":{"attributions":[{"attribute":"userIdentityArn","insight":[{"value":"arn:aws:iam::111122223333:user/dev/eu/ann","average":1.0}]}]}}}'
+  expect:
+    - {table: api_activity, status: Unknown, user_name: ann}
 ---*/

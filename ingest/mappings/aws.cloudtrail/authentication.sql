@@ -64,7 +64,7 @@ SELECT eventTime AS time,
        -- details of a service event. Without an error only a call is known to have succeeded.
        CASE
          WHEN nullif(errorCode, '') IS NOT NULL THEN 'Failure'
-         WHEN eventType = 'AwsApiCall' THEN CASE WHEN nullif(errorMessage, '') IS NULL THEN 'Success' ELSE 'Failure' END
+         WHEN eventType = 'AwsApiCall' THEN CASE WHEN nullif(errorMessage, '') IS NOT NULL OR responseElements LIKE '%"_return":false%' THEN 'Failure' ELSE 'Success' END
          WHEN lower(coalesce(json_get_str(responseElements, eventName), json_get_str(serviceEventDetails, eventName))) IN ('failure', 'failed') THEN 'Failure'
          WHEN nullif(errorMessage, '') IS NOT NULL THEN 'Failure'
          WHEN lower(coalesce(json_get_str(responseElements, eventName), json_get_str(serviceEventDetails, eventName))) IN ('success', 'succeeded') THEN 'Success'

@@ -15,6 +15,7 @@ columns:
   requestURI: string
   requestReceivedTimestamp: timestamp
   stageTimestamp: timestamp
+  timestamp: timestamp
   user: {username: string, uid: string, groups: [string], extra: json}
   impersonatedUser: {username: string, uid: string, groups: [string], extra: json}
   sourceIPs: [string]
@@ -31,7 +32,7 @@ vendor: Kubernetes
 product: API server audit
 references: ["https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/"]
 ---*/
-SELECT coalesce(requestReceivedTimestamp, stageTimestamp) AS time,
+SELECT coalesce(requestReceivedTimestamp, "timestamp", stageTimestamp) AS time,
        CASE
          WHEN verb IN ('get', 'list', 'watch') THEN 'Read'
          WHEN verb = 'create' THEN 'Create'
@@ -119,4 +120,8 @@ FROM kubernetes_audit
   raw: '{"auditID":"k-15","stage":"ResponseComplete","user":{}}'
   expect:
     - {table: api_activity, activity: Unknown, status: Unknown, user_name: null, actor_user_name: null, src_ip: null, time_flag: missing}
+- name: the time of an event of an older version of the API
+  raw: '{"kind":"Event","apiVersion":"audit.k8s.io/v1beta1","metadata":{"creationTimestamp":"2025-12-31T09:00:00Z"},"level":"Metadata","timestamp":"2025-12-31T09:00:00Z","auditID":"k-old","stage":"ResponseComplete","requestURI":"/api/v1/secrets","verb":"list","user":{"username":"ann"},"sourceIPs":["203.0.113.9"],"objectRef":{"resource":"secrets","apiVersion":"v1"},"responseStatus":{"code":200}}'
+  expect:
+    - {table: api_activity, time: "2025-12-31T09:00:00Z", status: Success, user_name: ann, api_operation: list secrets}
 ---*/

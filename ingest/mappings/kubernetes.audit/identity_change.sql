@@ -14,6 +14,7 @@ columns:
   requestURI: string
   requestReceivedTimestamp: timestamp
   stageTimestamp: timestamp
+  timestamp: timestamp
   user: {username: string, uid: string, groups: [string], extra: json}
   impersonatedUser: {username: string, uid: string, groups: [string], extra: json}
   sourceIPs: [string]
@@ -32,7 +33,7 @@ vendor: Kubernetes
 product: API server audit
 references: ["https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/"]
 ---*/
-SELECT coalesce(requestReceivedTimestamp, stageTimestamp) AS time,
+SELECT coalesce(requestReceivedTimestamp, "timestamp", stageTimestamp) AS time,
        CASE WHEN verb LIKE 'delete%' THEN 'Revoke Privileges' ELSE 'Assign Privileges' END AS activity,
        CASE WHEN verb LIKE 'delete%' THEN 'role_revoked' ELSE 'role_assigned' END AS change,
        CASE WHEN responseStatus.code < 400 THEN 'Success' WHEN responseStatus.code >= 400 THEN 'Failure' ELSE 'Unknown' END AS status,

@@ -41,7 +41,7 @@ SELECT published AS time,
        -- CHALLENGE and the like are not outcomes yet.
        CASE
          WHEN outcome.result IN ('SUCCESS', 'ALLOW') THEN 'Success'
-         WHEN outcome.result IN ('FAILURE', 'DENY', 'REJECTED') THEN 'Failure'
+         WHEN outcome.result IN ('FAILURE', 'DENY', 'REJECTED', 'ABANDONED', 'UNANSWERED', 'RATE_LIMIT') THEN 'Failure'
          ELSE 'Unknown'
        END AS status,
        outcome.reason AS status_detail,

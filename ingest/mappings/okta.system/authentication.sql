@@ -55,13 +55,16 @@ SELECT published AS time,
        CASE
          WHEN eventType LIKE 'user.mfa.okta_verify.deny_push%' THEN 'Failure'
          WHEN outcome.result IN ('SUCCESS', 'ALLOW') THEN 'Success'
-         WHEN outcome.result IN ('FAILURE', 'DENY', 'REJECTED') THEN 'Failure'
+         WHEN outcome.result IN ('FAILURE', 'DENY', 'REJECTED', 'ABANDONED', 'UNANSWERED', 'RATE_LIMIT') THEN 'Failure'
          ELSE 'Unknown'
        END AS status,
        outcome.reason AS status_detail,
        CASE
          WHEN eventType LIKE 'user.mfa.okta_verify.deny_push%' THEN 'mfa_denied'
          WHEN outcome.result = 'DENY' THEN 'policy'
+         WHEN outcome.result = 'RATE_LIMIT' THEN 'policy'
+         -- Nobody refused a push that nobody answered.
+         WHEN outcome.result = 'UNANSWERED' THEN 'mfa_failed'
          WHEN outcome.result IN ('FAILURE', 'ABANDONED', 'REJECTED') THEN
            CASE
              WHEN outcome.reason IN ('LOCKED_OUT', 'USER_LOCKED_OUT', 'ACCOUNT_LOCKED') THEN 'locked'
@@ -162,4 +165,17 @@ FROM okta_system
   raw: '{"uuid":"11111111-0000-4000-8000-000000000006","published":"2025-12-31T09:05:00.000Z","eventType":"user.authentication.auth_via_mfa","outcome":{"result":"FAILURE","reason":"INVALID_CREDENTIALS"},"actor":{"id":"00uann","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"null"},"debugContext":{"debugData":{"factor":"PASSWORD_AS_FACTOR"}},"target":[]}'
   expect:
     - {table: authentication, status: Failure, failure_reason: bad_password, is_mfa: false, src_ip: null}
+- name: a push that nobody answered was refused by nobody
+  raw: '{"uuid":"u-un","published":"2025-12-31T09:00:00.000Z","eventType":"user.authentication.auth_via_mfa","outcome":{"result":"UNANSWERED"},"actor":{"id":"00u1","type":"User","alternateId":"ann@example.com"},"client":{"ipAddress":"203.0.113.9"},"debugContext":{"debugData":{"factor":"OKTA_VERIFY_PUSH"}},"target":[]}'
+  expect:
+    - {table: authentication, activity: Logon, status: Failure, failure_reason: mfa_failed, user_name: ann@example.com, is_mfa: true}
+- name: a sign-in that was limited or given up did not succeed
+  records:
+    - '{"uuid":"u-rl","published":"2025-12-31T09:00:01.000Z","eventType":"user.session.start","outcome":{"result":"RATE_LIMIT"},"actor":{"id":"00u1","alternateId":"ann@example.com"}}'
+    - '{"uuid":"u-ab","published":"2025-12-31T09:00:02.000Z","eventType":"user.session.start","outcome":{"result":"ABANDONED"},"actor":{"id":"00u1","alternateId":"ann@example.com"}}'
+    - '{"uuid":"u-ch","published":"2025-12-31T09:00:03.000Z","eventType":"user.session.start","outcome":{"result":"CHALLENGE"},"actor":{"id":"00u1","alternateId":"ann@example.com"}}'
+  expect:
+    - {table: authentication, status: Failure, failure_reason: policy}
+    - {table: authentication, status: Failure, failure_reason: other}
+    - {table: authentication, status: Unknown, failure_reason: null}
 ---*/
