@@ -21,7 +21,7 @@ use crate::{
     Chunk, Codec, DeadLetterCode, DuplicateKeys, Limits, Original, SourceSpec, Surroundings,
     Wrapper,
     detect::ask::{Wanted, looks_json},
-    envelope::Piece,
+    envelope::{Piece, is_compressed},
     utf16,
 };
 
@@ -218,7 +218,8 @@ impl Decoder {
                 }
                 Err(failure) => failure,
             };
-            let pieces = match failure.may_be_opened() || utf16::is_marked(bytes) {
+            let encoded = utf16::is_marked(bytes) || is_compressed(bytes);
+            let pieces = match failure.may_be_opened() || encoded {
                 true => self.open(bytes),
                 false => None,
             };
@@ -237,6 +238,11 @@ impl Decoder {
                         rewrite.add(chunk, at, &own, None);
                         *run.bystanders.entry(reason).or_default() += 1;
                         run.skipped += 1;
+                    }
+                    Piece::Refused(message, own) => {
+                        let record = rewrite.add(chunk, at, &own, None);
+                        let code = DeadLetterCode::Decompress;
+                        run.failed.push(FailedRecord { record, code, message });
                     }
                     Piece::Record(payload, wrapper) => {
                         let index = rewrite.add(chunk, at, &payload, wrapper.clone());

@@ -195,6 +195,7 @@ fn compare(spec: &SourceSpec, head: &[u8]) -> Seen {
                 skipped = true;
                 seen.bystander = Some(reason.to_string());
             }
+            Piece::Refused(..) => pieces += 1,
         });
         if pieces == 0 && skipped {
             continue;

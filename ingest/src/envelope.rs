@@ -22,8 +22,10 @@ mod file;
 mod open;
 mod path;
 mod payload;
+mod values;
 
 pub(crate) use open::{Opener, Piece};
+pub(crate) use payload::{Budget, Refused, is_compressed};
 
 /// The shipped envelope files, inside the binary.
 static SHIPPED: include_dir::Dir<'_> = include_dir::include_dir!("$CARGO_MANIFEST_DIR/envelopes");
@@ -76,6 +78,8 @@ enum When {
         lacks: Vec<Path>,
         /// Texts of which a key must be one.
         equals: Vec<(Path, Vec<String>)>,
+        /// The keys it may have beside those of `has`; `None`: any.
+        only: Option<Vec<String>>,
     },
     /// A line of text; the group `payload` is the payload, other groups are fields.
     Line(Regex),
@@ -187,10 +191,13 @@ impl Envelopes {
 
     /// Whether a line of text is in an envelope.
     pub(crate) fn wraps_line(&self, line: &str) -> bool {
-        // Most lines are in none: either a JSON value is in the line, or an ISO time begins it.
+        // Most lines are in none: either a JSON value is in the line, or a date is its first or second
+        // word.
         let bytes = line.as_bytes();
-        let iso = bytes.get(4) == Some(&b'-') && bytes.get(10) == Some(&b'T');
-        (iso || memchr::memchr(b'{', bytes).is_some())
+        let head = bytes.get(..8).unwrap_or(bytes);
+        let second = memchr::memchr(b' ', head).map_or(0, |at| at + 1);
+        let dated = |at: usize| bytes.get(at + 4) == Some(&b'-');
+        (dated(0) || dated(second) || memchr::memchr(b'{', bytes).is_some())
             && self.all.iter().any(|e| match &e.when {
                 When::Line(regex) => regex.is_match(line),
                 When::Object { .. } => false,
@@ -202,7 +209,9 @@ impl EnvelopeSpec {
     /// How much it asks for: among several that fit, the one that asks for more.
     fn special(&self) -> usize {
         match &self.when {
-            When::Object { has, lacks, equals } => has.len() + lacks.len() + 2 * equals.len(),
+            When::Object { has, lacks, equals, only: _ } => {
+                has.len() + lacks.len() + 2 * equals.len()
+            }
             When::Line(_) => 0,
         }
     }
@@ -210,7 +219,14 @@ impl EnvelopeSpec {
 
 impl When {
     fn takes(&self, object: &Object<'_>) -> bool {
-        let When::Object { has, lacks, equals } = self else { return false };
+        let When::Object { has, lacks, equals, only } = self else { return false };
+        let begins = |key: &str| has.iter().flatten().any(|path| path.begins_with(key));
+        let known = |key: &Cow<'_, str>| {
+            only.as_ref().is_none_or(|only| only.iter().any(|o| o == key) || begins(key))
+        };
+        if !object.keys.iter().all(known) {
+            return false;
+        }
         let there = |path: &Path| path.first(&[object.whole]).is_some();
         has.iter().all(|any| any.iter().any(|p| object.may_have(p) && there(p)))
             && lacks.iter().all(|p| !object.may_have(p) || !there(p))
@@ -273,6 +289,11 @@ impl Wrapper {
         let column = |name: String| Field::Column(format!("unmapped.{name}"));
         let others = others.into_iter().map(|(name, text)| (column(name), text)).collect();
         Some(Arc::new(wrapper.unwrap_or_default().around(others)))
+    }
+
+    /// The wrapper of one of several records: none of them is alone in it.
+    fn of_several(&self) -> Arc<Wrapper> {
+        Arc::new(Wrapper { fields: self.fields.clone(), outer: None })
     }
 
     /// This and what an inner wrapper says: the inner one is nearer to the record.

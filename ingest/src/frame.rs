@@ -470,6 +470,7 @@ pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Whether the head of a JSON input shows values that span lines, or records inside a value.
 fn is_document(head: &[u8], unwrap: &Unwrap) -> bool {
     let head = head.strip_prefix(BOM).unwrap_or(head).trim_ascii_start();
+    let head = head.strip_prefix(b"\x1e").unwrap_or(head);
     match head.first() {
         Some(b'[') => return true,
         Some(b'{') => {}

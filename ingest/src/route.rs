@@ -1,7 +1,7 @@
 //! Which mapping source each record of a live input goes to: messages are cut into records by the
 //! framing of their source and sorted by source. Not decoding, not reading.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use sluice_rule::suggest;
 use thiserror::Error;
@@ -15,7 +15,7 @@ use crate::{
     Limits, Original, SourceSpec, Unwrap, Wrapper,
     decode::{duplicate_key, name_given_twice},
     detect::ask::{Asker, looks_json},
-    envelope::{Opener, Piece as Opened},
+    envelope::{Budget, Opener, Piece as Opened, Refused, is_compressed},
     frame::Wrapped,
     live::{InputFailure, UNKNOWN},
     utf16,
@@ -269,15 +269,26 @@ impl Router {
 
     fn one_source(&self, source: usize, bytes: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
         let part = &mut parts[source];
-        let bytes = &*utf16::decoded(bytes);
-        cut(bytes, &self.candidates[source].cutter, self.limits, |piece| match piece {
+        let bytes = match unpacked(bytes) {
+            Ok(bytes) => bytes,
+            Err(Refused(reason)) => {
+                return part.set_aside(DeadLetterCode::Decompress, reason, whole(bytes), at);
+            }
+        };
+        cut(&bytes, &self.candidates[source].cutter, self.limits, |piece| match piece {
             Piece::Record(record) => part.record(record, at, None),
             Piece::Fault(fault) => part.fault(fault, at),
         });
     }
 
     fn any_source(&mut self, bytes: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
-        let bytes = &*utf16::decoded(bytes);
+        let bytes = match unpacked(bytes) {
+            Ok(bytes) => bytes,
+            Err(Refused(reason)) => {
+                return last(parts).set_aside(DeadLetterCode::Decompress, reason, whole(bytes), at);
+            }
+        };
+        let bytes = &*bytes;
         // A wrapper larger than a record is cut by what it wraps.
         let large = bytes.len() > self.limits.record_bytes && looks_json(bytes);
         let wrapper = if large { self.wrapper_of(bytes) } else { None };
@@ -322,9 +333,8 @@ impl Router {
         if self.limits.duplicate_keys == DuplicateKeys::SetAside
             && let Some(name) = name_given_twice(record)
         {
-            let original = Original::Whole(record.to_vec());
             let code = DeadLetterCode::DuplicateKeys;
-            return last(parts).set_aside(code, duplicate_key(&name), original, at);
+            return last(parts).set_aside(code, duplicate_key(&name), whole(record), at);
         }
         let opener = self.opener.clone();
         let mut pieces = Vec::new();
@@ -350,6 +360,10 @@ impl Router {
                     Some(source) => parts[source].record(&bytes, at, None),
                     None => self.unknown(&bytes, at, parts),
                 },
+                Opened::Refused(reason, bytes) => {
+                    let code = DeadLetterCode::Decompress;
+                    last(parts).set_aside(code, reason, whole(&bytes), at);
+                }
             }
         }
     }
@@ -369,7 +383,7 @@ impl Router {
     fn unknown(&self, record: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
         let (code, message) = judge::judge(record, looks_json(record), self.limits)
             .unwrap_or_else(|| (DeadLetterCode::NoSource, self.no_source(record)));
-        last(parts).set_aside(code, message, Original::Whole(record.to_vec()), at);
+        last(parts).set_aside(code, message, whole(record), at);
     }
 
     fn no_source(&self, record: &[u8]) -> String {
@@ -407,6 +421,22 @@ impl Cutter {
         };
         Arc::new(Cutter { framing, wrapped })
     }
+}
+
+/// A message as UTF-8 text, if it is UTF-16 or compressed: its lines show only then.
+fn unpacked(message: &[u8]) -> Result<Cow<'_, [u8]>, Refused> {
+    if !is_compressed(message) {
+        return Ok(utf16::decoded(message));
+    }
+    let bytes = Budget::default().inflate(message)?;
+    Ok(match utf16::decoded(&bytes) {
+        Cow::Owned(text) => Cow::Owned(text),
+        Cow::Borrowed(_) => Cow::Owned(bytes),
+    })
+}
+
+fn whole(bytes: &[u8]) -> Original {
+    Original::Whole(bytes.to_vec())
 }
 
 /// The part of what has no source.

@@ -10,6 +10,8 @@ mod support;
 mod bad_input;
 #[path = "ingest/decoding.rs"]
 mod decoding;
+#[path = "ingest/encodings.rs"]
+mod encodings;
 #[path = "ingest/envelope.rs"]
 mod envelope;
 #[path = "ingest/files.rs"]

@@ -202,7 +202,7 @@ impl<S: Deref<Target = SourceSpec>> Asker<S> {
         for piece in pieces {
             let fits = match &piece {
                 Piece::Record(bytes, wrapper) => self.fits(bytes, wrapper.as_deref()),
-                Piece::Skipped(..) => false,
+                Piece::Skipped(..) | Piece::Refused(..) => false,
             };
             give(piece, fits);
         }

@@ -38,6 +38,8 @@ struct Recognition {
     #[serde(default)]
     equals: BTreeMap<String, Vec<String>>,
     #[serde(default)]
+    only: Option<Vec<String>>,
+    #[serde(default)]
     line: Option<String>,
 }
 
@@ -68,7 +70,9 @@ pub(super) fn parse(path: &str, text: &str) -> Result<EnvelopeSpec, EnvelopeErro
     let wrong = |reason: String| EnvelopeError::Value { path: path.to_owned(), reason };
     let path_of = |text: &str| {
         Path::parse(text).ok_or_else(|| {
-            wrong(format!("`{text}` is not a path; `a.b`, `list[*]` and `list[key]` are"))
+            wrong(format!(
+                "`{text}` is not a path; `a.b`, `list[*]`, `list[0]` and `list[key]` are"
+            ))
         })
     };
     let when = match &file.when.line {
@@ -93,6 +97,7 @@ pub(super) fn parse(path: &str, text: &str) -> Result<EnvelopeSpec, EnvelopeErro
                 .iter()
                 .map(|(p, wanted)| Ok((path_of(p)?, wanted.clone())))
                 .collect::<Result<_, _>>()?,
+            only: file.when.only,
         },
     };
     if let When::Object { has, equals, .. } = &when

@@ -1,11 +1,16 @@
-//! Opens what is not a record of the wanted source: wrappers, arrays, several values on a line.
+//! Opens what is not a record of the wanted source: wrappers, arrays, several values or lines in one
+//! text, compressed and doubly encoded texts.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde_json::value::RawValue;
 
-use super::{Content, DEPTH_MAX, Envelopes, Field, Object, Wrapper, as_text, file};
-use crate::{Unwrap, frame::Wrapped, utf16};
+use super::{
+    Content, DEPTH_MAX, Envelopes, Field, Object, Wrapper, as_text, file,
+    payload::{self, Budget, Refused},
+    values::{Value, values},
+};
+use crate::{Unwrap, detect::ask::looks_json, frame::Wrapped, utf16};
 
 /// What a record was opened to.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +19,8 @@ pub(crate) enum Piece {
     Record(Vec<u8>, Option<Arc<Wrapper>>),
     /// No event, with the reason.
     Skipped(Arc<str>, Vec<u8>),
+    /// Compressed bytes that are damaged, or inflate to too much; with the reason.
+    Refused(String, Vec<u8>),
 }
 
 /// The envelopes, and where sources keep records in a JSON value.
@@ -44,45 +51,68 @@ impl Opener {
         is_record: &mut dyn FnMut(&[u8]) -> bool,
         give: &mut dyn FnMut(Piece),
     ) -> bool {
-        self.level(record, None, 0, is_record, give)
+        let mut opening = Opening { opener: self, budget: Budget::default(), is_record, give };
+        opening.level(record, None, 0)
     }
+}
 
-    fn level(
-        &self,
-        record: &[u8],
-        around: Option<&Arc<Wrapper>>,
-        depth: usize,
-        is_record: &mut dyn FnMut(&[u8]) -> bool,
-        give: &mut dyn FnMut(Piece),
-    ) -> bool {
+/// One record being opened.
+struct Opening<'o> {
+    opener: &'o Opener,
+    /// What all its compressed parts may inflate to.
+    budget: Budget,
+    is_record: &'o mut (dyn FnMut(&[u8]) -> bool + 'o),
+    give: &'o mut (dyn FnMut(Piece) + 'o),
+}
+
+impl Opening<'_> {
+    fn level(&mut self, record: &[u8], around: Option<&Arc<Wrapper>>, depth: usize) -> bool {
         if depth >= DEPTH_MAX {
             return false;
         }
         if utf16::is_marked(record) {
-            let text = utf16::decoded(record);
-            for line in text.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty()) {
-                self.inner(line, around.cloned(), depth, is_record, give);
+            self.inner(&utf16::decoded(record), around.cloned(), depth);
+            return true;
+        }
+        if payload::is_compressed(record) {
+            match self.budget.inflate(record) {
+                Ok(bytes) => self.inner(&bytes, around.cloned(), depth),
+                Err(Refused(reason)) => (self.give)(Piece::Refused(reason, record.to_vec())),
             }
             return true;
         }
         let text = String::from_utf8_lossy(record);
-        let text = text.trim_start_matches('\u{feff}').trim();
+        let text = text.trim_matches(|c: char| c.is_whitespace() || "\u{feff}\u{1e}".contains(c));
+        if text.len() < record.trim_ascii().len() {
+            self.inner(text.as_bytes(), around.cloned(), depth);
+            return true;
+        }
         match text.as_bytes().first() {
-            Some(b'{' | b'[') => self.json(text, around, depth, is_record, give),
-            Some(_) => self.line(text, around, depth, is_record, give),
+            Some(b'{') => self.json(text, around, depth),
+            Some(b'[') if looks_json(text.as_bytes()) => self.json(text, around, depth),
+            Some(b'[') => self.line(text, around, depth) || self.json(text, around, depth),
+            Some(b'"') => match serde_json::from_str::<Cow<'_, str>>(text) {
+                // A record that was encoded twice.
+                Ok(inner) => {
+                    self.inner(inner.as_bytes(), around.cloned(), depth);
+                    true
+                }
+                Err(_) => false,
+            },
+            Some(_) => match payload::base64_of_compressed(text) {
+                Some(bytes) => {
+                    self.inner(&bytes, around.cloned(), depth);
+                    true
+                }
+                None => self.line(text, around, depth),
+            },
             None => false,
         }
     }
 
-    fn line(
-        &self,
-        text: &str,
-        around: Option<&Arc<Wrapper>>,
-        depth: usize,
-        is_record: &mut dyn FnMut(&[u8]) -> bool,
-        give: &mut dyn FnMut(Piece),
-    ) -> bool {
-        let Some((envelope, captures)) = self.envelopes.of_line(text) else { return false };
+    fn line(&mut self, text: &str, around: Option<&Arc<Wrapper>>, depth: usize) -> bool {
+        let opener = self.opener;
+        let Some((envelope, captures)) = opener.envelopes.of_line(text) else { return false };
         let mut fields = BTreeMap::new();
         for name in envelope.line_groups() {
             if let Some(found) = captures.name(name)
@@ -92,130 +122,168 @@ impl Opener {
             }
         }
         match (&envelope.content, captures.name("payload")) {
-            (Content::Skip(reason), _) => give(skipped(reason.clone(), text)),
+            (Content::Skip(reason), _) => (self.give)(skipped(reason.clone(), text)),
             (Content::Payload { .. }, Some(payload)) => {
                 let wrapper = wrapper(around, fields, Some(text));
-                self.inner(payload.as_str().as_bytes(), wrapper, depth, is_record, give);
+                self.inner(payload.as_str().as_bytes(), wrapper, depth);
             }
             (Content::Payload { .. }, None) => return false,
         }
         true
     }
 
-    fn json(
-        &self,
-        text: &str,
-        around: Option<&Arc<Wrapper>>,
-        depth: usize,
-        is_record: &mut dyn FnMut(&[u8]) -> bool,
-        give: &mut dyn FnMut(Piece),
-    ) -> bool {
-        let Some(values) = values(text) else { return false };
-        if values.len() > 1 || text.starts_with('[') {
-            let items = match values.as_slice() {
-                [one] => super::path::elements(one).unwrap_or_default(),
-                _ => values,
+    fn json(&mut self, text: &str, around: Option<&Arc<Wrapper>>, depth: usize) -> bool {
+        let values = values(text);
+        let whole = match values.as_slice() {
+            [Value::Json(whole)] => *whole,
+            // Good values count, whatever is between them.
+            several if several.iter().any(|v| matches!(v, Value::Json(_))) => {
+                let around = around.map(|w| w.of_several());
+                for value in several {
+                    match value {
+                        Value::Json(value) => self.inner(bytes_of(value), around.clone(), depth),
+                        Value::Damaged(text) => {
+                            let record = text.as_bytes().to_vec();
+                            (self.give)(Piece::Record(record, around.clone()));
+                        }
+                    }
+                }
+                return true;
+            }
+            _ => return false,
+        };
+        if whole.get().starts_with('[') {
+            let items = super::path::elements(whole).unwrap_or_default();
+            let around = match items.len() {
+                // Nothing in it: it stays what it is.
+                0 => return false,
+                1 => around.cloned(),
+                _ => around.map(|w| w.of_several()),
             };
-            // Nothing in it: it stays what it is.
-            if items.is_empty() {
-                return false;
-            }
-            for item in items {
-                self.inner(item.get().as_bytes(), around.cloned(), depth, is_record, give);
-            }
+            items.into_iter().for_each(|item| self.inner(bytes_of(item), around.clone(), depth));
+            return true;
+        }
+        if whole.get().len() < text.len() {
+            // A separator follows it.
+            self.inner(bytes_of(whole), around.cloned(), depth);
             return true;
         }
         let Some(object) = Object::read(text) else { return false };
-        if let Some(envelope) = self.envelopes.of_object(&object) {
-            match &envelope.content {
-                Content::Skip(reason) => give(skipped(reason.clone(), text)),
-                Content::Payload { elements, payload, fields } => {
-                    let found = elements.each(object.whole);
-                    let alone = (found.len() == 1).then_some(text);
-                    let mut any = false;
-                    for item in &found {
-                        let bytes = payload.iter().find_map(|(path, form)| {
-                            form.read(path.first(item.last().map(std::slice::from_ref)?)?)
-                        });
-                        let Some(bytes) = bytes else { continue };
-                        any = true;
-                        let said = said(fields, item);
-                        let wrapper = wrapper(around, said, alone);
-                        let bytes = bytes.trim_ascii_end();
-                        self.inner(bytes, wrapper, depth, is_record, give);
+        let opener = self.opener;
+        match opener.envelopes.of_object(&object).map(|envelope| (envelope, &envelope.content)) {
+            Some((_, Content::Skip(reason))) => (self.give)(skipped(reason.clone(), text)),
+            Some((envelope, Content::Payload { elements, payload, fields })) => {
+                let found = elements.each(object.whole);
+                let alone = (found.len() == 1).then_some(text);
+                let mut any = false;
+                for item in &found {
+                    let Some(last) = item.last() else { continue };
+                    let mut there = false;
+                    let bytes = payload.iter().find_map(|(path, form)| {
+                        let value = path.first(std::slice::from_ref(last))?;
+                        there = true;
+                        form.read(value)
+                    });
+                    let wrapper = wrapper(around, said(fields, item), alone);
+                    match bytes {
+                        Some(bytes) => self.inner(bytes.trim_ascii_end(), wrapper, depth),
+                        // It is not what it should be: no record of anybody, and that is said.
+                        None if there => {
+                            (self.give)(Piece::Record(bytes_of(last).to_vec(), wrapper));
+                        }
+                        None => continue,
                     }
-                    if !any {
-                        let reason = format!("{} without a record", envelope.title);
-                        give(skipped(reason.into(), text));
-                    }
+                    any = true;
+                }
+                if !any {
+                    let reason = format!("{} without a record", envelope.title);
+                    (self.give)(skipped(reason.into(), text));
                 }
             }
-            return true;
+            None => return self.elements(text, around, depth),
         }
-        // Records where a source keeps them: `Records[]`, `items[]`.
-        let Some(spans) = self.unwrap.elements(text.as_bytes()) else { return false };
+        true
+    }
+
+    /// Records where a source keeps them: `Records[]`, `items[]`.
+    fn elements(&mut self, text: &str, around: Option<&Arc<Wrapper>>, depth: usize) -> bool {
+        let opener = self.opener;
+        let Some(spans) = opener.unwrap.elements(text.as_bytes()) else { return false };
         let items: Vec<&[u8]> =
             spans.into_iter().filter_map(|span| text.as_bytes().get(span)).collect();
         // A key of that name may mean anything: one of the first must be known.
+        let is_record = &mut *self.is_record;
         let known = |item: &&[u8]| {
             is_record(item)
                 || std::str::from_utf8(item)
                     .ok()
                     .and_then(Object::read)
-                    .is_some_and(|object| self.envelopes.of_object(&object).is_some())
+                    .is_some_and(|object| opener.envelopes.of_object(&object).is_some())
         };
         if !items.iter().take(FIRST).any(known) {
             return false;
         }
-        for item in items {
-            self.inner(item, around.cloned(), depth, is_record, give);
-        }
+        let around = match items.len() {
+            1 => around.cloned(),
+            _ => around.map(|w| w.of_several()),
+        };
+        items.into_iter().for_each(|item| self.inner(item, around.clone(), depth));
         true
     }
 
     /// A record, or again something to open.
-    fn inner(
-        &self,
-        bytes: &[u8],
-        wrapper: Option<Arc<Wrapper>>,
-        depth: usize,
-        is_record: &mut dyn FnMut(&[u8]) -> bool,
-        give: &mut dyn FnMut(Piece),
-    ) {
-        let bare = wrapper.as_ref().is_some_and(|w| w.get(&Field::Program).is_some());
+    fn inner(&mut self, bytes: &[u8], wrapper: Option<Arc<Wrapper>>, depth: usize) {
         let json = matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['));
         // What a program wrote is its message; it must not be able to pose as a wrapper.
-        if (bare && !json)
-            || is_record(bytes)
-            || !self.level(bytes, wrapper.as_ref(), depth + 1, is_record, give)
+        let bare = !json && wrapper.as_ref().is_some_and(|w| w.get(&Field::Program).is_some());
+        let encoded = !bare && is_encoded(bytes);
+        if !json && !bare && !encoded && memchr::memchr(b'\n', bytes).is_some() {
+            let lines = bytes.split(|b| *b == b'\n').map(<[u8]>::trim_ascii_end);
+            let lines: Vec<&[u8]> = lines.filter(|line| !line.is_empty()).collect();
+            let around = match lines.len() {
+                1 => wrapper,
+                _ => wrapper.map(|w| w.of_several()),
+            };
+            lines.into_iter().for_each(|line| self.inner(line, around.clone(), depth));
+            return;
+        }
+        if bare
+            || (!encoded && (self.is_record)(bytes))
+            || !self.level(bytes, wrapper.as_ref(), depth + 1)
         {
-            give(Piece::Record(bytes.to_vec(), wrapper));
+            (self.give)(Piece::Record(bytes.to_vec(), wrapper));
         }
     }
+}
+
+/// Whether bytes are a text in another encoding: a JSON string, UTF-16, compressed.
+fn is_encoded(bytes: &[u8]) -> bool {
+    match bytes.first() {
+        Some(b'"') => serde_json::from_slice::<Cow<'_, str>>(bytes.trim_ascii()).is_ok(),
+        Some(b'H' | b'K') => std::str::from_utf8(bytes)
+            .is_ok_and(|text| payload::base64_of_compressed(text).is_some()),
+        _ => utf16::is_marked(bytes) || payload::is_compressed(bytes),
+    }
+}
+
+fn bytes_of(value: &RawValue) -> &[u8] {
+    value.get().as_bytes()
 }
 
 fn skipped(reason: Arc<str>, text: &str) -> Piece {
     Piece::Skipped(reason, text.as_bytes().to_vec())
 }
 
-/// The values of a JSON text, one or several in a row; `None` if it is damaged.
-fn values(text: &str) -> Option<Vec<&RawValue>> {
-    let mut values = Vec::new();
-    for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
-        match value {
-            Ok(value) => values.push(value),
-            // The good ones before a damaged one count; the rest is given as it is.
-            Err(_) => return None,
-        }
-    }
-    Some(values)
-}
-
 fn said(fields: &[(Field, Vec<super::Path>)], item: &[&RawValue]) -> BTreeMap<Field, String> {
     fields
         .iter()
         .filter_map(|(field, paths)| {
-            let text = paths.iter().find_map(|p| as_text(&p.first(item)?))?;
+            // OTLP writes a time that is not known as 0.
+            let known = |text: &String| match field {
+                Field::Time | Field::Received => text != "0",
+                Field::Host | Field::Program | Field::Pid | Field::Column(_) => true,
+            };
+            let text = paths.iter().find_map(|p| as_text(&p.first(item)?).filter(known))?;
             Some((field.clone(), text))
         })
         .collect()
@@ -280,6 +348,7 @@ impl Envelopes {
                 payloads.push(String::from_utf8_lossy(&bytes).into_owned());
             }
             Piece::Skipped(reason, _) => payloads.push(format!("skipped: {reason}")),
+            Piece::Refused(reason, _) => payloads.push(format!("refused: {reason}")),
         });
         (payloads, fields)
     }

@@ -1,5 +1,5 @@
-//! Paths into JSON text: `kubernetes.pod_name`, `logEvents[*]`, `attributes[host.name]`. Nothing is
-//! built but what a path leads to.
+//! Paths into JSON text: `kubernetes.pod_name`, `logEvents[*]`, `values[1]`, `attributes[host.name]`.
+//! Nothing is built but what a path leads to.
 
 use std::{borrow::Cow, fmt};
 
@@ -19,7 +19,9 @@ enum Step {
     Key(String),
     /// Every element of an array.
     Elements,
-    /// In an array of `{key, value}`, the value of this key.
+    /// The element of an array at this place, from 0.
+    At(usize),
+    /// In an array of `{key, value}` or `{field, value}`, the value of this key.
     Attribute(String),
 }
 
@@ -39,7 +41,10 @@ impl Path {
                 let (name, tail) = inner.split_once(']')?;
                 steps.push(match name {
                     "*" => Step::Elements,
-                    name => Step::Attribute(name.to_owned()),
+                    name => match name.parse() {
+                        Ok(at) => Step::At(at),
+                        Err(_) => Step::Attribute(name.to_owned()),
+                    },
                 });
                 rest = tail;
                 continue;
@@ -59,10 +64,15 @@ impl Path {
     pub(super) fn starts_with_any(&self, keys: &[Cow<'_, str>]) -> bool {
         let first = match self.steps.first() {
             Some(Step::Key(key)) => key.as_str(),
-            Some(Step::Elements | Step::Attribute(_)) => return false,
+            Some(Step::Elements | Step::At(_) | Step::Attribute(_)) => return false,
             None => return true,
         };
         keys.iter().any(|k| *k == first || *k == self.whole)
+    }
+
+    /// Whether the path begins with a key.
+    pub(super) fn begins_with(&self, key: &str) -> bool {
+        matches!(self.steps.first(), Some(Step::Key(first)) if first == key)
     }
 
     /// The first value in the innermost of `around` that has one; the last is the innermost.
@@ -79,8 +89,9 @@ impl Path {
             value = match step {
                 Step::Key(key) => member(value, key)?,
                 Step::Elements => elements(value)?.into_iter().next()?,
+                Step::At(at) => elements(value)?.into_iter().nth(*at)?,
                 Step::Attribute(name) => elements(value)?.into_iter().find_map(|item| {
-                    let key = member(item, "key")?;
+                    let key = member(item, "key").or_else(|| member(item, "field"))?;
                     (Found(key).text() == *name).then(|| member(item, "value")).flatten()
                 })?,
             };
@@ -110,7 +121,7 @@ impl Path {
                             next.push(around);
                         }
                     }
-                    Step::Attribute(_) => {}
+                    Step::At(_) | Step::Attribute(_) => {}
                 }
             }
             found = next;
@@ -133,7 +144,9 @@ impl Found<'_> {
             return Found(first).text();
         }
         if raw.starts_with('{') {
-            for kind in ["stringValue", "intValue", "doubleValue", "boolValue"] {
+            for kind in
+                ["stringValue", "intValue", "doubleValue", "boolValue", "string_value", "int_value"]
+            {
                 if let Some(value) = member(self.0, kind) {
                     return Found(value).text();
                 }

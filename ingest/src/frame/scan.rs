@@ -62,8 +62,10 @@ enum State {
     Between,
     /// In a record that is an object or array.
     Value,
-    /// In a record that is none: up to a separator or the end of the line.
+    /// In a record that is none: up to a separator, an object or the end of the line.
     Scalar,
+    /// In a line of comment: up to its end.
+    Comment,
     /// After the records of a wrapper, up to its end.
     Tail,
     /// After a newline inside a string: up to a line that starts an object.
@@ -99,6 +101,11 @@ impl Scanner {
         match self.state {
             State::Between => self.between(byte),
             State::Scalar => self.scalar(byte),
+            State::Comment if byte == b'\n' => {
+                self.state = State::Between;
+                Event::EndBefore
+            }
+            State::Comment => Event::None,
             State::Broken if line_start && byte == b'{' => {
                 self.state = State::Value;
                 self.depth = self.base + 1;
@@ -135,8 +142,13 @@ impl Scanner {
                 self.state = if self.depth == 0 { State::Between } else { State::Tail };
                 Event::None
             }
-            b',' | 0xef | 0xbb | 0xbf => Event::None,
+            // Separators: of a list, of RFC 7464, and a byte order mark.
+            b',' | b';' | 0x1e | 0xef | 0xbb | 0xbf => Event::None,
             byte if byte.is_ascii_whitespace() => Event::None,
+            b'/' | b'#' => {
+                self.state = State::Comment;
+                Event::Begin
+            }
             byte => {
                 self.state = State::Scalar;
                 self.string = byte == b'"';
@@ -146,6 +158,12 @@ impl Scanner {
     }
 
     fn scalar(&mut self, byte: u8) -> Event {
+        if byte == b'{' && !self.string {
+            self.state = State::Value;
+            self.depth += 1;
+            self.open_object();
+            return Event::EndBeforeAndBegin;
+        }
         let ends = match byte {
             b'\n' => true,
             b',' | b']' => self.base > 0 && !self.string,

@@ -35,8 +35,14 @@ fn evaluates(odd: &[u8]) -> crate::support::Outcome {
 fn truncated_json() {
     sets_aside(br#"{"user":"a","at":"2026-01"#, "bad_json");
     sets_aside(br#"{"user":"a","o":{"x":"stays nowhere","y":{"z":1}"#, "bad_json");
-    sets_aside(br#"{"user":"a"} trailing"#, "bad_json");
     sets_aside(b"42", "bad_json");
+}
+
+#[test]
+fn what_trails_a_record_is_set_aside_without_it() {
+    let outcome = run(format!("{{\"user\":\"a\"}} trailing\n{GOOD}\n"));
+    assert_eq!(outcome.users(), ["a", "next"]);
+    assert_eq!(outcome.codes(), [("bad_json", 1)]);
 }
 
 #[test]
