@@ -72,7 +72,7 @@ pub(super) fn incident(incident: &Incident, kind: NoticeKind) -> Notice {
             ("status", incident.status.name().to_owned()),
             ("verdict", verdict),
         ],
-        page: page(&incident.entity),
+        page: format!("/#/incidents/{id}"),
         data: object(data),
     }
 }
