@@ -38,6 +38,9 @@ section! {
         push_networks: Networks = "[]",
         /// The least time between two verifications that a receiver asks for; sooner is 429.
         min_verification_interval: Millis = "60s",
+        /// A push stream that nothing was sent on for this long gets a verification, so that an idle
+        /// stream differs from a broken one; `0s`: none.
+        keepalive: Millis = "5m",
         /// How long a subject is still heard of that a receiver removed: who stole its credential
         /// cannot silence a stream at once.
         subject_removal_grace: Millis = "24h",

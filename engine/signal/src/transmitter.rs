@@ -28,6 +28,9 @@ pub struct Settings {
     pub issuer: String,
     /// The least time between two verifications that a receiver asks for.
     pub min_verification_interval: i64,
+    /// A push stream without traffic for so long gets a verification that nobody asked for, so that a
+    /// stream that is idle differs from one that is broken; 0: none.
+    pub keepalive: i64,
     /// How long a removed subject is still heard of.
     pub subject_removal_grace: i64,
     /// SETs that one stream keeps for a receiver that is away.
@@ -120,6 +123,8 @@ struct Live {
     /// What each subject was told last.
     sent: BTreeMap<String, Sent>,
     health: Health,
+    /// When it was first looked at in this process, for keepalives.
+    seen_at: Option<i64>,
 }
 
 /// The last level that a receiver acknowledged for a subject.
@@ -246,8 +251,9 @@ impl Transmitter {
         Some(self.decide(entity, None, cause, now))
     }
 
-    /// Ends overrides, holds and waits that have run out.
+    /// Ends overrides, holds and waits that have run out, and keeps idle push streams alive.
     pub fn tick(&mut self, now: i64) {
+        self.keep_alive(now);
         let timed: Vec<EntityKey> = self
             .entities
             .iter()
@@ -341,6 +347,7 @@ impl Live {
             dead: BTreeMap::new(),
             sent: BTreeMap::new(),
             health: Health::default(),
+            seen_at: None,
         }
     }
 

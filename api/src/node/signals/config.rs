@@ -72,6 +72,7 @@ impl Build {
             settings: Settings {
                 issuer: signals.issuer.clone(),
                 min_verification_interval: signals.min_verification_interval.0,
+                keepalive: signals.keepalive.0,
                 subject_removal_grace: signals.subject_removal_grace.0,
                 queue_most: signals.queue.0.get(),
                 storm_limit: signals.storm_limit.0.get(),

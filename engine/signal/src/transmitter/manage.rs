@@ -231,6 +231,28 @@ impl Transmitter {
         Ok(())
     }
 
+    /// Puts a verification on each push stream that has been idle for the keepalive time. It carries no
+    /// state: nobody asked for it.
+    pub(super) fn keep_alive(&mut self, now: i64) {
+        let after = self.settings.keepalive;
+        if after == 0 {
+            return;
+        }
+        let mut idle = Vec::new();
+        for (id, live) in &mut self.streams {
+            let seen = *live.seen_at.get_or_insert(now);
+            let last = live.health.delivered_at.map_or(seen, |at| at.max(seen));
+            let quiet = now - last >= after && live.outbox.len() == 0;
+            if quiet && is_push(&live.stream) && live.flows() {
+                idle.push(id.clone());
+            }
+        }
+        for id in idle {
+            let subject = SubjectId::opaque(&id);
+            self.send_one(&id, EventType::Verification, subject, Map::new(), now);
+        }
+    }
+
     /// Sends a SET that a person asked for, as a test where `event` is not given. Its `jti`.
     ///
     /// # Errors

@@ -2,9 +2,12 @@
 //! for poll in `streams`: T2, T5 to T7, T16 to T18, T23. The suite itself was not run.
 
 use serde_json::{Value, json};
-use sluice_signal::{EventType, Level, RequestError, SubjectId, stream::PUSH, verify::VerifiedSet};
+use sluice_signal::{
+    EventType, Level, RequestError, SubjectId, stream::PUSH, transmitter::Settings,
+    verify::VerifiedSet,
+};
 
-use crate::support::{Bench, MINUTE, event, everything, http, profile};
+use crate::support::{Bench, MINUTE, event, everything, http, profile, settings};
 
 /// A push stream that a receiver makes, with or without a header of its own.
 fn push_stream(bench: &mut Bench, header: Option<&str>) -> String {
@@ -108,4 +111,36 @@ fn t2_t7_t16_management_is_the_same_for_push() {
     assert_eq!(t.read_streams("one", Some(&id)), Err(RequestError::Unknown), "T7");
     assert_eq!(t.delete_stream("one", &id, now), Err(RequestError::Unknown), "T15");
     assert_eq!(t.next_push(&id, now).unwrap(), None);
+}
+
+#[test]
+fn v4_an_idle_push_stream_is_verified_unasked_and_without_state() {
+    let settings = Settings { keepalive: 5 * MINUTE, ..settings() };
+    let mut bench = Bench::with(settings, vec![profile("one")]);
+    let id = push_stream(&mut bench, None);
+    let poll = bench.create("one", &everything());
+    let tick = |bench: &mut Bench, minutes: i64| {
+        bench.now += minutes * MINUTE;
+        bench.transmitter.tick(bench.now);
+        bench.commit();
+    };
+    tick(&mut bench, 0);
+    tick(&mut bench, 4);
+    assert!(pushed(&mut bench, &id).is_none());
+    // One waits; no more are made while its receiver is away.
+    for _ in 0..10 {
+        tick(&mut bench, 5);
+    }
+    let (_, set) = pushed(&mut bench, &id).unwrap();
+    assert_eq!(set.known, [EventType::Verification]);
+    assert_eq!(event(&set), &json!({}));
+    assert!(pushed(&mut bench, &id).is_none());
+    tick(&mut bench, 4);
+    assert!(pushed(&mut bench, &id).is_none(), "it was just proven");
+    bench.raise("ann@example.com", Level::High);
+    assert_eq!(pushed(&mut bench, &id).unwrap().1.known, [EventType::RiskLevelChange]);
+    tick(&mut bench, 4);
+    assert!(pushed(&mut bench, &id).is_none(), "a signal proves it too");
+    let sets = bench.poll("one", &poll, json!({}));
+    assert!(sets.iter().all(|(_, set)| set.known == [EventType::RiskLevelChange]), "{sets:?}");
 }

@@ -60,6 +60,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         issuer: ISSUER.into(),
         min_verification_interval: MINUTE,
+        keepalive: 0,
         subject_removal_grace: 24 * 60 * MINUTE,
         queue_most: 10_000,
         storm_limit: 50,
