@@ -21,8 +21,10 @@ pub struct UnitScore {
     pub confidence: f64,
     /// How much history there is.
     pub state: Confidence,
-    /// Whether the profile may raise an alarm and did.
+    /// The anomaly it is, if it is one.
     pub anomaly: Option<Arc<Anomaly>>,
+    /// It was reported as an anomaly while it was open and is none: what it came to.
+    pub withdrawn: Option<Arc<Anomaly>>,
 }
 
 /// How much history an entity has.
@@ -75,6 +77,8 @@ pub struct Anomaly {
 /// The score of a feature in a unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeatureScore {
+    /// Its place in the declaration.
+    pub place: usize,
     /// Its name.
     pub feature: Arc<str>,
     /// ATT&CK tactic, if declared.
@@ -90,6 +94,8 @@ pub struct FeatureScore {
 /// Why a value is unusual: the numbers its score is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ValueScore {
+    /// What it is counted under, as [`push`](crate::Baseline::push) gives it; 0 for counts.
+    pub key: u64,
     /// The value as text; `#` and its hash where the text was not kept.
     pub value: String,
     /// How often in this unit.

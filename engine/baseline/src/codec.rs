@@ -1,21 +1,43 @@
-//! State as bytes: an entity, and what all share. A format with a version of its own; not the layout
-//! of the types.
+//! State as entries of bytes, in a format with a version of its own: what changed since the last export,
+//! or all of it. Not the layout of the types, and not where entries are kept.
+//!
+//! An entry is one entity, one open unit, one row that waits for its order, one text, the population,
+//! or a chunk of changes that the population has not been told. So what an export costs follows what
+//! happened since the one before. The first entry says what it is state of.
 
 mod bytes;
+mod edited;
 mod entity;
+mod entry;
 mod population;
-
-use std::{collections::BTreeMap, sync::Arc};
+mod stored;
 
 use thiserror::Error;
 
-use crate::{Baseline, entity::Entity, unit::OpenUnit};
+use crate::{
+    Baseline, Spec,
+    export::Exported,
+    shard::{Gone, Shard},
+};
 use bytes::{Reader, Writer};
+use edited::Edit;
 use entity::{change, open_unit, read_change, read_entity, read_open_unit};
+use entry::Key;
 use population::read_population;
 
-/// The format; bytes of another are refused, and the baseline starts to learn again.
-const VERSION: u64 = 1;
+pub(crate) use stored::{StoredEntity, stored_name};
+
+/// The format; state of another is refused, and the baseline starts to learn again.
+const VERSION: u64 = 2;
+
+/// A part of the state of a baseline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateEntry {
+    /// Its name; at most about 1 KiB. Entries in the order of their names are in an order to import.
+    pub key: Vec<u8>,
+    /// Its bytes; `None` removes it.
+    pub value: Option<Vec<u8>>,
+}
 
 /// Why state could not be read.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -23,124 +45,254 @@ pub enum StateError {
     /// Written by another version of the format.
     #[error("state format {0}, this build reads {VERSION}")]
     Version(u64),
-    /// Of a baseline with other features or another unit.
-    #[error("state of a baseline with other features or another unit")]
-    OtherSpec,
+    /// Of a baseline with other units.
+    #[error("state of a baseline with other units")]
+    OtherUnit,
     /// Cut short, or not state at all.
-    #[error("state is damaged at byte {0}")]
+    #[error("state is damaged at byte {0} of an entry")]
     Damaged(usize),
 }
 
 impl Baseline {
-    /// The whole state. Restoring it and going on equals never having stopped.
-    pub fn save(&self) -> Vec<u8> {
-        let mut w = Writer::default();
-        w.u64(VERSION);
-        w.text(&format!("{:?} {:?}", self.spec.unit, self.spec.features));
-        w.i64(self.watermark);
-        population::population(&mut w, &self.population);
-        w.list(self.reported.iter(), |w, ((entity, unit), surprise)| {
-            w.text(entity);
-            w.i64(*unit);
-            w.f64(*surprise);
-        });
-        // In an order of their own: which shard reports which does not matter.
-        let changes = self.shards.iter().flat_map(|s| &s.changes).map(|c| {
+    /// State that changed since the last export, or `all` of it. Importing all entries that are there
+    /// and going on equals never having stopped.
+    pub fn export(&mut self, all: bool) -> Vec<StateEntry> {
+        let mut out = Vec::new();
+        let mut put = |key: Key<'_>, write: &dyn Fn(&mut Writer)| {
             let mut w = Writer::default();
-            change(&mut w, c);
-            w.bytes
+            write(&mut w);
+            out.push(StateEntry { key: key.bytes(), value: Some(w.bytes) });
+        };
+        let exported = &mut self.exported;
+        if all {
+            // What is not told is written anew, as the first chunk.
+            exported.applied.append(&mut exported.chunks);
+            exported.next = 0;
+            self.shards.iter_mut().for_each(|shard| shard.changes_exported = 0);
+        }
+        let untold = |shard: &Shard| shard.changes.len() > shard.changes_exported;
+        let chunk = self.shards.iter().any(untold).then(|| {
+            exported.next += 1;
+            exported.chunks.push(exported.next);
+            exported.next
         });
-        let mut changes: Vec<Vec<u8>> = changes.collect();
-        changes.sort_unstable();
-        w.list(changes.iter(), |w, bytes| w.bytes.extend_from_slice(bytes));
-        let mut names: BTreeMap<u64, &str> = BTreeMap::new();
-        let mut entities: BTreeMap<&str, &Entity> = BTreeMap::new();
-        let mut open: BTreeMap<(i64, &str), &OpenUnit> = BTreeMap::new();
-        let mut waiting = BTreeMap::new();
-        for shard in &self.shards {
-            names.extend(shard.names.iter().map(|(hash, text)| (*hash, &**text)));
-            entities.extend(shard.entities.iter().map(|(name, e)| (&**name, e)));
-            waiting.extend(shard.waiting.iter());
-            for (day, units) in &shard.open {
-                open.extend(units.iter().map(|(name, unit)| ((*day, &**name), unit)));
+        let (spec, watermark, next) = (&self.spec, self.watermark, exported.next);
+        put(Key::Header, &|w| header(w, spec, watermark, next));
+        if exported.population.is_due(all) {
+            put(Key::Population, &|w| population::population(w, &self.population));
+        }
+        if let Some(number) = chunk {
+            let shards = &self.shards;
+            put(Key::Changes(number), &|w| changes(w, shards));
+        }
+        for shard in &mut self.shards {
+            shard.changes_exported = shard.changes.len();
+            let fresh = std::mem::take(&mut shard.names_new);
+            let names: Vec<u64> = if all { shard.names.keys().copied().collect() } else { fresh };
+            for hash in names {
+                let Some(text) = shard.names.get(&hash) else { continue };
+                put(Key::Name(hash), &|w| w.text(text));
+            }
+            for (name, entity) in &mut shard.entities {
+                if entity.exported.is_due(all) {
+                    let entity = &*entity;
+                    put(Key::Entity(name), &|w| entity::entity(w, entity));
+                }
+            }
+            for (day, units) in &mut shard.open {
+                for (name, unit) in units {
+                    if unit.exported.is_due(all) {
+                        let unit = &*unit;
+                        put(Key::Open(*day, name), &|w| open_unit(w, unit));
+                    }
+                }
+            }
+            for ((time, uid, name), waiting) in &mut shard.waiting {
+                if waiting.exported.is_due(all) {
+                    let keys = &waiting.keys;
+                    put(Key::Waiting(*time, *uid, name), &|w| row_keys(w, keys));
+                }
             }
         }
-        w.list(names.into_iter(), |w, (hash, text)| {
-            w.raw64(hash);
-            w.text(text);
-        });
-        w.list(entities.into_iter(), |w, (name, e)| {
-            w.text(name);
-            entity::entity(w, e);
-        });
-        w.list(open.into_iter(), |w, ((day, name), unit)| {
-            w.i64(day);
-            w.text(name);
-            open_unit(w, unit);
-        });
-        w.list(waiting.into_iter(), |w, ((time, uid, name), keys)| {
-            w.i64(*time);
-            w.raw64((*uid >> 64) as u64);
-            w.raw64(*uid as u64);
-            w.text(name);
-            w.list(keys.iter(), |w, key| match key {
-                Some(key) => {
-                    w.u64(1);
-                    w.raw64(*key);
+        let mut remove = |key: Key<'_>| out.push(StateEntry { key: key.bytes(), value: None });
+        exported.applied.retain(|number| !exported.chunks.contains(number));
+        exported.applied.drain(..).for_each(|number| remove(Key::Changes(number)));
+        for shard in &mut self.shards {
+            for gone in std::mem::take(&mut shard.gone) {
+                let is_back = match &gone {
+                    Gone::Entity(name) => shard.entities.contains_key(name),
+                    Gone::Open(day, name) => {
+                        shard.open.get(day).is_some_and(|units| units.contains_key(name))
+                    }
+                    Gone::Waiting(time, uid, name) => {
+                        shard.waiting.contains_key(&(*time, *uid, name.clone()))
+                    }
+                };
+                if !is_back {
+                    remove(Key::of(&gone));
                 }
-                None => w.u64(0),
-            });
-        });
-        w.bytes
+            }
+        }
+        // Maps have no order; what is written has.
+        out.sort_by(|a, b| a.key.cmp(&b.key));
+        out
     }
 
-    /// Replaces the state of a baseline just made by saved state, over any number of shards.
+    /// Replaces the state of a baseline just made by exported entries, over any number of shards. Of
+    /// a declaration that was edited since, the state of every feature whose kind and expression are
+    /// the same is kept; the others begin to learn.
     ///
     /// # Errors
-    /// State of another format or declaration, or damaged; the baseline is as before.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
-        let mut r = Reader { bytes, at: 0 };
-        let version = r.u64()?;
-        if version != VERSION {
-            return Err(StateError::Version(version));
-        }
-        if r.text()? != format!("{:?} {:?}", self.spec.unit, self.spec.features) {
-            return Err(StateError::OtherSpec);
+    /// State of another format or unit, or damaged; the baseline is as before.
+    pub fn import<'a>(
+        &mut self,
+        entries: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<(), StateError> {
+        let mut entries: Vec<(&[u8], &[u8])> = entries.into_iter().collect();
+        entries.sort_unstable();
+        let Some(((key, bytes), rest)) = entries.split_first() else { return Ok(()) };
+        if Key::read(key)? != Key::Header {
+            return Err(StateError::Damaged(0));
         }
         let mut restored = Baseline::new((*self.spec).clone(), self.policy, self.shards.len());
-        restored.watermark = r.i64()?;
-        restored.population = read_population(&mut r)?;
-        restored.population.publish(restored.population.version, &self.spec.features);
-        restored.reported =
-            r.list(|r| Ok(((Arc::from(r.text()?), r.i64()?), r.f64()?)))?.into_iter().collect();
-        let changes = r.list(read_change)?;
-        let names = r.list(|r| Ok((r.raw64()?, r.text()?)))?;
-        for (i, shard) in restored.shards.iter_mut().enumerate() {
-            // Any shard may tell the population, and any may be asked for a text.
-            if i == 0 {
-                shard.changes.clone_from(&changes);
+        let Header { edit, watermark, next } = read_header(bytes, &self.spec)?;
+        restored.watermark = watermark;
+        restored.exported.next = next;
+        let exported = if edit.is_some() { Exported::EDITED } else { Exported::READ };
+        for (key, bytes) in rest {
+            let mut r = Reader { bytes, at: 0 };
+            restored.take_entry(Key::read(key)?, &mut r, edit.as_ref(), exported)?;
+            if r.at != bytes.len() {
+                return Err(StateError::Damaged(r.at));
             }
-            shard.names = names.iter().map(|(hash, text)| (*hash, text.as_str().into())).collect();
         }
-        for (name, entity) in r.list(|r| Ok((r.text()?, read_entity(r)?)))? {
-            restored.put_entity(&name, entity);
-        }
-        for (day, name, unit) in r.list(|r| Ok((r.i64()?, r.text()?, read_open_unit(r)?)))? {
-            restored.put_open(day, &name, unit);
-        }
-        let key = |r: &mut Reader<'_>| Ok(if r.u64()? == 1 { Some(r.raw64()?) } else { None });
-        for (time, uid, name, keys) in r.list(|r| {
-            let time = r.i64()?;
-            let uid = u128::from(r.raw64()?) << 64 | u128::from(r.raw64()?);
-            Ok((time, uid, r.text()?, r.list(key)?))
-        })? {
-            restored.put_waiting(time, uid, &name, keys);
-        }
-        if r.at != bytes.len() {
-            return Err(StateError::Damaged(r.at));
-        }
+        let version = restored.population.version;
+        restored.population.publish(version, &self.spec.features);
         restored.take_settings_of(self);
         *self = restored;
         Ok(())
     }
+
+    fn take_entry(
+        &mut self,
+        key: Key<'_>,
+        r: &mut Reader<'_>,
+        edit: Option<&Edit>,
+        exported: Exported,
+    ) -> Result<(), StateError> {
+        match key {
+            Key::Header => return Err(StateError::Damaged(0)),
+            Key::Population => {
+                let mut population = read_population(r)?;
+                if let Some(edit) = edit {
+                    edit.population(&mut population);
+                }
+                self.exported.population = exported;
+                self.population = population;
+            }
+            Key::Changes(number) => {
+                let mut changes = r.list(read_change)?;
+                if let Some(edit) = edit {
+                    changes = changes.into_iter().filter_map(|c| edit.change(c)).collect();
+                }
+                // Any shard may tell the population.
+                if let Some(shard) = self.shards.first_mut() {
+                    shard.changes.extend(changes);
+                    shard.changes_exported = if edit.is_none() { shard.changes.len() } else { 0 };
+                }
+                match edit {
+                    None => self.exported.chunks.push(number),
+                    Some(_) => self.exported.applied.push(number),
+                }
+            }
+            Key::Name(hash) => {
+                // Any shard may be asked for a text.
+                let text = r.text()?;
+                for shard in &mut self.shards {
+                    shard.names.insert(hash, text.as_str().into());
+                }
+            }
+            Key::Entity(name) => {
+                let mut entity = read_entity(r)?;
+                if let Some(edit) = edit {
+                    edit.entity(&mut entity);
+                }
+                entity.exported = exported;
+                self.put_entity(name, entity);
+            }
+            Key::Open(day, name) => {
+                let mut unit = read_open_unit(r)?;
+                if let Some(edit) = edit {
+                    edit.open_unit(&mut unit);
+                }
+                unit.exported = exported;
+                self.put_open(day, name, unit);
+            }
+            Key::Waiting(time, uid, name) => {
+                let mut keys = read_row_keys(r)?;
+                if let Some(edit) = edit {
+                    keys = edit.row_keys(keys);
+                }
+                self.put_waiting((time, uid, name), keys, exported);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn header(w: &mut Writer, spec: &Spec, watermark: i64, next: u64) {
+    w.u64(VERSION);
+    w.text(&format!("{:?}", spec.unit));
+    w.list(spec.features.iter(), |w, feature| {
+        w.text(&format!("{:?}", feature.kind));
+        w.text(&feature.reads);
+    });
+    w.i64(watermark);
+    w.u64(next);
+}
+
+/// What a header says.
+struct Header {
+    /// What was edited since, if anything was.
+    edit: Option<Edit>,
+    watermark: i64,
+    next: u64,
+}
+
+fn read_header(bytes: &[u8], spec: &Spec) -> Result<Header, StateError> {
+    let mut r = Reader { bytes, at: 0 };
+    let version = r.u64()?;
+    if version != VERSION {
+        return Err(StateError::Version(version));
+    }
+    if r.text()? != format!("{:?}", spec.unit) {
+        return Err(StateError::OtherUnit);
+    }
+    let features = r.list(|r| Ok((r.text()?, r.text()?)))?;
+    let (watermark, next) = (r.i64()?, r.u64()?);
+    if r.at != bytes.len() {
+        return Err(StateError::Damaged(r.at));
+    }
+    Ok(Header { edit: Edit::between(&features, &spec.features), watermark, next })
+}
+
+/// The changes that no export has, in an order of their own: which shard reports which does not matter.
+fn changes(w: &mut Writer, shards: &[Shard]) {
+    let untold = shards.iter().flat_map(|s| s.changes.iter().skip(s.changes_exported));
+    let bytes = untold.map(|c| {
+        let mut w = Writer::default();
+        change(&mut w, c);
+        w.bytes
+    });
+    let mut all: Vec<Vec<u8>> = bytes.collect();
+    all.sort_unstable();
+    w.list(all.iter(), |w, bytes| w.bytes.extend_from_slice(bytes));
+}
+
+fn row_keys(w: &mut Writer, keys: &[Option<u64>]) {
+    w.list(keys.iter(), |w, key| bytes::option(w, *key, Writer::raw64));
+}
+
+fn read_row_keys(r: &mut Reader<'_>) -> Result<Vec<Option<u64>>, StateError> {
+    r.list(|r| r.option(Reader::raw64))
 }

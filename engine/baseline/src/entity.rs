@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::{
     Feature, FeatureKind, Policy,
     counts::ProfileCounts,
+    export::Exported,
     population::{Change, share},
     unit::{ClosedFeature, ClosedUnit, OpenUnit},
 };
@@ -25,6 +26,7 @@ pub(crate) struct Entity {
     pub(crate) last: i64,
     /// Its peer group.
     pub(crate) group: Option<u16>,
+    pub(crate) exported: Exported,
 }
 
 /// What a profile holds of a feature.
@@ -80,12 +82,14 @@ impl Entity {
             block: None,
             last: i64::MIN,
             group: None,
+            exported: Exported::NEW,
         }
     }
 
     /// Merges the oldest quarantined unit; what it changes in the population goes to `changes`.
     pub(crate) fn merge_oldest(&mut self, policy: &Policy, cap: f64, changes: &mut Vec<Change>) {
         let Some(quarantined) = self.quarantine.pop_front() else { return };
+        self.exported.change();
         self.merged += 1;
         let group = self.group;
         let unit = quarantined.unit;

@@ -13,7 +13,7 @@
 //!    its change of the population is published with the next day, and its score joins the
 //!    calibration histograms;
 //! 4. a unit whose calibrated tail probability is below the alarm rate is an [`Anomaly`] with its
-//!    explanation.
+//!    explanation. Days that are still open are looked at as rows come ([`Baseline::open_anomalies`]).
 //!
 //! The model: for entity e and value x, `s = ln p_org(x) - ln p_self(x)` nats, where `p_self` is the
 //! posterior mean of the entity's counts under a Dirichlet prior centred on its peers or the
@@ -28,9 +28,11 @@ mod codec;
 mod counts;
 mod entity;
 mod evaluation;
+mod export;
 mod model;
 mod policy;
 mod population;
+mod profile;
 mod row;
 mod score;
 mod shard;
@@ -40,10 +42,11 @@ mod unit;
 
 pub use anomaly::{Anomaly, Confidence, FeatureScore, UnitScore, ValueScore};
 pub use calibration::Histogram;
-pub use codec::StateError;
+pub use codec::{StateEntry, StateError};
 pub use evaluation::Evaluation;
 pub use model::{Baseline, Stats, Verdict};
 pub use policy::{POLICY, Policy};
+pub use profile::{EntityProfile, FeatureValues, RecentValue, UsualValue};
 pub use row::{Row, Sample, hash_value, parse_offset, time_of_week};
 pub use score::{LlrInput, clipped_llr, llr};
 pub use spec::{Feature, FeatureKind, Spec, Unit, WINDOWS_MAX};

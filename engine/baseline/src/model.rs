@@ -1,15 +1,14 @@
 //! A baseline running: its shards, its population, and the order in which days are closed. One
 //! process; who calls it, and with which watermark, is not its concern.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    Anomaly, Policy, Row, Spec, Unit, UnitScore, hash_value,
+    Anomaly, Policy, Row, Spec, Unit, UnitScore,
+    export::Exported,
+    hash_value,
     population::Population,
-    shard::{DAY, Shard},
+    shard::{DAY, Shard, Waiting},
 };
 
 /// A baseline: push rows, advance the watermark, take scores.
@@ -26,10 +25,22 @@ pub struct Baseline {
     /// The final watermark.
     pub(crate) watermark: i64,
     judged: Judged,
-    /// Anomalies reported of units that are still open: (entity, unit) and surprise.
-    pub(crate) reported: BTreeMap<(Arc<str>, i64), f64>,
+    /// What exports have of what belongs to no shard.
+    pub(crate) exported: ExportedParts,
     late: u64,
     no_entity: u64,
+}
+
+/// What exports have of the parts that belong to no shard.
+#[derive(Clone, Debug)]
+pub(crate) struct ExportedParts {
+    pub(crate) population: Exported,
+    /// Numbers of the chunks of changes that are there.
+    pub(crate) chunks: Vec<u64>,
+    /// Of those, the ones whose changes the population has been told.
+    pub(crate) applied: Vec<u64>,
+    /// The number of the next chunk.
+    pub(crate) next: u64,
 }
 
 /// Which units are scored; the others are learned at full weight.
@@ -65,7 +76,7 @@ pub struct Stats {
     pub rows: u64,
     /// Rows behind the watermark, left out.
     pub late: u64,
-    /// Rows without an entity, left out.
+    /// Rows without an entity, or with one whose name is longer than 1 KiB, left out.
     pub no_entity: u64,
     /// Rows of sessions or blocks with the time and uid of another, left out.
     pub duplicates: u64,
@@ -77,6 +88,8 @@ pub struct Stats {
     pub names_dropped: u64,
     /// Population values not kept, because there were too many.
     pub values_dropped: u64,
+    /// Rows of entities that were not taken on, because there were too many; left out.
+    pub refused: u64,
     /// Entities evicted, because there were too many.
     pub evicted: u64,
     /// Units closed.
@@ -87,8 +100,6 @@ pub struct Stats {
     pub anomalies: u64,
     /// Entities known.
     pub entities: u64,
-    /// Bytes of hot state of all entities, estimated from capacities; population not included.
-    pub entity_bytes: u64,
 }
 
 impl Baseline {
@@ -103,7 +114,12 @@ impl Baseline {
             policy,
             watermark: i64::MIN,
             judged: Judged::All,
-            reported: BTreeMap::new(),
+            exported: ExportedParts {
+                population: Exported::NEW,
+                chunks: Vec::new(),
+                applied: Vec::new(),
+                next: 0,
+            },
             late: 0,
             no_entity: 0,
         }
@@ -121,18 +137,19 @@ impl Baseline {
     }
 
     /// Adds a row to its unit. Rows behind the watermark or without an entity are counted and left
-    /// out.
-    pub fn push(&mut self, row: &Row<'_>) {
+    /// out. If its unit is a day: its entity, and per feature what its value is counted under (of a number
+    /// the number), for who keeps evidence.
+    pub fn push(&mut self, row: &Row<'_>) -> Option<(Arc<str>, Vec<Option<u64>>)> {
         if row.entity.is_empty() {
             self.no_entity += 1;
-        } else if row.time < self.watermark {
-            self.late += 1;
-        } else {
-            let shard = self.shard_of(row.entity);
-            if let Some(shard) = self.shards.get_mut(shard) {
-                shard.push(row);
-            }
+            return None;
         }
+        if row.time < self.watermark {
+            self.late += 1;
+            return None;
+        }
+        let shard = self.shard_of(row.entity);
+        self.shards.get_mut(shard)?.push(row)
     }
 
     pub(crate) fn shard_of(&self, entity: &str) -> usize {
@@ -173,28 +190,18 @@ impl Baseline {
             }
             in_order(&mut out, from);
         }
-        for unit in &out {
-            self.reported.remove(&(Arc::clone(&unit.entity), unit.unit));
-        }
         out
     }
 
-    /// Anomalies of units that are still open, each reported once and again when its surprise grew.
-    /// The set over a day does not depend on when it is called; the revisions do.
+    /// Anomalies of day units that are still open, as they are now: each reported once and again when its
+    /// surprise grew. Which are reported depends on when it is called; when its day closes, each is an
+    /// anomaly of the closed unit or [withdrawn](UnitScore::withdrawn).
     pub fn open_anomalies(&mut self) -> Vec<Anomaly> {
         let day = self.population.version;
         let mut found = Vec::new();
         for shard in &mut self.shards {
             found.extend(shard.look_at_open(day, &self.population, &self.judged));
         }
-        found.retain(|anomaly| {
-            let key = (Arc::clone(&anomaly.entity), anomaly.unit);
-            let grew = self.reported.get(&key).is_none_or(|known| *known < anomaly.surprise);
-            if grew {
-                self.reported.insert(key, anomaly.surprise);
-            }
-            grew
-        });
         found.sort_by(|a, b| a.entity.cmp(&b.entity).then(a.unit.cmp(&b.unit)));
         found
     }
@@ -210,7 +217,10 @@ impl Baseline {
         }
         for shard in &mut self.shards {
             self.population.apply(&self.policy, shard.changes.drain(..));
+            shard.changes_exported = 0;
         }
+        self.exported.applied.append(&mut self.exported.chunks);
+        self.exported.population.change();
         self.population.publish(day, &self.spec.features);
         for shard in &mut self.shards {
             shard.release(day, &self.population);
@@ -224,7 +234,7 @@ impl Baseline {
         shard.is_some_and(|shard| shard.decide(entity, unit, verdict, &self.population))
     }
 
-    /// Counters since the beginning and sizes as of now.
+    /// Counters since the beginning, and entities as of now.
     pub fn stats(&self) -> Stats {
         let mut sum = Stats {
             late: self.late,
@@ -239,14 +249,22 @@ impl Baseline {
             sum.not_a_number += s.not_a_number;
             sum.not_an_offset += s.not_an_offset;
             sum.names_dropped += s.names_dropped;
+            sum.no_entity += s.no_entity;
+            sum.refused += s.refused;
             sum.evicted += s.evicted;
             sum.units += s.units;
             sum.judged += s.judged;
             sum.anomalies += s.anomalies;
             sum.entities += shard.entities.len() as u64;
-            sum.entity_bytes += shard.entities.values().map(|e| e.bytes() as u64).sum::<u64>();
         }
         sum
+    }
+
+    /// Bytes of hot state of all entities, estimated from capacities; population not included. Asks
+    /// every entity.
+    pub fn entity_bytes(&self) -> u64 {
+        let of = |shard: &Shard| shard.entities.values().map(|e| e.bytes() as u64).sum::<u64>();
+        self.shards.iter().map(of).sum()
     }
 }
 
@@ -274,10 +292,19 @@ impl Baseline {
         }
     }
 
-    pub(crate) fn put_waiting(&mut self, time: i64, uid: u128, name: &str, keys: Vec<Option<u64>>) {
+    pub(crate) fn put_waiting(
+        &mut self,
+        (time, uid, name): (i64, u128, &str),
+        keys: Vec<Option<u64>>,
+        exported: Exported,
+    ) {
         let at = self.shard_of(name);
         if let Some(shard) = self.shards.get_mut(at) {
-            shard.waiting.insert((time, uid, name.into()), keys.into());
+            if let Some(entity) = shard.entities.get_mut(name) {
+                entity.last = entity.last.max(time);
+            }
+            let waiting = Waiting { keys: keys.into(), exported };
+            shard.waiting.insert((time, uid, name.into()), waiting);
         }
     }
 

@@ -44,7 +44,8 @@ pub struct Policy {
     pub surprise_max: f64,
     /// Most values of a feature in the population; beyond it a value has the floor frequency.
     pub population_values_max: usize,
-    /// Most entities with a profile; beyond it the longest idle ones are evicted at day's end.
+    /// Most entities with a profile. At the bound none is taken on until the day's end, when the
+    /// longest idle ones are evicted; 1 to 4 KB each.
     pub entities_max: usize,
 }
 
@@ -68,7 +69,7 @@ pub const POLICY: Policy = Policy {
     calibration_min: 1_000,
     surprise_max: 14.0,
     population_values_max: 262_144,
-    entities_max: 1_000_000,
+    entities_max: 262_144,
 };
 
 impl Default for Policy {

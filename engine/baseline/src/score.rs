@@ -102,7 +102,8 @@ pub(crate) fn explain(
 ) -> Vec<FeatureScore> {
     let mut features: Vec<FeatureScore> = each(spec, entity, unit, population)
         .zip(&scores.features)
-        .filter_map(|((declared, profile, seen, known), score)| {
+        .enumerate()
+        .filter_map(|(place, ((declared, profile, seen, known), score))| {
             let (score, _) = (*score)?;
             let prior = policy.prior_units * population.median;
             let values = match (profile, seen) {
@@ -118,6 +119,7 @@ pub(crate) fn explain(
             };
             let p = known.closed.p(score, unit.events, policy.calibration_min);
             Some(FeatureScore {
+                place,
                 feature: declared.name.clone(),
                 tactic: declared.tactic.clone(),
                 score,
@@ -258,13 +260,9 @@ impl View<'_> {
         let top = all.iter().filter(|(weight, ..)| *weight > 0.0).take(5);
         top.map(|&(_, value, count)| {
             let input = self.input(value);
-            let text = match self.declared.kind {
-                FeatureKind::TimeOfWeek => Some(bin_text(value)),
-                FeatureKind::Numeric => Some(format!("{:.4}", bin_number(value))),
-                _ => name(value),
-            };
             ValueScore {
-                value: text.unwrap_or_else(|| format!("#{value:016x}")),
+                key: value,
+                value: value_text(&self.declared.kind, value, &mut |hash| name(hash)),
                 count: u64::from(count),
                 seen: input.seen,
                 of: input.of,
@@ -284,6 +282,38 @@ impl View<'_> {
 fn smoothed(bin: u64, get: &dyn Fn(u64) -> f64) -> f64 {
     let (day, part) = (bin / 12 * 12, bin % 12);
     0.25 * get(day + (part + 11) % 12) + 0.5 * get(bin) + 0.25 * get(day + (part + 1) % 12)
+}
+
+/// A value as text; `#` and its hash where the text was not kept.
+pub(crate) fn value_text(
+    kind: &FeatureKind,
+    value: u64,
+    name: &mut dyn FnMut(u64) -> Option<String>,
+) -> String {
+    match kind {
+        FeatureKind::TimeOfWeek => bin_text(value),
+        FeatureKind::Numeric => format!("{:.4}", bin_number(value)),
+        FeatureKind::Categorical
+        | FeatureKind::Edge
+        | FeatureKind::Count(_)
+        | FeatureKind::Distinct(_) => name(value).unwrap_or_else(|| format!("#{value:016x}")),
+    }
+}
+
+/// A window of a count, and the group it is compared in.
+pub(crate) fn window_text(kind: &FeatureKind, window: u8, group: u8) -> String {
+    let size = match kind {
+        FeatureKind::Count(sizes) | FeatureKind::Distinct(sizes) => sizes.get(usize::from(window)),
+        FeatureKind::Categorical
+        | FeatureKind::Edge
+        | FeatureKind::TimeOfWeek
+        | FeatureKind::Numeric => None,
+    };
+    let minutes = size.copied().unwrap_or_default() / 60_000;
+    match group {
+        4 => format!("{minutes} min, weekend"),
+        g => format!("{minutes} min, weekday {:02}-{:02} UTC", 6 * g, 6 * g + 6),
+    }
 }
 
 fn bin_text(bin: u64) -> String {
@@ -336,20 +366,13 @@ fn explain_windows(
     known: &FeaturePopulation,
     seen: &[(u8, u8, u64)],
 ) -> Vec<ValueScore> {
-    let (FeatureKind::Count(sizes) | FeatureKind::Distinct(sizes)) = &declared.kind else {
-        return Vec::new();
-    };
     let mut all: Vec<(f64, ValueScore)> = seen
         .iter()
         .filter_map(|&(window, group, count)| {
             let tail = window_tail(policy, profile, known, (window, group), count)?;
-            let minutes = sizes.get(usize::from(window)).copied().unwrap_or(0) / 60_000;
-            let when = match group {
-                4 => "weekend".to_owned(),
-                g => format!("weekday {:02}-{:02} UTC", 6 * g, 6 * g + 6),
-            };
             let value = ValueScore {
-                value: format!("{count} in {minutes} min, {when}"),
+                key: 0,
+                value: format!("{count} in {}", window_text(&declared.kind, window, group)),
                 count,
                 seen: tail.mean,
                 of: tail.units,

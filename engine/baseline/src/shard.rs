@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 use crate::{
     Anomaly, Confidence, FeatureKind, Policy, Row, Sample, Spec, Unit, UnitScore, Verdict,
     entity::{Entity, FeatureProfile, Quarantined, withdraw_shares},
+    export::Exported,
     model::{Judged, Stats},
     population::{Change, Population},
     row::{Unusable, resolve},
@@ -25,8 +26,15 @@ pub(crate) const DAY: i64 = 86_400_000;
 const NAMES_MAX: usize = 262_144;
 /// Characters of a text that are kept.
 const NAME_CHARS: usize = 128;
+/// Bytes of an entity's name; a longer one names nobody.
+const ENTITY_BYTES: usize = 1_024;
 
-type Keys = Box<[Option<u64>]>;
+/// A row that waits for its order.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) keys: Box<[Option<u64>]>,
+    pub(crate) exported: Exported,
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
@@ -38,16 +46,32 @@ pub(crate) struct Shard {
     /// Open day units with rows since they were last looked at.
     touched: BTreeSet<(i64, Arc<str>)>,
     /// Rows that wait for their order: of sessions and blocks.
-    pub(crate) waiting: BTreeMap<(i64, u128, Arc<str>), Keys>,
+    pub(crate) waiting: BTreeMap<(i64, u128, Arc<str>), Waiting>,
     /// Open sessions by the first instant that cannot continue them.
     ends: BTreeSet<(i64, Arc<str>)>,
     /// Entities with a unit to merge, by the day it is due.
     pub(crate) due: BTreeMap<i64, BTreeSet<Arc<str>>>,
     /// Texts of values, by hash.
     pub(crate) names: HashMap<u64, Box<str>, RandomState>,
+    /// Of those, the ones that no export has.
+    pub(crate) names_new: Vec<u64>,
     /// What the population has not been told yet.
     pub(crate) changes: Vec<Change>,
+    /// How many of those, from the first, an export has.
+    pub(crate) changes_exported: usize,
+    /// What an export has and is no more.
+    pub(crate) gone: Vec<Gone>,
     pub(crate) stats: Stats,
+}
+
+/// What is no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    Entity(Arc<str>),
+    /// A day unit.
+    Open(i64, Arc<str>),
+    /// A row that waited.
+    Waiting(i64, u128, Arc<str>),
 }
 
 impl Shard {
@@ -62,13 +86,32 @@ impl Shard {
             ends: BTreeSet::new(),
             due: BTreeMap::new(),
             names: HashMap::default(),
+            names_new: Vec::new(),
             changes: Vec::new(),
+            changes_exported: 0,
+            gone: Vec::new(),
             stats: Stats::default(),
         }
     }
 
-    /// Adds a row to its unit.
-    pub(crate) fn push(&mut self, row: &Row<'_>) {
+    /// Adds a row to its unit; its entity and the keys of its values if that is a day.
+    pub(crate) fn push(&mut self, row: &Row<'_>) -> Option<(Arc<str>, Vec<Option<u64>>)> {
+        if row.entity.len() > ENTITY_BYTES {
+            self.stats.no_entity += 1;
+            return None;
+        }
+        let entity: Arc<str> = match self.entities.get_key_value(row.entity) {
+            Some((name, _)) => Arc::clone(name),
+            None if self.entities.len() >= self.policy.entities_max => {
+                self.stats.refused += 1;
+                return None;
+            }
+            None => {
+                let name: Arc<str> = row.entity.into();
+                self.entities.insert(Arc::clone(&name), Entity::new(&self.spec.features));
+                name
+            }
+        };
         let mut keys = Vec::with_capacity(self.spec.features.len());
         for (feature, sample) in self.spec.features.iter().zip(row.samples) {
             let key = resolve(feature, row.time, *sample);
@@ -85,6 +128,7 @@ impl Shard {
                 if self.names.len() < NAMES_MAX {
                     let text: String = text.chars().take(NAME_CHARS).collect();
                     self.names.insert(hash, text.into());
+                    self.names_new.push(hash);
                 } else {
                     self.stats.names_dropped += 1;
                 }
@@ -92,14 +136,6 @@ impl Shard {
             keys.push(key);
         }
         self.stats.rows += 1;
-        let entity: Arc<str> = match self.entities.get_key_value(row.entity) {
-            Some((name, _)) => Arc::clone(name),
-            None => {
-                let name: Arc<str> = row.entity.into();
-                self.entities.insert(Arc::clone(&name), Entity::new(&self.spec.features));
-                name
-            }
-        };
         if let Some(known) = self.entities.get_mut(&entity) {
             known.last = known.last.max(row.time);
         }
@@ -115,16 +151,19 @@ impl Shard {
                 unit.add(&self.spec.features, &self.policy, row.time, &keys);
                 if !unit.is_touched {
                     unit.is_touched = true;
-                    self.touched.insert((day, entity));
+                    self.touched.insert((day, Arc::clone(&entity)));
                 }
+                Some((entity, keys))
             }
             Unit::Session(_) | Unit::Events(_) => {
                 match self.waiting.entry((row.time, row.uid, entity)) {
                     btree_map::Entry::Vacant(place) => {
-                        place.insert(keys.into());
+                        let exported = Exported::NEW;
+                        place.insert(Waiting { keys: keys.into(), exported });
                     }
                     btree_map::Entry::Occupied(_) => self.stats.duplicates += 1,
                 }
+                None
             }
         }
     }
@@ -163,8 +202,12 @@ impl Shard {
         units.sort_by(|a, b| a.0.cmp(&b.0));
         for (name, open) in units {
             self.touched.remove(&(day, Arc::clone(&name)));
+            if open.exported.known {
+                self.gone.push(Gone::Open(day, Arc::clone(&name)));
+            }
             let unit = open.close(&self.spec.features, day.saturating_mul(DAY));
-            self.close(&name, unit, population, judged, out);
+            let is_reported = open.reported.is_some();
+            self.close(&name, unit, is_reported, population, judged, out);
         }
         self.evict();
     }
@@ -180,10 +223,14 @@ impl Shard {
     ) {
         let until = until.min((day + 1).saturating_mul(DAY));
         while let Some(entry) = self.waiting.first_entry().filter(|e| e.key().0 < until) {
-            let ((time, _, name), keys) = entry.remove_entry();
+            let ((time, uid, name), Waiting { keys, exported }) = entry.remove_entry();
+            if exported.known {
+                self.gone.push(Gone::Waiting(time, uid, Arc::clone(&name)));
+            }
             self.end_session(&name, time, population, judged, out);
             let spec = Arc::clone(&self.spec);
             let Some(entity) = self.entities.get_mut(&name) else { continue };
+            entity.exported.change();
             let id = match spec.unit {
                 Unit::Events(_) => i64::from(entity.closed),
                 Unit::Session(_) | Unit::Day => time,
@@ -201,7 +248,7 @@ impl Shard {
                 Unit::Events(n) if open.events >= u64::from(n) => {
                     let unit = open.close(&spec.features, *id);
                     entity.block = None;
-                    self.close(&name, unit, population, judged, out);
+                    self.close(&name, unit, false, population, judged, out);
                 }
                 Unit::Events(_) | Unit::Day => {}
             }
@@ -225,15 +272,17 @@ impl Shard {
         if let Some((id, open)) = entity.block.take_if(|(_, open)| time >= session_end(open, gap)) {
             self.ends.remove(&(session_end(&open, gap), Arc::clone(name)));
             let unit = open.close(&self.spec.features, id);
-            self.close(name, unit, population, judged, out);
+            self.close(name, unit, false, population, judged, out);
         }
     }
 
-    /// Scores a closed unit, puts it into quarantine and reports it.
+    /// Scores a closed unit, puts it into quarantine and reports it. `is_reported`: an anomaly of it
+    /// was while it was open.
     fn close(
         &mut self,
         name: &Arc<str>,
         unit: ClosedUnit,
+        is_reported: bool,
         population: &Population,
         judged: &Judged,
         out: &mut Vec<UnitScore>,
@@ -245,20 +294,21 @@ impl Shard {
         let learning = entity.closed < policy.learning_units;
         let is_judged = entity.closed >= self.spec.warmup && judged.contains(name, unit.id);
         entity.closed += 1;
+        entity.exported.change();
         let (mut weight, mut scores) = (1.0, None);
         if is_judged {
             let scored = score(&self.spec, policy, entity, &unit, population);
             let total = scored.scores.total;
             weight = (1.0 / (1.0 + (policy.weight_slope * total).exp())).max(policy.weight_floor);
-            let anomaly = anomaly(
-                &self.spec,
-                policy,
-                (name, entity),
-                &unit,
-                population,
-                &scored,
-                &self.names,
-            );
+            let least = least_tail(&self.spec, policy, &unit, population, &scored);
+            let is_anomaly = least <= self.spec.alarm_rate;
+            let explained = (is_anomaly || is_reported).then(|| {
+                let found = Found { name, entity, unit: &unit, scored: &scored };
+                let z = surprise(least, policy);
+                Arc::new(found.anomaly(&self.spec, policy, population, z, &self.names, true))
+            });
+            let (anomaly, withdrawn) =
+                if is_anomaly { (explained, None) } else { (None, explained) };
             let p = population.total.p(total, unit.events, policy.calibration_min);
             self.stats.judged += 1;
             self.stats.anomalies += u64::from(anomaly.is_some());
@@ -271,7 +321,8 @@ impl Shard {
                 surprise: surprise(p, policy),
                 confidence: scored.confidence,
                 state: confidence(entity, policy),
-                anomaly: anomaly.map(Arc::new),
+                anomaly,
+                withdrawn,
             });
             scores = Some(scored.scores);
         }
@@ -295,8 +346,8 @@ impl Shard {
         }
     }
 
-    /// Anomalies of open day units of `day` with rows since the last call, from statistics that more
-    /// rows can only raise.
+    /// Anomalies of open day units up to `day` with rows since the last call, as they are now; of each
+    /// unit again only when its surprise grew.
     pub(crate) fn look_at_open(
         &mut self,
         day: i64,
@@ -311,23 +362,18 @@ impl Shard {
             let open = self.open.get_mut(&of).and_then(|units| units.get_mut(&name));
             let (Some(entity), Some(open)) = (self.entities.get(&name), open) else { continue };
             open.is_touched = false;
-            if entity.closed < spec.warmup || !judged.contains(&name, of.saturating_mul(DAY)) {
+            let id = of.saturating_mul(DAY);
+            if entity.closed < spec.warmup || !judged.contains(&name, id) {
                 continue;
             }
-            let unit = open.close(&spec.features, of.saturating_mul(DAY));
+            let unit = open.close(&spec.features, id);
             let scored = score(&spec, &self.policy, entity, &unit, population);
-            let tested = spec.features.len() as f64;
-            let least =
-                scored.scores.features.iter().zip(&population.features).filter_map(|(s, known)| {
-                    let enough = known.immediate.all.total() >= self.policy.calibration_min;
-                    let (_, immediate) = (*s)?;
-                    // Always all sizes: the size of an open unit still grows.
-                    enough.then(|| known.immediate.all.tail(immediate) * tested * 2.0)
-                });
-            let p = least.fold(f64::INFINITY, f64::min);
-            if p <= spec.alarm_rate {
+            let p = least_tail(&spec, &self.policy, &unit, population, &scored);
+            let z = surprise(p, &self.policy);
+            if p <= spec.alarm_rate && open.reported.is_none_or(|known| known < z) {
+                open.reported = Some(z);
+                open.exported.change();
                 let view = Found { name: &name, entity, unit: &unit, scored: &scored };
-                let z = surprise(p, &self.policy);
                 found.push(view.anomaly(&spec, &self.policy, population, z, &self.names, false));
             }
         }
@@ -347,6 +393,7 @@ impl Shard {
             return false;
         };
         let Some(mut quarantined) = entity.quarantine.remove(at) else { return false };
+        entity.exported.change();
         if verdict == Verdict::Benign {
             quarantined.weight = 1.0;
             let cap = (self.policy.cap_units * population.median).max(self.policy.cap_min);
@@ -356,26 +403,32 @@ impl Shard {
         true
     }
 
-    /// Evicts the longest idle entities beyond the bound, the larger name first among equals.
+    /// At the bound, evicts a quarter of the entities: those with the fewest units first, so that a
+    /// flood of names makes room before anybody who has a history; then the longest idle, then the
+    /// larger name.
     fn evict(&mut self) {
-        let beyond = self.entities.len().saturating_sub(self.policy.entities_max);
-        if beyond == 0 {
+        let max = self.policy.entities_max;
+        if self.entities.len() < max {
             return;
         }
+        let beyond = self.entities.len() - (max - max.div_ceil(4));
         let open: BTreeSet<&Arc<str>> = self.open.values().flat_map(HashMap::keys).collect();
-        let mut idle: Vec<(i64, Arc<str>)> = self
+        let mut idle: Vec<(u32, i64, Arc<str>)> = self
             .entities
             .iter()
             .filter(|(name, e)| e.block.is_none() && !open.contains(name))
-            .map(|(name, e)| (e.last, Arc::clone(name)))
+            .map(|(name, e)| (e.closed, e.last, Arc::clone(name)))
             .collect();
-        idle.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
-        for (_, name) in idle.into_iter().take(beyond) {
+        idle.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(b.2.cmp(&a.2)));
+        for (.., name) in idle.into_iter().take(beyond) {
             if let Some(entity) = self.entities.remove(&name) {
                 for (i, profile) in entity.profile.iter().enumerate() {
                     if let FeatureProfile::Values(counts) = profile {
                         withdraw_shares(counts, i as u8, entity.group, &mut self.changes);
                     }
+                }
+                if entity.exported.known {
+                    self.gone.push(Gone::Entity(name));
                 }
                 self.stats.evicted += 1;
             }
@@ -397,6 +450,9 @@ impl Shard {
 
     pub(crate) fn put_open(&mut self, day: i64, name: &str, mut unit: OpenUnit) {
         let name: Arc<str> = name.into();
+        if let Some(entity) = self.entities.get_mut(&name) {
+            entity.last = entity.last.max(unit.last);
+        }
         unit.is_touched = true;
         self.touched.insert((day, Arc::clone(&name)));
         self.open.entry(day).or_default().insert(name, unit);
@@ -412,7 +468,7 @@ fn session_end(open: &OpenUnit, gap: i64) -> i64 {
     last.saturating_add(gap).saturating_add(1).min(first.saturating_add(DAY))
 }
 
-fn confidence(entity: &Entity, policy: &Policy) -> Confidence {
+pub(crate) fn confidence(entity: &Entity, policy: &Policy) -> Confidence {
     match entity.merged {
         n if n < policy.learning_units => Confidence::Learning,
         n if n <= policy.confident_units => Confidence::Warm,
@@ -420,17 +476,15 @@ fn confidence(entity: &Entity, policy: &Policy) -> Confidence {
     }
 }
 
-/// The anomaly of a closed unit, if its tail is below the alarm rate, or that of a feature times the
-/// number of features tested.
-fn anomaly(
+/// The tail probability of a unit, or that of a feature times the number of features tested,
+/// whichever is smaller.
+fn least_tail(
     spec: &Spec,
     policy: &Policy,
-    (name, entity): (&Arc<str>, &Entity),
     unit: &ClosedUnit,
     population: &Population,
     scored: &Scored,
-    names: &HashMap<u64, Box<str>, RandomState>,
-) -> Option<Anomaly> {
+) -> f64 {
     let min = policy.calibration_min;
     let tested = spec.features.len() as f64;
     let features = scored.scores.features.iter().zip(&population.features);
@@ -442,11 +496,7 @@ fn anomaly(
         let p = if enough { p.min(known.immediate.all.tail(immediate)) } else { p };
         Some(p * tested * 2.0)
     });
-    let p = of_features.fold(population.total.p(scored.scores.total, unit.events, min), f64::min);
-    (p <= spec.alarm_rate).then(|| {
-        let z = surprise(p, policy);
-        Found { name, entity, unit, scored }.anomaly(spec, policy, population, z, names, true)
-    })
+    of_features.fold(population.total.p(scored.scores.total, unit.events, min), f64::min)
 }
 
 struct Found<'a> {

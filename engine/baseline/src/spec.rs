@@ -33,6 +33,8 @@ pub struct Feature {
     pub name: Arc<str>,
     /// The model.
     pub kind: FeatureKind,
+    /// The expression it reads: state is kept over an edit while this and the kind stay.
+    pub reads: Arc<str>,
     /// ATT&CK tactic of an anomaly in it.
     pub tactic: Option<Arc<str>>,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     Feature, FeatureKind, Policy,
     counts::{DistinctSet, UnitCounts},
+    export::Exported,
     row::window_group,
 };
 
@@ -16,6 +17,9 @@ pub(crate) struct OpenUnit {
     pub(crate) last: i64,
     /// Whether rows came since it was last looked at.
     pub(crate) is_touched: bool,
+    /// The surprise of the anomaly that was reported of it, if one was.
+    pub(crate) reported: Option<f64>,
+    pub(crate) exported: Exported,
     pub(crate) features: Vec<OpenFeature>,
 }
 
@@ -59,7 +63,15 @@ impl OpenUnit {
             | FeatureKind::Numeric => OpenFeature::Values(UnitCounts::default()),
         };
         let features = features.iter().map(empty).collect();
-        OpenUnit { events: 0, first: i64::MAX, last: i64::MIN, is_touched: false, features }
+        OpenUnit {
+            events: 0,
+            first: i64::MAX,
+            last: i64::MIN,
+            is_touched: false,
+            reported: None,
+            exported: Exported::NEW,
+            features,
+        }
     }
 
     pub(crate) fn add(
@@ -69,6 +81,7 @@ impl OpenUnit {
         time: i64,
         keys: &[Option<u64>],
     ) {
+        self.exported.change();
         self.events += 1;
         self.first = self.first.min(time);
         self.last = self.last.max(time);

@@ -159,7 +159,7 @@ impl Run {
             "alerts_on_positives": hits,
             "alerts_per_day_per_1000_entities": alerts.len() as f64 * 1000.0 / entity_days,
             "entities": stats.entities,
-            "bytes_per_entity": stats.entity_bytes.checked_div(stats.entities),
+            "bytes_per_entity": self.baseline.entity_bytes().checked_div(stats.entities),
             "events": stats.rows,
             "events_per_second": (rows / self.busy.max(1e-9)).round(),
             "set_aside": {

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     counts::{DistinctSet, ProfileCounts, UnitCounts},
     entity::{Entity, FeatureProfile, Quarantined, Scores, WindowProfile},
+    export::Exported,
     population::Change,
     unit::{ClosedFeature, ClosedUnit, OpenFeature, OpenUnit},
 };
@@ -78,6 +79,7 @@ pub(super) fn read_entity(r: &mut Reader<'_>) -> Result<Entity, StateError> {
         block: r.option(|r| Ok((r.i64()?, read_open_unit(r)?)))?,
         last: r.i64()?,
         group: r.option(Reader::small)?,
+        exported: Exported::READ,
     })
 }
 
@@ -141,6 +143,7 @@ pub(super) fn open_unit(w: &mut Writer, unit: &OpenUnit) {
     w.u64(unit.events);
     w.i64(unit.first);
     w.i64(unit.last);
+    option(w, unit.reported, Writer::f64);
     w.list(unit.features.iter(), |w, feature| match feature {
         OpenFeature::Values(counts) => {
             w.u64(0);
@@ -172,6 +175,7 @@ pub(super) fn open_unit(w: &mut Writer, unit: &OpenUnit) {
 
 pub(super) fn read_open_unit(r: &mut Reader<'_>) -> Result<OpenUnit, StateError> {
     let (events, first, last) = (r.u64()?, r.i64()?, r.i64()?);
+    let reported = r.option(Reader::f64)?;
     let features = r.list(|r| {
         Ok(match r.u64()? {
             0 => {
@@ -194,7 +198,8 @@ pub(super) fn read_open_unit(r: &mut Reader<'_>) -> Result<OpenUnit, StateError>
             _ => return Err(StateError::Damaged(r.at)),
         })
     })?;
-    Ok(OpenUnit { events, first, last, is_touched: false, features })
+    let exported = Exported::READ;
+    Ok(OpenUnit { events, first, last, is_touched: false, reported, exported, features })
 }
 
 pub(super) fn change(w: &mut Writer, change: &Change) {

@@ -132,7 +132,7 @@ fn counts_and_fan_out_far_above_the_usual_are_anomalies() {
 
 #[test]
 fn p5_an_open_unit_is_reported_before_it_closes_whatever_the_order() {
-    let mut reported = Vec::new();
+    let mut closed = Vec::new();
     for reverse in [false, true] {
         let mut events = change("KP", 0);
         let mut day = days("ann", 60, 61, "KP");
@@ -155,9 +155,31 @@ fn p5_an_open_unit_is_reported_before_it_closes_whatever_the_order() {
         let last = found.last().cloned().expect("reported while open");
         assert!(!last.is_final && last.entity.as_ref() == "ann");
         assert!(found.iter().map(|a| a.surprise).is_sorted());
-        reported.push(last.surprise);
+        let units = baseline.advance(MONDAY + 61 * DAY);
+        let unit = of(&units, "ann")[0].clone();
+        assert!(unit.anomaly.as_ref().is_some_and(|a| a.is_final) && unit.withdrawn.is_none());
+        closed.push(unit);
     }
-    assert_eq!(reported[0], reported[1]);
+    assert_eq!(closed[0], closed[1]);
+}
+
+#[test]
+fn p5_what_the_rest_of_the_day_explains_is_withdrawn() {
+    let spec = Spec { alarm_rate: 0.05, ..only(FeatureKind::Categorical) };
+    let mut baseline = Baseline::new(spec, POLICY, 1);
+    run(&mut baseline, &change("KP", 0), 0, 1);
+    let at = MONDAY + 60 * DAY + HOUR;
+    crate::support::push(&mut baseline, &Event::new("ann", at, "never seen"));
+    baseline.advance(MONDAY + 60 * DAY);
+    assert_eq!(baseline.open_anomalies().len(), 1);
+    assert_eq!(baseline.open_anomalies(), [], "reported once");
+    for i in 0..200 {
+        crate::support::push(&mut baseline, &Event::new("ann", at + i, "DE"));
+    }
+    let units = baseline.advance(MONDAY + 61 * DAY);
+    let unit = of(&units, "ann")[0];
+    assert_eq!(unit.anomaly, None);
+    assert!(unit.withdrawn.as_ref().is_some_and(|a| a.is_final && a.events == 201), "{unit:?}");
 }
 
 #[test]
@@ -179,7 +201,7 @@ fn bad_values_are_counted_and_nothing_panics() {
         baseline.advance(MONDAY);
     }
     baseline.advance(i64::MAX);
-    baseline.save();
+    baseline.export(true);
     let stats = baseline.stats();
     assert_eq!(stats.no_entity, 5);
     assert!(stats.not_a_number >= 4 && stats.not_an_offset > 0 && stats.late > 0, "{stats:?}");
@@ -190,14 +212,21 @@ fn b1_a_flood_of_entities_is_bounded_and_counted() {
     let policy = sluice_baseline::Policy { entities_max: 100, ..POLICY };
     let mut baseline = Baseline::new(only(FeatureKind::Categorical), policy, 1);
     for day in 0..20 {
+        let ann = Event::new("ann", MONDAY + day * DAY + HOUR, "DE");
+        if day == 0 {
+            crate::support::push(&mut baseline, &ann);
+        }
         for i in 0..300 {
             let event = Event::new(&format!("flood{day}-{i}"), MONDAY + day * DAY, "x");
             crate::support::push(&mut baseline, &event);
         }
-        crate::support::push(&mut baseline, &Event::new("ann", MONDAY + day * DAY + HOUR, "DE"));
+        crate::support::push(&mut baseline, &ann);
         baseline.advance(MONDAY + (day + 1) * DAY);
         baseline.open_anomalies();
     }
     let stats = baseline.stats();
-    assert!(stats.entities <= 401 && stats.evicted > 5_000, "{stats:?}");
+    assert!(stats.entities <= 100 && stats.evicted >= 20 * 25, "{stats:?}");
+    assert!(stats.refused > 3_000, "{stats:?}");
+    let has = |key: &[u8]| baseline.clone().export(true).iter().any(|e| e.key.ends_with(key));
+    assert!(has(b"ann"), "who has a history stays");
 }

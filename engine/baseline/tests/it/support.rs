@@ -28,7 +28,7 @@ impl Event {
 }
 
 pub(crate) fn feature(name: &str, kind: FeatureKind) -> Feature {
-    Feature { name: name.into(), kind, tactic: Some("TA0001".into()) }
+    Feature { name: name.into(), kind, reads: name.into(), tactic: Some("TA0001".into()) }
 }
 
 /// One feature of each kind.
