@@ -13,7 +13,7 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     ("sluice-event", &[]),
     ("sluice-rule", &["sluice-event"]),
-    ("sluice-stream", &["sluice-event"]),
+    ("sluice-stream", &["sluice-baseline", "sluice-event"]),
     ("sluice-sql", &["sluice-event", "sluice-rule", "sluice-stream"]),
     ("sluice-ingest", &["sluice-event", "sluice-rule"]),
     ("sluice-finding", &["sluice-event", "sluice-rule"]),

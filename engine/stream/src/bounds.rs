@@ -17,6 +17,18 @@ pub fn bounds(plan: &StreamPlan, limits: &Limits) -> Vec<String> {
              `sluice.rule_degraded` says so",
             limits.keys_max
         )],
+        Stage::Baseline(baseline) => vec![
+            format!(
+                "{} entities are kept; above it further ones wait for the end of the day, when those \
+                 with the least history are given up, and `sluice.rule_degraded` says so",
+                baseline.policy.entities_max
+            ),
+            format!(
+                "{} values of a feature are kept of each entity, those seen most, and as many of each \
+                 unit; the others count together",
+                baseline.policy.profile_values_max
+            ),
+        ],
         Stage::Window(window) => {
             let evidence =
                 "evidence shows the first 10 and the last 10 rows of a finding".to_owned();

@@ -17,7 +17,8 @@ pub struct Degradation {
     pub rule_index: usize,
     /// Which bound.
     pub bound: Bound,
-    /// The group key that hit it, names and values; empty for [`Bound::Keys`].
+    /// The group key that hit it, names and values; empty for [`Bound::Keys`] and
+    /// [`Bound::Entities`].
     pub key: Vec<(Arc<str>, Value)>,
     /// Rows up to this event time, milliseconds, are concerned.
     pub time: i64,
@@ -34,6 +35,8 @@ pub enum Bound {
     ValuesOfWindow,
     /// Keys of a rule: those with the fewest rows were judged before their time and given up.
     Keys,
+    /// Entities of a baseline: further ones were not taken on, or others were given up.
+    Entities,
 }
 
 const HOUR: i64 = 3_600_000;

@@ -85,7 +85,7 @@ impl FirstSeenOperator {
     pub(crate) fn new(rule_index: usize, plan: Arc<StreamPlan>, history: History) -> Self {
         let (span, outputs) = match &plan.stage {
             crate::Stage::FirstSeen(first_seen) => (first_seen.span, first_seen.outputs),
-            crate::Stage::Stateless | crate::Stage::Window(_) => (0, 0),
+            crate::Stage::Stateless | crate::Stage::Window(_) | crate::Stage::Baseline(_) => (0, 0),
         };
         FirstSeenOperator { rule_index, plan, span, outputs, history, waiting: Vec::new() }
     }

@@ -18,11 +18,12 @@ pub use emission::{Change, Emission, FindingState};
 pub use explain::{ExplainNode, explain};
 pub use network::{Fault, NetworkStats, NetworkView, PredicateNetwork, Scratch, SlotCounters};
 pub use plan::{
-    Aggregate, AggregateFunction, Branch, Comparison, Condition, EmitMode, FirstSeenPlan,
-    GroupColumn, LIST_MAX, Stage, StreamPlan, Window, WindowPlan,
+    Aggregate, AggregateFunction, BaselinePlan, Branch, Comparison, Condition, EmitMode,
+    FirstSeenPlan, GroupColumn, LIST_MAX, Stage, StreamPlan, Window, WindowPlan,
 };
 pub use predicate::{Atom, Leaf, Predicate, Test, Text};
 
+mod baseline;
 mod bounds;
 mod cells;
 mod degraded;
@@ -39,6 +40,7 @@ mod texts;
 mod watermark;
 mod window;
 
+pub use baseline::{baseline_output, baseline_state};
 pub use bounds::bounds;
 pub use degraded::{Bound, Degradation};
 pub use exchange::{KeyedBatch, KeyedRow, tuple_hash, vnode};

@@ -44,7 +44,8 @@ pub struct OperatorStats {
     pub judged_early: u64,
     /// How often a bound was hit on which its verdicts can depend, once per key and hour.
     pub degraded: u64,
-    /// Groups on which HAVING or SELECT failed.
+    /// Groups on which HAVING or SELECT failed; rows of a baseline without an entity, and values that
+    /// it cannot count.
     pub failures: Failures,
 }
 
@@ -237,6 +238,14 @@ pub(crate) trait Running: Debug + Send {
         restore: &mut Restore<'_>,
     ) -> Result<(), StateError>;
     fn import_shared(&mut self, r: &mut Reader<'_>) -> Result<(), StateError>;
+    /// The key whose shard has an exported key.
+    fn owner<'k>(&'k self, key: &'k [u8]) -> &'k [u8] {
+        key
+    }
+    /// Everything stored has been imported.
+    fn imported(&mut self) -> Result<(), StateError> {
+        Ok(())
+    }
     /// Drops what one of its rules has; stored keys are removed with the next export.
     fn reset(&mut self, member: usize, stored: Vec<Box<[u8]>>);
 }

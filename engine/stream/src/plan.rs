@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use sluice_baseline::{Policy, Spec};
 use sluice_event::{Eval, TableName, Value};
 
 use crate::Predicate;
@@ -56,6 +57,8 @@ pub enum Stage {
     Window(WindowPlan),
     /// A row is a finding if its key tuple is new.
     FirstSeen(FirstSeenPlan),
+    /// Rows are scored against what their entity usually does; unusual units are findings.
+    Baseline(BaselinePlan),
 }
 
 /// `GROUP BY keys, window HAVING ..`.
@@ -256,6 +259,20 @@ pub struct FirstSeenPlan {
     /// Intermediate columns `0..outputs` are the finding's columns; the rest are the key tuple.
     /// A NULL in the tuple: not first seen.
     pub outputs: usize,
+}
+
+/// A baseline of behaviour. All of it is on one shard: the scores of an entity depend on what all
+/// entities together do.
+#[derive(Clone, Debug)]
+pub struct BaselinePlan {
+    /// What is modelled.
+    pub spec: Spec,
+    /// How it is scored and learned, and within which bounds.
+    pub policy: Policy,
+    /// The intermediate column of the entity, a text.
+    pub entity: usize,
+    /// Per feature: the intermediate column it reads, a number for `numeric`, else a text.
+    pub features: Vec<Option<usize>>,
 }
 
 /// When a rule emits findings and whether it can take one back.

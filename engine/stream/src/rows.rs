@@ -185,10 +185,15 @@ impl<'a> BatchRows<'a> {
             Stage::Stateless => (Vec::new(), false),
             Stage::Window(plan) => (key_order(plan), false),
             Stage::FirstSeen(plan) => ((plan.outputs..columns.len()).collect(), true),
+            Stage::Baseline(_) => (Vec::new(), false),
         };
+        // The key of a baseline is the baseline.
+        let whole = matches!(plan.stage, Stage::Baseline(_))
+            .then(|| self.key([Cell::Text(&plan.rule)].into_iter(), false));
         // An expression over the rule's rows only has no identity in the batch.
         let ids = order.iter().map(|i| columns[*i].id.filter(|_| columns[*i].whole));
         let ids = ids.chain([Some(u64::from(hashed))]).collect::<Option<Vec<u64>>>();
+        let ids = ids.filter(|_| whole.is_none());
         let mut known = ids.as_ref().and_then(|ids| self.known.remove(ids)).unwrap_or_default();
         known.resize(self.batch.len(), KeyOf::Unknown);
         let columns: Vec<Column> =
@@ -200,7 +205,8 @@ impl<'a> BatchRows<'a> {
                 column.cells.get(if column.whole { row as usize } else { at })
             };
             if matches!(known[row as usize], KeyOf::Unknown) {
-                known[row as usize] = self.key(order.iter().map(|i| cell(*i)), hashed);
+                let key = || self.key(order.iter().map(|i| cell(*i)), hashed);
+                known[row as usize] = whole.unwrap_or_else(key);
             }
             let KeyOf::Shard(shard, key) = known[row as usize] else { continue };
             let event = self.event(shard as usize, row);

@@ -12,6 +12,7 @@ use sluice_event::{PartitionId, TableName, defect::defect};
 use crate::{
     Degradation, Emission, KeyedBatch, Limits, OperatorStats, PartitionInfo, Stage, StateError,
     StreamPlan, Window,
+    baseline::BaselineOperator,
     events::EventStore,
     exchange::RuleRows,
     first_seen::{FirstSeenOperator, History},
@@ -156,6 +157,9 @@ impl Shard {
                 };
                 let operator = FirstSeenOperator::new(*rule_index, plan.clone(), history);
                 Box::new(Runtime::new(operator, grain(first_seen.span)))
+            }
+            Stage::Baseline(baseline) => {
+                Box::new(BaselineOperator::new(*rule_index, plan.clone(), baseline))
             }
         };
         let mut tables: Vec<TableName> = plan.branches.iter().map(|b| b.table.clone()).collect();
@@ -331,6 +335,8 @@ fn grain(size: i64) -> i64 {
 fn reach(stage: &Stage, limits: &Limits) -> i64 {
     match stage {
         Stage::Stateless | Stage::FirstSeen(_) => 0,
+        // The events of a day, until it is closed.
+        Stage::Baseline(_) => 86_400_000,
         Stage::Window(plan) => match plan.window {
             Window::Tumble { size } | Window::Hop { size, .. } => size,
             Window::Sliding { size } => size.saturating_mul(2),

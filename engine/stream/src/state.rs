@@ -61,6 +61,9 @@ pub enum StateError {
     /// A tag no version writes.
     #[error("saved operator state holds an unknown tag {0}")]
     Tag(u8),
+    /// Of a baseline.
+    #[error("{0}")]
+    Baseline(sluice_baseline::StateError),
 }
 
 const VERSION: u8 = 1;

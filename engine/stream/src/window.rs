@@ -418,6 +418,6 @@ fn key_names(plan: &WindowPlan) -> Vec<Arc<str>> {
 fn window_plan(plan: &StreamPlan) -> Option<&WindowPlan> {
     match &plan.stage {
         crate::Stage::Window(plan) => Some(plan),
-        crate::Stage::Stateless | crate::Stage::FirstSeen(_) => None,
+        crate::Stage::Stateless | crate::Stage::FirstSeen(_) | crate::Stage::Baseline(_) => None,
     }
 }

@@ -52,10 +52,12 @@ impl Shard {
             }
         }
         for operator in &mut self.operators {
-            let keys = operator.planned.running.export(full);
+            let running = &mut operator.planned.running;
+            let keys = running.export(full);
             entries.extend(keys.into_iter().filter_map(|(member, key, value)| {
                 let id = *operator.ids.get(member)?;
-                Some(StateEntry::new(vnode(&self.options.secret, &key), id, &key, value))
+                let vnode = vnode(&self.options.secret, running.owner(&key));
+                Some(StateEntry::new(vnode, id, &key, value))
             }));
         }
         entries
@@ -102,6 +104,11 @@ impl Shard {
                 if !is_shared {
                     failure.1.push(key.into());
                 }
+            }
+        }
+        for (at, operator) in self.operators.iter_mut().enumerate() {
+            if let Err(error) = operator.planned.running.imported() {
+                failed.entry((at, 0)).or_insert_with(|| (error, Vec::new()));
             }
         }
         let mut resets = Vec::new();

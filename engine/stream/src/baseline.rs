@@ -1,0 +1,364 @@
+//! The baseline operator: rows go to the model of their baseline, unusual units come out as findings.
+//! Not the model, which is `sluice_baseline`: this gives it time, and its state to checkpoints.
+//!
+//! A baseline is whole on the shard of its name, since each score depends on what all entities together
+//! do. A day that is still open is a provisional finding as soon as what is known of it is unusual; when F
+//! has passed its end, the whole of it is, and the finding is confirmed or withdrawn.
+
+mod columns;
+mod evidence;
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use sluice_baseline::{Anomaly, Baseline, FeatureKind, Row, Sample, Stats, Unit};
+use sluice_event::Encoder;
+
+use crate::{
+    BaselinePlan, Bound, Change, Degradation, Emission, Failures, FindingState, KeyedBatch,
+    OperatorStats, StateEntry, StreamPlan,
+    cells::Cell,
+    degraded::Degraded,
+    events::EventStore,
+    exchange::{RuleRows, vnode},
+    operator::{Refs, Restore, Running, Shared},
+    shard::operator,
+    state::{Reader, StateError, Writer},
+    watermark::Frontier,
+};
+
+pub use columns::baseline_output;
+use evidence::Evidence;
+
+const DAY: i64 = 86_400_000;
+
+/// A baseline and what it has reported.
+#[derive(Debug)]
+pub(crate) struct BaselineOperator {
+    plan: Arc<StreamPlan>,
+    stage: BaselinePlan,
+    baseline: Baseline,
+    evidence: Evidence,
+    /// What decides the shard it is on.
+    owner: Vec<u8>,
+    frontier: Frontier,
+    /// Whether it is the one of all shards that rows come to: the others have no state.
+    is_owner: bool,
+    /// Whether rows came, or time has passed, since it was last asked.
+    is_due: bool,
+    /// The time of the newest row.
+    newest: i64,
+    degraded: Degraded,
+    /// Stored entries that are being read.
+    reading: Vec<(Box<[u8]>, Vec<u8>)>,
+    /// Stored entries to be removed with the next export.
+    removed: Vec<Box<[u8]>>,
+    /// Of its only rule.
+    stats: [OperatorStats; 1],
+}
+
+impl BaselineOperator {
+    /// Of the stored form of what is beside the model, which has a version of its own.
+    const VERSION: u8 = 1;
+
+    pub(crate) fn new(rule_index: usize, plan: Arc<StreamPlan>, stage: &BaselinePlan) -> Self {
+        BaselineOperator {
+            owner: owner(&plan),
+            plan,
+            baseline: Baseline::new(stage.spec.clone(), stage.policy, 1),
+            stage: stage.clone(),
+            evidence: Evidence::default(),
+            frontier: Frontier::START,
+            is_owner: false,
+            is_due: false,
+            newest: i64::MIN,
+            degraded: Degraded::default(),
+            reading: Vec::new(),
+            removed: Vec::new(),
+            stats: [OperatorStats { rule_index, ..OperatorStats::default() }],
+        }
+    }
+
+    fn emit(
+        &mut self,
+        found: &[(Arc<Anomaly>, Change)],
+        events: &mut EventStore,
+        out: &mut Vec<Emission>,
+    ) {
+        if found.is_empty() {
+            return;
+        }
+        let anomalies: Vec<&Anomaly> = found.iter().map(|(anomaly, _)| anomaly.as_ref()).collect();
+        let columns = match columns::columns(&self.plan.output, &self.stage.spec, &anomalies) {
+            Ok(columns) => Arc::new(columns),
+            Err(error) => return self.stats[0].failures.add(found.len(), error),
+        };
+        let stats = self.baseline.stats();
+        for (row, (anomaly, change)) in found.iter().enumerate() {
+            out.push(Emission {
+                rule_index: self.stats[0].rule_index,
+                key: row_key(anomaly),
+                change: *change,
+                time: anomaly.time,
+                window: window(self.stage.spec.unit, anomaly),
+                count: anomaly.events,
+                late: false,
+                capped: stats.evicted + stats.refused + stats.values_dropped > 0,
+                columns: columns.clone(),
+                row,
+                evidence: self.evidence.of(anomaly, anomaly.unit.div_euclid(DAY), events),
+                evidence_total: anomaly.events,
+            });
+        }
+    }
+
+    fn count(&mut self, stats: Stats) {
+        let left_out = stats.evicted + stats.refused;
+        if left_out > self.stats[0].evicted {
+            let (rule, time) = (self.stats[0].rule_index, self.newest);
+            let first = self.degraded.tell(rule, Bound::Entities, &[], time, Vec::new);
+            self.stats[0].degraded += u64::from(first);
+        }
+        let Stats { not_a_number, not_an_offset, no_entity, .. } = stats;
+        let unusable = not_a_number + not_an_offset + no_entity;
+        let first = (unusable > 0).then(|| {
+            format!(
+                "left out: {no_entity} rows without an entity, or with a name of more than 1 KiB; \
+                 {not_a_number} values that are not finite numbers, {not_an_offset} that are not \
+                 UTC offsets"
+            )
+        });
+        self.stats[0] = OperatorStats {
+            keys: stats.entities,
+            evicted: left_out,
+            truncated: stats.values_dropped,
+            duplicates: stats.duplicates,
+            failures: Failures { rows: unusable, first },
+            ..std::mem::take(&mut self.stats[0])
+        };
+    }
+}
+
+impl Running for BaselineOperator {
+    fn push(
+        &mut self,
+        batch: &KeyedBatch,
+        rules: &[(usize, &RuleRows)],
+        refs: &mut Refs,
+        cx: &mut Shared<'_>,
+    ) {
+        let Some((_, rows)) = rules.first() else { return };
+        (self.is_owner, self.is_due) = (true, true);
+        let mut samples = Vec::with_capacity(self.stage.features.len());
+        for place in &rows.rows {
+            self.stats[0].rows_in += 1;
+            let Some(head) = batch.events.get(place.event as usize) else { continue };
+            if head.time < self.frontier.closed {
+                self.stats[0].too_late += 1;
+                continue;
+            }
+            let entity = match rows.cell(self.stage.entity, place) {
+                Cell::Text(name) => name,
+                Cell::Null | Cell::Bool(_) | Cell::Int(_) | Cell::Float(_) | Cell::Time(_) => "",
+            };
+            self.newest = self.newest.max(head.time);
+            samples.clear();
+            for (feature, column) in self.stage.spec.features.iter().zip(&self.stage.features) {
+                let cell = column.map_or(Cell::Null, |column| rows.cell(column, place));
+                samples.push(sample(&feature.kind, cell));
+            }
+            let row = Row { entity, time: head.time, uid: head.uid.bits, samples: &samples };
+            let Some((entity, mut keys)) = self.baseline.push(&row) else { continue };
+            for (key, feature) in keys.iter_mut().zip(&self.stage.spec.features) {
+                *key = key.filter(|_| is_named(&feature.kind));
+            }
+            let (day, at) = (head.time.div_euclid(DAY), (head.time, head.uid));
+            let event = || refs.of(batch, place.event, cx.events);
+            self.evidence.add((day, entity), at, &keys, event);
+        }
+    }
+
+    fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>) {
+        if !std::mem::take(&mut self.is_due) {
+            return;
+        }
+        let units = self.baseline.advance(self.frontier.closed);
+        let closed = !units.is_empty();
+        let mut found: Vec<(Arc<Anomaly>, Change)> = units
+            .into_iter()
+            .filter_map(|unit| {
+                let confirmed = |anomaly| (anomaly, Change::Upsert(FindingState::Confirmed));
+                let withdrawn = |anomaly| (anomaly, Change::Withdraw);
+                unit.anomaly.map(confirmed).or(unit.withdrawn.map(withdrawn))
+            })
+            .collect();
+        let provisional = Change::Upsert(FindingState::Provisional);
+        let open = self.baseline.open_anomalies().into_iter();
+        found.extend(open.map(|anomaly| (Arc::new(anomaly), provisional)));
+        self.emit(&found, cx.events, out);
+        // Those of closed days were shown for the last time.
+        self.evidence.pass(self.frontier.closed.div_euclid(DAY));
+        self.count(self.baseline.stats());
+        if closed {
+            self.stats[0].state_bytes = self.baseline.entity_bytes() + self.evidence.bytes();
+        }
+    }
+
+    fn degraded(&mut self) -> Vec<Degradation> {
+        self.degraded.take()
+    }
+
+    fn history(&mut self, _: i64) {}
+
+    fn frontier(&self) -> Frontier {
+        self.frontier
+    }
+
+    fn advance(&mut self, frontier: Frontier) {
+        let before = self.frontier.closed;
+        self.frontier.advance(frontier);
+        self.is_due |= self.frontier.closed > before;
+    }
+
+    fn stats(&self) -> &[OperatorStats] {
+        &self.stats
+    }
+
+    fn export(&mut self, full: bool) -> Vec<(usize, Box<[u8]>, Option<Writer>)> {
+        let removed = std::mem::take(&mut self.removed);
+        let mut out: Vec<(usize, Box<[u8]>, Option<Writer>)> = Vec::new();
+        if !self.is_owner {
+            out.extend(removed.into_iter().map(|key| (0, key, None)));
+            return out;
+        }
+        out.extend(self.baseline.export(full).into_iter().map(|entry| {
+            let value = entry.value.map(|bytes| {
+                let mut w = Writer::new();
+                w.bytes(&bytes);
+                w
+            });
+            (0, entry.key.into(), value)
+        }));
+        let evidence = self.evidence.export(full).into_iter();
+        out.extend(evidence.map(|(key, value)| (0, key, value)));
+        // What could not be read may have been written anew.
+        let written: BTreeSet<Box<[u8]>> = match removed.is_empty() {
+            true => BTreeSet::new(),
+            false => out.iter().map(|(_, key, _)| key.clone()).collect(),
+        };
+        let gone = removed.into_iter().filter(|key| !written.contains(key));
+        out.extend(gone.map(|key| (0, key, None)));
+        out
+    }
+
+    fn export_shared(&self) -> Writer {
+        let mut w = Writer::new();
+        w.byte(Self::VERSION);
+        w.signed(self.frontier.watermark);
+        w.signed(self.frontier.closed);
+        w
+    }
+
+    fn import(
+        &mut self,
+        _: usize,
+        key: &[u8],
+        r: &mut Reader<'_>,
+        restore: &mut Restore<'_>,
+    ) -> Result<(), StateError> {
+        if key.first() == Some(&Evidence::TAG) {
+            return self.evidence.import(key, r, restore);
+        }
+        self.reading.push((key.into(), r.bytes()?.to_vec()));
+        Ok(())
+    }
+
+    fn import_shared(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        match r.byte()? {
+            Self::VERSION => {}
+            version => return Err(StateError::Version(version)),
+        }
+        let (watermark, closed) = (r.signed()?, r.signed()?);
+        self.advance(Frontier { watermark, closed });
+        Ok(())
+    }
+
+    fn owner<'k>(&'k self, _: &'k [u8]) -> &'k [u8] {
+        &self.owner
+    }
+
+    fn imported(&mut self) -> Result<(), StateError> {
+        let reading = std::mem::take(&mut self.reading);
+        self.is_owner |= !reading.is_empty();
+        let entries = reading.iter().map(|(key, value)| (&**key, value.as_slice()));
+        let imported = self.baseline.import(entries);
+        if imported.is_err() {
+            self.removed = reading.into_iter().map(|(key, _)| key).collect();
+        }
+        self.is_due = true;
+        imported.map_err(StateError::Baseline)
+    }
+
+    fn reset(&mut self, _: usize, stored: Vec<Box<[u8]>>) {
+        let read = std::mem::take(&mut self.reading).into_iter().map(|(key, _)| key);
+        self.removed.extend(read.chain(stored));
+        self.baseline = Baseline::new(self.stage.spec.clone(), self.stage.policy, 1);
+        self.evidence.pass(i64::MAX);
+    }
+}
+
+/// The entries of a baseline in a checkpoint, read with `get` by their keys there: what
+/// [`sluice_baseline::EntityProfile::read`] asks. One that cannot be read is none.
+pub fn baseline_state(
+    plan: &StreamPlan,
+    secret: &[u8; 16],
+    mut get: impl FnMut(&[u8]) -> Option<Vec<u8>>,
+) -> impl FnMut(&[u8]) -> Option<Vec<u8>> {
+    let owner = owner(plan);
+    let (vnode, operator) = (vnode(secret, &owner), operator(plan));
+    move |key| {
+        let stored = get(&StateEntry::new(vnode, operator, key, None).key)?;
+        Reader::new(&stored).and_then(|mut r| r.bytes().map(<[u8]>::to_vec)).ok()
+    }
+}
+
+/// The key that decides which shard a baseline is on.
+fn owner(plan: &StreamPlan) -> Vec<u8> {
+    let mut owner = Encoder::default();
+    Cell::Text(&plan.rule).encode(&mut owner);
+    owner.into_bytes()
+}
+
+/// Whether a value of such a feature has events that show it.
+fn is_named(kind: &FeatureKind) -> bool {
+    match kind {
+        FeatureKind::Categorical | FeatureKind::Edge | FeatureKind::TimeOfWeek => true,
+        FeatureKind::Count(_) | FeatureKind::Distinct(_) | FeatureKind::Numeric => false,
+    }
+}
+
+fn sample<'a>(kind: &FeatureKind, cell: Cell<'a>) -> Sample<'a> {
+    match (kind, cell) {
+        (FeatureKind::Numeric, Cell::Int(number)) => Sample::Number(number as f64),
+        (_, Cell::Float(number)) => Sample::Number(number),
+        (_, Cell::Text(text)) => Sample::Text(text),
+        // Everything else was made a text where the column is evaluated.
+        (_, Cell::Null | Cell::Bool(_) | Cell::Int(_) | Cell::Time(_)) => Sample::Missing,
+    }
+}
+
+/// What an anomaly is an anomaly of.
+fn row_key(anomaly: &Anomaly) -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    encoder.text("unit");
+    encoder.text(&anomaly.entity);
+    encoder.int(anomaly.unit);
+    encoder.into_bytes()
+}
+
+fn window(unit: Unit, anomaly: &Anomaly) -> Option<(i64, i64)> {
+    match unit {
+        Unit::Day => Some((anomaly.unit, anomaly.unit.saturating_add(DAY))),
+        Unit::Session(_) => Some((anomaly.unit, anomaly.time)),
+        Unit::Events(_) => None,
+    }
+}
