@@ -138,7 +138,7 @@ impl Node {
         let (inputs, endpoints) = inputs(&content, &positions)?;
         let received = Received::open(config, &endpoints, &dir.join("received"))?;
         let history = EventHistory::new(config.history.table_bytes.0 as usize);
-        let rules = content.rules.len();
+        let rules = content.running().count();
         let engine = engine(config, vnode_secret);
         let tenant = engine.tenant.clone();
         let service = Service::start(ServiceParts {

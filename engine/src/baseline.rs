@@ -1,7 +1,10 @@
 //! A baseline file ready to run: its SELECT compiled, its columns found, rows of batches fed to the
-//! model. Not the model (`baseline`), and not where the rows come from.
+//! model, and the plan of its operator in the stream. Not the model (`baseline`), and not where the
+//! rows come from.
 
 mod columns;
+mod plan;
+mod profiles;
 mod test;
 
 use std::{path::PathBuf, sync::Arc};
@@ -9,14 +12,16 @@ use std::{path::PathBuf, sync::Arc};
 use arrow::record_batch::RecordBatch;
 use sluice_baseline::{Baseline, Feature, FeatureKind, POLICY, Spec, Unit};
 use sluice_rule::{BaselineFile, BaselineKind, BaselineUnit, Diagnostic, Span};
-use sluice_sql::{Select, SqlProblem};
+use sluice_sql::{Compiler, Select, SqlProblem};
 
 use crate::{
-    EngineError, Problem,
-    content::{builtin_baselines, read_sql},
+    EngineError, LoadedRule, Problem,
+    content::{SqlText, builtin_baselines, read_sql},
 };
 use columns::Columns;
 
+pub use profiles::KnownEntity;
+pub(crate) use profiles::profiles;
 pub use test::test_baseline;
 
 /// A baseline file, compiled.
@@ -24,6 +29,9 @@ pub use test::test_baseline;
 pub struct LoadedBaseline {
     /// The file.
     pub file: BaselineFile,
+    /// The rule its findings are of, with the plan that the stream runs; `None` for one over the
+    /// records of a file.
+    pub rule: Option<LoadedRule>,
     select: Select,
     columns: Columns,
 }
@@ -38,8 +46,8 @@ pub struct Unfed {
 }
 
 impl LoadedBaseline {
-    /// Reads and compiles a file. `below` is its path below the content directory; `None` for a file
-    /// outside of one. Warnings come beside it.
+    /// Reads a file and compiles its SELECT. `below` is its path below the content directory; `None`
+    /// for a file outside of one. Warnings come beside it.
     ///
     /// # Errors
     /// Everything that is wrong with it.
@@ -58,7 +66,23 @@ impl LoadedBaseline {
         let select = Select::compile(wire.as_ref(), &file.file.sql)
             .map_err(|found| problems(found.into_iter().map(|p| diagnostic(path, p)).collect()))?;
         let columns = Columns::find(&file, select.schema()).map_err(problems)?;
-        Ok((LoadedBaseline { file, select, columns }, problems(warnings)))
+        Ok((LoadedBaseline { file, rule: None, select, columns }, problems(warnings)))
+    }
+
+    /// Plans its operator over the tables of `compiler`; one over the records of a file has none.
+    fn plan(&mut self, compiler: &Compiler) -> Result<Vec<Problem>, Vec<Problem>> {
+        if self.file.columns.is_some() {
+            return Ok(Vec::new());
+        }
+        let file = &self.file.file;
+        let problem = |diagnostic| Problem { diagnostic, text: Some(file.text.clone()) };
+        let problems = |found: Vec<Diagnostic>| found.into_iter().map(problem).collect::<Vec<_>>();
+        let planned = plan::compile(compiler, &self.file, &self.columns, self.spec());
+        let (rule, mut warnings) = planned.map_err(problems)?;
+        warnings.retain(|warning| !file.is_allowed(warning));
+        let warnings = problems(warnings);
+        self.rule = Some(rule);
+        Ok(warnings)
     }
 
     /// The table FROM names; `input` for a file's own records.
@@ -92,6 +116,15 @@ impl LoadedBaseline {
                         }
                         BaselineKind::Numeric(_) => FeatureKind::Numeric,
                     },
+                    reads: match &f.kind {
+                        BaselineKind::Count(_) | BaselineKind::TimeOfWeek(None) => "",
+                        BaselineKind::Categorical(column)
+                        | BaselineKind::Edge(column)
+                        | BaselineKind::Numeric(column)
+                        | BaselineKind::Distinct(column, _)
+                        | BaselineKind::TimeOfWeek(Some(column)) => column.name.as_str(),
+                    }
+                    .into(),
                     tactic: f.tactic.as_deref().map(Into::into),
                 })
                 .collect(),
@@ -129,29 +162,51 @@ impl LoadedBaseline {
 pub fn load_baselines(
     paths: &[PathBuf],
 ) -> Result<(Vec<LoadedBaseline>, Vec<Problem>), EngineError> {
-    let mut loaded = Vec::new();
+    let files = read_sql(paths, builtin_baselines)?.into_iter();
+    // A folder of content holds rules beside them.
+    let files = files.filter(|file| !file.below.contains('/') || is_baseline(file));
     let mut problems = Vec::new();
-    for file in read_sql(paths, builtin_baselines)? {
-        // A folder of content holds rules beside them.
-        if file.below.contains('/') && !file.below.starts_with("baselines/") {
-            continue;
-        }
-        match file.text {
+    let loaded = load_files(&Compiler::new(Vec::new()), files.collect(), &mut problems);
+    Ok((loaded, problems))
+}
+
+/// Whether a file is one of a baseline, by its place.
+pub(crate) fn is_baseline(file: &SqlText) -> bool {
+    file.below.starts_with("baselines/")
+}
+
+/// The baselines that compiled, in id order.
+pub(crate) fn load_files(
+    compiler: &Compiler,
+    files: Vec<SqlText>,
+    problems: &mut Vec<Problem>,
+) -> Vec<LoadedBaseline> {
+    let mut loaded: Vec<LoadedBaseline> = Vec::new();
+    for file in files {
+        let text = match file.text {
+            Ok(text) => text,
             Err(reason) => {
                 let diagnostic = Diagnostic::error("R006", &file.path, reason);
                 problems.push(Problem { diagnostic, text: None });
+                continue;
             }
-            Ok(text) => match LoadedBaseline::load(&file.path, Some(&file.below), &text) {
-                Ok((baseline, warnings)) => {
-                    loaded.push(baseline);
-                    problems.extend(warnings);
-                }
-                Err(errors) => problems.extend(errors),
+        };
+        let planned = LoadedBaseline::load(&file.path, Some(&file.below), &text).and_then(
+            |(mut baseline, mut warnings)| {
+                warnings.extend(baseline.plan(compiler)?);
+                Ok((baseline, warnings))
             },
+        );
+        match planned {
+            Ok((baseline, warnings)) => {
+                problems.extend(warnings);
+                loaded.push(baseline);
+            }
+            Err(errors) => problems.extend(errors),
         }
     }
     loaded.sort_by(|a, b| a.file.id.cmp(&b.file.id));
-    Ok((loaded, problems))
+    loaded
 }
 
 fn diagnostic(path: &str, problem: SqlProblem) -> Diagnostic {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sluice_event::{Encoder, rfc3339};
 use sluice_finding::{Entity, Finding, FindingId, FindingState};
 use sluice_rule::Severity;
-use sluice_stream::{Bound, Degradation, Limits};
+use sluice_stream::{Bound, Degradation, Limits, Stage};
 
 use crate::LoadedRule;
 
@@ -28,6 +28,11 @@ pub(crate) fn finding(tenant: &str, loaded: &LoadedRule, degradation: &Degradati
         Bound::ValuesOfWindow => (
             format!("{} distinct values of a window are kept", limits.window_events_max),
             "values after them were not counted: what counts them shows a lower bound",
+        ),
+        Bound::Entities => (
+            format!("{} entities are kept", entities_max(loaded)),
+            "rows of further entities were left out until the end of the day, when those with the \
+             least history are given up: what they did is not scored",
         ),
         Bound::Keys => (
             format!("{} keys are kept", limits.keys_max),
@@ -87,6 +92,13 @@ pub(crate) fn finding(tenant: &str, loaded: &LoadedRule, degradation: &Degradati
         contested: false,
         evidence: Vec::new(),
         evidence_total: 0,
+    }
+}
+
+fn entities_max(loaded: &LoadedRule) -> usize {
+    match &loaded.plan.stage {
+        Stage::Baseline(baseline) => baseline.policy.entities_max,
+        Stage::Stateless | Stage::Window(_) | Stage::FirstSeen(_) => 0,
     }
 }
 

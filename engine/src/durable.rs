@@ -184,6 +184,14 @@ impl FindingStore {
         self.inner.checkpoints.sweep(operators)
     }
 
+    /// The value of a state entry of the last checkpoint.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn state_value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        self.inner.checkpoints.value(key)
+    }
+
     /// A finding.
     ///
     /// # Errors

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef};
 use serde_json::{Map, Value};
 use sluice_event::Encoder;
-use sluice_finding::{Entity, Finding, FindingId, FindingState, RepeatGroup};
+use sluice_finding::{
+    Entity, Finding, FindingId, FindingState, RepeatGroup, anomaly_weight, risk_of_weight,
+};
 use sluice_rule::Severity;
-use sluice_stream::{Change, Emission};
+use sluice_stream::{Change, Emission, Stage};
 
 use crate::{json, rule_set::LoadedRule};
 
@@ -22,6 +24,7 @@ pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Findin
     let title = text("title").unwrap_or(&rule.title).to_owned();
     let severity = text("severity").and_then(Severity::parse).unwrap_or(rule.severity);
     let risk = fields.get("risk").and_then(Value::as_f64).map(|r| r.clamp(0.0, 90.0) as u8);
+    let is_baseline = matches!(loaded.plan.stage, Stage::Baseline(_));
     let entities = rule
         .entity
         .iter()
@@ -46,8 +49,11 @@ pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Findin
         },
         revision: 1,
         entities,
-        attack: rule.attack.clone().into(),
-        risk: risk.or(rule.risk).unwrap_or_else(|| severity.risk()),
+        attack: match text("tactic").filter(|_| is_baseline) {
+            Some(tactic) => [tactic.to_owned()].into(),
+            None => rule.attack.clone().into(),
+        },
+        risk: if is_baseline { anomaly_risk(&fields) } else { risk.unwrap_or(rule.risk()) },
         shadow: rule.is_shadow(),
         suppression: suppression(tenant, loaded, &fields),
         fields,
@@ -59,6 +65,12 @@ pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Findin
         evidence: emission.evidence.clone(),
         evidence_total: emission.evidence_total,
     }
+}
+
+/// The score that an anomaly alone gives a quiet entity, at most 90.
+fn anomaly_risk(fields: &Map<String, Value>) -> u8 {
+    let number = |name: &str| fields.get(name).and_then(Value::as_f64).unwrap_or_default();
+    risk_of_weight(anomaly_weight(number("surprise"), number("confidence")))
 }
 
 /// What repeats are folded by: the row's `dedup_key`, else the values of `suppression.by`.

@@ -10,7 +10,8 @@ use sluice_sql::{Compiler, RawTable};
 
 use crate::{
     EngineError, LoadedRule, RuleSet,
-    content::{SqlText, builtin_rules, read_sql},
+    baseline::{self, LoadedBaseline},
+    content::{SqlText, builtin_baselines, builtin_rules, read_sql},
     fillable,
 };
 
@@ -25,6 +26,8 @@ pub struct Content {
     pub mappings: Vec<Arc<Mapping>>,
     /// The rules that compiled, in id order.
     pub rules: Vec<LoadedRule>,
+    /// The baselines that compiled, in id order.
+    pub baselines: Vec<LoadedBaseline>,
     /// What is wrong, or could be better, with any file.
     pub problems: Vec<Problem>,
     /// Whether every mapping was loaded.
@@ -82,9 +85,11 @@ impl Content {
             }
         };
         let mappings_loaded = problems.iter().all(|p| p.diagnostic.level != Level::Error);
-        let mut rule_files = read_sql(rules, builtin_rules)?;
-        // Baselines lie beside the rules and are read by `baseline`.
-        rule_files.retain(|file| !file.below.starts_with("baselines/"));
+        let builtin = || [builtin_rules(), builtin_baselines()].into_iter().flatten().collect();
+        // Baselines lie beside the rules.
+        let (baseline_files, rule_files) =
+            read_sql(rules, builtin)?.into_iter().partition(baseline::is_baseline);
+        let baselines = baseline::load_files(&compiler, baseline_files, &mut problems);
         let parsed = parse(rule_files, &mut problems, Rule::parse);
         problems.extend(duplicate_ids(&parsed).into_iter().map(|diagnostic| {
             let file = parsed.iter().find(|r| r.file.path == diagnostic.path);
@@ -105,7 +110,7 @@ impl Content {
             let told = !file.is_allowed(&diagnostic);
             told.then(|| Problem { diagnostic, text: Some(file.text.clone()) })
         }));
-        Ok(Content { compiler, sources, mappings, rules, problems, mappings_loaded })
+        Ok(Content { compiler, sources, mappings, rules, baselines, problems, mappings_loaded })
     }
 
     /// Compiles one more rule, from text.
@@ -119,9 +124,14 @@ impl Content {
         rule.and_then(|rule| compile(&self.compiler, rule, &mut problems)).ok_or(problems)
     }
 
-    /// The rules as a set that runs.
+    /// Everything that makes findings: the rules, then those of the baselines.
+    pub fn running(&self) -> impl Iterator<Item = &LoadedRule> {
+        self.rules.iter().chain(self.baselines.iter().filter_map(|b| b.rule.as_ref()))
+    }
+
+    /// The rules and baselines as a set that runs.
     pub fn rule_set(&self) -> RuleSet {
-        RuleSet::new(self.rules.clone(), |table| self.compiler.schema(table))
+        RuleSet::new(self.running().cloned().collect(), |table| self.compiler.schema(table))
     }
 
     /// Problems that kept a file from being loaded.

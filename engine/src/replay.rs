@@ -162,6 +162,22 @@ impl Replay {
     }
 }
 
+impl ReplaySource {
+    /// How many deliveries it takes until so many of its rows have come.
+    pub fn deliveries_of(&self, rows: usize) -> u64 {
+        let mut come = 0;
+        let until = |step: &&Step| {
+            let more = come < rows;
+            come += match step {
+                Step::Rows(batch) => batch.len(),
+                Step::Idle(_) | Step::End(_) => 0,
+            };
+            more
+        };
+        self.deliveries.as_slice().iter().take_while(until).count() as u64
+    }
+}
+
 impl Source for ReplaySource {
     fn partitions(&self) -> Vec<Partition> {
         self.partitions.clone()

@@ -272,6 +272,36 @@ pub fn agree(
     Ok(Agreement { findings: reference.len(), failures })
 }
 
+/// Runs a replay in every way that must not matter: the findings that stand, and what differs. For what
+/// has no batch form.
+///
+/// # Errors
+/// If a run fails outright.
+pub fn same_in_every_way(
+    bench: &Bench<'_>,
+    replay: &Replay,
+    seed: u64,
+) -> Result<(BTreeMap<FindingId, Finding>, Vec<String>), String> {
+    let mut dice = Dice::new(seed);
+    let listed: Vec<usize> = (0..replay.rows.len()).collect();
+    let reference = net(bench.run(replay, &Way::whole(&listed))?);
+    let mut all = ways(&listed, &mut dice);
+    let eight = Way { shards: 8, cuts: cuts(listed.len(), &mut dice), ..Way::whole(&listed) };
+    all.push(Way { name: "8 shards".to_owned(), ..eight });
+    // Each row is accepted in it that is accepted as listed.
+    let order = shuffled(replay, &mut dice);
+    all.extend(ways(&order, &mut dice).into_iter().map(|way| Way {
+        name: format!("shuffled within lateness, {} (seed {seed})", way.name),
+        ..way
+    }));
+    let mut failures = Vec::new();
+    for way in all {
+        let found = net(bench.run(replay, &way)?);
+        failures.extend(compare::same(&way.name, &reference, &found));
+    }
+    Ok((reference, failures))
+}
+
 fn against_batch(
     bench: &Bench<'_>,
     replay: &Replay,

@@ -33,6 +33,7 @@ use std::{
 
 use crossbeam_channel::{Sender, bounded};
 use sluice_event::defect::OrDefect;
+use sluice_finding::Entity;
 use sluice_ingest::live::{Arrival, Input, InputControl, Place};
 
 use self::{
@@ -44,6 +45,7 @@ use self::{
 use crate::{
     Checkpoint, Content, DurableCheckpoint, Engine, EngineConfig, EngineError, FindingSink, Live,
     Observer, RunOptions, SourcePosition, StatsRegistry,
+    baseline::{self, KnownEntity},
     durable::{FindingStore, StoredLetter},
     error::chain,
     history::EventHistory,
@@ -105,6 +107,8 @@ pub struct Service {
 struct Shared {
     started_at: i64,
     store: FindingStore,
+    /// Of the shard that a key is on.
+    vnode_secret: [u8; 16],
     stats: Arc<StatsRegistry>,
     inputs: Vec<InputEntry>,
     state: Mutex<State>,
@@ -184,6 +188,7 @@ impl Service {
         let shared = Arc::new(Shared {
             started_at: clock(),
             store,
+            vnode_secret: config.vnode_secret,
             stats: Arc::new(StatsRegistry::default()),
             inputs: threads.iter().map(InputThread::entry).collect(),
             state: Mutex::new(State {
@@ -232,6 +237,15 @@ impl Service {
     /// What it shows of itself now.
     pub fn status(&self) -> ServiceStatus {
         self.shared.status()
+    }
+
+    /// What baselines know of an entity, as of the last checkpoint.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn profiles(&self, entity: &Entity) -> Result<Vec<KnownEntity>, EngineError> {
+        let content = self.content();
+        baseline::profiles(&content, &self.shared.store, &self.shared.vnode_secret, entity)
     }
 
     /// The mapping sources that run, for those who map records outside the pipeline.
@@ -446,7 +460,7 @@ impl Runner {
         let mut state_freed = 0;
         if applied {
             let operators: Vec<u64> =
-                content.rules.iter().map(|r| sluice_stream::operator(&r.plan)).collect();
+                content.running().map(|r| sluice_stream::operator(&r.plan)).collect();
             state_freed = match self.shared.store.sweep_state(&operators) {
                 // State that no rule needs goes with the next reload.
                 Err(error) if error.is_full() => 0,

@@ -322,7 +322,7 @@ impl Worker {
                     note(counts, failures);
                     out.emissions.extend(emissions);
                 }
-                Stage::Window(_) | Stage::FirstSeen(_) => {
+                Stage::Window(_) | Stage::FirstSeen(_) | Stage::Baseline(_) => {
                     let made = rows.keyed(plan, rule_index, branch, &hit);
                     note(counts, made.failures);
                     counts.too_late += made.too_late;

@@ -20,3 +20,21 @@ SELECT time,
        api_operation AS operation,
        cloud_region AS region
 FROM api_activity
+WHERE actor_user_entity IS NOT NULL
+/*--- tests
+- name: another service in another region, many calls of many operations
+  events:
+    - &usual {t: +9h, repeat: 60, every: 24h, table: api_activity, actor_user_name: deploy, api_service: s3.amazonaws.com,
+              api_operation: GetObject, cloud_region: eu-central-1}
+    - {<<: *usual, t: +9h10m, api_operation: PutObject}
+    - &other {<<: *usual, t: "2026-03-02T09:00:00Z", repeat: 40, every: 20s, api_service: iam.amazonaws.com, api_operation: ListUsers, cloud_region: ap-east-1}
+    - {<<: *other, api_operation: CreateAccessKey}
+    - {<<: *other, api_operation: AttachUserPolicy}
+  expect: [{entity: deploy}]
+- name: a few more calls of what is usual
+  events:
+    - *usual
+    - {<<: *usual, t: +9h10m, api_operation: PutObject}
+    - {<<: *usual, t: "2026-03-02T09:00:00Z", repeat: 3, every: 1m}
+  expect: []
+---*/

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use sluice_engine::{
-    Problem,
+    Content, Problem,
     baseline::{LoadedBaseline, load_baselines, test_baseline},
 };
 use sluice_rule::Level;
@@ -71,16 +71,20 @@ pub(crate) struct Test {
     /// Only baselines and cases whose id or name contains this.
     #[arg(long, default_value = "")]
     filter: String,
+    /// Of the shuffles and splits.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 impl Test {
     fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let (loaded, problems) = load(self.paths)?;
         refuse(problems)?;
+        let content = Content::load(&[], &[])?;
         let (mut passed, mut failed) = (0, 0);
         for baseline in &loaded {
             let id = baseline.file.id.as_str();
-            for report in test_baseline(baseline) {
+            for report in test_baseline(&content, baseline, self.seed) {
                 if !id.contains(&self.filter) && !report.name.contains(&self.filter) {
                     continue;
                 }

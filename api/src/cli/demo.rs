@@ -113,11 +113,15 @@ impl Demo {
 
 fn announce(events: usize, start: i64) {
     eprintln!(
-        "replaying 3 scenarios, {events} log lines from {}: Okta account takeover by push fatigue, \
+        "replaying {} ordinary days, then 3 scenarios from {}, {events} log lines: Okta account takeover by push fatigue, \
          lateral movement in VPC flow and sshd logs, a leaked AWS key in CloudTrail",
+        source::HISTORY_DAYS,
         rfc3339(start)
     );
-    eprintln!("history is taken to begin with the replay: whatever is first is new");
+    eprintln!(
+        "history is taken to begin with the replay: whatever is first is new; what is usual of people is \
+         learned from the days before"
+    );
 }
 
 fn report(events: usize, findings: &Tally, first: Option<Duration>, whole: Duration) {

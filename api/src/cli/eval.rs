@@ -54,7 +54,7 @@ pub(crate) struct Eval {
 impl Eval {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let (mut content, whole) = load::usable(&self.input.mappings, &self.rules, out.quiet())?;
-        if content.rules.is_empty() {
+        if content.running().next().is_none() {
             return Err(Failure::argument(
                 "no rules",
                 "name rule files or folders with -r, or leave it out for the shipped ones",

@@ -49,12 +49,13 @@ pub(crate) fn usable(
         return Ok((content, true));
     }
     let failure = Failure::NotLoaded(errors);
-    if !content.mappings_loaded || content.rules.is_empty() {
+    let rules = content.running().count();
+    if !content.mappings_loaded || rules == 0 {
         return Err(failure);
     }
     errors::report(&failure);
     if !quiet {
-        eprintln!("{} rules are loaded; the files above are not", content.rules.len());
+        eprintln!("{rules} rules are loaded; the files above are not");
     }
     Ok((content, false))
 }

@@ -36,6 +36,11 @@ const EXPECTED: &[(&str, &[&str], &str)] = &[
         "Super administrator",
     ),
     ("identity.api_token_created", &["user hana.haas@example.com"], "backup-sync"),
+    (
+        "baselines.user_signin",
+        &["user hana.haas@example.com"],
+        "Unusual for hana.haas@example.com: ",
+    ),
     // Lateral movement.
     ("network.port_scan", &["ip 10.20.0.57", "ip 10.20.1.20"], "60 ports"),
     ("network.internal_sweep", &["ip 10.20.0.57"], "port 3389 on 60 hosts"),

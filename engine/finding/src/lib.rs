@@ -30,7 +30,7 @@ pub use repeats::{RepeatGroup, Repeats};
 pub use risk::{
     Contribution, ContributionKind, Criticality, EntityRisk, Evidence, Factor, FactorKey, Floor,
     LevelChange, Override, RiskLedger, RiskLevel, RiskScore, RiskState, anomaly_weight,
-    declared_weight, evidence, noise_discount,
+    declared_weight, evidence, noise_discount, risk_of_weight,
 };
 pub use suppression::{Suppression, SuppressionMatch, SuppressionRefused};
 pub use triage::{Reason, Triage, TriageChange, TriageEntry, TriageRefused, TriageStatus};

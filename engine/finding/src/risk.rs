@@ -22,7 +22,7 @@ pub use entity::{EntityRisk, evidence};
 pub use explain::{Contribution, ContributionKind, RiskScore};
 pub use ledger::{Evidence, Factor, FactorKey, Floor, Override, RiskLedger};
 pub use level::{LevelChange, RiskLevel, RiskState};
-pub use weight::{anomaly_weight, declared_weight, noise_discount};
+pub use weight::{anomaly_weight, declared_weight, noise_discount, risk_of_weight};
 
 /// Log odds of an entity without findings, normal criticality: `ln(0.001 / 0.999)`.
 const L0: f64 = -6.906_754_778_648_554;

@@ -16,17 +16,27 @@ use super::Unfed;
 /// Where each thing is in the SELECT's output.
 #[derive(Debug)]
 pub(super) struct Columns {
-    time: usize,
-    entity: usize,
-    features: Vec<Reads>,
+    pub(super) time: usize,
+    pub(super) entity: usize,
+    pub(super) features: Vec<Reads>,
 }
 
 /// What a feature reads.
 #[derive(Clone, Copy, Debug)]
-enum Reads {
+pub(super) enum Reads {
     Nothing,
     Text(usize),
     Number(usize),
+}
+
+impl Reads {
+    /// The column.
+    pub(super) fn place(self) -> Option<usize> {
+        match self {
+            Reads::Nothing => None,
+            Reads::Text(at) | Reads::Number(at) => Some(at),
+        }
+    }
 }
 
 impl Columns {

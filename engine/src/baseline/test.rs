@@ -1,35 +1,67 @@
-//! The tests block of a baseline: rows of tables in, anomalies of closed units out.
+//! The tests block of a baseline, run on the real engine in every way a stream may come: rows of tables
+//! in, findings out.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use sluice_baseline::Anomaly;
+use serde_json::Value;
 use sluice_event::{PartitionId, TimeSettings};
-use sluice_rule::{BaselineTest, ExpectedAnomaly, TEST_BASE};
+use sluice_finding::{Finding, FindingId};
+use sluice_rule::{BaselineTest, ExpectedAnomaly, TEST_BASE, TestEvent};
 
 use super::LoadedBaseline;
-use crate::{Partition, replay::ReplayBuilder, rule_test::CaseReport};
+use crate::{
+    Content, History, LoadedRule, Partition,
+    replay::{Replay, ReplayBuilder},
+    rule_test::{Bench, CaseReport, same_in_every_way},
+};
 
 const ONLY: PartitionId = PartitionId(0);
 
-/// Runs every case of a baseline's tests block.
-pub fn test_baseline(loaded: &LoadedBaseline) -> Vec<CaseReport> {
+/// Runs every case of a baseline's tests block. `seed` decides splits and shuffles.
+pub fn test_baseline(content: &Content, loaded: &LoadedBaseline, seed: u64) -> Vec<CaseReport> {
     let report = |case: &BaselineTest| CaseReport {
         name: case.name.clone(),
         line: case.line,
-        failures: run(loaded, case).unwrap_or_else(|e| vec![e]),
+        failures: run(content, loaded, case, seed).unwrap_or_else(|e| vec![e]),
     };
     loaded.file.tests.iter().map(report).collect()
 }
 
-fn run(loaded: &LoadedBaseline, case: &BaselineTest) -> Result<Vec<String>, String> {
+fn run(
+    content: &Content,
+    loaded: &LoadedBaseline,
+    case: &BaselineTest,
+    seed: u64,
+) -> Result<Vec<String>, String> {
+    let Some(rule) = &loaded.rule else {
+        return Err(
+            "the baseline reads the records of a file: `sluice baseline eval` runs it".into()
+        );
+    };
+    let replay = replay(loaded, rule, case)?;
+    let bench = Bench::new(content, rule, History::None);
+    let (found, mut failures) = same_in_every_way(&bench, &replay, seed)?;
+    let after = |finding: &Finding| case.after.is_none_or(|after| finding.time >= after);
+    failures.extend(compare(&case.expect, &found, &after));
+    Ok(failures)
+}
+
+fn replay(
+    loaded: &LoadedBaseline,
+    rule: &LoadedRule,
+    case: &BaselineTest,
+) -> Result<Replay, String> {
     let time = TimeSettings::default();
     let only = Partition { id: ONLY, source: None, name: None, tables: Vec::new(), time };
     let mut builder = ReplayBuilder::new(vec![only]);
-    for (index, event) in case.events.iter().enumerate() {
+    // Histories are listed one after the other; they came side by side.
+    let mut events: Vec<(usize, &TestEvent)> = case.events.iter().enumerate().collect();
+    events.sort_by_key(|(_, event)| event.t.unwrap_or(TEST_BASE));
+    for (index, event) in events {
         let Some(table) = &event.table else {
             return Err(format!("event {}: needs `table`", index + 1));
         };
-        if table.as_str() != loaded.from() {
+        if !rule.plan.branches.iter().any(|branch| branch.table == *table) {
             let from = loaded.from();
             return Err(format!("event {}: the baseline reads `{from}`, not `{table}`", index + 1));
         }
@@ -37,50 +69,42 @@ fn run(loaded: &LoadedBaseline, case: &BaselineTest) -> Result<Vec<String>, Stri
             .row(ONLY, table, event.t.unwrap_or(TEST_BASE), &event.columns)
             .map_err(|e| format!("event {}: {e}", index + 1))?;
     }
-    let replay = builder.finish()?;
-    let mut baseline = loaded.baseline();
-    for batch in replay.tables.values() {
-        loaded.feed(&mut baseline, batch, u128::from);
-    }
-    let units = baseline.advance(i64::MAX);
-    let found: Vec<Arc<Anomaly>> = units
-        .into_iter()
-        .filter_map(|unit| unit.anomaly)
-        .filter(|anomaly| case.after.is_none_or(|after| anomaly.time >= after))
-        .collect();
-    Ok(compare(&case.expect, &found))
+    builder.finish()
 }
 
-fn compare(expected: &[ExpectedAnomaly], found: &[Arc<Anomaly>]) -> Vec<String> {
-    let mut rest: Vec<&Anomaly> = found.iter().map(AsRef::as_ref).collect();
+fn compare(
+    expected: &[ExpectedAnomaly],
+    found: &BTreeMap<FindingId, Finding>,
+    is_compared: &dyn Fn(&Finding) -> bool,
+) -> Vec<String> {
+    let mut rest: Vec<&Finding> = found.values().filter(|f| is_compared(f)).collect();
+    rest.sort_by_key(|f| (f.time, f.id));
     let mut failures = Vec::new();
     for wanted in expected {
-        match rest.iter().position(|anomaly| is(wanted, anomaly)) {
+        match rest.iter().position(|finding| is(wanted, finding)) {
             Some(at) => {
                 rest.remove(at);
             }
             None => failures.push(format!("no anomaly like {}", shown(wanted))),
         }
     }
-    failures.extend(rest.iter().map(|anomaly| {
-        let top = anomaly.features.first();
-        let value = top.and_then(|f| f.values.first()).map_or("", |v| v.value.as_str());
-        format!(
-            "unexpected anomaly: {} at {}, {} {value}, surprise {:.2}",
-            anomaly.entity,
-            sluice_event::rfc3339(anomaly.time),
-            top.map_or("", |f| &f.feature),
-            anomaly.surprise,
-        )
+    failures.extend(rest.iter().map(|finding| {
+        let time = sluice_event::rfc3339(finding.time);
+        let surprise = finding.fields.get("surprise").and_then(Value::as_f64).unwrap_or_default();
+        format!("unexpected anomaly: {} at {time}, surprise {surprise:.2}", finding.title)
     }));
     failures
 }
 
-fn is(wanted: &ExpectedAnomaly, anomaly: &Anomaly) -> bool {
-    let Some(top) = anomaly.features.first() else { return false };
-    wanted.entity.as_deref().is_none_or(|e| e == &*anomaly.entity)
-        && wanted.feature.as_deref().is_none_or(|f| f == &*top.feature)
-        && wanted.value.as_deref().is_none_or(|v| top.values.iter().any(|x| x.value == v))
+fn is(wanted: &ExpectedAnomaly, finding: &Finding) -> bool {
+    let has = |column: &str, wanted: &Option<String>| {
+        let text = finding.fields.get(column).and_then(Value::as_str);
+        wanted.as_deref().is_none_or(|wanted| Some(wanted) == text)
+    };
+    let entity = finding.entities.first().map(|e| e.id.as_str());
+    wanted.entity.as_deref().is_none_or(|e| Some(e) == entity)
+        && has("feature", &wanted.feature)
+        && has("value", &wanted.value)
 }
 
 fn shown(wanted: &ExpectedAnomaly) -> String {

@@ -110,6 +110,15 @@ impl StateStore {
         }
     }
 
+    /// The value of a state entry.
+    pub(super) fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let stored = stored_key(key);
+        let Some(bytes) = self.store.snapshot().get(&self.entries, &stored)? else {
+            return Ok(None);
+        };
+        Ok(entry(&stored, &bytes)?.value)
+    }
+
     pub(super) fn disk_bytes(&self) -> Result<u64, EngineError> {
         Ok(self.store.disk_bytes()?)
     }

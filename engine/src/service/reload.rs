@@ -21,7 +21,7 @@ pub(super) struct Reload {
 impl Reload {
     pub(super) fn between(old: &Content, new: &Content) -> Reload {
         let by_id = |content: &Content| -> BTreeMap<String, LoadedRule> {
-            content.rules.iter().map(|r| (r.plan.rule.to_string(), r.clone())).collect()
+            content.running().map(|r| (r.plan.rule.to_string(), r.clone())).collect()
         };
         let (old_rules, new_rules) = (by_id(old), by_id(new));
         let mut rules = BTreeMap::new();

@@ -198,7 +198,7 @@ pub(super) fn cards(content: &Content, fed: &BTreeSet<TableName>) -> Vec<RuleCar
             ..RuleHealth::default()
         })
     };
-    content.rules.iter().map(card).collect()
+    content.running().map(card).collect()
 }
 
 impl Shared {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sluice_event::{EntityKind, WireSchema, WireType};
 
 use crate::{
-    About, Diagnostic, RuleId, Span, SqlFile, TestEvent,
+    About, Diagnostic, RuleId, Severity, Span, SqlFile, Status, TestEvent,
     baseline_features::{BaselineFeature, BaselineKind, features},
     cases, codec,
     fields::{Fields, Reader},
@@ -23,6 +23,10 @@ pub struct BaselineFile {
     pub id: RuleId,
     /// What it models, as a headline.
     pub title: String,
+    /// How bad an anomaly is; `medium` if the file does not say.
+    pub severity: Severity,
+    /// How far it is trusted.
+    pub status: Status,
     /// What an entity is.
     pub entity: EntityKind,
     /// The column of the SELECT that names it.
@@ -41,6 +45,10 @@ pub struct BaselineFile {
     pub columns: Option<WireSchema>,
     /// What it models, in a sentence or two.
     pub description: Option<String>,
+    /// What else looks like this.
+    pub false_positives: Vec<String>,
+    /// What to do about an anomaly.
+    pub runbook: Option<String>,
     /// Reading.
     pub references: Vec<String>,
     /// Author, dates, licence, tags.
@@ -97,9 +105,11 @@ pub struct ExpectedAnomaly {
     pub value: Option<String>,
 }
 
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 23] = [
     "id",
     "title",
+    "severity",
+    "status",
     "kind",
     "entity",
     "peer_group",
@@ -110,6 +120,8 @@ const KEYS: [&str; 19] = [
     "warmup",
     "columns",
     "description",
+    "false_positives",
+    "runbook",
     "references",
     "author",
     "date",
@@ -197,8 +209,14 @@ fn front_matter(
             "`2h` for volume, `24h` for sign-ins, `7d` for privileges",
         );
     }
+    let severity = fields.get("severity").and_then(|n| Severity::read(reader, n));
+    let status = fields.get("status").and_then(|n| Status::read(reader, n));
     let (entity, entity_column) = entity?;
     Some(BaselineFile {
+        severity: severity.unwrap_or(Severity::Medium),
+        status: status.unwrap_or_default(),
+        false_positives: front::words(reader, &fields, "false_positives"),
+        runbook: fields.get("runbook").and_then(|n| reader.text(n, "runbook")),
         unit: fields.get("unit").map_or(Some(BaselineUnit::Day), |n| unit(reader, n))?,
         alarm_rate: fields.get("alarm_rate").map_or(Some(0.001), |n| alarm_rate(reader, n))?,
         half_life: half_life.unwrap_or(86_400_000),

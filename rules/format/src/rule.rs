@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use sluice_event::EntityKind;
 
 use crate::{
-    About, Diagnostic, RuleId, RuleTest, Span, SqlFile, attack, cases,
+    About, BaselineFile, Diagnostic, RuleId, RuleTest, Span, SqlFile, attack, cases,
     fields::{Fields, Reader},
     front,
     token::{self, OutputColumn},
@@ -94,6 +94,10 @@ impl Severity {
         }
     }
 
+    pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Severity> {
+        reader.word(node, "severity", &Self::WORDS)
+    }
+
     /// The severity of a word; also for the output column `severity`.
     pub fn parse(word: &str) -> Option<Severity> {
         Self::WORDS.iter().find(|(w, _)| *w == word).map(|(_, severity)| *severity)
@@ -135,6 +139,10 @@ impl Status {
         ("deprecated", Status::Deprecated),
         ("unsupported", Status::Unsupported),
     ];
+
+    pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Status> {
+        reader.word(node, "status", &Self::WORDS)
+    }
 
     /// The word in files and output.
     pub fn name(self) -> &'static str {
@@ -251,6 +259,38 @@ impl Rule {
         reader.finish(&file, rule.map(|rule| Rule { tests, ..rule }))
     }
 
+    /// A baseline as the rule that its findings are of. Its cases stay with the baseline.
+    pub fn of_baseline(baseline: &BaselineFile) -> Rule {
+        let mut attack: Vec<String> =
+            baseline.features.iter().filter_map(|f| f.tactic.clone()).collect();
+        attack.sort_unstable();
+        attack.dedup();
+        let BaselineFile { entity, entity_column, id, title, description, file, .. } = baseline;
+        Rule {
+            id: id.clone(),
+            title: title.clone(),
+            severity: baseline.severity,
+            status: baseline.status,
+            description: description.clone(),
+            attack,
+            entity: vec![(entity_column.name.clone(), *entity)],
+            risk: None,
+            suppression: None,
+            false_positives: baseline.false_positives.clone(),
+            blind_spots: Vec::new(),
+            runbook: baseline.runbook.clone(),
+            references: baseline.references.clone(),
+            lateness: None,
+            emit: None,
+            sigma: None,
+            about: baseline.about.clone(),
+            tests: Vec::new(),
+            version: baseline.version(),
+            places: BTreeMap::from([("entity".to_owned(), entity_column.span)]),
+            file: file.clone(),
+        }
+    }
+
     /// Whether a comment in the file silences this finding.
     pub fn allows(&self, diagnostic: &Diagnostic) -> bool {
         self.file.is_allowed(diagnostic)
@@ -311,8 +351,8 @@ fn front_matter(
             place,
             "severity: informational | low | medium | high | critical",
         )
-        .and_then(|n| reader.word(n, "severity", &Severity::WORDS));
-    let status = fields.get("status").and_then(|n| reader.word(n, "status", &Status::WORDS));
+        .and_then(|n| Severity::read(reader, n));
+    let status = fields.get("status").and_then(|n| Status::read(reader, n));
     kind(reader, &fields);
     let false_positives = match fields.get("falsepositives") {
         Some(_) => front::words(reader, &fields, "falsepositives"),

@@ -1,6 +1,9 @@
 //! Benign lines: without end for measuring, and over a while for scenarios.
 
-use crate::{Format, Line, Random, cloudtrail, kubernetes, okta, sshd, vpc_flow, world::PEOPLE};
+use crate::{
+    Format, Line, Random, cloudtrail, kubernetes, okta, sshd, vpc_flow,
+    world::{PEOPLE, TEAM},
+};
 
 /// Benign lines of one source without end, with thousands of users and tens of thousands of
 /// addresses, a few of which make most of it. Times go forward, a few seconds out of order.
@@ -53,7 +56,6 @@ pub(crate) fn spread(
     count: u64,
     format: Format,
 ) -> Vec<(i64, Line)> {
-    const TEAM: u64 = 120;
     (0..count)
         .map(|_| {
             let time = start_ms + random.range(0, minutes * 60_000);

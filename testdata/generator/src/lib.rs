@@ -1,5 +1,5 @@
-//! Logs in the true wire formats of five sources, from a seed: benign background for measuring and
-//! three attacks for the demo and its test. Not a simulator, and no real data: people are of
+//! Logs in the true wire formats of five sources, from a seed: benign background for measuring, three
+//! attacks for the demo and its test, and the weeks before them. Not a simulator, and no real data: people are of
 //! example.com, addresses of RFC 5737, RFC 3849 and RFC 1918.
 //!
 //! The same seed and start give the same bytes on every machine.
@@ -7,6 +7,7 @@
 
 mod background;
 mod cloudtrail;
+mod history;
 mod kubernetes;
 mod okta;
 mod random;
@@ -73,6 +74,11 @@ impl Generator {
     /// An attack inside benign background, in order of arrival: a few seconds out of order.
     pub fn scenario(&self, scenario: Scenario) -> Vec<Line> {
         scenario.lines(self.seed, self.start_ms, self.format)
+    }
+
+    /// What was usual in the `days` days before, of `okta.system`, in order of time.
+    pub fn history(&self, days: i64) -> Vec<Line> {
+        history::lines(self.seed, self.start_ms, days)
     }
 
     /// Refused passwords of `linux.sshd`.

@@ -152,6 +152,33 @@ fn legacy(kind: &str) -> Option<&'static str> {
     })
 }
 
+/// A person signs in as ever: a push that is accepted, a second later the session.
+pub(crate) fn usual_sign_in(random: &mut Random, time_ms: i64, person: &Person) -> Vec<Line> {
+    let client = Client::of(person);
+    let session = session(random);
+    let event = |kind, message, target| Event {
+        kind,
+        message,
+        outcome: "SUCCESS",
+        reason: None,
+        session: session.as_str(),
+        target,
+        debug: &[],
+    };
+    let push = event(
+        "user.authentication.auth_via_mfa",
+        "Authentication of user via MFA",
+        vec![user(person)],
+    );
+    let push = Event { debug: &[("factor", "OKTA_VERIFY_PUSH")], ..push };
+    let start = event("user.session.start", "User login to Okta", vec![]);
+    [push, start]
+        .into_iter()
+        .zip([0, 1_000])
+        .map(|(event, after)| line(random, time_ms + after, person, &client, event))
+        .collect()
+}
+
 /// Something a person does on an ordinary day.
 pub(crate) fn benign(random: &mut Random, time_ms: i64, people: u64) -> Line {
     let person = Person::new(random.skewed(people.min(PEOPLE)));

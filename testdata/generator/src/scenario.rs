@@ -5,6 +5,8 @@ mod lateral;
 mod leaked_key;
 mod takeover;
 
+pub(crate) use takeover::VICTIM;
+
 use crate::{Format, Line, Random, background};
 
 /// An attack.

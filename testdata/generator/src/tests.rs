@@ -218,3 +218,17 @@ fn refused_passwords_are_of_as_many_users_and_addresses_as_said() {
     assert_eq!(refused(100, 100), (100, 100), "a spray");
     assert_eq!(refused(100, 1), (100, 1), "a flood");
 }
+
+/// Baselines need to know what is usual, and nothing else: the days before hold no attack.
+#[test]
+fn the_days_before_the_scenarios_are_benign_and_end_before_them() {
+    let generator = Generator::new(1, START);
+    let lines = generator.history(30);
+    assert!(lines.len() > 30 * 150, "{}", lines.len());
+    assert!(lines.is_sorted_by_key(|line| line.time_ms));
+    assert!(lines.iter().all(|line| line.time_ms < START));
+    let moldova = lines.iter().filter(|line| line.text.contains("Moldova")).count();
+    let victim = lines.iter().filter(|line| line.text.contains("hana.haas@example.com")).count();
+    assert!(moldova == 0 && victim >= 4 * 30, "{moldova} and {victim}");
+    assert_eq!(lines, Generator::new(1, START).history(30));
+}

@@ -5,6 +5,8 @@
 pub(crate) const ACCOUNT: &str = "123456789012";
 /// People with an account.
 pub(crate) const PEOPLE: u64 = 5_000;
+/// Those of them who are in the scenarios.
+pub(crate) const TEAM: u64 = 120;
 
 const FIRST: [&str; 40] = [
     "Ann", "Bo", "Carla", "Deniz", "Emil", "Farah", "Goran", "Hana", "Ines", "Jonas", "Kaja",

@@ -14,11 +14,14 @@ pub(super) const LENGTH_MS: i64 = 90 * 60 * 1_000;
 /// Lines taken at once, in order of time; those of one source are handed over together.
 const STEP_LINES: usize = 400;
 
-/// The lines of all scenarios in order of time.
+/// Days of everyday Okta events before the scenarios: with them baselines know what is usual.
+pub(super) const HISTORY_DAYS: i64 = 45;
+
+/// The lines of the days before and of all scenarios, in order of time.
 pub(super) fn lines(seed: u64, start: i64) -> Vec<Line> {
     let generator = Generator::new(seed, start);
-    let mut lines: Vec<Line> =
-        Scenario::ALL.into_iter().flat_map(|s| generator.scenario(s)).collect();
+    let mut lines = generator.history(HISTORY_DAYS);
+    lines.extend(Scenario::ALL.into_iter().flat_map(|s| generator.scenario(s)));
     lines.sort_by_key(|line| line.time_ms);
     lines
 }

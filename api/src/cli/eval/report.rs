@@ -90,7 +90,7 @@ pub(crate) fn summary(
         "{} findings by {} of {} rules{}",
         findings.total(),
         findings.rules.len(),
-        content.rules.len(),
+        content.running().count(),
         if findings.withdrawn > 0 {
             format!("; {} withdrawn by late events", findings.withdrawn)
         } else {

@@ -48,8 +48,8 @@ impl Explain {
                 .canonicalize()
                 .is_ok_and(|file| file.starts_with(named)),
         };
-        let loaded = content.rules.iter().find(|r| wanted(r)).ok_or_else(|| {
-            let ids = content.rules.iter().map(|r| &*r.plan.rule);
+        let loaded = content.running().find(|r| wanted(r)).ok_or_else(|| {
+            let ids = content.running().map(|r| &*r.plan.rule);
             let near = sluice_rule::suggest(&self.rule, ids)
                 .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
             Failure::argument(
@@ -188,7 +188,7 @@ fn plan_json(content: &Content, loaded: &LoadedRule) -> Value {
         .iter()
         .enumerate()
         .map(|(index, branch)| {
-            let slot = content.rules.iter().position(|r| r.plan.rule == plan.rule);
+            let slot = content.running().position(|r| r.plan.rule == plan.rule);
             let view = set.table(&branch.table).and_then(|t| {
                 let entry = t.branches.iter().position(|b| Some(b.0) == slot && b.1 == index)?;
                 t.network.describe(entry)
@@ -208,6 +208,15 @@ fn plan_json(content: &Content, loaded: &LoadedRule) -> Value {
             Some(names(plan, first.outputs..plan.intermediate.fields().len())),
             Some(
                 "per key tuple: its last time, and its times above the final watermark".to_owned(),
+            ),
+        ),
+        Stage::Baseline(baseline) => (
+            format!("{} features of each {}", baseline.features.len(), baseline.spec.entity.name()),
+            Some(names(plan, baseline.entity..baseline.entity + 1)),
+            Some(
+                "per entity: what is usual of each feature, and units not learned yet; one shard \
+                 holds all entities, since each score depends on what all do"
+                    .to_owned(),
             ),
         ),
         Stage::Window(window) => (

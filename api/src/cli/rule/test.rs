@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use sluice_engine::rule_test::test_rule;
+use sluice_engine::{baseline::test_baseline, rule_test::test_rule};
 
 use super::{ContentArgs, paths_or_default};
 use crate::cli::{
@@ -16,7 +16,7 @@ use crate::cli::{
 };
 
 /// Each case runs as listed, one row per batch, split and sharded at random, shuffled within
-/// lateness, saved and restored, and by DataFusion in batch. Exit code 1 if any differs, 2 if a
+/// lateness, saved and restored, and (but for baselines) by DataFusion in batch. Exit code 1 if any differs, 2 if a
 /// rule could not be loaded.
 #[derive(Debug, Args)]
 pub(crate) struct Test {
@@ -41,15 +41,19 @@ impl Test {
         let (content, whole) = load::usable(&self.content.mappings, &paths, out.quiet())?;
         let bar = progress::bar(0, out.quiet());
         let (mut passed, mut failed) = (0, 0);
-        for loaded in &content.rules {
+        for loaded in content.running() {
             let id = loaded.rule.id.to_string();
             bar.set_message(id.clone());
-            if loaded.rule.tests.len() < self.min_tests {
+            let reports = match content.baselines.iter().find(|b| b.file.id == loaded.rule.id) {
+                Some(baseline) => test_baseline(&content, baseline, self.seed),
+                None => test_rule(&content, loaded, self.seed),
+            };
+            if reports.len() < self.min_tests {
                 failed += 1;
-                let has = loaded.rule.tests.len();
+                let has = reports.len();
                 out.line(&format!("FAIL {id}: {has} tests, at least {} wanted", self.min_tests))?;
             }
-            for report in test_rule(&content, loaded, self.seed) {
+            for report in reports {
                 if !id.contains(&self.filter) && !report.name.contains(&self.filter) {
                     continue;
                 }
@@ -78,7 +82,8 @@ impl Test {
             }
         }
         bar.finish_and_clear();
-        eprintln!("{} rules: {passed} passed, {failed} failed", content.rules.len());
+        let rules = content.running().count();
+        eprintln!("{rules} rules: {passed} passed, {failed} failed");
         Ok(match (failed == 0, whole) {
             (false, _) => Exit::CheckFailed,
             (true, false) => Exit::NotLoaded,

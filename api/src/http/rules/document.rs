@@ -104,7 +104,7 @@ pub(in super::super) async fn document(
     let service = shared.app.service.clone();
     let read = move || service.content();
     let content = shared.pools.reads.run(read).await?;
-    let rules: Vec<&Rule> = content.rules.iter().map(|loaded| &*loaded.rule).collect();
+    let rules: Vec<&Rule> = content.running().map(|loaded| &*loaded.rule).collect();
     match rules.iter().find(|rule| rule.id.to_string() == id) {
         Some(rule) => Ok(Json(RuleDocument::of(rule))),
         None => {

@@ -2,7 +2,7 @@
 
 use statrs::function::beta::checked_beta_reg;
 
-use super::{C, L0, TAU};
+use super::{C, L0, TAU, ledger::saturated, score_of};
 use sluice_rule::Severity;
 
 /// The weight of a rule's finding so that it alone gives a quiet entity of normal criticality the
@@ -17,6 +17,15 @@ pub fn declared_weight(risk: u8) -> f64 {
         return 0.0;
     }
     -C * (1.0 - nats / C).ln()
+}
+
+/// The score that one finding of a weight gives a quiet entity of normal criticality, 0 to 90: the
+/// inverse of [`declared_weight`] above the base score.
+pub fn risk_of_weight(nats: f64) -> u8 {
+    if nats <= 0.0 {
+        return 0;
+    }
+    score_of(L0 + saturated(nats)).clamp(0.0, 90.0).round() as u8
 }
 
 /// How much of its weight a rule keeps that fired on `fired` of `days` entity-days outside of

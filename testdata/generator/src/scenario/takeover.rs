@@ -19,7 +19,8 @@ use crate::{
     world::{ELSEWHERE, Person},
 };
 
-const VICTIM: u64 = 7;
+/// Who is taken over, by index.
+pub(crate) const VICTIM: u64 = 7;
 const PROMOTED: u64 = 13;
 
 pub(super) fn play(stage: &mut Stage) {
