@@ -1,6 +1,8 @@
 //! Entities by risk, and all that is known of one. Not the risk alone, which gateways ask for (see
 //! [`super::risk`]).
 
+mod baselines;
+
 use axum::{
     Json,
     extract::{Path, State},
@@ -88,6 +90,8 @@ pub(super) struct Detail {
     merged: u64,
     /// The last 100 changes, the newest first.
     changes: Vec<Change>,
+    /// What baselines know of it, as of the last checkpoint.
+    baselines: Vec<baselines::Baseline>,
     as_of: String,
 }
 
@@ -208,6 +212,11 @@ type Position = (i64, String, String);
             "previous_score": 4.0, "level": "medium", "previous_level": "low", "cause": "finding",
             "cause_id": "8c0a3f4be1d25f6790ab12cd34ef5678",
             "reasons": [{"points": 45.8, "source": "identity.mfa_fatigue"}]}],
+        "baselines": [{"baseline": "baselines.user_signin",
+            "title": "Where, when and from what each user signs in", "state": "confident",
+            "learned": 41, "waiting": 6, "features": [{"name": "country", "kind": "categorical",
+                "usual": [{"value": "FR", "seen": 96.4, "of": 96.4}],
+                "recent": [{"value": "FR", "count": 11}, {"value": "MD", "count": 2}]}]}],
         "as_of": "2026-11-24T08:16:00.000Z"
     })))
 )]
@@ -218,12 +227,14 @@ pub(super) async fn get(
 ) -> Result<Json<Detail>, Problem> {
     let entity = entity(&kind, &id)?;
     let store = shared.app.store.clone();
+    let service = shared.app.service.clone();
     let asked = entity.clone();
     let read = move || {
         let risk = store.risk(&asked)?;
-        Ok::<_, sluice_engine::EngineError>((risk, store.risk_rows(&asked, None, CHANGES)?))
+        let rows = store.risk_rows(&asked, None, CHANGES)?;
+        Ok::<_, sluice_engine::EngineError>((risk, rows, service.profiles(&asked)?))
     };
-    let (risk, rows) = shared.pools.reads.run(read).await??;
+    let (risk, rows, known) = shared.pools.reads.run(read).await??;
     let now = shared.app.store.now();
     let seen = shared.app.signals.as_ref().and_then(|s| s.level(&key(&entity)));
     let score = score(risk.as_deref(), now);
@@ -239,6 +250,7 @@ pub(super) async fn get(
         factors: score.contributions.iter().map(Factor::of).collect(),
         merged: ledger.map_or(0, |l| l.merged),
         changes: rows.iter().map(Change::of).collect(),
+        baselines: known.into_iter().map(baselines::Baseline::of).collect(),
         as_of: rfc3339(now),
     }))
 }
