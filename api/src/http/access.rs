@@ -137,23 +137,29 @@ pub(super) async fn check(
     }
     let token = principal.id.clone();
     let place = shared.throttle.request(&token)?;
-    let recorded = audit::is_recorded(request.method(), &route).then(|| {
-        let name = request.extensions().get::<audit::RequestName>().map(|name| name.0.clone());
-        (format!("{} {route}", request.method()), request.uri().path().to_owned(), name)
-    });
+    let is_recorded = audit::is_recorded(request.method(), &route);
+    let asked = audit::Asked::default();
     request.extensions_mut().insert(principal.clone());
-    let response = as_token(&token, async {
-        if recorded.is_some() {
-            audit::ready(&shared).await?;
+    request.extensions_mut().insert(asked.clone());
+    let response = if is_recorded {
+        as_token(&token, audit::ready(&shared)).await?;
+        let pending = audit::Pending::new(&shared, &principal, &route, &request, asked);
+        let answer = as_token(&token, async move {
+            let response = next.run(request).await;
+            pending.answered(response).await
+        });
+        if audit::ends_with_its_client(&route) {
+            answer.await
+        } else {
+            // What changes something is done whole, and recorded as it ended, if the client leaves.
+            tokio::spawn(answer).await.map_err(|error| {
+                tracing::error!(%error, route, "a request ended by itself");
+                Problem::new(Code::Internal, "the request hit a defect; the log has it")
+            })?
         }
-        let response = next.run(request).await;
-        if let Some((action, target, name)) = recorded {
-            let outcome = (response.status(), response.extensions().get().cloned());
-            audit::record(&shared, principal, action, target, name, outcome).await;
-        }
-        Ok::<_, Problem>(response)
-    })
-    .await?;
+    } else {
+        as_token(&token, next.run(request)).await
+    };
     // The answer is in memory until the client has taken it.
     let mut memory = shared.memory.of(&token);
     let bytes = response.body().size_hint().exact().filter(|bytes| *bytes >= LARGE_ANSWER);

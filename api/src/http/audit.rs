@@ -1,13 +1,17 @@
 //! The audit log over HTTP: every request that changes or asks something beyond looking is recorded,
 //! and auditors read the records. Not the log itself (see [`crate::audit`]).
 
+use std::sync::{Arc, OnceLock};
+
 use axum::{
     Json,
-    extract::State,
-    http::{Method, StatusCode},
+    extract::{Request, State},
+    http::Method,
+    response::Response,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::runtime::Handle;
 use utoipa::ToSchema;
 
 use super::{
@@ -25,9 +29,22 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Detail(pub(super) Value);
 
+/// What a handler knows of its request before there is an answer: in the extensions of the request, for
+/// the record of one whose client leaves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked(Arc<OnceLock<Value>>);
+
 /// The name of a request, in its extensions.
 #[derive(Clone, Debug)]
 pub(super) struct RequestName(pub(super) String);
+
+/// A request that is being answered. It is recorded with its answer, or when it is dropped without one.
+pub(super) struct Pending {
+    shared: Shared,
+    /// Taken when it is recorded.
+    entry: Option<Entry>,
+    asked: Asked,
+}
 
 /// Records of the audit log.
 #[derive(Serialize, ToSchema)]
@@ -55,7 +72,7 @@ struct Item {
     action: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
-    /// The HTTP status it ended with.
+    /// The HTTP status it ended with; none if its client left before the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     /// The request, as the log of the process names it.
@@ -131,6 +148,11 @@ pub(super) fn is_recorded(method: &Method, route: &str) -> bool {
         && !matches!(route, "/api/v1/ingest/{input}" | "/api/v1/risk/query")
 }
 
+/// Whether requests to a route are given up when their clients leave: hunts, which only read.
+pub(super) fn ends_with_its_client(route: &str) -> bool {
+    route == "/api/v1/hunts"
+}
+
 /// Checks that what is done now can be recorded.
 ///
 /// # Errors
@@ -151,27 +173,62 @@ pub(super) async fn ready(shared: &Shared) -> Result<(), Problem> {
     append(shared, entry).await
 }
 
-/// Records a request that was answered.
-pub(super) async fn record(
-    shared: &Shared,
-    principal: Principal,
-    action: String,
-    target: String,
-    request: Option<String>,
-    outcome: (StatusCode, Option<Detail>),
-) {
-    let (status, detail) = outcome;
-    let entry = Entry {
-        actor: principal.name,
-        token: Some(principal.id),
-        action,
-        target: Some(target),
-        status: Some(status.as_u16()),
-        request,
-        detail: detail.map_or(Value::Null, |detail| detail.0),
-    };
-    // It was done; that it is not recorded stops what comes next, in `ready`.
-    append(shared, entry).await.ok();
+impl Asked {
+    /// Says what the request asks for.
+    pub(super) fn is(&self, detail: Value) {
+        // A request has one handler, which says it once.
+        self.0.set(detail).ok();
+    }
+}
+
+impl Pending {
+    /// A request of a token, with what its handler will know of it.
+    pub(super) fn new(
+        shared: &Shared,
+        principal: &Principal,
+        route: &str,
+        request: &Request,
+        asked: Asked,
+    ) -> Pending {
+        let entry = Entry {
+            actor: principal.name.clone(),
+            token: Some(principal.id.clone()),
+            action: format!("{} {route}", request.method()),
+            target: Some(request.uri().path().to_owned()),
+            status: None,
+            request: request.extensions().get::<RequestName>().map(|name| name.0.clone()),
+            detail: Value::Null,
+        };
+        Pending { shared: shared.clone(), entry: Some(entry), asked }
+    }
+
+    /// Records it with its answer.
+    pub(super) async fn answered(mut self, response: Response) -> Response {
+        let detail = response.extensions().get::<Detail>().map(|detail| detail.0.clone());
+        let detail = detail.or_else(|| self.asked.0.get().cloned()).unwrap_or_default();
+        let status = Some(response.status().as_u16());
+        if let Some(entry) = self.entry.take() {
+            // A task of its own, which goes on if the client leaves now. It was done; that it is not
+            // recorded stops what comes next, in `ready`.
+            tokio::spawn(write(self.shared.clone(), Entry { status, detail, ..entry })).await.ok();
+        }
+        response
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(entry) = self.entry.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let detail = self.asked.0.get().cloned().unwrap_or_default();
+            runtime.spawn(write(self.shared.clone(), Entry { detail, ..entry }));
+        }
+    }
+}
+
+async fn write(shared: Shared, entry: Entry) {
+    append(&shared, entry).await.ok();
 }
 
 async fn append(shared: &Shared, entry: Entry) -> Result<(), Problem> {

@@ -18,7 +18,7 @@ use sluice_event::rfc3339;
 use utoipa::ToSchema;
 
 use super::{
-    audit::Detail,
+    audit::{Asked, Detail},
     body, clock,
     params::{Nothing, Params, time},
     pool::Work,
@@ -110,9 +110,13 @@ pub(super) async fn run(
     State(shared): State<Shared>,
     Params(Nothing {}): Params<Nothing>,
     Extension(principal): Extension<Principal>,
+    Extension(recorded): Extension<Asked>,
     headers: HeaderMap,
     body::Json(hunt): body::Json<Hunt>,
 ) -> Result<Response, Problem> {
+    // Not the text: it names people. Its hash says whether two hunts were the same.
+    let sql_sha256 = hex(&Sha256::digest(hunt.sql.as_bytes()));
+    recorded.is(serde_json::json!({"sql_sha256": sql_sha256}));
     shared.room_for_queries()?;
     let format = Format::accepted(&headers)?;
     let later = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
@@ -120,8 +124,8 @@ pub(super) async fn run(
     let now = clock::now();
     let between = (time("from", hunt.from.as_deref(), now)?, time("to", hunt.to.as_deref(), now)?);
     let limits = QueryLimits { rows: rows(hunt.limit)?, ..shared.hunt_limits };
-    let asked = Asked { sql: hunt.sql, between, limits, format };
-    let work = asked.answer(shared.clone(), principal.clone());
+    let query = Query { sql: hunt.sql, sql_sha256, between, limits, format };
+    let work = query.answer(shared.clone(), principal.clone());
     if later { shared.jobs.start(&shared.memory, &principal, work) } else { work.await }
 }
 
@@ -173,22 +177,22 @@ pub(super) async fn cancel(
 }
 
 /// A hunt whose words are checked.
-struct Asked {
+struct Query {
     sql: String,
+    sql_sha256: String,
     /// Milliseconds since 1970 UTC: at or after, before.
     between: (Option<i64>, Option<i64>),
     limits: QueryLimits,
     format: Format,
 }
 
-impl Asked {
+impl Query {
     /// Runs it and writes its answer.
     async fn answer(self, shared: Shared, principal: Principal) -> Result<Response, Problem> {
-        let Asked { sql, between, limits, format } = self;
+        let Query { sql, sql_sha256, between, limits, format } = self;
         let history = shared.app.history.clone();
         let start = clock::monotonic();
         let sql_bytes = sql.len();
-        let sql_hash = hex(&Sha256::digest(sql.as_bytes()));
         // Dropped with this future, when nobody waits any more.
         let waiting = Waiting(Cancel::default());
         let cancel = waiting.0.clone();
@@ -221,8 +225,7 @@ impl Asked {
         out.insert(TRUNCATED, HeaderValue::from_static(flag(found.result.truncated)));
         out.insert(ROWS, HeaderValue::from(found.rows_scanned));
         out.insert(BYTES, HeaderValue::from(found.bytes_scanned));
-        // Not the text: it names people. Its hash says whether two hunts were the same.
-        let detail = serde_json::json!({"sql_sha256": sql_hash, "rows": rows_given});
+        let detail = serde_json::json!({"sql_sha256": sql_sha256, "rows": rows_given});
         response.extensions_mut().insert(Detail(detail));
         let out = response.headers_mut();
         if let Ok(covers) = HeaderValue::from_str(&serde_json::json!(covers(&found)).to_string()) {

@@ -26,8 +26,11 @@ tokio::task_local! {
 }
 
 /// Serves a request in the name of a token: what it runs in a pool counts for that token.
-pub(super) async fn as_token<F: Future>(token: &str, request: F) -> F::Output {
-    TOKEN.scope(token.into(), request).await
+pub(super) fn as_token<F: Future>(
+    token: &str,
+    request: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    TOKEN.scope(token.into(), request)
 }
 
 /// Work of one kind.

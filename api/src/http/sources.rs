@@ -121,8 +121,9 @@ struct Records {
     skipped: BTreeMap<String, u64>,
     /// Lines of known programs that no pattern took; they are among the mapped.
     unparsed: u64,
-    /// Some of them, shortened.
-    unparsed_examples: Vec<String>,
+    /// Some of them, shortened: what a sender wrote, so for roles that may read dead letters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unparsed_examples: Option<Vec<String>>,
     /// Whether so many are unparsed that rules miss what they say: a tenth of the mapped.
     degraded: bool,
     /// Records over a bound of which only the first fields were read; they are among the mapped.
@@ -148,8 +149,8 @@ struct Records {
 #[derive(Serialize, ToSchema)]
 struct TimeFlag {
     rows: u64,
-    /// A time that one of them claimed.
-    #[schema(required)]
+    /// A time that one of them claimed; likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
     example: Option<String>,
 }
 
@@ -333,7 +334,7 @@ impl Records {
             dropped: counts.dropped,
             skipped: counts.skipped.clone(),
             unparsed: counts.unparsed.lines,
-            unparsed_examples: counts.unparsed.examples.clone(),
+            unparsed_examples: raw.then(|| counts.unparsed.examples.clone()),
             degraded: counts.reads_badly(),
             truncated: counts.truncated,
             duplicate_keys: counts.duplicate_keys,
@@ -341,7 +342,8 @@ impl Records {
                 .time_flags
                 .iter()
                 .map(|(flag, (rows, example))| {
-                    (flag.clone(), TimeFlag { rows: *rows, example: example.clone() })
+                    let example = example.clone().filter(|_| raw);
+                    (flag.clone(), TimeFlag { rows: *rows, example })
                 })
                 .collect(),
             rows: rows.collect(),

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 use sluice_event::TableName;
-use sluice_ingest::live::{InputStatus, Place};
+use sluice_ingest::{
+    Unparsed,
+    live::{InputStatus, Place},
+};
 
 use super::*;
 
@@ -33,6 +36,8 @@ fn snapshot() -> ServiceStatus {
             ("a".to_owned(), (1, "x".to_owned())),
             ("b".to_owned(), (3, "y".to_owned())),
         ]),
+        unparsed: Unparsed { lines: 1, examples: vec!["sudo: z".to_owned()] },
+        time_flags: BTreeMap::from([("invalid".to_owned(), (1, Some("z o'clock".to_owned())))]),
         ..SourceCounts::default()
     };
     status.counters.sources.insert("okta".to_owned(), counts.clone());
@@ -65,8 +70,15 @@ fn a_source_adds_up_in_a_line() {
 }
 
 #[test]
-fn what_senders_wrote_is_for_those_who_may_read_it() {
+fn row_13_what_senders_wrote_is_for_those_who_may_read_it() {
     let all = shown(&snapshot(), false);
-    let field = &all["items"][0]["records"]["unmapped_fields"][0];
-    assert_eq!(*field, json!({"name": "b", "records": 3}));
+    let records = &all["items"][0]["records"];
+    assert_eq!(records["unmapped_fields"][0], json!({"name": "b", "records": 3}));
+    assert_eq!((&records["unparsed"], records.get("unparsed_examples")), (&json!(1), None));
+    assert_eq!(records["time_flags"], json!({"invalid": {"rows": 1}}));
+    // Nowhere: every value of the snapshot that a sender wrote.
+    for value in ["\"x\"", "\"y\"", "sudo: z", "z o'clock"] {
+        assert!(shown(&snapshot(), true).to_string().contains(value), "{value}");
+        assert!(!all.to_string().contains(value), "{value}");
+    }
 }

@@ -42,6 +42,58 @@ fn what_people_do_is_recorded_and_chains() {
 }
 
 #[test]
+fn row_7_a_hunt_whose_client_leaves_is_recorded() {
+    let fixture = Fixture::new();
+    let joins = (0..5).map(|i| format!("authentication a{i}")).collect::<Vec<_>>().join(", ");
+    let sql = format!("SELECT count(*) FROM {joins} WHERE a0.user_name <> a4.user_name");
+    let body = json!({"sql": sql}).to_string();
+    let head = fixture.head_of(Role::Analyst, "POST /api/v1/hunts HTTP/1.1");
+    let mut client = fixture.connect();
+    let rest = format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+    client.write_all(format!("{head}{rest}\r\n{body}").as_bytes()).unwrap();
+    wait_for("the hunt", || fixture.get("/metrics").text().contains("busy{pool=\"hunts\"} 1"));
+    drop(client);
+    let records = || fixture.get("/api/v1/audit").is(200).json()["items"].clone();
+    wait_for("the record", || records().as_array().unwrap().len() == 1);
+    let record = &records()[0];
+    assert_eq!(
+        (&record["actor"], &record["action"]),
+        (&json!("analyst"), &json!("POST /api/v1/hunts"))
+    );
+    assert_eq!(record.get("status"), None, "{record}");
+    let hash = record["detail"]["sql_sha256"].as_str().unwrap();
+    // One that is refused is recorded with what was asked, too.
+    let refused = fixture.post("/api/v1/hunts", json!({"sql": "SELECT nothing"})).is(400);
+    let other = &records()[1];
+    assert_eq!(
+        (other["status"].as_u64(), &other["request"]),
+        (Some(400), &json!(refused.header("x-request-id")))
+    );
+    assert!(hash.len() == 64 && other["detail"]["sql_sha256"] != hash, "{other}");
+}
+
+#[test]
+fn row_7_a_change_is_done_whole_and_recorded_if_its_client_leaves() {
+    let fixture = Fixture::new();
+    let ids: Vec<String> = (1..=200).map(|n| format!("{n:032x}")).collect();
+    fixture.keep((1..=200).map(|n| finding(n, 0, "identity.x", sluice_rule::Severity::Low)));
+    let body = json!({"ids": ids, "comment": "x"}).to_string();
+    let head = fixture.head("POST /api/v1/findings/bulk HTTP/1.1");
+    let rest = format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+    let mut client = fixture.connect();
+    client.write_all(format!("{head}{rest}\r\n{body}").as_bytes()).unwrap();
+    let version =
+        |id: &str| fixture.get(&format!("/api/v1/findings/{id}")).json()["version"].clone();
+    wait_for("the first change", || version(&ids[0]) == 1);
+    drop(client);
+    let records = || fixture.get("/api/v1/audit").is(200).json()["items"].clone();
+    wait_for("the record", || records().as_array().unwrap().len() == 1);
+    let record = &records()[0];
+    assert_eq!((&record["status"], &record["detail"]["changed"]), (&json!(200), &json!(200)));
+    assert_eq!(version(&ids[199]), 1);
+}
+
+#[test]
 fn what_cannot_be_recorded_is_not_done() {
     let fixture = Fixture::new();
     fixture.keep([finding(7, 0, "identity.x", sluice_rule::Severity::Low)]);
