@@ -6,30 +6,29 @@
 //! under its sequence number, for followers: signals are made of those. Each ledger is due at the
 //! instant its level falls by decay, so that levels fall without events ([`FindingStore::pass_time`]).
 
+mod settle;
+mod weigh;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     ops::Bound,
     sync::{Arc, PoisonError},
 };
 
 use sluice_event::Encoder;
-use sluice_finding::{
-    ContributionKind, Entity, EntityRisk, Evidence, Finding, FindingId, LevelChange, Reason,
-    RiskLevel, RiskScore, Triage, TriageStatus, evidence,
-};
+use sluice_finding::{ContributionKind, Entity, EntityRisk, FindingId, RiskLevel, RiskScore};
 use sluice_store::Snapshot;
 
 use super::{
     FindingStore, Inner, Spaces,
-    findings::{exactly, sortable},
-    ledgers::{
-        RiskRecord, decode_level, decode_risk, decode_row, encode_level, encode_risk, encode_row,
-    },
-    txn::{SpaceUse, WriteTxn},
+    findings::exactly,
+    ledgers::{RiskRecord, decode_level, decode_risk, decode_row},
+    txn::SpaceUse,
     unreadable,
 };
 use crate::{EngineError, Seq};
+pub(super) use weigh::OpenRisk;
 
 /// What time it is for risk.
 #[derive(Clone)]
@@ -91,28 +90,11 @@ pub struct LevelRow {
     pub row: RiskRow,
 }
 
-/// The ledger of an entity while a change is put together.
-#[derive(Debug)]
-pub(super) struct OpenRisk {
-    pub(super) risk: EntityRisk,
-    /// When it was due as it is stored.
-    due: Option<i64>,
-    score: i64,
-    cause: RiskCause,
-    rows: Vec<RiskRow>,
-    /// Findings that came to weigh on it.
-    joins: Vec<Finding>,
-}
-
 /// Ledgers whose findings still weigh something, in memory.
 pub(super) type Risks = BTreeMap<Entity, Arc<EntityRisk>>;
 
-/// Rows of history kept of an entity.
-const ROWS_MAX: u64 = 1_000;
+/// Parts of a score that are written with it.
 const REASONS_MAX: usize = 8;
-/// Ledgers looked at in one commit when time passes.
-const BATCH: usize = 500;
-
 impl RiskClock {
     /// A clock that answers milliseconds since 1970 UTC.
     pub fn new(now: impl Fn() -> i64 + Send + Sync + 'static) -> RiskClock {
@@ -293,235 +275,6 @@ fn weighs(risk: &EntityRisk, now: i64) -> bool {
     risk.state.level > RiskLevel::Low || !risk.ledger.score(now).contributions.is_empty()
 }
 
-impl WriteTxn<'_> {
-    /// Weighs a finding that is put, changed or judged for each entity it is about.
-    pub(super) fn weigh(
-        &mut self,
-        before: Option<(&Finding, &Triage)>,
-        after: (&Finding, &Triage),
-        cause: RiskCause,
-    ) -> Result<(), EngineError> {
-        let had = before.and_then(|(finding, triage)| self.evidence(finding, triage, false));
-        let has = self.evidence(after.0, after.1, before.is_none());
-        if let RiskCause::Withdrawn(id) = cause {
-            self.leave_incidents(id);
-        }
-        let entities: BTreeSet<&Entity> = after.0.entities.iter().collect();
-        let gone = before.map_or(&[][..], |(finding, _)| &finding.entities);
-        for entity in entities.iter().copied().chain(gone).collect::<BTreeSet<_>>() {
-            let had = had.as_ref().filter(|_| gone.contains(entity));
-            let has = has.as_ref().filter(|_| entities.contains(entity));
-            if had == has {
-                continue;
-            }
-            let now = self.now;
-            let open = self.open_risk(entity, cause)?;
-            let removed = had.map_or(0, |e| open.risk.ledger.remove(&BTreeSet::from([e.finding])));
-            if had.is_some() && removed == 0 {
-                // It is among those a factor counts without their ids.
-                continue;
-            }
-            if let Some(evidence) = has {
-                open.joins.push(after.0.clone());
-                // What is to come counts from now on: the end of a window may be ahead.
-                let evidence = Evidence { time: evidence.time.min(now), ..evidence.clone() };
-                open.risk.ledger.add(&evidence);
-            }
-        }
-        Ok(())
-    }
-
-    /// What a finding weighs as it is judged; nothing while a suppression applies to it.
-    fn evidence(&mut self, finding: &Finding, triage: &Triage, is_new: bool) -> Option<Evidence> {
-        let suppressed = self.is_suppressed(finding, is_new);
-        let dismissed = triage.status == TriageStatus::Resolved
-            && triage.reason.is_some_and(|reason| match reason {
-                Reason::FalsePositive | Reason::Benign | Reason::Duplicate => true,
-                Reason::TruePositive => false,
-            });
-        evidence(finding).filter(|_| !dismissed && !suppressed)
-    }
-
-    /// The risk of an entity as this change leaves it so far.
-    pub(super) fn risk_of(&self, entity: &Entity) -> Result<Option<EntityRisk>, EngineError> {
-        match self.risks.get(entity) {
-            Some(open) => Ok(Some(open.risk.clone())),
-            None => {
-                let stored = load(self.spaces(), &self.snapshot, entity)?;
-                Ok(stored.map(|record| record.risk))
-            }
-        }
-    }
-
-    /// The ledger of an entity, its level brought up to now.
-    pub(super) fn open_risk(
-        &mut self,
-        entity: &Entity,
-        cause: RiskCause,
-    ) -> Result<&mut OpenRisk, EngineError> {
-        let now = self.now;
-        if !self.risks.contains_key(entity) {
-            let stored = load(self.spaces(), &self.snapshot, entity)?;
-            let (mut risk, due) = match stored {
-                Some(record) => (record.risk, Some(record.due)),
-                None => (EntityRisk { as_of: now, ..EntityRisk::default() }, None),
-            };
-            let mut rows = Vec::new();
-            for change in risk.settle(now) {
-                note(&mut risk, &mut rows, change, change.score, RiskCause::Decay);
-            }
-            let score = risk.ledger.score(now).score;
-            self.risks.insert(
-                entity.clone(),
-                OpenRisk { risk, due, score, cause, rows, joins: Vec::new() },
-            );
-        }
-        let open = self.risks.get_mut(entity).ok_or(EngineError::Thread("risk"))?;
-        open.cause = cause;
-        Ok(open)
-    }
-
-    /// Puts what has changed into the batch.
-    pub(super) fn write_risks(&mut self) -> Result<(), EngineError> {
-        let (spaces, now) = (self.spaces(), self.now);
-        let keep = i64::try_from(self.inner.retention.finding_age.as_millis()).unwrap_or(i64::MAX);
-        self.settle_risks()?;
-        let mut risks = std::mem::take(&mut self.risks);
-        for (entity, open) in &mut risks {
-            let OpenRisk { risk, due, rows, .. } = open;
-            for row in rows {
-                self.batch.put(&spaces.risk_row, &row_key(entity, row.change), &encode_row(row));
-                if let Some(old) = row.change.checked_sub(ROWS_MAX) {
-                    self.batch.remove(&spaces.risk_row, &row_key(entity, old));
-                }
-                if row.level != row.previous_level {
-                    let seq = self.number();
-                    let level = encode_level(entity, row);
-                    self.batch.put(&spaces.level, &seq.to_be_bytes(), &level);
-                }
-            }
-            let key = entity_key(entity);
-            if let Some(due) = *due {
-                self.batch.remove(&spaces.risk_due, &due_key(due, key));
-            }
-            let last = risk.ledger.factors.values().map(|f| f.last).max();
-            let forgotten = last.unwrap_or(risk.state.since).saturating_add(keep);
-            let due = risk.next_change().unwrap_or(forgotten);
-            if due == forgotten && forgotten <= now && risk.state.level == RiskLevel::Low {
-                self.batch.remove(&spaces.risk, &key);
-                for change in risk.changes.saturating_sub(ROWS_MAX)..=risk.changes {
-                    self.batch.remove(&spaces.risk_row, &row_key(entity, change));
-                }
-                continue;
-            }
-            // A level that does not fall by itself is looked at again a day later.
-            let due = if due <= now { now.saturating_add(86_400_000) } else { due };
-            self.batch.put(&spaces.risk_due, &due_key(due, key), &[]);
-            let record = RiskRecord { entity: entity.clone(), risk: risk.clone(), due };
-            self.batch.put(&spaces.risk, &key, &encode_risk(&record));
-        }
-        self.risks = risks;
-        Ok(())
-    }
-
-    /// Brings every ledger up to now with a row for what has changed, then its incident.
-    fn settle_risks(&mut self) -> Result<(), EngineError> {
-        let now = self.now;
-        let mut joins = Vec::new();
-        for (entity, open) in &mut self.risks {
-            let OpenRisk { risk, score, cause, rows, .. } = open;
-            let changes = match cause {
-                // A person's word waits for nothing.
-                RiskCause::Verdict(_) => {
-                    Vec::from_iter(risk.state.update_at_once(&risk.ledger, now))
-                }
-                RiskCause::Finding(_) | RiskCause::Withdrawn(_) | RiskCause::Decay => {
-                    risk.settle(now)
-                }
-            };
-            let told = !changes.is_empty();
-            for change in changes {
-                note(risk, rows, change, *score, *cause);
-            }
-            let (after, level) = (risk.ledger.score(now).score, risk.state.level);
-            if !told && after != *score {
-                let (previous, current) = (level, level);
-                let change = LevelChange { at: now, previous, current, score: after };
-                note(risk, rows, change, *score, *cause);
-            }
-            joins.push((entity.clone(), std::mem::take(&mut open.joins), level, after));
-        }
-        for (entity, findings, level, score) in joins {
-            self.join_incident(&entity, &findings, level, score)?;
-        }
-        Ok(())
-    }
-
-    /// Opens ledgers that are due; how many.
-    fn settle_due(&mut self) -> Result<usize, EngineError> {
-        let end = sortable(self.now.saturating_add(1));
-        let rows = self.snapshot.range(
-            &self.spaces().risk_due,
-            Bound::Unbounded,
-            Bound::Excluded(end.as_slice()),
-        );
-        let keys =
-            rows.take(BATCH).map(|row| Ok(row?.0)).collect::<Result<Vec<_>, EngineError>>()?;
-        for key in &keys {
-            let of = key.get(8..).unwrap_or_default();
-            match self.get(&self.spaces().risk, of)? {
-                Some(bytes) => {
-                    let record = decode_risk(&bytes).map_err(unreadable("risk of an entity"))?;
-                    self.open_risk(&record.entity, RiskCause::Decay)?;
-                }
-                None => self.batch.remove(&self.inner.spaces.risk_due, key),
-            }
-        }
-        Ok(keys.len())
-    }
-
-    /// Drops changes of level from before a time; how many.
-    pub(super) fn expire_levels(
-        &mut self,
-        cutoff: i64,
-        limit: usize,
-    ) -> Result<usize, EngineError> {
-        let space = &self.spaces().level;
-        let mut dropped = 0;
-        for row in self.snapshot.range(space, Bound::Unbounded, Bound::Unbounded).take(limit) {
-            let (key, value) = row?;
-            let level = decode_level(Seq(0), &value).map_err(unreadable("change of level"))?;
-            if level.row.at >= cutoff {
-                break;
-            }
-            self.batch.remove(space, &key);
-            dropped += 1;
-        }
-        Ok(dropped)
-    }
-}
-
-/// A row of history.
-fn note(
-    risk: &mut EntityRisk,
-    rows: &mut Vec<RiskRow>,
-    change: LevelChange,
-    previous_score: i64,
-    cause: RiskCause,
-) {
-    risk.changes += 1;
-    rows.push(RiskRow {
-        change: risk.changes,
-        at: change.at,
-        score: change.score,
-        previous_score,
-        level: change.current,
-        previous_level: change.previous,
-        cause,
-        reasons: reasons(&risk.ledger.score(change.at)),
-    });
-}
-
 /// What a score is made of, the largest first, at most eight.
 pub fn reasons(score: &RiskScore) -> Vec<RiskReason> {
     let reason = |source: &Arc<str>, value: &Arc<str>, points| RiskReason {
@@ -566,13 +319,5 @@ fn row_key(entity: &Entity, change: u64) -> [u8; 24] {
     let mut bytes = [0; 24];
     bytes[..16].copy_from_slice(&entity_key(entity));
     bytes[16..].copy_from_slice(&change.to_be_bytes());
-    bytes
-}
-
-/// Orders by time.
-fn due_key(time: i64, entity: [u8; 16]) -> [u8; 24] {
-    let mut bytes = [0; 24];
-    bytes[..8].copy_from_slice(&sortable(time));
-    bytes[8..].copy_from_slice(&entity);
     bytes
 }
