@@ -211,3 +211,55 @@ fn row_12_a_field_given_twice_is_refused() {
         assert!(problem["detail"].as_str().unwrap().contains("duplicate field"), "{problem}");
     }
 }
+
+/// The names under which the types of a source file are in the description.
+fn schema_names(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut described: Option<Option<String>> = None;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[derive(") && line.contains("ToSchema") {
+            described = Some(None);
+        }
+        let given = line.strip_prefix("#[schema(as = ").and_then(|l| l.strip_suffix(")]"));
+        if let (Some(given), Some(name)) = (given, &mut described) {
+            *name = Some(given.to_owned());
+        }
+        let item = line.split_once("struct ").or_else(|| line.split_once("enum "));
+        let item = item.filter(|(before, _)| before.is_empty() || before.starts_with("pub"));
+        if let (Some((_, rest)), Some(name)) = (item, described.take_if(|_| item.is_some())) {
+            let own = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+            names.push(name.unwrap_or_else(|| own.to_owned()));
+        }
+    }
+    names
+}
+
+#[test]
+fn no_two_types_have_one_name_in_the_description() {
+    let two = "#[derive(ToSchema)]\n#[schema(as = A)]\npub struct X {\n}\n#[derive(Debug, ToSchema)]\nenum B {}";
+    assert_eq!(schema_names(two), ["A", "B"]);
+    let mut seen: BTreeMap<String, String> = BTreeMap::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let file = path.display().to_string();
+            for name in schema_names(&std::fs::read_to_string(&path).unwrap()) {
+                // The description has one of them, for both.
+                let other = seen.insert(name.clone(), file.clone());
+                assert_eq!(
+                    other, None,
+                    "`{name}` is a type of {file} too: give it `schema(as = ..)`"
+                );
+            }
+        }
+    }
+    let api: Value = serde_json::from_str(&made()).unwrap();
+    let described = api["components"]["schemas"].as_object().unwrap();
+    let missing: Vec<_> = described.keys().filter(|name| !seen.contains_key(*name)).collect();
+    assert!(seen.len() >= 60 && missing.is_empty(), "{} found, not {missing:?}", seen.len());
+}
