@@ -298,10 +298,13 @@ fn inflating_ends_where_there_is_no_memory() {
 }
 
 #[test]
-fn members_that_hold_nothing_are_refused_before_they_cost_much() {
-    let empty = gzip(b"").repeat(200_000);
+fn row_13_members_that_hold_nothing_are_refused_before_they_cost_much() {
+    // 16 MiB of them: 800,000.
+    let empty = gzip(b"").repeat((16 << 20) / 20);
     let refused = inflate(Encoding::Gzip, &empty, PushLimits::default(), &mut |_| true);
-    assert!(matches!(refused, Err(PushError::Damaged { .. })), "{refused:?}");
+    let Err(PushError::Damaged { detail, .. }) = refused else { panic!("{refused:?}") };
+    // Not one more was looked at.
+    assert!(detail.contains("10001 gzip members hold 0 bytes"), "{detail}");
     let tiny = gzip(b"x").repeat(200_000);
     let refused = inflate(Encoding::Gzip, &tiny, PushLimits::default(), &mut |_| true);
     assert!(matches!(refused, Err(PushError::Damaged { .. })), "{refused:?}");
