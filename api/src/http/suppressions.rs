@@ -77,8 +77,8 @@ pub(super) struct SuppressionView {
 struct Field {
     /// A column that the rule selects.
     name: String,
-    /// Its value.
-    #[schema(value_type = String)]
+    /// Its value: a text, a number, true, false or null.
+    #[schema(value_type = Value)]
     value: Value,
 }
 
@@ -171,6 +171,9 @@ pub(super) async fn create(
         if text.is_some_and(|text| text.chars().count() > TEXT) {
             return Err(invalid(format!("`{name}` has at most {TEXT} characters")));
         }
+    }
+    if field.as_ref().is_some_and(|(name, _)| name.trim().is_empty()) {
+        return Err(invalid("`name` of `field` is that of a column".into()));
     }
     if field.as_ref().is_some_and(|(_, value)| value.is_object() || value.is_array()) {
         return Err(invalid("`value` is a text, a number, true, false or null".into()));

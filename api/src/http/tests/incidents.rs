@@ -81,6 +81,7 @@ fn a_suppression_has_an_owner_a_reason_and_an_end() {
         json!({"rule": "identity.x", "reason": "x", "expires_in": "9999d"}),
         json!({"entity": "ann", "reason": "x", "expires_in": "1d"}),
         json!({"field": {"name": "a", "value": [1]}, "reason": "x", "expires_in": "1d"}),
+        json!({"field": {"name": " ", "value": "x"}, "reason": "x", "expires_in": "1d"}),
     ] {
         fixture.post("/api/v1/suppressions", bad).is(422).problem("unprocessable");
     }
