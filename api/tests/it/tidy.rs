@@ -219,6 +219,25 @@ fn every_source_file_says_what_it_is_and_stays_one_room() {
 }
 
 #[test]
+fn the_tests_that_hold_an_attack_are_there() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let section = page.split("## Held under attack").nth(1).unwrap().split("\n## ").next().unwrap();
+    let sources: Vec<String> =
+        files("rs").iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let mut rows = 0;
+    for row in section.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| #")) {
+        rows += 1;
+        let names: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "{row}");
+        for name in names {
+            let test = format!("fn {name}(");
+            assert!(sources.iter().any(|text| text.contains(&test)), "there is no test {name}");
+        }
+    }
+    assert_eq!(rows, 13);
+}
+
+#[test]
 fn a_rule_or_mapping_file_is_named_by_its_id() {
     for (folder, cut) in [("rules", "rules/"), ("ingest/mappings", "ingest/mappings/")] {
         for file in files("sql") {
