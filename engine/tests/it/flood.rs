@@ -19,7 +19,7 @@ const BASE: i64 = 1_767_225_600_000;
 #[test]
 fn flood_does_not_hide_a_condition_that_can_turn_false() {
     let rows = std::env::var("SLUICE_FLOOD_ROWS").ok().and_then(|n| n.parse().ok());
-    let rows = rows.unwrap_or(10_500);
+    let rows = rows.unwrap_or(10_200);
     let content = Content::load(&[], &[]).unwrap();
     let order = "count(*) FILTER (WHERE status = 'Failure') >= 3 \
                  AND max(time) FILTER (WHERE status = 'Success') > max(time) FILTER (WHERE status = 'Failure')";

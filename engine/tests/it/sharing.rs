@@ -55,7 +55,7 @@ fn rules_with_the_same_key_find_together_what_each_finds_alone() {
 fn rules(content: &Content) -> Vec<LoadedRule> {
     let filters = [
         "user_name IS NOT NULL",
-        "status = 'Failure'",
+        "status <> 'Unknown'",
         "src_country = 'NL' OR status IN ('Failure', 'Success')",
         "src_port > 40",
     ];
