@@ -120,9 +120,13 @@ impl<O: Operator> Running for Runtime<O> {
         refs: &mut Refs,
         cx: &mut Shared<'_>,
     ) {
-        if let [(member, rows)] = *rules {
-            for place in &rows.rows {
-                self.arrive(batch, &[Part { member, rows, place }], refs, cx);
+        // A row that comes to the only rule twice, through two arms of its UNION ALL, is two rows.
+        if self.stats.len() == 1 || rules.len() == 1 {
+            for (member, rows) in rules {
+                for place in &rows.rows {
+                    let part = Part { member: *member, rows, place };
+                    self.arrive(batch, &[part], refs, cx);
+                }
             }
             return;
         }

@@ -2,16 +2,13 @@
 //! expression engine can judge: for each row the closed interval of length `size` that ends at it.
 //! Keeps the rows of a key in order and moves one window over the rows that are new, so that a row
 //! costs what it changes; a late row costs the rows after it. Thresholds on growing values need
-//! less: that is `thinned`.
+//! less: that is `family`.
 //!
 //! Of a key with more rows than are kept one by one the oldest are judged, at once, and then folded
 //! into stretches of time (`folded`): nothing that comes after a row takes it out of a window.
 
+mod key;
 mod sweep;
-
-use std::collections::HashSet;
-
-use foldhash::fast::RandomState;
 
 use super::{
     Cell, Context, Group, Kind, Reported, Verdict,
@@ -28,6 +25,7 @@ use crate::{
     operator::{Arrival, Env, Lost, Restore},
     state::{Reader, StateError, Writer},
 };
+use key::{More, SlidingRows};
 use sweep::Sweep;
 
 /// See the module.
@@ -51,27 +49,6 @@ enum Read {
     Rows,
     Moving(usize),
     Nothing,
-}
-
-/// The rows of one key that a window can still need.
-#[derive(Debug)]
-pub(crate) struct SlidingRows {
-    rows: Rows,
-    /// The time of the earliest row whose window must be judged; `i64::MAX` if there is none.
-    fresh: i64,
-    more: Option<Box<More>>,
-}
-
-/// What only busy keys have.
-#[derive(Debug, Default)]
-struct More {
-    /// Per cell, by start: the time of its last row that qualifies. Of native conditions only.
-    best: Vec<(i64, i64)>,
-    /// Native ids by cell, of keys with many rows.
-    native: Option<HashSet<(i64, u128), RandomState>>,
-    /// The moving window as it was left, of keys with many rows.
-    sweep: Option<Sweep>,
-    folded: Folded,
 }
 
 /// Keys with at most so many rows are looked through instead of indexed.
@@ -484,25 +461,5 @@ impl Kind for Sliding {
         let plain = best.is_empty() && folded.list().is_empty();
         let more = More { best, folded, ..More::default() };
         Ok(SlidingRows { rows, fresh, more: (!plain).then(|| Box::new(more)) })
-    }
-}
-
-impl SlidingRows {
-    fn stretches(&self) -> &Folded {
-        static NONE: Folded = Folded::none();
-        self.more.as_ref().map_or(&NONE, |m| &m.folded)
-    }
-
-    fn newest(&self) -> Option<i64> {
-        let rows = self.rows.list().iter().map(|r| r.time).max();
-        rows.max(self.stretches().through())
-    }
-
-    /// The time of the first row at or after `time`, folded or not; `i64::MAX` if there is none.
-    fn first_from(&self, time: i64) -> i64 {
-        let row = self.rows.list().get(self.rows.from(time)).map(|r| r.time);
-        let stretches = self.stretches();
-        let stretch = stretches.list().get(stretches.from(time)).map(|s| s.first.max(time));
-        row.into_iter().chain(stretch).min().unwrap_or(i64::MAX)
     }
 }
