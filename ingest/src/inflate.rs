@@ -9,6 +9,7 @@ use std::{
 };
 
 use flate2::bufread::GzDecoder;
+use zstd::stream::raw::{DParameter, Operation};
 
 use crate::Limits;
 
@@ -44,10 +45,30 @@ pub(crate) struct Members<R> {
     decoded: u64,
 }
 
-/// Members that may hold as little as they like.
+/// A zstd stream of one or more frames, skippable ones among them. Each frame costs some
+/// microseconds as well.
+pub(crate) struct Frames<R> {
+    reader: R,
+    decoder: zstd::stream::raw::Decoder<'static>,
+    /// A frame has begun and not ended.
+    inside: bool,
+    frames: u64,
+    decoded: u64,
+}
+
+/// Members or frames that may hold as little as they like.
 const FREE_MEMBERS: u64 = 10_000;
-/// Bytes that a member holds on average, beyond those: blocks of bgzip hold 64 KiB.
+/// Bytes that one holds on average, beyond those: blocks of bgzip hold 64 KiB.
 const MEMBER_BYTES: u64 = 64;
+
+/// Whether so many members or frames may hold so little.
+fn check(members: u64, kind: &str, decoded: u64) -> io::Result<()> {
+    if members > FREE_MEMBERS && members * MEMBER_BYTES > decoded {
+        let message = format!("{members} {kind} hold {decoded} bytes");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(())
+}
 
 impl<R: BufRead> Members<R> {
     pub(crate) fn new(reader: R) -> Self {
@@ -69,15 +90,46 @@ impl<R: BufRead> Read for Members<R> {
                 break;
             }
             self.members += 1;
-            if self.members > FREE_MEMBERS && self.members * MEMBER_BYTES > self.decoded {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("{} gzip members hold {} bytes", self.members, self.decoded),
-                ));
-            }
+            check(self.members, "gzip members", self.decoded)?;
             self.member = Some(GzDecoder::new(rest));
         }
         Ok(0)
+    }
+}
+
+impl<R: BufRead> Frames<R> {
+    /// Frames with a window of at most two to the power of `window_log_max` bytes.
+    pub(crate) fn new(reader: R, window_log_max: u32) -> io::Result<Self> {
+        let mut decoder = zstd::stream::raw::Decoder::new()?;
+        decoder.set_parameter(DParameter::WindowLogMax(window_log_max))?;
+        Ok(Frames { reader, decoder, inside: false, frames: 0, decoded: 0 })
+    }
+}
+
+impl<R: BufRead> Read for Frames<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let input = self.reader.fill_buf()?;
+            let ended = input.is_empty();
+            if out.is_empty() || (ended && !self.inside) {
+                return Ok(0);
+            }
+            let status = self.decoder.run_on_buffers(input, out)?;
+            self.reader.consume(status.bytes_read);
+            self.decoded += status.bytes_written as u64;
+            self.inside = status.remaining > 0;
+            if !self.inside {
+                self.decoder.reinit()?;
+                self.frames += 1;
+                check(self.frames, "zstd frames", self.decoded)?;
+            }
+            if status.bytes_written > 0 {
+                return Ok(status.bytes_written);
+            }
+            if ended && self.inside {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "a frame is cut off"));
+            }
+        }
     }
 }
 
@@ -89,7 +141,8 @@ impl Inflate {
         let raw = Arc::new(AtomicU64::new(0));
         let kind = match magic.as_slice() {
             [0x1f, 0x8b, ..] => Kind::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd] => Kind::Zstd,
+            // A stream may begin with a skippable frame (RFC 8878, section 3.1.2), as pzstd's do.
+            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Kind::Zstd,
             _ => Kind::Plain,
         };
         let counted = Counted { inner: io::Cursor::new(magic).chain(input), count: raw.clone() };
@@ -97,11 +150,7 @@ impl Inflate {
         let reader: Box<dyn Read + Send> = match kind {
             Kind::Plain => Box::new(buffered),
             Kind::Gzip => Box::new(Members::new(buffered)),
-            Kind::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-                Box::new(decoder)
-            }
+            Kind::Zstd => Box::new(Frames::new(buffered, ZSTD_WINDOW_LOG_MAX)?),
         };
         let reader = crate::utf16::reader(reader);
         Ok(Inflate { reader, compressed: kind != Kind::Plain, raw, decoded: 0, limits })

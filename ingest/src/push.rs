@@ -145,10 +145,8 @@ pub fn inflate(
         Encoding::Identity => Ok(body.to_vec()),
         Encoding::Gzip => fill(&mut inflate::Members::new(body), max, grow, damaged),
         Encoding::Zstd => {
-            let mut zstd =
-                zstd::stream::read::Decoder::with_buffer(body).map_err(|e| damaged(&e))?;
-            zstd.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(|e| damaged(&e))?;
-            fill(&mut zstd, max, grow, damaged)
+            let frames = inflate::Frames::new(body, ZSTD_WINDOW_LOG_MAX);
+            fill(&mut frames.map_err(|e| damaged(&e))?, max, grow, damaged)
         }
         Encoding::Deflate => {
             let zlib = matches!(body, [a, b, ..]

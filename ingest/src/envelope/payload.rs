@@ -11,7 +11,7 @@ use base64::{
 use serde_json::{Map, Value, value::RawValue};
 
 use super::path::{Found, elements, member};
-use crate::inflate::Members;
+use crate::inflate::{Frames, Members};
 
 /// How a payload is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +55,7 @@ impl Budget {
         let reader: Box<dyn Read + '_> = match bytes {
             [0x1f, 0x8b, ..] => Box::new(Members::new(BufReader::new(bytes))),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-                let mut zstd = zstd::stream::read::Decoder::with_buffer(bytes).map_err(refused)?;
-                zstd.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(refused)?;
-                Box::new(zstd)
+                Box::new(Frames::new(bytes, ZSTD_WINDOW_LOG_MAX).map_err(refused)?)
             }
             _ => return Ok(bytes.to_vec()),
         };

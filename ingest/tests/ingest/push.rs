@@ -298,6 +298,27 @@ fn inflating_ends_where_there_is_no_memory() {
 }
 
 #[test]
+fn zstd_frames_that_hold_nothing_are_refused_and_skippable_ones_are_passed_over() {
+    let limits = PushLimits::default();
+    let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 3).unwrap();
+    let skippable = |bytes: &[u8]| {
+        let length = u32::try_from(bytes.len()).unwrap().to_le_bytes();
+        [&[0x50, 0x2a, 0x4d, 0x18][..], &length, bytes].concat()
+    };
+    for little in [zstd(b""), zstd(b"x"), skippable(b"")] {
+        let all = little.repeat(200_000);
+        let refused = inflate(Encoding::Zstd, &all, limits, &mut |_| true);
+        assert!(matches!(refused, Err(PushError::Damaged { .. })), "{refused:?}");
+    }
+    let blocks = [skippable(b"notes"), zstd(&vec![b'\n'; 1_000]).repeat(20_000)].concat();
+    let whole = inflate(Encoding::Zstd, &blocks, limits, &mut |_| true).unwrap();
+    assert_eq!(whole.len(), 20_000_000);
+    let cut = zstd(&vec![b'x'; 1_000]);
+    let refused = inflate(Encoding::Zstd, &cut[..cut.len() - 2], limits, &mut |_| true);
+    assert!(matches!(refused, Err(PushError::Damaged { .. })), "{refused:?}");
+}
+
+#[test]
 fn row_13_members_that_hold_nothing_are_refused_before_they_cost_much() {
     // 16 MiB of them: 800,000.
     let empty = gzip(b"").repeat((16 << 20) / 20);
