@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sluice_event::TableName;
+use sluice_event::{PartitionId, TableName};
 
 /// The counts of one mapping source.
 ///
@@ -78,6 +78,8 @@ pub struct Counters {
     pub sources: BTreeMap<String, SourceCounts>,
     /// By rule id.
     pub rules: BTreeMap<String, RuleCounts>,
+    /// By partition, of inputs that end: a file each. Records only.
+    pub partitions: BTreeMap<PartitionId, SourceCounts>,
 }
 
 impl SourceCounts {
@@ -205,6 +207,9 @@ impl Counters {
         }
         for (rule, counts) in &other.rules {
             self.rules.entry(rule.clone()).or_default().add(counts);
+        }
+        for (partition, counts) in &other.partitions {
+            self.partitions.entry(*partition).or_default().add(counts);
         }
     }
 

@@ -259,6 +259,10 @@ impl Worker {
                 state.seen = mapper.seen();
                 let counts = self.counters.sources.entry(state.source.clone()).or_default();
                 counts.add_records(&processed.counts);
+                if state.place.is_none() {
+                    let own = self.counters.partitions.entry(chunk.partition).or_default();
+                    own.add_records(&processed.counts);
+                }
                 (processed.batches, processed.dead_letters)
             }
             (Delivery::Records(chunk), None) => {

@@ -1,5 +1,6 @@
 //! `sluice eval`: rules over log files, on the same engine as a live stream.
 
+mod files;
 mod held;
 mod input;
 mod report;
@@ -76,13 +77,16 @@ impl Eval {
         let source = FileSource::new(opened.input, opened.partitions);
         let bar = progress::bar(source.bytes().1, quiet);
         let mut source = Shown { source, bar: bar.clone() };
-        let aside = Aside::new(opened.names, quiet);
+        let aside = Aside::new(opened.files.names(), quiet || opened.files.are_several());
         let mut sink = FindingPrinter::new(out, self.live).in_order().beside(bar.clone());
         let stop = setup::interrupt();
         let options = RunOptions { stop: stop.clone(), ..RunOptions::default() };
         let run = engine.run(&mut source, &mut sink, &aside, options)?;
         bar.finish_and_clear();
         let findings = sink.finish()?;
+        if !quiet && opened.files.are_several() {
+            opened.files.show(&run.counters.partitions, &aside);
+        }
         summary(&run, &findings, &content, self.profile, quiet);
         if stop.load(std::sync::atomic::Ordering::Relaxed) {
             return Ok(Exit::Interrupted);

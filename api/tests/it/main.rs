@@ -9,6 +9,7 @@ mod dead_letters;
 mod demo;
 mod disk_full;
 mod docs;
+mod folders;
 mod hold;
 mod hostile;
 mod http;

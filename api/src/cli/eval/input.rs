@@ -15,7 +15,7 @@ use sluice_ingest::{
 };
 use sluice_rule::{parse_duration, parse_zone, resolve_time, suggest};
 
-use super::Aside;
+use super::{Aside, files::Files};
 use crate::cli::{
     exit::{Exit, Failure},
     load,
@@ -72,16 +72,16 @@ pub(crate) struct InputArgs {
 pub(crate) struct Opened {
     pub(crate) input: FileInput,
     pub(crate) partitions: Vec<Partition>,
-    /// What to call each partition.
-    pub(crate) names: Vec<String>,
+    /// What each file is.
+    pub(crate) files: Files,
 }
 
 /// What a file turned out to be.
 enum Found {
     /// Records of this source.
     Source(usize),
-    /// Nothing to read: empty, or no events.
-    Nothing,
+    /// Nothing to read, and what it is: empty, or no events.
+    Nothing(String),
     /// Nobody knows, and why.
     Unknown(String),
 }
@@ -111,16 +111,27 @@ impl InputArgs {
                 eprintln!("{}: skipped: {reason}", path.display());
             }
         }
-        let mut opened =
-            Opened { input: FileInput::new(limits), partitions: Vec::new(), names: Vec::new() };
+        let mut opened = Opened {
+            input: FileInput::new(limits),
+            partitions: Vec::new(),
+            files: Files::default(),
+        };
         let mut unknown = Vec::new();
+        // Of several files a screen at the end says what each is.
+        let alone = found.files.len() == 1;
         for mut file in found.files {
             let name = file.path.display().to_string();
-            let index = match self.source_of(content, &mut file, &name, quiet)? {
+            let index = match self.source_of(content, &mut file, &name, quiet || !alone)? {
                 Found::Source(index) => index,
-                Found::Nothing => continue,
+                Found::Nothing(why) => {
+                    opened.files.not_read.push((name, why));
+                    continue;
+                }
                 Found::Unknown(why) => {
-                    eprintln!("{name}: not read: {why}");
+                    if quiet || alone {
+                        eprintln!("{name}: not read: {why}");
+                    }
+                    opened.files.not_read.push((name.clone(), why));
                     unknown.push(name);
                     continue;
                 }
@@ -135,7 +146,12 @@ impl InputArgs {
                 tables: spec.tables().into_iter().chain([spec.raw_table()]).collect(),
                 time: settings(spec.time_settings, lateness),
             });
-            opened.names.push(name);
+            opened.files.read.push((name, spec.source.to_string()));
+        }
+        if opened.partitions.is_empty() && !alone {
+            for (name, why) in &opened.files.not_read {
+                eprintln!("{name}: not read: {why}");
+            }
         }
         if opened.partitions.is_empty() && !unknown.is_empty() {
             return Err(Failure::argument(
@@ -215,11 +231,12 @@ impl InputArgs {
             eprintln!("{name}: {seen}");
         }
         match &seen {
-            Detection { best: Some(best), .. } => {
-                Ok(by_name(&best.source).map_or(Found::Nothing, Found::Source))
-            }
+            Detection { best: Some(best), .. } => Ok(match by_name(&best.source) {
+                Some(index) => Found::Source(index),
+                None => Found::Unknown(seen.to_string()),
+            }),
             Detection { looks: Looks::Empty, .. } | Detection { bystander: Some(_), .. } => {
-                Ok(Found::Nothing)
+                Ok(Found::Nothing(seen.to_string()))
             }
             seen => Ok(Found::Unknown(seen.to_string())),
         }
@@ -231,7 +248,8 @@ pub(crate) fn map_rows(args: &InputArgs, out: &mut Output) -> Result<Exit, Failu
     let quiet = out.quiet();
     let mut content = load::content(&args.mappings, &[], quiet)?;
     let mut opened = args.open(&mut content, quiet)?;
-    let aside = Aside::new(opened.names.clone(), quiet);
+    let aside = Aside::new(opened.files.names(), quiet || opened.files.are_several());
+    let mut by_file = BTreeMap::new();
     let mut mappers: Vec<(usize, Mapper)> = opened
         .partitions
         .iter()
@@ -260,6 +278,8 @@ pub(crate) fn map_rows(args: &InputArgs, out: &mut Output) -> Result<Exit, Failu
         let name = content.sources[*source].source.to_string();
         let count = counts.entry(name).or_default();
         count.add_records(&processed.counts);
+        let own: &mut sluice_engine::SourceCounts = by_file.entry(chunk.partition).or_default();
+        own.add_records(&processed.counts);
         processed.dead_letters.iter().for_each(|letter| aside.show(letter));
         // Rows of several tables, in the order of their records.
         let mut rows: Vec<_> = processed
@@ -285,6 +305,9 @@ pub(crate) fn map_rows(args: &InputArgs, out: &mut Output) -> Result<Exit, Failu
         counts.entry(name).or_default().add_unmapped(mapper.unmapped());
     }
     out.flush()?;
+    if !quiet && opened.files.are_several() {
+        opened.files.show(&by_file, &aside);
+    }
     super::report::sources(&counts, quiet);
     let aside: u64 = counts.values().flat_map(|c| c.dead_letters.values()).sum();
     Ok(if aside == 0 { Exit::Done } else { Exit::CheckFailed })

@@ -3,29 +3,47 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use sluice_engine::{Content, Observer, PlacedDeadLetter, SourceCounts, Summary};
+use sluice_event::PartitionId;
 use sluice_ingest::DeadLetter;
 
 use super::sink::Tally;
 use crate::cli::output::printable;
 
-/// Reports records that were set aside: the first of them each, then only the counts.
+/// Reports records that were set aside: the first of them each, then only the counts. Keeps the first
+/// of each file and kind for the screen of several files, which replaces those lines.
 pub(crate) struct Aside {
     /// The file of each partition.
     names: Vec<String>,
     quiet: bool,
     shown: Mutex<usize>,
+    /// The first of each file and code: its line and message.
+    first: Mutex<FirstLetters>,
 }
+
+/// Line and message of the first dead letter of each file and code.
+type FirstLetters = BTreeMap<(PartitionId, &'static str), (u64, String)>;
 
 /// Records reported one by one; a broken file of a million lines must not scroll everything away.
 const SHOWN_MAX: usize = 20;
 
 impl Aside {
     pub(crate) fn new(names: Vec<String>, quiet: bool) -> Self {
-        Aside { names, quiet, shown: Mutex::new(0) }
+        Aside { names, quiet, shown: Mutex::new(0), first: Mutex::default() }
+    }
+
+    /// The line and message of the first record of a file that was set aside for this.
+    pub(super) fn example(&self, partition: PartitionId, code: &str) -> Option<(u64, String)> {
+        let first = self.first.lock().ok()?;
+        let mut all = first.iter();
+        all.find(|((of, own), _)| *of == partition && *own == code).map(|(_, found)| found.clone())
     }
 
     /// Prints one record that was set aside.
     pub(crate) fn show(&self, letter: &DeadLetter) {
+        if let Ok(mut first) = self.first.lock() {
+            let found = || (letter.line, letter.message.clone());
+            first.entry((letter.partition, letter.code.name())).or_insert_with(found);
+        }
         let Ok(mut shown) = self.shown.lock() else { return };
         *shown += 1;
         if self.quiet || *shown > SHOWN_MAX {
@@ -163,7 +181,8 @@ pub(crate) fn sources(counters: &BTreeMap<String, SourceCounts>, quiet: bool) {
                 }
                 _ => "are ahead of when they were received, and count as then",
             };
-            let example = example.as_ref().map_or(String::new(), |e| format!(", e.g. {}", cut(e)));
+            let example =
+                example.as_ref().map_or(String::new(), |e| format!(", e.g. {}", cut(e, 40)));
             eprintln!("  time {flag}: {rows} rows {what}{example}");
         }
         for (column, n) in &counts.conflicts {
@@ -174,7 +193,7 @@ pub(crate) fn sources(counters: &BTreeMap<String, SourceCounts>, quiet: bool) {
             .iter()
             .take(8)
             .map(|(field, (n, example))| {
-                format!("{} ({n}, e.g. {})", printable(field), cut(example))
+                format!("{} ({n}, e.g. {})", printable(field), cut(example, 40))
             })
             .collect();
         if !unmapped.is_empty() {
@@ -185,9 +204,10 @@ pub(crate) fn sources(counters: &BTreeMap<String, SourceCounts>, quiet: bool) {
     }
 }
 
-fn cut(text: &str) -> String {
+/// The first `max` characters of a text.
+pub(super) fn cut(text: &str, max: usize) -> String {
     let shown = printable(text);
-    match shown.char_indices().nth(40) {
+    match shown.char_indices().nth(max) {
         Some((at, _)) => format!("{}..", shown.get(..at).unwrap_or_default()),
         None => shown,
     }
