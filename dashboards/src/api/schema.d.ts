@@ -1116,6 +1116,16 @@ export interface components {
             /** @description The id of the token. */
             token?: string | null;
         };
+        /** @description What is known of a feature. */
+        BaselineFeature: {
+            /** @description `categorical`, `edge`, `time_of_week`, `count`, `distinct` or `numeric`. */
+            kind: string;
+            name: string;
+            /** @description What is not learned yet, most frequent first, at most ten. */
+            recent: components["schemas"]["RecentValue"][];
+            /** @description What is learned, most frequent first, at most ten. */
+            usual: components["schemas"]["UsualValue"][];
+        };
         /** @description Which findings, and the change. `ids`, or `query` (with `from` and `to`). */
         Bulk: {
             /** @description Who works on it; null: nobody. */
@@ -1287,6 +1297,25 @@ export interface components {
             id: string;
             kind: string;
         };
+        /** @description What a baseline knows of an entity. */
+        EntityBaseline: {
+            /** @description The baseline, `baselines.user_signin`. */
+            baseline: string;
+            features: components["schemas"]["BaselineFeature"][];
+            /**
+             * Format: int64
+             * @description Days, sessions or blocks that make up what is usual.
+             */
+            learned: number;
+            /** @description How much history there is: `learning`, `warm` or `confident`. */
+            state: string;
+            title: string;
+            /**
+             * Format: int64
+             * @description Those that are not learned yet: what is unusual in them does not become usual by itself.
+             */
+            waiting: number;
+        };
         /** @description An output column that names an entity. */
         EntityColumn: {
             column: string;
@@ -1297,6 +1326,8 @@ export interface components {
             as_of: string;
             /** Format: double */
             base: number;
+            /** @description What baselines know of it, as of the last checkpoint. */
+            baselines: components["schemas"]["EntityBaseline"][];
             /** @description The last 100 changes, the newest first. */
             changes: components["schemas"]["RiskChange"][];
             /** @description How much it matters: `low`, `normal`, `high` or `extreme`. */
@@ -1800,6 +1831,16 @@ export interface components {
             level: string;
             /** @description Why: receivers show it to their people. */
             reason: string;
+        };
+        /** @description A value that is not learned yet. */
+        RecentValue: {
+            /**
+             * Format: int64
+             * @description How often; of a count the largest.
+             */
+            count: number;
+            /** @description As in `usual`. */
+            value: string;
         };
         /** @description What became of records: each ends in exactly one place. Counts are since the process started. */
         Records: {
@@ -2531,6 +2572,21 @@ export interface components {
             /** Format: int64 */
             records: number;
         };
+        /** @description A value that is learned. */
+        UsualValue: {
+            /**
+             * Format: double
+             * @description Of how many; of a count the units it is the mean of.
+             */
+            of: number;
+            /**
+             * Format: double
+             * @description How often it was seen, decayed; of a count the mean of the largest in a unit.
+             */
+            seen: number;
+            /** @description The value; of a count its window and when. */
+            value: string;
+        };
         /** @description The newest event time of a source in a place. */
         Watermark: {
             /** Format: double */
@@ -3188,6 +3244,38 @@ export interface operations {
                      *             {
                      *               "points": 45.8,
                      *               "source": "identity.mfa_fatigue"
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "baselines": [
+                     *         {
+                     *           "baseline": "baselines.user_signin",
+                     *           "title": "Where, when and from what each user signs in",
+                     *           "state": "confident",
+                     *           "learned": 41,
+                     *           "waiting": 6,
+                     *           "features": [
+                     *             {
+                     *               "name": "country",
+                     *               "kind": "categorical",
+                     *               "usual": [
+                     *                 {
+                     *                   "value": "FR",
+                     *                   "seen": 96.4,
+                     *                   "of": 96.4
+                     *                 }
+                     *               ],
+                     *               "recent": [
+                     *                 {
+                     *                   "value": "FR",
+                     *                   "count": 11
+                     *                 },
+                     *                 {
+                     *                   "value": "MD",
+                     *                   "count": 2
+                     *                 }
+                     *               ]
                      *             }
                      *           ]
                      *         }

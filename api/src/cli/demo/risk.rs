@@ -8,7 +8,7 @@ use sluice_engine::{
     durable::{LevelRow, RiskReason, reasons},
 };
 use sluice_event::rfc3339;
-use sluice_finding::{Entity, Finding, FindingId, RiskLedger, RiskLevel, evidence, fold};
+use sluice_finding::{ContributionKind, Entity, Finding, FindingId, RiskLedger, RiskLevel, evidence, fold};
 
 /// How long after the end of the logs a fall is looked for.
 const AFTER: i64 = 60 * 86_400_000;
@@ -51,11 +51,31 @@ impl RiskLog {
                 let of = reasons(&ledger.score(change.at));
                 line(change.at, entity, change.previous, change.current, change.score, &of)
             });
-            told.push((first, lines.collect::<Vec<_>>()));
+            let mut lines: Vec<String> = lines.collect();
+            lines.extend(highest(entity, &ledger));
+            told.push((first, lines));
         }
         told.sort();
         told.into_iter().flat_map(|(_, lines)| lines).collect()
     }
+}
+
+/// When an entity's score was highest, and everything that made it so.
+fn highest(entity: &Entity, ledger: &RiskLedger) -> Option<String> {
+    let times = ledger.factors.values().flat_map(|f| f.findings.values().copied());
+    let score = times.map(|at| ledger.score(at)).max_by_key(|s| (s.score, -s.at))?;
+    let factors = score.contributions.iter().filter_map(|c| match &c.kind {
+        ContributionKind::Factor { key, .. } => Some(RiskReason {
+            source: key.source.clone(),
+            value: key.value.clone(),
+            points: c.points,
+        }),
+        ContributionKind::Cap | ContributionKind::Floor | ContributionKind::Override => None,
+    });
+    let because = because(&factors.collect::<Vec<_>>());
+    let (at, kind, id) = (rfc3339(score.at), entity.kind.name(), &entity.id);
+    let points = score.score as f64 / 100.0;
+    Some(format!("risk  {at}  {kind}:{id}  highest, {points:.1} of 100, by {because}"))
 }
 
 /// A change of level that the store tells of.
@@ -72,6 +92,21 @@ fn line(
     score: i64,
     reasons: &[RiskReason],
 ) -> String {
+    let so = if to < from { "it has decayed to" } else { "by" };
+    format!(
+        "risk  {}  {}:{}  {} -> {}, {:.1} of 100, {so} {}",
+        rfc3339(at),
+        entity.kind.name(),
+        entity.id,
+        from.name(),
+        to.name(),
+        score as f64 / 100.0,
+        because(reasons),
+    )
+}
+
+/// Reasons with their points, in a line.
+fn because(reasons: &[RiskReason]) -> String {
     let points = |hundredths: i64| hundredths as f64 / 100.0;
     let reason = |r: &RiskReason| match (&*r.source, &*r.value) {
         (source, "") => format!("{source} {:+.1}", points(r.points)),
@@ -79,15 +114,5 @@ fn line(
         (source, value) => format!("{source} ({value}) {:+.1}", points(r.points)),
     };
     let reasons: Vec<String> = reasons.iter().map(reason).collect();
-    let because = if to < from { "it has decayed to" } else { "by" };
-    format!(
-        "risk  {}  {}:{}  {} -> {}, {:.1} of 100, {because} {}",
-        rfc3339(at),
-        entity.kind.name(),
-        entity.id,
-        from.name(),
-        to.name(),
-        points(score),
-        if reasons.is_empty() { "its base".to_owned() } else { reasons.join(", ") },
-    )
+    if reasons.is_empty() { "its base".to_owned() } else { reasons.join(", ") }
 }
