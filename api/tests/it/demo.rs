@@ -180,7 +180,8 @@ fn a_baseline_is_among_the_reasons_of_a_climb() {
     let run = &runs()[0];
     let highest = run.stderr.lines().find(|l| l.contains("hana.haas@example.com  highest, "));
     let reason = highest.and_then(|l| l.split("baselines.user_signin (").nth(1));
-    let points = reason.and_then(|r| r.split(['+', ',']).nth(1)).and_then(|p| p.parse::<f64>().ok());
+    let points =
+        reason.and_then(|r| r.split(['+', ',']).nth(1)).and_then(|p| p.parse::<f64>().ok());
     assert!(points.is_some_and(|points| points > 0.0), "{}", run.stderr);
 }
 

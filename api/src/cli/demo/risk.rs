@@ -8,7 +8,9 @@ use sluice_engine::{
     durable::{LevelRow, RiskReason, reasons},
 };
 use sluice_event::rfc3339;
-use sluice_finding::{ContributionKind, Entity, Finding, FindingId, RiskLedger, RiskLevel, evidence, fold};
+use sluice_finding::{
+    ContributionKind, Entity, Finding, FindingId, RiskLedger, RiskLevel, evidence, fold,
+};
 
 /// How long after the end of the logs a fall is looked for.
 const AFTER: i64 = 60 * 86_400_000;
