@@ -20,6 +20,7 @@ pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Findin
     for (field, column) in loaded.plan.output.fields().iter().zip(emission.columns.columns()) {
         fields.insert(field.name().clone(), json::value(column, emission.row));
     }
+    fields.extend(loaded.lookup_versions().map(|versions| ("lookups".to_owned(), versions)));
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
     let title = text("title").unwrap_or(&rule.title).to_owned();
     let severity = text("severity").and_then(Severity::parse).unwrap_or(rule.severity);

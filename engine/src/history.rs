@@ -8,12 +8,13 @@ use std::{
 
 use arrow::{array::ArrayData, buffer::Buffer, record_batch::RecordBatch};
 use sluice_event::{EventBatch, TableName};
-use sluice_sql::{Cancel, QueryLimits, QueryResult, SqlError, query};
+use sluice_sql::{Cancel, Lookups, QueryLimits, QueryResult, SqlError, query_with};
 
 /// The newest rows of every table. Cheap to clone; clones share the rows.
 #[derive(Clone, Debug)]
 pub struct EventHistory {
     rings: Arc<Mutex<BTreeMap<TableName, Ring>>>,
+    lookups: Arc<Mutex<Lookups>>,
     table_bytes: usize,
 }
 
@@ -41,7 +42,12 @@ pub struct HuntResult {
 impl EventHistory {
     /// A history that keeps at most so many bytes of each table.
     pub fn new(table_bytes: usize) -> Self {
-        EventHistory { rings: Arc::default(), table_bytes }
+        EventHistory { rings: Arc::default(), lookups: Arc::default(), table_bytes }
+    }
+
+    /// Sets the lookups that hunts ask.
+    pub fn know(&self, lookups: &Lookups) {
+        *self.lookups.lock().unwrap_or_else(PoisonError::into_inner) = lookups.clone();
     }
 
     /// Adds rows; the oldest batches of the table make room.
@@ -96,7 +102,8 @@ impl EventHistory {
             .into_iter()
             .map(|(table, batches)| Ok((table, within(batches, between)?)))
             .collect::<Result<_, SqlError>>()?;
-        let result = query(sql, &tables, limits, cancel)?;
+        let lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let result = query_with(sql, &tables, &lookups, limits, cancel)?;
         let all = || tables.values().flatten();
         Ok(HuntResult {
             result,

@@ -12,7 +12,7 @@ use crate::{
     EngineError, LoadedRule, RuleSet,
     baseline::{self, LoadedBaseline},
     content::{SqlText, builtin_baselines, builtin_rules, read_sql},
-    fillable,
+    fillable, lookups,
 };
 
 /// What the given folders hold, compiled.
@@ -49,6 +49,18 @@ impl Content {
     /// # Errors
     /// If a named file or folder cannot be read. What is wrong *in* a file is in `problems`.
     pub fn load(mappings: &[PathBuf], rules: &[PathBuf]) -> Result<Content, EngineError> {
+        Content::load_with(mappings, rules, &[])
+    }
+
+    /// [`Content::load`] with `lookups`: files, or folders of files, that rules ask.
+    ///
+    /// # Errors
+    /// If a named file or folder cannot be read.
+    pub fn load_with(
+        mappings: &[PathBuf],
+        rules: &[PathBuf],
+        lookups: &[PathBuf],
+    ) -> Result<Content, EngineError> {
         let mut problems = Vec::new();
         let mapping_files = read_sql(mappings, || {
             let shown = |below: &str| format!("ingest/mappings/{below}");
@@ -69,7 +81,8 @@ impl Content {
                 schema: schema.clone(),
             })
             .collect();
-        let compiler = Compiler::new(raw);
+        let lookups = lookups::read(lookups, &mut problems)?;
+        let compiler = Compiler::new(raw).knowing(&lookups);
         let sources = match SourceSpec::from_mappings(&mappings, |mapping, wire| {
             compiler.compile_mapping(mapping, wire)
         }) {
@@ -192,7 +205,25 @@ fn compile(compiler: &Compiler, rule: Rule, problems: &mut Vec<Problem>) -> Opti
         let list = list.into_iter().filter(|d| !rule.file.is_allowed(d));
         problems.extend(list.map(|diagnostic| Problem { diagnostic, text: Some(text.clone()) }));
     };
-    let compiled = match compiler.compile_rule(&rule) {
+    let own = match lookups::for_cases(compiler, &rule, None) {
+        Ok(own) => own,
+        Err(wrong) => {
+            note(vec![Diagnostic::error("R009", &rule.file.path, wrong)]);
+            return None;
+        }
+    };
+    note(
+        lookups::missing(compiler, &rule)
+            .into_iter()
+            .map(|name| {
+                let text = format!("the lookup `{name}` is not loaded: it has no rows");
+                Diagnostic::warning("R039", &rule.file.path, text)
+                    .at(rule.place("id"))
+                    .hint(format!("a file {name}.csv or {name}.json in a folder of `lookups`"))
+            })
+            .collect(),
+    );
+    let compiled = match own.as_ref().unwrap_or(compiler).compile_rule(&rule) {
         Ok(compiled) => compiled,
         Err(errors) => {
             note(errors);
@@ -204,5 +235,6 @@ fn compile(compiler: &Compiler, rule: Rule, problems: &mut Vec<Problem>) -> Opti
     if problems.iter().any(|p| refuses(p, &rule.file.path)) {
         return None;
     }
-    Some(LoadedRule { plan: Arc::new(compiled.plan), rule: Arc::new(rule) })
+    let lookups = compiled.lookups.into();
+    Some(LoadedRule { plan: Arc::new(compiled.plan), rule: Arc::new(rule), lookups })
 }

@@ -21,6 +21,20 @@ pub struct LoadedRule {
     pub rule: Arc<Rule>,
     /// The plan.
     pub plan: Arc<StreamPlan>,
+    /// The lookups it asks, each with its version.
+    pub lookups: Arc<[(Arc<str>, Arc<str>)]>,
+}
+
+impl LoadedRule {
+    /// The versions of its lookups by name, as a finding shows them in the field `lookups`; `None` if
+    /// it asks none.
+    pub(crate) fn lookup_versions(&self) -> Option<serde_json::Value> {
+        let version = |(name, version): &(Arc<str>, Arc<str>)| {
+            (name.to_string(), serde_json::Value::from(&**version))
+        };
+        let versions: serde_json::Map<_, _> = self.lookups.iter().map(version).collect();
+        (!versions.is_empty()).then(|| versions.into())
+    }
 }
 
 /// The rules that read one table.

@@ -11,11 +11,12 @@ use arrow::record_batch::RecordBatch;
 use sluice_event::TableName;
 use sluice_finding::{Finding, FindingId, FindingState};
 use sluice_rule::{Rule, RuleTest};
+use sluice_sql::Compiler;
 use sluice_stream::{ExplainNode, Stage};
 
 use crate::{
     Content, Engine, EngineConfig, History, LoadedRule, MemorySink, RuleSet, RunOptions,
-    Unobserved,
+    Unobserved, lookups,
     replay::{Dice, Replay},
 };
 
@@ -53,11 +54,9 @@ fn run_case(
     seed: u64,
 ) -> Result<Vec<String>, String> {
     // A case that is not run as written would pass for nothing.
-    for (key, used) in [
-        ("events_file", case.events_file.is_some()),
-        ("lookups", !case.lookups.is_empty()),
-        ("baseline", case.baseline.is_some()),
-    ] {
+    for (key, used) in
+        [("events_file", case.events_file.is_some()), ("baseline", case.baseline.is_some())]
+    {
         if used {
             return Err(format!("`{key}` is not run yet: write the case without it"));
         }
@@ -65,7 +64,20 @@ fn run_case(
     let replay = rows::replay(content, case)?;
     let listed: Vec<usize> = (0..replay.rows.len()).collect();
     let history = case.history_start.map_or(History::None, History::Since);
-    let bench = Bench::new(content, loaded, history);
+    let own = match lookups::for_cases(&content.compiler, &loaded.rule, Some(case))? {
+        None => None,
+        Some(compiler) => {
+            let compiled = compiler.compile_rule(&loaded.rule).map_err(|problems| {
+                let shown = problems.iter().map(|p| p.render(Some(&loaded.rule.file.text)));
+                shown.collect::<Vec<_>>().join("\n")
+            })?;
+            let (plan, lookups) = (Arc::new(compiled.plan), compiled.lookups.into());
+            Some((compiler, LoadedRule { plan, lookups, rule: loaded.rule.clone() }))
+        }
+    };
+    let (compiler, loaded) =
+        own.as_ref().map_or((&content.compiler, loaded), |(compiler, loaded)| (compiler, loaded));
+    let bench = Bench::over(compiler, loaded, history);
     let found = bench.run(&replay, &Way { ends: case.flush, ..Way::whole(&listed) })?;
     let mut failures = compare::expected(&case.expect, &found);
     failures.extend(case.alerts.and_then(|alerts| compare::alerts(alerts, &found)));
@@ -78,7 +90,7 @@ fn run_case(
 /// A rule ready to be run over many replays.
 #[derive(Debug)]
 pub struct Bench<'a> {
-    content: &'a Content,
+    compiler: &'a Compiler,
     loaded: &'a LoadedRule,
     rules: Arc<RuleSet>,
     history: History,
@@ -121,8 +133,12 @@ impl Way {
 impl<'a> Bench<'a> {
     /// Prepares one rule.
     pub fn new(content: &'a Content, loaded: &'a LoadedRule, history: History) -> Self {
-        let rules = RuleSet::new(vec![loaded.clone()], |table| content.compiler.schema(table));
-        Bench { content, loaded, rules: Arc::new(rules), history }
+        Bench::over(&content.compiler, loaded, history)
+    }
+
+    fn over(compiler: &'a Compiler, loaded: &'a LoadedRule, history: History) -> Self {
+        let rules = RuleSet::new(vec![loaded.clone()], |table| compiler.schema(table));
+        Bench { compiler, loaded, rules: Arc::new(rules), history }
     }
 
     /// The rule.
@@ -203,7 +219,6 @@ impl<'a> Bench<'a> {
             History::None | History::FirstEvent => None,
         };
         let found = self
-            .content
             .compiler
             .batch(&self.loaded.rule, &tables, history)
             .map_err(|e| format!("batch form: {e}"))?;
@@ -218,6 +233,8 @@ impl<'a> Bench<'a> {
                 {
                     fields.insert(field.name().clone(), crate::json::value(column, row));
                 }
+                let versions = self.loaded.lookup_versions();
+                fields.extend(versions.map(|versions| ("lookups".to_owned(), versions)));
                 (id, fields)
             })
             .collect())

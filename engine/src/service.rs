@@ -411,6 +411,7 @@ impl Runner {
         sink: &mut dyn FindingSink,
         stop: Arc<AtomicBool>,
     ) -> Result<(), EngineError> {
+        self.history.know(self.content.compiler.lookups());
         let engine = Engine {
             rules: Arc::new(self.content.rule_set()),
             sources: self.content.sources.clone(),

@@ -57,7 +57,7 @@ pub(crate) struct Demo {
 impl Demo {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let started = clock::monotonic();
-        let content = load::content(&["builtin".into()], &["builtin".into()], out.quiet())?;
+        let content = load::content(&["builtin".into()], &["builtin".into()], &[], out.quiet())?;
         let start = match &self.start {
             Some(text) => sluice_rule::resolve_time(text).ok_or_else(|| {
                 Failure::argument(

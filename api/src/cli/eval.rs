@@ -34,6 +34,9 @@ pub(crate) struct Eval {
     /// Rule files or folders; `builtin` is what this binary ships.
     #[arg(short, long, value_name = "PATH", default_value = "builtin")]
     rules: Vec<PathBuf>,
+    /// Lookup files or folders that the rules ask.
+    #[arg(long, value_name = "PATH")]
+    lookups: Vec<PathBuf>,
     /// Exit with 1 if there is a finding.
     #[arg(long)]
     fail_on_finding: bool,
@@ -54,7 +57,8 @@ pub(crate) struct Eval {
 
 impl Eval {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
-        let (mut content, whole) = load::usable(&self.input.mappings, &self.rules, out.quiet())?;
+        let (mut content, whole) =
+            load::usable(&self.input.mappings, &self.rules, &self.lookups, out.quiet())?;
         if content.running().next().is_none() {
             return Err(Failure::argument(
                 "no rules",

@@ -6,16 +6,17 @@ use sluice_engine::Content;
 
 use super::{errors, exit::Failure};
 
-/// Loads mappings and rules; warnings go to stderr.
+/// Loads mappings, rules and lookups; warnings go to stderr.
 ///
 /// # Errors
 /// If anything could not be loaded: all of it at once.
 pub(crate) fn content(
     mappings: &[PathBuf],
     rules: &[PathBuf],
+    lookups: &[PathBuf],
     quiet: bool,
 ) -> Result<Content, Failure> {
-    let content = Content::load(mappings, rules)?;
+    let content = Content::load_with(mappings, rules, lookups)?;
     let errors: Vec<_> = content
         .errors()
         .map(|p| (p.diagnostic.clone(), p.text.as_deref().map(str::to_owned)))
@@ -30,7 +31,7 @@ pub(crate) fn content(
     Ok(content)
 }
 
-/// Loads mappings and rules for a verb that works on each rule by itself: a rule that cannot be loaded
+/// Loads mappings, rules and lookups for a verb that works on each rule by itself: a rule that cannot be loaded
 /// is reported and the others go on. Also whether all could.
 ///
 /// # Errors
@@ -38,9 +39,10 @@ pub(crate) fn content(
 pub(crate) fn usable(
     mappings: &[PathBuf],
     rules: &[PathBuf],
+    lookups: &[PathBuf],
     quiet: bool,
 ) -> Result<(Content, bool), Failure> {
-    let content = Content::load(mappings, rules)?;
+    let content = Content::load_with(mappings, rules, lookups)?;
     let errors: Vec<_> = content
         .errors()
         .map(|p| (p.diagnostic.clone(), p.text.as_deref().map(str::to_owned)))

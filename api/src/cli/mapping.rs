@@ -53,7 +53,7 @@ pub(crate) struct Test {
 impl Test {
     fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let paths = if self.paths.is_empty() { vec!["builtin".into()] } else { self.paths };
-        let content: Content = load::content(&paths, &[], out.quiet())?;
+        let content: Content = load::content(&paths, &[], &[], out.quiet())?;
         let (mut passed, mut failed) = (0, 0);
         for mapping in &content.mappings {
             for report in test_mapping(&content, mapping) {

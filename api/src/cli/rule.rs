@@ -47,6 +47,9 @@ pub(crate) struct ContentArgs {
     /// Mapping files or folders; `builtin` is what this binary ships.
     #[arg(long, value_name = "PATH", default_value = "builtin")]
     pub(crate) mappings: Vec<PathBuf>,
+    /// Lookup files or folders: CSV or JSON, the key declared in a YAML file beside.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) lookups: Vec<PathBuf>,
 }
 
 /// Writes `<folder>/<id as path>.sql`; never over a file that is there.

@@ -67,7 +67,8 @@ impl Run {
         setup::service_logging(&loaded.config.log, verbose, quiet);
         let paths = |list: &[String]| list.iter().map(Into::into).collect::<Vec<_>>();
         let (mappings, rules) = (paths(&loaded.config.mappings), paths(&loaded.config.rules));
-        let content = load::content(&mappings, &rules, quiet)?;
+        let lookups = paths(&loaded.config.lookups);
+        let content = load::content(&mappings, &rules, &lookups, quiet)?;
         check_mappings(&mut loaded, &content);
         if loaded.has_errors() {
             return Err(Failure::Config(loaded.problems));

@@ -28,6 +28,9 @@ section! {
         rules: Vec<String> = "[\"builtin\"]",
         /// Mapping files and folders, likewise.
         mappings: Vec<String> = "[\"builtin\"]",
+        /// Lookup files and folders: CSV and JSON files of what you know of users, hosts, networks, each
+        /// asked by rules and hunts as `lookup.<name>`. Reloaded when they change.
+        lookups: Vec<String> = "[]",
         /// Memory of the whole process, unset: half of the machine's, or of its control group. From three
         /// quarters of it on searches and hunts are refused with 503, from nine tenths on inputs pause
         /// until it is below three quarters again; nothing is lost.

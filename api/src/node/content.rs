@@ -20,14 +20,16 @@ const AUTO: &str = "auto";
 /// problem of the configuration.
 pub(crate) fn check(loaded: &mut Loaded) -> Option<Content> {
     let paths = |list: &[String]| list.iter().map(PathBuf::from).collect::<Vec<_>>();
-    match Content::load(&paths(&loaded.config.mappings), &paths(&loaded.config.rules)) {
+    let config = &loaded.config;
+    let lookups = paths(&config.lookups);
+    match Content::load_with(&paths(&config.mappings), &paths(&config.rules), &lookups) {
         Ok(content) => {
             check_mappings(loaded, &content);
             Some(content)
         }
         Err(error) => {
             let text = engine_error(&error).replace("\n=", ",");
-            let problem = Diagnostic::error("C009", "rules, mappings", text)
+            let problem = Diagnostic::error("C009", "rules, mappings, lookups", text)
                 .hint("`builtin`, or files and folders that are there");
             loaded.problems.push(Problem { diagnostic: problem, text: None });
             None

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Settings that a reload takes; every other needs a restart.
-const RELOADED: [&str; 2] = ["rules", "mappings"];
+const RELOADED: [&str; 3] = ["rules", "mappings", "lookups"];
 
 /// Reloads the content of one service.
 pub(crate) struct Reloader {

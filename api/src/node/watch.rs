@@ -1,4 +1,4 @@
-//! Notices changed rules, mappings and configuration. Watches folders, not files: editors replace a
+//! Notices changed rules, mappings, lookups and configuration. Watches folders, not files: editors replace a
 //! file by another, and mounted configuration changes by one symbolic link.
 
 use std::{
@@ -10,6 +10,7 @@ use std::{
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use sluice_ingest::files;
+use sluice_rule::MAX_LOOKUP_BYTES;
 use tokio::sync::mpsc::Sender;
 
 use crate::config::Config;
@@ -25,8 +26,13 @@ pub(crate) struct Watching {
 /// Sends on `changed` when the contents of any file changed. `None`, with the reason in the log, if
 /// nothing can be watched: SIGHUP and the API still reload.
 pub(crate) fn start(config: &Config, files: &[String], changed: Sender<()>) -> Option<Watching> {
-    let content: Vec<PathBuf> =
-        config.rules.iter().chain(&config.mappings).map(Into::into).collect();
+    let content: Vec<PathBuf> = config
+        .rules
+        .iter()
+        .chain(&config.mappings)
+        .chain(&config.lookups)
+        .map(Into::into)
+        .collect();
     let content: Vec<PathBuf> =
         content.into_iter().filter(|p| p.as_os_str() != "builtin").collect();
     let files: Vec<PathBuf> = files.iter().map(Into::into).collect();
@@ -78,14 +84,16 @@ fn folders(content: &[PathBuf], files: &[PathBuf]) -> Vec<(PathBuf, RecursiveMod
     whole.into_iter().map(|p| (p, RecursiveMode::Recursive)).chain(single).collect()
 }
 
-/// A hash of every `.sql` file of the content and every configuration file, names included.
+/// A hash of every file of the content and every configuration file, names included.
 fn fingerprint(content: &[PathBuf], files: &[PathBuf]) -> blake3::Hash {
     let mut found: BTreeSet<PathBuf> = files.iter().cloned().collect();
     for file in files {
         let folder = file.parent().unwrap_or(Path::new("")).join("conf.d");
         walk(&folder, "toml", &mut found);
     }
-    content.iter().for_each(|path| walk(path, "sql", &mut found));
+    for extension in ["sql", "csv", "json", "yaml"] {
+        content.iter().for_each(|path| walk(path, extension, &mut found));
+    }
     let mut hash = blake3::Hasher::new();
     for path in found {
         hash.update(path.to_string_lossy().as_bytes());
@@ -99,7 +107,7 @@ fn fingerprint(content: &[PathBuf], files: &[PathBuf]) -> blake3::Hash {
 }
 
 /// More of a file is neither content nor configuration.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+const MAX_FILE_BYTES: u64 = MAX_LOOKUP_BYTES;
 
 /// The files with an extension at or below a path; a file that is named counts whatever it is called.
 /// Each folder is read once, whatever links lead to it.

@@ -19,8 +19,9 @@ use sluice_event::{Encoder, TableName, Value};
 use crate::{
     error::SqlError,
     functions::WindowKind,
+    lookup::Lookups,
     lower::Windowed,
-    session::{Session, Tables, block_on, planned, with_stack},
+    session::{LOOKUP, Session, Tables, block_on, planned, with_stack},
 };
 
 /// What a rule finds in history.
@@ -42,8 +43,19 @@ pub fn batch(
     tables: &BTreeMap<TableName, Vec<RecordBatch>>,
     history_start: Option<i64>,
 ) -> Result<BatchFindings, SqlError> {
-    let tables = Tables::memory(tables).map_err(|e| SqlError::planning(&e))?;
-    let session = Session::batch(history_start).over(&tables);
+    batch_with(sql, tables, &Lookups::default(), history_start)
+}
+
+/// [`batch`] with lookups. A join with one by exact key is a join of tables here, while a stream
+/// asks the lookup row by row.
+pub fn batch_with(
+    sql: &str,
+    tables: &BTreeMap<TableName, Vec<RecordBatch>>,
+    lookups: &Lookups,
+    history_start: Option<i64>,
+) -> Result<BatchFindings, SqlError> {
+    let tables = Tables::memory(tables, lookups).map_err(|e| SqlError::planning(&e))?;
+    let session = Session::batch(history_start).knowing(lookups).over(&tables);
     let planned = planned(|| {
         let plan = session.plan(sql, &tables)?;
         let width = plan.schema().fields().len();
@@ -151,6 +163,8 @@ impl Keyed {
                     JoinType::LeftSemi | JoinType::LeftAnti => {
                         (join.right.as_ref().clone(), left.key)
                     }
+                    // A key of a lookup has one row.
+                    _ if is_lookup(&join.right) => (join.right.as_ref().clone(), left.key),
                     _ => {
                         let right = Self::of(join.right.as_ref().clone(), names)?;
                         if left.kind != KeyKind::Row || right.kind != KeyKind::Row {
@@ -292,6 +306,14 @@ impl KeyKind {
             }
         }
         Ok(keys.into_iter().map(Encoder::into_bytes).collect())
+    }
+}
+
+fn is_lookup(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::TableScan(scan) => scan.table_name.schema() == Some(LOOKUP),
+        LogicalPlan::SubqueryAlias(alias) => is_lookup(&alias.input),
+        _ => false,
     }
 }
 

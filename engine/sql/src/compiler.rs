@@ -21,6 +21,7 @@ use crate::{
     dialect,
     error::SqlProblem,
     eval::Interner,
+    lookup::{self, Joins, Lookups, joins_as_calls},
     refuse, sandbox,
     session::{Session, Tables, planned},
 };
@@ -44,6 +45,7 @@ pub struct Compiler {
     session: Session,
     tables: Result<Tables, SqlProblem>,
     raw: BTreeMap<TableName, SchemaRef>,
+    lookups: Lookups,
     interner: Interner,
 }
 
@@ -52,9 +54,14 @@ pub struct Compiler {
 pub struct CompiledRule {
     /// The plan.
     pub plan: StreamPlan,
+    /// The lookups it asks, each with the version.
+    pub lookups: Vec<(Arc<str>, Arc<str>)>,
     /// Warnings and remarks, in the order of their places.
     pub warnings: Vec<Diagnostic>,
 }
+
+/// The plan of a rule, the lookups it asks, and warnings.
+type Compiled = (StreamPlan, Vec<(Arc<str>, Arc<str>)>, Vec<SqlProblem>);
 
 /// What compiling needs to know of a rule.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +99,24 @@ impl Compiler {
         let raw: BTreeMap<_, _> = raw.into_iter().map(|t| (t.name, t.schema)).collect();
         let tables =
             Tables::stream(&raw).map_err(|e| SqlProblem::new("R011", crate::error::plain(&e)));
-        Compiler { session: Session::rules(), tables, raw, interner: Interner::default() }
+        let lookups = Lookups::default();
+        Compiler { session: Session::rules(), tables, raw, lookups, interner: Interner::default() }
+    }
+
+    /// A compiler over the same tables with these lookups. What both compile shares ids.
+    pub fn knowing(&self, lookups: &Lookups) -> Compiler {
+        Compiler {
+            session: Session::rules().knowing(lookups),
+            tables: self.tables.clone(),
+            raw: self.raw.clone(),
+            lookups: lookups.clone(),
+            interner: self.interner.clone(),
+        }
+    }
+
+    /// The lookups it knows.
+    pub fn lookups(&self) -> &Lookups {
+        &self.lookups
     }
 
     /// The full schema of a table; `None` for `events` and unknown ones.
@@ -157,7 +181,7 @@ impl Compiler {
         tables: &BTreeMap<TableName, Vec<RecordBatch>>,
         history_start: Option<i64>,
     ) -> Result<BatchFindings, SqlError> {
-        crate::batch(&rule.file.sql, tables, history_start)
+        crate::batch_with(&rule.file.sql, tables, &self.lookups, history_start)
     }
 
     pub(crate) fn compile_text(
@@ -167,30 +191,30 @@ impl Compiler {
         // Planning recurses: on a stack of known size.
         let planned = planned(|| Ok(self.compile(text)));
         match planned {
-            Ok(Ok((plan, warnings))) => {
-                Ok(CompiledRule { plan, warnings: report::diagnostics(warnings, text) })
+            Ok(Ok((plan, lookups, warnings))) => {
+                Ok(CompiledRule { plan, lookups, warnings: report::diagnostics(warnings, text) })
             }
             Ok(Err(problems)) => Err(report::diagnostics(problems, text)),
             Err(error) => Err(report::diagnostics(SqlProblem::all(&error), text)),
         }
     }
 
-    fn compile(
-        &self,
-        text: &RuleText<'_>,
-    ) -> Result<(StreamPlan, Vec<SqlProblem>), Vec<SqlProblem>> {
+    fn compile(&self, text: &RuleText<'_>) -> Result<Compiled, Vec<SqlProblem>> {
         let all = |e: datafusion::common::DataFusionError| SqlProblem::all(&e);
         let tables = self.tables.as_ref().map_err(|e| vec![e.clone()])?;
         sandbox::check_text(text.sql).map_err(all)?;
-        let statement =
+        let mut statement =
             dialect::parse_one(text.sql).map_err(|e| vec![refuse::syntax(&e, text.sql)])?;
+        let mut joins = joins_as_calls(&mut statement, &self.lookups, Joins::All);
         let catalogue = refuse::Catalogue { session: &self.session, raw: &self.raw, sql: text.sql };
         let mut checked = refuse::check(&statement, &catalogue);
+        checked.refused.append(&mut joins);
         checked.refused.retain(|problem| !(text.allow_dead && problem.code == "R034"));
         if !checked.refused.is_empty() {
             return Err(checked.refused);
         }
         sandbox::check_statement(&statement).map_err(all)?;
+        let asked = lookup::used(&statement);
         let raw = self
             .session
             .over(tables)
@@ -204,6 +228,8 @@ impl Compiler {
         let shape = classify(&plan).map_err(|p| vec![p])?;
         let (plan, mut warnings) = lowering::lower(self, text, &plan, shape)?;
         warnings.extend(checked.advice);
-        Ok((plan, warnings))
+        let lookups = self.lookups.iter().filter(|(name, _)| asked.contains(*name));
+        let lookups = lookups.map(|(name, l)| (name.into(), Arc::clone(&l.table.version)));
+        Ok((plan, lookups.collect(), warnings))
     }
 }

@@ -16,6 +16,7 @@ use datafusion::{
             },
             dialect::{Dialect, GenericDialect},
             keywords::Keyword,
+            parser::Parser,
             tokenizer::{Token, TokenWithSpan, Tokenizer},
         },
     },
@@ -90,6 +91,12 @@ dialect_like_generic! {
         supports_key_column_option supports_comma_separated_trim
         supports_cte_without_as supports_select_item_multi_column_alias
         supports_xml_expressions
+}
+
+/// A text that is one expression.
+pub(crate) fn expression(text: &str) -> Option<Expr> {
+    let mut parser = Parser::new(&SluiceDialect).try_with_sql(text).ok()?;
+    parser.parse_expr().ok()
 }
 
 /// How deep parentheses, NOT, CASE and subqueries may nest.

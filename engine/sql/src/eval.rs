@@ -117,9 +117,9 @@ impl fmt::Debug for PhysicalEval {
 /// Gives each distinct physical expression a number. Equal expressions (same columns by index, same
 /// literals, same functions) have the same number for the life of the process; a number says nothing
 /// across processes. Two tables may share one: compare within a table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Interner {
-    ids: Mutex<HashMap<Arc<dyn PhysicalExpr>, u64>>,
+    ids: Arc<Mutex<HashMap<Arc<dyn PhysicalExpr>, u64>>>,
 }
 
 impl Interner {

@@ -9,6 +9,7 @@ pub(crate) mod docs;
 mod geo;
 mod json;
 mod json_list;
+mod lookup;
 mod marker;
 mod network;
 mod text;
@@ -32,12 +33,13 @@ use datafusion::{
 #[cfg(test)]
 pub(crate) use catalogue::ALLOWED;
 pub(crate) use catalogue::{Growth, growth};
+pub(crate) use lookup::{asking, unknown as unknown_lookup};
 pub use marker::SLIDES_MAX;
 pub(crate) use marker::{Marker, WindowKind, interval_millis, marker, window_type};
-pub(crate) use network::{Networks, address};
+pub(crate) use network::{Network, Networks, address, is_v4};
 pub(crate) use time::{bin, floor, hop_starts, window_struct};
 
-use crate::error::SqlProblem;
+use crate::{error::SqlProblem, lookup::Lookups};
 
 /// Functions that read the clock, chance, the file system or the build, or make rows of nothing.
 pub(crate) const BANNED: &[&str] = &[
@@ -109,6 +111,7 @@ fn own() -> Vec<Arc<ScalarUDF>> {
     all.extend(json_list::all());
     all.extend(geo::all());
     all.extend(time::all());
+    all.extend(asking(&Lookups::default()));
     all
 }
 

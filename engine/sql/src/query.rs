@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     deadline::{self, Cancel, Deadline},
     error::SqlError,
+    lookup::Lookups,
     sandbox,
     session::{STACK, Session, Tables},
 };
@@ -77,9 +78,20 @@ pub fn query(
     limits: QueryLimits,
     cancel: &Cancel,
 ) -> Result<QueryResult, SqlError> {
+    query_with(sql, tables, &Lookups::default(), limits, cancel)
+}
+
+/// [`query`] with lookups to ask and to read as `lookup.<name>`.
+pub fn query_with(
+    sql: &str,
+    tables: &BTreeMap<TableName, Vec<RecordBatch>>,
+    lookups: &Lookups,
+    limits: QueryLimits,
+    cancel: &Cancel,
+) -> Result<QueryResult, SqlError> {
     sandbox::check_length(sql, limits.text).map_err(|e| SqlError::planning(&e))?;
-    let tables = Tables::memory(tables).map_err(|e| SqlError::planning(&e))?;
-    let session = Session::hunts(limits.memory).over(&tables);
+    let tables = Tables::memory(tables, lookups).map_err(|e| SqlError::planning(&e))?;
+    let session = Session::hunts(limits.memory).knowing(lookups).over(&tables);
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     let deadline = Deadline::after(limits.deadline, cancel.clone());
     let end = deadline.end();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use crate::{Cancel, QueryLimits, SqlError, functions::docs, query};
+use crate::{Cancel, Lookups, QueryLimits, SqlError, functions::docs, query_with};
 
 /// A group of functions.
 #[derive(Clone, Debug)]
@@ -67,8 +67,10 @@ pub fn reference() -> Result<Vec<FunctionGroup>, SqlError> {
 
 /// The call with NULL, of the type of that argument, in place of its value.
 fn with_null(function: &docs::Doc) -> Option<String> {
-    // The unit of a time stands before it.
-    let at = usize::from(["date_part", "date_trunc", "date_bin"].contains(&function.name));
+    // The unit of a time and the name of a lookup stand before it.
+    let at = usize::from(
+        ["date_part", "date_trunc", "date_bin", "lookup", "in_lookup"].contains(&function.name),
+    );
     let value = function.args.get(at)?;
     let null = format!("CASE WHEN 1 = 0 THEN {value} END");
     let args: Vec<&str> = function
@@ -102,7 +104,9 @@ fn values(exprs: &[String]) -> Result<Vec<String>, SqlError> {
         let columns: Vec<String> =
             some.iter().enumerate().map(|(i, expr)| format!("{expr} AS c{i}")).collect();
         let sql = format!("SELECT {}", columns.join(", "));
-        let result = query(&sql, &BTreeMap::new(), QueryLimits::default(), &Cancel::default())?;
+        let (tables, limits) = (BTreeMap::new(), QueryLimits::default());
+        let lookups = Lookups::example();
+        let result = query_with(&sql, &tables, &lookups, limits, &Cancel::default())?;
         let options = FormatOptions::default().with_null("NULL");
         for batch in &result.batches {
             for column in batch.columns() {

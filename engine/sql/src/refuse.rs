@@ -168,7 +168,20 @@ impl Checker<'_> {
             );
         }
         for from in &select.from {
-            for join in &from.joins {
+            if let Some(name) = names::lookup(&from.relation) {
+                let text = format!("`lookup.{name}` has no events");
+                let hint = format!(
+                    "FROM authentication AS a JOIN lookup.{name} AS v ON v.key = a.user_entity, or in_lookup('{name}', user_entity)"
+                );
+                self.refuse(
+                    from.relation.span(),
+                    SqlProblem::new("R016", text)
+                        .detail("a rule reads events and asks lookups")
+                        .hint(hint),
+                );
+            }
+            // Those with lookups have been written out, or are told of by who could not.
+            for join in from.joins.iter().filter(|j| names::lookup(&j.relation).is_none()) {
                 let problem = match &join.join_operator {
                     JoinOperator::CrossJoin(_) => cross_join(),
                     _ => SqlProblem::new("R016", "joins of streams are not available in this build")

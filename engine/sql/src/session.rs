@@ -50,7 +50,9 @@ use crate::{
     dialect,
     error::SqlProblem,
     eval::PhysicalEval,
-    functions, lower, query, rowwise, sandbox,
+    functions,
+    lookup::{Joins, Lookups, joins_as_calls},
+    lower, query, rowwise, sandbox,
 };
 
 /// Bytes that planning and batch runs may hold in tracked memory.
@@ -62,6 +64,7 @@ const BATCH_ROWS: usize = 8192;
 const CATALOG: &str = "sluice";
 const TABLES: &str = "main";
 const RAW: &str = "raw";
+pub(crate) const LOOKUP: &str = "lookup";
 
 /// Stack of the threads that plan: long lists and deep nesting recurse. Reserved, not touched: a
 /// simple text uses a few KiB of it.
@@ -71,6 +74,7 @@ pub(crate) const STACK: usize = 64 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     state: Arc<SessionState>,
+    lookups: Lookups,
 }
 
 impl Session {
@@ -125,7 +129,7 @@ impl Session {
             .with_analyzer_rules(interleaved(analyzer, || Arc::new(Checkpoint)))
             .with_optimizer_rules(interleaved(optimizer, || Arc::new(Checkpoint)))
             .build();
-        Session { state: Arc::new(state) }
+        Session { state: Arc::new(state), lookups: Lookups::default() }
     }
 
     fn executing(
@@ -146,7 +150,7 @@ impl Session {
         }
         let state =
             state.with_physical_optimizer_rule(Arc::new(query::CooperateEverywhere)).build();
-        Session { state: Arc::new(state) }
+        Session { state: Arc::new(state), lookups: Lookups::default() }
     }
 
     /// The state.
@@ -154,18 +158,29 @@ impl Session {
         &self.state
     }
 
+    /// The same session with these lookups to ask.
+    pub(crate) fn knowing(&self, lookups: &Lookups) -> Session {
+        let mut builder = SessionStateBuilder::new_from_existing((*self.state).clone());
+        builder.scalar_functions().get_or_insert_default().extend(functions::asking(lookups));
+        Session { state: Arc::new(builder.build()), lookups: lookups.clone() }
+    }
+
     /// The same session over other tables.
     pub(crate) fn over(&self, tables: &Tables) -> Session {
         let state = SessionStateBuilder::new_from_existing((*self.state).clone())
             .with_catalog_list(Arc::clone(&tables.list))
             .build();
-        Session { state: Arc::new(state) }
+        Session { state: Arc::new(state), lookups: self.lookups.clone() }
     }
 
     /// Parses, checks against the sandbox and plans one query; neither analyzed nor optimized.
     pub(crate) fn plan(&self, sql: &str, tables: &Tables) -> Result<LogicalPlan> {
         sandbox::check_text(sql)?;
-        let statement = dialect::parse_one(sql)?;
+        let mut statement = dialect::parse_one(sql)?;
+        let wrong = joins_as_calls(&mut statement, &self.lookups, Joins::Inexact);
+        if let Some(problem) = wrong.into_iter().next() {
+            return Err(problem.into());
+        }
         sandbox::check_statement(&statement)?;
         let plan = self
             .over(tables)
@@ -261,7 +276,11 @@ impl Tables {
     }
 
     /// Every table of the vocabulary, `events` and these; those given hold rows, the rest none.
-    pub(crate) fn memory(batches: &BTreeMap<TableName, Vec<RecordBatch>>) -> Result<Tables> {
+    /// Lookups are the tables `lookup.<name>`.
+    pub(crate) fn memory(
+        batches: &BTreeMap<TableName, Vec<RecordBatch>>,
+        lookups: &Lookups,
+    ) -> Result<Tables> {
         let mut tables = BTreeMap::new();
         let mut union = Vec::new();
         let common = common_schema();
@@ -285,6 +304,13 @@ impl Tables {
                 tables.insert(name.clone(), memory(&first.schema(), rows.clone())?);
             }
         }
+        for (name, lookup) in lookups.iter() {
+            let rows = lookup.rows()?;
+            tables.insert(
+                TableName::new(&format!("lookup.{name}")),
+                memory(&rows.schema(), vec![rows])?,
+            );
+        }
         Tables::new(tables)
     }
 
@@ -295,17 +321,20 @@ impl Tables {
 
     fn new(tables: BTreeMap<TableName, Arc<dyn TableProvider>>) -> Result<Tables> {
         let (main, raw) = (MemorySchemaProvider::new(), MemorySchemaProvider::new());
+        let lookups = MemorySchemaProvider::new();
         let mut names = Vec::new();
         for (name, table) in tables {
             names.push(name.as_str().to_owned());
-            match name.as_str().strip_prefix("raw.") {
-                Some(name) => raw.register_table(name.to_owned(), table)?,
-                None => main.register_table(name.as_str().to_owned(), table)?,
+            match name.as_str().split_once('.') {
+                Some((RAW, name)) => raw.register_table(name.to_owned(), table)?,
+                Some((LOOKUP, name)) => lookups.register_table(name.to_owned(), table)?,
+                _ => main.register_table(name.as_str().to_owned(), table)?,
             };
         }
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(TABLES, Arc::new(main))?;
         catalog.register_schema(RAW, Arc::new(raw))?;
+        catalog.register_schema(LOOKUP, Arc::new(lookups))?;
         let list = MemoryCatalogProviderList::new();
         list.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
         Ok(Tables { list: Arc::new(list), names: names.into() })

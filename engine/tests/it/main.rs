@@ -5,6 +5,7 @@ mod baselines;
 mod checkpoint;
 mod durable;
 mod flood;
+mod lookups;
 mod mappings;
 mod oracle;
 mod service;

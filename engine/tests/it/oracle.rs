@@ -32,8 +32,10 @@ fn generated_rules_give_what_batch_gives() {
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     println!("oracle: {cases} cases from each of the seeds {seeds:?} on {threads} threads");
+    let lookups = lookups();
     let run = |thread: usize| {
-        let content = Content::load(&[], &[]).unwrap();
+        let content = Content::load_with(&[], &[], &[lookups.path().to_path_buf()]).unwrap();
+        assert_eq!(content.errors().count(), 0);
         let mut tally = Tally::default();
         let rules = cases.div_ceil(STREAMS);
         for (seed, rule) in seeds.iter().flat_map(|s| (0..rules).map(move |r| (s, r))) {
@@ -63,6 +65,23 @@ fn generated_rules_give_what_batch_gives() {
             );
         }
     }
+}
+
+/// Lookups of every kind of key.
+fn lookups() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("tier.csv", "user,tier\nann,gold\nBob,silver\nbob,\n"),
+        ("person.csv", "user,team\nANN,red\nbob,blue\n"),
+        ("person.yaml", "key: user\nmatch: ignore_case\n"),
+        ("zone.csv", "net,zone\n10.0.0.0/8,inside\n10.0.0.2/32,lab\n2001:db8::/32,six\n"),
+        ("zone.yaml", "key: net\nmatch: cidr\n"),
+        ("name.csv", "suffix,kind\nn,ends\nton,long\n"),
+        ("name.yaml", "key: suffix\nmatch: suffix\n"),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
 }
 
 /// What ran: cases and findings by kind of rule, and what went wrong.
@@ -167,12 +186,18 @@ impl Shape {
             8 => "hop",
             _ => "session",
         };
+        // A stream asks the lookup row by row, the batch form joins tables.
+        let from = match dice.below(6) {
+            0 => "authentication JOIN lookup.tier ON tier.user = user_name",
+            1 => "authentication LEFT JOIN lookup.tier ON tier.user = user_name",
+            _ => "authentication",
+        };
         let sql = match number {
             0 | 1 => format!(
-                "SELECT user_name, src_ip, status, src_port, time FROM authentication WHERE {filter}"
+                "SELECT user_name, src_ip, status, src_port, time FROM {from} WHERE {filter}"
             ),
             2 => format!(
-                "SELECT user_name, src_country, time FROM authentication WHERE {filter} \
+                "SELECT user_name, src_country, time FROM {from} WHERE {filter} \
                  AND first_seen(INTERVAL '{minutes} minutes', {})",
                 pick(dice, &["user_name, src_country", "src_ip", "user_name"])
             ),
@@ -195,7 +220,7 @@ impl Shape {
                      avg(src_port) AS mean, max(src_country) AS country, \
                      count(*) FILTER (WHERE status = 'Failure') AS failures, \
                      {} \
-                     FROM authentication WHERE {filter} GROUP BY {key}, {window}{having}",
+                     FROM {from} WHERE {filter} GROUP BY {key}, {window}{having}",
                     shown(dice, !window.starts_with("date_bin"))
                 )
             }
@@ -254,6 +279,11 @@ fn condition(dice: &mut Dice, depth: usize) -> String {
             "json_get_str(unmapped, 'app') = 'mail'",
             "json_get_int(unmapped, 'risk', 'score') > 50",
             "json_contains(unmapped, 'risk')",
+            "lookup('tier', user_name, 'tier') = 'gold'",
+            "lookup('person', user_name, 'team') <> 'red'",
+            "in_lookup('zone', src_ip)",
+            "lookup('zone', src_ip, 'zone') IN ('inside', 'six')",
+            "in_lookup('name', concat('x.', user_name))",
             "json_any(unmapped, 'tags', '*', v -> v LIKE 'v%')",
             "json_all(unmapped, 'tags', '*', v -> v <> 'lab')",
             "geo_distance_km(src_latitude, src_longitude, 52.5, 13.4) < 1000",

@@ -9,7 +9,9 @@ use sluice_event::{Schema, TableName};
 use crate::{
     Diagnostic, Form, Span, SqlFile, TEST_BASE, closed_values,
     fields::{Fields, Reader},
-    front, parse_duration, resolve_time,
+    front,
+    lookup::{LookupKey, read_key},
+    parse_duration, resolve_time,
     token::{self, OutputColumn},
     yaml::{Entry, Node, Yaml},
 };
@@ -44,12 +46,21 @@ pub struct RuleTest {
     pub ordered: bool,
     /// Time settings other than those of the source.
     pub config: TestConfig,
-    /// Rows of `lookup.<name>`.
-    pub lookups: BTreeMap<String, Vec<Row>>,
+    /// The lookups it has, by name, in place of those that are loaded.
+    pub lookups: BTreeMap<String, TestLookup>,
     /// Values of `surprise`, as written.
     pub baseline: Option<Value>,
     /// The line of the case.
     pub line: usize,
+}
+
+/// Rows of `lookup.<name>`: a list, or `{key: user, match: ignore_case, rows: [..]}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestLookup {
+    /// The key, where it is not that of the loaded lookup.
+    pub key: LookupKey,
+    /// The rows.
+    pub rows: Vec<Row>,
 }
 
 /// Settings of one case; milliseconds.
@@ -483,12 +494,21 @@ fn config(reader: &mut Reader<'_>, node: &Node) -> TestConfig {
     }
 }
 
-fn lookups(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, Vec<Row>> {
+fn lookups(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, TestLookup> {
     let mut lookups = BTreeMap::new();
     for entry in reader.map(node, "lookups").unwrap_or_default() {
-        let rows = reader.list(&entry.value, "lookups").unwrap_or_default();
-        let rows = rows.iter().filter_map(|n| row(reader, n, "lookups")).collect();
-        lookups.insert(entry.key.clone(), rows);
+        let mut lookup = TestLookup::default();
+        let mut rows = &entry.value;
+        if let Yaml::Map(entries) = &entry.value.value {
+            let fields = reader.keys(entries, "a lookup", &["key", "match", "rows"]);
+            lookup.key = read_key(reader, &fields);
+            let hint = "rows: [{user: ann}]";
+            let Some(node) = reader.require(&fields, "rows", entry.span, hint) else { continue };
+            rows = node;
+        }
+        let rows = reader.list(rows, "lookups").unwrap_or_default();
+        lookup.rows = rows.iter().filter_map(|n| row(reader, n, "lookups")).collect();
+        lookups.insert(entry.key.clone(), lookup);
     }
     lookups
 }

@@ -3,6 +3,7 @@
 //!
 //! - [`SqlFile`]: the file, split into front matter, statement and tests;
 //! - [`Rule`], [`Mapping`] and [`BaselineFile`]: what the kinds of file declare;
+//! - [`LookupTable`]: reference data that rules ask;
 //! - [`lint`]: checks of a rule that need no plan;
 //! - [`Diagnostic`]: what is wrong, where, and what to write instead.
 //!
@@ -35,6 +36,7 @@ mod fields;
 mod file;
 mod front;
 mod lint;
+mod lookup;
 mod mapping;
 mod rule;
 mod suggest;
@@ -46,12 +48,13 @@ pub use attack::{Attack, attack, attack_name, attacks};
 pub use baseline::{BaselineColumn, BaselineFile, BaselineTest, BaselineUnit, ExpectedAnomaly};
 pub use baseline_features::{BaselineFeature, BaselineKind};
 pub use canonical::{Form, closed_values};
-pub use cases::{MappingTest, Row, RuleTest, TestConfig, TestEvent};
+pub use cases::{MappingTest, Row, RuleTest, TestConfig, TestEvent, TestLookup};
 pub use codec::{CodecSpec, Delimited, Program, Syslog, parse_zone};
 pub use diagnostic::{Diagnostic, Level, Span, render_all, visible};
 pub use file::{Allow, Block, MAX_FILE_BYTES, SqlFile};
 pub use front::{About, RuleId};
 pub use lint::{duplicate_ids, lint};
+pub use lookup::{KeyMatch, LookupKey, LookupTable, LookupText, MAX_LOOKUP_BYTES};
 pub use mapping::{Detect, Mapping, SpannedText};
 pub use rule::{Emit, Rule, Severity, Sigma, Status, Suppression};
 pub use suggest::suggest;

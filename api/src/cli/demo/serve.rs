@@ -122,7 +122,7 @@ fn config(demo: &Demo, folder: &std::path::Path) -> Result<Config, Failure> {
 /// The shipped rules and mappings again; they are the only ones of a demo.
 fn reload(node: &Node) -> Arc<dyn Fn() -> ReloadReport + Send + Sync> {
     let service = node.service.clone();
-    Arc::new(move || match load::content(&["builtin".into()], &["builtin".into()], true) {
+    Arc::new(move || match load::content(&["builtin".into()], &["builtin".into()], &[], true) {
         Ok(content) => service.reload(content),
         Err(_) => ReloadReport::default(),
     })

@@ -246,7 +246,7 @@ impl InputArgs {
 /// `sluice mapping run`: the rows of a file as ndjson, named as in the schema.
 pub(crate) fn map_rows(args: &InputArgs, out: &mut Output) -> Result<Exit, Failure> {
     let quiet = out.quiet();
-    let mut content = load::content(&args.mappings, &[], quiet)?;
+    let mut content = load::content(&args.mappings, &[], &[], quiet)?;
     let mut opened = args.open(&mut content, quiet)?;
     let aside = Aside::new(opened.files.names(), quiet || opened.files.are_several());
     let mut by_file = BTreeMap::new();

@@ -45,7 +45,7 @@ impl Drift {
                 .map(str::to_owned)
                 .collect(),
         };
-        let mut content = load::content(&self.input.mappings, &[], quiet)?;
+        let mut content = load::content(&self.input.mappings, &[], &[], quiet)?;
         let mut opened = self.input.open(&mut content, quiet)?;
         let mut sources: Vec<(Decoder, sluice_ingest::Drift, String)> = opened
             .partitions

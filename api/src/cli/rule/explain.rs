@@ -41,7 +41,8 @@ impl Explain {
         let mut rules = vec![PathBuf::from("builtin")];
         let named = if shipped { None } else { Some(path.canonicalize()?) };
         rules.extend(named.is_some().then_some(path));
-        let (content, whole) = load::usable(&self.content.mappings, &rules, out.quiet())?;
+        let (content, whole) =
+            load::usable(&self.content.mappings, &rules, &self.content.lookups, out.quiet())?;
         let wanted = |rule: &LoadedRule| match &named {
             None => *rule.plan.rule == *self.rule,
             Some(named) => PathBuf::from(&rule.rule.file.path)

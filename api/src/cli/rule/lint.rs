@@ -29,7 +29,7 @@ pub(crate) struct Lint {
 impl Lint {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let paths = paths_or_default(self.paths)?;
-        let content = Content::load(&self.content.mappings, &paths)?;
+        let content = Content::load_with(&self.content.mappings, &paths, &self.content.lookups)?;
         let format = out.format();
         let problems = &content.problems;
         match format {

@@ -38,7 +38,8 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn run(self, out: &mut Output) -> Result<Exit, Failure> {
         let paths = paths_or_default(self.paths)?;
-        let (content, whole) = load::usable(&self.content.mappings, &paths, out.quiet())?;
+        let (content, whole) =
+            load::usable(&self.content.mappings, &paths, &self.content.lookups, out.quiet())?;
         let bar = progress::bar(0, out.quiet());
         let (mut passed, mut failed) = (0, 0);
         for loaded in content.running() {

@@ -302,7 +302,7 @@ fn check_output(output: &SchemaRef, text: &RuleText<'_>) -> Result<(), Problems>
             "risk" if !is_number => "a number",
             "count" if !data_type.is_integer() => "the number of rows",
             "time" | "window_start" | "window_end" if !is_time => "a time",
-            name @ ("late" | "rule_version") => {
+            name @ ("late" | "rule_version" | "lookups") => {
                 problems.push(
                     SqlProblem::new("R008", format!("`{name}` is added by the engine"))
                         .hint(format!("SELECT .. AS {name}_reported")),

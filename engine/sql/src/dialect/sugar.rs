@@ -5,19 +5,15 @@
 //! | `array_all_match(list, v -> c)` | `NOT array_any_match(list, v -> NOT (c))` |
 //! | `json_any(doc, 'a', '*', v -> c)` | `array_any_match(json_list(doc, 'a', '*'), v -> c)` |
 //! | `json_all(doc, 'a', '*', v -> c)` | the same of all |
+//! | `user`, `v.user` | the column of that name, not the standard's function without parentheses |
 //! | `window_start`, `window_end` beside a window in GROUP BY | the ends of that window |
 
 use std::{convert::Infallible, ops::ControlFlow};
 
-use datafusion::sql::sqlparser::{
-    ast::{
-        Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-        ObjectName, ObjectNamePart, Query, Select, SelectItem, UnaryOperator, VisitMut, VisitorMut,
-    },
-    parser::Parser,
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
+    ObjectName, ObjectNamePart, Query, Select, SelectItem, UnaryOperator, VisitMut, VisitorMut,
 };
-
-use super::SluiceDialect;
 
 pub(super) struct Sugar;
 
@@ -33,12 +29,25 @@ impl VisitorMut for Sugar {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Infallible> {
         if let Expr::Function(call) = expr
-            && let Some(written) = rewritten(call)
+            && let Some(written) = column(call).or_else(|| rewritten(call))
         {
             *expr = written;
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The column that the parser took for a call of `user`.
+fn column(call: &Function) -> Option<Expr> {
+    if !matches!(call.args, FunctionArguments::None) {
+        return None;
+    }
+    let parts: Vec<Ident> = call.name.0.iter().filter_map(|p| p.as_ident().cloned()).collect();
+    let last = parts.last().filter(|last| last.value.eq_ignore_ascii_case("user"))?;
+    Some(match parts.as_slice() {
+        [_] => Expr::Identifier(last.clone()),
+        _ => Expr::CompoundIdentifier(parts),
+    })
 }
 
 fn rewritten(call: &mut Function) -> Option<Expr> {
@@ -112,15 +121,10 @@ fn ends(select: &Select) -> Option<(Expr, Expr)> {
     if name == "date_bin" {
         let FunctionArguments::List(list) = &call.args else { return None };
         let size = list.args.first()?.to_string();
-        return Some((parsed(&text)?, parsed(&format!("{text} + {size}"))?));
+        return Some((super::expression(&text)?, super::expression(&format!("{text} + {size}"))?));
     }
-    let part = |end: &str| parsed(&format!("get_field({text}, '{end}')"));
+    let part = |end: &str| super::expression(&format!("get_field({text}, '{end}')"));
     Some((part("start")?, part("end")?))
-}
-
-fn parsed(text: &str) -> Option<Expr> {
-    let mut parser = Parser::new(&SluiceDialect).try_with_sql(text).ok()?;
-    parser.parse_expr().ok()
 }
 
 fn name_ends(select: &mut Select, start: &Expr, end: &Expr) {
@@ -200,6 +204,7 @@ mod tests {
                  GROUP BY k, tumble(time, INTERVAL '5 minutes')",
             ),
             ("SELECT window_start FROM t", "SELECT window_start FROM t"),
+            ("SELECT user, v.user FROM v", "SELECT user, v.user FROM v"),
         ] {
             assert_eq!(rewritten(written), means);
         }

@@ -82,6 +82,10 @@ pub(crate) const GROUPS: &[Group] = &[
         doc("is_private", &["'192.168.1.1'"], "the address is not reachable over the internet"),
         doc("geo_distance_km", &["52.5", "13.4", "48.1", "11.6"], "kilometres between two places (latitude, longitude, latitude, longitude)"),
     ]},
+    Group { title: "Lookups (files of `lookups`; here one `vip` with `ann`, tier `gold`)", functions: &[
+        doc("lookup", &["'vip'", "'Ann'", "'tier'"], "the value of a column in the row that the key finds, as text; NULL if there is no row"),
+        doc("in_lookup", &["'vip'", "'bob'"], "whether there is a row for the key"),
+    ]},
     Group { title: "JSON (`request`, `unmapped`, json columns of `raw.*`); a step of the path is an argument, list indices from 0", functions: &[
         doc("json_get_str", &[r#"'{"a":{"b":[7,8]}}'"#, "'a'", "'b'", "'1'"], "the value at a path as text; objects and lists as JSON"),
         doc("json_get_int", &[r#"'{"n":22}'"#, "'n'"], "the value at a path as an integer; also of a text that is one"),

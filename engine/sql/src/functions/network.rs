@@ -135,15 +135,18 @@ fn no_network(text: &str) -> SqlProblem {
 /// A network: both families as 128 bits, IPv4 as mapped into IPv6. An IPv6 network holds no IPv4
 /// address, not even `::/0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Network {
-    bits: u128,
-    mask: u128,
-    v4: bool,
+pub(crate) struct Network {
+    /// The bits that count.
+    pub(crate) bits: u128,
+    /// Which those are.
+    pub(crate) mask: u128,
+    /// Whether it holds IPv4 addresses.
+    pub(crate) v4: bool,
 }
 
 impl Network {
     /// `10.0.0.0/8`, `fc00::/7`, or one address.
-    fn parse(text: &str) -> Result<Network> {
+    pub(crate) fn parse(text: &str) -> Result<Network> {
         let bad = || plan_datafusion_err!("cidr_match: '{text}' is no network like 10.0.0.0/8");
         let (ip, prefix) = match text.split_once('/') {
             Some((ip, prefix)) => (ip, Some(prefix.parse::<u32>().map_err(|_| bad())?)),
@@ -160,9 +163,8 @@ impl Network {
         Ok(Network { bits: mapped(ip) & mask, mask, v4 })
     }
 
-    fn contains(self, address: u128) -> bool {
-        let v4 = Ipv6Addr::from_bits(address).to_ipv4_mapped().is_some();
-        v4 == self.v4 && address & self.mask == self.bits
+    pub(crate) fn contains(self, address: u128) -> bool {
+        is_v4(address) == self.v4 && address & self.mask == self.bits
     }
 }
 
@@ -201,6 +203,11 @@ impl Networks {
             other.0.iter().any(inside)
         })
     }
+}
+
+/// Whether an address as 128 bits is one of IPv4.
+pub(crate) fn is_v4(address: u128) -> bool {
+    Ipv6Addr::from_bits(address).to_ipv4_mapped().is_some()
 }
 
 /// An address as 128 bits, IPv4 as mapped into IPv6; `None` if the text is none.

@@ -15,7 +15,11 @@ use sluice_event::{Schema, TableName, TableSchema};
 use sluice_rule::suggest;
 
 use super::{Catalogue, Checker, dialects};
-use crate::{error::SqlProblem, functions::BANNED, session::common_schema};
+use crate::{
+    error::SqlProblem,
+    functions::BANNED,
+    session::{LOOKUP, common_schema},
+};
 
 /// Functions of other dialects and what they are here.
 const SYNONYMS: &[(&str, &str)] = &[
@@ -98,6 +102,16 @@ pub(super) fn arguments(call: &Function) -> Vec<&Expr> {
         .collect()
 }
 
+/// The name of the lookup that is read.
+pub(super) fn lookup(factor: &TableFactor) -> Option<String> {
+    let TableFactor::Table { name, args: None, .. } = factor else { return None };
+    let parts: Vec<String> = name.0.iter().filter_map(|p| p.as_ident()).map(folded).collect();
+    match parts.as_slice() {
+        [schema, name] if schema == LOOKUP => Some(name.clone()),
+        _ => None,
+    }
+}
+
 fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
@@ -106,7 +120,8 @@ impl Checker<'_> {
     pub(super) fn table(&mut self, name: &ObjectName) {
         let parts: Vec<String> = name.0.iter().filter_map(|p| p.as_ident()).map(folded).collect();
         let table = parts.join(".");
-        if self.ctes.contains(&table) || self.catalogue.schema(&table).is_some() {
+        let is_lookup = table.starts_with("lookup.");
+        if is_lookup || self.ctes.contains(&table) || self.catalogue.schema(&table).is_some() {
             return;
         }
         let quoted =
@@ -116,7 +131,6 @@ impl Checker<'_> {
             SqlProblem::new("R019", format!("`{table}` is a file or URL, a rule reads tables"))
                 .hint("sluice eval -r RULES FILE reads a file through its mapping")
         } else if ["findings", "incidents", "entity_risk"].contains(&table.as_str())
-            || table.starts_with("lookup.")
             || table.starts_with("baseline.")
         {
             SqlProblem::new("R011", format!("`{table}` is not available in this build"))

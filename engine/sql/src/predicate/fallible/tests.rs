@@ -101,7 +101,7 @@ const TOTAL_CALLS: &[&str] = &[
     "coalesce(t, u, d)", "contains(t, u)", "empty(l)", "ends_with(t, u)",
     "find_in_set(t, u)", "geo_distance_km(f, f, 0.0, 0.0)", "json_equal(t, u)", "floor(f)", "floor(i)", "get_field(struct('a'), 'c0') = t",
     "greatest(t, u)", "greatest(i, f)", "icontains(t, 'é', 'a')", "ieq(d, 'A')",
-    "iends(t, '')", "initcap(t)", "is_private(t)", "isnan(f)", "istarts(d, 'ü')",
+    "iends(t, '')", "initcap(t)", "in_lookup('identity', t)", "lookup('asset', d, 'class')", "is_private(t)", "isnan(f)", "istarts(d, 'ü')",
     "json_contains(t, 'a', '1')", "json_get_bool(t, 'a')", "json_get_int(t, 'a', '0')",
     "json_get_str(t, 'a', '1', 'b')", "least(f, i)", "least(t, d)", "left(t, i)",
     "ln(f)", "ln(i)", "log10(f)", "lower(t)", "lower(d)",
