@@ -11,7 +11,7 @@ runbook: Copy it, then write who to ask.
 SELECT a.user_entity, i.class, count(*) AS failures
 FROM authentication AS a
 JOIN lookup.identity AS i ON i.user = a.user_entity
-WHERE a.status = 'Failure' AND i.criticality = 'high'
+WHERE a.status = 'Failure' AND a.user_entity IS NOT NULL AND i.criticality = 'high'
 GROUP BY a.user_entity, i.class, sliding(a.time, INTERVAL '10 minutes')
 HAVING count(*) >= 3
 /*--- tests
