@@ -43,7 +43,9 @@ pub(super) fn compile(
     }
     check(file, columns, &plan)?;
     let plan = planned(file, columns, plan, spec);
-    Ok((LoadedRule { rule: Arc::new(rule), plan: Arc::new(plan) }, compiled.warnings))
+    let lookups = compiled.lookups.into();
+    let loaded = LoadedRule { rule: Arc::new(rule), plan: Arc::new(plan), lookups };
+    Ok((loaded, compiled.warnings))
 }
 
 /// What the columns of the SELECT must be.
