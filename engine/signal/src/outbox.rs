@@ -33,6 +33,9 @@ pub struct Row {
     pub levels: Option<(Level, Level)>,
     /// How often a person sent it again.
     pub replay: u32,
+    /// Whether it waits for a person to approve it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaiting: bool,
     /// Attempts since the start of the process.
     #[serde(skip)]
     pub attempts: u32,
@@ -74,7 +77,7 @@ impl Row {
     }
 
     fn is_free(&self, now: i64) -> bool {
-        self.not_before <= now && self.leased_until <= now
+        !self.awaiting && self.not_before <= now && self.leased_until <= now
     }
 
     /// Whether no receiver can have seen it.

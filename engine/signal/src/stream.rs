@@ -42,6 +42,8 @@ pub struct Profile {
     pub detail: bool,
     /// Whether a user's rise to `high` also ends their sessions.
     pub revoke_sessions: bool,
+    /// Whether a rise of computed risk is sent only when a person has approved it.
+    pub approval: bool,
     /// Milliseconds between two SETs about one subject, but for rises to `high`.
     pub min_interval: i64,
     /// A push stream that the operator gives it.

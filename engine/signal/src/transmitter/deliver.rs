@@ -237,6 +237,52 @@ impl Transmitter {
         Ok(again)
     }
 
+    /// Sends a SET that waits for approval, or drops it: a person decided. With no `jti`, all of the
+    /// stream. How many that were.
+    ///
+    /// # Errors
+    /// If there is no such stream, or no such SET waits in it.
+    pub fn approve(
+        &mut self,
+        id: &str,
+        jti: Option<&str>,
+        send: bool,
+        by: &str,
+        now: i64,
+    ) -> Result<usize, RequestError> {
+        let live = self.streams.get(id).ok_or(RequestError::Unknown)?;
+        let waiting = live.outbox.rows().filter(|r| r.awaiting);
+        let waiting = waiting.filter(|r| jti.is_none_or(|jti| r.jti == jti));
+        let waiting: Vec<String> = waiting.map(|r| r.jti.clone()).collect();
+        if jti.is_some() && waiting.is_empty() {
+            return Err(RequestError::Unknown);
+        }
+        for jti in &waiting {
+            let Some(live) = self.streams.get_mut(id) else { continue };
+            let Some(row) = live.outbox.get_mut(jti) else { continue };
+            let action = if send { "approved" } else { "rejected" };
+            let decided = HistoryRow {
+                at: now,
+                action: action.into(),
+                by: Some(by.to_owned()),
+                stream: Some(id.to_owned()),
+                jti: Some(jti.clone()),
+                txn: row.txn.clone(),
+                event_type: Some(row.event_type.clone()),
+                about: Some(row.subject.key()),
+                ..HistoryRow::default()
+            };
+            (row.awaiting, row.not_before) = (false, now);
+            let (key, value) = (row_key(id, row.seq), bytes(row));
+            self.record(decided);
+            match send {
+                true => self.put(key, value),
+                false => self.drop_row(id, jti, "dropped", now),
+            }
+        }
+        Ok(waiting.len())
+    }
+
     /// How delivery of a stream goes.
     pub fn health(&self, id: &str) -> StreamHealth {
         let Some(live) = self.streams.get(id) else { return StreamHealth::default() };

@@ -23,6 +23,8 @@ struct Draft {
     event: Map<String, Value>,
     levels: Option<(Level, Level)>,
     about: String,
+    /// Whether computed risk rose: some receivers hear of that only when a person approves it.
+    rise: bool,
 }
 
 impl Transmitter {
@@ -88,7 +90,7 @@ impl Transmitter {
     ) -> Option<String> {
         let about = subject.key();
         let txn = set::cause("sent", &[stream, &self.seq.to_string(), &now.to_string()]);
-        let draft = Draft { event_type, subject, txn, event, levels: None, about };
+        let draft = Draft { event_type, subject, txn, event, levels: None, about, rise: false };
         self.enqueue(stream, draft, now)
     }
 
@@ -162,6 +164,8 @@ impl Transmitter {
             event,
             levels,
             about: about(entity),
+            rise: change.to > change.from
+                && matches!(change.cause, Cause::Computed | Cause::Released),
         };
         let mut drafts = Vec::new();
         let (from, to) = (seen(change.from, profile), seen(change.to, profile));
@@ -188,6 +192,7 @@ impl Transmitter {
         let live = self.streams.get(id)?;
         let profile = self.profiles.get(&live.stream.receiver)?;
         let (shadow, min_interval) = (profile.shadow, profile.min_interval);
+        let awaiting = draft.rise && profile.approval;
         if live.stream.status == StreamStatus::Disabled {
             return None;
         }
@@ -236,6 +241,7 @@ impl Transmitter {
             not_before,
             levels: draft.levels,
             replay: 0,
+            awaiting,
             attempts: 0,
             invalid_key: 0,
             leased_until: 0,
@@ -269,7 +275,13 @@ impl Transmitter {
     fn supersede(&mut self, id: &str, subject: &str, now: i64) {
         let Some(live) = self.streams.get(id) else { return };
         let old = live.outbox.about(subject).filter(|r| r.levels.is_some() && r.is_untouched());
-        let old: Vec<String> = old.map(|r| r.jti.clone()).collect();
+        let mut old: Vec<String> = old.map(|r| r.jti.clone()).collect();
+        // What a rise brought with it and nobody has approved goes with it.
+        let rises = live.outbox.about(subject).filter(|r| r.levels.is_some() && r.awaiting);
+        let causes: Vec<&String> = rises.filter_map(|r| r.txn.as_ref()).collect();
+        let with = live.outbox.rows().filter(|r| r.awaiting && r.levels.is_none());
+        let with = with.filter(|r| r.txn.as_ref().is_some_and(|txn| causes.contains(&txn)));
+        old.extend(with.map(|r| r.jti.clone()));
         for jti in old {
             self.drop_row(id, &jti, "superseded", now);
             self.totals.superseded += 1;

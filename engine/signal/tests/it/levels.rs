@@ -210,3 +210,47 @@ fn s4_detail_is_a_choice() {
         assert_eq!(event(&set)["risk_reason"], "identity.mfa_fatigue");
     }
 }
+
+#[test]
+fn a_rise_waits_for_approval_where_the_receiver_wants_it() {
+    let careful = Profile { approval: true, revoke_sessions: true, ..push_profile("idp") };
+    let mut bench = Bench::new(vec![careful]);
+    let id = bench.push_stream();
+    let waiting = |bench: &Bench| bench.transmitter.queue(&id).filter(|r| r.awaiting).count();
+    bench.observe("ann@example.com", Level::High);
+    bench.observe("bob@example.com", Level::High);
+    bench.restart();
+    assert_eq!(
+        (waiting(&bench), bench.pushed().is_none()),
+        (4, true),
+        "level and sessions of both"
+    );
+
+    // One that falls before anybody decided is not sent at all.
+    bench.now += 20 * MINUTE;
+    bench.observe("bob@example.com", Level::Low);
+    assert_eq!((waiting(&bench), bench.pushed().is_none()), (2, true));
+
+    let jti = bench.transmitter.queue(&id).next().unwrap().jti.clone();
+    let now = bench.now;
+    assert!(bench.transmitter.approve(&id, Some("other"), true, "ann", now).is_err());
+    assert_eq!(bench.transmitter.approve(&id, Some(&jti), true, "ann", now), Ok(1));
+    bench.commit();
+    bench.restart();
+    let (attempt, set) = bench.pushed().unwrap();
+    assert_eq!((attempt.jti.as_str(), levels(&set).0.as_str()), (jti.as_str(), "HIGH"));
+    bench.answer(&attempt, &http(202));
+    assert_eq!(bench.transmitter.approve(&id, None, false, "ann", now), Ok(1), "the sessions");
+    bench.commit();
+    assert_eq!((waiting(&bench), bench.pushed().is_none()), (0, true));
+
+    // A fall, and what a person raises, need no approval.
+    bench.now += 20 * MINUTE;
+    bench.observe("ann@example.com", Level::Low);
+    let (attempt, set) = bench.pushed().unwrap();
+    assert_eq!(levels(&set), ("LOW".into(), "HIGH".into()));
+    bench.answer(&attempt, &http(202));
+    bench.now += 20 * MINUTE;
+    bench.raise("eve@example.com", Level::High);
+    assert_eq!(levels(&bench.pushed().unwrap().1).0, "HIGH");
+}

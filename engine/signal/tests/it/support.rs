@@ -42,6 +42,7 @@ pub(crate) fn profile(name: &str) -> Profile {
         shadow: false,
         detail: true,
         revoke_sessions: false,
+        approval: false,
         min_interval: MINUTE,
         push: None,
         push_hosts: vec![format!("{name}.example.com")],
