@@ -84,6 +84,9 @@ section! {
         /// Whether a user's rise to `high` also ends their sessions: a session-revoked with the same
         /// `txn`.
         revoke_sessions: bool = "false",
+        /// Whether a rise of computed risk is sent only when a person has approved it, so that no rule
+        /// acts alone. What a person raises, and every fall, is sent at once.
+        approval: bool = "false",
         /// The least time between two SETs about one subject; the newest level wins. A rise to `high`
         /// never waits.
         min_interval: Millis = "60s",

@@ -88,6 +88,7 @@ pub(super) const ROUTES: &[(Method, &str, Access)] = {
         (Method::POST, "/api/v1/signals/{stream}/status", Needs(P::SignalsSend)),
         (Method::POST, "/api/v1/signals/{stream}/events", Needs(P::SignalsSend)),
         (Method::POST, "/api/v1/signals/{stream}/replay", Needs(P::SignalsSend)),
+        (Method::POST, "/api/v1/signals/{stream}/approve", Needs(P::SignalsSend)),
         (Method::POST, "/api/v1/signals/storms/{kind}", Needs(P::SignalsSend)),
         (Method::GET, "/api/v1/webhooks", Needs(P::SignalsRead)),
         (Method::GET, "/api/v1/webhooks/{webhook}", Needs(P::SignalsRead)),

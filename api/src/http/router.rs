@@ -52,6 +52,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(signals::admin::set_status))
         .routes(routes!(signals::admin::send_event))
         .routes(routes!(signals::admin::replay))
+        .routes(routes!(signals::admin::approve))
         .routes(routes!(signals::admin::end_storm))
         .routes(routes!(webhooks::list))
         .routes(routes!(webhooks::get))

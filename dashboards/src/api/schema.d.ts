@@ -695,6 +695,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/signals/{stream}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve SETs that wait for it, or drop them
+         * @description A receiver with `approval` hears of a rise of computed risk only then.
+         *
+         *     Needs `signals:send`: roles responder, admin.
+         */
+        post: operations["approve_signal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/signals/{stream}/events": {
         parameters: {
             query?: never;
@@ -1054,6 +1076,18 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description How many SETs were decided about. */
+        ApprovedSignals: {
+            /** Format: int64 */
+            sets: number;
+        };
+        /** @description What is decided about SETs that wait for approval. */
+        ApproveSignals: {
+            /** @description One SET; absent: all that wait in the stream. */
+            jti?: string | null;
+            /** @description Whether they are sent, or dropped. */
+            send: boolean;
+        };
         /** @description The matrix without its cells. */
         AttackTable: {
             /** @description In the order of the matrix. */
@@ -2289,6 +2323,8 @@ export interface components {
         SetView: {
             /** Format: int32 */
             attempts: number;
+            /** @description It is sent when a person approves it. */
+            awaiting_approval: boolean;
             created_at: string;
             /** @description What the last attempt came to, or why it is a dead letter. */
             error?: string | null;
@@ -5530,6 +5566,71 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["StreamDetail"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    approve_signal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the stream. */
+                stream: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "jti": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38",
+                 *       "send": true
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApproveSignals"];
+            };
+        };
+        responses: {
+            /** @description How many SETs that were. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "sets": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApprovedSignals"];
                 };
             };
             /** @description No token, or one that is unknown, revoked or expired. */

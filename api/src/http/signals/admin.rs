@@ -24,8 +24,8 @@ use super::{
 };
 use crate::{clock, tokens::Principal};
 use view::{
-    EndStorm, HistoryPage, HistoryView, Overview, Raise, Replay, Risk, SendEvent, Sent, SetStatus,
-    StormEnded, StreamDetail,
+    Approve, Approved, EndStorm, HistoryPage, HistoryView, Overview, Raise, Replay, Risk,
+    SendEvent, Sent, SetStatus, StormEnded, StreamDetail,
 };
 
 /// The longest override.
@@ -235,6 +235,34 @@ pub(in super::super) async fn replay(
         .await?
         .map_err(refused)?;
     Ok(Json(Sent { jti }))
+}
+
+/// Approve SETs that wait for it, or drop them
+///
+/// A receiver with `approval` hears of a rise of computed risk only then.
+#[utoipa::path(
+    post, path = "/api/v1/signals/{stream}/approve", tag = "signals", operation_id = "approve_signal",
+    params(("stream" = String, Path, description = "The id of the stream.")),
+    request_body(content = Approve, example = json!({
+        "jti": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38", "send": true
+    })),
+    responses((status = 200, description = "How many SETs that were.", body = Approved,
+        example = json!({"sets": 1})))
+)]
+pub(in super::super) async fn approve(
+    State(shared): State<Shared>,
+    Extension(principal): Extension<Principal>,
+    Path(id): Path<String>,
+    Params(Nothing {}): Params<Nothing>,
+    body::Json(decided): body::Json<Approve>,
+) -> Result<Json<Approved>, Problem> {
+    let sets = signals(&shared)?
+        .run(&shared, move |t, now| {
+            t.approve(&id, decided.jti.as_deref(), decided.send, &principal.name, now)
+        })
+        .await?
+        .map_err(refused)?;
+    Ok(Json(Approved { sets: sets as u64 }))
 }
 
 /// End a storm: send the rises that it holds back, or drop them

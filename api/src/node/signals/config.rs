@@ -119,6 +119,7 @@ fn profile(name: &str, receiver: &Receiver, issuer: &str) -> Result<Profile, Fai
         shadow: receiver.shadow,
         detail: receiver.detail,
         revoke_sessions: receiver.revoke_sessions,
+        approval: receiver.approval,
         min_interval: receiver.min_interval.0,
         push: receiver.push_url.clone().map(|url| PushTarget { url, authorization }),
         push_hosts: receiver.push_hosts.clone(),

@@ -147,6 +147,8 @@ pub(in super::super::super) struct SetView {
     pub(super) txn: Option<String>,
     pub(super) created_at: String,
     pub(super) attempts: u32,
+    /// It is sent when a person approves it.
+    pub(super) awaiting_approval: bool,
     /// What the last attempt came to, or why it is a dead letter.
     pub(super) error: Option<String>,
 }
@@ -215,6 +217,25 @@ pub(in super::super::super) struct HistoryParams {
     pub(super) action: Option<String>,
     /// Only about this entity, `user:ann@example.com`.
     pub(super) about: Option<String>,
+}
+
+/// What is decided about SETs that wait for approval.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ApproveSignals)]
+pub(in super::super::super) struct Approve {
+    /// One SET; absent: all that wait in the stream.
+    #[serde(default)]
+    pub(super) jti: Option<String>,
+    /// Whether they are sent, or dropped.
+    pub(super) send: bool,
+}
+
+/// How many SETs were decided about.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ApprovedSignals)]
+pub(in super::super::super) struct Approved {
+    pub(super) sets: u64,
 }
 
 /// Rows of history, the newest first.
@@ -341,6 +362,7 @@ impl SetView {
             txn: row.txn.clone(),
             created_at: rfc3339(row.created_at),
             attempts: row.attempts,
+            awaiting_approval: row.awaiting,
             error,
         }
     }
