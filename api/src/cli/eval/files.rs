@@ -82,7 +82,7 @@ fn left_out(counts: &SourceCounts, aside: &Aside, partition: PartitionId) -> Vec
     let mut left = Vec::new();
     for (code, n) in &counts.dead_letters {
         left.push(match aside.example(partition, code) {
-            Some((line, message)) => format!("{n} {code} (line {line}: {})", cut(&message, 96)),
+            Some((line, message)) => format!("{n} {code} (line {line}: {})", cut(&message, 120)),
             None => format!("{n} {code}"),
         });
     }
