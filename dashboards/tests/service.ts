@@ -113,13 +113,14 @@ WHERE api_operation = 'system.api_token.create'
 ---*/
 `;
 
-export async function run(): Promise<Service> {
+/** A service of its own, over an empty data directory or one that is there. */
+export async function run(filled?: string): Promise<Service> {
   const folder = mkdtempSync(join(tmpdir(), "sluice-ui-"));
   const receiver = createServer((request, response) => { request.resume().on("end", () => response.writeHead(202).end()); });
   await new Promise<void>((done) => receiver.listen(0, "127.0.0.1", done));
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   writeFileSync(join(folder, "key.pem"), privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
-  const data = join(folder, "data");
+  const data = filled ?? join(folder, "data");
   mkdirSync(join(folder, "rules/tests"), { recursive: true });
   writeFileSync(join(folder, "rules/tests/token_created.sql"), RULE);
   writeFileSync(join(folder, "sluice.toml"), [
