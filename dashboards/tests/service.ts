@@ -141,8 +141,14 @@ export async function demo(): Promise<Service> {
   const { child, url: address, log } = await start(["demo", "--listen", "127.0.0.1:0", "--speed", "2400"], /^web UI: (\S+)/);
   const [url = "", token = ""] = address.split("/#token=");
   const service = new Service(url, { admin: token }, child, null, log);
-  await service.until("the replay is over", async () => log.some((line) => line.startsWith("serving until")), 120_000);
-  await service.until("search has caught up", async () => (await service.total("shadow:false")) >= 36, 120_000);
+  try {
+    await service.until("the replay is over", async () => log.some((line) => line.startsWith("serving until")), 120_000);
+    await service.until("search has caught up", async () => (await service.total("shadow:false")) >= 36, 120_000);
+  } catch (error) {
+    // Nobody else knows of it yet.
+    await service.stop();
+    throw error;
+  }
   return service;
 }
 
