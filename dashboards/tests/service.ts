@@ -132,7 +132,9 @@ export async function run(filled?: string): Promise<Service> {
     `[signals]\nissuer = "https://sluice.example.com"\nsigning_keys = [${JSON.stringify(`file:${join(folder, "key.pem")}`)}]\npush_networks = ["127.0.0.0/8"]`,
     `[signals.receivers.idp]\nmin_interval = "1s"\npush_url = "http://127.0.0.1:${(receiver.address() as AddressInfo).port}/"`,
   ].join("\n"));
-  const tokens = Object.fromEntries(ROLES.map((role) => [role, execFileSync(binary(), ["token", "create", "--data-dir", data, "--role", role, "--name", role], { stdio: ["ignore", "pipe", "ignore"] }).toString().trim()]));
+  // Names are given once: a filled directory may have those of an earlier run.
+  const name = (role: Role): string => (filled === undefined ? role : `${role}-${Date.now()}`);
+  const tokens = Object.fromEntries(ROLES.map((role) => [role, execFileSync(binary(), ["token", "create", "--data-dir", data, "--role", role, "--name", name(role)], { stdio: ["ignore", "pipe", "ignore"] }).toString().trim()]));
   const { child, url, log } = await start(["run", "--config", join(folder, "sluice.toml")], /^listening on (\S+)/);
   return new Service(url, tokens, child, folder, log, receiver);
 }
