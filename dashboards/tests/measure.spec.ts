@@ -63,5 +63,6 @@ test("the queue over many findings", async ({ page }) => {
   expect(nodes).toBeLessThan(3_000);
   expect(median(paints)).toBeLessThan(1_000);
   expect(median(keys)).toBeLessThan(100);
+  await page.goto("about:blank");
   await service.stop();
 });
