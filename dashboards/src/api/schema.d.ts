@@ -1143,7 +1143,7 @@ export interface components {
             seq: number;
             /**
              * Format: int32
-             * @description The HTTP status it ended with.
+             * @description The HTTP status it ended with; none if its client left before the answer.
              */
             status?: number | null;
             target?: string | null;
@@ -1933,8 +1933,8 @@ export interface components {
              * @description Lines of known programs that no pattern took; they are among the mapped.
              */
             unparsed: number;
-            /** @description Some of them, shortened. */
-            unparsed_examples: string[];
+            /** @description Some of them, shortened: what a sender wrote, so for roles that may read dead letters. */
+            unparsed_examples?: string[] | null;
         };
         /** @description What a reload did. */
         Reload: {
@@ -2511,8 +2511,8 @@ export interface components {
         SuppressedField: {
             /** @description A column that the rule selects. */
             name: string;
-            /** @description Its value. */
-            value: string;
+            /** @description Its value: a text, a number, true, false or null. */
+            value: unknown;
         };
         /** @description A suppression. */
         Suppression: {
@@ -2558,8 +2558,8 @@ export interface components {
         };
         /** @description Rows with one time flag. */
         TimeFlag: {
-            /** @description A time that one of them claimed. */
-            example: string | null;
+            /** @description A time that one of them claimed; likewise. */
+            example?: string | null;
             /** Format: int64 */
             rows: number;
         };
