@@ -239,9 +239,8 @@ impl Decoder {
                         *run.bystanders.entry(reason).or_default() += 1;
                         run.skipped += 1;
                     }
-                    Piece::Refused(message, own) => {
+                    Piece::Refused(code, message, own) => {
                         let record = rewrite.add(chunk, at, &own, None);
-                        let code = DeadLetterCode::Decompress;
                         run.failed.push(FailedRecord { record, code, message });
                     }
                     Piece::Record(payload, wrapper) => {

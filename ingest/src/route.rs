@@ -360,8 +360,7 @@ impl Router {
                     Some(source) => parts[source].record(&bytes, at, None),
                     None => self.unknown(&bytes, at, parts),
                 },
-                Opened::Refused(reason, bytes) => {
-                    let code = DeadLetterCode::Decompress;
+                Opened::Refused(code, reason, bytes) => {
                     last(parts).set_aside(code, reason, whole(&bytes), at);
                 }
             }

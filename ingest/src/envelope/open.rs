@@ -10,7 +10,7 @@ use super::{
     payload::{self, Budget, Refused},
     values::{Value, values},
 };
-use crate::{Unwrap, detect::ask::looks_json, frame::Wrapped, utf16};
+use crate::{DeadLetterCode, Unwrap, detect::ask::looks_json, frame::Wrapped, utf16};
 
 /// What a record was opened to.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub(crate) enum Piece {
     Record(Vec<u8>, Option<Arc<Wrapper>>),
     /// No event, with the reason.
     Skipped(Arc<str>, Vec<u8>),
-    /// Compressed bytes that are damaged, or inflate to too much; with the reason.
-    Refused(String, Vec<u8>),
+    /// What is not opened: damaged compressed bytes, or what holds too much; with the reason.
+    Refused(DeadLetterCode, String, Vec<u8>),
 }
 
 /// The envelopes, and where sources keep records in a JSON value.
@@ -28,31 +28,44 @@ pub(crate) enum Piece {
 pub(crate) struct Opener {
     envelopes: Arc<Envelopes>,
     unwrap: Wrapped,
+    /// Records that one record is opened to.
+    most: usize,
 }
 
 /// How many records of a wrapper are asked what they are.
 const FIRST: usize = 4;
+/// Records that one record is opened to, at all depths: each costs some microseconds, however few bytes it
+/// has.
+const PIECES_MAX: usize = 50_000;
 
 impl Opener {
     /// `unwraps` are those of all sources: a wrapper of one may be in an envelope.
     pub(crate) fn new(envelopes: Arc<Envelopes>, unwraps: &[Unwrap]) -> Self {
-        Opener { envelopes, unwrap: Wrapped::new(Unwrap::union(unwraps)) }
+        Opener { envelopes, unwrap: Wrapped::new(Unwrap::union(unwraps)), most: PIECES_MAX }
     }
 
     pub(crate) fn envelopes(&self) -> &Arc<Envelopes> {
         &self.envelopes
     }
 
-    /// Gives the records inside `record`, in order; `false` if it is no wrapper of anything.
-    /// `is_record` says what needs no opening.
+    /// Gives the records inside `record`, in order; `false` if it is no wrapper of anything. One that
+    /// holds too many is refused whole. `is_record` says what needs no opening.
     pub(crate) fn open(
         &self,
         record: &[u8],
         is_record: &mut dyn FnMut(&[u8]) -> bool,
         give: &mut dyn FnMut(Piece),
     ) -> bool {
-        let mut opening = Opening { opener: self, budget: Budget::default(), is_record, give };
-        opening.level(record, None, 0)
+        let (budget, pieces) = (Budget::default(), Vec::new());
+        let mut opening = Opening { opener: self, budget, is_record, pieces, is_over: false };
+        let opened = opening.level(record, None, 0);
+        if opening.is_over {
+            let reason = format!("it holds more than {} records; send fewer at once", self.most);
+            give(Piece::Refused(DeadLetterCode::TooLarge, reason, record.to_vec()));
+            return true;
+        }
+        opening.pieces.into_iter().for_each(give);
+        opened
     }
 }
 
@@ -62,7 +75,9 @@ struct Opening<'o> {
     /// What all its compressed parts may inflate to.
     budget: Budget,
     is_record: &'o mut (dyn FnMut(&[u8]) -> bool + 'o),
-    give: &'o mut (dyn FnMut(Piece) + 'o),
+    pieces: Vec<Piece>,
+    /// Whether there are more than may be.
+    is_over: bool,
 }
 
 impl Opening<'_> {
@@ -77,7 +92,10 @@ impl Opening<'_> {
         if payload::is_compressed(record) {
             match self.budget.inflate(record) {
                 Ok(bytes) => self.inner(&bytes, around.cloned(), depth),
-                Err(Refused(reason)) => (self.give)(Piece::Refused(reason, record.to_vec())),
+                Err(Refused(reason)) => {
+                    let code = DeadLetterCode::Decompress;
+                    self.give(Piece::Refused(code, reason, record.to_vec()));
+                }
             }
             return true;
         }
@@ -122,7 +140,7 @@ impl Opening<'_> {
             }
         }
         match (&envelope.content, captures.name("payload")) {
-            (Content::Skip(reason), _) => (self.give)(skipped(reason.clone(), text)),
+            (Content::Skip(reason), _) => self.give(skipped(reason.clone(), text)),
             (Content::Payload { .. }, Some(payload)) => {
                 let wrapper = wrapper(around, fields, Some(text));
                 self.inner(payload.as_str().as_bytes(), wrapper, depth);
@@ -144,7 +162,7 @@ impl Opening<'_> {
                         Value::Json(value) => self.inner(bytes_of(value), around.clone(), depth),
                         Value::Damaged(text) => {
                             let record = text.as_bytes().to_vec();
-                            (self.give)(Piece::Record(record, around.clone()));
+                            self.give(Piece::Record(record, around.clone()));
                         }
                     }
                 }
@@ -153,7 +171,11 @@ impl Opening<'_> {
             _ => return false,
         };
         if whole.get().starts_with('[') {
-            let items = super::path::elements(whole).unwrap_or_default();
+            let items = super::path::elements_upto(whole, self.opener.most);
+            if items.len() > self.opener.most {
+                self.is_over = true;
+                return true;
+            }
             let around = match items.len() {
                 // Nothing in it: it stays what it is.
                 0 => return false,
@@ -171,9 +193,13 @@ impl Opening<'_> {
         let Some(object) = Object::read(text) else { return false };
         let opener = self.opener;
         match opener.envelopes.of_object(&object).map(|envelope| (envelope, &envelope.content)) {
-            Some((_, Content::Skip(reason))) => (self.give)(skipped(reason.clone(), text)),
+            Some((_, Content::Skip(reason))) => self.give(skipped(reason.clone(), text)),
             Some((envelope, Content::Payload { elements, payload, fields })) => {
-                let found = elements.each(object.whole);
+                let found = elements.each(object.whole, opener.most);
+                if found.len() > opener.most {
+                    self.is_over = true;
+                    return true;
+                }
                 let alone = (found.len() == 1).then_some(text);
                 let mut any = false;
                 for item in &found {
@@ -189,7 +215,7 @@ impl Opening<'_> {
                         Some(bytes) => self.inner(bytes.trim_ascii_end(), wrapper, depth),
                         // It is not what it should be: no record of anybody, and that is said.
                         None if there => {
-                            (self.give)(Piece::Record(bytes_of(last).to_vec(), wrapper));
+                            self.give(Piece::Record(bytes_of(last).to_vec(), wrapper));
                         }
                         None => continue,
                     }
@@ -197,7 +223,7 @@ impl Opening<'_> {
                 }
                 if !any {
                     let reason = format!("{} without a record", envelope.title);
-                    (self.give)(skipped(reason.into(), text));
+                    self.give(skipped(reason.into(), text));
                 }
             }
             None => return self.elements(text, around, depth),
@@ -209,6 +235,10 @@ impl Opening<'_> {
     fn elements(&mut self, text: &str, around: Option<&Arc<Wrapper>>, depth: usize) -> bool {
         let opener = self.opener;
         let Some(spans) = opener.unwrap.elements(text.as_bytes()) else { return false };
+        if spans.len() > opener.most {
+            self.is_over = true;
+            return true;
+        }
         let items: Vec<&[u8]> =
             spans.into_iter().filter_map(|span| text.as_bytes().get(span)).collect();
         // A key of that name may mean anything: one of the first must be known.
@@ -231,8 +261,16 @@ impl Opening<'_> {
         true
     }
 
+    fn give(&mut self, piece: Piece) {
+        self.is_over |= self.pieces.len() >= self.opener.most;
+        self.pieces.push(piece);
+    }
+
     /// A record, or again something to open.
     fn inner(&mut self, bytes: &[u8], wrapper: Option<Arc<Wrapper>>, depth: usize) {
+        if self.is_over {
+            return;
+        }
         let json = matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'['));
         // What a program wrote is its message; it must not be able to pose as a wrapper.
         let bare = !json && wrapper.as_ref().is_some_and(|w| w.get(&Field::Program).is_some());
@@ -251,7 +289,7 @@ impl Opening<'_> {
             || (!encoded && (self.is_record)(bytes))
             || !self.level(bytes, wrapper.as_ref(), depth + 1)
         {
-            (self.give)(Piece::Record(bytes.to_vec(), wrapper));
+            self.give(Piece::Record(bytes.to_vec(), wrapper));
         }
     }
 }
@@ -348,8 +386,50 @@ impl Envelopes {
                 payloads.push(String::from_utf8_lossy(&bytes).into_owned());
             }
             Piece::Skipped(reason, _) => payloads.push(format!("skipped: {reason}")),
-            Piece::Refused(reason, _) => payloads.push(format!("refused: {reason}")),
+            Piece::Refused(_, reason, _) => payloads.push(format!("refused: {reason}")),
         });
         (payloads, fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: usize = 200;
+
+    fn opened(record: &str) -> Vec<Piece> {
+        let opener = Opener::new(Arc::new(Envelopes::builtin().unwrap()), &[]);
+        let opener = Opener { most: MOST, ..opener };
+        let mut pieces = Vec::new();
+        opener.open(record.as_bytes(), &mut |_| false, &mut |piece| pieces.push(piece));
+        pieces
+    }
+
+    #[test]
+    fn row_2_what_holds_too_many_records_is_refused_whole() {
+        let otlp = |records: String| {
+            format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}]}}"#)
+        };
+        let list = |item: &str, n: usize| vec![item; n].join(",");
+        let body = r#"{"body":{"stringValue":"x"}}"#;
+        assert_eq!(opened(&otlp(list(body, MOST))).len(), MOST);
+        let many = MOST + 1;
+        let scopes = list(&format!(r#"{{"logRecords":[{}]}}"#, list(body, 10)), many / 10 + 1);
+        for record in [
+            otlp(list(body, many)),
+            // Elements that are no records cost, too.
+            otlp(list("1", 2 * many)),
+            format!(r#"{{"resourceLogs":[{{"scopeLogs":[{scopes}]}}]}}"#),
+            format!("[{}]", list("{}", many)),
+            format!("[[{}],[{}]]", list("{}", many / 2), list("{}", many / 2 + 1)),
+        ] {
+            let pieces = opened(&record);
+            let [Piece::Refused(code, reason, whole)] = pieces.as_slice() else {
+                panic!("{} pieces of {record:.80}", pieces.len())
+            };
+            assert_eq!((*code, whole.len()), (DeadLetterCode::TooLarge, record.len()));
+            assert!(reason.contains("more than 200 records"), "{reason}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Steps from an object to a value in it.
@@ -99,12 +99,16 @@ impl Path {
         (value.get() != "null").then_some(Found(value))
     }
 
-    /// Every element the path leads to, each with what is around it, outermost first.
-    pub(super) fn each<'t>(&self, root: &'t RawValue) -> Vec<Vec<&'t RawValue>> {
+    /// Every element the path leads to, each with what is around it, outermost first; where there are
+    /// more than `most`, so many and one.
+    pub(super) fn each<'t>(&self, root: &'t RawValue, most: usize) -> Vec<Vec<&'t RawValue>> {
         let mut found = vec![vec![root]];
         for step in &self.steps {
             let mut next = Vec::new();
             for around in found {
+                if next.len() > most {
+                    break;
+                }
                 let Some(value) = around.last() else { continue };
                 match step {
                     Step::Key(key) => {
@@ -115,7 +119,7 @@ impl Path {
                         }
                     }
                     Step::Elements => {
-                        for item in elements(value).unwrap_or_default() {
+                        for item in elements_upto(value, most - next.len()) {
                             let mut around = around.clone();
                             around.push(item);
                             next.push(around);
@@ -209,6 +213,32 @@ pub(super) fn member<'t>(value: &'t RawValue, key: &str) -> Option<&'t RawValue>
         return None;
     }
     serde_json::Deserializer::from_str(value.get()).deserialize_map(Member(key)).ok()?
+}
+
+/// The elements of an array, if it is one; where there are more than `most`, so many and one.
+pub(super) fn elements_upto(value: &RawValue, most: usize) -> Vec<&RawValue> {
+    struct Elements<'v, 't>(&'v mut Vec<&'t RawValue>, usize);
+    impl<'de> Visitor<'de> for Elements<'_, 'de> {
+        type Value = ();
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+            while self.0.len() <= self.1
+                && let Some(item) = items.next_element()?
+            {
+                self.0.push(item);
+            }
+            Ok(())
+        }
+    }
+    let mut found = Vec::new();
+    let mut reader = serde_json::Deserializer::from_str(value.get());
+    // What follows the last one that is taken is an error, and no matter: the text was read before.
+    reader.deserialize_seq(Elements(&mut found, most)).ok();
+    found
 }
 
 /// The elements of an array.
