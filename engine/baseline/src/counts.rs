@@ -13,22 +13,27 @@ pub(crate) struct UnitCounts {
 }
 
 impl UnitCounts {
-    pub(crate) fn add(&mut self, value: u64, max: usize) {
+    /// Whether the value is kept and was not before.
+    pub(crate) fn add(&mut self, value: u64, max: usize) -> bool {
         if let Some(count) = self.values.get_mut(&value) {
             *count = count.saturating_add(1);
-            return;
+            return false;
         }
         if self.values.len() < max {
             self.values.insert(value, 1);
-            return;
+            return true;
         }
         match self.values.last_key_value() {
             Some((&largest, &count)) if largest > value => {
                 self.values.remove(&largest);
                 self.values.insert(value, 1);
                 self.other += u64::from(count);
+                true
             }
-            _ => self.other += 1,
+            _ => {
+                self.other += 1;
+                false
+            }
         }
     }
 }

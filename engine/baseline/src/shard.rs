@@ -43,7 +43,7 @@ pub(crate) struct Shard {
     pub(crate) entities: HashMap<Arc<str>, Entity, RandomState>,
     /// Open day units by day.
     pub(crate) open: BTreeMap<i64, HashMap<Arc<str>, OpenUnit, RandomState>>,
-    /// Open day units with rows since they were last looked at.
+    /// Open day units to be looked at.
     touched: BTreeSet<(i64, Arc<str>)>,
     /// Rows that wait for their order: of sessions and blocks.
     pub(crate) waiting: BTreeMap<(i64, u128, Arc<str>), Waiting>,
@@ -148,8 +148,9 @@ impl Shard {
                     .or_default()
                     .entry(Arc::clone(&entity))
                     .or_insert_with(|| OpenUnit::new(&self.spec.features));
-                unit.add(&self.spec.features, &self.policy, row.time, &keys);
-                if !unit.is_touched {
+                let features = &self.spec.features;
+                let is_worth_a_look = unit.add(features, &self.policy, row.time, &keys);
+                if is_worth_a_look && !unit.is_touched {
                     unit.is_touched = true;
                     self.touched.insert((day, Arc::clone(&entity)));
                 }
@@ -361,7 +362,7 @@ impl Shard {
         for (of, name) in touched {
             let open = self.open.get_mut(&of).and_then(|units| units.get_mut(&name));
             let (Some(entity), Some(open)) = (self.entities.get(&name), open) else { continue };
-            open.is_touched = false;
+            (open.is_touched, open.looked_at) = (false, open.events);
             let id = of.saturating_mul(DAY);
             if entity.closed < spec.warmup || !judged.contains(&name, id) {
                 continue;

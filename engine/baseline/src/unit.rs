@@ -15,8 +15,10 @@ pub(crate) struct OpenUnit {
     pub(crate) events: u64,
     pub(crate) first: i64,
     pub(crate) last: i64,
-    /// Whether rows came since it was last looked at.
+    /// Whether it is to be looked at.
     pub(crate) is_touched: bool,
+    /// Its events when it was last looked at.
+    pub(crate) looked_at: u64,
     /// The surprise of the anomaly that was reported of it, if one was.
     pub(crate) reported: Option<f64>,
     pub(crate) exported: Exported,
@@ -68,19 +70,23 @@ impl OpenUnit {
             first: i64::MAX,
             last: i64::MIN,
             is_touched: false,
+            looked_at: 0,
             reported: None,
             exported: Exported::NEW,
             features,
         }
     }
 
+    /// Adds a row; whether it is worth a look: it has a value that is new in the unit, or there are a
+    /// sixteenth more rows than at the last look. So a busy unit is not scored with every row.
     pub(crate) fn add(
         &mut self,
         declared: &[Feature],
         policy: &Policy,
         time: i64,
         keys: &[Option<u64>],
-    ) {
+    ) -> bool {
+        let mut is_new = false;
         self.exported.change();
         self.events += 1;
         self.first = self.first.min(time);
@@ -89,9 +95,11 @@ impl OpenUnit {
             let Some(key) = *key else { continue };
             match (open, &feature.kind) {
                 (OpenFeature::Values(counts), FeatureKind::Numeric) => {
-                    counts.add(number_bin(f64::from_bits(key)), policy.unit_values_max);
+                    is_new |= counts.add(number_bin(f64::from_bits(key)), policy.unit_values_max);
                 }
-                (OpenFeature::Values(counts), _) => counts.add(key, policy.unit_values_max),
+                (OpenFeature::Values(counts), _) => {
+                    is_new |= counts.add(key, policy.unit_values_max);
+                }
                 (OpenFeature::Counts(windows), FeatureKind::Count(sizes)) => {
                     for (i, size) in sizes.iter().enumerate() {
                         *windows.entry((i as u8, time.div_euclid(*size))).or_default() += 1;
@@ -105,6 +113,7 @@ impl OpenUnit {
                 (OpenFeature::Counts(_) | OpenFeature::Sets(_), _) => {}
             }
         }
+        is_new || self.events > self.looked_at + self.looked_at / 16
     }
 
     pub(crate) fn close(&self, declared: &[Feature], id: i64) -> ClosedUnit {

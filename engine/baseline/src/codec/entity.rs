@@ -199,7 +199,8 @@ pub(super) fn read_open_unit(r: &mut Reader<'_>) -> Result<OpenUnit, StateError>
         })
     })?;
     let exported = Exported::READ;
-    Ok(OpenUnit { events, first, last, is_touched: false, reported, exported, features })
+    let (is_touched, looked_at) = (false, 0);
+    Ok(OpenUnit { events, first, last, is_touched, looked_at, reported, exported, features })
 }
 
 pub(super) fn change(w: &mut Writer, change: &Change) {
