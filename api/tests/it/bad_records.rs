@@ -220,11 +220,11 @@ fn a_gzip_bomb_ends_its_file_only() {
     }
     let bomb = gz.finish().unwrap();
     assert!(bomb.len() < 200_000);
-    let bomb = scratch.write("logs/a.gz", bomb);
+    scratch.write("logs/a.gz", bomb);
     scratch.write("logs/b.ndjson", okta("next"));
     let run = sluice(&["mapping", "run", &scratch.path("logs")])
         .exits(1)
-        .says(&[&format!("{bomb}:2: decompress: inflates more than 100 to 1")]);
+        .says(&["logs/a.gz", "1 decompress (line 2: inflates more than 100 to 1"]);
     assert_eq!(run.counters()[0].1[1], 2, "both good records");
 }
 
