@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use sluice_event::TableName;
+use sluice_event::{Aliases, TableName};
 use sluice_ingest::{SourceSpec, builtin_mappings};
 use sluice_rule::{Diagnostic, Level, Mapping, Rule, duplicate_ids, lint};
 use sluice_sql::{Compiler, RawTable};
@@ -24,6 +24,8 @@ pub struct Content {
     pub sources: Vec<Arc<SourceSpec>>,
     /// The mapping files of them.
     pub mappings: Vec<Arc<Mapping>>,
+    /// Other names of users and devices, from the lookups `identity` and `asset`.
+    pub aliases: Arc<Aliases>,
     /// The rules that compiled, in id order.
     pub rules: Vec<LoadedRule>,
     /// The baselines that compiled, in id order.
@@ -83,10 +85,18 @@ impl Content {
             .collect();
         let lookups = lookups::read(lookups, &mut problems)?;
         let compiler = Compiler::new(raw).knowing(&lookups);
+        let aliases = lookups::aliases(&lookups).unwrap_or_else(|diagnostic| {
+            problems.push(Problem { diagnostic, text: None });
+            Aliases::default()
+        });
+        let aliases = Arc::new(aliases);
         let sources = match SourceSpec::from_mappings(&mappings, |mapping, wire| {
             compiler.compile_mapping(mapping, wire)
         }) {
-            Ok(sources) => sources.into_iter().map(Arc::new).collect(),
+            Ok(sources) => sources
+                .into_iter()
+                .map(|source| Arc::new(SourceSpec { aliases: aliases.clone(), ..source }))
+                .collect(),
             Err(diagnostics) => {
                 let texts: BTreeMap<&str, &Arc<str>> =
                     mappings.iter().map(|m| (m.file.path.as_str(), &m.file.text)).collect();
@@ -123,7 +133,16 @@ impl Content {
             let told = !file.is_allowed(&diagnostic);
             told.then(|| Problem { diagnostic, text: Some(file.text.clone()) })
         }));
-        Ok(Content { compiler, sources, mappings, rules, baselines, problems, mappings_loaded })
+        Ok(Content {
+            compiler,
+            sources,
+            mappings,
+            aliases,
+            rules,
+            baselines,
+            problems,
+            mappings_loaded,
+        })
     }
 
     /// Compiles one more rule, from text.

@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use sluice_event::Aliases;
 use sluice_ingest::files;
 use sluice_rule::{Diagnostic, LookupTable, LookupText, MAX_LOOKUP_BYTES, Rule, RuleTest};
 use sluice_sql::{Compiler, Lookups};
@@ -98,6 +99,38 @@ pub(crate) fn missing<'r>(compiler: &Compiler, rule: &'r Rule) -> Vec<&'r str> {
     missing.sort_unstable();
     missing.dedup();
     missing
+}
+
+/// The other names that `identity` and `asset` give users and devices: `aliases` is a list in JSON, or
+/// names with `;` between them.
+///
+/// # Errors
+/// A name that two have.
+pub(crate) fn aliases(lookups: &Lookups) -> Result<Aliases, Diagnostic> {
+    let mut aliases = Aliases::default();
+    let kinds = [("identity", &mut aliases.users), ("asset", &mut aliases.devices)];
+    for (lookup, names) in kinds {
+        let Some(table) = lookups.get(lookup).map(|l| &l.table) else { continue };
+        let Some(column) = table.column("aliases") else { continue };
+        let cell = |row: &[Option<Arc<str>>], at: usize| row.get(at).cloned().flatten();
+        for row in &table.rows {
+            let (Some(entity), Some(others)) = (cell(row, table.key), cell(row, column)) else {
+                continue;
+            };
+            let listed: Option<Vec<String>> = serde_json::from_str(&others).ok();
+            let others =
+                listed.unwrap_or_else(|| others.split(';').map(|n| n.trim().to_owned()).collect());
+            let own = std::iter::once(entity.to_string());
+            for name in own.chain(others).filter(|name| !name.is_empty()) {
+                names.add(&entity, &name).map_err(|of| {
+                    let text = format!("`{name}` names both `{of}` and `{entity}`");
+                    Diagnostic::error("R009", &format!("lookup.{lookup}"), text)
+                        .hint("a name in the aliases of one row")
+                })?;
+            }
+        }
+    }
+    Ok(aliases)
 }
 
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, EngineError> {

@@ -61,8 +61,6 @@ fn run_case(
             return Err(format!("`{key}` is not run yet: write the case without it"));
         }
     }
-    let replay = rows::replay(content, case)?;
-    let listed: Vec<usize> = (0..replay.rows.len()).collect();
     let history = case.history_start.map_or(History::None, History::Since);
     let own = match lookups::for_cases(&content.compiler, &loaded.rule, Some(case))? {
         None => None,
@@ -77,6 +75,9 @@ fn run_case(
     };
     let (compiler, loaded) =
         own.as_ref().map_or((&content.compiler, loaded), |(compiler, loaded)| (compiler, loaded));
+    let aliases = lookups::aliases(compiler.lookups()).map_err(|d| d.primary)?;
+    let replay = rows::replay(content, &aliases, case)?;
+    let listed: Vec<usize> = (0..replay.rows.len()).collect();
     let bench = Bench::over(compiler, loaded, history);
     let found = bench.run(&replay, &Way { ends: case.flush, ..Way::whole(&listed) })?;
     let mut failures = compare::expected(&case.expect, &found);

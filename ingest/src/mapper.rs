@@ -349,6 +349,7 @@ impl<'a> Job<'a> {
                 tenant: &self.origin.tenant,
                 ingest_time: &received,
                 class_uid: entry.class,
+                aliases: Some(&self.spec.aliases),
             },
         );
         Some(Part { table: table.name.clone(), rows, times, wire_row })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUnit};
 use regex::Regex;
-use sluice_event::{TableName, TimeSettings, Transform, WireSchema};
+use sluice_event::{Aliases, TableName, TimeSettings, Transform, WireSchema};
 
 use crate::{DuplicateKeys, Framing, Limits, Surroundings, Unwrap};
 
@@ -46,6 +46,8 @@ pub struct SourceSpec {
     pub limits: Limits,
     /// What else there is: envelopes around its records, other sources.
     pub surroundings: Arc<Surroundings>,
+    /// Other names of users and devices.
+    pub aliases: Arc<Aliases>,
 }
 
 /// One mapping of a source.

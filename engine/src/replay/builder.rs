@@ -13,7 +13,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use serde_json::Value;
-use sluice_event::{EventBatch, Fill, PartitionId, Schema, TableName, fill};
+use sluice_event::{Aliases, EventBatch, Fill, PartitionId, Schema, TableName, fill};
 use sluice_rule::resolve_time;
 
 use super::{Replay, ReplayRow};
@@ -25,12 +25,21 @@ pub struct ReplayBuilder {
     partitions: Vec<Partition>,
     batches: BTreeMap<TableName, Vec<RecordBatch>>,
     rows: Vec<ReplayRow>,
+    aliases: Aliases,
 }
 
 impl ReplayBuilder {
     /// No rows yet. If a partition names no tables it gets those of the rows added.
     pub fn new(partitions: Vec<Partition>) -> Self {
-        ReplayBuilder { partitions, batches: BTreeMap::new(), rows: Vec::new() }
+        let (batches, rows) = (BTreeMap::new(), Vec::new());
+        ReplayBuilder { partitions, batches, rows, aliases: Aliases::default() }
+    }
+
+    /// With other names of users and devices; to be said before the first row.
+    #[must_use]
+    pub fn knowing(mut self, aliases: &Aliases) -> Self {
+        self.aliases = aliases.clone();
+        self
     }
 
     /// Adds a row of a typed table.
@@ -70,6 +79,7 @@ impl ReplayBuilder {
             tenant: "default",
             ingest_time: &[time],
             class_uid: None,
+            aliases: Some(&self.aliases),
         };
         let rows = fill(rows, schema, &context);
         // Rows that look alike are the same record sent twice only if they share a native id.

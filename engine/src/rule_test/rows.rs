@@ -12,8 +12,8 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use serde_json::Value;
-use sluice_event::{PartitionId, TableName, TimeSettings};
-use sluice_ingest::{Chunk, Mapper};
+use sluice_event::{Aliases, PartitionId, TableName, TimeSettings};
+use sluice_ingest::{Chunk, Mapper, SourceSpec};
 use sluice_rule::{RuleTest, TEST_BASE, resolve_time};
 
 use crate::{
@@ -24,13 +24,17 @@ use crate::{
 const ONLY: PartitionId = PartitionId(0);
 
 /// The events of a case, in listing order, on one partition.
-pub(super) fn replay(content: &Content, case: &RuleTest) -> Result<Replay, String> {
+pub(super) fn replay(
+    content: &Content,
+    aliases: &Aliases,
+    case: &RuleTest,
+) -> Result<Replay, String> {
     let default = TimeSettings::default();
     let lateness = case.config.lateness.unwrap_or(default.lateness);
     let delay = case.config.delay.unwrap_or(default.delay).min(lateness);
     let time = TimeSettings { lateness, delay, ..default };
     let only = Partition { id: ONLY, source: None, name: None, tables: Vec::new(), time };
-    let mut builder = ReplayBuilder::new(vec![only]);
+    let mut builder = ReplayBuilder::new(vec![only]).knowing(aliases);
     for (index, event) in case.events.iter().enumerate() {
         let added = match (&event.table, &event.raw) {
             (Some(table), _) => {
@@ -39,7 +43,7 @@ pub(super) fn replay(content: &Content, case: &RuleTest) -> Result<Replay, Strin
             (None, Some(raw)) => {
                 let received = event.t.unwrap_or(TEST_BASE);
                 let source = event.source.as_deref().unwrap_or_default();
-                record(content, source, raw, received, &mut builder)
+                record((content, aliases), source, raw, received, &mut builder)
             }
             (None, None) => Err("needs `table` or `raw`".into()),
         };
@@ -52,7 +56,7 @@ pub(super) fn replay(content: &Content, case: &RuleTest) -> Result<Replay, Strin
 pub(super) fn event(content: &Content, text: &str, source: &str) -> Result<Replay, String> {
     let time = TimeSettings::default();
     let only = Partition { id: ONLY, source: None, name: None, tables: Vec::new(), time };
-    let mut builder = ReplayBuilder::new(vec![only]);
+    let mut builder = ReplayBuilder::new(vec![only]).knowing(&content.aliases);
     let object: Option<serde_json::Map<String, Value>> = serde_json::from_str(text).ok();
     let table = object.as_ref().and_then(|o| o.get("table")).and_then(Value::as_str);
     if let (Some(object), Some(table)) = (&object, table) {
@@ -73,13 +77,13 @@ pub(super) fn event(content: &Content, text: &str, source: &str) -> Result<Repla
         }
         named => named.to_owned(),
     };
-    record(content, &source, text, TEST_BASE, &mut builder)?;
+    record((content, &content.aliases), &source, text, TEST_BASE, &mut builder)?;
     builder.finish()
 }
 
 /// Runs a wire record through the mapping of its source.
 fn record(
-    content: &Content,
+    (content, aliases): (&Content, &Aliases),
     source: &str,
     raw: &str,
     received_at: i64,
@@ -91,7 +95,8 @@ fn record(
         .find(|s| *s.source == *source)
         .ok_or_else(|| format!("no source `{source}`"))?;
     let time = TimeSettings::default();
-    let mut mapper = Mapper::new(spec.clone(), "default", ONLY, time, true, i64::MIN);
+    let spec = SourceSpec { aliases: Arc::new(aliases.clone()), ..SourceSpec::clone(spec) };
+    let mut mapper = Mapper::new(Arc::new(spec), "default", ONLY, time, true, i64::MIN);
     let chunk = Chunk::of_lines(ONLY, &[raw.to_owned()], received_at);
     let decoded = mapper.decode(&chunk);
     let processed = mapper.map(decoded);

@@ -14,7 +14,7 @@ pub(super) struct Reload {
     pub rules: BTreeMap<String, RuleChange>,
     /// Rules that are.
     pub kept: u64,
-    /// Whether any mapping file changed.
+    /// Whether any mapping file changed, or other names of users and devices.
     pub mappings: bool,
 }
 
@@ -44,7 +44,8 @@ impl Reload {
             let files = content.mappings.iter();
             files.map(|m| (m.id.to_string(), m.file.text.to_string())).collect()
         };
-        Reload { rules, kept, mappings: texts(old) != texts(new) }
+        let mappings = texts(old) != texts(new) || old.aliases != new.aliases;
+        Reload { rules, kept, mappings }
     }
 }
 

@@ -8,7 +8,7 @@ use sluice_engine::{
     Content, History, LoadedRule, Partition,
     history::EventHistory,
     replay::{Replay, ReplayBuilder},
-    rule_test::{Bench, Way, agree},
+    rule_test::{Bench, Way, agree, test_rule},
 };
 use sluice_event::{PartitionId, TableName, TimeSettings};
 use sluice_sql::QueryLimits;
@@ -238,4 +238,37 @@ fn what_is_wrong_with_asking_is_told_at_load() {
             problems.iter().map(|p| p.diagnostic.render(p.text.as_deref())).collect();
         assert!(told.iter().any(|t| t.contains(says)), "{sql}\n{}", told.join("\n"));
     }
+}
+
+#[test]
+fn one_attack_over_several_names_is_one_entity() {
+    let folder = folder(&[("identity.csv", "user,aliases\nann@example.com,CORP\\ann; 00uann\n")]);
+    let content =
+        Content::load_with(&["builtin".into()], &[], &[folder.path().to_path_buf()]).unwrap();
+    assert_eq!(content.errors().count(), 0);
+    let text = "/*---\nid: test.case\ntitle: Test\nseverity: low\n---*/\n\
+        SELECT user_entity, count(*) AS n\nFROM authentication\n\
+        WHERE status = 'Failure' AND user_entity IS NOT NULL\n\
+        GROUP BY user_entity, sliding(time, INTERVAL '10 minutes') HAVING count(*) >= 4\n\
+        /*--- tests\n- name: by e-mail, by name, by id and as Okta says it\n  events:\n\
+        \u{20}   - {t: +0s, table: authentication, status: Failure, user_email: Ann@example.com}\n\
+        \u{20}   - {t: +1m, table: authentication, status: Failure, user_name: 'corp\\ann'}\n\
+        \u{20}   - {t: +2m, table: authentication, status: Failure, user_name: Somebody, user_uid: 00uAnn}\n\
+        \u{20}   - {t: +3m, source: okta.system, raw: '{\"uuid\":\"1\",\"published\":\"2026-01-01T00:03:00.000Z\",\"eventType\":\"user.session.start\",\"outcome\":{\"result\":\"FAILURE\"},\"actor\":{\"id\":\"00uANN\",\"type\":\"User\",\"alternateId\":\"a.smith\"},\"target\":[]}'}\n\
+        \u{20} expect: [{user_entity: ann@example.com, n: 4}]\n\
+        - name: with other names in the case\n  lookups: {identity: [{user: bob, aliases: 'robert;rob'}]}\n  events:\n\
+        \u{20}   - {t: +0s, table: authentication, status: Failure, user_name: Rob, repeat: 2, every: 1m}\n\
+        \u{20}   - {t: +3m, table: authentication, status: Failure, user_name: robert, repeat: 2, every: 1m}\n\
+        \u{20} expect: [{user_entity: bob, n: 4}]\n---*/\n";
+    let loaded = content.compile("test/case.sql", text).unwrap_or_else(|p| panic!("{p:?}"));
+    let reports = test_rule(&content, &loaded, 3);
+    assert_eq!(reports.len(), 2);
+    for report in reports {
+        assert!(report.failures.is_empty(), "{}: {:?}", report.name, report.failures);
+    }
+    // A name of two.
+    fs::write(folder.path().join("identity.csv"), "user,aliases\nann,x\nbob,X\n").unwrap();
+    let content = load(folder.path());
+    let told: Vec<&str> = content.errors().map(|p| p.diagnostic.primary.as_str()).collect();
+    assert_eq!(told, ["`X` names both `ann` and `bob`"]);
 }

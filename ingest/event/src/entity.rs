@@ -1,7 +1,7 @@
-//! The things a finding is about: their kinds, and how the columns of a row name one. Not risk, and
-//! no directory of who is who.
+//! The things a finding is about: their kinds, how the columns of a row name one, and other names of
+//! one. Not risk, and not where the other names come from.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use crate::fill::lower;
 
@@ -64,10 +64,52 @@ pub(crate) const ACTOR_USER: &[&str] = &["actor_user_name", "actor_user_uid"];
 /// Columns that name the device.
 pub(crate) const DEVICE: &[&str] = &["device_uid", "device_hostname"];
 
-/// The key of an entity: the first value in lower case, `DOMAIN\` kept. An empty text names nobody:
-/// it would make one entity of everyone unnamed.
-pub(crate) fn entity<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Option<String> {
-    values.flatten().find(|v| !v.is_empty()).map(|v| lower(v).into_owned())
+/// Other names of users and devices: whatever sources call one, it is one entity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aliases {
+    /// Of users.
+    pub users: Names,
+    /// Of devices.
+    pub devices: Names,
+}
+
+/// Entities by each of their names, in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(HashMap<String, String>);
+
+impl Names {
+    /// Adds an entity and another name of it.
+    ///
+    /// # Errors
+    /// The entity that has the name already.
+    pub fn add(&mut self, entity: &str, name: &str) -> Result<(), String> {
+        let entity = lower(entity).into_owned();
+        let of = self.0.entry(lower(name).into_owned()).or_insert_with(|| entity.clone());
+        if *of == entity { Ok(()) } else { Err(of.clone()) }
+    }
+
+    /// Whether nothing has another name.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The entity that a value names.
+    fn get(&self, value: &str) -> Option<&String> {
+        self.0.get(&*lower(value))
+    }
+}
+
+/// The key of an entity: that of the first value which `names` knows, else the first value in lower
+/// case, `DOMAIN\` kept. An empty text names nobody: it would make one entity of everyone unnamed.
+pub(crate) fn entity<'a>(
+    values: impl Iterator<Item = Option<&'a str>> + Clone,
+    names: Option<&Names>,
+) -> Option<String> {
+    let mut given = values.flatten().filter(|v| !v.is_empty());
+    let known = names
+        .filter(|n| !n.is_empty())
+        .and_then(|names| given.clone().find_map(|value| names.get(value).cloned()));
+    known.or_else(|| given.next().map(|v| lower(v).into_owned()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What the engine adds to every mapped row: where it came from, OCSF ids, canonical addresses and
 //! host names, entities, any-lists. Not `event_uid`, which is computed for rows that survive
-//! ([`crate::EventBatch::uid`]), and no lookups.
+//! ([`crate::EventBatch::uid`]).
 //!
 //! It runs on every event, so it works on columns: one that is all NULL is left alone, one that
 //! needs no change is shared, dictionaries are read per distinct value.
@@ -19,7 +19,7 @@ use arrow::{
 };
 
 use crate::{
-    TableSchema, canonical_ip,
+    Aliases, Names, TableSchema, canonical_ip,
     defect::{OrDefect, defect},
     entity::{ACTOR_USER, DEVICE, USER, entity},
     ip::is_ip,
@@ -43,6 +43,8 @@ pub struct Fill<'a> {
     pub ingest_time: &'a [i64],
     /// The class the mapping names; the table's first one if none.
     pub class_uid: Option<i32>,
+    /// Other names of users and devices.
+    pub aliases: Option<&'a Aliases>,
 }
 
 const IPS: &[&str] = &["src_ip", "dst_ip"];
@@ -83,9 +85,10 @@ pub fn fill(rows: RecordBatch, table: &TableSchema, context: &Fill<'_>) -> Recor
         filler.rewrite(name, lower);
     }
     filler.is_private("src_ip", "src_is_private");
-    filler.entity("user_entity", USER);
-    filler.entity("actor_user_entity", ACTOR_USER);
-    filler.entity("device_entity", DEVICE);
+    let (users, devices) = (context.aliases.map(|a| &a.users), context.aliases.map(|a| &a.devices));
+    filler.entity("user_entity", USER, users);
+    filler.entity("actor_user_entity", ACTOR_USER, users);
+    filler.entity("device_entity", DEVICE, devices);
     filler.list("ips", IPS, &["src_ips", "x_forwarded_for"], is_ip);
     filler.list("users", USERS, &[], |_| true);
     filler.list("hosts", HOSTS, &[], |_| true);
@@ -258,8 +261,8 @@ impl Filler<'_> {
         self.columns[index] = Arc::new(made);
     }
 
-    /// What the mapping set, else the first of `sources`; lower case.
-    fn entity(&mut self, name: &str, sources: &[&str]) {
+    /// The first that `names` knows of what the mapping set and `sources`, else the first; lower case.
+    fn entity(&mut self, name: &str, sources: &[&str], names: Option<&Names>) {
         let Some(index) = self.index(name) else { return };
         let candidates: Vec<(usize, &StringArray)> = std::iter::once(&name)
             .chain(sources)
@@ -267,7 +270,9 @@ impl Filler<'_> {
             .collect();
         let Some((first, column)) = candidates.first() else { return };
         // Most sources have one complete column of lower-case names: share it.
-        if column.null_count() == 0 && column.iter().flatten().all(|v| !v.is_empty() && is_lower(v))
+        if names.is_none_or(Names::is_empty)
+            && column.null_count() == 0
+            && column.iter().flatten().all(|v| !v.is_empty() && is_lower(v))
         {
             self.columns[index] = Arc::clone(&self.columns[*first]);
             return;
@@ -275,7 +280,7 @@ impl Filler<'_> {
         let mut made = StringBuilder::with_capacity(self.rows, column.value_data().len());
         for row in 0..self.rows {
             let values = candidates.iter().map(|(_, c)| c.is_valid(row).then(|| c.value(row)));
-            made.append_option(entity(values));
+            made.append_option(entity(values, names));
         }
         self.columns[index] = Arc::new(made.finish());
     }

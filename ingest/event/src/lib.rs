@@ -33,7 +33,7 @@ mod wire;
 pub use batch::{EventBatch, Origin, PartitionId, Records, TimeSettings};
 pub use compact::compact_json;
 pub use encode::{Encoder, decode_values};
-pub use entity::EntityKind;
+pub use entity::{Aliases, EntityKind, Names};
 pub use eval::{Eval, EvalError};
 pub use fill::{Fill, fill};
 pub use ip::{canonical_ip, is_private_ip};

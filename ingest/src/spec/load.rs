@@ -68,6 +68,7 @@ impl SourceSpec {
                 mappings: entries,
                 limits: Limits::default(),
                 surroundings: Arc::default(),
+                aliases: Arc::default(),
             });
         }
         match Surroundings::new(&sources) {

@@ -495,6 +495,7 @@ fn router(idle: i64) -> Router {
         detect_lacks: Vec::new(),
         limits: Limits::default(),
         surroundings: Arc::default(),
+        aliases: Arc::default(),
         detect_line: None,
         mappings: Vec::new(),
     };

@@ -103,6 +103,7 @@ pub(crate) fn spec() -> SourceSpec {
         detect_lacks: Vec::new(),
         limits: Limits::default(),
         surroundings: Arc::default(),
+        aliases: Arc::default(),
         detect_line: None,
         mappings: vec![MappingEntry {
             id: "test.source.authentication".into(),

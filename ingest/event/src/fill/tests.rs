@@ -12,6 +12,7 @@ const CONTEXT: Fill<'static> = Fill {
     tenant: "default",
     ingest_time: &[99],
     class_uid: None,
+    aliases: None,
 };
 
 type Cells<'a> = &'a [(&'a str, &'a [Option<&'a str>])];
@@ -189,4 +190,26 @@ fn every_table_can_be_filled() {
         let empty = RecordBatch::new_empty(table.arrow.clone());
         assert_eq!(fill(empty, table, &CONTEXT).num_rows(), 0);
     }
+}
+
+#[test]
+fn whatever_a_source_calls_a_user_it_is_one_entity() {
+    let mut aliases = crate::Aliases::default();
+    for name in ["Ann@Example.com", "CORP\\ann", "00uAnn"] {
+        aliases.users.add("ann@example.com", name).unwrap();
+    }
+    assert_eq!(aliases.users.add("bob", "corp\\ANN"), Err("ann@example.com".to_owned()));
+    aliases.devices.add("laptop-1", "guo4a5u7").unwrap();
+    let cells: Cells<'_> = &[
+        ("user_email", &[Some("ANN@example.com"), None, None, None]),
+        ("user_name", &[None, Some("corp\\ann"), Some("Nobody knows"), Some("eve")]),
+        ("user_uid", &[None, None, Some("00uann"), Some("00ueve")]),
+        ("device_uid", &[Some("GUO4A5U7"), None, None, None]),
+        ("actor_user_uid", &[Some("00uAnn"), None, None, None]),
+    ];
+    let rows = filled("identity_change", cells, &Fill { aliases: Some(&aliases), ..CONTEXT });
+    let ann = "ann@example.com";
+    assert_eq!(show(&rows, "user_entity"), [ann, ann, ann, "eve"]);
+    assert_eq!(show(&rows, "actor_user_entity")[0], ann);
+    assert_eq!(show(&rows, "device_entity")[0], "laptop-1");
 }
