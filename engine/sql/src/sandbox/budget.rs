@@ -177,6 +177,12 @@ impl Estimate {
                 return Err(refused(text).at(place(select.select_token.0.span)));
             }
         }
+        if let GroupByExpr::Expressions(keys, _) = &select.group_by
+            && keys.len() > Limits::KEYS
+        {
+            let text = format!("GROUP BY of more than {} keys", Limits::KEYS);
+            return Err(refused(text).at(place(select.select_token.0.span)));
+        }
         let sets = grouping_sets(&select.group_by);
         if sets > Limits::GROUPING_SETS {
             let text = format!("GROUP BY of more than {} sets of keys", Limits::GROUPING_SETS);

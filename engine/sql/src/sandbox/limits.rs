@@ -25,6 +25,8 @@ impl Limits {
     pub(super) const GROWING: u64 = 12;
     /// Ways in which GROUP BY CUBE and its kin group the rows.
     pub(super) const GROUPING_SETS: u64 = 64;
+    /// Keys of one GROUP BY: planning a window over many takes minutes in one pass.
+    pub(super) const KEYS: usize = 64;
     /// Columns of one SELECT.
     pub(super) const WIDTH: usize = 1_000;
     /// Queries of one WITH.
