@@ -25,6 +25,7 @@ pub(crate) fn source(name: &str, codec: Codec, has: &[&str], line: Option<&str>)
         detect_lacks: Vec::new(),
         limits: Limits::default(),
         surroundings: Arc::default(),
+        aliases: Arc::default(),
         detect_line: line.map(|l| Regex::new(l).unwrap()),
         mappings: Vec::new(),
     }
