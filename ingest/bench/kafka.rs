@@ -92,6 +92,7 @@ fn read(brokers: &str, topic: &str, messages: u64) -> Duration {
         detect_lacks: Vec::new(),
         limits: Limits::default(),
         surroundings: Arc::default(),
+        aliases: Arc::default(),
         detect_line: None,
         mappings: Vec::new(),
     };

@@ -235,6 +235,7 @@ pub(crate) fn router(idle: i64) -> Router {
         detect_lacks: Vec::new(),
         limits: Limits::default(),
         surroundings: Arc::default(),
+        aliases: Arc::default(),
         detect_line: None,
         mappings: Vec::new(),
     };
