@@ -179,7 +179,6 @@ impl Decoder {
             codec,
             wanted: Wanted::default(),
             surroundings: Arc::default(),
-            aliases: Arc::default(),
             names: wire.columns.iter().map(|(name, _)| name.clone()).collect(),
             columns: wire.columns.iter().map(|(_, kind)| Column::new(kind)).collect(),
             envelope,
