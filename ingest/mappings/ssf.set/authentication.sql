@@ -60,4 +60,8 @@ FROM ssf_set
   raw: '{"set_id":"00000000000000000000000000000002","transmitter":"idp","issuer":"https://idp.example.com","jti":"j2","time":"2026-01-01T09:00:00.000Z","event_type":"session-established","event_uri":"https://schemas.openid.net/secevent/caep/event-type/session-established","reason":null,"event":{"event_timestamp":1767258000},"subject":{"format":"email","email":"ann@example.com"},"user_id":"u1","ip":"203.0.113.9"}'
   expect:
     - {table: authentication, activity: Logon, user_uid: u1, src_ip: 203.0.113.9, user_email: null}
+- name: a session that was used, told without a user or an address
+  raw: '{"set_id":"00000000000000000000000000000003","transmitter":"idp","issuer":"https://idp.example.com","jti":"j3","time":"2026-01-01T09:00:00.000Z","event_type":"session-presented","event_uri":"https://schemas.openid.net/secevent/caep/event-type/session-presented","reason":null,"event":{"event_timestamp":1767258000},"subject":{"format":"opaque","id":"s9"},"session_id":"s9"}'
+  expect:
+    - {table: authentication, activity: Other, session_uid: s9, user_email: null, user_uid: null, src_ip: null}
 ---*/

@@ -63,4 +63,8 @@ FROM ssf_set
   raw: '{"set_id":"00000000000000000000000000000009","transmitter":"idp","issuer":"https://idp.example.com","jti":"j9","time":"2026-01-01T09:00:00.000Z","event_type":"token-claims-change","event_uri":"https://schemas.openid.net/secevent/caep/event-type/token-claims-change","reason":null,"event":{"claims":{"role":"admin"}},"subject":{"format":"email","email":"ann@example.com"},"user_email":"ann@example.com"}'
   expect:
     - {table: detection, rule_name: token-claims-change, severity_id: null, user_email: ann@example.com}
+- name: a level that is not listed is no severity
+  raw: '{"set_id":"0000000000000000000000000000000a","transmitter":"idp","issuer":"https://idp.example.com","jti":"j10","time":"2026-01-01T09:00:00.000Z","event_type":"risk-level-change","event_uri":"https://schemas.openid.net/secevent/caep/event-type/risk-level-change","reason":null,"event":{"principal":"DEVICE","current_level":"SEVERE"},"subject":{"format":"opaque","id":"d7"},"device_id":"d7"}'
+  expect:
+    - {table: detection, rule_name: risk-level-change, severity_id: null, device_uid: d7, user_email: null}
 ---*/

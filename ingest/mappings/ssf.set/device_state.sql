@@ -62,4 +62,8 @@ FROM ssf_set
   raw: '{"set_id":"00000000000000000000000000000007","transmitter":"idp","issuer":"https://idp.example.com","jti":"j7","time":"2026-01-01T09:00:00.000Z","event_type":"device-compliance-change","event_uri":"https://schemas.openid.net/secevent/caep/event-type/device-compliance-change","reason":null,"event":{"current_status":"unknown"},"subject":{"format":"email","email":"ann@example.com"},"device_id":"d1"}'
   expect:
     - {table: device_state, compliance_state: unknown, device_is_compliant: null}
+- name: a device that is compliant again
+  raw: '{"set_id":"00000000000000000000000000000008","transmitter":"idp","issuer":"https://idp.example.com","jti":"j8","time":"2026-01-01T09:00:00.000Z","event_type":"device-compliance-change","event_uri":"https://schemas.openid.net/secevent/caep/event-type/device-compliance-change","reason":"disk encrypted","event":{"current_status":"compliant","previous_status":"not-compliant"},"subject":{"format":"email","email":"ann@example.com"},"device_id":"d1"}'
+  expect:
+    - {table: device_state, device_uid: d1, compliance_state: compliant, device_is_compliant: true}
 ---*/
