@@ -194,7 +194,7 @@ fn every_table_can_be_filled() {
 
 #[test]
 fn whatever_a_source_calls_a_user_it_is_one_entity() {
-    let mut aliases = crate::Aliases::default();
+    let mut aliases = Aliases::default();
     for name in ["Ann@Example.com", "CORP\\ann", "00uAnn"] {
         aliases.users.add("ann@example.com", name).unwrap();
     }
