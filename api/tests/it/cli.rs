@@ -221,7 +221,10 @@ fn explain_says_key_state_and_bound() {
     sluice(&["rule", "explain", "identity.mfa_fatigue", "--output", "table"]).exits(0).prints(&[
         "operator   sliding over 600 s",
         "key        user_entity",
-        "up to 10,000 one by one",
+        "state      per key: the rows of open windows",
+        "bound      10000 rows of a key are kept one by one",
+        "bound      5000000 keys are kept on each shard",
+        "bound      evidence shows the first 10 and the last 10 rows",
         "witness  failure_reason = 'mfa_denied'",
     ]);
 }

@@ -117,6 +117,9 @@ fn text(
             out.line(&format!("{key:<10} {}", words(&plan[key])))?;
         }
     }
+    for bound in plan["bounds"].as_array().into_iter().flatten() {
+        out.line(&format!("{:<10} {}", "bound", words(bound)))?;
+    }
     for branch in plan["tables"].as_array().into_iter().flatten() {
         out.line(&format!("{:<10} {}", "table", words(&branch["table"])))?;
         out.line(&format!("{:<10} {}", "  witness", words(&branch["witness"])))?;
