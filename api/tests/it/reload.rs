@@ -163,3 +163,44 @@ fn a_mapping_edited_under_load_loses_nothing() {
     });
     service.stop();
 }
+
+#[test]
+fn a_lookup_that_changes_is_taken_and_a_broken_one_changes_nothing() {
+    let scratch = crate::support::Scratch::new();
+    scratch.write("lookups/vip.csv", "user,tier\nann,gold\n");
+    scratch.write("lookups/vip.yaml", "key: user\nmatch: ignore_case\n");
+    let lookups = scratch.path("lookups");
+    let home = Home::within(scratch, &format!("lookups = [\"{lookups}\"]\n"));
+    let asking = "SELECT user_name, lookup('vip', user_name, 'tier') AS tier, time\n\
+                  FROM authentication\nWHERE in_lookup('vip', user_name)";
+    home.scratch.write("rules/vip.sql", rule("vip", asking));
+    let service = home.start();
+    let reload = || service.post("/api/v1/reload", &json!({})).is(200).json();
+    service.push(&okta("Ann")).is(202);
+    service.wait_for("the finding", || service.total("rule_id:vip") == Some(1));
+    let fields = |q: &str| service.search(q, "").is(200).json()["items"][0]["fields"].clone();
+    let first = fields("rule_id:vip");
+    assert_eq!(first["tier"], "gold", "{first}");
+    let version = first["lookups"]["vip"].as_str().unwrap().to_owned();
+
+    // A broken file: the place and the reason, and the one of before goes on.
+    home.scratch.write("lookups/vip.csv", "user,tier\nbob\n");
+    let report = reload();
+    assert_eq!(report["applied"], json!(false), "{report}");
+    assert!(report["problems"].to_string().contains("vip.csv:2"), "{report}");
+
+    home.scratch.write("lookups/vip.csv", "user,tier\nbob,silver\n");
+    service.wait_for("the file", || {
+        reload();
+        let sql = "SELECT tier FROM lookup.vip WHERE user = 'bob'";
+        let rows = service.post("/api/v1/hunts", &json!({ "sql": sql })).is(200).json();
+        rows["rows"].as_array().is_some_and(|rows| rows.len() == 1)
+    });
+    service.push(&okta("bob")).is(202);
+    service.push(&okta("Ann")).is(202);
+    service.wait_for("the other finding", || service.total("rule_id:vip") == Some(2));
+    let second = fields("rule_id:vip AND silver");
+    assert_eq!(second["tier"], "silver", "{second}");
+    assert_ne!(second["lookups"]["vip"].as_str(), Some(version.as_str()));
+    service.stop();
+}

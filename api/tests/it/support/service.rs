@@ -212,6 +212,14 @@ impl Service {
         self.ask("POST", "/api/v1/ingest/push", "application/x-ndjson", body)
     }
 
+    /// Resident memory, KiB; 0 where the system does not tell it this way.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|kib| kib.trim().strip_suffix("kB")?.trim().parse().ok()).unwrap_or(0)
+    }
+
     pub(crate) fn status(&self) -> Value {
         self.get("/api/v1/status").is(200).json()
     }
