@@ -36,7 +36,8 @@ references: ["https://openid.net/specs/openid-caep-1_0-final.html", "https://ope
 ---*/
 SELECT time,
        CASE WHEN event_type LIKE 'session%-revoked' THEN 'Logoff' WHEN event_type = 'session-established' THEN 'Logon' ELSE 'Other' END AS activity,
-       'Success' AS status,
+       -- A token says what has happened (RFC 8417); without its id there was none.
+       CASE WHEN jti IS NOT NULL THEN 'Success' END AS status,
        event.initiating_entity AS status_detail,
        event_type AS event_code,
        set_id AS native_uid,

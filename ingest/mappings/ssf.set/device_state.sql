@@ -36,7 +36,8 @@ references: ["https://openid.net/specs/openid-caep-1_0-final.html", "https://ope
 ---*/
 SELECT time,
        'Log' AS activity,
-       'Success' AS status,
+       -- A token says what has happened (RFC 8417); without its id there was none.
+       CASE WHEN jti IS NOT NULL THEN 'Success' END AS status,
        event.initiating_entity AS status_detail,
        event.current_status AS compliance_state,
        CASE event.current_status WHEN 'compliant' THEN true WHEN 'not-compliant' THEN false END AS device_is_compliant,

@@ -57,7 +57,8 @@ SELECT time,
          WHEN event.change_type IN ('revoke', 'delete') THEN 'MFA Factor Disable'
          ELSE 'Other'
        END AS activity,
-       'Success' AS status,
+       -- A token says what has happened (RFC 8417); without its id there was none.
+       CASE WHEN jti IS NOT NULL THEN 'Success' END AS status,
        event.initiating_entity AS status_detail,
        event.friendly_name AS new_value,
        event_type AS event_code,
