@@ -30,6 +30,7 @@ pub fn language() -> Result<String, SqlError> {
     Ok(PAGE
         // The links of the prose lead from where it lies; the page made of it lies in `rules`.
         .replace("../../../rules/", "")
+        .replace("../../../ingest/", "../ingest/")
         .replace("{slides}", &SLIDES_MAX.to_string())
         .replace("{values}", values().trim_end())
         .replace("{addresses}", &columns(address))
