@@ -49,7 +49,8 @@ fn outputs(sql: &str) -> Vec<(String, String)> {
     parts
         .into_iter()
         .map(|part| {
-            let (expression, column) = part.rsplit_once(" AS ").unwrap();
+            // A field may go by its own name.
+            let (expression, column) = part.rsplit_once(" AS ").unwrap_or((part, part));
             (column.trim().trim_matches('"').to_owned(), expression.trim().to_owned())
         })
         .collect()
