@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sluice_event::{Encoder, rfc3339};
-use sluice_finding::{Entity, Finding, FindingId, FindingState};
+use sluice_finding::{Entity, Finding};
 use sluice_rule::Severity;
 use sluice_stream::{Bound, Degradation, Limits, Stage};
 
@@ -45,15 +45,12 @@ pub(crate) fn finding(tenant: &str, loaded: &LoadedRule, degradation: &Degradati
     let shown: Vec<String> =
         values.iter().map(|(name, value)| format!("{name} {}", plain(value))).collect();
     let of = if shown.is_empty() { String::new() } else { format!(" for {}", shown.join(", ")) };
-    let mut fields: Map<String, Value> = [
+    let fields = [
         ("rule", json!(rule)),
         ("bound", json!(bound)),
         ("consequence", json!(consequence)),
         ("through", json!(rfc3339(degradation.time))),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into_iter()
-    .collect();
+    ];
     let entities = values
         .iter()
         .filter_map(|(name, value)| {
@@ -65,33 +62,23 @@ pub(crate) fn finding(tenant: &str, loaded: &LoadedRule, degradation: &Degradati
     id.text(rule);
     id.time(degradation.hour);
     id.text(&format!("{:?}", degradation.bound));
-    for (name, value) in values {
+    for (name, value) in &values {
         id.text(name);
         id.text(&value.to_string());
-        fields.entry(name.to_string()).or_insert(value);
+    }
+    let title = format!("{rule} may have missed something{of}: {bound}");
+    let (severity, time) = (Severity::Medium, degradation.time);
+    let mut finding =
+        Finding::of_service(RULE_DEGRADED, tenant, &id, title, severity, time, fields);
+    for (name, value) in values {
+        finding.fields.entry(name.to_string()).or_insert(value);
     }
     Finding {
-        id: FindingId::derive(tenant, RULE_DEGRADED, &id.hash128().to_be_bytes()),
-        rule_id: RULE_DEGRADED.into(),
-        rule_version: "1".into(),
-        title: format!("{rule} may have missed something{of}: {bound}"),
-        severity: Severity::Medium,
-        time: degradation.time,
-        state: FindingState::Confirmed,
-        revision: 1,
         entities,
-        attack: Arc::from([]),
-        risk: 0,
         shadow: loaded.rule.is_shadow(),
-        suppression: None,
-        fields,
-        window: Some((degradation.hour, degradation.time)),
-        count: 1,
-        late: false,
+        window: Some((degradation.hour, time)),
         capped: true,
-        contested: false,
-        evidence: Vec::new(),
-        evidence_total: 0,
+        ..finding
     }
 }
 

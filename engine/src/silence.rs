@@ -5,11 +5,11 @@
 //! nothing, for three times the longest quiet time of its last seven days, but a quarter of an hour at
 //! least, once it has been received from for a day. Silence is no risk of anybody: it lowers what can be known.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use sluice_event::{Encoder, TableName, rfc3339};
-use sluice_finding::{Finding, FindingId, FindingState};
+use sluice_finding::Finding;
 use sluice_rule::Severity;
 
 use crate::service::ServiceStatus;
@@ -169,7 +169,7 @@ impl SilenceChange {
         key.text(&self.since.to_string());
         let (tables, blind, partly) = blinded(&self.input, status);
         let tables: Vec<&str> = tables.iter().map(TableName::as_str).collect();
-        let fields: Map<String, Value> = [
+        let fields = [
             ("input", json!(self.input)),
             ("last_record_at", json!(rfc3339(self.since))),
             ("usual_pause_seconds", json!(self.usual / 1_000)),
@@ -179,10 +179,7 @@ impl SilenceChange {
             ("blind_rules_total", json!(blind.len())),
             ("partly_blind_rules", json!(partly.iter().take(NAMED).collect::<Vec<_>>())),
             ("partly_blind_rules_total", json!(partly.len())),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into_iter()
-        .collect();
+        ];
         let title = match self.over {
             false => {
                 format!("Input {} is silent; rules that are blind: {}", self.input, blind.len())
@@ -190,27 +187,17 @@ impl SilenceChange {
             true => format!("Input {} was silent", self.input),
         };
         Finding {
-            id: FindingId::derive(tenant, SOURCE_SILENT, &key.hash128().to_be_bytes()),
-            rule_id: SOURCE_SILENT.into(),
-            rule_version: "1".into(),
-            title,
-            severity: Severity::High,
-            time: self.at,
-            state: FindingState::Confirmed,
-            revision: 1,
-            entities: Vec::new(),
-            attack: Arc::from([]),
-            risk: 0,
-            shadow: false,
-            suppression: None,
-            fields,
             window: Some((self.since, self.at)),
             count: 0,
-            late: false,
-            capped: false,
-            contested: false,
-            evidence: Vec::new(),
-            evidence_total: 0,
+            ..Finding::of_service(
+                SOURCE_SILENT,
+                tenant,
+                &key,
+                title,
+                Severity::High,
+                self.at,
+                fields,
+            )
         }
     }
 }

@@ -9,11 +9,11 @@ use std::{
     sync::Arc,
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sluice_event::{Encoder, rfc3339};
 use sluice_rule::Severity;
 
-use crate::{Entity, Finding, FindingId, FindingState};
+use crate::{Entity, Finding, FindingId};
 
 /// The rule id of the finding that reports those that are not kept.
 pub const FINDINGS_CAPPED: &str = "sluice.findings_capped";
@@ -106,7 +106,7 @@ impl RuleMinute {
         let example = |named: &Vec<(String, Entity)>| -> Value {
             named.iter().map(|(column, entity)| (column.clone(), json!(entity.id))).collect()
         };
-        let fields: Map<String, Value> = [
+        let fields = [
             ("rule_id", json!(&*self.rule)),
             ("minute", json!(rfc3339(self.start))),
             ("kept", json!(self.kept)),
@@ -121,35 +121,21 @@ impl RuleMinute {
                      events, and `findings_per_minute` of `[retention]` is the bound"
                 ),
             ),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into_iter()
-        .collect();
+        ];
         let mut key = Encoder::default();
         key.text(&self.rule);
         key.int(self.start);
+        let title = format!("{about}{more} more findings of {} in one minute", self.rule);
+        let (severity, time) = (capped.severity, self.start);
         Some(Finding {
-            id: FindingId::derive("default", FINDINGS_CAPPED, &key.hash128().to_be_bytes()),
-            rule_id: FINDINGS_CAPPED.into(),
-            rule_version: "1".into(),
-            title: format!("{about}{more} more findings of {} in one minute", self.rule),
-            severity: capped.severity,
-            time: self.start,
-            state: FindingState::Confirmed,
-            revision: 1,
             entities: entities.into_iter().collect(),
             attack: capped.attack.clone(),
             risk: capped.risk,
             shadow: capped.shadow,
-            suppression: None,
-            fields,
             window: Some((self.start, self.start.saturating_add(MINUTE))),
             count: more,
-            late: false,
             capped: true,
-            contested: false,
-            evidence: Vec::new(),
-            evidence_total: 0,
+            ..Finding::of_service(FINDINGS_CAPPED, "default", &key, title, severity, time, fields)
         })
     }
 }
@@ -193,9 +179,11 @@ fn hash(id: FindingId) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Map;
     use sluice_event::EntityKind;
 
     use super::*;
+    use crate::FindingState;
 
     fn finding(n: u128, user: &str) -> Finding {
         Finding {

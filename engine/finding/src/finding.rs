@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use sluice_event::EntityKind;
+use sluice_event::{Encoder, EntityKind};
 use sluice_rule::Severity;
 
 use crate::{FindingId, RepeatGroup};
@@ -77,6 +77,42 @@ pub enum FindingState {
 }
 
 impl Finding {
+    /// What the service says of itself, under a reserved id `sluice.*`: confirmed at once, without
+    /// entities, weight or evidence. The same `key` is the same finding, said anew.
+    pub fn of_service(
+        rule_id: &'static str,
+        tenant: &str,
+        key: &Encoder,
+        title: String,
+        severity: Severity,
+        time: i64,
+        fields: impl IntoIterator<Item = (&'static str, Value)>,
+    ) -> Finding {
+        Finding {
+            id: FindingId::derive(tenant, rule_id, &key.hash128().to_be_bytes()),
+            rule_id: rule_id.into(),
+            rule_version: "1".into(),
+            title,
+            severity,
+            time,
+            state: FindingState::Confirmed,
+            revision: 1,
+            entities: Vec::new(),
+            attack: Arc::from([]),
+            risk: 0,
+            shadow: false,
+            suppression: None,
+            fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            window: None,
+            count: 1,
+            late: false,
+            capped: false,
+            contested: false,
+            evidence: Vec::new(),
+            evidence_total: 0,
+        }
+    }
+
     /// What is wrong with times of the events it shows, in name order: `missing`, `invalid`,
     /// `future`. Those events count as when they were received, so that a burst of them may be none.
     pub fn time_flag(&self) -> Option<String> {

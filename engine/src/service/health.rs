@@ -3,9 +3,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use sluice_event::Encoder;
-use sluice_finding::{Finding, FindingId, FindingState};
+use sluice_finding::Finding;
 use sluice_ingest::live::Place;
 use sluice_rule::Severity;
 
@@ -47,36 +47,16 @@ fn data_gap(tenant: &str, (place, from, to): &(Place, u64, u64)) -> Finding {
     let mut key = Encoder::default();
     key.text(&place.to_string());
     key.text(&format!("{from}..{to}"));
-    let fields: Map<String, Value> = [
+    let fields = [
         ("input", json!(&*place.input)),
         ("part", json!(&*place.part)),
         ("from_offset", json!(from)),
         ("to_offset", json!(to)),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into_iter()
-    .collect();
+    ];
+    let title = format!("{} records of {place} were deleted before they were read", to - from);
+    let (severity, time) = (Severity::High, watch::clock());
     Finding {
-        id: FindingId::derive(tenant, DATA_GAP, &key.hash128().to_be_bytes()),
-        rule_id: DATA_GAP.into(),
-        rule_version: "1".into(),
-        title: format!("{} records of {place} were deleted before they were read", to - from),
-        severity: Severity::High,
-        time: watch::clock(),
-        state: FindingState::Confirmed,
-        revision: 1,
-        entities: Vec::new(),
-        attack: Arc::from([]),
-        risk: 0,
-        shadow: false,
-        suppression: None,
-        fields,
-        window: None,
         count: to - from,
-        late: false,
-        capped: false,
-        contested: false,
-        evidence: Vec::new(),
-        evidence_total: 0,
+        ..Finding::of_service(DATA_GAP, tenant, &key, title, severity, time, fields)
     }
 }
