@@ -1,5 +1,6 @@
-//! Whether the loaded mappings can give a rule what it asks for: columns that some mapping fills, and
-//! events of a kind that goes to its table. Not whether they come: that is health.
+//! Whether the loaded mappings can give a rule what it asks for: columns that some mapping fills, a
+//! source that has rows in its table, and events of a kind that goes there. Not whether they come: that
+//! is health.
 
 use std::collections::BTreeSet;
 
@@ -75,7 +76,18 @@ fn blocked<'m>(
             }
         }
     }
-    let codes = event_codes(&branch.filter, table.index("event_code")?)?;
+    if let Some(asked) = words(&branch.filter, table.index("source")?) {
+        let sources: BTreeSet<&str> = here().map(|m| m.source.as_str()).collect();
+        if !asked.iter().any(|source| sources.contains(source.as_str())) {
+            return Some(format!(
+                "no loaded mapping of `{}` has the source '{}'; those that have rows there are {}",
+                branch.table,
+                asked.join("' or '"),
+                sources.into_iter().collect::<Vec<_>>().join(", ")
+            ));
+        }
+    }
+    let codes = words(&branch.filter, table.index("event_code")?)?;
     let mut elsewhere: BTreeSet<&TableName> = BTreeSet::new();
     for code in &codes {
         let literal = format!("'{code}'");
@@ -127,10 +139,10 @@ fn required(predicate: &Predicate) -> BTreeSet<usize> {
     }
 }
 
-/// The only event codes a condition takes, if it names them.
-fn event_codes(predicate: &Predicate, column: usize) -> Option<Vec<String>> {
+/// The only texts of a column that a condition takes, if it names them.
+fn words(predicate: &Predicate, column: usize) -> Option<Vec<String>> {
     match predicate {
-        Predicate::And(parts) => parts.iter().find_map(|part| event_codes(part, column)),
+        Predicate::And(parts) => parts.iter().find_map(|part| words(part, column)),
         Predicate::Leaf(leaf) => match &leaf.atom {
             Atom::Column { column: of, test: Test::In(values) } if *of == column => values
                 .iter()

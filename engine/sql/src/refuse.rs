@@ -42,6 +42,9 @@ pub(crate) struct Catalogue<'a> {
     pub(crate) sql: &'a str,
 }
 
+/// The simplest rule.
+const EXAMPLE: &str = "SELECT user_entity, time FROM authentication WHERE status = 'Failure'";
+
 /// A text that does not parse, or holds more than one statement.
 pub(crate) fn syntax(error: &DataFusionError, sql: &str) -> SqlProblem {
     if let Some(problem) = crate::error::carried(error) {
@@ -64,7 +67,19 @@ pub(crate) fn syntax(error: &DataFusionError, sql: &str) -> SqlProblem {
     if text.contains("recursion limit") {
         problem = SqlProblem::new("R019", "the statement nests deeper than 50 levels");
     }
-    problem.hint("SELECT user_entity, time FROM authentication WHERE status = 'Failure'").at(place)
+    let found = text.rsplit_once("found: ").map(|(_, word)| word.trim());
+    let hint = match found {
+        // A table function of other streaming systems.
+        Some(_) if sql.to_ascii_lowercase().contains("descriptor(") => {
+            "GROUP BY user_entity, tumble(time, INTERVAL '1 hour')"
+        }
+        Some(word) => dialects::word(word).unwrap_or(EXAMPLE),
+        None => EXAMPLE,
+    };
+    if text.contains("an SQL statement") {
+        problem = problem.detail("a rule is one SELECT, whatever language it comes from");
+    }
+    problem.hint(hint).at(place)
 }
 
 /// Everything the syntax tree shows to be wrong.
@@ -155,7 +170,10 @@ impl Checker<'_> {
             Some(Distinct::All) | None => {}
         }
         if let Some(qualify) = &select.qualify {
-            self.clause("QUALIFY", qualify.span(), not_here("QUALIFY", "it filters OVER windows"));
+            let problem = not_here("QUALIFY", "it filters OVER windows").hint(
+                "GROUP BY user_entity, sliding(time, INTERVAL '10 minutes') HAVING count(*) >= 5",
+            );
+            self.clause("QUALIFY", qualify.span(), problem);
         }
         if select.from.len() > 1 {
             self.clause("FROM", select.from[1].span(), cross_join());
@@ -163,8 +181,7 @@ impl Checker<'_> {
         if select.from.is_empty() {
             self.refuse(
                 select.select_token.0.span,
-                SqlProblem::new("R016", "a rule reads a table")
-                    .hint("SELECT user_entity, time FROM authentication WHERE status = 'Failure'"),
+                SqlProblem::new("R016", "a rule reads a table").hint(EXAMPLE),
             );
         }
         for from in &select.from {

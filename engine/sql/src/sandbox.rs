@@ -182,16 +182,16 @@ impl Visitor for Checker {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> Flow {
-        let clause = if select.into.is_some() {
-            "SELECT INTO"
+        let (clause, hint) = if select.into.is_some() {
+            ("SELECT INTO", "leave INTO out: a query only reads")
         } else if select.top.is_some() {
-            "TOP"
+            ("TOP", "a rule returns every row that passes; a hunt ends with LIMIT 10")
         } else if !select.lateral_views.is_empty() {
-            "LATERAL VIEW"
+            ("LATERAL VIEW", "array_has(users, 'admin') tests a list")
         } else if !select.connect_by.is_empty() {
-            "CONNECT BY"
+            ("CONNECT BY", "each level is a join by its key")
         } else if select.prewhere.is_some() {
-            "PREWHERE"
+            ("PREWHERE", "WHERE")
         } else {
             self.joins += select.from.len().saturating_sub(1)
                 + select.from.iter().map(|t| t.joins.len()).sum::<usize>();
@@ -201,7 +201,8 @@ impl Visitor for Checker {
             }
             return ControlFlow::Continue(());
         };
-        ControlFlow::Break(refused(format!("{clause} is not allowed")).at(place(select.span())))
+        let problem = refused(format!("{clause} is not allowed")).hint(hint);
+        ControlFlow::Break(problem.at(place(select.span())))
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Flow {

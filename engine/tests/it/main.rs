@@ -4,6 +4,7 @@
 mod baselines;
 mod checkpoint;
 mod durable;
+mod fillable;
 mod flood;
 mod lookups;
 mod mappings;

@@ -66,7 +66,8 @@ impl Checker<'_> {
             op if is_arrow(op) => self.arrows(whole, op),
             BinaryOperator::PGOverlap => {
                 let problem = SqlProblem::new("R016", "`&&` is not accepted")
-                    .hint(format!("{left} AND {right}"));
+                    .detail("it binds closer than a comparison, and is about lists elsewhere")
+                    .hint("status = 'Failure' AND src_port = 22, or array_has_any(ips, hosts) of two lists");
                 self.refuse(left.span(), problem);
             }
             BinaryOperator::PGBitwiseShiftLeft if literal(right).is_some() => {

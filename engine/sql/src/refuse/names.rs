@@ -23,7 +23,6 @@ use crate::{
 
 /// Functions of other dialects and what they are here.
 const SYNONYMS: &[(&str, &str)] = &[
-    ("cidrmatch", "cidr_match"),
     ("endswith", "ends_with"),
     ("ifnull", "coalesce"),
     ("lcase", "lower"),
@@ -141,7 +140,8 @@ impl Checker<'_> {
             let names = known.chain(self.ctes.iter().map(String::as_str));
             let problem = SqlProblem::new("R011", format!("no table `{table}`"))
                 .hint("`sluice schema` lists all");
-            match suggest(&table, names) {
+            let begins = || tables.iter().map(String::as_str).find(|name| name.starts_with(&table));
+            match suggest(&table, names).or_else(begins) {
                 Some(near) => problem.detail(format!("did you mean `{near}`?")),
                 None => problem,
             }
