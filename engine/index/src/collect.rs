@@ -1,19 +1,24 @@
-//! One pass over the matches: the page, the total and the facets.
+//! One pass over the matches: the page, the total and the facets. Not how values are counted (see
+//! [`crate::facets`]).
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
     io,
+    sync::Arc,
 };
 
 use sluice_finding::FindingId;
 use tantivy::{
     DocId, Score, SegmentOrdinal, SegmentReader, TantivyError,
     collector::{Collector, SegmentCollector},
-    columnar::{Cardinality, Column, ColumnIndex, ColumnValues, StrColumn},
+    columnar::{Cardinality, Column, ColumnValues},
 };
 
-use crate::{Facet, SearchError, SearchPage, SearchRequest, SortKey};
+use crate::{
+    Facet, SearchError, SearchPage, SearchRequest, SortKey,
+    facets::{FacetCounts, FacetTotals, TooLarge},
+};
 
 /// Collects one page.
 pub(crate) struct Page {
@@ -22,10 +27,15 @@ pub(crate) struct Page {
     facets: Vec<Facet>,
     facet_limit: usize,
     max_facet_values: usize,
+    totals: Arc<FacetTotals>,
 }
 
 impl Page {
-    pub(crate) fn new(request: &SearchRequest, max_facet_values: usize) -> Self {
+    pub(crate) fn new(
+        request: &SearchRequest,
+        max_facet_values: usize,
+        totals: Arc<FacetTotals>,
+    ) -> Self {
         let mut facets = request.facets.clone();
         facets.sort_unstable();
         facets.dedup();
@@ -35,6 +45,7 @@ impl Page {
             facets,
             facet_limit: request.facet_limit,
             max_facet_values,
+            totals,
         }
     }
 }
@@ -58,19 +69,7 @@ impl Collector for Page {
         segment: &SegmentReader,
     ) -> tantivy::Result<SegmentPage> {
         let columns = segment.fast_fields();
-        let facets = self
-            .facets
-            .iter()
-            .map(|facet| {
-                let column = columns.str(facet.name())?;
-                let values = column.as_ref().map_or(0, |c| c.dictionary().num_terms());
-                let counts = match values <= self.max_facet_values {
-                    true => vec![0; values],
-                    false => Vec::new(),
-                };
-                Ok(Counter { column, values, counts })
-            })
-            .collect::<tantivy::Result<_>>()?;
+        let facets = FacetCounts::new(&self.facets, self.max_facet_values, &self.totals, segment)?;
         let page = SegmentPage {
             keep: self.limit + 1,
             after: self.after,
@@ -82,7 +81,6 @@ impl Collector for Page {
             facets,
             docs: Vec::with_capacity(BLOCK),
             times: vec![0; BLOCK],
-            buffer: Buffer::default(),
         };
         let order = [
             ("time", page.time.get_cardinality()),
@@ -138,12 +136,6 @@ impl Collector for Page {
     }
 }
 
-/// A facet, by its place in the request, with more values than are counted.
-pub(crate) struct TooLarge {
-    facet: usize,
-    values: usize,
-}
-
 /// Collects in one segment.
 pub(crate) struct SegmentPage {
     keep: usize,
@@ -154,31 +146,15 @@ pub(crate) struct SegmentPage {
     total: u64,
     /// The last in the order on top.
     hits: BinaryHeap<SortKey>,
-    facets: Vec<Counter>,
+    facets: FacetCounts,
     /// Matches not looked at yet.
     docs: Vec<DocId>,
     times: Vec<i64>,
-    buffer: Buffer,
 }
 
 /// Matches are looked at so many at a time, column by column: reading a column for a block costs a
 /// tenth of reading it for each match.
 const BLOCK: usize = 1_024;
-
-/// What reading a block of a column needs.
-#[derive(Default)]
-struct Buffer {
-    docs: Vec<DocId>,
-    rows: Vec<u32>,
-    values: Vec<u64>,
-}
-
-struct Counter {
-    column: Option<StrColumn>,
-    values: usize,
-    /// By ordinal of the value; shorter than `values` if there are too many.
-    counts: Vec<u64>,
-}
 
 impl SegmentCollector for SegmentPage {
     type Fruit = Result<Part, TooLarge>;
@@ -201,13 +177,7 @@ impl SegmentCollector for SegmentPage {
 
     fn harvest(mut self) -> Result<Part, TooLarge> {
         self.look();
-        if self.total > 0
-            && let Some((facet, large)) =
-                self.facets.iter().enumerate().find(|(_, f)| f.counts.len() < f.values)
-        {
-            return Err(TooLarge { facet, values: large.values });
-        }
-        let facets = self.facets.iter().map(Counter::named).collect();
+        let facets = self.facets.finish()?;
         Ok(Part { total: self.total, hits: self.hits.into_vec(), facets })
     }
 }
@@ -217,9 +187,7 @@ impl SegmentPage {
     fn look(&mut self) {
         let docs = std::mem::take(&mut self.docs);
         self.total += docs.len() as u64;
-        for facet in &mut self.facets {
-            facet.count(&docs, &mut self.buffer);
-        }
+        self.facets.add(&docs);
         let mut times = std::mem::take(&mut self.times);
         // Every finding has a time: its column is full.
         read(&*self.time.values, &docs, &mut times[..docs.len()]);
@@ -252,42 +220,8 @@ impl SegmentPage {
     }
 }
 
-impl Counter {
-    fn count(&mut self, docs: &[DocId], buffer: &mut Buffer) {
-        let Some(column) = self.column.as_ref().filter(|_| !self.counts.is_empty()) else { return };
-        let column = column.ords();
-        let rows = match column.index {
-            ColumnIndex::Full => docs,
-            ColumnIndex::Empty { .. } | ColumnIndex::Optional(_) | ColumnIndex::Multivalued(_) => {
-                buffer.docs.clear();
-                buffer.rows.clear();
-                column.row_ids_for_docs(docs, &mut buffer.docs, &mut buffer.rows);
-                &buffer.rows
-            }
-        };
-        buffer.values.resize(rows.len(), 0);
-        read(&*column.values, rows, &mut buffer.values);
-        for value in &buffer.values {
-            if let Some(count) = self.counts.get_mut(*value as usize) {
-                *count += 1;
-            }
-        }
-    }
-
-    fn named(&self) -> io::Result<Vec<(String, u64)>> {
-        let Some(column) = &self.column else { return Ok(Vec::new()) };
-        let mut named = Vec::new();
-        for (value, count) in (0..).zip(&self.counts).filter(|(_, count)| **count > 0) {
-            let mut name = String::new();
-            column.ord_to_str(value, &mut name)?;
-            named.push((name, *count));
-        }
-        Ok(named)
-    }
-}
-
 /// The values of rows in ascending order; of a run of rows at once.
-fn read<T>(values: &dyn ColumnValues<T>, rows: &[u32], out: &mut [T])
+pub(crate) fn read<T>(values: &dyn ColumnValues<T>, rows: &[u32], out: &mut [T])
 where
     T: PartialOrd + std::fmt::Debug + Send + Sync + 'static,
 {

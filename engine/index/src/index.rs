@@ -28,6 +28,7 @@ use crate::{
     collect::Page,
     compile,
     document::{document, id_term},
+    facets::FacetTotals,
     fields::{self, FORMAT, Fields},
     query,
 };
@@ -77,6 +78,8 @@ struct Shared {
     index: Index,
     reader: IndexReader,
     fields: Fields,
+    /// What is known of facets over whole segments.
+    totals: Arc<FacetTotals>,
     writer: Mutex<Writer>,
     /// The sequence of the last commit.
     committed: AtomicU64,
@@ -143,6 +146,7 @@ impl FindingIndex {
             index,
             reader,
             fields,
+            totals: Arc::default(),
             writer: Mutex::new(writer),
             committed: AtomicU64::new(committed),
         };
@@ -281,7 +285,8 @@ impl FindingIndex {
         }
         let query = query::parse(&request.query)?;
         let query = compile::compile(&self.shared.fields, &query, request)?;
-        let page = Page::new(request, self.shared.settings.max_facet_values);
+        let page =
+            Page::new(request, self.shared.settings.max_facet_values, self.shared.totals.clone());
         // tantivy asserts where it meets bytes it did not write.
         let answer =
             catch_unwind(AssertUnwindSafe(|| self.shared.reader.searcher().search(&*query, &page)));
@@ -316,7 +321,11 @@ impl FindingIndex {
         writer.pending = 0;
         self.shared.committed.store(cursor, Ordering::Release);
         let at = Place { dir: &self.shared.dir };
-        self.shared.reader.reload().map_err(|e| at.read(e))
+        self.shared.reader.reload().map_err(|e| at.read(e))?;
+        let searcher = self.shared.reader.searcher();
+        let segments = searcher.segment_readers().iter().map(|segment| segment.segment_id());
+        self.shared.totals.retain(&segments.collect());
+        Ok(())
     }
 
     fn failed(&self, writer: &mut Writer, error: TantivyError) -> IndexError {

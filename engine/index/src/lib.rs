@@ -39,6 +39,7 @@ mod collect;
 mod compile;
 mod document;
 mod error;
+mod facets;
 mod fields;
 mod forward;
 mod index;

@@ -1,8 +1,11 @@
 //! Counts of values under a query.
 
+use std::collections::BTreeMap;
+
 use sluice_event::EntityKind;
-use sluice_finding::{Entity, Reason, Triage, TriageChange, TriageStatus};
+use sluice_finding::{Entity, Finding, Reason, Triage, TriageChange, TriageStatus};
 use sluice_index::{Facet, FindingIndex, IndexSettings, SearchError, SearchPage, SearchRequest};
+use sluice_rule::Severity;
 
 use crate::common::{NOW, filled, finding, ids, mixed, put, settings};
 
@@ -112,4 +115,58 @@ fn a_facet_of_too_many_values_is_refused() {
         panic!("{answer:?}");
     };
     assert_eq!(facets(&index, "", &[Facet::Severity]).total, 4);
+}
+
+#[test]
+fn counts_are_those_of_the_matches_whether_most_match_or_few() {
+    let severities = [Severity::Low, Severity::Low, Severity::Low, Severity::High];
+    let made = |n: u128, round: u128| {
+        let mut one = finding(n);
+        one.severity = severities[(n * 7 + round) as usize % 4];
+        one.rule_id = format!("rule.r{}", (n + round) % 5).into();
+        if n.is_multiple_of(3) {
+            one.entities.push(Entity { kind: EntityKind::Ip, id: format!("192.0.2.{n}") });
+        }
+        if n.is_multiple_of(20) {
+            one.entities.clear();
+        }
+        one
+    };
+    let mut findings: Vec<Finding> = (1..=400).map(|n| made(n, 0)).collect();
+    let scratch = filled(&findings[..150]);
+    put(&scratch.index, &findings[150..], 2);
+    let mut cursor = 2;
+    for round in 0..3 {
+        // Some are replaced: what they had is not counted any more.
+        for (n, one) in (1..).zip(&mut findings).filter(|(n, _)| n % 4 < round) {
+            *one = made(n, round);
+            cursor += 1;
+        }
+        put(&scratch.index, &findings, cursor);
+        for query in ["", "severity:low", "severity:high", "-rule_id:rule.r1", "user:nobody"] {
+            let asked = [Facet::Severity, Facet::RuleId, Facet::EntityKind];
+            let request = SearchRequest {
+                facets: asked.to_vec(),
+                limit: SearchRequest::MAX_LIMIT,
+                ..SearchRequest::new(query, NOW)
+            };
+            // The second time what whole segments have is known.
+            let [first, page] = [&request, &request].map(|r| scratch.index.search(r).unwrap());
+            assert_eq!(first, page);
+            let hits = page.hits.iter().map(|hit| &findings[hit.id.0 as usize - 1]);
+            let mut counted: BTreeMap<(&str, String), u64> = BTreeMap::new();
+            for hit in hits {
+                *counted.entry(("severity", hit.severity.name().to_owned())).or_default() += 1;
+                *counted.entry(("rule_id", hit.rule_id.to_string())).or_default() += 1;
+                for entity in &hit.entities {
+                    let kind = entity.kind.name().to_owned();
+                    *counted.entry(("entity_kind", kind)).or_default() += 1;
+                }
+            }
+            let said = page.facets.iter().flat_map(|(facet, values)| {
+                values.iter().map(|(value, count)| ((*facet, value.clone()), *count))
+            });
+            assert_eq!(said.collect::<BTreeMap<_, _>>(), counted, "round {round}, `{query}`");
+        }
+    }
 }
