@@ -6,9 +6,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use arrow::{array::ArrayData, buffer::Buffer, record_batch::RecordBatch};
+use arrow::{array::ArrayData, buffer::Buffer, compute::concat_batches, record_batch::RecordBatch};
 use sluice_event::{EventBatch, TableName};
 use sluice_sql::{Cancel, Lookups, QueryLimits, QueryResult, SqlError, query_with};
+
+/// Rows of batches that were put together, at most.
+const MERGED_ROWS: usize = 4_096;
 
 /// The newest rows of every table. Cheap to clone; clones share the rows.
 #[derive(Clone, Debug)]
@@ -52,17 +55,8 @@ impl EventHistory {
 
     /// Adds rows; the oldest batches of the table make room.
     pub fn push(&self, batch: &EventBatch) {
-        let bytes = bytes(&batch.columns);
         let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        let ring = rings.entry(batch.table.clone()).or_default();
-        ring.batches.push_back((batch.columns.clone(), bytes));
-        ring.bytes += bytes;
-        while ring.bytes > self.table_bytes
-            && let Some((old, size)) = ring.batches.pop_front()
-        {
-            ring.bytes -= size;
-            ring.dropped_rows += old.num_rows() as u64;
-        }
+        rings.entry(batch.table.clone()).or_default().push(batch.columns.clone(), self.table_bytes);
     }
 
     /// Per table: rows held, their bytes, and rows dropped to make room.
@@ -114,6 +108,37 @@ impl EventHistory {
     }
 }
 
+impl Ring {
+    /// Adds rows to those of small batches before them: a batch of a single row takes as much memory
+    /// beside its values as one of thousands, and a hunt looks at each. A batch is put together with
+    /// others of its size, so that each row is copied a few times at most.
+    fn push(&mut self, mut batch: RecordBatch, most: usize) {
+        while let Some((last, size)) = self.batches.back()
+            && last.num_rows() <= 2 * batch.num_rows()
+            && last.num_rows() + batch.num_rows() <= MERGED_ROWS
+            // They differ across a reload.
+            && last.schema() == batch.schema()
+        {
+            let Ok(merged) = concat_batches(&last.schema(), [last, &batch]) else { break };
+            self.bytes -= size;
+            self.batches.pop_back();
+            batch = merged;
+        }
+        let size = bytes(&batch);
+        self.bytes += size;
+        self.batches.push_back((batch, size));
+        while self.bytes > most
+            && let Some((old, size)) = self.batches.pop_front()
+        {
+            self.bytes -= size;
+            self.dropped_rows += old.num_rows() as u64;
+        }
+    }
+}
+
+/// Bytes of a column of a batch beside its values.
+const COLUMN_BYTES: usize = 160;
+
 /// The memory a batch takes. Columns share buffers (an entity is often a user's name as it is), which
 /// count once; columns that are all NULL share theirs with other batches and do not count.
 fn bytes(batch: &RecordBatch) -> usize {
@@ -130,7 +155,8 @@ fn bytes(batch: &RecordBatch) -> usize {
     }
     let mut seen = BTreeSet::new();
     let columns = batch.columns().iter().filter(|column| column.null_count() < column.len());
-    columns.map(|column| add(&column.to_data(), &mut seen)).sum()
+    let values: usize = columns.map(|column| add(&column.to_data(), &mut seen)).sum();
+    values + batch.num_columns() * COLUMN_BYTES
 }
 
 /// The rows with a time in the range; a table that is left without any keeps an empty batch, so that
@@ -180,7 +206,7 @@ fn oldest(batches: &[RecordBatch]) -> Option<i64> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array, StringArray, new_null_array};
+    use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray, new_null_array};
     use arrow::datatypes::DataType;
 
     use super::*;
@@ -199,6 +225,34 @@ mod tests {
         assert!((8_000 + 4_000 + 2_890..40_000).contains(&one), "{one}");
         let shared =
             [("a", &numbers), ("b", &texts), ("c", &texts), ("d", &nulls), ("e", &numbers)];
-        assert_eq!(bytes(&batch(shared.to_vec())), one);
+        assert_eq!(bytes(&batch(shared.to_vec())), one + 3 * COLUMN_BYTES);
+    }
+
+    #[test]
+    fn rows_that_come_one_by_one_are_put_together_in_order() {
+        let row = |n: i64| {
+            let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values([n]));
+            RecordBatch::try_from_iter([("n", numbers)]).unwrap()
+        };
+        let mut ring = Ring::default();
+        (0..10_000).for_each(|n| ring.push(row(n), usize::MAX));
+        assert!(ring.batches.len() < 20, "{}", ring.batches.len());
+        let sizes: usize = ring.batches.iter().map(|(batch, _)| bytes(batch)).sum();
+        assert_eq!(ring.bytes, sizes);
+        let rows: Vec<i64> = ring
+            .batches
+            .iter()
+            .flat_map(|(batch, _)| {
+                let numbers = batch.column(0).as_primitive::<arrow::datatypes::Int64Type>();
+                numbers.values().to_vec()
+            })
+            .collect();
+        assert_eq!(rows, Vec::from_iter(0..10_000));
+        // What does not fit goes, the oldest first.
+        let most = ring.bytes / 2;
+        ring.push(row(10_000), most);
+        assert!(ring.bytes <= most && ring.dropped_rows >= 4_096);
+        let held: usize = ring.batches.iter().map(|(batch, _)| batch.num_rows()).sum();
+        assert_eq!(ring.dropped_rows as usize + held, 10_001);
     }
 }
