@@ -57,8 +57,8 @@ struct Parts {
     seen: usize,
 }
 
-/// A commit is made at this many findings without waiting longer.
-const FINDINGS_MAX: usize = 2_000;
+/// A commit is made at this many findings and dead letters without waiting longer.
+const COMMIT_MAX: usize = 1_000;
 /// Milliseconds between two commits of updates of one finding.
 const UPDATE_EVERY: i64 = 1_000;
 
@@ -126,7 +126,7 @@ impl<'a> Committer<'a> {
             if empty {
                 patience.restart();
             }
-            let full = self.open.findings.len() >= FINDINGS_MAX;
+            let full = self.open.findings.len() + self.open.dead_letters.len() >= COMMIT_MAX;
             if full || (!self.open.is_empty() && patience.left().is_zero()) {
                 self.flush()?;
             }

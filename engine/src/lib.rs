@@ -6,6 +6,7 @@
 //! (`api`). It knows neither the index nor signals: they follow a sink by sequence.
 #![forbid(unsafe_code)]
 
+mod arrivals;
 pub mod baseline;
 mod checkpoint;
 mod checkpoint_writer;

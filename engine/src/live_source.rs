@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::Receiver;
 use sluice_event::{PartitionId, TableName, TimeSettings};
 use sluice_ingest::{
     Chunk, SourceSpec,
@@ -15,12 +15,12 @@ use sluice_ingest::{
 
 use crate::{
     Delivery, EngineError, Partition, PartitionName, Progress, Source, SourcePosition,
-    stopwatch::Timer,
+    arrivals::Arrivals, stopwatch::Timer,
 };
 
-/// Arrivals of every input, in the order they came.
+/// Arrivals of every input, each in the order they came.
 pub(crate) struct LiveSource {
-    arrivals: Receiver<Arrival>,
+    arrivals: Arrivals,
     replays: Receiver<Replay>,
     sources: Vec<Arc<SourceSpec>>,
     /// The mapping source of each input; `None`: each record decides.
@@ -32,7 +32,7 @@ pub(crate) struct LiveSource {
     queue: VecDeque<Delivery>,
     /// What holds once the queue is empty.
     after: After,
-    /// Arrivals taken from the channel while no run was going on.
+    /// Arrivals taken from the channels while no run was going on.
     early: VecDeque<Arrival>,
     /// Places that are not read now: their partitions stop holding back event time after a while.
     unread: BTreeMap<Place, Timer>,
@@ -62,7 +62,7 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_millis(20);
 impl LiveSource {
     /// Arrivals of `inputs`, going on from `position`.
     pub(crate) fn new(
-        arrivals: Receiver<Arrival>,
+        arrivals: Arrivals,
         replays: Receiver<Replay>,
         inputs: BTreeMap<Arc<str>, Option<Arc<str>>>,
         sources: Vec<Arc<SourceSpec>>,
@@ -109,19 +109,19 @@ impl LiveSource {
     /// Goes back to `position`. What was taken since is given up: the inputs, which are at rest, read
     /// it again; dead letters that were to be replayed are still kept.
     pub(crate) fn rewind(&mut self, position: SourcePosition) {
-        self.arrivals.try_iter().for_each(drop);
+        self.arrivals.drain().for_each(drop);
         self.replays.try_iter().for_each(drop);
         let (arrivals, replays) = (self.arrivals.clone(), self.replays.clone());
         let (inputs, sources) = (self.inputs.clone(), self.sources.clone());
         *self = LiveSource::new(arrivals, replays, inputs, sources, self.lateness, position);
     }
 
-    /// Takes what waits in the channel, so that an input that is stopping is not held up.
+    /// Takes what waits in the channels, so that an input that is stopping is not held up.
     pub(crate) fn drain(&mut self) {
-        self.early.extend(self.arrivals.try_iter());
+        self.early.extend(self.arrivals.drain());
     }
 
-    /// Per place: the offset after everything taken from the channel, processed or not.
+    /// Per place: the offset after everything taken from its channel, processed or not.
     pub(crate) fn taken(&self) -> Positions {
         let mut positions = self.position.positions.clone();
         positions.extend(self.after.position.clone());
@@ -283,12 +283,8 @@ impl Source for LiveSource {
                 self.replay(replay);
             } else if let Some(arrival) = self.early.pop_front() {
                 self.accept(arrival);
-            } else {
-                match self.arrivals.recv_timeout(PATIENCE) {
-                    Ok(arrival) => self.accept(arrival),
-                    Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => std::thread::sleep(PATIENCE),
-                }
+            } else if let Some(arrival) = self.arrivals.receive(PATIENCE) {
+                self.accept(arrival);
             }
         }
         let next = self.queue.pop_front().unwrap_or(Delivery::Nothing);

@@ -45,7 +45,8 @@ impl Engine {
         let progress = Progress::new(partitions.len());
         let workers = self.config.workers.get();
         let shards = self.config.shards.get();
-        let (to_committer, from_stages) = bounded(4 * (workers + shards));
+        // Few: what is made of one input waits behind what was made of another.
+        let (to_committer, from_stages) = bounded(workers + shards);
         let (shard_in, shard_out): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| bounded::<ToShard>(4 * workers)).unzip();
         let mut resume = options.resume.take().unwrap_or_default();

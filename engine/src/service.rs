@@ -34,7 +34,7 @@ use std::{
 use crossbeam_channel::{Sender, bounded};
 use sluice_event::defect::OrDefect;
 use sluice_finding::Entity;
-use sluice_ingest::live::{Arrival, Input, InputControl, Place};
+use sluice_ingest::live::{Input, InputControl, Place};
 
 use self::{
     health::HealthSink,
@@ -45,6 +45,7 @@ use self::{
 use crate::{
     Checkpoint, Content, DurableCheckpoint, Engine, EngineConfig, EngineError, FindingSink, Live,
     Observer, RunOptions, SourcePosition, StatsRegistry,
+    arrivals::Arrivals,
     baseline::{self, KnownEntity},
     durable::{FindingStore, StoredLetter},
     error::chain,
@@ -151,9 +152,6 @@ enum Command {
     Reload(Box<Content>),
 }
 
-/// Arrivals waiting for the engine: with parts of about 1 MiB, 8 MiB.
-const ARRIVALS: usize = 8;
-
 impl Service {
     /// Starts it on threads of its own.
     ///
@@ -172,9 +170,13 @@ impl Service {
                 replays: 0,
             });
 
-        let (arrivals_in, arrivals) = bounded(ARRIVALS);
+        let (senders, arrivals) = Arrivals::of(inputs.len());
         let (replays, replays_out) = bounded(1);
-        let threads: Vec<InputThread> = inputs.into_iter().map(InputThread::new).collect();
+        let threads: Vec<InputThread> = inputs
+            .into_iter()
+            .zip(senders)
+            .map(|(input, out)| InputThread::new(input, out))
+            .collect();
         let mappings = threads.iter().map(|i| (i.name.clone(), i.source())).collect();
         let source = LiveSource::new(
             arrivals,
@@ -217,7 +219,6 @@ impl Service {
         let runner = Runner {
             shared: shared.clone(),
             inputs: threads,
-            arrivals: arrivals_in,
             source,
             resume,
             config,
@@ -345,7 +346,6 @@ impl State {
 struct Runner {
     shared: Arc<Shared>,
     inputs: Vec<InputThread>,
-    arrivals: Sender<Arrival>,
     source: LiveSource,
     /// The checkpoint the first run begins with; later ones read theirs.
     resume: Option<Checkpoint>,
@@ -490,7 +490,7 @@ impl Runner {
     fn start_inputs(&mut self) {
         let from = self.source.taken();
         for input in &mut self.inputs {
-            input.start(&from, &self.arrivals);
+            input.start(&from);
         }
     }
 

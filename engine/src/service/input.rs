@@ -16,17 +16,20 @@ pub(super) struct InputThread {
     pub control: Arc<InputControl>,
     kind: &'static str,
     mapping: String,
+    /// Where what it reads goes.
+    out: Sender<Arrival>,
     input: Option<Box<dyn Input>>,
     thread: Option<JoinHandle<Box<dyn Input>>>,
 }
 
 impl InputThread {
-    pub(super) fn new(live: LiveInput) -> Self {
+    pub(super) fn new(live: LiveInput, out: Sender<Arrival>) -> Self {
         InputThread {
             name: live.input.name().clone(),
             control: Arc::default(),
             kind: live.kind,
             mapping: live.mapping,
+            out,
             input: Some(live.input),
             thread: None,
         }
@@ -53,10 +56,10 @@ impl InputThread {
     }
 
     /// Lets it read on.
-    pub(super) fn start(&mut self, from: &Positions, out: &Sender<Arrival>) {
+    pub(super) fn start(&mut self, from: &Positions) {
         let Some(mut input) = self.input.take() else { return };
         self.control.resume();
-        let (control, from, out) = (self.control.clone(), from.clone(), out.clone());
+        let (control, from, out) = (self.control.clone(), from.clone(), self.out.clone());
         let name = self.name.clone();
         let spawned = thread::Builder::new().name(format!("input-{name}")).spawn(move || {
             if let Err(failure) = input.run(&from, &out, &control) {

@@ -10,7 +10,7 @@ use crate::{
     live::{Arrival, Input, InputControl, InputFailure, InputPhase, Place, Positions},
 };
 
-/// Reads a spool: about 1 MiB of records at a time, sorted by source.
+/// Reads a spool: about 512 KiB of records at a time, at most 512 of them, sorted by source.
 #[derive(Debug)]
 pub struct SpoolInput {
     place: Place,
@@ -18,8 +18,8 @@ pub struct SpoolInput {
     router: Router,
 }
 
-/// What is read at once.
-const READ_BYTES: usize = 1 << 20;
+/// What is read at once: other inputs wait for what is made of it.
+const READ_BYTES: usize = 512 << 10;
 /// How long it takes to notice a stop, a pause, or what has become durable.
 const TICK: Duration = Duration::from_millis(50);
 

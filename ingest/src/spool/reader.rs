@@ -23,8 +23,9 @@ pub(super) struct Reader {
     gaps: Vec<(u64, u64)>,
 }
 
-/// Records of one read: a megabyte of tiny ones would keep the engine from other inputs for seconds.
-const RECORDS_MAX: usize = 4_096;
+/// Records of one read: other inputs wait for what is made of them, some milliseconds. Each may be a
+/// finding, or a dead letter, however few bytes it has.
+const RECORDS_MAX: usize = 512;
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, at: u64) -> Self {
