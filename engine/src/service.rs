@@ -255,8 +255,8 @@ impl Service {
     }
 
     /// Takes other rules and mappings at the next batch boundary. State of rules whose stateful part
-    /// is unchanged is kept. If a file has errors, nothing changes and the report says so. Waits
-    /// until it is done.
+    /// is unchanged is kept. If a file has errors, nothing changes and the report says so; files that
+    /// say what they said swap nothing. Waits until it is done.
     pub fn reload(&self, content: Content) -> ReloadReport {
         if let Some(refused) = reload::refused(&content) {
             self.shared.lock().report = Some(refused.clone());
@@ -266,6 +266,10 @@ impl Service {
         if !state.is_running() {
             let problems = vec!["the service is not running".to_owned()];
             return ReloadReport { at: clock(), problems, ..ReloadReport::default() };
+        }
+        if let Some(report) = reload::unchanged(&state.content, &content) {
+            state.report = Some(report.clone());
+            return report;
         }
         state.report = None;
         state.command = Some(Command::Reload(Box::new(content)));

@@ -324,8 +324,14 @@ fn rules_change_while_it_runs_and_the_others_do_not_notice() {
     assert_eq!(report.rules.get(edited), Some(&RuleChange::Edited));
     assert_eq!(report.kept, ids.len() as u64 - 2);
     assert_eq!(service.status().rules.len(), ids.len() - 1);
-    for _ in 0..5 {
-        assert!(service.reload(load()).applied);
+    let unchanged = service.reload(load());
+    assert!(unchanged.applied && unchanged.rules.is_empty(), "{unchanged:?}");
+    assert_eq!(unchanged.kept, ids.len() as u64 - 1);
+    for n in 0..5 {
+        write_rule(folder.path(), edited, &text.replace("title: Now ", &format!("title: {n} ")));
+        let report = service.reload(load());
+        assert!(report.applied, "{report:?}");
+        assert_eq!(report.rules.len(), 1, "it was swapped: {report:?}");
     }
     let status = bench.finish(&service);
     service.stop().unwrap();
