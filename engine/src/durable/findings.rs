@@ -171,7 +171,7 @@ impl WriteTxn<'_> {
         };
         let known = before.as_ref().map(|k| (&k.finding, &triage));
         self.weigh(known, (&finding, &triage), cause)?;
-        let current = self.announce(id, before.map(|k| k.current), epoch);
+        let current = self.announce(&finding, before.map(|k| k.current), epoch);
         self.changed.push(Known { finding, evidence, bytes, current });
         Ok(())
     }
@@ -206,11 +206,11 @@ impl WriteTxn<'_> {
     /// Gives the change of a finding its number, in place of the one before.
     pub(super) fn announce(
         &mut self,
-        id: FindingId,
+        finding: &Finding,
         before: Option<Current>,
         epoch: Option<u64>,
     ) -> Current {
-        let spaces = self.spaces();
+        let (spaces, id) = (self.spaces(), finding.id);
         if let Some(before) = &before {
             self.batch.remove(&spaces.change, &before.seq.to_be_bytes());
         }
@@ -218,7 +218,8 @@ impl WriteTxn<'_> {
         let epoch = epoch.or(before.map(|b| b.epoch)).unwrap_or(0);
         let current = Current { seq, epoch };
         self.batch.put(&spaces.current, &key(id), &current.bytes());
-        self.batch.put(&spaces.change, &seq.to_be_bytes(), &key(id));
+        let change = Change { id, provisional: Some(finding.state == FindingState::Provisional) };
+        self.batch.put(&spaces.change, &seq.to_be_bytes(), &change.bytes());
         current
     }
 
@@ -244,7 +245,7 @@ impl WriteTxn<'_> {
         self.weigh(Some((finding, &before)), (finding, &triage), RiskCause::Verdict(id))?;
         let held = &mut self.next.totals.finding_bytes;
         *held = (*held + bytes.len() as u64).saturating_sub(length as u64);
-        known.current = self.announce(id, Some(known.current), None);
+        known.current = self.announce(&known.finding, Some(known.current), None);
         let (finding, seq) = (known.finding.clone(), Seq(known.current.seq));
         self.changed.push(known);
         let repeats = self.inner.repeats(&self.snapshot, &finding)?;
@@ -334,8 +335,7 @@ impl Inner {
             }
             let (number, id) = row?;
             at = Seq(u64::from_be_bytes(exactly(&number, "sequence number")?));
-            let id = FindingId(u128::from_be_bytes(exactly(&id, "finding id")?));
-            items.extend(item(&snapshot, at, id)?);
+            items.extend(item(&snapshot, at, Change::parse(&id)?.id)?);
         }
         Ok((items, at.max(Seq(last))))
     }
@@ -347,6 +347,30 @@ impl Inner {
         let repeats = self.repeats(snapshot, &known.finding)?;
         let seq = Seq(known.current.seq);
         Ok(Some(Stored { finding: known.finding, triage, repeats, seq }))
+    }
+}
+
+/// What is said of a change: whose it is, and whether that can still change by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    pub(super) id: FindingId,
+    /// `None`: its entry does not say.
+    pub(super) provisional: Option<bool>,
+}
+
+impl Change {
+    /// Of an id, and a byte that says whether the finding is provisional.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Change, EngineError> {
+        let (id, provisional) = match bytes.split_at_checked(16) {
+            Some((id, [said @ (0 | 1)])) => (id, Some(*said == 1)),
+            _ => (bytes, None),
+        };
+        Ok(Change { id: FindingId(u128::from_be_bytes(exactly(id, "finding id")?)), provisional })
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        let said = self.provisional.map(u8::from);
+        key(self.id).into_iter().chain(said).collect()
     }
 }
 

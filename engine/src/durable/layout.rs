@@ -8,7 +8,7 @@
 //! | `evidence` | finding id, hash of the event | the event |
 //! | `triage` | id | what people did about it: never touched by the engine |
 //! | `current` | id | sequence of its last change, epoch of its first |
-//! | `change` | sequence | id; the older entry goes with the newer one, so each finding is there once |
+//! | `change` | sequence | id, 1 if it is provisional; the older entry goes with the newer one, so each finding is there once |
 //! | `removed` | sequence | id of a finding that retention dropped; the last million |
 //! | `age` | event time, id | nothing: the order in which findings go |
 //! | `repeat` | suppression group, event time, id | the finding it is folded into, how many it folds |

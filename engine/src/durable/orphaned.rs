@@ -13,7 +13,7 @@ use sluice_finding::{Finding, FindingId, FindingState};
 
 use super::{
     Inner,
-    findings::{exactly, load, stored_current},
+    findings::{Change, load, stored_current},
     txn::WriteTxn,
 };
 use crate::{EngineError, Seq};
@@ -30,7 +30,11 @@ impl Inner {
         let mut ids = BTreeSet::new();
         for row in snapshot.range(&spaces.change, Bound::Excluded(&start), Bound::Unbounded) {
             let (_, id) = row?;
-            let id = FindingId(u128::from_be_bytes(exactly(&id, "finding id")?));
+            let Change { id, provisional } = Change::parse(&id)?;
+            // Nearly all are settled, and there may be millions since the last checkpoint.
+            if provisional == Some(false) {
+                continue;
+            }
             if stored_current(spaces, &snapshot, id)?.is_none_or(|c| c.epoch < epoch) {
                 continue;
             }

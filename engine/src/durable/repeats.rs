@@ -70,7 +70,7 @@ impl WriteTxn<'_> {
                 continue;
             }
             if let Some(mut known) = self.known(id)? {
-                known.current = self.announce(id, Some(known.current), None);
+                known.current = self.announce(&known.finding, Some(known.current), None);
                 self.changed.push(known);
             }
         }
