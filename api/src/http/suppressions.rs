@@ -239,7 +239,7 @@ pub(super) fn refused(error: SuppressionError) -> Problem {
                 SuppressionRefused::Unexplained => "owner and reason are not blank",
             },
         ),
-        SuppressionError::TooMany | SuppressionError::Ended => {
+        SuppressionError::TooMany | SuppressionError::Ended | SuppressionError::Exists(_) => {
             Problem::new(Code::Unprocessable, text)
         }
         SuppressionError::Store(error) => error.into(),

@@ -5,28 +5,31 @@
 //! weighs nothing any more leaves the ledgers at once, and a confirmed compromise pins the risk of the
 //! entity until the incident is closed.
 
+mod index;
+mod join;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, PoisonError},
 };
 
-use sluice_event::EntityKind;
 use sluice_finding::{
-    Entity, Finding, FindingId, Floor, Incident, IncidentChange, IncidentVerdict, Reason, Refused,
-    RiskLevel, Suppression, SuppressionMatch, TriageChange, TriageStatus,
+    Entity, FindingId, Floor, Incident, IncidentChange, IncidentVerdict, Reason, Refused,
+    Suppression, SuppressionMatch, TriageChange, TriageStatus,
 };
 use sluice_store::Snapshot;
 
 use super::{
     FindingStore, Inner, Spaces, TriageError,
     cases::{decode_incident, encode_incident},
-    findings::{load, stored_current},
+    findings::stored_current,
     risk::RiskCause,
     suppressions::SuppressionError,
     txn::{SpaceUse, WriteTxn},
     unreadable,
 };
 use crate::EngineError;
+pub(super) use index::Incidents;
 
 /// Why a change of an incident was not made.
 #[derive(Debug, thiserror::Error)]
@@ -62,23 +65,23 @@ fn refusal(refused: &Refused) -> &'static str {
     }
 }
 
-/// All of them, by id.
-pub(super) type Incidents = BTreeMap<FindingId, Arc<Incident>>;
-
-/// Findings that have raised the risk of an entity are read for an incident that opens, at most.
-const INCLUDED_MAX: usize = 64;
 /// How long findings of a false positive's rules about its entity weigh nothing.
 const MUTED: i64 = 30 * 86_400_000;
 
 impl FindingStore {
     /// Every incident.
     pub fn incidents(&self) -> Vec<Arc<Incident>> {
-        self.inner.incidents().values().cloned().collect()
+        self.inner.incidents().all().cloned().collect()
+    }
+
+    /// The incidents of an entity.
+    pub fn incidents_of(&self, entity: &Entity) -> Vec<Arc<Incident>> {
+        self.inner.incidents().of(entity).cloned().collect()
     }
 
     /// An incident.
     pub fn incident(&self, id: FindingId) -> Option<Arc<Incident>> {
-        self.inner.incidents().get(&id).cloned()
+        self.inner.incidents().get(id).cloned()
     }
 
     /// Changes an incident, durably, with the effects of a verdict. With `expected`, only if it has so
@@ -111,10 +114,8 @@ impl Inner {
             return;
         }
         let mut all = self.incidents.write().unwrap_or_else(PoisonError::into_inner);
-        all.extend(changed);
-        for id in forgotten {
-            all.remove(id);
-        }
+        all.take_over(changed, forgotten);
+        drop(all);
         let mut all = self.suppressions.write().unwrap_or_else(PoisonError::into_inner);
         for id in forgotten {
             all.remove(id);
@@ -124,111 +125,23 @@ impl Inner {
 
 /// Reads all of them.
 pub(super) fn load_all(spaces: &Spaces, snapshot: &Snapshot) -> Result<Incidents, EngineError> {
-    let mut all = Incidents::new();
+    let mut all = Incidents::default();
     for row in snapshot.prefix(&spaces.incident, b"") {
         let incident = decode_incident(&row?.1).map_err(unreadable("incident"))?;
-        all.insert(incident.id, Arc::new(incident));
+        all.put(Arc::new(incident));
     }
     Ok(all)
 }
 
 impl WriteTxn<'_> {
-    /// Findings that came to weigh on an entity join its incident, or open one.
-    pub(super) fn join_incident(
-        &mut self,
-        entity: &Entity,
-        findings: &[Finding],
-        level: RiskLevel,
-        score: i64,
-    ) -> Result<(), EngineError> {
-        for finding in findings {
-            if let Some(open) = self.open_incident(entity, finding.time) {
-                let mut incident = (*open).clone();
-                if incident.join(finding, score) {
-                    self.put_incident(incident);
-                }
-                continue;
-            }
-            // Behind an address may be many: it has an incident where nobody else is named.
-            let alone = finding.entities.iter().all(|e| e.kind == EntityKind::Ip);
-            if entity.kind == EntityKind::Ip && !alone {
-                continue;
-            }
-            let opened = Incident::open(entity, finding, level, score);
-            // What an incident that is over was opened by does not open it again.
-            let Some(mut incident) = opened.filter(|i| !self.has_incident(i.id)) else { continue };
-            for id in self.contributing(entity) {
-                if let Some(earlier) = self.finding_as_it_will_be(id)? {
-                    incident.include(&earlier);
-                }
-            }
-            self.put_incident(incident);
+    /// Puts what has changed into the batch. Who waits for changes of the store looks again.
+    pub(super) fn write_incidents(&mut self) {
+        let spaces = self.spaces();
+        for incident in self.incidents.all() {
+            let bytes = encode_incident(incident);
+            self.batch.put(&spaces.incident, &incident.id.0.to_be_bytes(), &bytes);
+            self.next.seq += 1;
         }
-        Ok(())
-    }
-
-    /// The incident of an entity that a finding at this time belongs to.
-    fn open_incident(&self, entity: &Entity, time: i64) -> Option<Arc<Incident>> {
-        let own = self.incidents.values().find(|i| i.entity == *entity && i.lasts_at(time));
-        if own.is_some() {
-            return own.cloned();
-        }
-        let all = self.inner.incidents();
-        let mut stored = all.values().filter(|i| !self.incidents.contains_key(&i.id));
-        stored.rfind(|i| i.entity == *entity && i.lasts_at(time)).cloned()
-    }
-
-    fn has_incident(&self, id: FindingId) -> bool {
-        self.incidents.contains_key(&id) || self.inner.incidents().contains_key(&id)
-    }
-
-    /// The newest findings behind the risk of an entity.
-    fn contributing(&self, entity: &Entity) -> Vec<FindingId> {
-        let Some(open) = self.risks.get(entity) else { return Vec::new() };
-        let factors = open.risk.ledger.factors.values();
-        let mut newest: Vec<(i64, FindingId)> =
-            factors.flat_map(|f| f.findings.iter().map(|(id, time)| (*time, *id))).collect();
-        newest.sort_unstable_by(|a, b| b.cmp(a));
-        newest.into_iter().take(INCLUDED_MAX).map(|(_, id)| id).collect()
-    }
-
-    /// A finding with what this change makes of it.
-    fn finding_as_it_will_be(&self, id: FindingId) -> Result<Option<Finding>, EngineError> {
-        if let Some(changed) = self.changed.iter().rev().find(|k| k.finding.id == id) {
-            return Ok(Some(changed.finding.clone()));
-        }
-        Ok(load(self.spaces(), &self.snapshot, id)?.map(|known| known.finding))
-    }
-
-    /// A finding that was withdrawn leaves its incidents. One that is empty then, and that nobody has
-    /// worked on, is no more.
-    pub(super) fn leave_incidents(&mut self, id: FindingId) {
-        let of: Vec<Arc<Incident>> = {
-            let all = self.inner.incidents();
-            let stored = all.values().filter(|i| !self.incidents.contains_key(&i.id));
-            let both = self.incidents.values().chain(stored);
-            both.filter(|i| i.findings.contains_key(&id)).cloned().collect()
-        };
-        for incident in of {
-            let mut incident = (*incident).clone();
-            incident.leave(id);
-            if incident.findings.is_empty() && incident.history.is_empty() {
-                self.batch.remove(&self.spaces().incident, &incident.id.0.to_be_bytes());
-                self.incidents.remove(&incident.id);
-                self.forgotten.push(incident.id);
-            } else {
-                self.put_incident(incident);
-            }
-        }
-    }
-
-    fn put_incident(&mut self, incident: Incident) {
-        let bytes = encode_incident(&incident);
-        self.batch.put(&self.spaces().incident, &incident.id.0.to_be_bytes(), &bytes);
-        self.forgotten.retain(|id| *id != incident.id);
-        self.incidents.insert(incident.id, Arc::new(incident));
-        // Who waits for changes of the store looks again.
-        self.number();
     }
 
     fn change_incident(
@@ -238,7 +151,7 @@ impl WriteTxn<'_> {
         change: IncidentChange,
         by: &str,
     ) -> Result<Arc<Incident>, IncidentError> {
-        let known = self.inner.incidents().get(&id).cloned();
+        let known = self.inner.incidents().get(id).cloned();
         let before = known.ok_or(IncidentError::NotFound(id))?;
         let version = before.history.len() as u64;
         if expected.is_some_and(|expected| expected != version) {
@@ -252,22 +165,23 @@ impl WriteTxn<'_> {
         let pinned = incident.verdict == Some(IncidentVerdict::ConfirmedCompromise)
             && !incident.status.ends();
         self.pin(&incident, pinned)?;
-        self.put_incident(incident);
-        self.incidents.get(&id).cloned().ok_or(IncidentError::NotFound(id))
+        let incident = Arc::new(incident);
+        self.incidents.put(incident.clone());
+        Ok(incident)
     }
 
     /// Carries a verdict to the findings of an incident, in place of the one before.
     fn judge(&mut self, before: &Incident, now: &Incident, by: &str) -> Result<(), IncidentError> {
         let (old, new) = (before.verdict.and_then(reason), now.verdict.and_then(reason));
         if let Some(IncidentVerdict::Duplicate(of)) = now.verdict {
-            let other = self.inner.incidents().get(&of).cloned();
+            let other = self.inner.incidents().get(of).cloned();
             let mut other = (*other.ok_or(IncidentError::NotFound(of))?).clone();
             for id in now.findings.keys() {
                 if let Some(finding) = self.finding_as_it_will_be(*id)? {
                     other.include(&finding);
                 }
             }
-            self.put_incident(other);
+            self.incidents.put(Arc::new(other));
         }
         let comment = Some(format!("incident {}", now.id));
         let mut rules = BTreeSet::new();
@@ -310,6 +224,12 @@ impl WriteTxn<'_> {
         };
         let reason = format!("false positive of incident {}", of.id);
         let until = self.now.saturating_add(MUTED);
+        if let Some(known) = self.like(&matcher) {
+            let mut longer = (*known).clone();
+            longer.suppression.until = longer.suppression.until.max(until);
+            self.put_suppression(longer);
+            return Ok(());
+        }
         let suppression = Suppression::new(matcher, by, &reason, self.now, until);
         self.suppress(suppression.map_err(SuppressionError::Refused)?, by).map(drop)
     }
@@ -335,7 +255,7 @@ impl WriteTxn<'_> {
     pub(super) fn expire_incidents(&mut self, cutoff: i64) -> Result<(), EngineError> {
         let old: Vec<Arc<Incident>> = {
             let all = self.inner.incidents();
-            all.values().filter(|i| i.last_time < cutoff).cloned().collect()
+            all.all().filter(|i| i.last_time < cutoff).cloned().collect()
         };
         let mut over = Vec::new();
         for incident in old {

@@ -66,7 +66,7 @@ impl WriteTxn<'_> {
             }
         }
         for id in std::mem::take(&mut self.turned) {
-            if self.changed.iter().any(|known| known.finding.id == id) {
+            if self.changed.get(id).is_some() {
                 continue;
             }
             if let Some(mut known) = self.known(id)? {

@@ -117,7 +117,7 @@ impl WriteTxn<'_> {
     /// Findings of incidents that are not over.
     fn in_open_incidents(&self) -> BTreeSet<FindingId> {
         let all = self.inner.incidents();
-        let open = all.values().filter(|incident| !incident.status.ends());
+        let open = all.all().filter(|incident| !incident.status.ends());
         open.flat_map(|incident| incident.findings.keys().copied()).collect()
     }
 

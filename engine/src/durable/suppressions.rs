@@ -41,6 +41,9 @@ pub enum SuppressionError {
     /// It makes no sense.
     #[error("the suppression makes no sense")]
     Refused(SuppressionRefused),
+    /// Another one says the same and is not over: a finding would be counted and written for each.
+    #[error("suppression {0} matches the same and is not over: end that one first")]
+    Exists(FindingId),
     /// There are as many as can be.
     #[error("there are {SUPPRESSIONS_MAX} suppressions: end some, or use a rule's own conditions")]
     TooMany,
@@ -152,6 +155,9 @@ impl WriteTxn<'_> {
         if self.inner.suppressions().len() + self.suppressions.len() >= SUPPRESSIONS_MAX {
             return Err(SuppressionError::TooMany);
         }
+        if let Some(known) = self.like(&suppression.matcher) {
+            return Err(SuppressionError::Exists(known.id));
+        }
         let mut encoder = Encoder::default();
         let SuppressionMatch { rule, entity, field } = &suppression.matcher;
         encoder.text(rule.as_deref().unwrap_or_default());
@@ -165,7 +171,15 @@ impl WriteTxn<'_> {
         Ok(self.put_suppression(StoredSuppression { id, suppression, created_by, ended_by: None }))
     }
 
-    fn put_suppression(&mut self, stored: StoredSuppression) -> Arc<StoredSuppression> {
+    /// The suppression that matches the same and is not over.
+    pub(super) fn like(&self, matcher: &SuppressionMatch) -> Option<Arc<StoredSuppression>> {
+        let all = self.inner.suppressions();
+        let stored = all.values().filter(|s| !self.suppressions.contains_key(&s.id));
+        let mut both = self.suppressions.values().chain(stored);
+        both.find(|s| s.suppression.until > self.now && s.suppression.matcher == *matcher).cloned()
+    }
+
+    pub(super) fn put_suppression(&mut self, stored: StoredSuppression) -> Arc<StoredSuppression> {
         let bytes = encode_suppression(&stored);
         self.batch.put(&self.spaces().suppression, &stored.id.0.to_be_bytes(), &bytes);
         let stored = Arc::new(stored);

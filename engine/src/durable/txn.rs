@@ -83,7 +83,7 @@ pub(super) struct WriteTxn<'a> {
     /// The meta data as they will be.
     pub(super) next: StoreMeta,
     /// Findings as they will be.
-    pub(super) changed: Vec<Known>,
+    pub(super) changed: ChangedFindings,
     /// Standings of suppression that this change writes; `None` removes one.
     pub(super) standings: BTreeMap<(u128, Member), Option<Standing>>,
     /// What time it is for risk.
@@ -105,6 +105,27 @@ pub(super) struct WriteTxn<'a> {
     pub(super) state: MutexGuard<'a, WriteState>,
 }
 
+/// Findings that a change has put, in order, found by id.
+#[derive(Default)]
+pub(super) struct ChangedFindings {
+    all: Vec<Known>,
+    /// The last of each id.
+    at: BTreeMap<FindingId, usize>,
+}
+
+impl ChangedFindings {
+    /// Adds one, or what has become of it since.
+    pub(super) fn push(&mut self, known: Known) {
+        self.at.insert(known.finding.id, self.all.len());
+        self.all.push(known);
+    }
+
+    /// What the change leaves of a finding; `None` if it has not put it.
+    pub(super) fn get(&self, id: FindingId) -> Option<&Known> {
+        self.at.get(&id).and_then(|at| self.all.get(*at))
+    }
+}
+
 impl Inner {
     /// Begins a change, when its turn comes.
     pub(super) fn begin(&self) -> WriteTxn<'_> {
@@ -114,11 +135,11 @@ impl Inner {
             snapshot: self.store.snapshot(),
             batch: self.store.batch(),
             next: state.meta.clone(),
-            changed: Vec::new(),
+            changed: ChangedFindings::default(),
             standings: BTreeMap::new(),
             now: self.clock.now(),
             risks: BTreeMap::new(),
-            incidents: Incidents::new(),
+            incidents: Incidents::default(),
             suppressions: Suppressions::new(),
             forgotten: Vec::new(),
             turned: BTreeSet::new(),
@@ -150,6 +171,7 @@ impl<'a> WriteTxn<'a> {
     pub(super) fn commit(mut self, space_use: SpaceUse) -> Result<Seq, EngineError> {
         self.write_standings()?;
         self.write_risks()?;
+        self.write_incidents();
         self.write_minutes();
         let capped = self.newly_capped();
         let meta = &self.inner.spaces.meta;
@@ -177,7 +199,7 @@ impl<'a> WriteTxn<'a> {
             *self.state.capped.entry(rule).or_default() += more;
         }
         self.state.unreported = self.unreported;
-        for known in self.changed {
+        for known in self.changed.all {
             self.state.recent.insert(known);
         }
         // Under the lock of the state, so that the number never goes back.

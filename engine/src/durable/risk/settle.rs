@@ -92,10 +92,13 @@ impl WriteTxn<'_> {
                 let change = LevelChange { at: now, previous, current, score: after };
                 note(risk, rows, change, *score, *cause);
             }
-            joins.push((entity.clone(), std::mem::take(&mut open.joins), level, after));
+            if !open.joins.is_empty() {
+                let findings = std::mem::take(&mut open.joins);
+                joins.push((entity.clone(), findings, open.risk.clone()));
+            }
         }
-        for (entity, findings, level, score) in joins {
-            self.join_incident(&entity, &findings, level, score)?;
+        for (entity, findings, after) in joins {
+            self.join_incidents(&entity, findings, after)?;
         }
         Ok(())
     }

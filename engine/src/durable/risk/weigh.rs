@@ -86,6 +86,15 @@ impl WriteTxn<'_> {
         }
     }
 
+    /// The risk of an entity as it was before this change.
+    pub(in super::super) fn stored_risk(&self, entity: &Entity) -> Result<EntityRisk, EngineError> {
+        let stored = load(self.spaces(), &self.snapshot, entity)?;
+        let none = || EntityRisk { as_of: self.now, ..EntityRisk::default() };
+        let mut risk = stored.map_or_else(none, |record| record.risk);
+        risk.settle(self.now);
+        Ok(risk)
+    }
+
     /// The ledger of an entity, its level brought up to now.
     pub(in super::super) fn open_risk(
         &mut self,

@@ -157,6 +157,8 @@ fn a_suppressed_finding_is_kept_and_counted_and_weighs_nothing_until_it_ends() {
     let suppress = |matcher| store.suppress(matcher, "ann", "known", until, "ann");
     let of = suppress(by_field(0.2)).unwrap();
     suppress(by_field(0.5)).unwrap();
+    let again = suppress(by_field(0.2));
+    assert!(matches!(again, Err(SuppressionError::Exists(id)) if id == of.id), "{again:?}");
     assert!(matches!(suppress(SuppressionMatch::default()), Err(SuppressionError::Refused(_))));
     let suppressed = world.finding(1, "TA0001", 60);
     commit(&store, [suppressed.clone()]);
@@ -180,4 +182,92 @@ fn a_suppressed_finding_is_kept_and_counted_and_weighs_nothing_until_it_ends() {
     assert_eq!((hits(&store), level(&store)), (vec![0, 1], RiskLevel::Medium));
     let ended = store.suppressions().into_iter().find(|s| s.id == of.id).unwrap();
     assert_eq!(ended.ended_by.as_deref(), Some("bob"));
+}
+
+/// Pseudo-random numbers (SplitMix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % limit
+    }
+}
+
+/// Findings about three users and an address within five days, by event time and id.
+fn of_five_days(world: &World, numbers: &mut Numbers) -> Vec<Finding> {
+    let user = |n| Entity { kind: EntityKind::User, id: format!("user-{n}") };
+    let address = Entity { kind: EntityKind::Ip, id: "192.0.2.7".to_owned() };
+    let mut findings: Vec<Finding> = (1..=40)
+        .map(|id| {
+            let tactic = ["TA0001", "TA0003", "TA0006", "TA0008"][numbers.below(4) as usize];
+            let mut finding = world.finding(id, tactic, 10 + numbers.below(40) as u8);
+            finding.title = format!("finding {id}");
+            finding.time -= numbers.below(120) as i64 * HOUR;
+            if numbers.below(12) == 0 {
+                finding.severity = Severity::Critical;
+            }
+            finding.entities = match numbers.below(6) {
+                0 => vec![address.clone()],
+                1 => vec![user(numbers.below(3)), address.clone()],
+                _ => vec![user(numbers.below(3))],
+            };
+            finding
+        })
+        .collect();
+    findings.sort_by_key(|finding| (finding.time, finding.id));
+    findings
+}
+
+#[test]
+fn how_findings_are_spread_over_commits_changes_no_incident() {
+    let (mut opened, mut by_risk) = (0, 0);
+    for seed in 0..40 {
+        let mut numbers = Numbers(seed);
+        let world = World::new();
+        let findings = of_five_days(&world, &mut numbers);
+        let store = world.open();
+        for finding in &findings {
+            commit(&store, [finding.clone()]);
+        }
+        let one_by_one = store.incidents();
+        opened += one_by_one.len();
+        let reasons = one_by_one.iter().flat_map(|incident| incident.findings.values());
+        by_risk += reasons.filter(|why| **why == Belongs::RiskHigh).count();
+        for _ in 0..3 {
+            let world = World::new();
+            let store = world.open();
+            let mut rest = findings.as_slice();
+            while !rest.is_empty() {
+                let (group, after) = rest.split_at(1 + numbers.below(rest.len() as u64) as usize);
+                let mut group = group.to_vec();
+                for at in 1..group.len() {
+                    group.swap(at, numbers.below(at as u64 + 1) as usize);
+                }
+                commit(&store, group);
+                rest = after;
+            }
+            assert_eq!(store.incidents(), one_by_one, "seed {seed}");
+            for incident in &one_by_one {
+                let of = store.incidents_of(&incident.entity);
+                assert!(of.contains(incident), "seed {seed}: found by its entity");
+            }
+        }
+    }
+    assert!(opened > 40 && by_risk > 20, "{opened} incidents, {by_risk} opened by risk");
+}
+
+#[test]
+fn what_belongs_to_an_incident_that_is_over_opens_no_other() {
+    let world = World::new();
+    let (store, id) = compromised(&world);
+    store.change_incident(id, None, verdict(IncidentVerdict::TruePositive), "bob").unwrap();
+    // Its last finding again, with other content: it weighs anew.
+    world.pass(1_000);
+    commit(&store, [Finding { revision: 9, count: 9, ..world.finding(3, "TA0008", 60) }]);
+    assert_eq!((store.incidents().len(), level(&store)), (1, RiskLevel::High));
+    commit(&store, [world.finding(6, "TA0008", 60)]);
+    assert_eq!(store.incidents().len(), 2, "another finding does");
 }
