@@ -268,7 +268,15 @@ fn it_finds_what_a_run_over_the_files_finds_however_often_it_is_stopped() {
     let mut midway = 0;
     for round in 0..6 {
         let (service, store) = bench.start(shipped());
-        thread::sleep(Duration::from_millis(40 + 60 * round));
+        // On a busy machine nothing may have been read yet.
+        for _ in 0..3_000 {
+            let counters = service.status().counters;
+            if counters.sources.values().map(|counts| counts.received).sum::<u64>() > 0 {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        thread::sleep(Duration::from_millis(20 * round));
         service.stop().unwrap();
         let checkpoint = store.checkpoint().unwrap().unwrap();
         midway += u32::from((1..all).contains(&checkpoint.positions.values().sum()));
