@@ -4,7 +4,6 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BinaryHeap},
-    io,
     sync::Arc,
 };
 
@@ -17,7 +16,7 @@ use tantivy::{
 
 use crate::{
     Facet, SearchError, SearchPage, SearchRequest, SortKey,
-    facets::{FacetCounts, FacetTotals, TooLarge},
+    facets::{FacetCounts, FacetTotals, TooLarge, ValueCounts},
 };
 
 /// Collects one page.
@@ -56,7 +55,7 @@ pub(crate) struct Part {
     /// The first `limit + 1`, in no order.
     hits: Vec<SortKey>,
     /// In the order of [`Page::facets`].
-    facets: Vec<io::Result<Vec<(String, u64)>>>,
+    facets: Vec<ValueCounts>,
 }
 
 impl Collector for Page {

@@ -23,8 +23,10 @@ use crate::{Facet, collect::read};
 /// value. Eight bytes a value.
 #[derive(Debug, Default)]
 pub(crate) struct FacetTotals {
-    known: Mutex<BTreeMap<(SegmentId, Facet), Arc<Vec<u64>>>>,
+    known: Mutex<Known>,
 }
+
+type Known = BTreeMap<(SegmentId, Facet), Arc<Vec<u64>>>;
 
 impl FacetTotals {
     /// Forgets segments that are no more.
@@ -42,7 +44,7 @@ impl FacetTotals {
         counted
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(SegmentId, Facet), Arc<Vec<u64>>>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -54,6 +56,9 @@ pub(crate) struct FacetCounts {
     counters: Vec<Counter>,
     matches: Matches,
 }
+
+/// Values of a facet and how many matches have them.
+pub(crate) type ValueCounts = io::Result<Vec<(String, u64)>>;
 
 /// A facet, by its place in the request, with more values than are counted.
 pub(crate) struct TooLarge {
@@ -97,7 +102,7 @@ impl FacetCounts {
     }
 
     /// Values and how many matches have them, per facet in the order that was asked for.
-    pub(crate) fn finish(self) -> Result<Vec<io::Result<Vec<(String, u64)>>>, TooLarge> {
+    pub(crate) fn finish(self) -> Result<Vec<ValueCounts>, TooLarge> {
         let FacetCounts { segment, totals, counters, matches } = self;
         let found = matches.count();
         let large = counters.iter().enumerate().find(|(_, counter)| counter.large);
@@ -227,7 +232,7 @@ impl Counter {
         counts
     }
 
-    fn named(&self, counts: &[u64]) -> io::Result<Vec<(String, u64)>> {
+    fn named(&self, counts: &[u64]) -> ValueCounts {
         let Some(column) = &self.column else { return Ok(Vec::new()) };
         let mut named = Vec::new();
         for (value, count) in (0..).zip(counts).filter(|(_, count)| **count > 0) {
