@@ -1085,6 +1085,8 @@ export interface components {
         ApproveSignals: {
             /** @description One SET; absent: all that wait in the stream. */
             jti?: string | null;
+            /** @description Why. */
+            reason: string;
             /** @description Whether they are sent, or dropped. */
             send: boolean;
         };
@@ -1323,6 +1325,8 @@ export interface components {
         };
         /** @description What becomes of the rises that a storm holds back. */
         EndStorm: {
+            /** @description Why. */
+            reason: string;
             /** @description Whether they are sent; else they are dropped. */
             send: boolean;
         };
@@ -2480,6 +2484,11 @@ export interface components {
         };
         /** @description A stream and how it does. */
         StreamView: {
+            /**
+             * Format: int64
+             * @description Those of them that a person has to approve first.
+             */
+            awaiting_approval: number;
             /** @description Whether the operator made it. */
             configured: boolean;
             /** Format: int64 */
@@ -5554,6 +5563,7 @@ export interface operations {
                      *           "risk-level-change"
                      *         ],
                      *         "queued": 0,
+                     *         "awaiting_approval": 0,
                      *         "oldest_at": null,
                      *         "dead_letters": 0,
                      *         "delivered_at": null,
@@ -5612,7 +5622,8 @@ export interface operations {
                 /**
                  * @example {
                  *       "jti": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38",
-                 *       "send": true
+                 *       "send": true,
+                 *       "reason": "confirmed by phone"
                  *     }
                  */
                 "application/json": components["schemas"]["ApproveSignals"];
@@ -5947,7 +5958,8 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "send": false
+                 *       "send": false,
+                 *       "reason": "a broken rule"
                  *     }
                  */
                 "application/json": components["schemas"]["EndStorm"];

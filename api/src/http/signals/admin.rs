@@ -131,7 +131,7 @@ pub(in super::super) async fn list(
         "stream": {"id": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38", "receiver": "idp", "configured": true,
         "delivery": "push", "endpoint": "https://idp.example.com/ssf/push", "status": "enabled",
         "reason": null, "shadow": false, "events_delivered": ["risk-level-change"], "queued": 0,
-        "oldest_at": null, "dead_letters": 0, "delivered_at": null, "failures": 0, "error": null,
+        "awaiting_approval": 0, "oldest_at": null, "dead_letters": 0, "delivered_at": null, "failures": 0, "error": null,
         "next_attempt_at": null}, "queue": [], "dead_letters": []
     })))
 )]
@@ -244,7 +244,7 @@ pub(in super::super) async fn replay(
     post, path = "/api/v1/signals/{stream}/approve", tag = "signals", operation_id = "approve_signal",
     params(("stream" = String, Path, description = "The id of the stream.")),
     request_body(content = Approve, example = json!({
-        "jti": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38", "send": true
+        "jti": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38", "send": true, "reason": "confirmed by phone"
     })),
     responses((status = 200, description = "How many SETs that were.", body = Approved,
         example = json!({"sets": 1})))
@@ -256,9 +256,11 @@ pub(in super::super) async fn approve(
     Params(Nothing {}): Params<Nothing>,
     body::Json(decided): body::Json<Approve>,
 ) -> Result<Json<Approved>, Problem> {
+    let reason = reason(&decided.reason)?;
     let sets = signals(&shared)?
         .run(&shared, move |t, now| {
-            t.approve(&id, decided.jti.as_deref(), decided.send, &principal.name, now)
+            let jti = decided.jti.as_deref();
+            t.approve(&id, jti, decided.send, &principal.name, &reason, now)
         })
         .await?
         .map_err(refused)?;
@@ -269,7 +271,7 @@ pub(in super::super) async fn approve(
 #[utoipa::path(
     post, path = "/api/v1/signals/storms/{kind}", tag = "signals", operation_id = "end_storm",
     params(("kind" = String, Path, description = "The kind of entity.")),
-    request_body(content = EndStorm, example = json!({"send": false})),
+    request_body(content = EndStorm, example = json!({"send": false, "reason": "a broken rule"})),
     responses((status = 200, description = "How many changes that were.", body = StormEnded,
         example = json!({"changes": 950})))
 )]
@@ -281,8 +283,9 @@ pub(in super::super) async fn end_storm(
     body::Json(end): body::Json<EndStorm>,
 ) -> Result<Json<StormEnded>, Problem> {
     let kind = kind_of(&kind)?;
+    let reason = reason(&end.reason)?;
     let changes = signals(&shared)?
-        .run(&shared, move |t, now| t.end_storm(kind, end.send, &principal.name, now))
+        .run(&shared, move |t, now| t.end_storm(kind, end.send, &principal.name, &reason, now))
         .await?;
     Ok(Json(StormEnded { changes: changes as u64 }))
 }

@@ -237,8 +237,8 @@ impl Transmitter {
         Ok(again)
     }
 
-    /// Sends a SET that waits for approval, or drops it: a person decided. With no `jti`, all of the
-    /// stream. How many that were.
+    /// Sends a SET that waits for approval, or drops it: a person decided, for a reason that history keeps.
+    /// With no `jti`, all of the stream. How many that were.
     ///
     /// # Errors
     /// If there is no such stream, or no such SET waits in it.
@@ -248,6 +248,7 @@ impl Transmitter {
         jti: Option<&str>,
         send: bool,
         by: &str,
+        reason: &str,
         now: i64,
     ) -> Result<usize, RequestError> {
         let live = self.streams.get(id).ok_or(RequestError::Unknown)?;
@@ -270,7 +271,7 @@ impl Transmitter {
                 txn: row.txn.clone(),
                 event_type: Some(row.event_type.clone()),
                 about: Some(row.subject.key()),
-                ..HistoryRow::default()
+                detail: Some(reason.to_owned()),
             };
             (row.awaiting, row.not_before) = (false, now);
             let (key, value) = (row_key(id, row.seq), bytes(row));

@@ -51,6 +51,7 @@ impl Transmitter {
         kind: sluice_event::EntityKind,
         send: bool,
         by: &str,
+        reason: &str,
         now: i64,
     ) -> usize {
         let Some(storm) = self.storms.get_mut(&kind) else { return 0 };
@@ -61,7 +62,7 @@ impl Transmitter {
             action: if send { "storm_released" } else { "storm_dropped" }.into(),
             by: Some(by.to_owned()),
             about: Some(kind.name().to_owned()),
-            detail: Some(format!("{} level changes", held.len())),
+            detail: Some(format!("{} level changes: {reason}", held.len())),
             ..HistoryRow::default()
         });
         let count = held.len();

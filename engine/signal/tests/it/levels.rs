@@ -128,7 +128,10 @@ fn n6_h3_a_storm_holds_rises_until_a_person_decides() {
         bench.raise("boss@example.com", Level::High);
         assert_eq!(delivered(&mut bench), [pair("HIGH", "LOW")]);
         let now = bench.now;
-        assert_eq!(bench.transmitter.end_storm(EntityKind::User, send, "ann", now), 9_949);
+        assert_eq!(
+            bench.transmitter.end_storm(EntityKind::User, send, "ann", "a broken rule", now),
+            9_949
+        );
         bench.commit();
         // Signing ten thousand tokens takes a dev build a while: the queue says the same.
         let id = bench.push_stream();
@@ -233,14 +236,18 @@ fn a_rise_waits_for_approval_where_the_receiver_wants_it() {
 
     let jti = bench.transmitter.queue(&id).next().unwrap().jti.clone();
     let now = bench.now;
-    assert!(bench.transmitter.approve(&id, Some("other"), true, "ann", now).is_err());
-    assert_eq!(bench.transmitter.approve(&id, Some(&jti), true, "ann", now), Ok(1));
+    assert!(bench.transmitter.approve(&id, Some("other"), true, "ann", "known", now).is_err());
+    assert_eq!(bench.transmitter.approve(&id, Some(&jti), true, "ann", "known", now), Ok(1));
     bench.commit();
     bench.restart();
     let (attempt, set) = bench.pushed().unwrap();
     assert_eq!((attempt.jti.as_str(), levels(&set).0.as_str()), (jti.as_str(), "HIGH"));
     bench.answer(&attempt, &http(202));
-    assert_eq!(bench.transmitter.approve(&id, None, false, "ann", now), Ok(1), "the sessions");
+    assert_eq!(
+        bench.transmitter.approve(&id, None, false, "ann", "asked", now),
+        Ok(1),
+        "the sessions"
+    );
     bench.commit();
     assert_eq!((waiting(&bench), bench.pushed().is_none()), (0, true));
 

@@ -95,6 +95,8 @@ pub(in super::super::super) struct StreamView {
     pub(super) shadow: bool,
     pub(super) events_delivered: Vec<&'static str>,
     pub(super) queued: u64,
+    /// Those of them that a person has to approve first.
+    pub(super) awaiting_approval: u64,
     pub(super) oldest_at: Option<String>,
     pub(super) dead_letters: u64,
     pub(super) delivered_at: Option<String>,
@@ -197,6 +199,8 @@ pub(in super::super::super) struct Replay {
 pub(in super::super::super) struct EndStorm {
     /// Whether they are sent; else they are dropped.
     pub(super) send: bool,
+    /// Why.
+    pub(super) reason: String,
 }
 
 /// What became of them.
@@ -229,6 +233,8 @@ pub(in super::super::super) struct Approve {
     pub(super) jti: Option<String>,
     /// Whether they are sent, or dropped.
     pub(super) send: bool,
+    /// Why.
+    pub(super) reason: String,
 }
 
 /// How many SETs were decided about.
@@ -325,6 +331,7 @@ impl StreamView {
             shadow: transmitter.profile_of(&stream.receiver).is_some_and(|p| p.shadow),
             events_delivered: transmitter.delivered(stream).iter().map(|t| t.name()).collect(),
             queued: health.queued as u64,
+            awaiting_approval: transmitter.queue(&stream.id).filter(|r| r.awaiting).count() as u64,
             oldest_at: health.oldest_at.map(rfc3339),
             dead_letters: health.dead_letters as u64,
             delivered_at: health.delivered_at.map(rfc3339),
