@@ -74,12 +74,12 @@ export async function open(page: Page, service: Service, address: string, role: 
   await page.goto(`${service.url}/#/${address}`);
 }
 
-/** No violation that axe finds, in light and in dark. */
-export async function accessible(page: Page): Promise<void> {
+/** No violation that axe finds, in light and in dark, on the page or in a part of it. */
+export async function accessible(page: Page, part = ""): Promise<void> {
   for (const theme of ["light", "dark"] as const) {
     await page.emulateMedia({ colorScheme: theme });
     await expect(page.locator("html")).toHaveAttribute("data-theme", theme);
-    const axe = new AxeBuilder({ page });
+    const axe = part === "" ? new AxeBuilder({ page }) : new AxeBuilder({ page }).include(part);
     // The structure is the same in both.
     const { violations } = await (theme === "dark" ? axe.withRules(["color-contrast"]) : axe).analyze();
     const told = violations.map((v) => `${theme} ${v.id}: ${v.nodes.slice(0, 3).map((n) => `${n.html.slice(0, 160)} ${n.failureSummary?.slice(0, 200)}`).join("\n  ")}`);

@@ -103,6 +103,86 @@ test("incidents, remarks, reasons of overrides and suppressions are text", async
   await clean(page);
 });
 
+test("words of rules and lookups are text", async ({ page, service }) => {
+  await service.push([tokenCreated("looked.up@example.com", "known")]);
+  await service.until("it is found", async () => (await service.total("rule_id:tests.hostile")) >= 1);
+  const { id } = (await service.json("/api/v1/findings?q=rule_id:tests.hostile")).items[0];
+  await open(page, service, "findings?q=rule_id:tests.hostile&peek=1");
+  await expect(page.getByRole("complementary", { name: "Preview" }).getByText("alert(21)")).toBeVisible();
+  await clean(page);
+  await page.goto(`${service.url}/#/findings/${id}`);
+  await expect(page.getByText("<iframe srcdoc='<script>alert(25)</script>'>").first()).toBeVisible();
+  await expect(page.getByText("<a href=javascript:alert(22)>x</a>").first()).toBeVisible();
+  await clean(page);
+  for (const address of ["rules", "rules/tests.hostile"]) {
+    await page.goto(`${service.url}/#/${address}`);
+    await expect(page.getByText("alert(20)").first()).toBeVisible();
+    await clean(page);
+  }
+});
+
+test("whatever is typed into a field is text", async ({ page, service }) => {
+  const texts = CORPUS.slice(0, 9);
+  await service.push([tokenCreated("typed@example.com", "critical typed")]);
+  const about = `/api/v1/incidents?entity=${encodeURIComponent("user:typed@example.com")}`;
+  await service.until("an incident", async () => (await service.json(about)).items.length === 1);
+  await service.until("it can be searched", async () => (await service.total('rule_id:tests.token_created "critical typed"')) === 1);
+  const finding = (await service.json(`/api/v1/findings?q=${encodeURIComponent('rule_id:tests.token_created "critical typed"')}`)).items[0];
+  const incident = (await service.json(about)).items[0];
+  const all = texts.join("\n");
+  for (const [page_, label] of [["rules", "Search rules"], ["entities", "Search entities"], ["suppressions", "Search suppressions"], ["hunt", "Search the schema"]] as const) {
+    await open(page, service, page_);
+    for (const text of texts) await page.getByLabel(label).fill(text);
+    await clean(page);
+  }
+  // The remark of a finding, the reason and owner of a suppression, the comment of its end.
+  await page.goto(`${service.url}/#/findings/${finding.id}`);
+  await page.getByPlaceholder("What you found out").fill(all);
+  await page.getByRole("button", { name: "Comment", exact: true }).click();
+  await expect(page.locator(".comment").first()).toHaveText(all);
+  await page.getByRole("button", { name: "Suppress…" }).click();
+  await page.getByLabel("Who answers for it").fill(texts[0] ?? "");
+  await page.getByLabel("Reason").fill(all);
+  await page.getByRole("dialog").getByRole("button", { name: "Suppress", exact: true }).click();
+  await expect(page.getByText("Suppressed from now on")).toBeVisible();
+  await page.getByRole("button", { name: "Close…" }).click();
+  await page.keyboard.press("2");
+  await page.getByLabel("Comment (optional)").fill(all);
+  await page.getByRole("button", { name: "Close 1 finding" }).click();
+  await expect(page.locator(".comment")).toHaveCount(2);
+  await clean(page);
+  await page.goto(`${service.url}/#/suppressions`);
+  await expect(page.getByText("<script>alert(2)</script>").first()).toBeVisible();
+  await clean(page);
+  await page.goto(`${service.url}/#/incidents/${incident.id}`);
+  await page.getByRole("button", { name: "Decide…" }).click();
+  await page.getByRole("radio", { name: /^True positive/ }).check();
+  await page.getByLabel("Comment (optional)").fill(all);
+  await page.getByRole("button", { name: "Decide", exact: true }).click();
+  await expect(page.locator(".comment").first()).toHaveText(all);
+  await clean(page);
+  await page.goto(`${service.url}/#/entities/user/typed@example.com`);
+  await page.getByRole("button", { name: "Override…" }).click();
+  await page.getByLabel("Reason").fill(all);
+  await page.getByRole("dialog").getByRole("button", { name: "Override", exact: true }).click();
+  await expect(page.getByText(/set the level to high/)).toBeVisible();
+  await clean(page);
+  await page.goto(`${service.url}/#/signals?action=raised`);
+  await expect(page.getByText("<script>alert(2)</script>").first()).toBeVisible();
+  await clean(page);
+  // The name of a view, and the words of a rule made of a hunt.
+  await page.goto(`${service.url}/#/findings?q=typed`);
+  await page.getByRole("button", { name: "Save view" }).click();
+  await page.getByLabel("Name").fill(texts[0] ?? "");
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await expect(page.getByRole("group", { name: "Views" }).getByText(texts[0] ?? "")).toBeVisible();
+  await page.goto(`${service.url}/#/hunt?sql=${encodeURIComponent("SELECT user_entity FROM api_activity LIMIT 1")}`);
+  await page.getByRole("button", { name: "Turn into rule…" }).click();
+  await page.getByLabel("Title").fill(texts[1] ?? "");
+  await expect(page.getByRole("dialog")).toContainText("<script>alert(2)</script>");
+  await clean(page);
+});
+
 test.describe("hostile text in fields and addresses", () => {
   test.use({ expected: [/400|404/] });
   test("is text too", async ({ page, service }) => {

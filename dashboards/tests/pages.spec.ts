@@ -4,7 +4,15 @@ import type { Page } from "@playwright/test";
 import { accessible, expect, open, test } from "./fixtures";
 import type { Role } from "./service";
 
-interface Case { name: string; address: string; ready: (page: Page) => Promise<void>; fails: string; refused: Role }
+interface Case {
+  name: string;
+  address: string;
+  ready: (page: Page) => Promise<void>;
+  fails: string;
+  refused: Role;
+  /** The page needs what the demo has not: receivers. */
+  service?: true;
+}
 
 const visible = (text: string | RegExp) => async (page: Page) => expect(page.getByText(text).first()).toBeVisible();
 const HUNT = encodeURIComponent("SELECT user_entity, count(*) AS n FROM authentication GROUP BY 1 ORDER BY n DESC");
@@ -30,11 +38,22 @@ const CASES: Case[] = [
     await expect(page.getByRole("heading", { name: "Addresses" })).toBeVisible();
     await expect(page.getByRole("img", { name: /^Risk of hana.haas/ })).toBeVisible();
   }, fails: "findings", refused: "ingest" },
+  // A page of an id says that it may not be seen before it asks whether there is such a thing.
+  { name: "finding", address: "findings/00000000000000000000000000000000", ready: visible("Not found"), fails: "findings", refused: "ingest" },
+  { name: "incident", address: "incidents/00000000000000000000000000000000", ready: visible("Not found"), fails: "incidents", refused: "ingest" },
+  { name: "suppressions", address: "suppressions", ready: visible("Nothing is suppressed"), fails: "suppressions", refused: "ingest" },
+  { name: "signals", address: "signals", ready: async (page) => expect(page.getByRole("link", { name: "careful" })).toBeVisible(), fails: "signals", refused: "viewer", service: true },
+  { name: "stream", address: "signals/00000000000000000000000000000000", ready: visible("Not found"), fails: "signals", refused: "viewer", service: true },
+  { name: "audit", address: "audit", ready: visible("token.create"), fails: "audit", refused: "analyst", service: true },
+  { name: "webhooks", address: "webhooks", ready: async (page) => expect(page.getByRole("link", { name: "chat" })).toBeVisible(), fails: "webhooks", refused: "viewer", service: true },
+  { name: "webhook", address: "webhooks/chat", ready: visible("Its endpoint refused nothing."), fails: "webhooks", refused: "viewer", service: true },
 ];
+/** Shown with data elsewhere: an address of an id needs one. */
+const IDS = new Set(["finding", "incident", "stream"]);
 
-for (const { name, address, ready } of CASES) {
-  test(`${name} is shown and accessible in light and dark`, async ({ page, demo }) => {
-    await open(page, demo, address);
+for (const { name, address, ready, ...more } of CASES.filter((each) => !IDS.has(each.name))) {
+  test(`${name} is shown and accessible in light and dark`, async ({ page, demo, service }) => {
+    await open(page, more.service ? service : demo, address);
     await ready(page);
     await accessible(page);
   });
@@ -50,15 +69,15 @@ for (const { name, address, refused } of CASES) {
 
 test.describe("a failing server", () => {
   test.use({ expected: [/500/] });
-  for (const { name, address, fails } of CASES) {
-    test(`${name} says so and can be tried again`, async ({ page, demo }) => {
+  for (const { name, address, fails, ...more } of CASES.filter((each) => !IDS.has(each.name))) {
+    test(`${name} says so and can be tried again`, async ({ page, demo, service }) => {
       let broken = true;
       await page.route(new RegExp(`/api/v1/${fails}(\\?|/|$)`), async (route) => {
         if (!broken) return route.continue();
         const body = JSON.stringify({ type: "urn:sluice:problem:internal", title: "a defect of this program", status: 500, detail: "the request hit a defect; the log has it", instance: "urn:sluice:request:x", code: "internal" });
         return route.fulfill({ status: 500, contentType: "application/problem+json", body });
       });
-      await open(page, demo, address);
+      await open(page, more.service ? service : demo, address);
       await expect(page.getByText("the request hit a defect").first()).toBeVisible();
       broken = false;
       const again = page.getByRole("button", { name: "Try again" });
@@ -77,9 +96,21 @@ test.describe("what is not there", () => {
     await expect(page.getByText("did you mean identity.mfa_fatigue?")).toBeVisible();
     await page.goto(`${demo.url}/#/findings/00000000000000000000000000000000`);
     await expect(page.getByRole("heading", { name: "Not found" })).toBeVisible();
+    await page.goto(`${demo.url}/#/incidents/00000000000000000000000000000000`);
+    await expect(page.getByRole("heading", { name: "Not found" })).toBeVisible();
+    await page.goto(`${demo.url}/#/signals`);
+    await expect(page.getByRole("heading", { name: "Signals are not configured" })).toBeVisible();
+    await page.goto(`${demo.url}/#/webhooks`);
+    await expect(page.getByRole("heading", { name: "No webhook is configured" })).toBeVisible();
     await page.goto(`${demo.url}/#/nothing`);
     await expect(page.getByText("There is no such page")).toBeVisible();
   });
+});
+
+test("a role without findings begins where it may look", async ({ page, service }) => {
+  await open(page, service, "", "auditor");
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText("Audit");
+  await expect(page.getByRole("link", { name: "Findings" })).toHaveCount(0);
 });
 
 test("a viewer sees findings and is offered nothing that changes them", async ({ page, service }) => {
@@ -134,6 +165,34 @@ test("a cell of the flow map opens its hosts", async ({ page, demo }) => {
   await expect(page.getByRole("region", { name: "Host to host" })).toBeVisible();
   await page.getByRole("button", { name: "Table" }).click();
   await expect(page.getByRole("columnheader", { name: "dst_port" })).toBeVisible();
+});
+
+test("what is new inside a cell is marked when two periods are compared", async ({ page, demo }) => {
+  await open(page, demo, "flows?split=now-1h");
+  await page.locator("td button").first().click();
+  await expect(page.getByRole("region", { name: "Host to host" })).toBeVisible();
+  // The replay is of an earlier day: all of it is before the last hour.
+  await expect(page.getByRole("region", { name: "Host to host" }).locator("td button").first()).toHaveAttribute("aria-label", /: 0 flows, [\d,]+ before/);
+});
+
+test("keys lead to pages, and the help tells them", async ({ page, demo }) => {
+  await open(page, demo, "rules");
+  await expect(page.getByText("identity.mfa_fatigue", { exact: true })).toBeVisible();
+  await page.keyboard.press("g");
+  await page.keyboard.press("i");
+  await expect(page).toHaveURL(/#\/incidents/);
+  await page.keyboard.press("?");
+  await expect(page.getByRole("dialog", { name: "Keyboard" })).toBeVisible();
+  // What is typed in a dialog or a field is no command.
+  await page.keyboard.press("g");
+  await page.keyboard.press("r");
+  await expect(page).toHaveURL(/#\/incidents/);
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("g");
+  await page.keyboard.press("e");
+  await expect(page).toHaveURL(/#\/entities/);
+  await page.getByLabel("Search entities").fill("gigi");
+  await expect(page).toHaveURL(/#\/entities\?search=gigi/);
 });
 
 test("times switch between the browser's zone and UTC", async ({ page, demo }) => {

@@ -1,8 +1,11 @@
 // The queue and the finding page: search, facets, triage by keyboard, live updates, deep links.
-import { expect, open, test } from "./fixtures";
+import type { Locator } from "@playwright/test";
+import { accessible, expect, open, test } from "./fixtures";
 import { tokenCreated } from "./service";
 
 const RULE = "rule_id:tests.token_created";
+/** The whole title of a row, which shows long names cut. */
+const titled = async (row: Locator): Promise<string> => (await row.locator(".title").getAttribute("title")) ?? "";
 
 test("a token of the address signs in and leaves the address bar", async ({ page, demo }) => {
   await page.goto(`${demo.url}/#token=${demo.tokens.admin}`);
@@ -112,6 +115,59 @@ test("ten findings are triaged without the mouse, and undone", async ({ page, se
   await expect(page.getByRole("dialog", { name: "Keyboard" })).toBeVisible();
   await page.keyboard.press("Escape");
   await expect(page.getByRole("dialog")).toBeHidden();
+});
+
+test("fifty findings are previewed, opened, judged and left again without the mouse", async ({ page, service }) => {
+  await service.push(Array.from({ length: 50 }, (_, i) => tokenCreated(`many${i}@example.com`, `fifty ${i}`)));
+  await service.until("fifty findings", async () => (await service.total(`${RULE} "fifty"`)) === 50);
+  await open(page, service, `findings?q=${encodeURIComponent(`${RULE} "fifty"`)}`, "analyst");
+  const current = page.locator(".finding.current");
+  await expect(current).toHaveCount(1);
+  for (let i = 0; i < 30; i += 1) await page.keyboard.press("j");
+  await expect(current).toHaveAttribute("aria-rowindex", "32");
+
+  // The preview says why, and follows the cursor.
+  await page.keyboard.press("p");
+  await expect(page).toHaveURL(/peek=1/);
+  const preview = page.getByRole("complementary", { name: "Preview" });
+  await expect(preview.getByText("Ask whoever made it.")).toBeVisible();
+  await expect(preview.getByRole("heading", { level: 2 })).toHaveText(await titled(current));
+  await page.keyboard.press("j");
+  await expect(preview.getByRole("heading", { level: 2 })).toHaveText(await titled(current));
+  await expect(preview.getByText("A rule of the browser tests.")).toBeVisible();
+  await accessible(page, ".queue");
+
+  // Opened, judged there, the next, and back to the row of that one.
+  const title = await titled(current);
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText(title);
+  await expect(page.getByText("32 of 50")).toBeVisible();
+  await page.keyboard.press("f");
+  await expect(page.getByText("resolved it as false positive")).toBeVisible();
+  await page.keyboard.press("j");
+  await expect(page.getByText("33 of 50")).toBeVisible();
+  await expect(page.getByRole("heading", { level: 1 })).not.toHaveText(title);
+  await page.keyboard.press("c");
+  await expect(page.getByRole("dialog")).toBeVisible();
+  await page.keyboard.press("3");
+  await page.keyboard.press("Enter");
+  await expect(page.getByText("resolved it as benign")).toBeVisible();
+  const second = await page.getByRole("heading", { level: 1 }).innerText();
+  await page.keyboard.press("Escape");
+  await expect(page).toHaveURL(/peek=1&at=|at=.*peek=1/);
+  await expect(current.locator(".title")).toHaveAttribute("title", second);
+  await expect(current).toBeInViewport();
+  // The browser's way back from a finding leads to its row too, also after the page was loaded anew.
+  await page.keyboard.press("j");
+  const third = await titled(current);
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("heading", { level: 1 })).toHaveText(third);
+  await page.goBack();
+  await expect(current.locator(".title")).toHaveAttribute("title", third);
+  await page.reload();
+  await expect(current.locator(".title")).toHaveAttribute("title", third);
+  await page.keyboard.press("p");
+  await expect(preview).toHaveCount(0);
 });
 
 test("new findings are counted and rows do not move", async ({ page, service }) => {

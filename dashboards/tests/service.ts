@@ -27,10 +27,10 @@ export class Service {
   readonly #child: ChildProcess;
   readonly #folder: string | null;
   readonly #log: string[];
-  /** Who is told of levels, if anybody is. */
-  readonly #receiver: Server | null;
+  /** Who is told of findings and levels, if anybody is. */
+  readonly #receiver: Receiver | null;
 
-  constructor(url: string, tokens: Record<string, string>, child: ChildProcess, folder: string | null, log: string[], receiver: Server | null = null) {
+  constructor(url: string, tokens: Record<string, string>, child: ChildProcess, folder: string | null, log: string[], receiver: Receiver | null = null) {
     this.url = url;
     this.tokens = tokens;
     this.#child = child;
@@ -75,14 +75,35 @@ export class Service {
     return (await this.json(`/api/v1/findings?limit=1&q=${encodeURIComponent(q)}`)).total.value;
   }
 
+  /** What an endpoint of the tests answers from now on: `picky` and `gone` refuse until they are told otherwise. */
+  answer(path: "idp" | "careful" | "picky" | "chat" | "gone", status: number): void {
+    this.#receiver?.answers.set(`/${path}`, status);
+  }
+
   async stop(): Promise<void> {
     const ended = new Promise((done) => this.#child.once("exit", done));
     this.#child.kill("SIGINT");
     await ended;
-    this.#receiver?.close();
-    this.#receiver?.closeAllConnections();
+    this.#receiver?.server.close();
+    this.#receiver?.server.closeAllConnections();
     if (this.#folder !== null) rmSync(this.#folder, { recursive: true, force: true });
   }
+}
+
+/** Endpoints that are told of things, by path; each takes what it gets unless it has another answer. */
+interface Receiver {
+  server: Server;
+  answers: Map<string, number>;
+}
+
+async function receive(): Promise<Receiver> {
+  const answers = new Map([["/picky", 400], ["/gone", 410]]);
+  const server = createServer((request, response) => {
+    const status = answers.get(request.url ?? "") ?? 202;
+    request.resume().on("end", () => response.writeHead(status, { "Content-Type": "application/json" }).end(status < 400 ? "" : '{"err":"invalid_request","description":"<b>no</b>"}'));
+  });
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  return { server, answers };
 }
 
 /**
@@ -113,24 +134,58 @@ WHERE api_operation = 'system.api_token.create'
 ---*/
 `;
 
+/** A rule and a lookup whose words are hostile: text of rules and lookups is text. */
+const HOSTILE_RULE = `/*---
+id: tests.hostile
+title: "<img src=x onerror=alert(20)> {{7*7}} \\"rule\\""
+severity: low
+status: stable
+description: "<script>alert(21)</script>"
+entity: {user_entity: user}
+runbook: "<a href=javascript:alert(22)>x</a>"
+false_positives: ["<svg onload=alert(23)>"]
+references: ["javascript:alert(24)"]
+---*/
+SELECT time, user_entity, lookup('notes', resource_name, 'note') AS note
+FROM api_activity
+WHERE api_operation = 'system.api_token.create' AND resource_name = 'known'
+/*--- tests
+- name: a known name fires
+  lookups: {notes: [{who: known, note: x}]}
+  events: [{t: +0s, table: api_activity, api_operation: system.api_token.create, user_entity: ann, resource_name: known}]
+  expect: [{user_entity: ann, note: x}]
+---*/
+`;
+const NOTES = "who,note\nknown,\"<iframe srcdoc='<script>alert(25)</script>'>\"\n";
+
 /** A service of its own, over an empty data directory or one that is there. */
 export async function run(filled?: string): Promise<Service> {
   const folder = mkdtempSync(join(tmpdir(), "sluice-ui-"));
-  const receiver = createServer((request, response) => { request.resume().on("end", () => response.writeHead(202).end()); });
-  await new Promise<void>((done) => receiver.listen(0, "127.0.0.1", done));
+  const receiver = await receive();
+  const endpoint = (path: string): string => JSON.stringify(`http://127.0.0.1:${(receiver.server.address() as AddressInfo).port}/${path}`);
   const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   writeFileSync(join(folder, "key.pem"), privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
   const data = filled ?? join(folder, "data");
   mkdirSync(join(folder, "rules/tests"), { recursive: true });
   writeFileSync(join(folder, "rules/tests/token_created.sql"), RULE);
+  writeFileSync(join(folder, "rules/tests/hostile.sql"), HOSTILE_RULE);
+  mkdirSync(join(folder, "lookups"));
+  writeFileSync(join(folder, "lookups/notes.csv"), NOTES);
+  writeFileSync(join(folder, "secret"), "whsec_c2x1aWNlLXRlc3RzLXNsdWljZS10ZXN0cy1zbHVpY2U=", { mode: 0o600 });
   writeFileSync(join(folder, "sluice.toml"), [
     `data_dir = ${JSON.stringify(data)}`,
     `rules = [${JSON.stringify(join(folder, "rules"))}, "builtin"]`,
+    `lookups = [${JSON.stringify(join(folder, "lookups"))}]`,
     '[sources.push]\nmapping = "okta.system"\nhttp = {}',
     '[api]\nlisten = "127.0.0.1:0"',
     '[engine]\nmin_free = "64MiB"',
     `[signals]\nissuer = "https://sluice.example.com"\nsigning_keys = [${JSON.stringify(`file:${join(folder, "key.pem")}`)}]\npush_networks = ["127.0.0.0/8"]`,
-    `[signals.receivers.idp]\nmin_interval = "1s"\npush_url = "http://127.0.0.1:${(receiver.address() as AddressInfo).port}/"`,
+    `[signals.receivers.idp]\nmin_interval = "1s"\npush_url = ${endpoint("idp")}`,
+    // One that a person decides for, and one that refuses what it gets.
+    `[signals.receivers.careful]\nmin_interval = "1s"\napproval = true\npush_url = ${endpoint("careful")}`,
+    `[signals.receivers.picky]\nmin_interval = "1s"\npush_url = ${endpoint("picky")}`,
+    `[webhooks.chat]\nurl = ${endpoint("chat")}\nsecrets = [${JSON.stringify(`file:${join(folder, "secret")}`)}]\nrate = 10000\nnetworks = ["127.0.0.0/8"]`,
+    `[webhooks.gone]\nurl = ${endpoint("gone")}\nsecrets = [${JSON.stringify(`file:${join(folder, "secret")}`)}]\nevents = ["incident.opened"]\nnetworks = ["127.0.0.0/8"]`,
   ].join("\n"));
   // Names are given once: a filled directory may have those of an earlier run.
   const name = (role: Role): string => (filled === undefined ? role : `${role}-${Date.now()}`);

@@ -5,7 +5,7 @@ const folder = process.env.SLUICE_SHOTS ?? "";
 const HUNT = encodeURIComponent("SELECT user_entity, count(*) AS failures, count(DISTINCT src_ip) AS sources, max(time) AS last\nFROM authentication\nWHERE status = 'Failure'\nGROUP BY user_entity\nORDER BY failures DESC");
 const PAGES: Record<string, string> = {
   queue: "findings", incidents: "incidents?status=all", entities: "entities", rules: "rules", rule: "rules/identity.mfa_fatigue_success", coverage: "coverage", hunt: `hunt?sql=${HUNT}`,
-  flows: "flows", pipeline: "pipeline", entity: "entities/user/hana.haas@example.com", empty: "findings?q=%22nothing%20at%20all%22",
+  flows: "flows", pipeline: "pipeline", entity: "entities/user/hana.haas@example.com", peek: "findings?peek=1", suppressions: "suppressions", empty: "findings?q=%22nothing%20at%20all%22",
 };
 
 for (const theme of ["light", "dark"] as const) {
@@ -21,7 +21,7 @@ for (const theme of ["light", "dark"] as const) {
       await open(page, demo, address);
       await expect(page.locator("main")).toBeVisible();
       await page.waitForLoadState("networkidle", { timeout: 4_000 }).catch(() => {});
-      await page.waitForTimeout(500);
+      await expect(page.locator(".loading")).toHaveCount(0, { timeout: 20_000 });
       await page.screenshot({ path: `${folder}/${name}-${theme}.png` });
     }
     await open(page, demo, "findings");

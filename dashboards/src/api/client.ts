@@ -139,11 +139,35 @@ export const api = {
     json<unknown>("PUT", at("/api/v1/risk/{kind}/{id}/override", { kind, id }), { body: raise }),
   endOverride: (kind: string, id: string, reason: string) =>
     json<unknown>("DELETE", at("/api/v1/risk/{kind}/{id}/override", { kind, id }), { query: { reason } }),
-  signalHistory: async (signal?: AbortSignal) =>
-    (await json<{ items: T.SignalEntry[] }>("GET", at("/api/v1/signals/history"), {
-      query: { limit: 500 },
-      signal,
-    })).items,
+  signalHistory: async (query: Query, signal?: AbortSignal) =>
+    (await json<{ items: T.SignalEntry[] }>("GET", at("/api/v1/signals/history"), { query, signal })).items,
+  signals: (signal?: AbortSignal) => json<T.SignalsOverview>("GET", at("/api/v1/signals"), { signal }),
+  signalStream: (stream: string, signal?: AbortSignal) =>
+    json<T.SignalStreamDetail>("GET", at("/api/v1/signals/{stream}", { stream }), { signal }),
+  setStreamStatus: (stream: string, status: string, reason: string) =>
+    json<unknown>("POST", at("/api/v1/signals/{stream}/status", { stream }), { body: { status, reason } }),
+  /** Sends SETs that wait for a person, or drops them: one, or all of the stream. */
+  approve: async (stream: string, jti: string | null, send: boolean, reason: string) =>
+    (await json<{ sets: number }>("POST", at("/api/v1/signals/{stream}/approve", { stream }), {
+      body: jti === null ? { send, reason } : { jti, send, reason },
+    })).sets,
+  replaySet: (stream: string, jti: string) =>
+    json<{ jti: string }>("POST", at("/api/v1/signals/{stream}/replay", { stream }), { body: { jti } }),
+  testStream: (stream: string, type: string, subject: Record<string, string>) =>
+    json<{ jti: string }>("POST", at("/api/v1/signals/{stream}/events", { stream }), { body: { event_type: type, subject } }),
+  endStorm: async (kind: string, send: boolean, reason: string) =>
+    (await json<{ changes: number }>("POST", at("/api/v1/signals/storms/{kind}", { kind }), { body: { send, reason } })).changes,
+  audit: (query: Query, signal?: AbortSignal) => json<T.AuditPage>("GET", at("/api/v1/audit"), { query, signal }),
+  webhooks: (signal?: AbortSignal) => json<T.WebhookList>("GET", at("/api/v1/webhooks"), { signal }),
+  webhook: (webhook: string, signal?: AbortSignal) =>
+    json<T.WebhookDetail>("GET", at("/api/v1/webhooks/{webhook}", { webhook }), { signal }),
+  enableWebhook: async (webhook: string) =>
+    (await json<{ queued: number }>("POST", at("/api/v1/webhooks/{webhook}/enable", { webhook }))).queued,
+  /** Sends one dead letter again, or all. */
+  replayMessages: async (webhook: string, id: string | null) =>
+    (await json<{ messages: number }>("POST", at("/api/v1/webhooks/{webhook}/replay", { webhook }), { body: id === null ? {} : { id } })).messages,
+  testWebhook: (webhook: string) =>
+    json<{ id: string }>("POST", at("/api/v1/webhooks/{webhook}/test", { webhook })),
   suppressions: async (signal?: AbortSignal) =>
     (await json<{ items: T.Suppression[] }>("GET", at("/api/v1/suppressions"), { signal })).items,
   suppress: (suppression: T.NewSuppression) =>

@@ -50,6 +50,18 @@ export type IncidentUpdate = Schemas["IncidentUpdate"];
 export type IncidentChanged = Schemas["IncidentChanged"];
 export type Suppression = Schemas["Suppression"];
 export type NewSuppression = Schemas["NewSuppression"];
+export type AuditPage = Schemas["AuditPage"];
+export type AuditRecord = Schemas["AuditRecord"];
+export type AuditHead = Schemas["AuditHead"];
+export type SignalsOverview = Schemas["Overview"];
+export type SignalStream = Schemas["StreamView"];
+export type SignalStorm = Schemas["StormView"];
+export type SignalSet = Schemas["SetView"] & { subject: Record<string, unknown>; event: Record<string, unknown> };
+export type SignalStreamDetail = Omit<Schemas["StreamDetail"], "queue" | "dead_letters"> & { queue: SignalSet[]; dead_letters: SignalSet[] };
+export type Webhook = Schemas["Webhook"];
+export type WebhookList = Schemas["WebhookList"];
+export type WebhookDetail = Schemas["WebhookDetail"];
+export type WebhookMessage = Schemas["WebhookMessage"];
 /** What happened to a level, a stream or a SET. */
 export interface SignalEntry {
   time: string;

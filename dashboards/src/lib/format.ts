@@ -49,6 +49,12 @@ export function middle(value: string, most: number): string {
   return `${chars.slice(0, head).join("")}…${chars.slice(chars.length - (most - 1 - head)).join("")}`;
 }
 
+/** A title for a narrow row: long names in it that the row says beside it are cut, so that its verb is seen. */
+export function brief(title: string, names: readonly string[], most = 14): string {
+  return names.filter((name) => [...name].length > most + 2)
+    .reduce((text, name) => text.replaceAll(name, middle(name, most)), title);
+}
+
 /** `true_positive` as `true positive`. */
 export function words(value: string): string {
   return value.replaceAll("_", " ");

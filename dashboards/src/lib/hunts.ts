@@ -76,14 +76,17 @@ GROUP BY 1, 2
 ORDER BY count(*) DESC`;
 }
 
-/** The hosts of one cell. */
-export function hostsSql(src: string, dst: string): string {
-  return `SELECT src_ip, dst_ip, dst_port, count(*) AS flows,
+/** The hosts of one cell, flows since `split` and those before it apart. */
+export function hostsSql(src: string, dst: string, split: string | null): string {
+  const since = split === null ? "" : ` FILTER (WHERE time >= TIMESTAMP ${literal(split)})`;
+  const before = split === null ? "0" : `count(*) FILTER (WHERE time < TIMESTAMP ${literal(split)})`;
+  return `SELECT src_ip, dst_ip, dst_port, count(*)${since} AS flows,
+       ${before} AS flows_before,
        count(*) FILTER (WHERE status = 'Failure') AS refused,
        sum(bytes_out) AS bytes_out, min(time) AS first_seen, max(time) AS last_seen
 FROM network
 WHERE ${segmentSql("src")} = ${literal(src)}
   AND ${segmentSql("dst")} = ${literal(dst)}
 GROUP BY 1, 2, 3
-ORDER BY flows DESC`;
+ORDER BY count(*) DESC`;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { bytes, csv, csvCell, middle, short } from "./format";
+import { brief, bytes, csv, csvCell, middle, short } from "./format";
 import { safeLink } from "./link";
 import { add, clause, clauses, complete, quote, toggle, valuesOf, withValues } from "./query";
 import { literal, pieces, ruleText } from "./sql";
@@ -32,6 +32,14 @@ describe("queries", () => {
     expect(complete("x severity:h", 12).items.map((i) => i.text)).toEqual(["severity:high "]);
     expect(complete("x -sta", 6)).toMatchObject({ from: 2 });
     expect(complete("rule_id:id", 10, { rule_id: ["identity.a", "cloud.b"] }).items.map((i) => i.text)).toEqual(["rule_id:identity.a "]);
+  });
+});
+
+describe("titles of rows", () => {
+  test("are cut where the row says the name beside it", () => {
+    expect(brief("hana.haas@example.com made a token", ["hana.haas@example.com"])).toBe("hana.haa…e.com made a token");
+    expect(brief("root made a token", ["root", "a"])).toBe("root made a token");
+    expect(brief("<img src=x onerror=alert(1)>", ["somebody.else@example.com"])).toBe("<img src=x onerror=alert(1)>");
   });
 });
 

@@ -7,8 +7,10 @@ import { asApiError, Resource } from "./resource.svelte";
 
 const PAGE = 100;
 const FACETS = "severity,status,entity_kind,rule_id,tactic,attack,assignee";
-/** How long after an event the search is asked: the index follows the store. */
+/** How long after an event the search is asked: the index follows the store. It is asked again, later
+ *  each time, since an event does not say when the search will know of it. */
 const SETTLE = 700;
+const SETTLE_MOST = 12_000;
 
 export class Queue {
   page = new Resource<FindingPage>();
@@ -23,7 +25,9 @@ export class Queue {
   #cursor: string | null = null;
   #query: FindingQuery = {};
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #tries = 0;
+  #due = 0;
+  #wait = SETTLE;
+  #following = false;
 
   async load(query: FindingQuery): Promise<void> {
     this.#query = query;
@@ -62,7 +66,11 @@ export class Queue {
   }
 
   async follow(signal: AbortSignal): Promise<void> {
-    signal.addEventListener("abort", () => clearTimeout(this.#timer));
+    this.#following = true;
+    signal.addEventListener("abort", () => {
+      this.#following = false;
+      clearTimeout(this.#timer);
+    });
     await follow({
       finding: (finding) => {
         const held = this.items.find((item) => item.id === finding.id);
@@ -77,25 +85,34 @@ export class Queue {
   }
 
   #soon(): void {
-    this.#tries = 2;
-    this.#timer ??= setTimeout(() => void this.#look(), SETTLE);
+    this.#wait = SETTLE;
+    this.#schedule();
+  }
+
+  /** Asks after the wait, or sooner if that is on its way. */
+  #schedule(): void {
+    const due = Date.now() + this.#wait;
+    if (this.#timer !== undefined && this.#due <= due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => void this.#look(), this.#wait);
   }
 
   async #look(): Promise<void> {
     this.#timer = undefined;
+    this.#wait *= 2;
     const query = this.#query;
     try {
       const page = await api.findings({ ...query, limit: PAGE, facets: FACETS });
-      if (this.#query !== query) return;
-      const have = new Set(this.items.map((item) => item.id));
-      const before = this.fresh;
-      this.fresh = page.items.filter((item) => !have.has(item.id)).length;
-      this.#take(page);
-      this.#tries = this.fresh > before ? 0 : this.#tries - 1;
-      if (this.#tries > 0) this.#timer ??= setTimeout(() => void this.#look(), SETTLE * 2);
+      if (this.#query === query) {
+        const have = new Set(this.items.map((item) => item.id));
+        this.fresh = page.items.filter((item) => !have.has(item.id)).length;
+        this.#take(page);
+      }
     } catch {
-      // The next event asks again; the health line says if the server is gone.
+      // It is asked again; the health line says if the server is gone.
     }
+    if (this.#wait <= SETTLE_MOST && this.#following) this.#schedule();
   }
 
   #take(page: FindingPage): void {

@@ -1,6 +1,7 @@
 // What was said about an entity to whom, and whether it arrived: the rows of the history of signals put
 // together by the change they come from.
-import type { SignalEntry } from "../api/types";
+import type { Entity, SignalEntry } from "../api/types";
+import { text } from "./format";
 
 export interface Said {
   time: string;
@@ -39,3 +40,50 @@ export function said(rows: readonly SignalEntry[], entity: string): Said[] {
 export function readable(text: string, instant: (ms: number) => string): string {
   return text.replace(/\b\d{13}\b/, (ms) => instant(Number(ms)));
 }
+
+/** Whom a subject identifier (RFC 9493) names, as people know it. */
+export function subjectText(subject: Record<string, unknown>): string {
+  for (const name of ["email", "sub", "uri", "id", "phone_number", "url"]) {
+    if (typeof subject[name] === "string") return subject[name];
+  }
+  // A complex subject names a user, device or session in a member of its own.
+  for (const name of ["user", "device", "session"]) {
+    const inner = subject[name];
+    if (typeof inner === "object" && inner !== null) return subjectText(inner as Record<string, unknown>);
+  }
+  return JSON.stringify(subject);
+}
+
+/** The entity it names, if that is plain: a mail address names a user. */
+export function subjectEntity(subject: Record<string, unknown>): Entity | null {
+  const inner = (name: string): Record<string, unknown> | null => {
+    const value = subject[name];
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : null;
+  };
+  const user = subject.format === "email" ? subject : inner("user");
+  if (user !== null) return { kind: "user", id: subjectText(user).toLowerCase() };
+  for (const kind of ["device", "session"] as const) {
+    const named = inner(kind);
+    if (named !== null) return { kind, id: subjectText(named).toLowerCase() };
+  }
+  return null;
+}
+
+/** What an event says, in a line: `LOW to HIGH: two refused pushes`. */
+export function eventText(event: Record<string, unknown>): string {
+  const from = event.previous_level ?? event.previous_status;
+  const to = event.current_level ?? event.current_status ?? event.status;
+  const change = to === undefined ? "" : from === undefined ? text(to) : `${text(from)} to ${text(to)}`;
+  const admin = event.reason_admin;
+  const reason = typeof admin === "object" && admin !== null ? Object.values(admin).map(text)[0] ?? "" : typeof admin === "string" ? admin : "";
+  const own = event.x_sluice;
+  const test = typeof own === "object" && own !== null && "test" in own ? "a test" : "";
+  return [change, reason, test].filter((part) => part !== "").join(": ") || "no more than that";
+}
+
+/** What happened to a level, a stream or a SET. */
+export const ACTIONS: Record<string, string> = {
+  level: "level", raised: "level set by a person", cleared: "override taken back", expired: "override ended", delivered: "delivered", dead_letter: "refused by the receiver",
+  approved: "approved", rejected: "refused by a person", superseded: "replaced by a newer level", dropped: "dropped", shadow: "only recorded", replayed: "sent again",
+  paused: "paused", enabled: "enabled", disabled: "disabled", storm: "storm began", storm_released: "storm ended, its rises sent", storm_dropped: "storm ended, its rises dropped",
+};

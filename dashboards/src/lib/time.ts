@@ -50,6 +50,11 @@ export function absolute(time: string | number, utc: boolean, millis = false): s
   return `${text.slice(0, 10)} ${text.slice(11, millis ? 23 : 19)}`;
 }
 
+/** Whether a text is an instant as the API writes one. */
+export function isInstant(text: string): boolean {
+  return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(text);
+}
+
 /** `UTC`, or the browser's zone with its offset: `Berlin, UTC+1`. */
 export function zone(utc: boolean): string {
   if (utc) return "UTC";
