@@ -1,5 +1,5 @@
 // Requests to the API with the caller's token. Every failure is an `ApiError`; nothing is retried
-// but what the caller asks for again.
+// but what the caller asks for again, and hunts that found no place.
 import type { paths } from "./schema";
 import type * as T from "./types";
 
@@ -78,6 +78,33 @@ async function readProblem(response: Response): Promise<T.Problem | null> {
     return isProblem ? (body as T.Problem) : null;
   } catch {
     return null;
+  }
+}
+
+/** Hunts of this tab at once. A page asks many; the server gives a token a few places. */
+const HUNTS = 2;
+const TRIES = 5;
+const waiting: (() => void)[] = [];
+let hunting = 0;
+
+/** Runs a hunt when there is a place, here and on the server: one that was full is asked again. */
+async function inTurn<R>(work: () => Promise<R>, signal: AbortSignal | undefined): Promise<R> {
+  if (hunting >= HUNTS) await new Promise<void>((go) => waiting.push(go));
+  else hunting += 1;
+  try {
+    for (let tried = 1; ; tried += 1) {
+      signal?.throwIfAborted();
+      try {
+        return await work();
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.status !== 429 || tried === TRIES) throw error;
+        await new Promise((go) => setTimeout(go, 400 * tried));
+      }
+    }
+  } finally {
+    const next = waiting.shift();
+    if (next === undefined) hunting -= 1;
+    else next();
   }
 }
 
@@ -187,11 +214,11 @@ export const api = {
   tables: async (signal?: AbortSignal) =>
     (await json<{ items: T.Table[] }>("GET", at("/api/v1/schema"), { signal })).items,
   hunt: (hunt: T.Hunt, signal?: AbortSignal) =>
-    json<T.HuntAnswer>("POST", at("/api/v1/hunts"), {
+    inTurn(() => json<T.HuntAnswer>("POST", at("/api/v1/hunts"), {
       body: hunt,
       headers: { Accept: "application/json" },
       signal,
-    }),
+    }), signal),
   huntCsv: async (hunt: T.Hunt) =>
     (await send("POST", at("/api/v1/hunts"), { body: hunt, headers: { Accept: "text/csv" } })).blob(),
   deadLetters: (query: Query, signal?: AbortSignal) =>

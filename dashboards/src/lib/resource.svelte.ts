@@ -1,5 +1,7 @@
 // Something that is loaded: what is known of it, why it failed, whether it is on its way. A newer
-// request ends an older one, so that answers never arrive in the wrong order.
+// request ends an older one, so that answers never arrive in the wrong order; a page that is left ends its
+// own, so that the server does not work for nobody. Made where a component begins.
+import { onDestroy } from "svelte";
 import { ApiError } from "../api/client";
 
 export class Resource<T> {
@@ -7,6 +9,10 @@ export class Resource<T> {
   error = $state.raw<ApiError | null>(null);
   loading = $state(false);
   #abort: AbortController | null = null;
+
+  constructor() {
+    onDestroy(() => this.#abort?.abort());
+  }
 
   async load(request: (signal: AbortSignal) => Promise<T>): Promise<void> {
     this.#abort?.abort();
