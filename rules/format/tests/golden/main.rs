@@ -1,5 +1,5 @@
 //! Rule and mapping files as users write them: good ones and what is read from them, bad ones and
-//! what is said about them.
+//! what is said about them. `UPDATE_EXPECT=1` writes the latter into these files.
 
 mod mappings;
 mod refused_mappings;
@@ -7,6 +7,7 @@ mod refused_rule_values;
 mod refused_rules;
 mod rules;
 
+use expect_test::Expect;
 use sluice_rule::{Diagnostic, Mapping, Rule, lint, render_all};
 
 /// A rule file at `rules/identity/x.sql`: everything said about it, by reading and by lint.
@@ -30,17 +31,17 @@ fn read_mapping(text: &str) -> (Option<Mapping>, Vec<Diagnostic>) {
 }
 
 #[track_caller]
-fn check_rule(text: &str, expect: &str) {
+fn check_rule(text: &str, expect: Expect) {
     check(text, &read_rule(text).1, expect);
 }
 
 #[track_caller]
-fn check_mapping(text: &str, expect: &str) {
+fn check_mapping(text: &str, expect: Expect) {
     check(text, &read_mapping(text).1, expect);
 }
 
 #[track_caller]
-fn check(text: &str, found: &[Diagnostic], expect: &str) {
+fn check(text: &str, found: &[Diagnostic], expect: Expect) {
     let rendered = render_all(found, |_| Some(text));
-    assert!(rendered == expect, "got:\n{rendered}\nexpected:\n{expect}");
+    expect.assert_eq(&rendered);
 }

@@ -1,5 +1,6 @@
 //! Good rule files.
 
+use expect_test::expect;
 use serde_json::json;
 use sluice_event::EntityKind;
 use sluice_rule::{Emit, Rule, Severity, Status, TEST_BASE, duplicate_ids, render_all};
@@ -163,23 +164,23 @@ fn the_template_loads_with_warnings_only() {
 fn a_bare_rule_gets_advice() {
     check_rule(
         "/*---\nid: identity.x\ntitle: Any\nseverity: low\n---*/\nSELECT * FROM dns\n",
-        "\
-warning[R021]: the rule names no entity
-  --> rules/identity/x.sql:2:1
-2 | id: identity.x
-  | ^^ its findings raise nobody's risk
-  = help: entity: {user_entity: user}
-warning[R026]: the rule has no cases
-  --> rules/identity/x.sql:2:1
-2 | id: identity.x
-  | ^^
-  = help: `sluice rule new` writes a file with one of each
-warning[R035]: the rule has no `false_positives` and `runbook`
-  --> rules/identity/x.sql:2:1
-2 | id: identity.x
-  | ^^
-  = help: what else looks like this, and what the analyst checks first
-",
+        expect![[r#"
+            warning[R021]: the rule names no entity
+              --> rules/identity/x.sql:2:1
+            2 | id: identity.x
+              | ^^ its findings raise nobody's risk
+              = help: entity: {user_entity: user}
+            warning[R026]: the rule has no cases
+              --> rules/identity/x.sql:2:1
+            2 | id: identity.x
+              | ^^
+              = help: `sluice rule new` writes a file with one of each
+            warning[R035]: the rule has no `false_positives` and `runbook`
+              --> rules/identity/x.sql:2:1
+            2 | id: identity.x
+              | ^^
+              = help: what else looks like this, and what the analyst checks first
+        "#]],
     );
 }
 
