@@ -24,7 +24,9 @@ pub(crate) use secret::{Secret, readable_by_all};
 pub(crate) use settings::{Config, Kafka, Log, LogFormat, Source, Tls};
 pub(crate) use signals::{Receiver, Reference, Signals};
 pub(crate) use ssf::Ssf;
-pub(crate) use value::{HistoryStart, Start};
+pub(crate) use value::HistoryStart;
+#[cfg(feature = "kafka")]
+pub(crate) use value::Start;
 pub(crate) use webhooks::Webhook;
 
 use sluice_rule::Diagnostic;

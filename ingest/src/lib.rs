@@ -4,7 +4,7 @@
 //! In the order of the flow:
 //!
 //! - [`FileInput`]: files, folders and stdin, decompressed under caps, read aligned by event time;
-//! - [`kafka`]: the partitions that a consumer group gives it;
+//! - `kafka`, a feature: the partitions that a consumer group gives it;
 //! - [`push`] and [`spool`]: what senders post, stored before it is acknowledged;
 //! - [`live`]: inputs that do not end, and what the engine tells them;
 //! - [`Framer`]: bytes to records, in bounded memory;
@@ -31,6 +31,7 @@ pub mod files;
 mod frame;
 mod inflate;
 mod input;
+#[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod live;
 mod mapper;

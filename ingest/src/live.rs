@@ -1,5 +1,5 @@
 //! Inputs that do not end: what a Kafka consumer or a spool gives the engine, and how the engine
-//! tells it what is durable. Not the inputs themselves (see [`crate::kafka`] and [`crate::spool`]),
+//! tells it what is durable. Not the inputs themselves (see `crate::kafka` and [`crate::spool`]),
 //! not threads.
 
 use std::{

@@ -100,7 +100,7 @@ impl Kafka {
     fn check(&self, text: &str) -> Result<(), Failure> {
         let mut loaded = Layers::of_text(&self.output_file.display().to_string(), text);
         let content = load::content(&["builtin".into()], &[], &[], true)?;
-        crate::node::content::check_mappings(&mut loaded, &content);
+        crate::node::content::check_inputs(&mut loaded, &content);
         if loaded.has_errors() { Err(Failure::Config(loaded.problems)) } else { Ok(()) }
     }
 

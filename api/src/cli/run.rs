@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::Loaded,
     http::Server,
-    node::{self, Node, Reloader, content::check_mappings},
+    node::{self, Node, Reloader, content::check_inputs},
     tokens::Tokens,
 };
 
@@ -69,7 +69,7 @@ impl Run {
         let (mappings, rules) = (paths(&loaded.config.mappings), paths(&loaded.config.rules));
         let lookups = paths(&loaded.config.lookups);
         let content = load::content(&mappings, &rules, &lookups, quiet)?;
-        check_mappings(&mut loaded, &content);
+        check_inputs(&mut loaded, &content);
         if loaded.has_errors() {
             return Err(Failure::Config(loaded.problems));
         }

@@ -16,6 +16,12 @@ use crate::{
 /// The mapping of an input that is detected from its records.
 const AUTO: &str = "auto";
 
+/// What is wrong with an input over Kafka in a build without its client, and how to mend it.
+pub(crate) const NO_KAFKA: (&str, &str) = (
+    "this build has no Kafka client",
+    "build it with the feature `kafka`, which is on by default, or take this input out",
+);
+
 /// Loads the content; an input whose mapping is not in it, or a folder that is not there, is a
 /// problem of the configuration.
 pub(crate) fn check(loaded: &mut Loaded) -> Option<Content> {
@@ -24,7 +30,7 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Content> {
     let lookups = paths(&config.lookups);
     match Content::load_with(&paths(&config.mappings), &paths(&config.rules), &lookups) {
         Ok(content) => {
-            check_mappings(loaded, &content);
+            check_inputs(loaded, &content);
             Some(content)
         }
         Err(error) => {
@@ -37,8 +43,12 @@ pub(crate) fn check(loaded: &mut Loaded) -> Option<Content> {
     }
 }
 
-/// Every input's mapping must be a source of the content.
-pub(crate) fn check_mappings(loaded: &mut Loaded, content: &Content) {
+/// What every input names must be there: its mapping among the sources of the content, its client in
+/// this build.
+pub(crate) fn check_inputs(loaded: &mut Loaded, content: &Content) {
+    if !cfg!(feature = "kafka") {
+        refuse_kafka(loaded);
+    }
     let names: Vec<&str> = content.sources.iter().map(|s| &*s.source).collect();
     let wrong: Vec<(String, String)> = loaded
         .config
@@ -53,6 +63,17 @@ pub(crate) fn check_mappings(loaded: &mut Loaded, content: &Content) {
                 .did_you_mean(&mapping, names.iter().copied())
                 .hint(format!("there are: {AUTO}, {}", names.join(", ")));
         loaded.blame(&format!("sources.{name}.mapping"), problem);
+    }
+}
+
+/// A problem for each input over Kafka.
+fn refuse_kafka(loaded: &mut Loaded) {
+    let sources = loaded.config.sources.iter().filter(|(_, source)| source.kafka.is_some());
+    let names: Vec<String> = sources.map(|(name, _)| name.clone()).collect();
+    for name in names {
+        let (primary, hint) = NO_KAFKA;
+        let problem = Diagnostic::error("C009", "", primary).hint(hint);
+        loaded.blame(&format!("sources.{name}.kafka"), problem);
     }
 }
 
@@ -89,4 +110,24 @@ pub(crate) fn with_problems(mut problems: Vec<Problem>, content: Option<&Content
         text: p.text.as_deref().map(str::to_owned),
     }));
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refuse_kafka;
+    use crate::config::Layers;
+
+    #[test]
+    fn a_build_without_kafka_names_the_input_it_cannot_read() {
+        let text = "[sources.push]\nmapping = \"auto\"\nhttp = {}\n\
+                    [sources.topic]\nmapping = \"auto\"\n\
+                    kafka = { brokers = \"127.0.0.1:1\", topics = [\"t\"] }\n";
+        let mut loaded = Layers::of_text("sluice.toml", text);
+        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+        refuse_kafka(&mut loaded);
+        let [problem] = loaded.problems.as_slice() else { panic!("{:?}", loaded.problems) };
+        let shown = format!("{:?}", problem.diagnostic);
+        assert!(shown.contains("no Kafka client") && shown.contains("sources.topic"), "{shown}");
+        assert!(loaded.has_errors());
+    }
 }

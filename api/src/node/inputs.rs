@@ -1,24 +1,43 @@
 //! The inputs of a configuration: Kafka consumers, and spools with the endpoints that fill them. Not
 //! the inputs themselves (see `sluice_ingest`).
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use sluice_engine::{Content, service::LiveInput};
 use sluice_ingest::{
     InputOptions, RouteError, Router, SourceSpec,
-    kafka::{self, KafkaInput, KafkaSettings},
-    live::{Input, InputFailure, Place, Positions},
+    live::{Place, Positions},
     spool::{Spool, SpoolInput, SpoolSettings},
 };
 
-use super::{
-    data_dir,
-    push::{PushEndpoint, PushEndpoints},
-};
+use super::push::{PushEndpoint, PushEndpoints};
 use crate::{
-    config::{Config, Kafka, Source, Start},
+    config::{Config, Source},
     exit::Failure,
 };
+
+#[cfg(feature = "kafka")]
+pub(crate) mod kafka;
+
+/// A build without the Kafka client. It refuses what names a topic, and says why.
+#[cfg(not(feature = "kafka"))]
+mod kafka {
+    use std::path::Path;
+
+    use sluice_ingest::{Router, live::Input};
+
+    use crate::{config::Kafka, exit::Failure, node::content::NO_KAFKA};
+
+    pub(super) fn input(
+        name: &str,
+        _: &Kafka,
+        _: &Path,
+        _: Router,
+    ) -> Result<Box<dyn Input>, Failure> {
+        let (primary, hint) = NO_KAFKA;
+        Err(Failure::argument(format!("input {name}: {primary}"), hint))
+    }
+}
 
 /// The inputs of a configuration, and the endpoints of those that are pushed to. `from` is where the
 /// store has them go on.
@@ -36,7 +55,7 @@ pub(super) fn inputs(
         let options = source.options();
         let router = router(name, &source.mapping, &options, content)?;
         let (input, kind) = if let Some(kafka) = &source.kafka {
-            (kafka_input(name, kafka, &config.data_dir, router)?, "kafka")
+            (kafka::input(name, kafka, &config.data_dir, router)?, "kafka")
         } else if let Some((spool_bytes, kind)) = pushed(source) {
             let place = Place { input: name.as_str().into(), part: "".into() };
             let settings = SpoolSettings {
@@ -102,58 +121,4 @@ fn spool(name: &str, dir: &Path, settings: SpoolSettings) -> Result<Spool, Failu
             format!("{} is the spool of this input, for one process at a time", dir.display()),
         )
     })
-}
-
-/// Options of the client with their secrets, for the consumer alone.
-///
-/// # Errors
-/// Every option whose reference leads nowhere.
-pub(crate) fn librdkafka(name: &str, kafka: &Kafka) -> Result<BTreeMap<String, String>, Failure> {
-    let resolved = kafka.librdkafka.resolve(|name| std::env::var(name).ok()).map_err(|wrong| {
-        let list: Vec<String> =
-            wrong.iter().map(|w| format!("`{}`: {}", w.option, w.primary)).collect();
-        let hint = wrong.first().map_or(String::new(), |w| w.hint.clone());
-        Failure::argument(format!("input {name}: {}", list.join("; ")), hint)
-    })?;
-    Ok(resolved.into_iter().map(|(option, secret)| (option, secret.reveal().to_owned())).collect())
-}
-
-fn kafka_input(
-    name: &str,
-    kafka: &Kafka,
-    data_dir: &Path,
-    router: Router,
-) -> Result<Box<dyn Input>, Failure> {
-    let mut settings = kafka_settings(name, kafka)?;
-    // A member that the group knows by name gets its partitions back at once after a crash; another
-    // would wait until the group has given up the one that died, 45 s.
-    let node = data_dir::node_name(data_dir)?;
-    let member = settings.librdkafka.entry("group.instance.id".to_owned());
-    member.or_insert_with(|| format!("sluice-{node}-{name}"));
-    let input = KafkaInput::new(name, settings, router).map_err(|f| failure(&f))?;
-    Ok(Box::new(input))
-}
-
-/// The settings of the Kafka client of an input.
-///
-/// # Errors
-/// Every option whose reference leads nowhere.
-pub(crate) fn kafka_settings(name: &str, kafka: &Kafka) -> Result<KafkaSettings, Failure> {
-    Ok(KafkaSettings {
-        brokers: kafka.brokers.0.clone(),
-        topics: kafka.topics.clone(),
-        group: kafka.group.clone(),
-        start: match kafka.start {
-            Start::Earliest => kafka::Start::Earliest,
-            Start::Latest => kafka::Start::Latest,
-            Start::At(time) => kafka::Start::Timestamp(time),
-        },
-        librdkafka: librdkafka(name, kafka)?,
-    })
-}
-
-/// What stopped an input, on the command line.
-pub(crate) fn failure(failure: &InputFailure) -> Failure {
-    let detail = failure.detail.as_ref().map_or(String::new(), |d| format!(": {d}"));
-    Failure::argument(format!("{failure}{detail}"), failure.hint.clone().unwrap_or_default())
 }

@@ -18,6 +18,10 @@ pub(crate) struct Broker {
 impl Broker {
     /// Starts one whose topics have so many partitions, or says why this test is skipped.
     pub(crate) fn own(partitions: u32) -> Option<Broker> {
+        if !cfg!(feature = "kafka") {
+            sluice_harness::lacks("the feature `kafka` is off");
+            return None;
+        }
         let shared = sluice_harness::variable("SLUICE_TEST_KAFKA_DIR")?;
         let folder = tempfile::tempdir().unwrap();
         let libs = Path::new(&shared).join("libs");
