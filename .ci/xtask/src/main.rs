@@ -1,7 +1,8 @@
 //! Tasks of this repository, run as `cargo xtask <task>`. Not part of the product.
 //!
 //! `test` installs what the tests need, starts what they talk to, runs all of them, stops what it
-//! started, and says how many tests ran and which were skipped. `fuzz` runs one fuzz target.
+//! started, and says how many tests ran and which were skipped. `bless` writes what tests expect. `fuzz`
+//! runs one fuzz target.
 #![allow(clippy::print_stdout, reason = "a task runner talks to a person")]
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
+mod bless;
 mod broker;
 mod fuzz;
 mod install;
@@ -23,6 +25,8 @@ tasks:
   test [ARGS]   every test of the workspace, then the tests in shipped mappings and rules, then those of the web UI in chromium (Node 20.19 or newer); ARGS go to
                 `cargo test`. Starts a Kafka broker for them if there is Java and Maven, and unpacks rsyslog, syslog-ng and journald's tools from Debian packages. Java,
                 Maven and chromium are installed when root on Debian; with CI set, a missing part is a failure
+  bless         writes every file that a test compares with what the program makes: look at the difference
+                before you commit it
   fuzz TARGET [SECONDS]
                 one of frame, decode, mapping, rule, state, search, for 60 s or as long as said
   kafka start   a broker to develop against; prints where it is
@@ -35,6 +39,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["test", rest @ ..] => suite::run(rest),
+        ["bless"] => bless::run(),
         ["fuzz", target] => fuzz::run(target, "60"),
         ["fuzz", target, seconds] => fuzz::run(target, seconds),
         ["kafka", verb @ ("start" | "stop")] => broker::develop(verb),

@@ -238,6 +238,27 @@ fn the_tests_that_hold_an_attack_are_there() {
 }
 
 #[test]
+fn one_command_writes_every_golden() {
+    let list = fs::read_to_string(root().join(".ci/xtask/src/bless.rs")).unwrap();
+    let names: Vec<&str> =
+        list.lines().filter_map(|l| l.trim().strip_prefix("(\"")?.split('"').next()).collect();
+    let mut covered = BTreeSet::new();
+    for file in files("rs").into_iter().filter(|f| !f.starts_with(root().join(".ci"))) {
+        let text = fs::read_to_string(&file).unwrap();
+        let asks = text.contains("var_os(\"UPDATE_EXPECT\")") || text.contains("expect![[");
+        if !asks || file.ends_with("tidy.rs") {
+            continue;
+        }
+        let module = format!("{}::", file.file_stem().unwrap().to_string_lossy());
+        let own: Vec<&&str> =
+            names.iter().filter(|n| **n == module || text.contains(&format!("fn {n}("))).collect();
+        assert!(!own.is_empty(), "`cargo xtask bless` runs no test of {}", file.display());
+        covered.extend(own);
+    }
+    assert_eq!(covered.len(), names.len(), "{names:?} are not all there: {covered:?}");
+}
+
+#[test]
 fn a_rule_or_mapping_file_is_named_by_its_id() {
     for (folder, cut) in [("rules", "rules/"), ("ingest/mappings", "ingest/mappings/")] {
         for file in files("sql") {
