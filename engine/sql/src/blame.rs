@@ -11,14 +11,14 @@ use datafusion::{
 
 use crate::{
     error::{SqlProblem, carried, plain},
-    predicate::is_text,
     refuse::{Catalogue, unresolved},
     text::sql_text,
+    types::{is_text, kind_name},
     walk,
 };
 
 /// Line, column and length of the SQL text.
-type Place = (u64, u64, u64);
+type TextSpan = (u64, u64, u64);
 
 /// What planning says is wrong.
 pub(crate) fn planning(error: &DataFusionError, _: &Catalogue<'_>) -> Vec<SqlProblem> {
@@ -54,7 +54,7 @@ pub(crate) fn analysis(error: &DataFusionError, plan: &LogicalPlan) -> Vec<SqlPr
 /// An expression without a type.
 struct Culprit {
     sql: String,
-    place: Option<Place>,
+    place: Option<TextSpan>,
     /// What it is made of: SQL and type.
     parts: Vec<(String, DataType)>,
 }
@@ -115,21 +115,6 @@ impl Culprit {
     }
 }
 
-/// A type in words.
-pub(crate) fn kind_name(data_type: &DataType) -> &'static str {
-    match data_type {
-        DataType::Null => "NULL",
-        DataType::Boolean => "true or false",
-        t if is_text(t) => "text",
-        t if t.is_numeric() => "a number",
-        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => "a time",
-        DataType::Interval(_) | DataType::Duration(_) => "a length of time",
-        DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(_, _) => "a list",
-        DataType::Struct(_) | DataType::Map(_, _) => "an object",
-        _ => "of another type",
-    }
-}
-
 fn in_our_words(mut problem: SqlProblem) -> SqlProblem {
     for prefix in [
         "Invalid function ",
@@ -157,7 +142,7 @@ fn culprit(plan: &LogicalPlan) -> Option<Culprit> {
 }
 
 /// The first place in an expression.
-fn place(expr: &Expr) -> Option<Place> {
+fn place(expr: &Expr) -> Option<TextSpan> {
     let mut found: Option<Span> = None;
     walk::any(expr, |e| {
         if let Expr::Column(column) = e {

@@ -8,11 +8,11 @@ mod rows;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
 pub(crate) use groups::{Groups, unbounded};
-pub(crate) use rows::{Arm, Rows, is_scalar};
+pub(crate) use rows::{Arm, Rows};
 
 use crate::{
     error::SqlProblem,
-    functions::{Marker, marker},
+    functions::{KeyedCall, keyed_call},
     walk,
 };
 
@@ -104,9 +104,9 @@ fn no_markers(exprs: &[Expr]) -> Result<(), SqlProblem> {
     for expr in exprs {
         let mut found = None;
         walk::any(expr, |e| {
-            found = marker(e).map(|marker| match marker {
-                Marker::Window(kind, _) => kind.name(),
-                Marker::FirstSeen(_) => "first_seen",
+            found = keyed_call(e).map(|call| match call {
+                KeyedCall::Window(kind, _) => kind.name(),
+                KeyedCall::FirstSeen(_) => "first_seen",
             });
             found.is_some()
         });
@@ -117,7 +117,7 @@ fn no_markers(exprs: &[Expr]) -> Result<(), SqlProblem> {
     Ok(())
 }
 
-/// A marker outside its place.
+/// A window or `first_seen` outside its place.
 pub(crate) fn misplaced(name: &str) -> SqlProblem {
     if name == "first_seen" {
         SqlProblem::new("R016", "`first_seen` stands where it has no meaning")

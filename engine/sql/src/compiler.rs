@@ -40,6 +40,24 @@ pub struct RawTable {
 /// Compiles SQL over a fixed set of tables.
 ///
 /// Conditions of all rules compiled by one `Compiler` share ids: equal expressions are one.
+///
+/// ```
+/// use sluice_rule::Rule;
+/// use sluice_sql::Compiler;
+/// use sluice_stream::Stage;
+///
+/// let text = "/*---
+/// id: identity.refused
+/// title: Many refused sign-ins of a user
+/// severity: low
+/// ---*/
+/// SELECT user_name, count(*) AS n FROM authentication WHERE status = 'Failure'
+/// GROUP BY user_name, sliding(time, INTERVAL '10 minutes') HAVING count(*) >= 10
+/// ";
+/// let (rule, _) = Rule::parse("identity/refused.sql", "identity/refused.sql", text).unwrap();
+/// let compiled = Compiler::new(vec![]).compile_rule(&rule).unwrap();
+/// assert!(matches!(compiled.plan.stage, Stage::Window(_)));
+/// ```
 #[derive(Debug)]
 pub struct Compiler {
     session: Session,

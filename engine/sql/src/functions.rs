@@ -1,5 +1,5 @@
 //! The functions SQL texts may call: DataFusion's that depend on their arguments alone, with caps on
-//! those that make big values out of small ones, and our own. Not what the window markers mean: that
+//! those that make big values out of small ones, and our own. Not what the windows mean: that
 //! is [`crate::lower`] and the classifier.
 
 mod array_agg;
@@ -9,8 +9,8 @@ pub(crate) mod docs;
 mod geo;
 mod json;
 mod json_list;
+mod keyed;
 mod lookup;
-mod marker;
 mod network;
 mod text;
 mod time;
@@ -33,10 +33,9 @@ use datafusion::{
 #[cfg(test)]
 pub(crate) use catalogue::ALLOWED;
 pub(crate) use catalogue::{Growth, growth};
+pub use keyed::SLIDES_MAX;
+pub(crate) use keyed::{KeyedCall, WindowKind, interval_millis, keyed_call, window_type};
 pub(crate) use lookup::{asking, unknown as unknown_lookup};
-pub use marker::SLIDES_MAX;
-pub(crate) use marker::{Marker, WindowKind, interval_millis, marker, window_type};
-pub(crate) use network::{Network, Networks, address, is_v4};
 pub(crate) use time::{bin, floor, hop_starts, window_struct};
 
 use crate::{error::SqlProblem, lookup::Lookups};
@@ -104,7 +103,7 @@ pub(crate) fn own_names() -> Vec<String> {
 }
 
 fn own() -> Vec<Arc<ScalarUDF>> {
-    let mut all = marker::all();
+    let mut all = keyed::all();
     all.extend(text::all());
     all.extend(network::all());
     all.extend(json::all());
@@ -128,7 +127,7 @@ fn text_then_literals(name: &str, least: usize, types: &[DataType]) -> Result<Ve
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => {}
         DataType::Dictionary(_, value) if value.is_string() => {}
         other => {
-            let kind = crate::blame::kind_name(other);
+            let kind = crate::types::kind_name(other);
             return plan_err!("the first argument of {name} must be text, this is {kind}");
         }
     }

@@ -19,6 +19,7 @@ mod functions;
 mod lookup;
 mod lower;
 mod monotone;
+mod networks;
 mod predicate;
 mod query;
 mod reference;
@@ -29,6 +30,7 @@ mod session;
 mod text;
 mod threshold;
 mod transform;
+mod types;
 mod walk;
 mod warn;
 

@@ -18,7 +18,7 @@ use arrow::{
 };
 use sluice_rule::{Diagnostic, KeyMatch, LookupTable};
 
-use crate::functions::{Network, address, is_v4};
+use crate::networks::{Network, address, is_v4};
 
 pub(crate) use join::{Joins, joins_as_calls, used};
 

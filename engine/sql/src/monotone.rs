@@ -5,40 +5,16 @@ use datafusion::{
     common::ScalarValue,
     logical_expr::{BinaryExpr, Expr, Operator},
 };
-use sluice_stream::{AggregateFunction, GroupColumn};
-
-/// How a value of a group moves as rows are added to it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Growth {
-    /// The same for every row of the group.
-    Still,
-    /// Never falls.
-    Up,
-    /// Never rises.
-    Down,
-    /// Not known.
-    Unknown,
-}
+use sluice_stream::{AggregateFunction, GroupColumn, Growth};
 
 /// The growth of a column of a group.
 ///
 /// `nonnegative`: the argument of a sum is known never to be below zero.
 pub(crate) fn growth_of(column: GroupColumn, aggregates: &[(AggregateFunction, bool)]) -> Growth {
     let GroupColumn::Aggregate(index) = column else { return Growth::Still };
-    match aggregates.get(index) {
-        Some((AggregateFunction::Count | AggregateFunction::CountDistinct, _)) => Growth::Up,
-        Some((AggregateFunction::Max, _)) => Growth::Up,
-        Some((AggregateFunction::Min, _)) => Growth::Down,
-        Some((AggregateFunction::Sum, true)) => Growth::Up,
-        Some((
-            AggregateFunction::Sum
-            | AggregateFunction::Avg
-            | AggregateFunction::List
-            | AggregateFunction::ListDistinct,
-            _,
-        ))
-        | None => Growth::Unknown,
-    }
+    aggregates
+        .get(index)
+        .map_or(Growth::Unknown, |(function, nonnegative)| function.growth(*nonnegative))
 }
 
 /// Whether a simplified condition over a group never turns from TRUE to something else.

@@ -19,10 +19,9 @@ use sluice_stream::{Atom, Leaf, Predicate, Test, Text};
 
 pub(crate) use self::fallible::{fails_in_use, is_fallible};
 pub(crate) use self::pattern::regex_flaw;
-pub(crate) use self::subject::is_text;
 use self::{
     pattern::{like_test, regex_with_flags, sigma_pattern},
-    subject::{Kind, Literal, Subject},
+    subject::{Literal, Subject, ValueKind},
 };
 use crate::{
     deadline,
@@ -78,7 +77,7 @@ impl PredicateCompiler<'_> {
         deadline::check()?;
         Ok(match expr {
             Expr::Alias(alias) => self.predicate(&alias.expr)?,
-            Expr::Literal(scalar, _) => match Literal::of(scalar, Kind::Bool) {
+            Expr::Literal(scalar, _) => match Literal::of(scalar, ValueKind::Bool) {
                 Some(Literal::Value(Value::Bool(value))) => Predicate::Constant(Some(value)),
                 Some(Literal::Null) => Predicate::Constant(None),
                 _ => self.opaque(expr)?,
@@ -108,7 +107,7 @@ impl PredicateCompiler<'_> {
             Expr::Between(between) => self.between(between)?,
             Expr::ScalarFunction(call) => self.function(call, expr)?,
             _ => match self.subject(expr)? {
-                Some(subject) if subject.kind == Kind::Bool => leaf(&subject, Test::IsSet),
+                Some(subject) if subject.kind == ValueKind::Bool => leaf(&subject, Test::IsSet),
                 _ => self.opaque(expr)?,
             },
         })
@@ -242,7 +241,7 @@ impl PredicateCompiler<'_> {
                 None => return self.opaque(whole),
             }
         }
-        if subject.kind == Kind::Bool {
+        if subject.kind == ValueKind::Bool {
             return self.opaque(whole);
         }
         let mut any = Vec::new();
@@ -318,7 +317,7 @@ impl PredicateCompiler<'_> {
     }
 
     fn text(&self, expr: &Expr) -> Result<Option<Subject>> {
-        Ok(self.subject(expr)?.filter(|s| s.kind == Kind::Text))
+        Ok(self.subject(expr)?.filter(|s| s.kind == ValueKind::Text))
     }
 
     fn subject(&self, expr: &Expr) -> Result<Option<Subject>> {
@@ -350,7 +349,7 @@ fn literal_of(expr: &Expr) -> Option<&datafusion::common::ScalarValue> {
 }
 
 fn text_literal(expr: &Expr) -> Option<String> {
-    match Literal::of(literal_of(expr)?, Kind::Text)? {
+    match Literal::of(literal_of(expr)?, ValueKind::Text)? {
         Literal::Value(Value::Text(text)) => Some(text.to_string()),
         _ => None,
     }

@@ -13,7 +13,7 @@ use datafusion::{
 use regex::Regex;
 use sluice_event::Value;
 
-use crate::predicate::is_text;
+use crate::types::is_text;
 
 /// Quotes only names that need it.
 struct Plain;

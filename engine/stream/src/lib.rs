@@ -18,8 +18,8 @@ pub use emission::{Change, Emission, FindingState};
 pub use explain::{ExplainNode, explain};
 pub use network::{Fault, NetworkStats, NetworkView, PredicateNetwork, Scratch, SlotCounters};
 pub use plan::{
-    Aggregate, AggregateFunction, BaselinePlan, Branch, Comparison, Condition, EmitMode,
-    FirstSeenPlan, GroupColumn, LIST_MAX, Stage, StreamPlan, Window, WindowPlan,
+    Aggregate, AggregateFunction, AggregateRange, BaselinePlan, Branch, Comparison, Condition,
+    EmitMode, FirstSeenPlan, GroupColumn, Growth, LIST_MAX, Stage, StreamPlan, Window, WindowPlan,
 };
 pub use predicate::{Atom, Leaf, Predicate, Test, Text};
 

@@ -220,6 +220,59 @@ pub enum AggregateFunction {
     ListDistinct,
 }
 
+/// How a value of a group moves as rows are added to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Growth {
+    /// The same for every row of the group.
+    Still,
+    /// Never falls.
+    Up,
+    /// Never rises.
+    Down,
+    /// Not known.
+    Unknown,
+}
+
+/// What the value of an aggregate can be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AggregateRange {
+    /// A whole number of rows or values, from 0.
+    Counted,
+    /// One of the values of its argument.
+    OfArgument,
+    /// Any number; not below zero if no value of its argument is.
+    SignOfArgument,
+    /// Anything.
+    Any,
+}
+
+impl AggregateFunction {
+    /// How its value moves as rows are added. `nonnegative`: no value of its argument is below zero.
+    pub fn growth(self, nonnegative: bool) -> Growth {
+        match self {
+            AggregateFunction::Count
+            | AggregateFunction::CountDistinct
+            | AggregateFunction::Max => Growth::Up,
+            AggregateFunction::Min => Growth::Down,
+            AggregateFunction::Sum if nonnegative => Growth::Up,
+            AggregateFunction::Sum
+            | AggregateFunction::Avg
+            | AggregateFunction::List
+            | AggregateFunction::ListDistinct => Growth::Unknown,
+        }
+    }
+
+    /// What its value can be.
+    pub fn range(self) -> AggregateRange {
+        match self {
+            AggregateFunction::Count | AggregateFunction::CountDistinct => AggregateRange::Counted,
+            AggregateFunction::Min | AggregateFunction::Max => AggregateRange::OfArgument,
+            AggregateFunction::Sum | AggregateFunction::Avg => AggregateRange::SignOfArgument,
+            AggregateFunction::List | AggregateFunction::ListDistinct => AggregateRange::Any,
+        }
+    }
+}
+
 /// How many values a list of an aggregate holds; a finding with a longer one is `capped`.
 pub const LIST_MAX: usize = 100;
 

@@ -12,13 +12,14 @@ use datafusion::{
 };
 use sluice_stream::{Aggregate, AggregateFunction, GroupColumn, Limits, Window};
 
-use super::rows::{Rows, bare, is_scalar, substitute};
+use super::rows::{Rows, bare, substitute};
 use crate::{
     error::SqlProblem,
-    functions::{Marker, SLIDES_MAX, WindowKind, interval_millis, marker},
+    functions::{KeyedCall, SLIDES_MAX, WindowKind, interval_millis, keyed_call},
     monotone::is_nonnegative,
     predicate::terms,
     text::sql_text,
+    types::is_scalar,
 };
 
 /// Groups by keys and one window, with what is asked of them.
@@ -310,13 +311,13 @@ fn unsupported(name: &str, distinct: bool) -> SqlProblem {
 }
 
 fn key_or_window(expr: &Expr, rows: &Rows, input: &DFSchema) -> Result<KeyOrWindow, SqlProblem> {
-    match marker(expr) {
-        Some(Marker::Window(kind, args)) => {
+    match keyed_call(expr) {
+        Some(KeyedCall::Window(kind, args)) => {
             over_time(kind.name(), args.first(), rows, input)?;
             let window = window(kind, args.get(1..).unwrap_or_default())?;
             Ok(KeyOrWindow::Window { window, kind, start_only: false })
         }
-        Some(Marker::FirstSeen(_)) => Err(super::misplaced("first_seen")),
+        Some(KeyedCall::FirstSeen(_)) => Err(super::misplaced("first_seen")),
         None => match expr.clone().unalias_nested().data {
             Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == "date_bin" => {
                 let [size, time] = args.as_slice() else {

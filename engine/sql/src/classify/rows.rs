@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::{
     common::{
         Column, DFSchema, Result,
@@ -16,7 +16,7 @@ use sluice_event::{Schema, TableName};
 use super::misplaced;
 use crate::{
     error::SqlProblem,
-    functions::{Marker, interval_millis, marker},
+    functions::{KeyedCall, interval_millis, keyed_call},
     predicate::terms,
     walk,
 };
@@ -97,9 +97,9 @@ impl Rows {
                 .hint("put every condition into the WHERE that holds `first_seen`"));
         }
         for term in terms(predicate, Operator::And) {
-            match marker(term) {
-                Some(Marker::FirstSeen(args)) => self.first_of(args, input)?,
-                Some(Marker::Window(kind, _)) => return Err(misplaced(kind.name())),
+            match keyed_call(term) {
+                Some(KeyedCall::FirstSeen(args)) => self.first_of(args, input)?,
+                Some(KeyedCall::Window(kind, _)) => return Err(misplaced(kind.name())),
                 None => {
                     if contains_first_seen(term) {
                         return Err(misplaced("first_seen"));
@@ -152,7 +152,7 @@ impl Rows {
 }
 
 fn contains_first_seen(expr: &Expr) -> bool {
-    walk::any(expr, |e| matches!(marker(e), Some(Marker::FirstSeen(_))))
+    walk::any(expr, |e| matches!(keyed_call(e), Some(KeyedCall::FirstSeen(_))))
 }
 
 /// A column without a qualifier.
@@ -190,18 +190,5 @@ pub(crate) fn substitute(
         Err(error) => Err(SqlProblem::all(&error).into_iter().next().unwrap_or_else(|| {
             SqlProblem::new("R016", "this column cannot be traced to its table")
         })),
-    }
-}
-
-/// Whether values of this type can be a key: one value per row, with an order.
-pub(crate) fn is_scalar(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Boolean
-        | DataType::Utf8
-        | DataType::LargeUtf8
-        | DataType::Utf8View
-        | DataType::Timestamp(_, _) => true,
-        DataType::Dictionary(_, value) => is_scalar(value),
-        other => other.is_integer() || other.is_floating(),
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use datafusion::logical_expr::Expr;
-use sluice_stream::{Aggregate, AggregateFunction, GroupColumn};
+use sluice_stream::{Aggregate, AggregateFunction, AggregateRange, GroupColumn};
 
 use super::lowering::{Lowering, Problems, problems};
 use crate::{
@@ -71,18 +71,14 @@ impl Lowering<'_> {
     fn aggregate_domain(&mut self, groups: &Groups, index: usize) -> Result<Domain, Problems> {
         let Some(aggregate) = groups.aggregates.get(index) else { return Ok(Domain::default()) };
         let argument = || aggregate.argument.map(|i| column_domain(groups, i));
-        match aggregate.function {
-            AggregateFunction::Count | AggregateFunction::CountDistinct => {}
-            AggregateFunction::Min | AggregateFunction::Max => {
-                return Ok(argument().unwrap_or_default());
-            }
-            AggregateFunction::List | AggregateFunction::ListDistinct => {
-                return Ok(Domain::default());
-            }
-            AggregateFunction::Sum | AggregateFunction::Avg => {
+        match aggregate.function.range() {
+            AggregateRange::Counted => {}
+            AggregateRange::OfArgument => return Ok(argument().unwrap_or_default()),
+            AggregateRange::SignOfArgument => {
                 let nonnegative = groups.growth.get(index).is_some_and(|(_, n)| *n);
                 return Ok(if nonnegative { Domain::from(0) } else { Domain::default() });
             }
+            AggregateRange::Any => return Ok(Domain::default()),
         }
         let is_part = aggregate.filter.is_some() || aggregate.argument.is_some();
         let mut never = is_part;

@@ -12,14 +12,14 @@ use datafusion::{
 };
 use sluice_event::{Encoder, Eval, TableName};
 use sluice_stream::{
-    Branch, EmitMode, FirstSeenPlan, Limits, Stage, StreamPlan, Window, WindowPlan,
+    Branch, EmitMode, FirstSeenPlan, Growth, Limits, Stage, StreamPlan, Window, WindowPlan,
 };
 
 use super::{Compiler, Emit, RuleText};
 use crate::{
     classify::{Arm, Groups, Rows, Shape},
     error::SqlProblem,
-    monotone::{Growth, growth_of, is_monotone},
+    monotone::{growth_of, is_monotone},
     predicate::{PredicateCompiler, terms},
     text::sql_text,
     threshold, warn,
@@ -114,7 +114,7 @@ impl Lowering<'_> {
         let schema = self.schema(arm)?;
         for (i, key) in arm.columns[outputs..].iter().enumerate() {
             let data_type = key.get_type(&schema).map_err(problems)?;
-            if !crate::classify::is_scalar(&data_type) {
+            if !crate::types::is_scalar(&data_type) {
                 let text = format!("`{}` is a {data_type} and cannot be a key", sql_text(key));
                 return Err(vec![
                     SqlProblem::new("R016", text)
@@ -294,7 +294,7 @@ fn check_output(output: &SchemaRef, text: &RuleText<'_>) -> Result<(), Problems>
     let mut problems = Vec::new();
     for field in output.fields() {
         let data_type = field.data_type();
-        let is_text = crate::predicate::is_text(data_type);
+        let is_text = crate::types::is_text(data_type);
         let is_number = data_type.is_integer() || data_type.is_floating();
         let is_time = matches!(data_type, DataType::Timestamp(_, _));
         let wanted = match field.name().as_str() {

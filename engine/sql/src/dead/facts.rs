@@ -10,7 +10,7 @@ use datafusion::{
 
 use super::{literal, strict, text::TextTest, text_of, unnamed};
 use crate::{
-    functions::{Networks, address},
+    networks::{Networks, address},
     predicate::terms,
 };
 
@@ -25,11 +25,11 @@ pub(super) struct Facts<'e>(BTreeMap<String, Vec<Fact<'e>>>);
 
 /// One thing that must hold, and the condition that says so.
 struct Fact<'e> {
-    kind: Kind,
+    kind: FactKind,
     from: &'e Expr,
 }
 
-enum Kind {
+enum FactKind {
     OneOf(HashSet<ScalarValue>),
     NoneOf(HashSet<ScalarValue>),
     Compare(Operator, ScalarValue),
@@ -66,19 +66,19 @@ impl<'e> Facts<'e> {
             self.add(subject, kind, part);
         }
         match part {
-            Expr::IsNotTrue(inner) => self.add(holds(inner), Kind::Holds(false), part),
+            Expr::IsNotTrue(inner) => self.add(holds(inner), FactKind::Holds(false), part),
             Expr::Not(inner) | Expr::IsFalse(inner) => {
-                self.add(holds(inner), Kind::Holds(false), part);
+                self.add(holds(inner), FactKind::Holds(false), part);
             }
-            Expr::IsTrue(inner) => self.add(holds(inner), Kind::Holds(true), part),
-            other => self.add(holds(other), Kind::Holds(true), part),
+            Expr::IsTrue(inner) => self.add(holds(inner), FactKind::Holds(true), part),
+            other => self.add(holds(other), FactKind::Holds(true), part),
         }
         for column in strict::columns(part) {
-            self.add(column.to_string(), Kind::NotNull, part);
+            self.add(column.to_string(), FactKind::NotNull, part);
         }
     }
 
-    fn add(&mut self, subject: String, kind: Kind, from: &'e Expr) {
+    fn add(&mut self, subject: String, kind: FactKind, from: &'e Expr) {
         let facts = self.0.entry(subject).or_default();
         if facts.len() < FACTS_MAX {
             facts.push(Fact { kind, from });
@@ -143,7 +143,7 @@ pub(super) fn orders(op: Operator) -> Option<u8> {
 }
 
 /// A comparison of two values that are no constants.
-fn order(part: &Expr) -> Option<(String, Kind)> {
+fn order(part: &Expr) -> Option<(String, FactKind)> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = part else { return None };
     let mask = orders(*op)?;
     if literal(left).is_some() || literal(right).is_some() {
@@ -151,17 +151,17 @@ fn order(part: &Expr) -> Option<(String, Kind)> {
     }
     let (left, right) = (left.to_string(), right.to_string());
     Some(if left <= right {
-        (format!("{left}\u{0}{right}"), Kind::Order(mask))
+        (format!("{left}\u{0}{right}"), FactKind::Order(mask))
     } else {
-        (format!("{right}\u{0}{left}"), Kind::Order(mask & 2 | (mask & 1) << 2 | mask >> 2))
+        (format!("{right}\u{0}{left}"), FactKind::Order(mask & 2 | (mask & 1) << 2 | mask >> 2))
     })
 }
 
-fn fact(part: &Expr) -> Option<(&Expr, Kind)> {
+fn fact(part: &Expr) -> Option<(&Expr, FactKind)> {
     match part {
         Expr::Alias(alias) => fact(&alias.expr),
-        Expr::IsNull(inner) => Some((inner, Kind::Null)),
-        Expr::IsNotNull(inner) => Some((inner, Kind::NotNull)),
+        Expr::IsNull(inner) => Some((inner, FactKind::Null)),
+        Expr::IsNotNull(inner) => Some((inner, FactKind::NotNull)),
         Expr::Column(_) => Some((part, one_of([ScalarValue::from(true)]))),
         Expr::Not(inner) if matches!(inner.as_ref(), Expr::Column(_)) => {
             Some((inner, one_of([ScalarValue::from(false)])))
@@ -179,13 +179,14 @@ fn fact(part: &Expr) -> Option<(&Expr, Kind)> {
             let values: Option<HashSet<_>> =
                 list.list.iter().map(|i| literal(i).cloned()).collect();
             let values = values?;
-            let kind = if list.negated { Kind::NoneOf(values) } else { Kind::OneOf(values) };
+            let kind =
+                if list.negated { FactKind::NoneOf(values) } else { FactKind::OneOf(values) };
             Some((&list.expr, kind))
         }
         Expr::Like(like) if like.escape_char.is_none_or(|c| c == '\\') => {
             let pattern = literal(&like.pattern).and_then(text_of)?;
             let test = TextTest::like(pattern, like.case_insensitive);
-            Some((&like.expr, Kind::Text(test, !like.negated)))
+            Some((&like.expr, FactKind::Text(test, !like.negated)))
         }
         Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => alternatives(part),
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
@@ -196,13 +197,14 @@ fn fact(part: &Expr) -> Option<(&Expr, Kind)> {
             };
             let kind = match op {
                 Operator::Eq | Operator::IsNotDistinctFrom => one_of([value]),
-                Operator::NotEq => Kind::NoneOf(HashSet::from([value])),
+                Operator::NotEq => FactKind::NoneOf(HashSet::from([value])),
                 Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => {
-                    Kind::Compare(op, value)
+                    FactKind::Compare(op, value)
                 }
-                Operator::RegexMatch | Operator::RegexNotMatch => {
-                    Kind::Text(TextTest::regex(text_of(&value)?, ""), op == Operator::RegexMatch)
-                }
+                Operator::RegexMatch | Operator::RegexNotMatch => FactKind::Text(
+                    TextTest::regex(text_of(&value)?, ""),
+                    op == Operator::RegexMatch,
+                ),
                 _ => return None,
             };
             Some((subject, kind))
@@ -210,71 +212,71 @@ fn fact(part: &Expr) -> Option<(&Expr, Kind)> {
         Expr::ScalarFunction(call) => {
             let (subject, rest) = call.args.split_first()?;
             if call.func.name() == "is_private" {
-                return Some((subject, Kind::Inside(Networks::private(), true)));
+                return Some((subject, FactKind::Inside(Networks::private(), true)));
             }
             let needles: Option<Vec<&str>> =
                 rest.iter().map(|e| literal(e).and_then(text_of)).collect();
             let needles = needles?;
             if call.func.name() == "cidr_match" {
-                return Some((subject, Kind::Inside(Networks::parse(&needles)?, true)));
+                return Some((subject, FactKind::Inside(Networks::parse(&needles)?, true)));
             }
             let [needle] = needles.as_slice() else { return None };
-            Some((subject, Kind::Text(TextTest::named(call.func.name(), needle)?, true)))
+            Some((subject, FactKind::Text(TextTest::named(call.func.name(), needle)?, true)))
         }
         _ => None,
     }
 }
 
 /// The fact that a condition is FALSE.
-fn denied(inner: &Expr) -> Option<(&Expr, Kind)> {
+fn denied(inner: &Expr) -> Option<(&Expr, FactKind)> {
     let (subject, kind) = fact(inner)?;
     let kind = match kind {
-        Kind::Text(test, passes) => Kind::Text(test, !passes),
-        Kind::Inside(networks, inside) => Kind::Inside(networks, !inside),
-        Kind::OneOf(values) => Kind::NoneOf(values),
-        Kind::NoneOf(values) => Kind::OneOf(values),
-        Kind::Null => Kind::NotNull,
-        Kind::NotNull => Kind::Null,
-        Kind::Compare(..) | Kind::Order(_) | Kind::Holds(_) => return None,
+        FactKind::Text(test, passes) => FactKind::Text(test, !passes),
+        FactKind::Inside(networks, inside) => FactKind::Inside(networks, !inside),
+        FactKind::OneOf(values) => FactKind::NoneOf(values),
+        FactKind::NoneOf(values) => FactKind::OneOf(values),
+        FactKind::Null => FactKind::NotNull,
+        FactKind::NotNull => FactKind::Null,
+        FactKind::Compare(..) | FactKind::Order(_) | FactKind::Holds(_) => return None,
     };
     Some((subject, kind))
 }
 
 /// `x = 'a' OR x = 'b'` is `x IN ('a', 'b')`.
-fn alternatives(part: &Expr) -> Option<(&Expr, Kind)> {
+fn alternatives(part: &Expr) -> Option<(&Expr, FactKind)> {
     let mut subject: Option<&Expr> = None;
     let mut all = HashSet::new();
     for term in terms(part, Operator::Or) {
-        let (of, Kind::OneOf(values)) = fact(term)? else { return None };
+        let (of, FactKind::OneOf(values)) = fact(term)? else { return None };
         if *subject.get_or_insert(of) != of {
             return None;
         }
         all.extend(values);
     }
-    Some((subject?, Kind::OneOf(all)))
+    Some((subject?, FactKind::OneOf(all)))
 }
 
-fn one_of<const N: usize>(values: [ScalarValue; N]) -> Kind {
-    Kind::OneOf(HashSet::from(values))
+fn one_of<const N: usize>(values: [ScalarValue; N]) -> FactKind {
+    FactKind::OneOf(HashSet::from(values))
 }
 
-fn exclude(one: &Kind, other: &Kind) -> bool {
+fn exclude(one: &FactKind, other: &FactKind) -> bool {
     excludes(one, other) || excludes(other, one)
 }
 
-fn excludes(one: &Kind, other: &Kind) -> bool {
+fn excludes(one: &FactKind, other: &FactKind) -> bool {
     match (one, other) {
-        (Kind::Null, Kind::Null | Kind::Holds(_)) => false,
-        (Kind::Null, _) => true,
-        (Kind::OneOf(values), other) => values.iter().all(|value| !allows(other, value)),
-        (Kind::Text(a, true), Kind::Text(b, true)) => a.excludes(b),
-        (Kind::Text(a, true), Kind::Text(b, false)) => a == b,
-        (Kind::Inside(a, true), Kind::Inside(b, true)) => !a.overlap(b),
-        (Kind::Inside(a, true), Kind::Inside(b, false)) => a.all_inside(b),
-        (Kind::Order(a), Kind::Order(b)) => a & b == 0,
-        (Kind::Holds(a), Kind::Holds(b)) => a != b,
-        (Kind::Compare(Operator::Gt | Operator::GtEq, low), Kind::Compare(op, high)) => {
-            let strict = matches!(one, Kind::Compare(Operator::Gt, _)) || *op == Operator::Lt;
+        (FactKind::Null, FactKind::Null | FactKind::Holds(_)) => false,
+        (FactKind::Null, _) => true,
+        (FactKind::OneOf(values), other) => values.iter().all(|value| !allows(other, value)),
+        (FactKind::Text(a, true), FactKind::Text(b, true)) => a.excludes(b),
+        (FactKind::Text(a, true), FactKind::Text(b, false)) => a == b,
+        (FactKind::Inside(a, true), FactKind::Inside(b, true)) => !a.overlap(b),
+        (FactKind::Inside(a, true), FactKind::Inside(b, false)) => a.all_inside(b),
+        (FactKind::Order(a), FactKind::Order(b)) => a & b == 0,
+        (FactKind::Holds(a), FactKind::Holds(b)) => a != b,
+        (FactKind::Compare(Operator::Gt | Operator::GtEq, low), FactKind::Compare(op, high)) => {
+            let strict = matches!(one, FactKind::Compare(Operator::Gt, _)) || *op == Operator::Lt;
             if !matches!(op, Operator::Lt | Operator::LtEq) {
                 return false;
             }
@@ -284,7 +286,7 @@ fn excludes(one: &Kind, other: &Kind) -> bool {
                 Some(std::cmp::Ordering::Less) => {
                     // No whole number lies between 5 and 6.
                     strict
-                        && matches!(one, Kind::Compare(Operator::Gt, _))
+                        && matches!(one, FactKind::Compare(Operator::Gt, _))
                         && *op == Operator::Lt
                         && low.data_type().is_integer()
                         && low
@@ -301,11 +303,11 @@ fn excludes(one: &Kind, other: &Kind) -> bool {
 }
 
 /// Whether a value can be there beside a fact.
-fn allows(fact: &Kind, value: &ScalarValue) -> bool {
+fn allows(fact: &FactKind, value: &ScalarValue) -> bool {
     match fact {
-        Kind::OneOf(values) => values.contains(value),
-        Kind::NoneOf(values) => !values.contains(value),
-        Kind::Compare(op, bound) => match (op, value.partial_cmp(bound)) {
+        FactKind::OneOf(values) => values.contains(value),
+        FactKind::NoneOf(values) => !values.contains(value),
+        FactKind::Compare(op, bound) => match (op, value.partial_cmp(bound)) {
             (_, None) => true,
             (Operator::Lt, Some(order)) => order.is_lt(),
             (Operator::LtEq, Some(order)) => order.is_le(),
@@ -313,12 +315,12 @@ fn allows(fact: &Kind, value: &ScalarValue) -> bool {
             (Operator::GtEq, Some(order)) => order.is_ge(),
             _ => true,
         },
-        Kind::Text(test, passes) => text_of(value)
+        FactKind::Text(test, passes) => text_of(value)
             .and_then(|text| test.matches(text))
             .is_none_or(|matches| matches == *passes),
-        Kind::Inside(networks, inside) => text_of(value)
+        FactKind::Inside(networks, inside) => text_of(value)
             .is_none_or(|text| address(text).is_some_and(|ip| networks.contain(ip) == *inside)),
-        Kind::Null => false,
-        Kind::NotNull | Kind::Order(_) | Kind::Holds(_) => true,
+        FactKind::Null => false,
+        FactKind::NotNull | FactKind::Order(_) | FactKind::Holds(_) => true,
     }
 }

@@ -7,7 +7,7 @@ use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 /// One test of a text.
 pub(super) struct TextTest {
-    kind: Kind,
+    kind: TextTestKind,
     /// The needle or pattern as written.
     needle: String,
     ignore_case: bool,
@@ -15,7 +15,7 @@ pub(super) struct TextTest {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum TextTestKind {
     Contains,
     Starts,
     Ends,
@@ -33,39 +33,39 @@ impl PartialEq for TextTest {
 }
 
 impl TextTest {
-    fn new(kind: Kind, needle: &str, ignore_case: bool) -> TextTest {
+    fn new(kind: TextTestKind, needle: &str, ignore_case: bool) -> TextTest {
         TextTest { kind, needle: needle.to_owned(), ignore_case, compiled: OnceLock::new() }
     }
 
     /// The test that a function makes with a needle; `None` if it makes none.
     pub(super) fn named(function: &str, needle: &str) -> Option<TextTest> {
         let (kind, ignore_case) = match function {
-            "contains" => (Kind::Contains, false),
-            "starts_with" => (Kind::Starts, false),
-            "ends_with" => (Kind::Ends, false),
-            "icontains" => (Kind::Contains, true),
-            "istarts" => (Kind::Starts, true),
-            "iends" => (Kind::Ends, true),
-            "ieq" => (Kind::Equal, true),
-            "sigma_like" => (Kind::Sigma, true),
+            "contains" => (TextTestKind::Contains, false),
+            "starts_with" => (TextTestKind::Starts, false),
+            "ends_with" => (TextTestKind::Ends, false),
+            "icontains" => (TextTestKind::Contains, true),
+            "istarts" => (TextTestKind::Starts, true),
+            "iends" => (TextTestKind::Ends, true),
+            "ieq" => (TextTestKind::Equal, true),
+            "sigma_like" => (TextTestKind::Sigma, true),
             _ => return None,
         };
         Some(Self::new(kind, needle, ignore_case))
     }
 
     pub(super) fn like(pattern: &str, ignore_case: bool) -> TextTest {
-        Self::new(Kind::Like, pattern, ignore_case)
+        Self::new(TextTestKind::Like, pattern, ignore_case)
     }
 
     pub(super) fn regex(pattern: &str, flags: &str) -> TextTest {
         let pattern =
             if flags.is_empty() { pattern.to_owned() } else { format!("(?{flags}){pattern}") };
-        Self::new(Kind::Regex, &pattern, flags.contains('i'))
+        Self::new(TextTestKind::Regex, &pattern, flags.contains('i'))
     }
 
     /// The same test in lower case; `None` where letters mean something else.
     pub(super) fn lowered(&self) -> Option<String> {
-        (self.kind != Kind::Regex).then(|| self.needle.to_lowercase())
+        (self.kind != TextTestKind::Regex).then(|| self.needle.to_lowercase())
     }
 
     /// The needle or pattern as written.
@@ -78,17 +78,17 @@ impl TextTest {
         let regex = self.compiled.get_or_init(|| {
             let escape = regex::escape(&self.needle);
             let pattern = match self.kind {
-                Kind::Contains => escape,
-                Kind::Starts => format!(r"\A{escape}"),
-                Kind::Ends => format!(r"{escape}\z"),
-                Kind::Equal => format!(r"\A{escape}\z"),
-                Kind::Like => wildcards(&self.needle, '%', '_')?,
-                Kind::Sigma => wildcards(&self.needle, '*', '?')?,
-                Kind::Regex => self.needle.clone(),
+                TextTestKind::Contains => escape,
+                TextTestKind::Starts => format!(r"\A{escape}"),
+                TextTestKind::Ends => format!(r"{escape}\z"),
+                TextTestKind::Equal => format!(r"\A{escape}\z"),
+                TextTestKind::Like => wildcards(&self.needle, '%', '_')?,
+                TextTestKind::Sigma => wildcards(&self.needle, '*', '?')?,
+                TextTestKind::Regex => self.needle.clone(),
             };
             RegexBuilder::new(&pattern)
                 .case_insensitive(self.ignore_case)
-                .dot_matches_new_line(self.kind != Kind::Regex)
+                .dot_matches_new_line(self.kind != TextTestKind::Regex)
                 .build()
                 .ok()
         });
@@ -120,33 +120,41 @@ impl TextTest {
     /// What every text that passes begins with.
     fn start(&self) -> Option<String> {
         match self.kind {
-            Kind::Starts | Kind::Equal => Some(self.needle.clone()),
-            Kind::Like => plain(self.needle.chars(), '%', '_').map(|(text, _)| text),
-            Kind::Sigma => plain(self.needle.chars(), '*', '?').map(|(text, _)| text),
-            Kind::Contains | Kind::Ends | Kind::Regex => None,
+            TextTestKind::Starts | TextTestKind::Equal => Some(self.needle.clone()),
+            TextTestKind::Like => plain(self.needle.chars(), '%', '_').map(|(text, _)| text),
+            TextTestKind::Sigma => plain(self.needle.chars(), '*', '?').map(|(text, _)| text),
+            TextTestKind::Contains | TextTestKind::Ends | TextTestKind::Regex => None,
         }
     }
 
     /// What every text that passes ends with.
     fn end(&self) -> Option<String> {
         match self.kind {
-            Kind::Ends | Kind::Equal => Some(self.needle.clone()),
+            TextTestKind::Ends | TextTestKind::Equal => Some(self.needle.clone()),
             // Read from the end, a backslash comes after what it escapes.
-            Kind::Like | Kind::Sigma if !self.needle.contains('\\') => {
-                let wild: &[char] = if self.kind == Kind::Like { &['%', '_'] } else { &['*', '?'] };
+            TextTestKind::Like | TextTestKind::Sigma if !self.needle.contains('\\') => {
+                let wild: &[char] =
+                    if self.kind == TextTestKind::Like { &['%', '_'] } else { &['*', '?'] };
                 self.needle.rsplit(wild).next().map(str::to_owned)
             }
-            Kind::Like | Kind::Sigma | Kind::Contains | Kind::Starts | Kind::Regex => None,
+            TextTestKind::Like
+            | TextTestKind::Sigma
+            | TextTestKind::Contains
+            | TextTestKind::Starts
+            | TextTestKind::Regex => None,
         }
     }
 
     /// The only text that passes, if it is one.
     fn whole(&self) -> Option<String> {
         let found = match self.kind {
-            Kind::Equal => return Some(self.needle.clone()),
-            Kind::Like => plain(self.needle.chars(), '%', '_'),
-            Kind::Sigma => plain(self.needle.chars(), '*', '?'),
-            Kind::Contains | Kind::Starts | Kind::Ends | Kind::Regex => None,
+            TextTestKind::Equal => return Some(self.needle.clone()),
+            TextTestKind::Like => plain(self.needle.chars(), '%', '_'),
+            TextTestKind::Sigma => plain(self.needle.chars(), '*', '?'),
+            TextTestKind::Contains
+            | TextTestKind::Starts
+            | TextTestKind::Ends
+            | TextTestKind::Regex => None,
         };
         found.and_then(|(text, all)| all.then_some(text))
     }
@@ -154,7 +162,7 @@ impl TextTest {
     /// Whether no text at all can pass: a pattern that asks for something after the end, or before
     /// the start.
     pub(super) fn is_impossible(&self) -> bool {
-        self.kind == Kind::Regex
+        self.kind == TextTestKind::Regex
             && regex_syntax::parse(&self.needle).is_ok_and(|parsed| impossible(&parsed))
     }
 
@@ -164,12 +172,13 @@ impl TextTest {
             return false;
         }
         match self.kind {
-            Kind::Contains | Kind::Starts | Kind::Ends | Kind::Equal => {
-                self.needle.chars().any(letter)
-            }
+            TextTestKind::Contains
+            | TextTestKind::Starts
+            | TextTestKind::Ends
+            | TextTestKind::Equal => self.needle.chars().any(letter),
             // A letter after a backslash stands for itself; the wildcards are no letters.
-            Kind::Like | Kind::Sigma => self.needle.chars().any(letter),
-            Kind::Regex => {
+            TextTestKind::Like | TextTestKind::Sigma => self.needle.chars().any(letter),
+            TextTestKind::Regex => {
                 regex_syntax::parse(&self.needle).is_ok_and(|parsed| needs(&parsed, &letter))
             }
         }
@@ -177,7 +186,7 @@ impl TextTest {
 
     /// Whether the needle is an address, or the beginning of one, in another than canonical form.
     pub(super) fn is_raw_address(&self) -> bool {
-        if self.ignore_case || matches!(self.kind, Kind::Regex) {
+        if self.ignore_case || matches!(self.kind, TextTestKind::Regex) {
             return false;
         }
         let bare = self.needle.trim_matches(|c| c == '%' || c == '_');

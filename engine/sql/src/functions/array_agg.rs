@@ -19,7 +19,7 @@ use datafusion::{
 use sluice_event::{Value, ValueList};
 use sluice_stream::LIST_MAX;
 
-use crate::classify::is_scalar;
+use crate::types::{is_scalar, is_text};
 
 pub(super) fn array_agg() -> Arc<AggregateUDF> {
     let signature = Signature::user_defined(Volatility::Immutable);
@@ -50,7 +50,7 @@ impl AggregateUDFImpl for ArrayAgg {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         let item = match types {
-            [one] if crate::predicate::is_text(one) => DataType::Utf8,
+            [one] if is_text(one) => DataType::Utf8,
             [one] => one.clone(),
             _ => return plan_err!("array_agg takes one argument"),
         };

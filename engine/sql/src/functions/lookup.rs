@@ -121,9 +121,9 @@ impl ScalarUDFImpl for LookupFunction {
         let key = match &types[1] {
             DataType::Dictionary(_, value) if **value == DataType::Utf8 => types[1].clone(),
             DataType::Null => DataType::Utf8,
-            other if crate::predicate::is_text(other) => DataType::Utf8,
+            other if crate::types::is_text(other) => DataType::Utf8,
             other => {
-                let kind = crate::blame::kind_name(other);
+                let kind = crate::types::kind_name(other);
                 return plan_err!("the key of {} must be text, this is {kind}", self.name());
             }
         };

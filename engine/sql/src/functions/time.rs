@@ -17,7 +17,7 @@ use datafusion::{
     },
 };
 
-use super::marker::{interval_millis, window_type};
+use super::keyed::{interval_millis, window_type};
 
 /// The start of the cell of `size` milliseconds that holds `time`.
 pub(crate) fn bin(time: Expr, size: i64) -> Expr {

@@ -34,7 +34,7 @@ pub(crate) fn joins_as_calls(
     lookups: &Lookups,
     which: Joins,
 ) -> Vec<SqlProblem> {
-    let mut writer = Writer { lookups, which, found: Vec::new() };
+    let mut writer = JoinWriter { lookups, which, found: Vec::new() };
     if let Statement::Statement(inner) = statement {
         let ControlFlow::Continue(()) = VisitMut::visit(inner.as_mut(), &mut writer);
     }
@@ -50,7 +50,7 @@ pub(crate) fn used(statement: &Statement) -> BTreeSet<String> {
     calls.names
 }
 
-struct Writer<'a> {
+struct JoinWriter<'a> {
     lookups: &'a Lookups,
     which: Joins,
     found: Vec<SqlProblem>,
@@ -65,7 +65,7 @@ struct Join {
     value: Expr,
 }
 
-impl VisitorMut for Writer<'_> {
+impl VisitorMut for JoinWriter<'_> {
     type Break = Infallible;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Infallible> {
@@ -85,7 +85,7 @@ impl VisitorMut for Writer<'_> {
     }
 }
 
-impl Writer<'_> {
+impl JoinWriter<'_> {
     fn select(&mut self, select: &mut Select) -> Vec<Join> {
         let mut written = Vec::new();
         let mut conditions = Vec::new();

@@ -18,7 +18,7 @@ use datafusion::{
     optimizer::AnalyzerRule,
 };
 
-use crate::functions::{Marker, interval_millis, marker};
+use crate::functions::{KeyedCall, interval_millis, keyed_call};
 
 /// See the module. Rows whose span reaches back before `history_start` (milliseconds) do not pass:
 /// nobody knows what was seen then.
@@ -37,7 +37,7 @@ impl AnalyzerRule for LowerFirstSeen {
             let LogicalPlan::Filter(filter) = &node else { return Ok(Transformed::no(node)) };
             let (seen, rest): (Vec<_>, Vec<_>) = split_conjunction_owned(filter.predicate.clone())
                 .into_iter()
-                .partition(|e| matches!(marker(e), Some(Marker::FirstSeen(_))));
+                .partition(|e| matches!(keyed_call(e), Some(KeyedCall::FirstSeen(_))));
             match seen.as_slice() {
                 [] => Ok(Transformed::no(node)),
                 [one] => Ok(Transformed::yes(self.lower(filter, one, rest)?)),
@@ -52,7 +52,7 @@ impl AnalyzerRule for LowerFirstSeen {
 
 impl LowerFirstSeen {
     fn lower(&self, filter: &Filter, seen: &Expr, rest: Vec<Expr>) -> Result<LogicalPlan> {
-        let Some(Marker::FirstSeen([interval, keys @ ..])) = marker(seen) else {
+        let Some(KeyedCall::FirstSeen([interval, keys @ ..])) = keyed_call(seen) else {
             return plan_err!("first_seen takes an interval and keys");
         };
         if interval_millis(interval).is_none() {

@@ -19,7 +19,7 @@ use datafusion::{
 };
 
 use crate::functions::{
-    Marker, SLIDES_MAX, WindowKind, bin, hop_starts, interval_millis, marker, window_struct,
+    KeyedCall, SLIDES_MAX, WindowKind, bin, hop_starts, interval_millis, keyed_call, window_struct,
 };
 
 /// See the module.
@@ -76,7 +76,7 @@ impl<'a> Windowed<'a> {
     pub(crate) fn find(aggregate: &'a Aggregate) -> Result<Option<Self>> {
         let mut found = None;
         for (position, expr) in aggregate.group_expr.iter().enumerate() {
-            let Some(Marker::Window(kind, args)) = marker(expr) else { continue };
+            let Some(KeyedCall::Window(kind, args)) = keyed_call(expr) else { continue };
             if found.is_some() {
                 return plan_err!("one window per GROUP BY, found two");
             }

@@ -7,7 +7,7 @@ use datafusion::{
     logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, expr::ScalarFunction},
 };
 
-use super::subject::is_text;
+use crate::types::is_text;
 
 #[cfg(test)]
 mod tests;

@@ -11,11 +11,14 @@ use sluice_event::{Eval, Value};
 use sluice_stream::{Atom, Test};
 
 use super::PredicateCompiler;
-use crate::text::{identifier, sql_text};
+use crate::{
+    text::{identifier, sql_text},
+    types::is_text,
+};
 
 /// What kind of value a subject has, as far as the network knows types.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     Text,
     Int,
     Float,
@@ -25,28 +28,28 @@ pub(super) enum Kind {
     Other,
 }
 
-impl Kind {
-    fn of(data_type: &DataType) -> Kind {
+impl ValueKind {
+    fn of(data_type: &DataType) -> ValueKind {
         match data_type {
-            t if is_text(t) => Kind::Text,
-            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => Kind::Int,
-            DataType::Float64 => Kind::Float,
-            DataType::Boolean => Kind::Bool,
-            DataType::Timestamp(TimeUnit::Millisecond, _) => Kind::Time,
-            _ => Kind::Other,
+            t if is_text(t) => ValueKind::Text,
+            DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => ValueKind::Int,
+            DataType::Float64 => ValueKind::Float,
+            DataType::Boolean => ValueKind::Bool,
+            DataType::Timestamp(TimeUnit::Millisecond, _) => ValueKind::Time,
+            _ => ValueKind::Other,
         }
     }
 }
 
 /// A column, or an infallible text expression of the row.
 pub(super) struct Subject {
-    place: Place,
-    pub(super) kind: Kind,
+    place: SubjectColumn,
+    pub(super) kind: ValueKind,
     /// The subject as SQL.
     pub(super) sql: String,
 }
 
-enum Place {
+enum SubjectColumn {
     Column(usize),
     Virtual { column: Arc<dyn Eval>, id: u64 },
 }
@@ -58,9 +61,9 @@ impl Subject {
         let expr = bare(expr, compiler);
         if let Expr::Column(column) = expr {
             let Some(index) = schema.maybe_index_of_column(column) else { return Ok(None) };
-            let kind = Kind::of(schema.field(index).data_type());
+            let kind = ValueKind::of(schema.field(index).data_type());
             let sql = identifier(&column.name);
-            return Ok(Some(Subject { place: Place::Column(index), kind, sql }));
+            return Ok(Some(Subject { place: SubjectColumn::Column(index), kind, sql }));
         }
         if matches!(expr, Expr::Literal(..)) || !is_text(&expr.get_type(schema)?) {
             return Ok(None);
@@ -71,15 +74,15 @@ impl Subject {
         let sql = sql_text(expr);
         let eval = compiler.session.eval(expr.clone(), sql.clone(), schema)?;
         let id = compiler.interner.id(eval.expr());
-        let place = Place::Virtual { column: Arc::new(eval), id };
-        Ok(Some(Subject { place, kind: Kind::Text, sql }))
+        let place = SubjectColumn::Virtual { column: Arc::new(eval), id };
+        Ok(Some(Subject { place, kind: ValueKind::Text, sql }))
     }
 
     /// A test of this subject.
     pub(super) fn atom(&self, test: Test) -> Atom {
         match &self.place {
-            Place::Column(column) => Atom::Column { column: *column, test },
-            Place::Virtual { column, id } => {
+            SubjectColumn::Column(column) => Atom::Column { column: *column, test },
+            SubjectColumn::Virtual { column, id } => {
                 Atom::Virtual { column: Arc::clone(column), id: *id, test }
             }
         }
@@ -103,15 +106,6 @@ fn bare<'e>(expr: &'e Expr, compiler: &PredicateCompiler<'_>) -> &'e Expr {
     if same { bare(inner, compiler) } else { expr }
 }
 
-/// Whether values of this type are text, in whatever encoding.
-pub(crate) fn is_text(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
-        DataType::Dictionary(_, value) => is_text(value),
-        _ => false,
-    }
-}
-
 /// A literal as the network compares it.
 pub(super) enum Literal {
     Null,
@@ -120,7 +114,7 @@ pub(super) enum Literal {
 
 impl Literal {
     /// `None` if the value has no exact counterpart of this kind.
-    pub(super) fn of(scalar: &ScalarValue, kind: Kind) -> Option<Literal> {
+    pub(super) fn of(scalar: &ScalarValue, kind: ValueKind) -> Option<Literal> {
         if let ScalarValue::Dictionary(_, inner) = scalar {
             return Literal::of(inner, kind);
         }
@@ -129,28 +123,30 @@ impl Literal {
         }
         let value = match (kind, scalar) {
             (
-                Kind::Text,
+                ValueKind::Text,
                 ScalarValue::Utf8(Some(v))
                 | ScalarValue::LargeUtf8(Some(v))
                 | ScalarValue::Utf8View(Some(v)),
             ) => Value::Text(v.as_str().into()),
-            (Kind::Int, ScalarValue::Int8(Some(v))) => Value::Int(i64::from(*v)),
-            (Kind::Int, ScalarValue::Int16(Some(v))) => Value::Int(i64::from(*v)),
-            (Kind::Int, ScalarValue::Int32(Some(v))) => Value::Int(i64::from(*v)),
-            (Kind::Int, ScalarValue::Int64(Some(v))) => Value::Int(*v),
+            (ValueKind::Int, ScalarValue::Int8(Some(v))) => Value::Int(i64::from(*v)),
+            (ValueKind::Int, ScalarValue::Int16(Some(v))) => Value::Int(i64::from(*v)),
+            (ValueKind::Int, ScalarValue::Int32(Some(v))) => Value::Int(i64::from(*v)),
+            (ValueKind::Int, ScalarValue::Int64(Some(v))) => Value::Int(*v),
             // Zero has a sign and NaN an order of its own in arrow's kernels: left to them.
-            (Kind::Float, ScalarValue::Float64(Some(v))) if *v != 0.0 && !v.is_nan() => {
+            (ValueKind::Float, ScalarValue::Float64(Some(v))) if *v != 0.0 && !v.is_nan() => {
                 Value::Float(*v)
             }
-            (Kind::Bool, ScalarValue::Boolean(Some(v))) => Value::Bool(*v),
-            (Kind::Time, ScalarValue::TimestampSecond(Some(v), _)) => {
+            (ValueKind::Bool, ScalarValue::Boolean(Some(v))) => Value::Bool(*v),
+            (ValueKind::Time, ScalarValue::TimestampSecond(Some(v), _)) => {
                 Value::Time(v.checked_mul(1_000)?)
             }
-            (Kind::Time, ScalarValue::TimestampMillisecond(Some(v), _)) => Value::Time(*v),
-            (Kind::Time, ScalarValue::TimestampMicrosecond(Some(v), _)) if v % 1_000 == 0 => {
+            (ValueKind::Time, ScalarValue::TimestampMillisecond(Some(v), _)) => Value::Time(*v),
+            (ValueKind::Time, ScalarValue::TimestampMicrosecond(Some(v), _)) if v % 1_000 == 0 => {
                 Value::Time(v / 1_000)
             }
-            (Kind::Time, ScalarValue::TimestampNanosecond(Some(v), _)) if v % 1_000_000 == 0 => {
+            (ValueKind::Time, ScalarValue::TimestampNanosecond(Some(v), _))
+                if v % 1_000_000 == 0 =>
+            {
                 Value::Time(v / 1_000_000)
             }
             _ => return None,

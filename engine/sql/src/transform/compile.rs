@@ -27,7 +27,7 @@ use crate::{
     compiler::place_in,
     dialect,
     error::SqlProblem,
-    functions::marker,
+    functions::keyed_call,
     sandbox,
     session::{Session, Tables, planned},
 };
@@ -194,7 +194,7 @@ pub(crate) fn shape(plan: &LogicalPlan) -> SqlProblem {
 
 /// Refuses what has no meaning for one record.
 pub(crate) fn plain_expression(expr: &Expr) -> Result<()> {
-    expr.apply(|e| match marker(e) {
+    expr.apply(|e| match keyed_call(e) {
         Some(_) => Err(SqlProblem::new("R016", format!("a mapping cannot use `{e}`")).into()),
         None => Ok(TreeNodeRecursion::Continue),
     })?;

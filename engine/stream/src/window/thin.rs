@@ -16,7 +16,7 @@ use super::{
     bucket::EVIDENCE,
     layout::{Compiled, Layout, Rows},
 };
-use crate::{AggregateFunction, Comparison, Condition};
+use crate::{AggregateRange, Comparison, Condition, Growth};
 
 /// Sets `keep` of the rows of one cell that a rule needs; its rows have the bit `own`.
 pub(crate) fn cell(
@@ -37,18 +37,11 @@ pub(crate) fn cell(
 pub(crate) fn is_thinnable(condition: &Condition, layout: &Layout) -> bool {
     condition.leaves().into_iter().all(|leaf| {
         let Condition::Compare { aggregate, comparison, .. } = leaf else { return false };
-        let rises = matches!(comparison, Comparison::Greater | Comparison::GreaterOrEqual);
-        layout.aggregates.get(*aggregate).is_some_and(|a| match a.function {
-            AggregateFunction::Count
-            | AggregateFunction::CountDistinct
-            | AggregateFunction::Sum
-            | AggregateFunction::Max => rises,
-            AggregateFunction::Min => {
-                matches!(comparison, Comparison::Less | Comparison::LessOrEqual)
-            }
-            AggregateFunction::Avg | AggregateFunction::List | AggregateFunction::ListDistinct => {
-                false
-            }
+        // Of a monotone condition: a sum in it grows.
+        layout.aggregates.get(*aggregate).is_some_and(|a| match a.function.growth(true) {
+            Growth::Up => matches!(comparison, Comparison::Greater | Comparison::GreaterOrEqual),
+            Growth::Down => matches!(comparison, Comparison::Less | Comparison::LessOrEqual),
+            Growth::Still | Growth::Unknown => false,
         })
     })
 }
@@ -59,9 +52,8 @@ pub(crate) fn least_rows(condition: &Condition, layout: &Layout) -> usize {
         Condition::All(parts) => parts.iter().map(|p| least_rows(p, layout)).max().unwrap_or(0),
         Condition::Any(parts) => parts.iter().map(|p| least_rows(p, layout)).min().unwrap_or(0),
         Condition::Compare { aggregate, comparison, constant: Value::Int(n) } => {
-            let counts = layout.aggregates.get(*aggregate).is_some_and(|a| {
-                matches!(a.function, AggregateFunction::Count | AggregateFunction::CountDistinct)
-            });
+            let function = layout.aggregates.get(*aggregate).map(|a| a.function.range());
+            let counts = function == Some(AggregateRange::Counted);
             let n = match comparison {
                 Comparison::Greater => n.saturating_add(1),
                 Comparison::GreaterOrEqual | Comparison::Equal => *n,
@@ -77,9 +69,8 @@ pub(crate) fn least_rows(condition: &Condition, layout: &Layout) -> usize {
 pub(crate) fn greatest_threshold(condition: &Condition, layout: &Layout) -> usize {
     let threshold = |leaf: &Condition| match leaf {
         Condition::Compare { aggregate, constant: Value::Int(n), .. } => {
-            let counts = layout.aggregates.get(*aggregate).is_some_and(|a| {
-                matches!(a.function, AggregateFunction::Count | AggregateFunction::CountDistinct)
-            });
+            let function = layout.aggregates.get(*aggregate).map(|a| a.function.range());
+            let counts = function == Some(AggregateRange::Counted);
             if counts { usize::try_from(*n).unwrap_or(0) } else { 0 }
         }
         Condition::Compare { .. } | Condition::All(_) | Condition::Any(_) => 0,

@@ -11,7 +11,7 @@ use datafusion::{
     },
 };
 
-/// The name of the `first_seen` marker.
+/// The name of `first_seen`.
 pub(crate) const FIRST_SEEN: &str = "first_seen";
 
 /// Windows that one row may belong to.
@@ -54,27 +54,27 @@ impl WindowKind {
     }
 }
 
-/// A marker call found in an expression.
+/// A call of one of them, found in an expression.
 #[derive(Clone, Debug)]
-pub(crate) enum Marker<'a> {
+pub(crate) enum KeyedCall<'a> {
     /// A window over the column `args[0]`.
     Window(WindowKind, &'a [Expr]),
     /// `first_seen(span, keys..)`.
     FirstSeen(&'a [Expr]),
 }
 
-/// The marker an expression is, looking through aliases.
-pub(crate) fn marker(expr: &Expr) -> Option<Marker<'_>> {
+/// The call that an expression is, looking through aliases.
+pub(crate) fn keyed_call(expr: &Expr) -> Option<KeyedCall<'_>> {
     match expr {
-        Expr::Alias(alias) => marker(&alias.expr),
+        Expr::Alias(alias) => keyed_call(&alias.expr),
         Expr::ScalarFunction(call) => {
             let function = call.func.inner();
-            if let Some(window) = function.downcast_ref::<WindowMarker>() {
-                return Some(Marker::Window(window.kind, &call.args));
+            if let Some(window) = function.downcast_ref::<WindowUdf>() {
+                return Some(KeyedCall::Window(window.kind, &call.args));
             }
             function
-                .downcast_ref::<FirstSeenMarker>()
-                .map(|_| Marker::FirstSeen(call.args.as_slice()))
+                .downcast_ref::<FirstSeenUdf>()
+                .map(|_| KeyedCall::FirstSeen(call.args.as_slice()))
         }
         _ => None,
     }
@@ -111,12 +111,12 @@ pub(crate) fn window_type() -> DataType {
 }
 
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    let first_seen = FirstSeenMarker { signature: Signature::variadic_any(Volatility::Immutable) };
+    let first_seen = FirstSeenUdf { signature: Signature::variadic_any(Volatility::Immutable) };
     WindowKind::ALL
         .into_iter()
         .map(|kind| {
             let signature = Signature::variadic_any(Volatility::Immutable);
-            Arc::new(ScalarUDF::new_from_impl(WindowMarker { kind, signature }))
+            Arc::new(ScalarUDF::new_from_impl(WindowUdf { kind, signature }))
         })
         .chain([Arc::new(ScalarUDF::new_from_impl(first_seen))])
         .collect()
@@ -127,12 +127,12 @@ fn is_interval(data_type: &DataType) -> bool {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct WindowMarker {
+struct WindowUdf {
     kind: WindowKind,
     signature: Signature,
 }
 
-impl ScalarUDFImpl for WindowMarker {
+impl ScalarUDFImpl for WindowUdf {
     fn name(&self) -> &str {
         self.kind.name()
     }
@@ -162,11 +162,11 @@ impl ScalarUDFImpl for WindowMarker {
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct FirstSeenMarker {
+struct FirstSeenUdf {
     signature: Signature,
 }
 
-impl ScalarUDFImpl for FirstSeenMarker {
+impl ScalarUDFImpl for FirstSeenUdf {
     fn name(&self) -> &str {
         FIRST_SEEN
     }
