@@ -7,7 +7,7 @@ use sluice_event::PartitionId;
 use sluice_ingest::live::Positions;
 use sluice_stream::StateEntry;
 
-use crate::{PartitionName, Seq};
+use crate::PartitionName;
 
 /// The state of a whole run at a batch boundary.
 ///
@@ -33,6 +33,10 @@ pub struct Checkpoint {
     /// The partitions of live inputs by number: their numbers stay for ever, since state names them.
     pub partitions: Vec<PartitionName>,
 }
+
+/// The number of a change of a finding, from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
 
 /// The state entries of each shard, by their virtual nodes; what belongs to no key goes to all.
 pub(crate) fn split(state: Vec<StateEntry>, shards: usize) -> Vec<Vec<StateEntry>> {

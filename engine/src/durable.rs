@@ -81,7 +81,7 @@ impl FindingStore {
     /// # Errors
     /// If another process has it, or it is damaged.
     pub fn open(dir: &Path, retention: Retention) -> Result<FindingStore, EngineError> {
-        FindingStore::open_at(dir, retention, RiskClock::new(crate::service::clock))
+        FindingStore::open_at(dir, retention, RiskClock::new(crate::clock::clock))
     }
 
     /// Opens it with another clock for risk.

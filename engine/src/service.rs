@@ -13,8 +13,6 @@ mod replay;
 mod status;
 mod watch;
 
-pub(crate) use watch::clock;
-
 pub use health::DATA_GAP;
 pub use replay::ReplayReport;
 pub use status::{
@@ -47,6 +45,7 @@ use crate::{
     Observer, RunOptions, SourcePosition, StatsRegistry,
     arrivals::Arrivals,
     baseline::{self, KnownEntity},
+    clock::clock,
     durable::{FindingStore, StoredLetter},
     error::chain,
     history::EventHistory,

@@ -8,7 +8,7 @@ use std::{
 use sluice_finding::{Finding, FindingId, contest::settle, fold};
 use sluice_ingest::{DeadLetter, live::Place};
 
-use crate::{Checkpoint, EngineError};
+use crate::{Checkpoint, EngineError, Seq};
 
 /// The one writer of findings.
 ///
@@ -95,10 +95,6 @@ pub struct PlacedDeadLetter {
     /// The record.
     pub letter: DeadLetter,
 }
-
-/// The number of a change of a finding, from 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Seq(pub u64);
 
 /// A sink in memory: `eval`, `demo`, rule tests, the oracle.
 #[derive(Debug, Default)]

@@ -36,7 +36,9 @@ pub(crate) fn cross_field(config: &Config, notes: &mut Notes) {
             let problem = Diagnostic::error("C005", "", "no input is heard that often");
             notes.blame(&format!("sources.{name}.silent_after"), problem.hint("\"10s\" or more"));
         }
-        super::ssf::check(name, source, config.signals.as_ref(), notes);
+        if let Some(ssf) = &source.ssf {
+            super::ssf::check(name, &source.mapping, ssf, config.signals.as_ref(), notes);
+        }
     }
     shared_topics(config, notes);
     if let Some(signals) = &config.signals {

@@ -6,7 +6,6 @@ use sluice_signal::stream;
 
 use super::{
     reader::{Notes, section},
-    settings::Source,
     signals::{Reference, Signals},
     value::{ByteSize, Networks},
 };
@@ -38,14 +37,19 @@ section! {
 }
 
 /// What these settings must be, beside each being well formed.
-pub(super) fn check(name: &str, source: &Source, signals: Option<&Signals>, notes: &mut Notes) {
-    let Some(ssf) = &source.ssf else { return };
+pub(super) fn check(
+    name: &str,
+    mapping: &str,
+    ssf: &Ssf,
+    signals: Option<&Signals>,
+    notes: &mut Notes,
+) {
     let mut blame = |key: &str, problem: String, hint: &str| {
         let path = format!("sources.{name}.{key}");
         notes.blame(&path, Diagnostic::error("C005", "", problem).hint(hint));
     };
-    if source.mapping != MAPPING {
-        let problem = format!("`{}` does not read security event tokens", source.mapping);
+    if mapping != MAPPING {
+        let problem = format!("`{}` does not read security event tokens", mapping);
         blame("mapping", problem, "mapping = \"ssf.set\"");
     }
     let url = "\"https://idp.example.com\", as the `iss` of its tokens";

@@ -20,7 +20,6 @@ use sha2::{Digest, Sha256};
 use super::{
     body, clock,
     problem::{Code, Problem},
-    shared::Shared,
 };
 use crate::tokens::Principal;
 
@@ -73,7 +72,7 @@ const KEY_LENGTH: usize = 255;
 /// Answers a request with a key that was answered before as it was then. Pushed logs need no key: their
 /// records have ids of their own.
 pub(super) async fn once(
-    State(shared): State<Shared>,
+    State(answers): State<Idempotency>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -95,7 +94,7 @@ pub(super) async fn once(
     hash.update(parts.uri.to_string().as_bytes());
     hash.update([0]);
     hash.update(&bytes);
-    let running = match shared.idempotency.begin((principal.id, key), hash.finalize().into()) {
+    let running = match answers.begin((principal.id, key), hash.finalize().into()) {
         Ok(running) => running,
         Err(answer) => return *answer,
     };

@@ -85,7 +85,7 @@ pub(super) fn router(
         .route("/api/v1/docs", get(docs::page))
         .route("/api/v1/docs/docs.css", get(docs::style))
         .route("/api/v1/docs/docs.js", get(docs::script))
-        .layer(middleware::from_fn_with_state(shared.clone(), idempotency::once))
+        .layer(middleware::from_fn_with_state(shared.idempotency.clone(), idempotency::once))
         .layer(middleware::from_fn_with_state(shared.clone(), finish::deadline))
         .layer(middleware::from_fn_with_state(shared.clone(), access::check));
     let router = match &shared.app.signals {

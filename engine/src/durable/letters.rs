@@ -21,7 +21,7 @@ use super::{
 use crate::{EngineError, PlacedDeadLetter};
 
 /// Mapping source and code.
-pub(super) type Kind = (String, DeadLetterCode);
+pub(super) type LetterKind = (String, DeadLetterCode);
 
 impl WriteTxn<'_> {
     /// Keeps records set aside. One that is there already is the same: a crash made it come again.
@@ -91,13 +91,13 @@ impl WriteTxn<'_> {
     }
 
     /// Removes a letter of a kind with so long a value.
-    pub(super) fn remove_letter(&mut self, kind: &Kind, id: u128, key: &[u8], value: usize) {
+    pub(super) fn remove_letter(&mut self, kind: &LetterKind, id: u128, key: &[u8], value: usize) {
         self.batch.remove(&self.spaces().letter, key);
         self.batch.remove(&self.spaces().letter_id, &id.to_be_bytes());
         self.uncount(kind, key.len() + value);
     }
 
-    fn uncount(&mut self, kind: &Kind, length: usize) {
+    fn uncount(&mut self, kind: &LetterKind, length: usize) {
         let letters = &mut self.next.totals.letters;
         if let Some((count, bytes)) = letters.get_mut(kind) {
             *count = count.saturating_sub(1);
@@ -110,7 +110,7 @@ impl WriteTxn<'_> {
 
     /// Drops the oldest letters of a kind that holds more bytes than it may, down to seven eighths,
     /// so that a flood does not do it with every commit.
-    fn evict_letters(&mut self, kind: &Kind) -> Result<(), EngineError> {
+    fn evict_letters(&mut self, kind: &LetterKind) -> Result<(), EngineError> {
         let quota = self.inner.retention.dead_letter_bytes;
         let held = |d: &Self| d.next.totals.letters.get(kind).map_or(0, |(_, bytes)| *bytes);
         if held(self) <= quota {
@@ -131,7 +131,7 @@ impl WriteTxn<'_> {
     /// Drops letters of a kind that are older than `before` or too many, at most `limit`; how many.
     pub(super) fn expire_letters(
         &mut self,
-        kind: &Kind,
+        kind: &LetterKind,
         before: i64,
         limit: usize,
     ) -> Result<usize, EngineError> {
@@ -168,7 +168,7 @@ impl Inner {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<StoredLetter>, EngineError> {
-        let kinds: Vec<Kind> = {
+        let kinds: Vec<LetterKind> = {
             let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             state.meta.totals.letters.keys().cloned().collect()
         };

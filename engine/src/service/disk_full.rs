@@ -1,8 +1,8 @@
 //! A run that ended because the disk was full: nothing is read until there is room. When there is, and
 //! when inputs pause before it comes to that, is decided in [`super::watch`].
 
-use super::{Command, Phase, ReloadReport, Runner, watch};
-use crate::{EngineError, SourcePosition, error::chain};
+use super::{Command, Phase, ReloadReport, Runner};
+use crate::{EngineError, SourcePosition, clock::clock, error::chain};
 
 impl Runner {
     /// The disk was full: a commit was refused, and with it all that came after the last checkpoint.
@@ -37,7 +37,7 @@ impl Runner {
                 Some(Command::Stop) => return Ok(false),
                 Some(Command::Reload(_)) => {
                     let problems = vec!["the disk is full: reload when there is room".to_owned()];
-                    let at = watch::clock();
+                    let at = clock();
                     state.report = Some(ReloadReport { at, problems, ..ReloadReport::default() });
                     drop(state);
                     self.shared.changed.notify_all();

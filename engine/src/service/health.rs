@@ -9,8 +9,8 @@ use sluice_finding::Finding;
 use sluice_ingest::live::Place;
 use sluice_rule::Severity;
 
-use super::{Shared, watch};
-use crate::{CheckpointSink, Commit, EngineError, FindingSink, Seq};
+use super::Shared;
+use crate::{CheckpointSink, Commit, EngineError, FindingSink, Seq, clock::clock};
 
 /// The id under which a range of records that were gone before they were read is reported.
 pub const DATA_GAP: &str = "sluice.data_gap";
@@ -54,7 +54,7 @@ fn data_gap(tenant: &str, (place, from, to): &(Place, u64, u64)) -> Finding {
         ("to_offset", json!(to)),
     ];
     let title = format!("{} records of {place} were deleted before they were read", to - from);
-    let (severity, time) = (Severity::High, watch::clock());
+    let (severity, time) = (Severity::High, clock());
     Finding {
         count: to - from,
         ..Finding::of_service(DATA_GAP, tenant, &key, title, severity, time, fields)

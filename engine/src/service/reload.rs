@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sluice_event::TableName;
 use sluice_stream::operator;
 
-use super::{ReloadReport, RuleChange, input::InputThread, watch};
-use crate::{Content, LoadedRule, Problem};
+use super::{ReloadReport, RuleChange, input::InputThread};
+use crate::{Content, LoadedRule, Problem, clock::clock};
 
 /// The difference between two sets of rules and mappings.
 pub(super) struct Reload {
@@ -77,7 +77,7 @@ fn files(content: &Content) -> BTreeSet<(&str, &str)> {
 pub(super) fn refused(content: &Content) -> Option<ReloadReport> {
     content.errors().next()?;
     Some(ReloadReport {
-        at: watch::clock(),
+        at: clock(),
         applied: false,
         problems: content.problems.iter().map(shown).collect(),
         ..ReloadReport::default()

@@ -1,9 +1,9 @@
-//! The clock for people, and the thread that watches the disk. Nothing here decides a finding.
+//! The thread that watches the disk. Nothing here decides a finding.
 
 use std::{
     sync::{Arc, Weak},
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use super::{Phase, Shared};
@@ -60,10 +60,4 @@ fn look(shared: &Shared, free: Option<u64>, min_free: u64, paused: &mut bool) ->
         shared.changed.notify_all();
     }
     true
-}
-
-/// Milliseconds since 1970 UTC.
-#[expect(clippy::disallowed_methods, reason = "stamps for people; nothing is decided by it")]
-pub(crate) fn clock() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }

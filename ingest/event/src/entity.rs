@@ -1,9 +1,7 @@
 //! The things a finding is about: their kinds, how the columns of a row name one, and other names of
 //! one. Not risk, and not where the other names come from.
 
-use std::{collections::HashMap, fmt};
-
-use crate::fill::lower;
+use std::{borrow::Cow, collections::HashMap, fmt};
 
 /// What an entity is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +108,16 @@ pub(crate) fn entity<'a>(
         .filter(|n| !n.is_empty())
         .and_then(|names| given.clone().find_map(|value| names.get(value).cloned()));
     known.or_else(|| given.next().map(|v| lower(v).into_owned()))
+}
+
+/// Lower case, borrowed where it is already.
+pub(crate) fn lower(text: &str) -> Cow<'_, str> {
+    let clean = |b: u8| b.is_ascii() && !b.is_ascii_uppercase();
+    if text.bytes().all(clean) {
+        return Cow::Borrowed(text);
+    }
+    let lower = text.to_lowercase();
+    if lower == text { Cow::Borrowed(text) } else { Cow::Owned(lower) }
 }
 
 #[cfg(test)]

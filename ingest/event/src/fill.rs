@@ -21,7 +21,7 @@ use arrow::{
 use crate::{
     Aliases, Names, TableSchema, canonical_ip,
     defect::{OrDefect, defect},
-    entity::{ACTOR_USER, DEVICE, USER, entity},
+    entity::{ACTOR_USER, DEVICE, USER, entity, lower},
     ip::is_ip,
     is_private_ip,
     schema::{Column, ColumnType},
@@ -106,16 +106,6 @@ fn host(text: &str) -> Cow<'_, str> {
         Some(rest) if !rest.is_empty() => lower(rest),
         _ => lower(text),
     }
-}
-
-/// Lower case, borrowed where it is already.
-pub(crate) fn lower(text: &str) -> Cow<'_, str> {
-    let clean = |b: u8| b.is_ascii() && !b.is_ascii_uppercase();
-    if text.bytes().all(clean) {
-        return Cow::Borrowed(text);
-    }
-    let lower = text.to_lowercase();
-    if lower == text { Cow::Borrowed(text) } else { Cow::Owned(lower) }
 }
 
 struct Filler<'a> {

@@ -12,12 +12,15 @@
 //! written. An empty cell of CSV and `null` of JSON are NULL; numbers, lists and objects of JSON are
 //! kept as their JSON text.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
 use crate::{
-    Block, Diagnostic, Row, Span,
+    Block, Diagnostic, Span,
     fields::{Fields, Reader},
     front,
 };
@@ -139,7 +142,7 @@ impl LookupTable {
     /// That the key is not known.
     pub fn of_case(
         name: &str,
-        rows: &[Row],
+        rows: &[BTreeMap<String, Value>],
         key: &LookupKey,
         like: Option<&LookupTable>,
     ) -> Result<LookupTable, String> {
@@ -162,7 +165,8 @@ impl LookupTable {
                 columns.first().map_or("user", String::as_str)
             )
         })?;
-        let cell = |row: &Row, column: &String| row.get(column).and_then(text_of);
+        let cell =
+            |row: &BTreeMap<String, Value>, column: &String| row.get(column).and_then(text_of);
         let rows = rows.iter().map(|r| columns.iter().map(|c| cell(r, c)).collect()).collect();
         let (name, version) = (name.to_owned(), "test".into());
         Ok(LookupTable { name, columns, key: at, matching, rows, version })

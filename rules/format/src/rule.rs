@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use sluice_event::EntityKind;
 
 use crate::{
-    About, BaselineFile, Diagnostic, RuleId, RuleTest, Span, SqlFile, attack, cases,
+    About, BaselineFile, Diagnostic, RuleId, RuleTest, Severity, Span, SqlFile, Status, attack,
+    cases,
     fields::{Fields, Reader},
     front,
     token::{self, OutputColumn},
@@ -57,103 +58,6 @@ pub struct Rule {
     /// front matter.
     pub version: String,
     places: BTreeMap<String, Span>,
-}
-
-/// Sigma's levels, mildest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// Context.
-    Informational,
-    /// Rarely worth a look alone.
-    Low,
-    /// Worth a look.
-    Medium,
-    /// Look today.
-    High,
-    /// Look now.
-    Critical,
-}
-
-impl Severity {
-    const WORDS: [(&'static str, Severity); 5] = [
-        ("informational", Severity::Informational),
-        ("low", Severity::Low),
-        ("medium", Severity::Medium),
-        ("high", Severity::High),
-        ("critical", Severity::Critical),
-    ];
-
-    /// The word in files and output.
-    pub fn name(self) -> &'static str {
-        match self {
-            Severity::Informational => "informational",
-            Severity::Low => "low",
-            Severity::Medium => "medium",
-            Severity::High => "high",
-            Severity::Critical => "critical",
-        }
-    }
-
-    pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Severity> {
-        reader.word(node, "severity", &Self::WORDS)
-    }
-
-    /// The severity of a word; also for the output column `severity`.
-    pub fn parse(word: &str) -> Option<Severity> {
-        Self::WORDS.iter().find(|(w, _)| *w == word).map(|(_, severity)| *severity)
-    }
-
-    /// The risk of a rule that sets none: 0, 8, 15, 30, 60.
-    pub fn risk(self) -> u8 {
-        match self {
-            Severity::Informational => 0,
-            Severity::Low => 8,
-            Severity::Medium => 15,
-            Severity::High => 30,
-            Severity::Critical => 60,
-        }
-    }
-}
-
-/// How far a rule is trusted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// Runs in shadow: findings are kept and marked, and open no incident, risk or signal.
-    Experimental,
-    /// Being tried, its findings shown as any: what a rule is that does not say.
-    #[default]
-    Test,
-    /// Trusted.
-    Stable,
-    /// Still runs; something better exists.
-    Deprecated,
-    /// Not loaded.
-    Unsupported,
-}
-
-impl Status {
-    const WORDS: [(&'static str, Status); 5] = [
-        ("experimental", Status::Experimental),
-        ("test", Status::Test),
-        ("stable", Status::Stable),
-        ("deprecated", Status::Deprecated),
-        ("unsupported", Status::Unsupported),
-    ];
-
-    pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Status> {
-        reader.word(node, "status", &Self::WORDS)
-    }
-
-    /// The word in files and output.
-    pub fn name(self) -> &'static str {
-        match self {
-            Status::Experimental => "experimental",
-            Status::Test => "test",
-            Status::Stable => "stable",
-            Status::Deprecated => "deprecated",
-            Status::Unsupported => "unsupported",
-        }
-    }
 }
 
 /// Repeats of a finding with equal `by` columns within `for_ms` are folded into the first and
@@ -242,6 +146,23 @@ impl Rule {
     ///
     /// # Errors
     /// All errors of the file as far as it can be read: R001 to R009, R011 in the tests block.
+    ///
+    /// ```
+    /// use sluice_rule::{Rule, Severity};
+    ///
+    /// let text = "/*---
+    /// id: identity.refused
+    /// title: Refused sign-ins
+    /// severity: low
+    /// ---*/
+    /// SELECT time, user_name FROM authentication WHERE status = 'Failure'
+    /// ";
+    /// let (rule, _) = Rule::parse("identity/refused.sql", "identity/refused.sql", text).unwrap();
+    /// assert_eq!(rule.severity, Severity::Low);
+    ///
+    /// let errors = Rule::parse("x.sql", "x.sql", "SELECT 1").unwrap_err();
+    /// assert_eq!(errors[0].code, "R001");
+    /// ```
     pub fn parse(
         path: &str,
         below: &str,

@@ -11,7 +11,7 @@ const OPERATORS: [&str; 14] =
 const ARROWS: [&str; 3] = ["->", "=>", ".."];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TokenKind {
     /// A keyword or unquoted identifier.
     Word,
     /// A `"quoted identifier"`.
@@ -25,7 +25,7 @@ pub(crate) enum Kind {
 /// A token as a range of bytes of the statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token<'a> {
-    pub(crate) kind: Kind,
+    pub(crate) kind: TokenKind,
     pub(crate) text: &'a str,
     pub(crate) start: usize,
     pub(crate) end: usize,
@@ -34,7 +34,8 @@ pub(crate) struct Token<'a> {
 impl Token<'_> {
     /// Whether this is the unquoted word, case aside.
     pub(crate) fn is(&self, word: &str) -> bool {
-        matches!(self.kind, Kind::Word | Kind::Symbol) && self.text.eq_ignore_ascii_case(word)
+        matches!(self.kind, TokenKind::Word | TokenKind::Symbol)
+            && self.text.eq_ignore_ascii_case(word)
     }
 }
 
@@ -66,7 +67,7 @@ pub(crate) fn line_comments(sql: &str) -> Vec<Comment<'_>> {
 }
 
 /// Everything but white space; `None` is a comment.
-fn pieces(sql: &str) -> impl Iterator<Item = (Option<Kind>, Range<usize>)> {
+fn pieces(sql: &str) -> impl Iterator<Item = (Option<TokenKind>, Range<usize>)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let rest = sql.get(at..)?;
@@ -78,7 +79,7 @@ fn pieces(sql: &str) -> impl Iterator<Item = (Option<Kind>, Range<usize>)> {
     })
 }
 
-fn piece(rest: &str) -> (Option<Kind>, usize) {
+fn piece(rest: &str) -> (Option<TokenKind>, usize) {
     let word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
     let first = rest.chars().next().unwrap_or(' ');
     if rest.starts_with("--") {
@@ -88,17 +89,17 @@ fn piece(rest: &str) -> (Option<Kind>, usize) {
         return (None, block_comment(rest));
     }
     match first {
-        '\'' => (Some(Kind::Text), quoted(rest, '\'')),
-        '"' => (Some(Kind::Quoted), quoted(rest, '"')),
+        '\'' => (Some(TokenKind::Text), quoted(rest, '\'')),
+        '"' => (Some(TokenKind::Quoted), quoted(rest, '"')),
         '0'..='9' => {
             let number = |c: char| c.is_alphanumeric() || c == '.' || c == '_';
-            (Some(Kind::Number), rest.find(|c| !number(c)).unwrap_or(rest.len()))
+            (Some(TokenKind::Number), rest.find(|c| !number(c)).unwrap_or(rest.len()))
         }
-        c if word(c) => (Some(Kind::Word), rest.find(|c| !word(c)).unwrap_or(rest.len())),
+        c if word(c) => (Some(TokenKind::Word), rest.find(|c| !word(c)).unwrap_or(rest.len())),
         c => {
             let operators = OPERATORS.iter().chain(&ARROWS);
             let operator = operators.copied().find(|o| rest.starts_with(o));
-            (Some(Kind::Symbol), operator.map_or(c.len_utf8(), str::len))
+            (Some(TokenKind::Symbol), operator.map_or(c.len_utf8(), str::len))
         }
     }
 }
@@ -218,14 +219,16 @@ pub(crate) fn output_columns(sql: &str) -> Option<Vec<OutputColumn>> {
             let named = match before {
                 None => true,
                 Some(b) => {
-                    b.is("as") || b.is(".") || b.kind != Kind::Symbol || b.is(")") || b.is("]")
+                    b.is("as") || b.is(".") || b.kind != TokenKind::Symbol || b.is(")") || b.is("]")
                 }
             };
             let name = match last.kind {
-                Kind::Word if named && !last.is("end") && !last.is("null") && !last.is("true") => {
+                TokenKind::Word
+                    if named && !last.is("end") && !last.is("null") && !last.is("true") =>
+                {
                     last.text.to_lowercase()
                 }
-                Kind::Quoted if named => last.text.trim_matches('"').replace("\"\"", "\""),
+                TokenKind::Quoted if named => last.text.trim_matches('"').replace("\"\"", "\""),
                 _ => return None,
             };
             Some(OutputColumn { name, span: places.span(last.start, last.end) })
@@ -242,7 +245,7 @@ pub fn normalise(sql: &str) -> String {
             out.push(' ');
         }
         match token.kind {
-            Kind::Word => out.push_str(&token.text.to_lowercase()),
+            TokenKind::Word => out.push_str(&token.text.to_lowercase()),
             _ => out.push_str(token.text),
         }
     }
