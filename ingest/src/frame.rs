@@ -100,6 +100,19 @@ impl Wrapped {
 ///
 /// A record over the limit becomes a [`Fault`] with its first bytes, its length and hash, and reading
 /// goes on at the next record; nothing larger than the limit is ever held.
+///
+/// ```
+/// use sluice_ingest::{Framer, Framing, Limits};
+///
+/// let mut framer = Framer::new(&Framing::Lines, Limits::default());
+/// framer.push(b"one\ntw");
+/// framer.push(b"o");
+/// framer.finish();
+/// let framed = framer.take();
+/// let records: Vec<&[u8]> = framed.records.iter().collect();
+/// assert_eq!(records, [b"one", b"two"]);
+/// assert_eq!(framed.lines, [1, 2]);
+/// ```
 #[derive(Debug)]
 pub struct Framer {
     limits: Limits,

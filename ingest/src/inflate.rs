@@ -140,20 +140,20 @@ impl Inflate {
         input.by_ref().take(4).read_to_end(&mut magic)?;
         let raw = Arc::new(AtomicU64::new(0));
         let kind = match magic.as_slice() {
-            [0x1f, 0x8b, ..] => Kind::Gzip,
+            [0x1f, 0x8b, ..] => Compression::Gzip,
             // A stream may begin with a skippable frame (RFC 8878, section 3.1.2), as pzstd's do.
-            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Kind::Zstd,
-            _ => Kind::Plain,
+            [0x28, 0xb5, 0x2f, 0xfd] | [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Compression::Zstd,
+            _ => Compression::Plain,
         };
         let counted = Counted { inner: io::Cursor::new(magic).chain(input), count: raw.clone() };
         let buffered = BufReader::with_capacity(64 * 1024, counted);
         let reader: Box<dyn Read + Send> = match kind {
-            Kind::Plain => Box::new(buffered),
-            Kind::Gzip => Box::new(Members::new(buffered)),
-            Kind::Zstd => Box::new(Frames::new(buffered, ZSTD_WINDOW_LOG_MAX)?),
+            Compression::Plain => Box::new(buffered),
+            Compression::Gzip => Box::new(Members::new(buffered)),
+            Compression::Zstd => Box::new(Frames::new(buffered, ZSTD_WINDOW_LOG_MAX)?),
         };
         let reader = crate::utf16::reader(reader);
-        Ok(Inflate { reader, compressed: kind != Kind::Plain, raw, decoded: 0, limits })
+        Ok(Inflate { reader, compressed: kind != Compression::Plain, raw, decoded: 0, limits })
     }
 
     /// Reads some decompressed bytes; 0 at the end.
@@ -201,7 +201,7 @@ impl std::fmt::Debug for Inflate {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Compression {
     Plain,
     Gzip,
     Zstd,

@@ -51,7 +51,7 @@ struct OneFile {
     yearless: bool,
     /// The year of its first date without one, once it was read for that.
     first_year: Option<i32>,
-    state: State,
+    state: FileState,
     /// Decompressed bytes given to the framer.
     decoded: u64,
     /// Bytes read of the file as it lies there.
@@ -62,7 +62,7 @@ struct OneFile {
 }
 
 #[derive(Debug)]
-enum State {
+enum FileState {
     Closed,
     Open(Inflate),
     /// Read to its end, which is not yet told.
@@ -89,7 +89,7 @@ impl FileInput {
             framer: Framer::new(framing, self.limits),
             yearless: *framing == Framing::Syslog,
             first_year: None,
-            state: State::Closed,
+            state: FileState::Closed,
             decoded: 0,
             raw: 0,
             progress: i64::MIN,
@@ -126,7 +126,7 @@ impl FileInput {
     ) -> Result<Option<NextChunk>, InputError> {
         let mut best: Option<((i64, u64), usize)> = None;
         for (index, file) in self.files.iter_mut().enumerate() {
-            if matches!(file.state, State::Ended) {
+            if matches!(file.state, FileState::Ended) {
                 continue;
             }
             let now = progress(PartitionId(index as u32));
@@ -141,8 +141,8 @@ impl FileInput {
         }
         let Some((_, index)) = best else { return Ok(None) };
         let partition = PartitionId(index as u32);
-        if matches!(self.files[index].state, State::Read) {
-            self.files[index].state = State::Ended;
+        if matches!(self.files[index].state, FileState::Read) {
+            self.files[index].state = FileState::Ended;
             return Ok(Some(NextChunk::End(partition)));
         }
         self.make_room(index);
@@ -150,7 +150,7 @@ impl FileInput {
         file.ahead += 1;
         let chunk = file.read_chunk(partition, self.limits, &mut self.buffer);
         if chunk.received() == 0 && chunk.at_end {
-            file.state = State::Ended;
+            file.state = FileState::Ended;
             return Ok(Some(NextChunk::End(partition)));
         }
         Ok(Some(NextChunk::Chunk(chunk)))
@@ -158,20 +158,20 @@ impl FileInput {
 
     /// Closes the file that is needed last, if one more would be too many.
     fn make_room(&mut self, next: usize) {
-        if matches!(self.files[next].state, State::Open(_)) {
+        if matches!(self.files[next].state, FileState::Open(_)) {
             return;
         }
-        let open = self.files.iter().filter(|f| matches!(f.state, State::Open(_))).count();
+        let open = self.files.iter().filter(|f| matches!(f.state, FileState::Open(_))).count();
         if open < OPEN_MAX {
             return;
         }
         let furthest = self
             .files
             .iter_mut()
-            .filter(|f| matches!(f.state, State::Open(_)) && f.file.can_reopen())
+            .filter(|f| matches!(f.state, FileState::Open(_)) && f.file.can_reopen())
             .max_by_key(|f| f.progress);
         if let Some(file) = furthest {
-            file.state = State::Closed;
+            file.state = FileState::Closed;
         }
     }
 }
@@ -184,7 +184,7 @@ impl OneFile {
             match self.read_block(limits, buffer) {
                 Ok(0) => {
                     self.framer.finish();
-                    self.state = State::Read;
+                    self.state = FileState::Read;
                     break;
                 }
                 Ok(read) => {
@@ -200,7 +200,7 @@ impl OneFile {
                     };
                     self.framer.finish();
                     self.framer.fault(code, format!("{message}; the rest is not read"));
-                    self.state = State::Read;
+                    self.state = FileState::Read;
                     break;
                 }
             }
@@ -217,13 +217,13 @@ impl OneFile {
             envelopes: Vec::new(),
             wrappers: Vec::new(),
             first_year: self.first_year,
-            at_end: matches!(self.state, State::Read),
+            at_end: matches!(self.state, FileState::Read),
             messages: false,
         }
     }
 
     fn read_block(&mut self, limits: Limits, buffer: &mut [u8]) -> Result<usize, InflateError> {
-        if matches!(self.state, State::Closed) {
+        if matches!(self.state, FileState::Closed) {
             if self.yearless && self.decoded == 0 && self.file.can_reopen() {
                 let reader = self.file.open().map_err(InflateError::Read)?;
                 self.first_year = years::first(reader, limits, self.received_at);
@@ -240,9 +240,9 @@ impl OneFile {
                 }
                 skip -= read as u64;
             }
-            self.state = State::Open(inflate);
+            self.state = FileState::Open(inflate);
         }
-        let State::Open(inflate) = &mut self.state else { return Ok(0) };
+        let FileState::Open(inflate) = &mut self.state else { return Ok(0) };
         let read = inflate.read(buffer);
         self.raw = self.raw.max(inflate.raw());
         read

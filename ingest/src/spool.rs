@@ -145,13 +145,13 @@ struct Shared {
     dir: PathBuf,
     /// Held while the spool or an input over it is there: one process only.
     _lock: File,
-    state: Mutex<State>,
+    state: Mutex<SpoolState>,
     /// Rings when `end` moves, or the spool fails.
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
+struct SpoolState {
     /// In order; the last is written to. Never empty.
     segments: Vec<Segment>,
     /// Everything before is durable.
@@ -191,7 +191,7 @@ impl Spool {
         let active = segments.last().copied().unwrap_or_default();
         let file = segment::create(&active.path(dir), true)?;
         let state =
-            State { end: active.end, segments, pending: 0, torn_bytes, gaps: 0, failed: None };
+            SpoolState { end: active.end, segments, pending: 0, torn_bytes, gaps: 0, failed: None };
         let shared = Arc::new(Shared {
             dir: dir.to_owned(),
             _lock: lock,
@@ -203,7 +203,7 @@ impl Spool {
             segment_bytes: settings.segment_bytes.min(settings.max_bytes / 4),
             ..settings
         };
-        let writer = writer::Writer::new(shared.clone(), file, active, limits.segment_bytes);
+        let writer = writer::SpoolWriter::new(shared.clone(), file, active, limits.segment_bytes);
         let writer = thread::Builder::new()
             .name("spool".into())
             .spawn(move || writer.run(&batches))
@@ -279,7 +279,7 @@ impl Drop for Spool {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SpoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -327,7 +327,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl SpoolState {
     fn disk_bytes(&self) -> u64 {
         self.segments.iter().map(|s| s.end - s.first).sum()
     }

@@ -17,7 +17,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     reader::{Notes, Problem},
-    tree::{Entry, File, Node, Origin, Raw, Table, join},
+    tree::{File, Origin, Raw, SettingEntry, SettingNode, Table, join},
 };
 
 /// Reads a file; what is wrong with its form goes to `notes`.
@@ -51,10 +51,10 @@ fn tree(table: &DeTable<'_>, at: &impl Fn(Range<usize>) -> Origin) -> Table {
         .iter()
         .map(|(key, value)| {
             let node = match value.get_ref() {
-                DeValue::Table(table) => Node::Table(tree(table, at)),
-                value_ref => Node::Leaf(raw(value_ref), at(value.span())),
+                DeValue::Table(table) => SettingNode::Table(tree(table, at)),
+                value_ref => SettingNode::Leaf(raw(value_ref), at(value.span())),
             };
-            (key.get_ref().to_string(), Entry { key: at(key.span()), node })
+            (key.get_ref().to_string(), SettingEntry { key: at(key.span()), node })
         })
         .collect()
 }

@@ -13,7 +13,7 @@ use super::{
     document,
     reader::{Notes, Problem, Section},
     settings::Config,
-    tree::{Entry, File, Node, Origin, Raw, Table, overlay},
+    tree::{File, Origin, Raw, SettingEntry, SettingNode, Table, overlay},
 };
 
 /// A larger file is not a configuration.
@@ -139,18 +139,18 @@ impl Layers {
 
 fn below<'t>(table: &'t Table, path: &[String]) -> Option<&'t Table> {
     path.iter().try_fold(table, |table, key| match &table.get(key)?.node {
-        Node::Table(table) => Some(table),
-        Node::Leaf(..) => None,
+        SettingNode::Table(table) => Some(table),
+        SettingNode::Leaf(..) => None,
     })
 }
 
 /// Puts one value over what is there.
 fn set(table: &mut Table, path: &[String], value: &str, origin: &Origin) {
-    let leaf = Node::Leaf(Raw::Loose(value.to_owned()), origin.clone());
+    let leaf = SettingNode::Leaf(Raw::Loose(value.to_owned()), origin.clone());
     let whole = path.iter().rev().fold(leaf, |node, key| {
-        Node::Table(Table::from([(key.clone(), Entry { key: origin.clone(), node })]))
+        SettingNode::Table(Table::from([(key.clone(), SettingEntry { key: origin.clone(), node })]))
     });
-    if let Node::Table(over) = whole {
+    if let SettingNode::Table(over) = whole {
         overlay(table, over);
     }
 }

@@ -9,7 +9,7 @@ use sluice_rule::Diagnostic;
 use super::{
     reader::{Effective, Problem, Reader, Setting},
     secret::{self, Readable, Secret},
-    tree::{Node, Raw},
+    tree::{Raw, SettingNode},
 };
 
 /// Options by name, secrets as references.
@@ -132,8 +132,8 @@ impl Setting for Options {
             let path = reader.path(name);
             let Some(entry) = reader.entry(name) else { continue };
             let (raw, at) = match &entry.node {
-                Node::Leaf(raw, at) => (raw, at),
-                Node::Table(_) => {
+                SettingNode::Leaf(raw, at) => (raw, at),
+                SettingNode::Table(_) => {
                     let wrong = Diagnostic::error("C003", "", format!("`{path}` is a table")).hint(
                         "names of options have dots: write them in quotes, \
                                \"fetch.wait.max.ms\" = \"50\"",

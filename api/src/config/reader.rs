@@ -6,7 +6,7 @@ use sluice_rule::Diagnostic;
 
 use super::{
     secret,
-    tree::{Entry, Node, Origin, Raw, Table},
+    tree::{Origin, Raw, SettingEntry, SettingNode, Table},
 };
 
 /// A problem of the configuration, with the text of its file, secrets masked.
@@ -165,7 +165,7 @@ impl<'t> Reader<'t> {
     }
 
     /// A key of this table.
-    pub(crate) fn entry(&self, key: &str) -> Option<&'t Entry> {
+    pub(crate) fn entry(&self, key: &str) -> Option<&'t SettingEntry> {
         self.table?.get(key)
     }
 
@@ -179,8 +179,8 @@ impl<'t> Reader<'t> {
         let path = self.path(key);
         let entry = self.entry(key);
         let (table, begun) = match entry.map(|e| (&e.node, &e.key)) {
-            Some((Node::Table(table), key)) => (Some(table), Some(key)),
-            Some((Node::Leaf(_, at), _)) => {
+            Some((SettingNode::Table(table), key)) => (Some(table), Some(key)),
+            Some((SettingNode::Leaf(_, at), _)) => {
                 let problem = Diagnostic::error("C003", "", format!("`{path}` is a table"))
                     .hint(format!("[{path}] with its keys below"));
                 self.notes.problems.push(Problem::at(problem, Some(at)));
@@ -196,14 +196,14 @@ impl<'t> Reader<'t> {
         let path = self.path(key);
         let (value, origin) = match self.entry(key).map(|e| &e.node) {
             None => (T::default(default), None),
-            Some(Node::Table(_)) => {
+            Some(SettingNode::Table(_)) => {
                 let at = self.entry(key).map(|e| &e.key);
                 let problem = Diagnostic::error("C003", "", format!("`{path}` is not a table"))
                     .hint(format!("{key} = .."));
                 self.notes.problems.push(Problem::at(problem, at));
                 (T::default(default), None)
             }
-            Some(Node::Leaf(raw, at)) => match T::parse(raw) {
+            Some(SettingNode::Leaf(raw, at)) => match T::parse(raw) {
                 Ok(value) => (value, Some(at.clone())),
                 Err(wrong) => {
                     let problem =

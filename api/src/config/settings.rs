@@ -398,7 +398,7 @@ fn source<'r>(sources: &'r mut Reader<'_>, name: &str) -> Reader<'r> {
             ),
         }
     }
-    if let Some(super::tree::Node::Table(kafka)) = reader.entry("kafka").map(|e| &e.node) {
+    if let Some(super::tree::SettingNode::Table(kafka)) = reader.entry("kafka").map(|e| &e.node) {
         for (key, example) in [("brokers", "\"host:9092\""), ("topics", "[\"okta\"]")] {
             if !kafka.contains_key(key) {
                 reader.missing(

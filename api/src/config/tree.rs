@@ -7,20 +7,20 @@ use sluice_rule::Span;
 use super::secret;
 
 /// A table of a configuration, keys sorted.
-pub(crate) type Table = BTreeMap<String, Entry>;
+pub(crate) type Table = BTreeMap<String, SettingEntry>;
 
 /// A key and what it holds.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct SettingEntry {
     /// Where the key was given.
     pub(crate) key: Origin,
     /// What it holds.
-    pub(crate) node: Node,
+    pub(crate) node: SettingNode,
 }
 
 /// A table or a value.
 #[derive(Clone, Debug)]
-pub(crate) enum Node {
+pub(crate) enum SettingNode {
     /// A table.
     Table(Table),
     /// A value and its place.
@@ -110,8 +110,8 @@ pub(crate) fn overlay(base: &mut Table, over: Table) {
     for (key, entry) in over {
         match (base.get_mut(&key), entry) {
             (
-                Some(Entry { node: Node::Table(below), .. }),
-                Entry { node: Node::Table(above), .. },
+                Some(SettingEntry { node: SettingNode::Table(below), .. }),
+                SettingEntry { node: SettingNode::Table(above), .. },
             ) => {
                 overlay(below, above);
             }
@@ -130,7 +130,7 @@ pub(crate) fn join(base: &mut Table, part: Table, twice: &mut impl FnMut(&Origin
                 base.insert(key, entry);
             }
             Some(there) => match (&mut there.node, entry.node) {
-                (Node::Table(below), Node::Table(more)) => join(below, more, twice),
+                (SettingNode::Table(below), SettingNode::Table(more)) => join(below, more, twice),
                 _ => twice(&there.key, &entry.key),
             },
         }

@@ -19,11 +19,11 @@ struct Inside {
     bytes: u64,
     /// What one token may hold.
     share: u64,
-    state: Mutex<State>,
+    state: Mutex<MemoryState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct MemoryState {
     used: u64,
     by_token: BTreeMap<Arc<str>, u64>,
     refused: u64,

@@ -39,7 +39,7 @@ struct Failures {
 
 /// A place of a token, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct StreamPlace {
     places: Arc<Places>,
     token: String,
 }
@@ -89,18 +89,18 @@ impl Throttle {
     }
 
     /// A place for one request of a token, held until its answer is taken.
-    pub(super) fn request(&self, token: &str) -> Result<Place, Problem> {
+    pub(super) fn request(&self, token: &str) -> Result<StreamPlace, Problem> {
         Places::enter(&self.requests, token)
     }
 
     /// A place for one live stream of a token.
-    pub(super) fn stream(&self, token: &str) -> Result<Place, Problem> {
+    pub(super) fn stream(&self, token: &str) -> Result<StreamPlace, Problem> {
         Places::enter(&self.streams, token)
     }
 }
 
 impl Places {
-    fn enter(self: &Arc<Self>, token: &str) -> Result<Place, Problem> {
+    fn enter(self: &Arc<Self>, token: &str) -> Result<StreamPlace, Problem> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.values().sum::<usize>() >= self.most {
             let text = format!("all {} places for {} are taken", self.most, self.what);
@@ -112,11 +112,11 @@ impl Places {
             return Err(Problem::new(Code::TooManyRequests, text).retry(1));
         }
         *own += 1;
-        Ok(Place { places: self.clone(), token: token.to_owned() })
+        Ok(StreamPlace { places: self.clone(), token: token.to_owned() })
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamPlace {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.token) {

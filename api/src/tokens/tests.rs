@@ -62,14 +62,15 @@ fn another_process_is_noticed() {
     let text = command.create("ann", Role::Viewer, None, None, 0).unwrap();
     server.watch();
     let known = |wanted: bool| {
-        (0..20).any(|_| {
+        // Within a second by itself; a machine under load may be later.
+        (0..100).any(|_| {
             std::thread::sleep(Duration::from_millis(50));
             server.authenticate(Some(&bearer(&text)), 5).is_ok() == wanted
         })
     };
-    assert!(known(true), "a token made by another process is known within a second");
+    assert!(known(true), "a token made by another process is known");
     command.revoke("ann").unwrap();
-    assert!(known(false), "a revoked one is refused within a second");
+    assert!(known(false), "a revoked one is refused");
 }
 
 #[test]

@@ -18,9 +18,9 @@ use tantivy::{
 use crate::{
     QueryError, SearchError, SearchRequest,
     document::id_term,
-    fields::{Fields, Kind, column_term, words},
+    fields::{FieldKind, Fields, column_term, words},
     forward::Forward,
-    query::{Clause, End, Node, Parsed, Target, Value},
+    query::{Clause, End, Parsed, QueryNode, Target, Value},
 };
 
 /// Words of one phrase.
@@ -64,24 +64,24 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn node(&self, node: &Node) -> Result<Compiled, QueryError> {
+    fn node(&self, node: &QueryNode) -> Result<Compiled, QueryError> {
         Ok(match node {
-            Node::Clause(clause) => self.clause(clause)?,
-            Node::And(nodes) if nodes.is_empty() => Box::new(AllQuery),
-            Node::And(nodes) => self.all_of(nodes)?,
-            Node::Not(_) => self.all_of(std::slice::from_ref(node))?,
-            Node::Or(nodes) => Box::new(BooleanQuery::union(
+            QueryNode::Clause(clause) => self.clause(clause)?,
+            QueryNode::And(nodes) if nodes.is_empty() => Box::new(AllQuery),
+            QueryNode::And(nodes) => self.all_of(nodes)?,
+            QueryNode::Not(_) => self.all_of(std::slice::from_ref(node))?,
+            QueryNode::Or(nodes) => Box::new(BooleanQuery::union(
                 nodes.iter().map(|n| self.node(n)).collect::<Result<_, _>>()?,
             )),
         })
     }
 
-    fn all_of(&self, nodes: &[Node]) -> Result<Compiled, QueryError> {
+    fn all_of(&self, nodes: &[QueryNode]) -> Result<Compiled, QueryError> {
         let mut parts = nodes
             .iter()
             .map(|node| {
                 Ok::<(Occur, Compiled), QueryError>(match node {
-                    Node::Not(inner) => (Occur::MustNot, Box::new(Forward(self.node(inner)?))),
+                    QueryNode::Not(inner) => (Occur::MustNot, Box::new(Forward(self.node(inner)?))),
                     node => (Occur::Must, self.node(node)?),
                 })
             })
@@ -107,11 +107,11 @@ impl Compiler<'_> {
             },
             Target::Column(path) => self.column(path, value),
             Target::Field(name, kind) => match kind {
-                Kind::Exact => self.exact(name, value),
-                Kind::Word => self.word(name, value),
-                Kind::Text => self.text(name, value),
-                Kind::Number => self.interval(name, value, whole),
-                Kind::Time => self.interval(name, value, |text| time(text, self.now)),
+                FieldKind::Exact => self.exact(name, value),
+                FieldKind::Word => self.word(name, value),
+                FieldKind::Text => self.text(name, value),
+                FieldKind::Number => self.interval(name, value, whole),
+                FieldKind::Time => self.interval(name, value, |text| time(text, self.now)),
             },
         };
         compiled.map_err(|error| error.at(*at))

@@ -22,7 +22,7 @@ pub(crate) const LONGEST_WORD: usize = 256;
 
 /// What a field of the query language takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FieldKind {
     /// The whole value, case aside.
     Exact,
     /// One of few words.
@@ -36,29 +36,29 @@ pub(crate) enum Kind {
 }
 
 /// Every field that a query can name, `fields.COLUMN` aside.
-pub(crate) const NAMES: [(&str, Kind); 16] = [
-    ("id", Kind::Exact),
-    ("rule_id", Kind::Exact),
-    ("severity", Kind::Word),
-    ("status", Kind::Word),
-    ("reason", Kind::Word),
-    ("assignee", Kind::Exact),
-    ("state", Kind::Word),
-    ("entity", Kind::Exact),
-    ("entity_kind", Kind::Word),
-    ("attack", Kind::Exact),
-    ("tactic", Kind::Exact),
-    ("title", Kind::Text),
-    ("count", Kind::Number),
-    ("risk", Kind::Number),
-    ("time", Kind::Time),
-    ("shadow", Kind::Word),
+pub(crate) const NAMES: [(&str, FieldKind); 16] = [
+    ("id", FieldKind::Exact),
+    ("rule_id", FieldKind::Exact),
+    ("severity", FieldKind::Word),
+    ("status", FieldKind::Word),
+    ("reason", FieldKind::Word),
+    ("assignee", FieldKind::Exact),
+    ("state", FieldKind::Word),
+    ("entity", FieldKind::Exact),
+    ("entity_kind", FieldKind::Word),
+    ("attack", FieldKind::Exact),
+    ("tactic", FieldKind::Exact),
+    ("title", FieldKind::Text),
+    ("count", FieldKind::Number),
+    ("risk", FieldKind::Number),
+    ("time", FieldKind::Time),
+    ("shadow", FieldKind::Word),
 ];
 
 /// The handles.
 #[derive(Clone, Debug)]
 pub(crate) struct Fields {
-    named: [(&'static str, Kind, Field); 16],
+    named: [(&'static str, FieldKind, Field); 16],
     /// The words of everything.
     pub(crate) all: Field,
     /// The words of each column.
@@ -84,19 +84,19 @@ impl Fields {
         let named = NAMES.map(|(name, kind)| {
             let field = match kind {
                 // Columns of entities and ids would be as large as the rest, for no facet.
-                Kind::Exact if matches!(name, "id" | "entity") => builder.add_text_field(
+                FieldKind::Exact if matches!(name, "id" | "entity") => builder.add_text_field(
                     name,
                     TextOptions::default().set_indexing_options(exact.clone()),
                 ),
-                Kind::Exact | Kind::Word => builder.add_text_field(
+                FieldKind::Exact | FieldKind::Word => builder.add_text_field(
                     name,
                     TextOptions::default().set_indexing_options(exact.clone()).set_fast("raw"),
                 ),
-                Kind::Text => builder.add_text_field(
+                FieldKind::Text => builder.add_text_field(
                     name,
                     TextOptions::default().set_indexing_options(words.clone()),
                 ),
-                Kind::Number | Kind::Time => {
+                FieldKind::Number | FieldKind::Time => {
                     builder.add_i64_field(name, NumericOptions::default() | FAST)
                 }
             };

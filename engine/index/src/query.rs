@@ -5,7 +5,7 @@ use sluice_rule::suggest;
 
 use crate::{
     QueryError,
-    fields::{Kind, NAMES},
+    fields::{FieldKind, NAMES},
 };
 
 /// Bytes of a query.
@@ -18,19 +18,19 @@ const DEEPEST: usize = 16;
 /// A parsed query.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Parsed {
-    pub(crate) root: Node,
+    pub(crate) root: QueryNode,
     /// Whether `state:` or `id:` stands in it, which brings withdrawn findings back.
     pub(crate) withdrawn: bool,
 }
 
 /// A part of a query.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Node {
+pub(crate) enum QueryNode {
     /// All of them; none: everything.
-    And(Vec<Node>),
+    And(Vec<QueryNode>),
     /// Any of them.
-    Or(Vec<Node>),
-    Not(Box<Node>),
+    Or(Vec<QueryNode>),
+    Not(Box<QueryNode>),
     Clause(Clause),
 }
 
@@ -49,7 +49,7 @@ pub(crate) enum Target {
     /// Everywhere.
     All,
     /// A field of [`NAMES`].
-    Field(&'static str, Kind),
+    Field(&'static str, FieldKind),
     /// A column that the rule selected.
     Column(String),
     /// An entity of a kind.
@@ -78,6 +78,11 @@ pub(crate) enum End {
 ///
 /// # Errors
 /// What is wrong with its form. Words that a field does not know are found by the search.
+///
+/// ```
+/// assert!(sluice_index::check("severity:high -status:resolved user:ann").is_ok());
+/// assert!(sluice_index::check("severity:(high").is_err());
+/// ```
 pub fn check(query: &str) -> Result<(), QueryError> {
     parse(query).map(|_| ())
 }
@@ -141,7 +146,7 @@ impl Parser {
     }
 
     /// `a OR b`; ends before `)` or at the end.
-    fn any_of(&mut self, target: &Target) -> Result<Node, QueryError> {
+    fn any_of(&mut self, target: &Target) -> Result<QueryNode, QueryError> {
         let mut nodes = vec![self.all_of(target)?];
         loop {
             let at = self.at;
@@ -149,18 +154,18 @@ impl Parser {
                 break;
             }
             let right = self.all_of(target)?;
-            if nodes.iter().chain([&right]).any(|n| *n == Node::And(Vec::new())) {
+            if nodes.iter().chain([&right]).any(|n| *n == QueryNode::And(Vec::new())) {
                 return Err(QueryError::new("`OR` needs something on both sides")
                     .at(at)
                     .hint("to search for the word, write `or`"));
             }
             nodes.push(right);
         }
-        Ok(single(nodes, Node::Or))
+        Ok(single(nodes, QueryNode::Or))
     }
 
     /// `a b`, `a AND b`; ends before OR, `)` or at the end.
-    fn all_of(&mut self, target: &Target) -> Result<Node, QueryError> {
+    fn all_of(&mut self, target: &Target) -> Result<QueryNode, QueryError> {
         let mut nodes = Vec::new();
         loop {
             self.skip_space();
@@ -178,7 +183,7 @@ impl Parser {
             }
             nodes.push(self.one(target)?);
         }
-        Ok(single(nodes, Node::And))
+        Ok(single(nodes, QueryNode::And))
     }
 
     /// Whether OR comes next.
@@ -190,7 +195,7 @@ impl Parser {
     }
 
     /// A negation, a group or a clause.
-    fn one(&mut self, target: &Target) -> Result<Node, QueryError> {
+    fn one(&mut self, target: &Target) -> Result<QueryNode, QueryError> {
         let at = self.at;
         let dash = self.peek() == Some('-')
             && self.chars.get(at + 1).is_some_and(|c| !c.is_whitespace() && *c != ')');
@@ -205,7 +210,7 @@ impl Parser {
             self.descend(at)?;
             let node = self.one(target)?;
             self.depth -= 1;
-            return Ok(Node::Not(Box::new(node)));
+            return Ok(QueryNode::Not(Box::new(node)));
         }
         if self.eat('(') {
             return self.group(target, at);
@@ -224,7 +229,7 @@ impl Parser {
     }
 
     /// What stands in parentheses, after the first.
-    fn group(&mut self, target: &Target, at: usize) -> Result<Node, QueryError> {
+    fn group(&mut self, target: &Target, at: usize) -> Result<QueryNode, QueryError> {
         self.descend(at)?;
         let node = self.any_of(target)?;
         if !self.eat(')') {
@@ -232,7 +237,7 @@ impl Parser {
                 .at(at)
                 .hint("to search for it, put it in quotes"));
         }
-        if node == Node::And(Vec::new()) {
+        if node == QueryNode::And(Vec::new()) {
             return Err(QueryError::new("nothing between `(` and `)`").at(at));
         }
         self.depth -= 1;
@@ -287,7 +292,7 @@ impl Parser {
     }
 
     /// What stands after a field, or a bare word or phrase.
-    fn value(&mut self, target: Target) -> Result<Node, QueryError> {
+    fn value(&mut self, target: Target) -> Result<QueryNode, QueryError> {
         let at = self.at;
         let bare = target == Target::All;
         match self.peek() {
@@ -320,7 +325,7 @@ impl Parser {
             }
             _ => self.word()?,
         };
-        Ok(Node::Clause(Clause { target, value, at }))
+        Ok(QueryNode::Clause(Clause { target, value, at }))
     }
 
     /// The value after `<` or `>`.
@@ -435,7 +440,7 @@ impl Parser {
 }
 
 /// One node alone stands for itself.
-fn single(mut nodes: Vec<Node>, many: fn(Vec<Node>) -> Node) -> Node {
+fn single(mut nodes: Vec<QueryNode>, many: fn(Vec<QueryNode>) -> QueryNode) -> QueryNode {
     match nodes.len() {
         1 => nodes.remove(0),
         _ => many(nodes),

@@ -157,7 +157,7 @@ impl<'a> Cells<'a> {
 /// A packed row as a JSON object: names from the schema it was packed with, times in RFC 3339 with
 /// milliseconds. `None` if the bytes are not a packed row of that schema.
 pub fn packed_json(packed: &[u8], schema: &Schema, uid: EventUid) -> Option<String> {
-    let mut r = Reader(packed);
+    let mut r = PackedReader(packed);
     let mut out = String::with_capacity(packed.len() * 2);
     out.push('{');
     while !r.0.is_empty() {
@@ -208,9 +208,9 @@ fn text(value: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(value.as_bytes());
 }
 
-struct Reader<'a>(&'a [u8]);
+struct PackedReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> PackedReader<'a> {
     fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;

@@ -91,6 +91,15 @@ pub enum ColumnType {
 
 impl Schema {
     /// The schema this build was made with.
+    ///
+    /// ```
+    /// use sluice_event::{ColumnType, Schema};
+    ///
+    /// let table = Schema::builtin().table("authentication").unwrap();
+    /// let column = &table.columns[table.index("user_entity").unwrap()];
+    /// assert!(matches!(column.kind, ColumnType::Text | ColumnType::Keyword));
+    /// assert!(table.index("no_such_column").is_none());
+    /// ```
     pub fn builtin() -> &'static Schema {
         static SCHEMA: LazyLock<Schema> =
             LazyLock::new(|| Schema::parse(include_str!("../schema.tsv")));

@@ -17,7 +17,7 @@ pub(super) struct Batch {
     pub(super) done: Done,
 }
 
-pub(super) struct Writer {
+pub(super) struct SpoolWriter {
     shared: Arc<Shared>,
     file: File,
     active: Segment,
@@ -27,14 +27,14 @@ pub(super) struct Writer {
 /// No more is written before an fsync.
 const GROUP_BYTES: usize = 1 << 20;
 
-impl Writer {
+impl SpoolWriter {
     pub(super) fn new(
         shared: Arc<Shared>,
         file: File,
         active: Segment,
         segment_bytes: u64,
     ) -> Self {
-        Writer { shared, file, active, segment_bytes }
+        SpoolWriter { shared, file, active, segment_bytes }
     }
 
     /// Until the spool is dropped.

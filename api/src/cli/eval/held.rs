@@ -17,13 +17,13 @@ use crate::cli::exit::Failure;
 /// See the module. Costs about 100 bytes of memory a finding; what is to be printed of them goes to a
 /// temporary file above [`SPOOL`].
 pub(super) struct Held {
-    places: Vec<Place>,
+    places: Vec<HeldFinding>,
     shown: BufWriter<SpooledTempFile>,
     length: u64,
     groups: MemoryMembers,
 }
 
-struct Place {
+struct HeldFinding {
     member: Member,
     group: u128,
     rule: Arc<str>,
@@ -56,7 +56,7 @@ impl Held {
         let member = Member { time: finding.time, id: finding.id };
         let Ok(_) = repeats::insert(&mut self.groups, suppression, member);
         self.shown.write_all(shown.as_bytes()).map_err(Failure::Write)?;
-        self.places.push(Place {
+        self.places.push(HeldFinding {
             member,
             group: suppression.group,
             rule: finding.rule_id.clone(),
@@ -75,7 +75,7 @@ impl Held {
         let Held { mut places, shown, groups, .. } = self;
         let mut file = shown.into_inner().map_err(|e| Failure::Write(e.into_error()))?;
         places.sort_unstable_by_key(|place| place.member);
-        for Place { member, group, rule, start, length } in places {
+        for HeldFinding { member, group, rule, start, length } in places {
             let Ok(standing) = groups.standing(group, member);
             let repeats = standing.map_or_else(Repeats::default, |s| s.repeats(member.id));
             let mut bytes = vec![0; length];

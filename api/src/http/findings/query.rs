@@ -55,8 +55,8 @@ pub(super) async fn list(shared: Shared, params: ListParams) -> Result<view::Pag
         params.include.as_deref().unwrap_or_default(),
     ];
     let place = match &params.cursor {
-        None => Place { now: clock::now(), after: None },
-        Some(cursor) => Place::read(&shared.cursors.open(&list, cursor)?)?,
+        None => PageCursor { now: clock::now(), after: None },
+        Some(cursor) => PageCursor::read(&shared.cursors.open(&list, cursor)?)?,
     };
     let request = SearchRequest {
         from: time("from", params.from.as_deref(), place.now)?,
@@ -70,7 +70,7 @@ pub(super) async fn list(shared: Shared, params: ListParams) -> Result<view::Pag
     };
     let Found { page, items, shadow } = search(&shared, request).await?;
     let cursor = |after| {
-        let place = Place { now: place.now, after: Some(after) };
+        let place = PageCursor { now: place.now, after: Some(after) };
         shared.cursors.seal(&list, &place.bytes())
     };
     let facet = |(value, count)| view::Facet { value, count };
@@ -161,25 +161,25 @@ fn facets(text: Option<&str>) -> Result<Vec<Facet>, Problem> {
 }
 
 /// Where a list goes on.
-struct Place {
+struct PageCursor {
     /// What `now` meant when the first page was asked for: `now-24h` must not move while paging.
     now: i64,
     after: Option<SortKey>,
 }
 
-impl Place {
+impl PageCursor {
     fn bytes(&self) -> Vec<u8> {
         let SortKey { time, id } = self.after.unwrap_or(SortKey { time: 0, id: FindingId(0) });
         [&self.now.to_be_bytes()[..], &time.to_be_bytes(), &id.0.to_be_bytes()].concat()
     }
 
-    fn read(bytes: &[u8]) -> Result<Place, Problem> {
+    fn read(bytes: &[u8]) -> Result<PageCursor, Problem> {
         let read = || {
             let (now, rest) = bytes.split_first_chunk()?;
             let (time, rest) = rest.split_first_chunk()?;
             let id = u128::from_be_bytes(rest.try_into().ok()?);
             let after = SortKey { time: i64::from_be_bytes(*time), id: FindingId(id) };
-            Some(Place { now: i64::from_be_bytes(*now), after: Some(after) })
+            Some(PageCursor { now: i64::from_be_bytes(*now), after: Some(after) })
         };
         read().ok_or_else(|| Problem::new(Code::InvalidCursor, "the cursor is of another list"))
     }

@@ -24,7 +24,7 @@ use super::{
         pool::as_token,
         problem::{Code, Problem},
         shared::Shared,
-        throttle::Place,
+        throttle::StreamPlace,
     },
     query, view,
 };
@@ -100,7 +100,7 @@ struct Client {
     behind: bool,
     ready: VecDeque<Event>,
     look: tokio::time::Interval,
-    _place: Place,
+    _place: StreamPlace,
 }
 
 impl Client {

@@ -15,13 +15,13 @@ use tokio::sync::Notify;
 /// The open connections.
 #[derive(Debug)]
 pub(super) struct Connections {
-    state: Mutex<State>,
+    state: Mutex<OpenConnections>,
     most: usize,
     per_address: usize,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct OpenConnections {
     /// By number: the lowest was opened first.
     open: BTreeMap<u64, Entry>,
     by_address: BTreeMap<IpAddr, usize>,
@@ -84,7 +84,7 @@ impl Connections {
     }
 }
 
-impl State {
+impl OpenConnections {
     /// Closes the oldest idle connection of those that fit; `None` if none is idle.
     fn evict(&mut self, fits: impl Fn(&Entry) -> bool) -> Option<()> {
         let idle = |entry: &Entry| entry.signs.requests.load(Ordering::Relaxed) == 0;
