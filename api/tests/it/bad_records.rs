@@ -115,14 +115,28 @@ fn cloudtrail_records() {
 /// the run.
 #[track_caller]
 fn evaluates(odd: impl AsRef<[u8]>) -> (serde_json::Value, Run) {
+    let (mut rows, run) = evaluate_all(&[odd]);
+    (rows.remove(0), run)
+}
+
+/// Odd records between good ones, in one run: all become rows. Returns those of the odd ones and the
+/// run.
+#[track_caller]
+fn evaluate_all(odd: &[impl AsRef<[u8]>]) -> (Vec<serde_json::Value>, Run) {
     let scratch = Scratch::new();
-    let lines = [okta("first").as_bytes(), odd.as_ref(), okta("next").as_bytes()].join(&b'\n');
-    let log = scratch.write("log", lines);
+    let (first, next) = (okta("first"), okta("next"));
+    let mut lines = vec![first.as_bytes()];
+    for record in odd {
+        lines.extend([record.as_ref(), next.as_bytes()]);
+    }
+    let log = scratch.write("log", lines.join(&b'\n'));
     let run = sluice(&["mapping", "run", "--received-at", "2026-01-01T10:00:00Z", &log]).exits(0);
-    assert_eq!(run.counters(), [("okta.system".to_owned(), [3, 3, 0, 0, 0])]);
+    let received = lines.len() as u64;
+    assert_eq!(run.counters(), [("okta.system".to_owned(), [received, received, 0, 0, 0])]);
     let rows = run.rows();
-    assert_eq!((rows.len(), &rows[2]["user_name"]), (3, &"next".into()));
-    (rows[1].clone(), run)
+    assert_eq!(rows.len(), lines.len());
+    assert!(rows.iter().skip(2).step_by(2).all(|row| row["user_name"] == "next"), "{rows:?}");
+    (rows.into_iter().skip(1).step_by(2).collect(), run)
 }
 
 fn with(field: &str) -> String {
@@ -131,13 +145,12 @@ fn with(field: &str) -> String {
 
 #[test]
 fn numbers_beyond_their_type_are_null_and_counted() {
-    for number in ["1e400", "9223372036854775808", "-1e400"] {
-        let (row, run) = evaluates(with(&format!(r#""securityContext":{{"asNumber":{number}}}"#)));
-        assert!(row["src_asn"].is_null(), "{row}");
-        run.says(&["1 values of `securityContext.asNumber` were of another type and are NULL"]);
-    }
-    let (row, _) = evaluates(with(r#""securityContext":{"asNumber":64496}"#));
-    assert_eq!(row["src_asn"], 64_496);
+    let odd = ["1e400", "9223372036854775808", "-1e400", "64496"]
+        .map(|number| with(&format!(r#""securityContext":{{"asNumber":{number}}}"#)));
+    let (rows, run) = evaluate_all(&odd);
+    let numbers: Vec<_> = rows.iter().map(|row| row["src_asn"].as_u64()).collect();
+    assert_eq!(numbers, [None, None, None, Some(64_496)]);
+    run.says(&["3 values of `securityContext.asNumber` were of another type and are NULL"]);
 }
 
 #[test]
@@ -165,28 +178,38 @@ fn a_byte_order_mark_and_windows_line_ends() {
 
 #[test]
 fn times_that_cannot_be_are_bounded_and_flagged() {
-    let at = |time: &str| {
-        let (row, _) = evaluates(okta("odd").replace("\"2026-01-01T09:00:00.000Z\"", time));
+    let times = [
+        r#""9999-12-31T23:59:59Z""#,
+        r#""-0001-01-01T00:00:00Z""#,
+        r#""NaN""#,
+        "null",
+        "1e300",
+        "-62198755200",
+        "1767258000",
+        "1767258000000000000",
+    ];
+    let odd = times.map(|time| okta("odd").replace("\"2026-01-01T09:00:00.000Z\"", time));
+    let (rows, _) = evaluate_all(&odd);
+    let found = rows.iter().map(|row| {
         let text = |name: &str| row[name].as_str().map(str::to_owned);
         (text("time").unwrap(), text("time_flag"), text("original_time"))
-    };
+    });
+    let [future, before_christ, no_number, missing, too_large, too_early, seconds, nanoseconds] =
+        found.collect::<Vec<_>>().try_into().unwrap();
     let some = |text: &str| Some(text.to_owned());
     let received = "2026-01-01T10:00:00.000Z".to_owned();
     assert_eq!(
-        at(r#""9999-12-31T23:59:59Z""#),
+        future,
         ("2026-01-01T10:05:00.000Z".into(), some("future"), some("9999-12-31T23:59:59.000Z")),
         "no further ahead than max_skew"
     );
-    for text in ["-0001-01-01T00:00:00Z", "NaN"] {
-        let kept = (received.clone(), some("invalid"), some(text));
-        assert_eq!(at(&format!("\"{text}\"")), kept, "the text is kept");
-    }
-    assert_eq!(at("null"), (received.clone(), some("missing"), None));
-    assert_eq!(at("1e300"), (received.clone(), some("missing"), None));
-    let (time, flag, _) = at("-62198755200");
-    assert_eq!((time, flag), (received, some("invalid")));
-    assert_eq!(at("1767258000"), ("2026-01-01T09:00:00.000Z".into(), None, None));
-    let nanoseconds = at("1767258000000000000");
+    let kept = |text: &str| (received.clone(), some("invalid"), some(text));
+    assert_eq!(before_christ, kept("-0001-01-01T00:00:00Z"), "the text is kept");
+    assert_eq!(no_number, kept("NaN"), "the text is kept");
+    assert_eq!(missing, (received.clone(), some("missing"), None));
+    assert_eq!(too_large, (received.clone(), some("missing"), None));
+    assert_eq!((too_early.0, too_early.1), (received, some("invalid")));
+    assert_eq!(seconds, ("2026-01-01T09:00:00.000Z".into(), None, None));
     assert_eq!(nanoseconds, ("2026-01-01T09:00:00.000Z".into(), None, None));
 }
 
@@ -275,7 +298,9 @@ fn what_is_no_log_is_refused_and_named() {
     let text = scratch.write("poem.txt", "Roses are red\nviolets are blue\n");
     let empty = scratch.write("empty.log", "");
     let nowhere = scratch.path("nowhere.log");
-    for verb in [&["eval"][..], &["mapping", "run"][..]] {
+    // One rule: which ones run is no matter here.
+    let rules = scratch.write("one.sql", rule("one", REFUSED));
+    for verb in [&["eval", "-r", &rules][..], &["mapping", "run"][..]] {
         let run = |path: &str| sluice(&[verb, &[path]].concat()).exits(3);
         run(&noise).says(&[&noise, "not text: not a log", "--source"]);
         run(&text).says(&[&text, "cannot tell what this is", "--source", "okta.system"]);
@@ -287,7 +312,9 @@ fn what_is_no_log_is_refused_and_named() {
     let [received, mapped, _, aside, _] = run.counters()[0].1;
     assert!(received > 0 && mapped == 0 && aside == received, "{}", run.stderr);
     assert!(run.stderr.contains("further records that are set aside are only counted"));
-    sluice(&["eval", "--source", "okta.system", &empty]).exits(0).says(&["received 0 "]);
+    sluice(&["eval", "-r", &rules, "--source", "okta.system", &empty])
+        .exits(0)
+        .says(&["received 0 "]);
 }
 
 #[test]

@@ -4,18 +4,18 @@
 use std::{
     collections::BTreeMap,
     fs::{Permissions, set_permissions},
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     sync::{Arc, Mutex},
-    thread,
 };
 
 use serde_json::{Value, json};
 use sluice_signal::{SigningKeys, set::TYP};
 
 use crate::support::{
-    Scratch, rule,
+    Scratch,
+    endpoint::{self, Reply, Request},
+    rule,
     service::{Answer, Home, Service},
 };
 
@@ -35,18 +35,11 @@ struct Transmitter {
 
 impl Transmitter {
     fn start() -> Transmitter {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let queue: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
         let polls: Arc<Mutex<Vec<Value>>> = Arc::default();
-        thread::spawn({
+        let address = endpoint::serve({
             let (queue, polls) = (queue.clone(), polls.clone());
-            move || {
-                for stream in listener.incoming().map_while(Result::ok) {
-                    let (queue, polls) = (queue.clone(), polls.clone());
-                    thread::spawn(move || serve(stream, address, &queue, &polls));
-                }
-            }
+            move |request| Some(Reply::json(200, &answer(&request, &queue, &polls)))
         });
         Transmitter { address, queue, polls }
     }
@@ -69,59 +62,30 @@ impl Transmitter {
     }
 }
 
-fn serve(
-    mut stream: TcpStream,
-    address: SocketAddr,
+fn answer(
+    request: &Request,
     queue: &Mutex<BTreeMap<String, String>>,
     polls: &Mutex<Vec<Value>>,
-) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    loop {
-        let (mut path, mut length) = (String::new(), 0);
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            if line == "\r\n" {
-                break;
-            }
-            if let Some(value) = line.to_lowercase().strip_prefix("content-length: ") {
-                length = value.trim().parse().unwrap();
-            } else if path.is_empty() {
-                path = line.split(' ').nth(1).unwrap().to_owned();
-            }
+) -> Value {
+    match request.path.as_str() {
+        "/.well-known/ssf-configuration" => {
+            let issuer = format!("http://{}", request.headers["host"]);
+            json!({"issuer": issuer, "jwks_uri": format!("{issuer}/jwks")})
         }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-        let answer = match path.as_str() {
-            "/.well-known/ssf-configuration" => {
-                json!({"issuer": format!("http://{address}"), "jwks_uri": format!("http://{address}/jwks")})
+        "/jwks" => SigningKeys::from_pems([KEY]).unwrap().jwks(),
+        "/poll" => {
+            let body: Value = serde_json::from_str(&request.body).unwrap();
+            let mut queue = queue.lock().unwrap();
+            for jti in body["ack"].as_array().unwrap() {
+                queue.remove(jti.as_str().unwrap());
             }
-            "/jwks" => SigningKeys::from_pems([KEY]).unwrap().jwks(),
-            "/poll" => {
-                let body: Value = serde_json::from_slice(&body).unwrap();
-                let mut queue = queue.lock().unwrap();
-                for jti in body["ack"].as_array().unwrap() {
-                    queue.remove(jti.as_str().unwrap());
-                }
-                for jti in body["setErrs"].as_object().unwrap().keys() {
-                    queue.remove(jti);
-                }
-                polls.lock().unwrap().push(body);
-                let more = queue.is_empty();
-                json!({"sets": *queue, "moreAvailable": !more})
+            for jti in body["setErrs"].as_object().unwrap().keys() {
+                queue.remove(jti);
             }
-            other => panic!("{other}"),
-        };
-        let text = answer.to_string();
-        let head = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-            text.len()
-        );
-        if stream.write_all((head + &text).as_bytes()).is_err() {
-            return;
+            polls.lock().unwrap().push(body);
+            json!({"sets": *queue, "moreAvailable": !queue.is_empty()})
         }
+        other => panic!("{other}"),
     }
 }
 

@@ -104,15 +104,17 @@ fn what_cannot_be_asked_is_refused_at_once() {
     let nested = "(".repeat(1_000) + "ann" + &")".repeat(1_000);
     let long = "ann OR ".repeat(580) + "bob";
     let too_long = "x".repeat(5_000);
+    // A second by itself; a machine under load takes longer, and what is not linear takes minutes.
+    let bound = Duration::from_secs(5);
     for query in ["((((", "*^2", "severity:", "a AND", "\"ann", &nested, &too_long] {
         let begun = now();
         let refused = service.search(query, "").is(400).json();
-        assert!(begun.elapsed() < Duration::from_secs(1), "{query:.20} took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < bound, "{query:.20} took {:?}", begun.elapsed());
         assert!(refused["detail"].is_string() && refused["status"] == 400, "{refused}");
     }
     let begun = now();
     assert!([200, 400].contains(&service.search(&long, "").status));
-    assert!(begun.elapsed() < Duration::from_secs(1), "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < bound, "it took {:?}", begun.elapsed());
 
     let begun = now();
     let line = service.raw(&format!(
@@ -121,7 +123,7 @@ fn what_cannot_be_asked_is_refused_at_once() {
         service.token
     ));
     assert!(["400", "414", "431"].iter().any(|s| line.contains(s)), "{line:?}");
-    assert!(begun.elapsed() < Duration::from_secs(2), "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < bound, "it took {:?}", begun.elapsed());
     assert_eq!(service.total("ann"), Some(2));
 }
 

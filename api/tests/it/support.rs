@@ -1,5 +1,6 @@
 //! Running the binary, scratch folders and a few good records and rules. Not the checks.
 
+pub(crate) mod endpoint;
 pub(crate) mod kafka;
 pub(crate) mod service;
 

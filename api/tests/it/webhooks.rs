@@ -4,14 +4,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{Permissions, set_permissions},
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU16, Ordering},
     },
-    thread,
 };
 
 use serde_json::{Value, json};
@@ -19,6 +17,7 @@ use sluice_signal::webhook::WebhookSecret;
 
 use crate::support::{
     Scratch,
+    endpoint::{self, Reply, Request},
     service::{Home, Service},
 };
 
@@ -35,23 +34,26 @@ struct Endpoint {
 
 #[derive(Clone, Debug)]
 struct Post {
-    path: String,
-    headers: BTreeMap<String, String>,
-    body: String,
+    request: Request,
     status: u16,
 }
 
 impl Endpoint {
     fn start() -> Endpoint {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let (status, posts) = (Arc::new(AtomicU16::new(200)), Arc::new(Mutex::new(Vec::new())));
-        thread::spawn({
+        let status = Arc::new(AtomicU16::new(200));
+        let posts: Arc<Mutex<Vec<Post>>> = Arc::default();
+        let address = endpoint::serve({
             let (status, posts) = (status.clone(), posts.clone());
-            move || {
-                for stream in listener.incoming().map_while(Result::ok) {
-                    let (status, posts) = (status.clone(), posts.clone());
-                    thread::spawn(move || serve(stream, &status, &posts));
+            move |request| {
+                let status = status.load(Ordering::Relaxed);
+                posts.lock().unwrap().push(Post { request, status });
+                match status {
+                    0 => None,
+                    302 => {
+                        let headers = vec![("location", "/elsewhere".to_owned())];
+                        Some(Reply { headers, ..Reply::status(302) })
+                    }
+                    _ => Some(Reply::status(status)),
                 }
             }
         });
@@ -63,7 +65,7 @@ impl Endpoint {
     }
 
     fn posts(&self, path: &str) -> Vec<Post> {
-        self.posts.lock().unwrap().iter().filter(|p| p.path == path).cloned().collect()
+        self.posts.lock().unwrap().iter().filter(|p| p.request.path == path).cloned().collect()
     }
 
     /// Bodies that it accepted, by id. The same id always has the same body and a good signature.
@@ -71,53 +73,20 @@ impl Endpoint {
         let secret = WebhookSecret::parse(SECRET).unwrap();
         let mut accepted: BTreeMap<String, Value> = BTreeMap::new();
         for post in self.posts("/standard") {
-            let header = |name: &str| post.headers[name].as_str();
+            let header = |name: &str| post.request.headers[name].as_str();
             let timestamp: i64 = header("webhook-timestamp").parse().unwrap();
-            let right = secret.sign(header("webhook-id"), timestamp, &post.body);
+            let right = secret.sign(header("webhook-id"), timestamp, &post.request.body);
             let signatures: Vec<&str> = header("webhook-signature").split(' ').collect();
             assert_eq!(signatures.len(), 2, "one of each secret");
             assert!(signatures.contains(&right.as_str()), "{post:?}");
             if post.status != 200 {
                 continue;
             }
-            let body: Value = serde_json::from_str(&post.body).unwrap();
+            let body: Value = serde_json::from_str(&post.request.body).unwrap();
             let before = accepted.insert(header("webhook-id").to_owned(), body.clone());
             assert!(before.is_none_or(|before| before == body), "{post:?}");
         }
         accepted
-    }
-}
-
-fn serve(mut stream: TcpStream, status: &AtomicU16, posts: &Mutex<Vec<Post>>) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    loop {
-        let (mut path, mut headers) = (String::new(), BTreeMap::new());
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
-            }
-            if line == "\r\n" {
-                break;
-            }
-            match line.trim_end().split_once(": ") {
-                Some((name, value)) => drop(headers.insert(name.to_lowercase(), value.to_owned())),
-                None => path = line.split(' ').nth(1).unwrap_or_default().to_owned(),
-            }
-        }
-        let length = headers.get("content-length").and_then(|l| l.parse().ok());
-        let mut body = vec![0; length.unwrap_or(0)];
-        reader.read_exact(&mut body).unwrap();
-        let (status, body) = (status.load(Ordering::Relaxed), String::from_utf8(body).unwrap());
-        posts.lock().unwrap().push(Post { path, headers, body, status });
-        let text = match status {
-            0 => return,
-            302 => "HTTP/1.1 302 x\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_owned(),
-            _ => format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n"),
-        };
-        if stream.write_all(text.as_bytes()).is_err() {
-            return;
-        }
     }
 }
 
@@ -223,13 +192,13 @@ fn findings_reach_their_endpoint_once_by_id_whatever_dies() {
     let slack = endpoint.posts("/slack/T0/B0/hidden");
     let body: Value = serde_json::from_str(&slack[0].body).unwrap();
     assert!(body["blocks"][0]["text"]["text"].as_str().unwrap().contains("/#/findings/"), "{body}");
-    let pager: Value = serde_json::from_str(&endpoint.posts("/pager")[0].body).unwrap();
+    let pager: Value = serde_json::from_str(&endpoint.posts("/pager")[0].request.body).unwrap();
     assert_eq!(
         (&pager["routing_key"], &pager["event_action"]),
         (&json!("R0UT1NGKEY"), &json!("trigger"))
     );
     let jira = &endpoint.posts("/jira")[0];
-    assert_eq!(jira.headers["authorization"], "Basic YTpi");
+    assert_eq!(jira.request.headers["authorization"], "Basic YTpi");
     let list = service.get("/api/v1/webhooks").is(200).text;
     let shown = list + &service.said() + &service.get("/metrics").is(200).text;
     for hidden in ["hidden", "R0UT1NGKEY", "YTpi", "MfKQ9r8"] {

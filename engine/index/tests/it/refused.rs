@@ -98,7 +98,8 @@ fn hostile_queries_are_refused_at_once() {
         let start = std::time::Instant::now();
         refusal(&scratch.index, &query);
         let took = start.elapsed();
-        assert!(took < Duration::from_secs(1), "{took:?} for {} bytes", query.len());
+        // What is not linear takes minutes; a machine under load some seconds.
+        assert!(took < Duration::from_secs(5), "{took:?} for {} bytes", query.len());
     }
     assert!(check("push OR (spray -x)").is_ok());
     assert!(check("push OR (").is_err());
