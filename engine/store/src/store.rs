@@ -107,6 +107,19 @@ impl Store {
     /// # Errors
     /// If another process has it, if it holds something else or another version, or if it is
     /// damaged: then nothing acknowledged is given up without saying so.
+    ///
+    /// ```
+    /// use sluice_store::{Layout, Memory, Store};
+    ///
+    /// let dir = tempfile::tempdir().unwrap();
+    /// let layout = Layout { name: "notes", version: 1, spaces: ["note"] };
+    /// let (store, [notes]) = Store::open(dir.path(), &layout, Memory::default()).unwrap();
+    /// let mut batch = store.batch();
+    /// batch.put(&notes, b"one", b"kept");
+    /// store.commit(batch).unwrap();
+    /// let value = store.snapshot().get(&notes, b"one").unwrap().unwrap();
+    /// assert_eq!(&*value, b"kept");
+    /// ```
     pub fn open<const N: usize>(
         dir: &Path,
         layout: &Layout<N>,

@@ -30,6 +30,13 @@ impl RiskLevel {
     }
 
     /// Every level, the lowest first.
+    ///
+    /// ```
+    /// use sluice_finding::RiskLevel;
+    ///
+    /// assert!(RiskLevel::ALL.is_sorted_by_key(|level| level.reached_at()));
+    /// assert_eq!(RiskLevel::parse("high"), Some(RiskLevel::High));
+    /// ```
     pub const ALL: [RiskLevel; 3] = [RiskLevel::Low, RiskLevel::Medium, RiskLevel::High];
 
     /// The score in hundredths at which it is reached from below.

@@ -31,6 +31,17 @@ impl WebhookSecret {
 
     /// One entry of the `webhook-signature` header: `v1,<base64>`. `timestamp` is seconds since 1970, of
     /// this attempt.
+    ///
+    /// ```
+    /// use sluice_signal::webhook::WebhookSecret;
+    ///
+    /// // The example of the specification, Standard Webhooks.
+    /// let secret = WebhookSecret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    /// assert_eq!(
+    ///     secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, "{\"test\": 2432232314}"),
+    ///     "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    /// );
+    /// ```
     pub fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
         let tag = hmac::sign(&self.0, format!("{id}.{timestamp}.{body}").as_bytes());
         format!("v1,{}", STANDARD.encode(tag))
