@@ -242,7 +242,7 @@ fn one_command_writes_every_golden() {
     let list = fs::read_to_string(root().join(".ci/xtask/src/bless.rs")).unwrap();
     let names: Vec<&str> =
         list.lines().filter_map(|l| l.trim().strip_prefix("(\"")?.split('"').next()).collect();
-    let mut covered = BTreeSet::new();
+    let mut covered: BTreeSet<&str> = BTreeSet::new();
     for file in files("rs").into_iter().filter(|f| !f.starts_with(root().join(".ci"))) {
         let text = fs::read_to_string(&file).unwrap();
         let asks = text.contains("var_os(\"UPDATE_EXPECT\")") || text.contains("expect![[");

@@ -190,7 +190,7 @@ fn findings_reach_their_endpoint_once_by_id_whatever_dies() {
 
     // Each template got the same findings, in its form; no secret is where people look.
     let slack = endpoint.posts("/slack/T0/B0/hidden");
-    let body: Value = serde_json::from_str(&slack[0].body).unwrap();
+    let body: Value = serde_json::from_str(&slack[0].request.body).unwrap();
     assert!(body["blocks"][0]["text"]["text"].as_str().unwrap().contains("/#/findings/"), "{body}");
     let pager: Value = serde_json::from_str(&endpoint.posts("/pager")[0].request.body).unwrap();
     assert_eq!(
