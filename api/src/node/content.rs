@@ -72,8 +72,8 @@ fn refuse_kafka(loaded: &mut Loaded) {
     let names: Vec<String> = sources.map(|(name, _)| name.clone()).collect();
     for name in names {
         let (primary, hint) = NO_KAFKA;
-        let problem = Diagnostic::error("C009", "", primary).hint(hint);
-        loaded.blame(&format!("sources.{name}.kafka"), problem);
+        let problem = Diagnostic::error("C009", "", format!("input {name}: {primary}")).hint(hint);
+        loaded.blame(&format!("sources.{name}.kafka.brokers"), problem);
     }
 }
 
@@ -127,7 +127,8 @@ mod tests {
         refuse_kafka(&mut loaded);
         let [problem] = loaded.problems.as_slice() else { panic!("{:?}", loaded.problems) };
         let shown = format!("{:?}", problem.diagnostic);
-        assert!(shown.contains("no Kafka client") && shown.contains("sources.topic"), "{shown}");
+        assert!(shown.contains("input topic: this build has no Kafka client"), "{shown}");
+        assert!(problem.diagnostic.span.is_some(), "{shown}");
         assert!(loaded.has_errors());
     }
 }

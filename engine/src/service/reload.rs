@@ -57,7 +57,7 @@ pub(super) fn unchanged(old: &Content, new: &Content) -> Option<ReloadReport> {
         return None;
     }
     Some(ReloadReport {
-        at: watch::clock(),
+        at: clock(),
         applied: true,
         kept: new.running().count() as u64,
         problems: new.problems.iter().map(shown).collect(),
