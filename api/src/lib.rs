@@ -5,6 +5,10 @@
 //! and `exit` know no other; `config` and `tokens` read what a person wrote; `outbound` is how it sends;
 //! `node` composes a running process; `http` serves it; `cli` has one file per verb.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(feature = "kafka"),
+    allow(dead_code, reason = "settings and names that the Kafka client alone reads")
+)]
 // Text for people goes through `terminal`, which escapes what could act on a terminal.
 #![deny(clippy::print_stderr)]
 
