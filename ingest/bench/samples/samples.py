@@ -3,9 +3,12 @@
 
 Not a benchmark of speed, and not a test of rules. `samples.py --data DIR SLUICE..` maps the CloudTrail
 events of Stratus Red Team and the CloudTrail, Okta, EKS and VPC flow events of Panther's rule tests with
-each binary, and prints a table in Markdown: per source and column, how many of the rows have a value.
+each binary, and prints two tables in Markdown: per source and question, how many of the rows have a value;
+and per rule that the binary ships, how many findings it makes. A rule that differs in nothing is left out
+where several binaries are compared.
 """
 import argparse
+import collections
 import json
 import pathlib
 import subprocess
@@ -46,14 +49,18 @@ def samples(data):
         yield f"Panther, {kind}", PANTHER[kind], events
 
 
-def fill(sluice, source, events):
-    """(rows, set aside, {question: rows that answer it})."""
+def run(events, *command):
+    """The JSON lines that a command prints of a file of these events."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         file.writelines(json.dumps(event) + "\n" for event in events)
         file.flush()
-        command = [sluice, "mapping", "run", "--source", source, file.name]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-    rows = [json.loads(line) for line in run.stdout.splitlines()]
+        done = subprocess.run([*command, file.name], capture_output=True, text=True, check=False)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def fill(sluice, source, events):
+    """(rows, {question: rows that answer it})."""
+    rows = run(events, sluice, "mapping", "run", "--source", source)
 
     def answers(row, question):
         if question == "outcome":
@@ -62,8 +69,13 @@ def fill(sluice, source, events):
             return row.get("time_flag") is None
         return any(row.get(column) is not None for column in QUESTIONS[question])
 
-    filled = {q: sum(answers(row, q) for row in rows) for q in QUESTIONS}
-    return len(rows), len(events) - len(rows), filled
+    return len(rows), {q: sum(answers(row, q) for row in rows) for q in QUESTIONS}
+
+
+def findings(sluice, source, events):
+    """{rule: findings}."""
+    found = run(events, sluice, "eval", "--source", source, "--format", "json")
+    return collections.Counter(finding["rule_id"] for finding in found)
 
 
 def main():
@@ -71,14 +83,25 @@ def main():
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("sluice", nargs="+", help="a binary, or several to compare: LABEL=PATH")
     options = parser.parse_args()
+    binaries = [binary.rpartition("=") for binary in options.sluice]
+    binaries = [(label or path, path) for label, _, path in binaries]
     print("| sample | binary | events | rows | " + " | ".join(QUESTIONS) + " |")
     print("|---|---|---|---|" + "---|" * len(QUESTIONS))
-    for name, source, events in samples(options.data):
-        for binary in options.sluice:
-            label, _, path = binary.rpartition("=")
-            rows, _, filled = fill(path, source, events)
+    everything = list(samples(options.data))
+    for name, source, events in everything:
+        for label, path in binaries:
+            rows, filled = fill(path, source, events)
             shares = " | ".join(str(filled[q]) for q in QUESTIONS)
-            print(f"| {name} | {label or path} | {len(events)} | {rows} | {shares} |", flush=True)
+            print(f"| {name} | {label} | {len(events)} | {rows} | {shares} |", flush=True)
+    print()
+    print("| sample | rule | " + " | ".join(label for label, _ in binaries) + " |")
+    print("|---|---|" + "---|" * len(binaries))
+    for name, source, events in everything:
+        found = [findings(path, source, events) for _, path in binaries]
+        for rule in sorted(set().union(*found)):
+            counts = [counter[rule] for counter in found]
+            if len(counts) == 1 or len(set(counts)) > 1:
+                print(f"| {name} | `{rule}` | " + " | ".join(map(str, counts)) + " |")
 
 
 if __name__ == "__main__":
