@@ -45,7 +45,7 @@ impl Drift {
             self.records += 1;
             let mut found = Vec::new();
             for (name, value) in &object {
-                let declared = self.wire.columns.iter().find(|(n, _)| n == name);
+                let declared = self.wire.columns.iter().find(|(n, _)| is_named(n, name));
                 undeclared(name.clone(), value, declared.map(|(_, kind)| kind), &mut found);
             }
             for (path, example) in found {
@@ -80,6 +80,11 @@ impl Drift {
     }
 }
 
+/// Whether a field has the name of a column, as it is or in lower case.
+fn is_named(column: &str, field: &str) -> bool {
+    column == field || column.to_ascii_lowercase() == field
+}
+
 /// The paths at and below a value that its declaration does not read, each once.
 fn undeclared(
     path: String,
@@ -90,7 +95,8 @@ fn undeclared(
     match (declared, value) {
         (Some(WireType::Struct(fields)), Value::Object(object)) => {
             for (name, value) in object {
-                let declared = fields.iter().find(|(n, _)| n == name).map(|(_, kind)| kind);
+                let declared = fields.iter().find(|(n, _)| is_named(n, name));
+                let declared = declared.map(|(_, kind)| kind);
                 undeclared(format!("{path}.{name}"), value, declared, out);
             }
         }

@@ -222,6 +222,19 @@ impl Scope {
     }
 }
 
+/// What a string holds that is an object or array itself: column stores keep those as text.
+fn encoded_twice(raw: &RawValue) -> Option<String> {
+    let quoted = raw.get().strip_prefix('"')?;
+    if !quoted.starts_with(['{', '[']) {
+        return None;
+    }
+    serde_json::from_str::<String>(raw.get()).ok().filter(|text| is_object_or_array(text))
+}
+
+fn is_object_or_array(text: &str) -> bool {
+    text.starts_with(['{', '[']) && serde_json::from_str::<&RawValue>(text).is_ok()
+}
+
 /// The record: an object whose undeclared fields are counted.
 struct RecordVisitor<'a> {
     keys: &'a mut Keys,
@@ -247,7 +260,10 @@ impl<'de> Visitor<'de> for RecordVisitor<'_> {
         {
             self.scope.field()?;
             match key {
-                Key::Column(i) => {
+                Key::Lower(i) if self.columns[i].len() > self.row => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                Key::Column(i) | Key::Lower(i) => {
                     self.scope.found |= self.bits.get(i).copied().unwrap_or(0);
                     let column = &mut self.columns[i];
                     self.scope.open(column, self.row);
@@ -303,10 +319,12 @@ impl<'de> DeserializeSeed<'de> for ColumnSeed<'_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         if let Values::Json(text) = &mut self.column.values {
             let raw: &RawValue = serde::Deserialize::deserialize(deserializer)?;
-            if raw.get() == "null" {
+            let inner = encoded_twice(raw);
+            let json = inner.as_deref().unwrap_or(raw.get());
+            if json == "null" {
                 self.column.push_null();
             } else {
-                text.push(compact_json(raw.get()).as_bytes());
+                text.push(compact_json(json).as_bytes());
                 self.column.accept();
             }
             return Ok(());
@@ -354,7 +372,12 @@ impl<'de> Visitor<'de> for ColumnSeed<'_> {
         Ok(())
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
+        let holds = matches!(self.column.values, Values::Struct(..) | Values::List(..));
+        if holds && is_object_or_array(value) {
+            let mut inner = serde_json::Deserializer::from_str(value);
+            return self.deserialize(&mut inner).map_err(E::custom);
+        }
         self.column.push_text(value, self.scope.reference);
         Ok(())
     }
@@ -370,7 +393,10 @@ impl<'de> Visitor<'de> for ColumnSeed<'_> {
         while let Some(key) = map.next_key_seed(KeySeed { keys: &mut *keys, walk: &mut walk })? {
             self.scope.field()?;
             match key {
-                Key::Column(i) => {
+                Key::Lower(i) if columns[i].len() > row => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                Key::Column(i) | Key::Lower(i) => {
                     let column = &mut columns[i];
                     self.scope.open(column, row);
                     map.next_value_seed(ColumnSeed { column, scope: self.scope })?;

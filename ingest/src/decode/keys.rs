@@ -14,11 +14,15 @@ const NAME_BYTES_MAX: usize = 256;
 const NESTED_NAMES_MAX: usize = 64;
 
 /// The names of one object of the wire record: first the declared columns, then others as met.
+///
+/// A declared name in lower case throughout, as column stores write it, is the same column.
 #[derive(Debug)]
 pub(crate) struct Keys {
     names: Vec<Box<str>>,
     next: Vec<u32>,
     index: HashMap<Box<str>, u32>,
+    /// Declared and telling names in lower case, where that is another name.
+    lower: HashMap<Box<str>, u32>,
     declared: usize,
     /// Names after the declared ones that tell the source, and are not read.
     telling: usize,
@@ -30,6 +34,8 @@ pub(crate) struct Keys {
 pub(crate) enum Key {
     /// A declared column.
     Column(usize),
+    /// A declared column by its name in lower case: what has the name itself goes before.
+    Lower(usize),
     /// A name that tells the source: its number among the declared columns and those.
     Telling(usize),
     /// Another name, met before or now: its number among those.
@@ -42,10 +48,12 @@ impl Keys {
     /// The keys of the record itself; remembers up to `others_max` undeclared names.
     pub(crate) fn new(columns: &[(String, WireType)], others_max: usize) -> Self {
         let names: Vec<Box<str>> = columns.iter().map(|(name, _)| name.as_str().into()).collect();
-        let index = names.iter().cloned().zip(0..).collect();
+        let index: HashMap<_, _> = names.iter().cloned().zip(0..).collect();
         let next = (1..=names.len() as u32).collect();
         let declared = names.len();
-        Keys { names, next, index, declared, telling: 0, names_max: declared + others_max }
+        let lower = names.iter().zip(0..).filter_map(|(name, at)| Some((lower(name)?, at)));
+        let lower = lower.filter(|(name, _)| !index.contains_key(name)).collect();
+        Keys { names, next, index, lower, declared, telling: 0, names_max: declared + others_max }
     }
 
     /// Adds a name that tells the source, before any other was met; gives its number.
@@ -57,6 +65,9 @@ impl Keys {
         self.names.push(name.into());
         self.next.push(at as u32 + 1);
         self.index.insert(name.into(), at as u32);
+        if let Some(lower) = lower(name) {
+            self.lower.entry(lower).or_insert(at as u32);
+        }
         self.telling += 1;
         self.names_max += 1;
         at
@@ -79,14 +90,21 @@ impl Keys {
 
     fn find(&mut self, name: &str, cursor: &mut u32) -> Key {
         let predicted = *cursor as usize;
+        let mut by_lower = false;
         let found = if self.names.get(predicted).is_some_and(|n| **n == *name) {
             Some(predicted)
+        } else if let Some(at) = self.index.get(name) {
+            Some(*at as usize)
+        } else if let Some(at) = self.lower.get(name) {
+            by_lower = true;
+            Some(*at as usize)
         } else {
-            self.index.get(name).map(|i| *i as usize).or_else(|| self.learn(name))
+            self.learn(name)
         };
         let Some(found) = found else { return Key::Unknown };
         *cursor = self.next[found];
         match found {
+            found if found < self.declared && by_lower => Key::Lower(found),
             found if found < self.declared => Key::Column(found),
             found if found < self.known() => Key::Telling(found),
             found => Key::Other(found - self.known()),
@@ -103,6 +121,11 @@ impl Keys {
         self.index.insert(name.into(), at as u32);
         Some(at)
     }
+}
+
+/// A name in lower case, if that is another one.
+fn lower(name: &str) -> Option<Box<str>> {
+    name.bytes().any(|b| b.is_ascii_uppercase()).then(|| name.to_ascii_lowercase().into())
 }
 
 /// Reads one field name; remembers which name followed which.
@@ -136,7 +159,7 @@ impl Visitor<'_> for KeySeed<'_> {
     fn visit_str<E: Error>(self, name: &str) -> Result<Key, E> {
         let key = self.keys.find(name, &mut self.walk.cursor);
         let at = match key {
-            Key::Column(i) | Key::Telling(i) => Some(i),
+            Key::Column(i) | Key::Lower(i) | Key::Telling(i) => Some(i),
             Key::Other(i) => Some(self.keys.known() + i),
             Key::Unknown => None,
         };
