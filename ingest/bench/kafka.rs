@@ -94,6 +94,7 @@ fn read(brokers: &str, topic: &str, messages: u64) -> Duration {
         surroundings: Arc::default(),
         aliases: Arc::default(),
         detect_line: None,
+        detect_message: None,
         mappings: Vec::new(),
     };
     let settings = KafkaSettings {

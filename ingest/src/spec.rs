@@ -40,6 +40,8 @@ pub struct SourceSpec {
     pub detect_lacks: Vec<String>,
     /// What a raw line must match for the source to be recognised.
     pub detect_line: Option<Regex>,
+    /// What a bare message must match that comes in a wrapper which names no program.
+    pub detect_message: Option<Regex>,
     /// The mappings in the order they are asked; the first that matches takes the record.
     pub mappings: Vec<MappingEntry>,
     /// How much of its records is looked at.

@@ -11,17 +11,21 @@ codec:
     # after the address (a key id, a reason) may look like an address too: where it can, the user has no blank.
     programs:
       sshd sshd-session sshd-auth ssh.service sshd.service:
-        - '^(?:message repeated (?<repeated>\d+) times: \[ ?)?(?<what>Accepted|Postponed|Partial) (?<method>\S+) for (?<invalid>invalid user )?(?<user>.*?) from (?<ip>\S+) port (?<port>\d+)(?: ssh\d)?(?<preauth> \[preauth\])?(?:: (?<key>.*?))?\]?$'
-        - '^(?:message repeated (?<repeated>\d+) times: \[ ?)?(?<what>Failed) (?<method>\S+) for (?<invalid>invalid user |illegal user )?(?<user>.*) from (?<ip>\S+) port (?<port>\d+)(?: ssh\d)?(?:: (?<key>[A-Z0-9@.a-z-]+ (?:SHA256:|MD5:)?\S+))?\]?$'
+        - '^(?<what>Accepted|Postponed|Partial) (?<method>\S+) for (?<invalid>invalid user )?(?<user>.*?) from (?<ip>\S+) port (?<port>\d+)(?: ssh\d)?(?<preauth> \[preauth\])?(?:: (?<key>.*?))?\s*$'
+        - '^(?<what>Failed) (?<method>\S+) for (?<invalid>invalid user |illegal user )?(?<user>.*) from (?<ip>\S+) port (?<port>\d+)(?: ssh\d)?(?:: (?<key>[A-Z0-9@.a-z-]+ (?:SHA256:|MD5:)?\S+))?\s*$'
         - '^(?<what>Failed) (?<method>\S+) for (?<invalid>invalid user |illegal user )?(?<user>\S*) from (?<ip>\S+) port (?<port>\d+) ssh\d: (?<key>.*)$'
         - '^(?<what>Invalid user|Illegal user) (?<user>.*) from (?<ip>\S+)(?: port (?<port>\d+))?$'
         - '^(?<what>Disconnected from|Connection closed by|Connection reset by) (?:(?:(?<named>authenticating) |(?<invalid>invalid) )?user (?<user>.*) )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN)(?: port (?<port>\d+))?(?<preauth> \[preauth\])?$'
         - '^(?<what>Disconnecting): (?<reason>Too many authentication failures) for (?<invalid>invalid user )?(?<user>.*?)(?: from (?<ip>\S+) port (?<port>\d+) ssh\d)?(?<preauth> \[preauth\])?$'
         - '^(?<what>Disconnecting)(?: (?:(?:(?<named>authenticating) |(?<invalid>invalid) )?user (?<user>.*) )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+))?: (?<reason>.*?)(?<preauth> \[preauth\])?$'
         - '^(?:error: )?(?<what>Received disconnect) from (?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN)(?: port (?<port>\d+))?: ?\d+: (?<reason>.*?)(?<preauth> \[preauth\])?$'
+        - '^(?:error: )?(?<what>Too many authentication failures) for (?<invalid>invalid user )?(?<user>.*?)(?: from (?<ip>\S+) port (?<port>\d+) ssh\d)?(?<preauth> \[preauth\])?$'
         - '^(?:error: )?(?<what>[Mm]aximum authentication attempts exceeded) for (?<invalid>invalid user )?(?<user>.*) from (?<ip>\S+) port (?<port>\d+) ssh\d(?<preauth> \[preauth\])?$'
         - '^(?<what>User) (?<user>.*) from (?<ip>\S+) not allowed because (?<reason>.*)$'
         - '^(?<what>User) (?<user>.*) not allowed because (?<reason>account is locked|shell .*|none of user.*|.*)$'
+        - '^User (?<user>.*) (?<what>password has expired) \((?<reason>.*)\)$'
+        - '^(?<what>Account) (?<user>.*) has expired$'
+        - '^Login name (?<user>.*) (?<what>does not match stored username) .*$'
         - '^(?<what>ROOT LOGIN REFUSED) FROM (?<ip>\S+)(?: port (?<port>\d+))?(?<preauth> \[preauth\])?$'
         - '^(?:error: )?(?<what>PAM): (?<reason>[^:]*?) for (?<invalid>illegal user |invalid user )?(?<user>.*) from (?<ip>\S+)(?<preauth> \[preauth\])?$'
         - '^(?:fatal: )?(?<what>Access denied) for user (?<user>.*) by PAM account configuration(?<preauth> \[preauth\])?$'
@@ -30,19 +34,36 @@ codec:
         - '^pam_[\w-]+\(sshd:session\): (?<what>session opened|session closed) for user (?<user>.*?)(?:\(uid=\d+\))?(?: by .*)?$'
         - '^session (?<what>opened|closed) for user (?<user>.*?)(?:\(uid=\d+\))?(?: by .*)?$'
         - '^(?:PAM \d+ more |pam_[\w-]+\(sshd:auth\): )?(?<what>authentication failure)s?; logname=\S* uid=\d* euid=\d* tty=\S* ruser=\S* rhost=(?<ip>\S*)(?:\s+user=(?<user>.*))?$'
+        - '^(?:pam_[\w-]+\(sshd:auth\): )(?<what>authentication success); logname=\S* uid=\d* euid=\d* tty=\S* ruser=\S* rhost=(?<ip>\S*)(?:\s+user=(?<user>.*))?$'
         - '^(?:pam_[\w-]+\(sshd:auth\): )?(?<what>check pass); user unknown$'
+        - '^pam_[\w-]+\(sshd:auth\): (?<what>bad username) \[(?<user>.*)\]$'
+        - '^pam_[\w-]+\(sshd:auth\): (?<what>conversation failed|auth could not identify password)(?: for \[(?<user>.*)\])?$'
+        - '^pam_[\w-]+\(sshd:auth\): password for user (?<user>.*) (?<what>failed)$'
         - '^pam_[\w-]+\(sshd:auth\): (?<what>received for user) (?<user>.*?): (?<reason>\d+ \(.*\))$'
         - '^pam_faillock\(sshd:auth\): (?<what>Consecutive login failures) for user (?<user>.*) account temporarily locked$'
         - '^pam_tally2?\(sshd:auth\): (?<what>user) (?<user>.*) \(\d+\) (?<reason>tally \d+, deny \d+)$'
         - '^pam_[\w-]+\(sshd:account\): (?<what>account) (?<user>.*?) has expired(?<reason>.*)$'
         - '^pam_[\w-]+\(sshd:account\): (?<what>expired password) for user (?<user>.*?)(?: \((?<reason>.*)\))?$'
-        - '^pam_access\(sshd:account\): (?<what>access denied) for user `(?<user>.*)'' from `(?<ip>[^'']*)''$'
+        - '^pam_[\w-]+\(sshd:account\): (?<what>password) for user (?<user>.*) will expire in (?<reason>.*)$'
+        - '^pam_[\w-]+\(sshd:chauthtok\): (?<what>password changed) for (?<user>.*)$'
+        - '^pam_access\(sshd:account\): (?<what>access denied) for user [`''](?<user>.*)'' from [`''](?<ip>[^'']*)''$'
+        - '^pam_time\(sshd:account\): user (?<user>.*) (?<what>rejected)$'
+        - '^pam_limits\(sshd:session\): (?<what>Too many logins) \((?<reason>max \d+)\) for (?<user>.*)$'
+        - '^pam_winbind\(sshd:\w+\): user ''(?<user>.*)'' (?<what>granted access|denied access|OK)(?: \((?<reason>.*)\))?$'
+        - '^pam_ldap\(sshd:auth\): (?<what>Authentication failure); user=(?<user>.*)$'
+        - '^pam_ldap(?:\(sshd:auth\))?: (?<what>error trying to bind) as user "(?:uid|cn)=(?<user>[^,"]*)[^"]*" \((?<reason>.*)\)$'
+        - '^pam_krb5(?:\(sshd:auth\)|\[\d+\]): (?<what>authentication fails) for ''(?<user>[^'']*)''(?: \(\S+\))?: (?<reason>.*)$'
+        - '^pam_krb5(?:\(sshd:auth\)|\[\d+\]): (?:user (?<user>\S+) (?<what>authenticated) as \S+|authentication succeeds for .*)$'
+        - '^(?:pam_duo\(sshd:\w+\): )?(?<what>(?:Successful|Failed|Skipped|Aborted) Duo login) for ''(?<user>.*)''(?: from (?<ip>[0-9A-Fa-f.:]*[0-9A-Fa-f]))?(?:: (?<reason>.*))?$'
         - '^pam_[\w-]+\(sshd:(?:auth|account)\): (?<what>Access denied) for user (?<user>.*?): (?<reason>\d+ \(.*\))$'
         - '^pam_listfile\(sshd:\w+\): (?<what>Refused user) (?<user>.*) for service \S+$'
         - '^pam_succeed_if\(sshd:\w+\): (?<what>requirement) (?<reason>".*" not met) by user "(?<user>.*)"$'
+        - '^pam_succeed_if\(sshd:\w+\): requirement (?<reason>".*" was met) by user "(?<user>.*)"$'
         - '^pam_faillock\(sshd:auth\): (?<what>User unknown)$'
-        - '^Accepted (?<method>google_authenticator) for (?<user>\S+)$'
-        - '^(?<what>Invalid verification code) for (?<user>\S+)$'
+        - '^(?:pam_google_authenticator\(sshd:\w+\): )?Accepted (?<method>google_authenticator) for (?<user>\S+)$'
+        - '^(?:pam_google_authenticator\(sshd:\w+\): )?(?<what>Invalid verification code) for (?<user>\S+)$'
+        - '^pam_(?:cap|env|exec|gnome_keyring|keyinit|lastlog2?|limits|loginuid|mail|mkhomedir|motd|namespace|nologin|oddjob_mkhomedir|script|selinux|systemd|systemd_home|tty_audit|umask|wtmpdb|xauth)\(sshd:\w+\): (?<reason>.*)$'
+        - '^(?<what>Authorized) to (?<user>[^,]*), krb5 principal (?<key>[^ ,]+)(?:,? .*)?$'
         - '^(?<what>Login restricted) for (?<user>.*?): (?<reason>.*)$'
         - '^(?<what>Authentication tried for) (?<user>.*) with (?<reason>(?:correct|valid) (?:key|certificate) but not from a permitted host) \(host=\S*, ip=(?<ip>[0-9A-Fa-f.:]+)(?:, required hosts=.*)?\)\.?$'
         - '^(?<what>Did not receive identification string) from (?<ip>\S+)(?: port (?<port>\d+))?$'
@@ -52,7 +73,10 @@ codec:
         - '^(?:fatal: )?(?<what>Timeout before authentication) for (?:connection from )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN)(?: port (?<port>\d+))?(?: to \S+, pid = \d+)?$'
         - '^(?:error: )?(?<what>srclimit_penalise): (?:ipv[46]: )?(?:new |active )?(?<ip>[0-9A-Fa-f.:]+)/\d+ (?<reason>.*)$'
         - '^(?:error: )?(?<what>drop connection) #\d+ from \[(?<ip>[^\]]+)\]:(?<port>\d+) on \[[^\]]*\]:\d+ (?<reason>.*)$'
-        - '^(?:fatal: |error: )?ssh_dispatch_run_fatal: (?<what>Connection) (?:from|to) (?:(?:(?<named>authenticating) |(?<invalid>invalid) )?user (?<user>.*) )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+): (?<reason>.*?)(?<preauth> \[preauth\])?$'
+        - '^(?<what>Timeout), client not responding(?: from (?:user (?<user>.*) )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+))?\.?$'
+        - '^(?<what>scanned|probed) from (?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+)(?: port (?<port>\d+))? with (?<reason>.*)$'
+        - '^(?:fatal: |error: )?(?:\w+: )?(?<what>Connection) (?:from|to) (?:(?:(?<named>authenticating) |(?<invalid>invalid) )?user (?<user>.*) )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+) (?<reason>timed out)(?<preauth> \[preauth\])?$'
+        - '^(?:fatal: |error: )?\w+: (?<what>Connection) (?:from|to) (?:(?:(?<named>authenticating) |(?<invalid>invalid) )?user (?<user>.*) )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+): (?<reason>.*?)(?<preauth> \[preauth\])?$'
         - '^(?<what>Connection) from (?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+)(?: on \S+ port \d+.*)?$'
         - '^(?:fatal: |error: )?(?<what>Read error) from remote host (?<ip>\S+) port (?<port>\d+): (?<reason>.*)$'
         - '^(?<what>refused connect) from \S+ \((?<ip>[^)]+)\)$'
@@ -62,9 +86,10 @@ codec:
         - '^(?<what>Protocol major versions differ) for (?<ip>[0-9A-Fa-f.:]+)(?: port (?<port>\d+))?: .*$'
         - '^(?<what>Starting session): (?<reason>.*) for (?<user>\S+) from (?<ip>\S+) port (?<port>\d+) id \d+$'
         - '^(?<what>Close session): user (?<user>\S+) from (?<ip>\S+) port (?<port>\d+) id \d+$'
-        - '^(?<what>subsystem request) for (?<reason>\S+)(?: by user (?<user>\S+))?$'
+        - '^(?<what>subsystem request) for (?<reason>\S+)(?: by user (?<user>\S+))?(?: failed, .*)?$'
         - '^(?<what>Authentication refused|Authentication tried)[: ](?<reason>.*)$'
-        - '^(?<what>Server listening|Received signal|Received SIGHUP|Exiting on signal|User child|Set /proc/self|Accepted key|Accepted certificate|Accepted cert|PAM service|PAM adding|Transferred:|Executing command|Changed root|Postponed|debug\d:|rexec|lastlog|syslogin|beginning MaxStartups|exited MaxStartups|error: beginning MaxStartups|kex_exchange_identification|error: kex_exchange_identification|error: kex_protocol_error|ssh_exchange_identification|error: Protocol|error: Bind|error: AuthorizedKeysCommand|Certificate|error: Certificate|fatal: |error: Received|error: Authentication key|Corrupted MAC|Write failed|Read from socket|packet_write|Could not load|error: Could not load|Missing privilege|userauth_\w+: |dispatch_protocol_error|pam_systemd\(sshd:session\): |error: |Authentication key |Refused by )(?<reason>.*)$'
+        - '^(?<what>Server listening|Received signal|Received SIGHUP|Exiting on signal|User child|Set /proc/self|Accepted key|Accepted certificate|Accepted cert|PAM service|PAM adding|Transferred:|Executing command|Changed root|Postponed|debug\d:|rexec|lastlog|syslogin|beginning MaxStartups|exited MaxStartups|error: beginning MaxStartups|kex_exchange_identification|error: kex_exchange_identification|error: kex_protocol_error|ssh_exchange_identification|error: Protocol|error: Bind|error: AuthorizedKeysCommand|Certificate|error: Certificate|fatal: |error: Received|error: Authentication key|Corrupted MAC|Write failed|Read from socket|packet_write|Could not load|error: Could not load|Missing privilege|userauth_\w+: |dispatch_protocol_error|pam_systemd\(sshd:session\): |error: |Authentication key |Refused by |Bad packet length|padding error|refused (?:local|remote|streamlocal) |Received request |Connection closed by remote host|Connection reset by peer|Client disconnected|Attempt to write login records|Failed to |sshd: |sshd-session: |/etc/ssh/|twist |warning: /etc/hosts|userauth_|penalty: |Could not write ident string|Protocol major versions differ: |Deprecated option|Unsupported option|pam_unix\(sshd:\w+\): could not |pam_sss\(sshd:\w+\): User info message)(?<reason>.*)$'
+        - '^User \S+ authorized keys (?<reason>.*)$'
       dropbear:
         - '^(?<method>Password|Pubkey) auth (?<what>succeeded) for ''(?<user>.*)''(?: with .*)? from (?<ip>\S+):(?<port>\d+)$'
         - '^(?<what>Bad) (?<method>password|PAM password) attempt for ''(?<user>.*)'' from (?<ip>\S+):(?<port>\d+)$'
@@ -102,7 +127,10 @@ codec:
         - '^(?<what>LOGIN ON|ROOT LOGIN ON|ROOT LOGIN) *(?<tty>\S*)(?: BY (?<user>\S+))?(?: FROM (?<ip>\S+))?.*$'
         - '^pam_[\w-]+\(login:auth\): (?<what>authentication failure); logname=\S* uid=\d* euid=\d* tty=(?<tty>\S*) ruser=\S* rhost=(?<ip>\S*)(?:\s+user=(?<user>.*))?$'
         - '^(?:pam_[\w-]+\(login:auth\): )?(?<what>check pass); user unknown$'
-detect: {matches: '(?:^|[ /])sshd(-session|-auth)?(\(pam_unix\))?(\[\d+\])?: '}
+detect:
+  matches: '(?:^|[ /])sshd(-session|-auth)?(\(pam_unix\))?(\[\d+\])?: '
+  # What only sshd says: the log of its own file or container names no program.
+  message: '^(?:(?:error|fatal): )?(?:(?:Accepted|Failed|Postponed|Partial) \S+ for .* from \S+ port \d|(?:Invalid|Illegal) user .* from \S+|(?:Connection (?:closed by|reset by|from)|Disconnected from|Disconnecting|Received disconnect from) .*port \d|User \S+ (?:from \S+ )?not allowed because|Server listening on \S+ port \d|[Mm]aximum authentication attempts exceeded for|pam_\w+\(sshd:|Did not receive identification string from|Bad protocol version identification|Unable to negotiate with|Timeout before authentication for|ssh_dispatch_run_fatal: |kex_exchange_identification: |banner exchange: |[Ss]ubsystem request for \S+|Close session: user|Starting session: |Authentication refused: |Received signal \d+; terminating|sshd: |debug\d: )'
 columns:
   timestamp: timestamp
   hostname: string
@@ -147,7 +175,9 @@ SELECT "timestamp" AS time,
          WHEN what IN ('Invalid user', 'Illegal user', 'authentication failure', 'maximum authentication attempts exceeded', 'Maximum authentication attempts exceeded', 'User',
                        'ROOT LOGIN REFUSED', 'Access denied', 'Consecutive login failures', 'user', 'account', 'expired password',
                        'check pass', 'received for user', 'invalid user', 'access denied', 'Refused user', 'requirement', 'User unknown',
-                       'Invalid verification code', 'Login restricted', 'Authentication tried for') THEN 'Preauth'
+                       'Invalid verification code', 'Login restricted', 'Authentication tried for', 'Too many authentication failures', 'password has expired', 'Account',
+                       'does not match stored username', 'bad username', 'conversation failed', 'auth could not identify password', 'failed', 'rejected', 'denied access',
+                       'Authentication failure', 'error trying to bind', 'authentication fails', 'Failed Duo login', 'Aborted Duo login', 'Too many logins') THEN 'Preauth'
          WHEN what = 'PAM' THEN 'Preauth'
          WHEN what IN ('session closed', 'closed') AND appname NOT IN ('sudo', 'su', 'su-l', 'CRON', 'cron', 'crond', 'anacron') THEN 'Logoff'
          WHEN what IN ('Disconnected from', 'Received disconnect', 'Exit') AND preauth IS NULL THEN 'Logoff'
@@ -155,12 +185,15 @@ SELECT "timestamp" AS time,
        END AS activity,
        CASE
          WHEN what IN ('Accepted', 'session opened', 'session closed', 'opened', 'closed', 'LOGIN ON', 'ROOT LOGIN ON', 'ROOT LOGIN',
-                       'Successful', 'Starting session', 'New session', 'succeeded') THEN 'Success'
+                       'Successful', 'Starting session', 'New session', 'succeeded', 'authentication success', 'authenticated', 'granted access', 'OK', 'password changed',
+                       'Successful Duo login') THEN 'Success'
          WHEN what IN ('Failed', 'Invalid user', 'Illegal user', 'authentication failure', 'maximum authentication attempts exceeded', 'Maximum authentication attempts exceeded', 'User',
                        'ROOT LOGIN REFUSED', 'Access denied', 'Consecutive login failures', 'user', 'account', 'expired password', 'check pass',
                        'received for user', 'invalid user', 'FAILED LOGIN', 'FAILED', 'refused connect', 'drop connection', 'conversation failed',
                        'auth could not identify password', 'access denied', 'Refused user', 'requirement', 'User unknown',
-                       'Invalid verification code', 'Login restricted', 'Authentication tried for', 'Bad', 'Login attempt') THEN 'Failure'
+                       'Invalid verification code', 'Login restricted', 'Authentication tried for', 'Bad', 'Login attempt', 'Too many authentication failures',
+                       'password has expired', 'Account', 'does not match stored username', 'bad username', 'failed', 'rejected', 'denied access', 'Authentication failure',
+                       'error trying to bind', 'authentication fails', 'Failed Duo login', 'Aborted Duo login', 'Too many logins') THEN 'Failure'
          WHEN fails > 0 THEN 'Failure'
          WHEN what = 'PAM' THEN 'Failure'
          WHEN failed IS NOT NULL OR sign = '-' THEN 'Failure'
@@ -172,21 +205,25 @@ SELECT "timestamp" AS time,
        END AS status,
        reason AS status_detail,
        CASE
-         WHEN what IN ('Invalid user', 'Illegal user', 'check pass', 'invalid user', 'User unknown') OR invalid IS NOT NULL THEN 'unknown_user'
+         WHEN what IN ('Invalid user', 'Illegal user', 'check pass', 'invalid user', 'User unknown', 'bad username') OR invalid IS NOT NULL THEN 'unknown_user'
          WHEN what = 'Bad' THEN 'bad_password'
-         WHEN what IN ('access denied', 'Refused user', 'requirement', 'Login restricted', 'Authentication tried for') THEN 'policy'
+         WHEN what IN ('access denied', 'Refused user', 'requirement', 'Login restricted', 'Authentication tried for', 'rejected', 'Too many logins',
+                       'does not match stored username') THEN 'policy'
+         WHEN what IN ('Failed Duo login', 'Aborted Duo login') THEN CASE WHEN reason LIKE '%denied%' THEN 'mfa_denied' ELSE 'mfa_failed' END
          WHEN what = 'Invalid verification code' THEN 'mfa_failed'
          WHEN what = 'Login attempt' OR fails > 0 THEN 'other'
          WHEN reason LIKE 'User not known%' THEN 'unknown_user'
          WHEN what = 'User' AND reason = 'account is locked' THEN 'locked'
          WHEN what IN ('User', 'ROOT LOGIN REFUSED', 'Access denied', 'refused connect') THEN 'policy'
          WHEN what IN ('Consecutive login failures', 'user') THEN 'locked'
-         WHEN what IN ('account', 'expired password') THEN 'expired'
-         WHEN lower(what) = 'maximum authentication attempts exceeded' THEN 'other'
+         WHEN what IN ('account', 'expired password', 'Account', 'password has expired') THEN 'expired'
+         WHEN lower(what) IN ('maximum authentication attempts exceeded', 'too many authentication failures') THEN 'other'
+         WHEN what = 'error trying to bind' AND reason LIKE 'Invalid credentials%' THEN 'bad_password'
          WHEN what = 'Failed' AND method IN ('password', 'keyboard-interactive/pam') THEN 'bad_password'
          WHEN what = 'COMMAND' AND reason LIKE '%incorrect password attempt%' THEN 'bad_password'
          WHEN what = 'COMMAND' AND reason IS NOT NULL THEN 'policy'
-         WHEN what IN ('Failed', 'authentication failure', 'FAILED LOGIN', 'FAILED', 'received for user', 'conversation failed') THEN 'other'
+         WHEN what IN ('Failed', 'authentication failure', 'FAILED LOGIN', 'FAILED', 'received for user', 'conversation failed', 'auth could not identify password',
+                       'failed', 'denied access', 'Authentication failure', 'error trying to bind', 'authentication fails') THEN 'other'
          WHEN failed IS NOT NULL OR sign = '-' THEN 'other'
          WHEN what = 'PAM' THEN 'other'
          WHEN what = 'Disconnecting' AND reason LIKE 'Too many authentication failures%' THEN 'other'
@@ -196,16 +233,18 @@ SELECT "timestamp" AS time,
          WHEN what IS NULL AND sign IS NULL THEN 'other'
          WHEN what IN ('Accepted', 'succeeded') THEN 'accepted'
          WHEN what IN ('Failed', 'Bad', 'Login attempt') THEN 'failed'
-         WHEN what IN ('Invalid user', 'Illegal user', 'invalid user') THEN 'invalid_user'
+         WHEN what IN ('Invalid user', 'Illegal user', 'invalid user', 'bad username') THEN 'invalid_user'
          WHEN what IN ('User', 'ROOT LOGIN REFUSED', 'Access denied', 'access denied', 'Refused user', 'requirement', 'refused connect', 'Login restricted',
-                       'Authentication tried for') THEN 'not_allowed'
-         WHEN what IN ('authentication failure', 'check pass', 'received for user', 'User unknown', 'Invalid verification code', 'PAM') THEN 'pam_failure'
+                       'Authentication tried for', 'rejected', 'Too many logins', 'does not match stored username') THEN 'not_allowed'
+         WHEN what IN ('authentication failure', 'check pass', 'received for user', 'User unknown', 'Invalid verification code', 'PAM', 'failed', 'denied access',
+                       'Authentication failure', 'error trying to bind', 'authentication fails', 'Failed Duo login', 'Aborted Duo login')
+           OR (appname LIKE 'sshd%' AND what IN ('conversation failed', 'auth could not identify password')) THEN 'pam_failure'
          WHEN what = 'Exit before auth' THEN 'closed_preauth'
-         WHEN lower(what) = 'maximum authentication attempts exceeded' THEN 'max_attempts'
+         WHEN lower(what) IN ('maximum authentication attempts exceeded', 'too many authentication failures') THEN 'max_attempts'
          WHEN what IN ('session opened', 'opened', 'New session') THEN 'session_opened'
          WHEN what IN ('session closed', 'closed', 'Removed session') THEN 'session_closed'
          WHEN what IN ('Consecutive login failures', 'user') THEN 'locked'
-         WHEN what IN ('account', 'expired password') THEN 'expired'
+         WHEN what IN ('account', 'expired password', 'Account', 'password has expired') THEN 'expired'
          WHEN what = 'COMMAND' THEN 'sudo'
          WHEN appname IN ('su', 'su-l') AND (what IN ('to', 'Successful', 'FAILED') OR sign IS NOT NULL) THEN 'su'
          WHEN what IN ('LOGIN ON', 'ROOT LOGIN ON', 'ROOT LOGIN') THEN 'login'
@@ -213,9 +252,9 @@ SELECT "timestamp" AS time,
          -- Before any decision: of a named user, or of a peer that only looked.
          WHEN what IN ('Connection closed by', 'Connection reset by', 'Disconnected from', 'Disconnecting', 'Timeout before authentication')
            AND (preauth IS NOT NULL OR named IS NOT NULL OR invalid IS NOT NULL OR what = 'Timeout before authentication') THEN 'closed_preauth'
-         WHEN what IN ('Connection closed by', 'Connection reset by', 'Disconnected from', 'Disconnecting', 'Received disconnect', 'Close session', 'Exit') THEN 'disconnected'
+         WHEN what IN ('Connection closed by', 'Connection reset by', 'Disconnected from', 'Disconnecting', 'Received disconnect', 'Close session', 'Exit', 'Timeout') THEN 'disconnected'
          WHEN what IN ('Did not receive identification string', 'Bad protocol version identification', 'Unable to negotiate',
-                       'Protocol major versions differ') OR (what = 'Connection' AND reason IS NOT NULL) THEN 'probe'
+                       'Protocol major versions differ', 'scanned', 'probed') OR (what = 'Connection' AND reason IS NOT NULL) THEN 'probe'
          WHEN what IN ('srclimit_penalise', 'drop connection') THEN 'limited'
          WHEN what IN ('Connection', 'connection') THEN 'connected'
          WHEN what = 'Starting session' THEN 'session_started'
@@ -235,6 +274,7 @@ SELECT "timestamp" AS time,
        END AS logon_type,
        CASE WHEN (appname LIKE 'sshd%' OR appname IN ('ssh.service', 'dropbear', 'sftp-server', 'internal-sftp') OR appname IS NULL) AND what IS NOT NULL THEN TRUE END AS is_remote,
        CASE WHEN appname LIKE 'sshd%' OR appname = 'ssh.service' OR (appname IS NULL AND what IS NOT NULL) THEN 'sshd' ELSE appname END AS app_name,
+       CASE WHEN what LIKE '% Duo login' OR what = 'Invalid verification code' OR method = 'google_authenticator' THEN TRUE END AS is_mfa,
        CASE WHEN target IS NOT NULL THEN make_array(target) END AS privileges,
        lower(method) AS "unmapped.auth_method",
        key AS "unmapped.key",
@@ -368,4 +408,38 @@ FROM linux_sshd
     - {table: authentication, activity: Preauth, status: Failure, failure_reason: policy, user_name: ann, src_ip: 203.0.113.9}
     - {table: authentication, activity: Other, status: Failure, event_code: closed_preauth, user_name: root}
     - {table: authentication, activity: Preauth, status: Failure, failure_reason: mfa_failed, user_name: ann}
+- name: what directory services, second factors and expiry say
+  records:
+    - 'Dec 31 09:00:00 web-1 sshd[7]: pam_winbind(sshd:auth): user ''ann'' denied access (incorrect password or invalid membership)'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: pam_ldap(sshd:auth): error trying to bind as user "uid=ann,ou=people" (Invalid credentials)'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: pam_sss(sshd:auth): authentication success; logname= uid=0 euid=0 tty=ssh ruser= rhost=203.0.113.9 user=ann'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: Failed Duo login for ''ann'' from 203.0.113.9: Login request denied.'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: Successful Duo login for ''ann'' from 203.0.113.9'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: User ann password has expired (password aged)'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: pam_unix(sshd:auth): bad username [oracle]'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: pam_limits(sshd:session): Too many logins (max 3) for ann'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: error: Too many authentication failures for root from 203.0.113.9 port 4242 ssh2 [preauth]'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: pam_motd(sshd:session): no file'
+  expect:
+    - {table: authentication, activity: Preauth, status: Failure, failure_reason: other, event_code: pam_failure, user_name: ann}
+    - {table: authentication, activity: Preauth, status: Failure, failure_reason: bad_password, event_code: pam_failure, user_name: ann}
+    - {table: authentication, activity: Other, status: Success, failure_reason: null, user_name: ann, src_ip: 203.0.113.9}
+    - {table: authentication, activity: Preauth, status: Failure, failure_reason: mfa_denied, user_name: ann, src_ip: 203.0.113.9, is_mfa: true}
+    - {table: authentication, activity: Other, status: Success, failure_reason: null, user_name: ann, src_ip: 203.0.113.9, is_mfa: true}
+    - {table: authentication, activity: Preauth, status: Failure, failure_reason: expired, event_code: expired, user_name: ann}
+    - {table: authentication, activity: Preauth, status: Failure, failure_reason: unknown_user, event_code: invalid_user, user_name: oracle}
+    - {table: authentication, activity: Preauth, status: Failure, failure_reason: policy, event_code: not_allowed, user_name: ann}
+    - {table: authentication, activity: Preauth, status: Failure, failure_reason: other, event_code: max_attempts, user_name: root, src_ip: 203.0.113.9, src_port: 4242}
+    - {table: authentication, activity: Other, status: Unknown, failure_reason: null, event_code: other, user_name: null}
+- name: a connection that dies, a scanner, and lines that a daemon folded
+  records:
+    - 'Dec 31 09:00:00 web-1 sshd[7]: Timeout, client not responding from user ann 203.0.113.9 port 4242'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: fatal: ssh_packet_get_string: Connection from authenticating user root 203.0.113.9 port 4242 timed out [preauth]'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: scanned from 203.0.113.9 with SSH-1.0-SSH_Version_Mapper.  Don''t panic.'
+    - 'Dec 31 09:00:00 web-1 sshd[7]: message repeated 2 times: [ Invalid user oracle from 203.0.113.9 port 4242]'
+  expect:
+    - {table: authentication, activity: Other, status: Unknown, event_code: disconnected, user_name: ann, src_ip: 203.0.113.9}
+    - {table: authentication, status: Unknown, event_code: probe, user_name: root, src_ip: 203.0.113.9, src_port: 4242}
+    - {table: authentication, status: Unknown, event_code: probe, src_ip: 203.0.113.9}
+    - {table: authentication, activity: Preauth, status: Failure, event_code: invalid_user, user_name: oracle, src_ip: 203.0.113.9}
 ---*/

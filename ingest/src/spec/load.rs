@@ -51,9 +51,12 @@ impl SourceSpec {
                     Err(errors) => problems.extend(errors),
                 }
             }
-            let detect_line = first.detect.matches.as_ref().and_then(|p| {
-                pattern(p).map_err(|e| problems.push(error(first, "detect", &e))).ok()
-            });
+            let mut compiled = |text: &Option<String>| {
+                let regex = pattern(text.as_ref()?);
+                regex.map_err(|e| problems.push(error(first, "detect", &e))).ok()
+            };
+            let detect_line = compiled(&first.detect.matches);
+            let detect_message = compiled(&first.detect.message);
             sources.push(SourceSpec {
                 source: source.into(),
                 codec: first.codec.clone(),
@@ -65,6 +68,7 @@ impl SourceSpec {
                 detect_has: first.detect.has.clone(),
                 detect_lacks: first.detect.lacks.clone(),
                 detect_line,
+                detect_message,
                 mappings: entries,
                 limits: Limits::default(),
                 surroundings: Arc::default(),

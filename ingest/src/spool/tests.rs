@@ -497,6 +497,7 @@ fn router(idle: i64) -> Router {
         surroundings: Arc::default(),
         aliases: Arc::default(),
         detect_line: None,
+        detect_message: None,
         mappings: Vec::new(),
     };
     Router::new(vec![Arc::new(spec)], None).unwrap()

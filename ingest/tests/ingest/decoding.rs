@@ -124,6 +124,7 @@ fn sshd() -> SourceSpec {
         native_id: None,
         detect_has: Vec::new(),
         detect_line: Some(regex::Regex::new(r"sshd\[\d+\]: ").unwrap()),
+        detect_message: None,
         ..spec()
     }
 }

@@ -27,6 +27,7 @@ pub(crate) fn source(name: &str, codec: Codec, has: &[&str], line: Option<&str>)
         surroundings: Arc::default(),
         aliases: Arc::default(),
         detect_line: line.map(|l| Regex::new(l).unwrap()),
+        detect_message: None,
         mappings: Vec::new(),
     }
 }

@@ -105,6 +105,7 @@ pub(crate) fn spec() -> SourceSpec {
         surroundings: Arc::default(),
         aliases: Arc::default(),
         detect_line: None,
+        detect_message: None,
         mappings: vec![MappingEntry {
             id: "test.source.authentication".into(),
             priority: 10,

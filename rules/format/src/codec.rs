@@ -80,9 +80,19 @@ pub struct Program {
 }
 
 impl Syslog {
-    /// The columns of every syslog line.
-    pub const ENVELOPE: [&'static str; 8] =
-        ["timestamp", "hostname", "appname", "procid", "msgid", "facility", "severity", "message"];
+    /// The columns of every syslog line. `repeated`: how many times a message came that a daemon folded
+    /// into one, `message repeated 3 times: [ .. ]`; the patterns are asked about the message in it.
+    pub const ENVELOPE: [&'static str; 9] = [
+        "timestamp",
+        "hostname",
+        "appname",
+        "procid",
+        "msgid",
+        "facility",
+        "severity",
+        "repeated",
+        "message",
+    ];
 
     /// The named groups of the patterns, in name order.
     pub fn groups(&self) -> BTreeSet<String> {
@@ -128,6 +138,7 @@ impl CodecSpec {
                 let time = WireType::Timestamp(vec![TimeFormat::Rfc3339, TimeFormat::Syslog]);
                 let envelope = Syslog::ENVELOPE.into_iter().map(|name| match name {
                     "timestamp" => (name.to_owned(), time.clone()),
+                    "repeated" => (name.to_owned(), WireType::Int),
                     name => text(name),
                 });
                 Some(envelope.chain(s.groups().iter().map(|g| text(g))).collect())

@@ -70,6 +70,8 @@ pub struct Detect {
     pub lacks: Vec<String>,
     /// A regular expression that must match the raw line.
     pub matches: Option<String>,
+    /// A regular expression for a bare message: what a wrapper holds that names no program.
+    pub message: Option<String>,
 }
 
 /// SQL in the front matter and where it stands. Line `n` of the text is line `span.line + n - 1` of
@@ -380,20 +382,24 @@ fn unwrap(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<String> {
 
 fn detect(reader: &mut Reader<'_>, node: &Node) -> Detect {
     let Some(entries) = reader.map(node, "detect") else { return Detect::default() };
-    let fields = reader.keys(entries, "`detect`", &["has", "lacks", "matches"]);
-    let matches = fields.get("matches").and_then(|n| {
-        // White space at the ends is part of the pattern.
-        let pattern = match &n.value {
-            crate::yaml::Yaml::Text(text) => text.clone(),
-            _ => reader.text(n, "matches")?,
-        };
-        codec::regex(reader, &pattern, n.span)?;
-        Some(pattern)
-    });
+    let fields = reader.keys(entries, "`detect`", &["has", "lacks", "matches", "message"]);
+    let mut pattern = |key: &'static str| {
+        fields.get(key).and_then(|n| {
+            // White space at the ends is part of the pattern.
+            let pattern = match &n.value {
+                crate::yaml::Yaml::Text(text) => text.clone(),
+                _ => reader.text(n, key)?,
+            };
+            codec::regex(reader, &pattern, n.span)?;
+            Some(pattern)
+        })
+    };
+    let (matches, message) = (pattern("matches"), pattern("message"));
     Detect {
         has: front::words(reader, &fields, "has"),
         lacks: front::words(reader, &fields, "lacks"),
         matches,
+        message,
     }
 }
 
