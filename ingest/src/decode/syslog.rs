@@ -42,6 +42,7 @@ struct HeaderColumns {
     facility: Option<usize>,
     severity: Option<usize>,
     structured: Option<usize>,
+    repeated: Option<usize>,
     message: Option<usize>,
 }
 
@@ -79,6 +80,7 @@ impl Syslog {
                 facility: column("facility"),
                 severity: column("severity"),
                 structured: column("structured_data"),
+                repeated: column("repeated"),
                 message: column("message"),
             },
             year: codec.year,
@@ -133,7 +135,13 @@ impl Syslog {
             }
         };
         self.columns.append(&header, &mut put);
-        let message = header.message;
+        let message = match folded(header.message) {
+            Some((times, message)) => {
+                put(self.columns.repeated, times);
+                message
+            }
+            None => header.message,
+        };
         // A header that hides the program of a line: its message begins with it.
         let hidden = header.program.is_none()
             && self.programs.iter().flat_map(|(names, _)| names).any(|name| {
@@ -155,7 +163,7 @@ impl Syslog {
             .iter_mut()
             .chain(&mut self.patterns)
             .any(|pattern| pattern.append(message, &mut put));
-        put(self.columns.message, message);
+        put(self.columns.message, header.message);
         Ok(if known && !matched { Matched::Unparsed } else { Matched::Yes })
     }
 
@@ -241,6 +249,14 @@ impl HeaderColumns {
             }
         }
     }
+}
+
+/// `message repeated 3 times: [ Failed password ..]`, as syslog daemons fold equal lines: how
+/// many there were, and what they said.
+fn folded(message: &str) -> Option<(&str, &str)> {
+    let (times, rest) = message.strip_prefix("message repeated ")?.split_once(" times: [")?;
+    let inner = rest.trim_end().strip_suffix(']')?;
+    times.bytes().all(|b| b.is_ascii_digit()).then_some((times, inner.trim_start()))
 }
 
 /// The header of a line, completed by what a wrapper says of it.

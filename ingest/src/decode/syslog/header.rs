@@ -56,17 +56,49 @@ pub(crate) const SEVERITIES: [&str; 8] =
 impl<'l> Header<'l> {
     /// Reads a line; `None` if it is no syslog line: it has neither a priority nor a time.
     pub(crate) fn parse(line: &'l str) -> Option<Header<'l>> {
+        let outer = Header::outer(line)?;
+        // A relay puts its header before the one that came: there is no program between them.
+        let inner = match (&outer.program, &outer.time) {
+            (None, Time::Unreadable(_)) | (Some(_), _) => None,
+            (None, _) => Header::outer(outer.message).filter(|h| h.program.is_some()),
+        };
+        Some(match inner {
+            Some(inner) if !matches!(inner.time, Time::None | Time::Unreadable(_)) => {
+                Header { priority: inner.priority.or(outer.priority), ..inner }
+            }
+            _ => outer,
+        })
+    }
+
+    fn outer(line: &'l str) -> Option<Header<'l>> {
         let line = line.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
         let (priority, rest) = match priority(line).or_else(|| priority(after_length(line)?)) {
             Some((priority, rest)) => (Some(priority), rest),
             None => (None, line),
         };
+        let rest = rest.trim_start();
         if let Some(rest) = rest.strip_prefix("1 ")
             && let Some(header) = rfc5424(rest)
         {
             return Some(Header { priority, ..header });
         }
-        let rest = rest.trim_start();
+        // Kept without the priority and the version: the process is a word of its own.
+        if rest.as_bytes().first().is_some_and(u8::is_ascii_digit)
+            && rest.split(' ').nth(3).is_some_and(|pid| pid == "-" || is_number(pid))
+            && rest.split(' ').nth(5).is_some_and(|data| data == "-" || data.starts_with('['))
+            && let Some(header) = rfc5424(rest).filter(|h| matches!(h.time, Time::At(_)))
+        {
+            return Some(Header { priority, ..header });
+        }
+        let (since_start, rest) = monotonic(rest);
+        if since_start {
+            return Some(Header { priority, ..rfc3164(rest, false) });
+        }
+        // socklog: `auth.info: Nov 20 10:00:00 sshd[7]: ..`
+        let (level, rest) = match rest.split_once(": ") {
+            Some((level, after)) if is_level(level) => (Some(level), after),
+            _ => (None, rest),
+        };
         let (time, weekday_form, rest) = leading_time(rest);
         if matches!(time, Time::None) && priority.is_none() {
             return None;
@@ -77,7 +109,7 @@ impl<'l> Header<'l> {
             Time::Local(_) | Time::Yearless(_) => zone_word(rest),
         };
         let header = rfc3164(rest, weekday_form);
-        Some(Header { priority, time, zone, ..header })
+        Some(Header { priority, time, zone, level: level.or(header.level), ..header })
     }
 
     /// The facility in a word.
@@ -106,7 +138,23 @@ fn priority(line: &str) -> Option<(u8, &str)> {
 /// What follows the length of a line, `138 <38>1 ..`.
 fn after_length(line: &str) -> Option<&str> {
     let (length, rest) = line.split_once(' ')?;
-    (length.len() <= 7 && length.bytes().all(|b| b.is_ascii_digit())).then_some(rest)
+    (length.len() <= 7 && is_number(length)).then_some(rest)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Whether a line begins with a time since the start of the host, `[  123.456789]`, as journalctl's
+/// `short-monotonic` and `short-delta` have it; and what follows. It is no date.
+fn monotonic(text: &str) -> (bool, &str) {
+    let inside = text.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    let Some((stamp, rest)) = inside else { return (false, text) };
+    let stamp = stamp.split('<').next().unwrap_or(stamp).trim();
+    match stamp.split_once('.') {
+        Some((seconds, fraction)) if is_number(seconds) && is_number(fraction) => (true, rest),
+        _ => (false, text),
+    }
 }
 
 /// Names of zones that are none of UTC: they stand for several, and the zone of the input decides.
@@ -150,20 +198,33 @@ fn rfc5424(rest: &str) -> Option<Header<'_>> {
         Some((id, data)) => (id, data),
         None => return None,
     };
-    let (structured, message) = structured(data)?;
+    // Some senders leave the structured data out.
+    let (structured, message) = structured(data).unwrap_or((None, data));
     let said = |text| (text != "-").then_some(text);
+    let message = message.trim_start_matches([' ', '\u{feff}']);
+    // Some have the process with the program, or both in the message.
+    let (program, own_pid, message) = match said(program) {
+        Some(program) => match program.strip_suffix(']').and_then(|p| p.split_once('[')) {
+            Some((program, pid)) => (Some(base_name(program)), Some(pid), message),
+            None => (Some(base_name(program)), None, message),
+        },
+        None => match tag(message) {
+            Some((program, pid, message)) => (Some(program), pid, message),
+            None => (None, None, message),
+        },
+    };
     Some(Header {
         priority: None,
         time,
         zone: None,
         host: said(host),
-        program: said(program).map(base_name),
-        pid: said(pid),
+        program,
+        pid: said(pid).or(own_pid),
         message_id: said(message_id),
         structured,
         level: None,
         // rsyslog keeps the blank that RFC 3164 has after the tag.
-        message: message.trim_start_matches([' ', '\u{feff}']),
+        message,
     })
 }
 
@@ -283,7 +344,9 @@ fn rfc3164(text: &str, no_host: bool) -> Header<'_> {
         && !is_tag(word)
         && !is_level(word)
     {
-        if !word.is_empty() {
+        // ESXi has the severity in the place of the host: `In(14)`.
+        let severity = word.strip_suffix(')').and_then(|w| w.split_once('('));
+        if !word.is_empty() && !severity.is_some_and(|(name, n)| name.len() == 2 && is_number(n)) {
             header.host = Some(word);
         }
         rest = after.trim_start();
@@ -405,6 +468,14 @@ mod tests {
             "Nov 20 10:00:00 h sshd[7]: [ID 800047 auth.info] m: n",
             "Nov 20 10:00:00 h /usr/sbin/sshd[7]: m: n",
             "Nov 20 10:00:00 h sshd(pam_unix)[7]: m: n",
+            "Nov 20 10:00:01 relay Nov 20 10:00:00 h sshd[7]: m: n",
+            "<86>Nov 20 10:00:01 relay 2026-11-20T10:00:00Z h sshd[7]: m: n",
+            "<86> 1 2026-11-20T10:00:00.000Z h sshd 7 - - m: n",
+            "<86>1 2026-11-20T10:00:00.000Z h sshd 7 - m: n",
+            "<86>1 2026-11-20T10:00:00.000Z h sshd[7] - - - m: n",
+            "<86>1 2026-11-20T10:00:00.000Z h - - - - sshd[7]: m: n",
+            "1 2026-11-20T10:00:00.000Z h sshd 7 - - m: n",
+            "2026-11-20T10:00:00.000Z h sshd 7 - - m: n",
         ] {
             assert_eq!(parts(line), ("h", "sshd", "7", "m: n"), "{line}");
         }
@@ -412,6 +483,8 @@ mod tests {
             "Nov 20 10:00:00 sshd[7]: m",
             "Fri Nov 20 10:00:00 2026 auth.info sshd[7]: m",
             "Nov 20 10:00:00 auth.info sshd[7]: m",
+            "2026-11-20T10:00:00Z In(14) sshd[7]: m",
+            "auth.info: Nov 20 10:00:00 sshd[7]: m",
         ] {
             assert_eq!(parts(line), ("-", "sshd", "7", "m"), "{line}");
         }
