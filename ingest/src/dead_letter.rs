@@ -76,6 +76,8 @@ pub enum DeadLetterCode {
     Decompress,
     /// Longer than the record limit.
     TooLarge,
+    /// A part of a line that a container runtime has cut, without the others.
+    PartOfLine,
     /// Not a JSON object.
     BadJson,
     /// Nested deeper than the limit.
@@ -100,11 +102,12 @@ pub enum DeadLetterCode {
 
 impl DeadLetterCode {
     /// Every code, in the order of the pipeline.
-    pub const ALL: [DeadLetterCode; 14] = [
+    pub const ALL: [DeadLetterCode; 15] = [
         DeadLetterCode::Unreadable,
         DeadLetterCode::BadFraming,
         DeadLetterCode::Decompress,
         DeadLetterCode::TooLarge,
+        DeadLetterCode::PartOfLine,
         DeadLetterCode::BadJson,
         DeadLetterCode::NotThisSource,
         DeadLetterCode::TooDeep,
@@ -129,6 +132,7 @@ impl DeadLetterCode {
             DeadLetterCode::Unreadable => "unreadable",
             DeadLetterCode::Decompress => "decompress",
             DeadLetterCode::TooLarge => "too_large",
+            DeadLetterCode::PartOfLine => "part_of_line",
             DeadLetterCode::BadJson => "bad_json",
             DeadLetterCode::NotThisSource => "not_this_source",
             DeadLetterCode::TooDeep => "too_deep",

@@ -22,6 +22,7 @@ use crate::{
     Wrapper,
     detect::ask::{Wanted, looks_json},
     envelope::{Piece, is_compressed},
+    frame::is_part,
     utf16,
 };
 
@@ -134,13 +135,23 @@ struct Tally {
 /// Why a record did not decode.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    code: DeadLetterCode,
-    message: String,
+    pub(crate) code: DeadLetterCode,
+    pub(crate) message: String,
 }
 
 impl Failure {
     pub(crate) fn new(code: DeadLetterCode, message: impl Into<String>) -> Self {
         Failure { code, message: message.into() }
+    }
+
+    /// Of a part of a line that does not decode by itself.
+    pub(crate) fn part_of_line(Failure { message, .. }: Failure) -> Self {
+        let message = format!(
+            "a line that the container runtime has cut, without its other parts ({message}): set the \
+             shipper to join them (Fluent Bit `multiline.parser cri`, Filebeat `parsers: container`, \
+             Vector `auto_partial_merge`)"
+        );
+        Failure { code: DeadLetterCode::PartOfLine, message }
     }
 }
 
@@ -249,6 +260,11 @@ impl Decoder {
                             self.attempt(&payload, wrapper.as_ref(), chunk, at, false, &mut run);
                         match result {
                             Ok(outcome) => self.note(outcome, index, chunk, at, wrapper, &mut run),
+                            Err(failure) if is_part(bytes) => {
+                                let failure = Failure::part_of_line(failure);
+                                let (code, message) = (failure.code, failure.message);
+                                run.failed.push(FailedRecord { record: index, code, message });
+                            }
                             Err(failure) => {
                                 let message = self.explain(&failure, &payload);
                                 let code = failure.code;

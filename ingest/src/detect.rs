@@ -4,7 +4,11 @@
 use std::fmt;
 
 use self::ask::Asker;
-use crate::{Framer, Limits, SourceSpec, envelope::Piece};
+use crate::{
+    Framer, Limits, SourceSpec,
+    envelope::Piece,
+    frame::{BOM, export},
+};
 
 pub(crate) mod ask;
 
@@ -21,6 +25,8 @@ pub struct Detection {
     pub runner_up: Option<Match>,
     /// What it is, if it holds no events at all: `cloudtrail digest`.
     pub bystander: Option<String>,
+    /// The format of a binary file that begins in a known way.
+    pub format: Option<&'static str>,
 }
 
 /// How many records look like one source.
@@ -86,7 +92,8 @@ pub fn detect<'s>(sources: impl IntoIterator<Item = &'s SourceSpec>, head: &[u8]
         Some(first) if first.share() >= 0.5 => (Some(first), found.next()),
         first => (None, first),
     };
-    Detection { looks, sampled, best, runner_up, bystander }
+    let format = format_of(head);
+    Detection { looks, sampled, best, runner_up, bystander, format }
 }
 
 impl Match {
@@ -113,7 +120,13 @@ impl fmt::Display for Detection {
                 return write!(f, "{what}: no events");
             }
             (None, Looks::Empty) => return f.write_str("the input is empty"),
-            (None, Looks::Binary) => return f.write_str("the input is not text: not a log"),
+            (None, Looks::Binary) => {
+                f.write_str("the input is not text: not a log")?;
+                return match self.format {
+                    Some(format) => write!(f, "; it begins like {format}"),
+                    None => Ok(()),
+                };
+            }
             (None, Looks::Json) => {
                 write!(f, "JSON, but no source looks like it ({} seen)", records(self.sampled))?;
             }
@@ -143,22 +156,54 @@ fn thousands(n: usize) -> String {
     out
 }
 
+/// The formats that logs are also kept in and that are not read, by how they begin.
+const FORMATS: [(&[u8], &str); 12] = [
+    (b"BZh", "bzip2: decompress it first"),
+    (b"\xfd7zXZ\0", "xz: decompress it first"),
+    (b"PK\x03\x04", "a zip archive: unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
+    (b"\x04\x22\x4d\x18", "lz4: decompress it first"),
+    (b"\x1f\x9d", "compress: decompress it first"),
+    (b"PAR1", "Parquet: export it as JSON lines"),
+    (b"Obj\x01", "Avro: export it as JSON lines"),
+    (b"ORC", "ORC: export it as JSON lines"),
+    (b"ElfFile\0", "a Windows event log: export it as JSON lines"),
+    (b"LPKSHHRH", "a journal: export it with `journalctl --file FILE -o json`"),
+    (b"SQLite format 3\0", "SQLite: export the table as JSON lines"),
+];
+
+fn format_of(head: &[u8]) -> Option<&'static str> {
+    let (mark, format) = FORMATS.iter().find(|(mark, _)| head.starts_with(mark))?;
+    // Text may begin with the letters of a mark.
+    let is_text = mark.is_ascii() && !mark.iter().any(u8::is_ascii_control);
+    let printed = |b: &u8| b.is_ascii_graphic() || b.is_ascii_whitespace();
+    let next = head.get(mark.len()..).unwrap_or_default();
+    (!is_text || !next.iter().take(16).all(printed)).then_some(*format)
+}
+
 fn looks(head: &[u8]) -> Looks {
-    let head = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head);
+    let head = head.strip_prefix(BOM).unwrap_or(head);
+    // The lengths of its values are binary.
+    if export::begins(head) {
+        return Looks::Text;
+    }
+    // A file that was truncated while it was written begins with zeros.
+    let zeros = head.iter().take_while(|b| **b == 0).count();
+    let head = head.get(zeros..).unwrap_or_default();
     let text = head.trim_ascii_start();
     if text.is_empty() {
-        return Looks::Empty;
+        return if zeros == 0 { Looks::Empty } else { Looks::Binary };
     }
-    // Logs have no NUL, and few control characters other than tabs and line ends.
+    // Logs have few control characters other than tabs and line ends.
     let control = head.iter().filter(|b| **b < 0x20 && !b.is_ascii_whitespace()).count();
     let broken = match std::str::from_utf8(head) {
         Ok(_) => 0,
         Err(_) => String::from_utf8_lossy(head).matches('\u{fffd}').count(),
     };
-    if head.contains(&0) || (control + broken) * 10 > head.len() {
+    if format_of(head).is_some() || (control + broken) * 10 > head.len() {
         return Looks::Binary;
     }
-    if matches!(text.first(), Some(b'{' | b'[')) { Looks::Json } else { Looks::Text }
+    if ask::looks_json(text) { Looks::Json } else { Looks::Text }
 }
 
 /// What a head is to one source.

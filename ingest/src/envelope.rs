@@ -17,6 +17,7 @@ use self::{
     path::{Found, Path},
     payload::Form,
 };
+use crate::frame::export;
 
 mod file;
 mod open;
@@ -81,8 +82,19 @@ enum When {
         /// The keys it may have beside those of `has`; `None`: any.
         only: Option<Vec<String>>,
     },
+    /// A JSON array that begins with elements of these kinds, one of each list.
+    Array(Vec<Vec<Kind>>),
     /// A line of text; the group `payload` is the payload, other groups are fields.
     Line(Regex),
+}
+
+/// The kind of a JSON value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number,
+    Object,
+    Array,
 }
 
 #[derive(Debug)]
@@ -181,27 +193,50 @@ impl Envelopes {
         self.all.iter().find(|e| e.when.takes(object))
     }
 
+    fn of_array(&self, array: &RawValue) -> Option<&EnvelopeSpec> {
+        let longest = |e: &EnvelopeSpec| match &e.when {
+            When::Array(kinds) => kinds.len(),
+            When::Object { .. } | When::Line(_) => 0,
+        };
+        let most = self.all.iter().map(longest).max().unwrap_or(0);
+        let items = path::elements_upto(array, most);
+        self.all.iter().find(|e| match &e.when {
+            When::Array(kinds) => {
+                kinds.len() <= items.len()
+                    && kinds
+                        .iter()
+                        .zip(&items)
+                        .all(|(any, item)| Kind::of(item).is_some_and(|kind| any.contains(&kind)))
+            }
+            When::Object { .. } | When::Line(_) => false,
+        })
+    }
+
     /// The envelope of a line of text, and what its pattern captures.
     fn of_line<'e, 'l>(&'e self, line: &'l str) -> Option<(&'e EnvelopeSpec, regex::Captures<'l>)> {
         self.all.iter().find_map(|e| match &e.when {
             When::Line(regex) => Some((e, regex.captures(line)?)),
-            When::Object { .. } => None,
+            When::Object { .. } | When::Array(_) => None,
         })
     }
 
-    /// Whether a line of text is in an envelope.
+    /// Whether a line of text, or an entry of a journal, is in an envelope.
     pub(crate) fn wraps_line(&self, line: &str) -> bool {
-        // Most lines are in none: either a JSON value is in the line, or a date is its first or second
-        // word.
+        // Most lines are in none: a JSON value is in the line, a date is its first or second word, or it
+        // begins with a label in TAI64N.
         let bytes = line.as_bytes();
         let head = bytes.get(..8).unwrap_or(bytes);
         let second = memchr::memchr(b' ', head).map_or(0, |at| at + 1);
         let dated = |at: usize| bytes.get(at + 4) == Some(&b'-');
-        (dated(0) || dated(second) || memchr::memchr(b'{', bytes).is_some())
-            && self.all.iter().any(|e| match &e.when {
-                When::Line(regex) => regex.is_match(line),
-                When::Object { .. } => false,
-            })
+        export::begins(bytes)
+            || (bytes.first() == Some(&b'@')
+                || dated(0)
+                || dated(second)
+                || memchr::memchr(b'{', bytes).is_some())
+                && self.all.iter().any(|e| match &e.when {
+                    When::Line(regex) => regex.is_match(line),
+                    When::Object { .. } | When::Array(_) => false,
+                })
     }
 }
 
@@ -212,8 +247,31 @@ impl EnvelopeSpec {
             When::Object { has, lacks, equals, only: _ } => {
                 has.len() + lacks.len() + 2 * equals.len()
             }
+            When::Array(kinds) => kinds.len(),
             When::Line(_) => 0,
         }
+    }
+}
+
+impl Kind {
+    fn of(value: &RawValue) -> Option<Kind> {
+        Some(match value.get().as_bytes().first()? {
+            b'"' => Kind::Text,
+            b'{' => Kind::Object,
+            b'[' => Kind::Array,
+            b'0'..=b'9' | b'-' => Kind::Number,
+            _ => return None,
+        })
+    }
+
+    fn parse(word: &str) -> Option<Kind> {
+        Some(match word.trim() {
+            "text" => Kind::Text,
+            "number" => Kind::Number,
+            "object" => Kind::Object,
+            "array" => Kind::Array,
+            _ => return None,
+        })
     }
 }
 

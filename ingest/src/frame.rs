@@ -6,13 +6,17 @@ use memchr::memmem;
 use sluice_event::Records;
 
 use self::{
+    export::Export,
     parts::{PartOf, Partial, Stream},
     scan::{Event, Scanner},
 };
 use crate::{DeadLetterCode, Fault, Limits, Original, detect::ask::looks_json};
 
+pub(crate) mod export;
 mod parts;
 mod scan;
+
+pub(crate) use parts::is_part;
 
 /// How the input of a source is cut into records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,8 +95,10 @@ impl Wrapped {
 
     /// Whether a line may hold several records: cheap, and never wrongly `false`.
     fn may_apply(&self, line: &[u8]) -> bool {
-        line.trim_ascii_start().first() == Some(&b'[')
-            || self.keys.iter().any(|key| key.find(line).is_some())
+        match line.trim_ascii_start().first() {
+            Some(b'[') => looks_json(line) && !scan::is_tuple(line),
+            _ => self.keys.iter().any(|key| key.find(line).is_some()),
+        }
     }
 }
 
@@ -151,6 +157,8 @@ enum Mode {
     Lines(Option<Wrapped>),
     /// JSON values that span lines, or arrays of records.
     Document(Box<Scanner>),
+    /// Entries of a journal.
+    Export(Export),
 }
 
 /// The record being read: `bytes[start..]`.
@@ -205,7 +213,8 @@ impl Framer {
             head.extend_from_slice(now);
             // Lines are lines at once: what is typed is read while it is typed.
             let lines = unwrap.is_none() && head.trim_ascii_start().len() > BOM.len() + 1;
-            if head.len() >= HEAD_BYTES || lines && !looks_json(head) {
+            let lines = lines && !looks_json(head) && !export::may_begin(head);
+            if head.len() >= HEAD_BYTES || lines {
                 self.decide();
                 self.push(later);
             }
@@ -215,6 +224,7 @@ impl Framer {
             Mode::Undecided(..) => {}
             Mode::Lines(_) => self.push_lines(input),
             Mode::Document(_) => self.push_document(input),
+            Mode::Export(_) => self.push_export(input),
         }
     }
 
@@ -225,7 +235,7 @@ impl Framer {
             match &self.mode {
                 Mode::Undecided(..) => {}
                 Mode::Lines(_) => self.end_line(),
-                Mode::Document(_) => self.close(),
+                Mode::Document(_) | Mode::Export(_) => self.close(),
             }
         }
         // Their last part never came.
@@ -286,6 +296,7 @@ impl Framer {
             let unwrap = mem::take(unwrap);
             let start = head.strip_prefix(BOM).unwrap_or(&head);
             self.mode = match unwrap {
+                _ if export::begins(start) => Mode::Export(Export::new()),
                 None if !looks_json(start) => Mode::Lines(None),
                 unwrap => {
                     let unwrap = unwrap.unwrap_or_default();
@@ -295,7 +306,11 @@ impl Framer {
                     }
                 }
             };
-            self.push(&head);
+            let head: &[u8] = match &self.mode {
+                Mode::Export(_) => head.strip_prefix(BOM).unwrap_or(&head),
+                Mode::Undecided(..) | Mode::Lines(_) | Mode::Document(_) => &head,
+            };
+            self.push(head);
         }
     }
 
@@ -420,6 +435,15 @@ impl Framer {
             if self.open.offset == 0 && self.bytes[self.open.start..].starts_with(BOM) {
                 self.open.start += BOM.len();
             }
+            // A file that was truncated while it was written begins with zeros.
+            let line = &self.bytes[self.open.start..];
+            if line.first() == Some(&0) || line.last() == Some(&0) {
+                let before = line.iter().take_while(|b| **b == 0).count();
+                let after = line.iter().rev().take_while(|b| **b == 0).count();
+                let end = self.bytes.len() - if before < line.len() { after } else { 0 };
+                self.bytes.truncate(end);
+                self.open.start += before;
+            }
             if self.join() {
                 return;
             }
@@ -482,10 +506,13 @@ pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Whether the head of a JSON input shows values that span lines, or records inside a value.
 fn is_document(head: &[u8], unwrap: &Unwrap) -> bool {
-    let head = head.strip_prefix(BOM).unwrap_or(head).trim_ascii_start();
+    let head = head.strip_prefix(BOM).unwrap_or(head);
+    let zeros = head.iter().take_while(|b| **b == 0).count();
+    let head = head.get(zeros..).unwrap_or_default().trim_ascii_start();
     let head = head.strip_prefix(b"\x1e").unwrap_or(head);
     match head.first() {
-        Some(b'[') => return true,
+        // `[pod/web-1/main] {..}` is a line of text, `["tag",1767225600,{..}]` one record.
+        Some(b'[') => return looks_json(head) && !scan::is_tuple(head),
         Some(b'{') => {}
         _ => return false,
     }

@@ -13,10 +13,10 @@ use self::{
 use crate::{
     Chunk, Codec, DeadLetterCode, Decoder, DuplicateKeys, Envelope, Fault, Framing, InputOptions,
     Limits, Original, SourceSpec, Unwrap, Wrapper,
-    decode::{duplicate_key, name_given_twice},
+    decode::{Failure, duplicate_key, name_given_twice},
     detect::ask::{Asker, looks_json},
     envelope::{Budget, Opener, Piece as Opened, Refused, is_compressed},
-    frame::Wrapped,
+    frame::{Wrapped, is_part},
     live::{InputFailure, UNKNOWN},
     utf16,
 };
@@ -352,6 +352,12 @@ impl Router {
                 Opened::Record(bytes, wrapper) => {
                     match self.source_of(&bytes, wrapper.as_deref()) {
                         Some(source) => parts[source].record(&bytes, at, wrapper),
+                        None if is_part(record) => {
+                            let failure =
+                                Failure::new(DeadLetterCode::NoSource, "no source takes it");
+                            let Failure { code, message } = Failure::part_of_line(failure);
+                            last(parts).set_aside(code, message, whole(record), at);
+                        }
                         None => self.unknown(&bytes, at, parts),
                     }
                 }

@@ -131,7 +131,8 @@ fn parse_as(text: &str, format: &TimeFormat, reference: i64) -> Option<i64> {
     match format {
         TimeFormat::Rfc3339 => rfc3339(text.as_bytes()).map(|(at, _)| at),
         TimeFormat::Auto => {
-            rfc3339(text.as_bytes()).map(|(at, _)| at).or_else(|| number_text(text, format))
+            let zoned = rfc3339(text.as_bytes()).map(|(at, _)| at);
+            zoned.or_else(|| number_text(text, format)).or_else(|| tai64n(text))
         }
         TimeFormat::EpochSeconds
         | TimeFormat::EpochMillis
@@ -153,6 +154,17 @@ fn parse_as(text: &str, format: &TimeFormat, reference: i64) -> Option<i64> {
             })
             .ok(),
     }
+}
+
+/// `@400000006957b9800759cd15`, as multilog and svlogd write it: 2^62 + 10 + seconds since 1970, then
+/// nanoseconds. They leave out the leap seconds since 1972; s6-log may count them, and is then 27 seconds
+/// ahead.
+fn tai64n(text: &str) -> Option<i64> {
+    let hex = text.strip_prefix('@').filter(|hex| hex.len() == 24)?;
+    let seconds = i64::from_str_radix(hex.get(..16)?, 16).ok()?;
+    let nanos = i64::from_str_radix(hex.get(16..)?, 16).ok()?;
+    let seconds = seconds.checked_sub((1 << 62) + 10)?;
+    seconds.checked_mul(1000)?.checked_add(nanos / 1_000_000)
 }
 
 fn number_text(text: &str, format: &TimeFormat) -> Option<i64> {
@@ -235,6 +247,14 @@ mod tests {
             "é026-01-01",
         ] {
             check(bad, auto(), None);
+        }
+    }
+
+    #[test]
+    fn reads_labels_in_tai64n() {
+        check("@400000006957b98a0759cd15", TimeFormat::Auto, Some("2026-01-02T12:26:40.123Z"));
+        for bad in ["@400000006957b98a0759cd1", "@4000000g6957b98a0759cd15", "@"] {
+            check(bad, TimeFormat::Auto, None);
         }
     }
 

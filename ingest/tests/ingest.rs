@@ -22,5 +22,7 @@ mod page;
 mod push;
 #[path = "ingest/route.rs"]
 mod route;
+#[path = "ingest/shapes.rs"]
+mod shapes;
 #[path = "ingest/wrapped.rs"]
 mod wrapped;

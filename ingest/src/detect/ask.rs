@@ -4,6 +4,7 @@
 use std::{borrow::Cow, fmt, ops::Deref};
 
 use memchr::memmem::Finder;
+use regex::Regex;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use sluice_event::PartitionId;
 
@@ -32,9 +33,9 @@ pub(crate) struct Wanted {
     items: Vec<u64>,
     /// The paths that must not be there.
     lacks: u64,
-    /// Per key that must be there with no other choice: its last name with the closing quote. Text
-    /// without them is not worth parsing.
-    needles: Vec<Finder<'static>>,
+    /// Per key that must be there with no other choice: its last name with the closing quote, as it
+    /// is and in lower case. Text without them is not worth parsing.
+    needles: Vec<[Finder<'static>; 2]>,
 }
 
 /// Paths beyond these are not asked for.
@@ -47,7 +48,8 @@ impl Wanted {
             let choices: Vec<&str> = item.split('|').map(str::trim).collect();
             if let [path] = choices.as_slice() {
                 let key = path.rsplit('.').next().unwrap_or(path);
-                wanted.needles.push(Finder::new(format!("{key}\"").as_bytes()).into_owned());
+                let needle = |key: &str| Finder::new(&format!("{key}\"")).into_owned();
+                wanted.needles.push([needle(key), needle(&key.to_ascii_lowercase())]);
             }
             let bits = choices.iter().fold(0, |bits, path| bits | wanted.bit(path));
             wanted.items.push(bits);
@@ -96,7 +98,8 @@ impl Wanted {
     /// Whether a JSON record is one of the source.
     pub(crate) fn takes(&self, record: &[u8]) -> bool {
         let escaped = || memchr::memmem::find(record, b"\\u").is_some();
-        if !self.needles.iter().all(|needle| needle.find(record).is_some()) && !escaped() {
+        let has = |either: &[Finder<'static>; 2]| either.iter().any(|n| n.find(record).is_some());
+        if !self.needles.iter().all(has) && !escaped() {
             return false;
         }
         self.found(record).is_some_and(|found| self.holds(found))
@@ -164,8 +167,10 @@ impl<S: Deref<Target = SourceSpec>> Asker<S> {
                     |p: &str| syslog.programs.iter().any(|of| of.names.iter().any(|n| n == p));
                 let said = wrapper.and_then(|w| w.get(&Field::Program));
                 let program = said.or_else(|| Header::parse(&text).and_then(|h| h.program));
+                let bare = |message: &Regex| wrapper.is_some() && message.is_match(&text);
                 match (program, self.spec.detect_line.is_some() || !syslog.programs.is_empty()) {
                     (Some(program), true) if known(program) => true,
+                    (None, true) if self.spec.detect_message.as_ref().is_some_and(bare) => true,
                     (_, true) => self.line(record),
                     // A source that declares nothing: a line that decodes looks like it.
                     (_, false) => self.decodes(record).is_some(),
@@ -258,13 +263,23 @@ impl<S: Deref<Target = SourceSpec>> Asker<S> {
 /// Whether bytes begin like a JSON object or array.
 pub(crate) fn looks_json(bytes: &[u8]) -> bool {
     let bytes = bytes.strip_prefix(crate::frame::BOM).unwrap_or(bytes).trim_ascii_start();
-    match bytes.first() {
-        Some(b'{') => true,
-        // `[2026-01-01 ..` and `[12.3] kernel` are lines of text.
-        Some(b'[') => matches!(
-            bytes.get(1..).map(<[u8]>::trim_ascii_start).and_then(<[u8]>::first),
-            Some(b'{' | b'[' | b'"' | b']') | None
-        ),
+    let bytes = bytes.strip_prefix(b"\x1e").unwrap_or(bytes);
+    match bytes {
+        [b'{', ..] => true,
+        [b'[', rest @ ..] => {
+            let rest = rest.trim_ascii_start();
+            match rest.first() {
+                Some(b'{' | b'[' | b'"' | b']') | None => true,
+                // `[1767225600.5, {..}]`; `[2026-01-01 ..` and `[12.3] kernel` are lines of text.
+                Some(b'0'..=b'9') => {
+                    let number = |b: &u8| b.is_ascii_digit() || *b == b'.';
+                    let end = rest.iter().position(|b| !number(b)).unwrap_or(rest.len());
+                    rest.get(end..).map(<[u8]>::trim_ascii_start).and_then(<[u8]>::first)
+                        == Some(&b',')
+                }
+                Some(_) => false,
+            }
+        }
         _ => false,
     }
 }
@@ -316,7 +331,7 @@ impl<'de> Visitor<'de> for Object<'_> {
             let mut deeper = Vec::new();
             for (path, from) in &asked.0 {
                 let rest = paths.get(*path).and_then(|p| p.get(*from..)).unwrap_or_default();
-                match rest.strip_prefix(&*key) {
+                match after_key(rest, &key) {
                     Some("") => *found |= 1 << path,
                     Some(rest) if rest.starts_with('.') => {
                         deeper.push((*path, from + key.len() + 1));
@@ -332,6 +347,13 @@ impl<'de> Visitor<'de> for Object<'_> {
         }
         Ok(())
     }
+}
+
+/// What follows a key in a path that begins with it, as it is or in lower case.
+fn after_key<'p>(path: &'p str, key: &str) -> Option<&'p str> {
+    let (begin, rest) = path.split_at_checked(key.len())?;
+    let lower = || !key.bytes().any(|b| b.is_ascii_uppercase()) && begin.eq_ignore_ascii_case(key);
+    (begin == key || lower()).then_some(rest)
 }
 
 /// A value that paths lead into if it is an object.

@@ -6,7 +6,8 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::{
-    Content, EnvelopeError, EnvelopeSpec, EnvelopeTest, Field, When, path::Path, payload::Form,
+    Content, EnvelopeError, EnvelopeSpec, EnvelopeTest, Field, Kind, When, path::Path,
+    payload::Form,
 };
 
 #[derive(Deserialize)]
@@ -39,6 +40,8 @@ struct Recognition {
     equals: BTreeMap<String, Vec<String>>,
     #[serde(default)]
     only: Option<Vec<String>>,
+    #[serde(default)]
+    items: Vec<String>,
     #[serde(default)]
     line: Option<String>,
 }
@@ -83,6 +86,17 @@ pub(super) fn parse(path: &str, text: &str) -> Result<EnvelopeSpec, EnvelopeErro
             }
             When::Line(regex)
         }
+        None if !file.when.items.is_empty() => {
+            let kind = |word: &str| {
+                Kind::parse(word).ok_or_else(|| {
+                    wrong(format!("`{word}` is not a kind; text, number, object, array are"))
+                })
+            };
+            let items = file.when.items.iter();
+            When::Array(
+                items.map(|any| any.split('|').map(kind).collect()).collect::<Result<_, _>>()?,
+            )
+        }
         None => When::Object {
             has: file
                 .when
@@ -104,7 +118,9 @@ pub(super) fn parse(path: &str, text: &str) -> Result<EnvelopeSpec, EnvelopeErro
         && has.is_empty()
         && equals.is_empty()
     {
-        return Err(wrong("`when` recognises nothing: give `has`, `equals` or `line`".into()));
+        return Err(wrong(
+            "`when` recognises nothing: give `has`, `equals`, `items` or `line`".into(),
+        ));
     }
     let is_line = matches!(when, When::Line(_));
     let content = match file.skip {

@@ -6,11 +6,16 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use serde_json::value::RawValue;
 
 use super::{
-    Content, DEPTH_MAX, Envelopes, Field, Object, Wrapper, as_text, file,
+    Content, DEPTH_MAX, EnvelopeSpec, Envelopes, Field, Object, Wrapper, as_text, file,
     payload::{self, Budget, Refused},
     values::{Value, values},
 };
-use crate::{DeadLetterCode, Unwrap, detect::ask::looks_json, frame::Wrapped, utf16};
+use crate::{
+    DeadLetterCode, Unwrap,
+    detect::ask::looks_json,
+    frame::{Wrapped, export},
+    utf16,
+};
 
 /// What a record was opened to.
 #[derive(Debug, PartialEq, Eq)]
@@ -99,6 +104,15 @@ impl Opening<'_> {
             }
             return true;
         }
+        if export::begins(record) {
+            let Some(json) = export::to_json(record) else {
+                let (code, reason) =
+                    (DeadLetterCode::BadFraming, "an entry of a journal that is cut off");
+                self.give(Piece::Refused(code, reason.to_owned(), record.to_vec()));
+                return true;
+            };
+            return self.json(&json, around, depth);
+        }
         let text = String::from_utf8_lossy(record);
         let text = text.trim_matches(|c: char| c.is_whitespace() || "\u{feff}\u{1e}".contains(c));
         if text.len() < record.trim_ascii().len() {
@@ -171,6 +185,10 @@ impl Opening<'_> {
             _ => return false,
         };
         if whole.get().starts_with('[') {
+            let opener = self.opener;
+            if let Some(envelope) = opener.envelopes.of_array(whole) {
+                return self.enveloped(envelope, whole, around, depth);
+            }
             let items = super::path::elements_upto(whole, self.opener.most);
             if items.len() > self.opener.most {
                 self.is_over = true;
@@ -192,11 +210,27 @@ impl Opening<'_> {
         }
         let Some(object) = Object::read(text) else { return false };
         let opener = self.opener;
-        match opener.envelopes.of_object(&object).map(|envelope| (envelope, &envelope.content)) {
-            Some((_, Content::Skip(reason))) => self.give(skipped(reason.clone(), text)),
-            Some((envelope, Content::Payload { elements, payload, fields })) => {
-                let found = elements.each(object.whole, opener.most);
-                if found.len() > opener.most {
+        match opener.envelopes.of_object(&object) {
+            Some(envelope) => self.enveloped(envelope, object.whole, around, depth),
+            None => self.elements(text, around, depth),
+        }
+    }
+
+    /// What a JSON value holds that is this envelope.
+    fn enveloped(
+        &mut self,
+        envelope: &EnvelopeSpec,
+        whole: &RawValue,
+        around: Option<&Arc<Wrapper>>,
+        depth: usize,
+    ) -> bool {
+        let text = whole.get();
+        match &envelope.content {
+            Content::Skip(reason) => self.give(skipped(reason.clone(), text)),
+            Content::Payload { elements, payload, fields } => {
+                let most = self.opener.most;
+                let found = elements.each(whole, most);
+                if found.len() > most {
                     self.is_over = true;
                     return true;
                 }
@@ -226,7 +260,6 @@ impl Opening<'_> {
                     self.give(skipped(reason.into(), text));
                 }
             }
-            None => return self.elements(text, around, depth),
         }
         true
     }
@@ -300,7 +333,7 @@ fn is_encoded(bytes: &[u8]) -> bool {
         Some(b'"') => serde_json::from_slice::<Cow<'_, str>>(bytes.trim_ascii()).is_ok(),
         Some(b'H' | b'K') => std::str::from_utf8(bytes)
             .is_ok_and(|text| payload::base64_of_compressed(text).is_some()),
-        _ => utf16::is_marked(bytes) || payload::is_compressed(bytes),
+        _ => utf16::is_marked(bytes) || payload::is_compressed(bytes) || export::begins(bytes),
     }
 }
 
@@ -355,12 +388,12 @@ fn wrapper(
     Some(Arc::new(Wrapper { outer, ..wrapper }))
 }
 
-impl super::EnvelopeSpec {
+impl EnvelopeSpec {
     /// The groups of its line pattern other than the payload.
     fn line_groups(&self) -> impl Iterator<Item = &str> {
         let regex = match &self.when {
             super::When::Line(regex) => Some(regex),
-            super::When::Object { .. } => None,
+            super::When::Object { .. } | super::When::Array(_) => None,
         };
         regex.into_iter().flat_map(|r| r.capture_names().flatten()).filter(|n| *n != "payload")
     }

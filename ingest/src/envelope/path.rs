@@ -125,7 +125,14 @@ impl Path {
                             next.push(around);
                         }
                     }
-                    Step::At(_) | Step::Attribute(_) => {}
+                    Step::At(at) => {
+                        if let Some(item) = elements_upto(value, *at).into_iter().nth(*at) {
+                            let mut around = around.clone();
+                            around.push(item);
+                            next.push(around);
+                        }
+                    }
+                    Step::Attribute(_) => {}
                 }
             }
             found = next;

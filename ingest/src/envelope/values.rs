@@ -46,7 +46,7 @@ pub(super) fn values(text: &str) -> Vec<Value<'_>> {
 }
 
 fn is_separator(c: char) -> bool {
-    c.is_ascii_whitespace() || matches!(c, ',' | ';' | '\u{1e}' | '\u{feff}')
+    c.is_ascii_whitespace() || matches!(c, ',' | ';' | '\0' | '\u{1e}' | '\u{feff}')
 }
 
 /// The object, array or string at the start of a text, and where it ends.

@@ -1,6 +1,11 @@
 //! Lines that a container runtime has cut in parts, put together: `P` lines of the CRI format, and
-//! lines of Docker's json-file without the newline that ends a message. Only within one input or
-//! message: parts that come as messages of a queue stay apart. Not the envelopes, which open the line.
+//! lines of Docker's json-file without the newline that ends a message. Not the envelopes, which open
+//! the line.
+//!
+//! Only within one input or message. Parts that come as messages of a queue stay apart: such a line
+//! names no container, so the parts of two that share a partition could be put together; and the
+//! position after a first part may be kept before its last has come. They are set aside as what they
+//! are ([`is_part`]).
 
 use memchr::memmem;
 
@@ -44,6 +49,11 @@ pub(super) struct Partial {
 /// Docker cuts at 16 KiB. A shorter line without a newline at its end is the last a process wrote.
 const DOCKER_PART: usize = 16 << 10;
 const DOCKER_HEAD: &[u8] = b"{\"log\":\"";
+
+/// Whether a line is a part that another follows.
+pub(crate) fn is_part(line: &[u8]) -> bool {
+    PartOf::of(line, |_| false).is_some()
+}
 
 impl Framer {
     /// Puts the line that has ended together with those it is a part of; `false` if it is none.
@@ -149,6 +159,11 @@ impl<'l> PartOf<'l> {
             line.extend_from_slice(b"\",\"stream\":\"");
             line.extend_from_slice(stream.name());
             line.extend_from_slice(b"\"}");
+        } else if let Some(time) = memchr::memchr(b' ', line)
+            && let Some(mark) = line.get_mut(time + 1 + stream.name().len() + 1)
+        {
+            // It stays a part.
+            *mark = b'P';
         }
     }
 }

@@ -142,8 +142,8 @@ impl Scanner {
                 self.state = if self.depth == 0 { State::Between } else { State::Tail };
                 Event::None
             }
-            // Separators: of a list, of RFC 7464, and a byte order mark.
-            b',' | b';' | 0x1e | 0xef | 0xbb | 0xbf => Event::None,
+            // Separators: of a list, of RFC 7464, the zeros of a truncated file, and a byte order mark.
+            b',' | b';' | 0 | 0x1e | 0xef | 0xbb | 0xbf => Event::None,
             byte if byte.is_ascii_whitespace() => Event::None,
             b'/' | b'#' => {
                 self.state = State::Comment;
@@ -349,4 +349,91 @@ pub(super) fn is_one_object(line: &[u8]) -> bool {
             .iter()
             .position(|byte| scanner.step(*byte) == Event::End)
             .is_some_and(|at| at + 1 == line.len())
+}
+
+/// Whether an array begins whose first two elements are of different kinds: it is one record
+/// (`["tag", 1767225600, {..}]`), not a list of records.
+pub(super) fn is_tuple(bytes: &[u8]) -> bool {
+    let Some((first, rest)) = element(bytes.trim_ascii_start().get(1..).unwrap_or_default()) else {
+        return false;
+    };
+    let second = rest.trim_ascii_start().strip_prefix(b",").map(<[u8]>::trim_ascii_start);
+    let second = second.and_then(|rest| Kind::of(*rest.first()?));
+    first != Kind::Object && second.is_some_and(|second| second != first)
+}
+
+/// The kind of a JSON value, by its first byte.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Object,
+    Array,
+    Text,
+    Number,
+}
+
+impl Kind {
+    fn of(byte: u8) -> Option<Kind> {
+        Some(match byte {
+            b'{' => Kind::Object,
+            b'[' => Kind::Array,
+            b'"' => Kind::Text,
+            b'0'..=b'9' | b'-' => Kind::Number,
+            _ => return None,
+        })
+    }
+}
+
+/// The kind of the first element of an array and what follows it, if it is whole.
+fn element(bytes: &[u8]) -> Option<(Kind, &[u8])> {
+    let bytes = bytes.trim_ascii_start();
+    let kind = Kind::of(*bytes.first()?)?;
+    let end = match kind {
+        Kind::Number => bytes.iter().position(|b| matches!(b, b',' | b']'))?,
+        Kind::Object | Kind::Array | Kind::Text => {
+            let (mut depth, mut string, mut escaped) = (0usize, false, false);
+            1 + bytes.iter().position(|byte| {
+                match byte {
+                    _ if escaped => escaped = false,
+                    b'\\' if string => escaped = true,
+                    b'"' => string = !string,
+                    b'{' | b'[' if !string => depth += 1,
+                    b'}' | b']' if !string => depth = depth.saturating_sub(1),
+                    _ => {}
+                }
+                depth == 0 && !string && !escaped
+            })?
+        }
+    };
+    Some((kind, bytes.get(end..)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_record_and_lists_of_records() {
+        for one in [
+            r#"["tag",1767225600,{"a":1}]"#,
+            r#" [ "t,[\"a" , [ [1,{}] ] ]"#,
+            r#"[1767225600.5,{"log":""#,
+            r#"[[1.5,{"m":"]"}],{"log":"x"}]"#,
+        ] {
+            assert!(is_tuple(one.as_bytes()), "{one}");
+        }
+        for list in [
+            r#"[{"a":1},{"b":2}]"#,
+            r#"[{"a":1},2]"#,
+            r#"["{}","{}"]"#,
+            r#"["{}"]"#,
+            r#"[[{}],[{}]]"#,
+            "[",
+            "[]",
+            r#"["cut"#,
+            "{}",
+            "",
+        ] {
+            assert!(!is_tuple(list.as_bytes()), "{list}");
+        }
+    }
 }

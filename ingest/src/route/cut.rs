@@ -20,6 +20,8 @@ pub(super) fn cut(
         let line = message.strip_suffix(b"\n").unwrap_or(message);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let line = line.strip_prefix(BOM).unwrap_or(line);
+        // The frame of a message in C.
+        let line = line.strip_suffix(b"\0").unwrap_or(line);
         if is_empty(message) {
             return give(Piece::Record(line));
         }

@@ -17,7 +17,11 @@ use crate::{
 const OTHER: &str = r#"{"eventVersion":"1.08","eventSource":"s3.amazonaws.com","eventName":"StopLogging","eventTime":"2025-12-31T09:00:01Z"}"#;
 
 /// What a file comes to: a column of its rows, and its dead letters.
-fn file(spec: &SourceSpec, column: &str, bytes: &[u8]) -> (Vec<String>, Vec<DeadLetterCode>) {
+pub(crate) fn file(
+    spec: &SourceSpec,
+    column: &str,
+    bytes: &[u8],
+) -> (Vec<String>, Vec<DeadLetterCode>) {
     let mut input = FileInput::new(Limits::default());
     let found = stdin_file(Box::new(Cursor::new(bytes.to_vec())));
     input.add(found, &spec.framing(), RECEIVED);

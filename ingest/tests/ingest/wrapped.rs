@@ -1,7 +1,10 @@
 //! Logs as people ship them: envelopes around every shipped source, records of others, bounds.
 //! The mappings themselves are not run here: only what the wire says.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use sluice_event::PartitionId;
 use sluice_ingest::{
@@ -13,6 +16,11 @@ use crate::support::{RECEIVED, spec};
 
 /// The shipped sources, without their SQL.
 pub(crate) fn sources() -> Vec<Arc<SourceSpec>> {
+    static SHIPPED: LazyLock<Vec<Arc<SourceSpec>>> = LazyLock::new(shipped);
+    SHIPPED.clone()
+}
+
+fn shipped() -> Vec<Arc<SourceSpec>> {
     let mappings: Vec<_> = builtin_mappings()
         .into_iter()
         .map(|(path, text)| Arc::new(sluice_rule::Mapping::parse(&path, &path, &text).unwrap().0))

@@ -1,7 +1,7 @@
 //! RFC 3339 in the ways logs and people write it. Not the other ways that logs write a time, which are
 //! `ingest`'s.
 
-/// Milliseconds since 1970 UTC, and whether a zone is given: `2026-01-01T00:00:00.000Z`; also a space for the `T`, `/` for the `-` of the date, no zone (UTC), `+0100`, ` UTC`, no seconds
+/// Milliseconds since 1970 UTC, and whether a zone is given: `2026-01-01T00:00:00.000Z`; also a space or `_` for the `T`, `/` for the `-` of the date, no zone (UTC), `+0100`, ` UTC`, no seconds
 /// or no time of day. Digits past the millisecond are cut. By hand: every event has one.
 pub fn parse_rfc3339(text: &[u8]) -> Option<(i64, bool)> {
     let digits = |from: usize, count: usize| -> Option<u32> {
@@ -17,7 +17,7 @@ pub fn parse_rfc3339(text: &[u8]) -> Option<(i64, bool)> {
     if text.len() == 10 {
         return civil_millis(i64::from(year), month, day, 0, 0, 0, 0).map(|at| (at, false));
     }
-    if !matches!(byte(10)?, b'T' | b't' | b' ') || byte(13)? != b':' {
+    if !matches!(byte(10)?, b'T' | b't' | b' ' | b'_') || byte(13)? != b':' {
         return None;
     }
     let (hour, minute) = (digits(11, 2)?, digits(14, 2)?);
