@@ -222,6 +222,10 @@ impl Envelopes {
 
     /// Whether a line of text, or an entry of a journal, is in an envelope.
     pub(crate) fn wraps_line(&self, line: &str) -> bool {
+        // An object may be a wrapper, and is no line.
+        if line.trim_start().starts_with('{') {
+            return false;
+        }
         // Most lines are in none: a JSON value is in the line, a date is its first or second word, or it
         // begins with a label in TAI64N.
         let bytes = line.as_bytes();

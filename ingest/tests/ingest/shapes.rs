@@ -209,3 +209,12 @@ fn a_part_of_a_line_without_the_others_says_what_it_is() {
         assert_eq!((rows.len(), letters), (0, vec![DeadLetterCode::PartOfLine]), "{part:.80}");
     }
 }
+
+#[test]
+fn a_flow_record_as_an_object_is_no_line_in_an_envelope() {
+    let flow = r#"{"srcAddr":"203.0.113.9","dstAddr":"10.0.1.5","dstPort":22,"action":"REJECT"}"#;
+    let mut decoder = decoder_of(&source("aws.vpc_flow"));
+    let decoded = decode(&mut decoder, &[flow.to_owned(), format!("  {flow}")]);
+    assert_eq!(decoded.failed, []);
+    assert_eq!(texts(&decoded.wire, "srcaddr"), ["203.0.113.9"; 2]);
+}
