@@ -229,7 +229,7 @@ error[R002]: unknown key `lines` in `detect`
   --> ingest/mappings/okta.system/authentication.sql:12:38
 12 | detect: {has: [a], matches: '(?=x)', lines: 1}
    |                                      ^^^^^
-   = help: known keys: has, lacks, matches
+   = help: known keys: has, lacks, matches, message
 error[R009]: `when` is empty
   --> ingest/mappings/okta.system/authentication.sql:13:5
 13 | when:
@@ -356,12 +356,12 @@ SELECT published AS time FROM okta_system
   --> ingest/mappings/okta.system/authentication.sql:7:3
 7 |   published: timestamp
   |   ^^^^^^^^^
-  = help: it gives timestamp, hostname, appname, procid, msgid, facility, severity, message, message, uuid
+  = help: it gives timestamp, hostname, appname, procid, msgid, facility, severity, repeated, message, message, uuid
 error[R011]: the codec gives no column `actor`
   --> ingest/mappings/okta.system/authentication.sql:9:3
 9 |   actor: {id: string}
   |   ^^^^^
-  = help: it gives timestamp, hostname, appname, procid, msgid, facility, severity, message, message, uuid
+  = help: it gives timestamp, hostname, appname, procid, msgid, facility, severity, repeated, message, message, uuid
 error[R009]: the group `message` has the name of a field of the envelope
   --> ingest/mappings/okta.system/authentication.sql:11:29
 11 | codec: {syslog: {patterns: ['^(?<uuid>\S+) (?<message>.*)$', '(oops'], zone: CET, year: 99999}}
