@@ -333,6 +333,9 @@ impl Decoder {
                     if wrapper.is_none() {
                         self.surroundings.refuse_wrapped(text)?;
                     }
+                    if wrapper.is_none() && header::Header::is_comment(text) {
+                        return Ok(Outcome::Skip);
+                    }
                     let matched = syslog.record(text, wrapper, columns, row, &context)?;
                     if matched == Matched::Unparsed {
                         run.unparsed.note(text);

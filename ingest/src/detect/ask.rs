@@ -223,7 +223,10 @@ impl<S: Deref<Target = SourceSpec>> Asker<S> {
     pub(crate) fn reads(&mut self, record: &[u8]) -> bool {
         match self.spec.codec {
             Codec::Json => false,
-            Codec::Syslog(_) => Header::parse(&String::from_utf8_lossy(record)).is_some(),
+            Codec::Syslog(_) => {
+                let line = String::from_utf8_lossy(record);
+                Header::is_comment(&line) || Header::parse(&line).is_some()
+            }
             Codec::Delimited(_) => self.decodes(record).is_some(),
             Codec::Lines => true,
         }

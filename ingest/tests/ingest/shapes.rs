@@ -189,13 +189,11 @@ fn objects_that_are_kept_as_text_are_read() {
 fn a_part_of_a_line_without_the_others_says_what_it_is() {
     let (head, _) = AUDIT.split_at(40);
     let cri = format!("2025-12-31T09:00:00.1Z stdout P {head}");
-    let long = format!(
-        "{{\"log\":{},\"stream\":\"stdout\",\"time\":\"t\"}}",
-        quoted(&AUDIT[..40].repeat(500))
-    );
+    let long =
+        format!("{{\"log\":{},\"stream\":\"stdout\",\"time\":\"t\"}}", quoted(&head.repeat(500)));
     for part in [cri, long] {
         let mut decoder = decoder_of(&source("kubernetes.audit"));
-        let decoded = decode(&mut decoder, &[part.clone()]);
+        let decoded = decode(&mut decoder, std::slice::from_ref(&part));
         let [failed] = decoded.failed.as_slice() else { panic!("{:?}", decoded.failed) };
         assert_eq!(failed.code, DeadLetterCode::PartOfLine, "{part:.80}");
         assert!(failed.message.contains("without its other parts"), "{}", failed.message);
@@ -217,4 +215,13 @@ fn a_flow_record_as_an_object_is_no_line_in_an_envelope() {
     let decoded = decode(&mut decoder, &[flow.to_owned(), format!("  {flow}")]);
     assert_eq!(decoded.failed, []);
     assert_eq!(texts(&decoded.wire, "srcaddr"), ["203.0.113.9"; 2]);
+}
+
+#[test]
+fn what_journalctl_writes_between_the_lines_is_no_record() {
+    let line = format!("Dec 31 09:00:00 web-1 sshd[7]: {MESSAGE}");
+    let text = format!("-- Boot 1a2b --\n{line}\n-- Reboot --\n");
+    reads("linux.sshd", text, "user", &["root"]);
+    reads("linux.sshd", format!("sshd[7]: {MESSAGE}\n"), "user", &["root"]);
+    reads("linux.sshd", format!("[  123.456789] web-1 sshd[7]: {MESSAGE}\n"), "user", &["root"]);
 }

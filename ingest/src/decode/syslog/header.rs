@@ -101,7 +101,10 @@ impl<'l> Header<'l> {
         };
         let (time, weekday_form, rest) = leading_time(rest);
         if matches!(time, Time::None) && priority.is_none() {
-            return None;
+            // Only the program and its process are left of the header.
+            let (program, pid, message) =
+                tag(rest).filter(|(_, pid, _)| pid.is_some_and(is_number))?;
+            return Some(Header { program: Some(program), pid, message, ..Header::default() });
         }
         let rest = rest.trim_start_matches([' ', '\t']);
         let (zone, rest) = match time {
@@ -110,6 +113,12 @@ impl<'l> Header<'l> {
         };
         let header = rfc3164(rest, weekday_form);
         Some(Header { priority, time, zone, level: level.or(header.level), ..header })
+    }
+
+    /// Whether a line is one that journalctl writes between those of the log: `-- Boot 1a2b --`.
+    pub(crate) fn is_comment(line: &str) -> bool {
+        let line = line.trim_end();
+        line == "--" || line.starts_with("-- ")
     }
 
     /// The facility in a word.
