@@ -352,6 +352,7 @@ fn rfc3164(text: &str, no_host: bool) -> Header<'_> {
         && let Some((word, after)) = rest.split_once(' ')
         && !is_tag(word)
         && !is_level(word)
+        && time::zoned(word).is_none()
     {
         // ESXi has the severity in the place of the host: `In(14)`.
         let severity = word.strip_suffix(')').and_then(|w| w.split_once('('));
@@ -479,6 +480,7 @@ mod tests {
             "Nov 20 10:00:00 h sshd(pam_unix)[7]: m: n",
             "Nov 20 10:00:01 relay Nov 20 10:00:00 h sshd[7]: m: n",
             "<86>Nov 20 10:00:01 relay 2026-11-20T10:00:00Z h sshd[7]: m: n",
+            "2026-11-20T10:00:01Z 2026-11-20T10:00:00Z h sshd[7]: m: n",
             "<86> 1 2026-11-20T10:00:00.000Z h sshd 7 - - m: n",
             "<86>1 2026-11-20T10:00:00.000Z h sshd 7 - m: n",
             "<86>1 2026-11-20T10:00:00.000Z h sshd[7] - - - m: n",
