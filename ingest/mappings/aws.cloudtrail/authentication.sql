@@ -6,7 +6,7 @@ to: authentication
 class: 3002
 codec: json
 unwrap: ["$.Records[*]", "$[*]", "$.detail", "$"]    # S3 object, array, EventBridge, single record
-detect: {has: [eventVersion|eventID|userIdentity, eventSource|insightDetails, eventName|insightDetails], lacks: [s3, Sns, ses, dynamodb]}
+detect: {has: [eventVersion|eventID|userIdentity, eventSource|insightDetails, eventName|insightDetails], lacks: [s3, Sns, ses, dynamodb, kinesis, codecommit]}
 columns:
   eventTime: timestamp
   eventID: string

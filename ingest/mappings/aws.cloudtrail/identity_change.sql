@@ -6,7 +6,7 @@ to: identity_change
 class: 3001
 codec: json
 unwrap: ["$.Records[*]", "$[*]", "$.detail", "$"]
-detect: {has: [eventVersion|eventID|userIdentity, eventSource|insightDetails, eventName|insightDetails], lacks: [s3, Sns, ses, dynamodb]}
+detect: {has: [eventVersion|eventID|userIdentity, eventSource|insightDetails, eventName|insightDetails], lacks: [s3, Sns, ses, dynamodb, kinesis, codecommit]}
 columns:
   eventTime: timestamp
   eventID: string
