@@ -43,7 +43,12 @@ pub(super) fn first(reader: Box<dyn Read + Send>, limits: Limits, received_at: i
         }
     }
     years.line(&line);
-    Some(years.last?.nearest_year(received_at) - years.turns)
+    let first = years.last?.nearest_year(received_at) - years.turns;
+    // A 29th of February says which years are none.
+    let fits = |year: &i32| {
+        years.leap_day.is_none_or(|(date, turns)| date.in_year(year + turns).is_some())
+    };
+    Some((first - 8..=first).rev().find(fits).unwrap_or(first))
 }
 
 fn keep(line: &mut Vec<u8>, piece: &[u8]) {
@@ -57,6 +62,8 @@ struct Years {
     last: Option<YearlessTime>,
     /// Turns of the year so far.
     turns: i32,
+    /// The first date that not every year has, and the turns before it.
+    leap_day: Option<(YearlessTime, i32)>,
 }
 
 impl Years {
@@ -68,6 +75,9 @@ impl Years {
             turns => {
                 self.turns += turns;
                 self.last = Some(date);
+                if self.leap_day.is_none() && date.in_year(2023).is_none() {
+                    self.leap_day = Some((date, self.turns));
+                }
             }
         }
     }
@@ -95,5 +105,7 @@ mod tests {
         assert_eq!(of(two), Some(2024));
         assert_eq!(of("Jan  1 00:00:00 h a: x\nDec 31 23:59:59 h a: x\n"), Some(2026));
         assert_eq!(of("2026-11-25T08:00:00Z h a: x\n"), None);
+        let leap = "Dec 31 08:00:00 h a: x\nFeb 29 08:00:00 h a: x\nMar  1 08:00:00 h a: x\n";
+        assert_eq!(of(leap), Some(2023));
     }
 }
