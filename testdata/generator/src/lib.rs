@@ -1,5 +1,5 @@
 //! Logs in the true wire formats of five sources, from a seed: benign background for measuring, three
-//! attacks for the demo and its test, and the weeks before them. Not a simulator, and no real data: people are of
+//! attacks for the demo and its test, and the weeks before them; and months of an enterprise, to measure baselines. Not a simulator, and no real data: people are of
 //! example.com, addresses of RFC 5737, RFC 3849 and RFC 1918.
 //!
 //! The same seed and start give the same bytes on every machine.
@@ -7,6 +7,7 @@
 
 mod background;
 mod cloudtrail;
+mod enterprise;
 mod history;
 mod kubernetes;
 mod okta;
@@ -19,6 +20,7 @@ mod world;
 
 pub use background::Bulk;
 pub use cloudtrail::envelope as cloudtrail_envelope;
+pub use enterprise::{Enterprise, EnterpriseLogs};
 pub use rules::multiply;
 pub use scenario::Scenario;
 pub use sshd::Refused;

@@ -1,5 +1,5 @@
 //! The generator on the command line: `bulk SOURCE --bytes 200MB` and `scenario NAME`, to stdout;
-//! `refused EVENTS`, also to stdout; `rules FOLDER --total 1000 --out FOLDER`.
+//! `refused EVENTS`, also to stdout; `rules FOLDER --total 1000 --out FOLDER`; `enterprise FOLDER`.
 
 use std::{
     io::{self, BufWriter, ErrorKind, Write},
@@ -8,18 +8,21 @@ use std::{
 };
 
 use sluice_generator::{
-    Format, Generator, HEADER_V5, Refused, SOURCES, Scenario, cloudtrail_envelope, multiply,
+    Enterprise, Format, Generator, HEADER_V5, Refused, SOURCES, Scenario, cloudtrail_envelope,
+    multiply,
 };
 
 const USAGE: &str = "usage: sluice-generator bulk SOURCE [--bytes 200MB] [OPTIONS]
        sluice-generator scenario okta|lateral|cloudtrail [--source SOURCE] [OPTIONS]
        sluice-generator refused EVENTS [--users N] [--addresses N] [--over SECONDS] [OPTIONS]
        sluice-generator rules FOLDER --out FOLDER [--total 1000]
+       sluice-generator enterprise FOLDER [--users 400] [--days 120] [--campaigns 60] [--seed N]
 
 SOURCE is one of okta.system, aws.cloudtrail, kubernetes.audit, aws.vpc_flow, linux.sshd.
 A scenario of two sources needs --source to write one of them.
 `refused` writes refused passwords of linux.sshd: of 20000 users and addresses in 600 seconds.
 `rules` copies the rules of a folder, with other values in their conditions, until there are --total.
+`enterprise` writes events.ndjson, labels.csv and campaigns.csv; the first 30 days are not attacked.
 
 options: --seed N          default 1
          --start MILLIS    first event, milliseconds since 1970 (default 2026-01-01T09:00:00Z)
@@ -28,6 +31,9 @@ options: --seed N          default 1
 
 /// 2026-01-01T09:00:00Z.
 const START: i64 = 1_767_258_000_000;
+
+/// Users whose passwords are refused, unless told.
+const USERS: u64 = 20_000;
 
 struct Arguments {
     verb: String,
@@ -43,6 +49,8 @@ struct Arguments {
     users: u64,
     addresses: u64,
     seconds: u64,
+    days: u64,
+    campaigns: u64,
 }
 
 fn main() -> ExitCode {
@@ -73,6 +81,22 @@ fn write(arguments: &Arguments) -> io::Result<bool> {
         let Some(to) = &arguments.out else { return Ok(false) };
         let written = multiply(Path::new(&arguments.what), to, arguments.total)?;
         eprintln!("{written} rules in {}", to.display());
+        return Ok(true);
+    }
+    if arguments.verb == "enterprise" {
+        let to = Path::new(&arguments.what);
+        let made = Enterprise {
+            people: if arguments.users == USERS { 400 } else { arguments.users },
+            days: arguments.days as i64,
+            warmup: 30,
+            campaigns: arguments.campaigns,
+            seed: arguments.seed,
+        }
+        .make();
+        std::fs::create_dir_all(to)?;
+        std::fs::write(to.join("events.ndjson"), made.events)?;
+        std::fs::write(to.join("labels.csv"), made.labels)?;
+        std::fs::write(to.join("campaigns.csv"), made.campaigns)?;
         return Ok(true);
     }
     let generator = Generator::new(arguments.seed, arguments.start).format(arguments.format);
@@ -139,9 +163,11 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
         envelope: false,
         total: 1000,
         out: None,
-        users: 20_000,
+        users: USERS,
         addresses: 20_000,
         seconds: 600,
+        days: 120,
+        campaigns: 60,
     };
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -154,6 +180,10 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
             "--out" => arguments.out = words.next().map(PathBuf::from),
             "--users" => arguments.users = positive(&words.next()?)?,
             "--addresses" => arguments.addresses = positive(&words.next()?)?,
+            "--days" => {
+                arguments.days = positive(&words.next()?).filter(|n| (40..=3_000).contains(n))?
+            }
+            "--campaigns" => arguments.campaigns = positive(&words.next()?)?,
             "--over" => arguments.seconds = positive(&words.next()?)?,
             "--envelope" => arguments.envelope = true,
             _ => return None,
