@@ -78,7 +78,9 @@ def score(sluice, baseline, events_file, labels_file, out):
     command += ["--labels", labels_file, "--scores", out, "--output", "json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     units = [json.loads(line) for line in open(out)]
-    return json.loads(done.stdout), {(u["entity"], u["unit"]): u["score"] for u in units}
+    # Days are written to the millisecond; labels say seconds.
+    unit = lambda u: str(u["unit"]).replace(".000Z", "Z")
+    return json.loads(done.stdout), {(u["entity"], unit(u)): u["score"] for u in units}
 
 
 def write_events(path, rows):

@@ -147,27 +147,32 @@ DETECTORS = {
 }
 
 
+def peer_scores(of, truth, make):
+    """(entity, unit) -> score of each labelled unit, before it is learned."""
+    found = {}
+    for entity, days in sorted(of.items()):
+        detector = make()
+        plain = isinstance(detector, FirstSeen | Rare)
+        vectors = Vectors(counts for _, counts in days[:30])
+        waiting = collections.deque()
+        for unit, counts in days:
+            if not counts:
+                continue
+            while waiting and age(waiting[0][0], unit) >= 5:
+                detector.learn(waiting.popleft()[1])
+            point = counts if plain else vectors.row(counts)
+            if (entity, unit) in truth:
+                found[(entity, unit)] = detector.score(point)
+            waiting.append((unit, point))
+    return found
+
+
 def main(name, events_file, labels_file, features):
     of = units(events_file, features.split(","))
     truth = labels(labels_file)
     for title, make in DETECTORS.items():
-        scores, labelled = [], []
-        for entity, days in sorted(of.items()):
-            detector = make()
-            plain = isinstance(detector, FirstSeen | Rare)
-            vectors = Vectors(counts for _, counts in days[:30])
-            waiting = collections.deque()
-            for unit, counts in days:
-                if not counts:
-                    continue
-                while waiting and age(waiting[0][0], unit) >= 5:
-                    detector.learn(waiting.popleft()[1])
-                point = counts if plain else vectors.row(counts)
-                if (entity, unit) in truth:
-                    scores.append(detector.score(point))
-                    labelled.append(truth[(entity, unit)])
-                waiting.append((unit, point))
-        found = figures(scores, labelled)
+        scores = peer_scores(of, truth, make)
+        found = figures(list(scores.values()), [truth[unit] for unit in scores])
         row = " | ".join(f"{found[key]:.3f}" for key in ("auc", "ap", "tpr_0.1%", "tpr_1%"))
         print(f"| {name} | {title} | {row} |", flush=True)
 
