@@ -10,7 +10,7 @@ mod test;
 use std::{path::PathBuf, sync::Arc};
 
 use arrow::record_batch::RecordBatch;
-use sluice_baseline::{Baseline, Feature, FeatureKind, POLICY, Spec, Unit};
+use sluice_baseline::{Baseline, Feature, FeatureKind, POLICY, PeerSource, Spec, Unit};
 use sluice_rule::{BaselineFile, BaselineKind, BaselineUnit, Diagnostic, Span};
 use sluice_sql::{Compiler, Select, SqlProblem};
 
@@ -131,6 +131,7 @@ impl LoadedBaseline {
             alarm_rate: file.alarm_rate,
             half_life: file.half_life,
             warmup: file.warmup,
+            peers: PeerSource { directory: file.peers.directory, learned: file.peers.learned },
         }
     }
 

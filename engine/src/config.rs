@@ -1,7 +1,8 @@
 //! Settings of a run. Not of a source: those are in its mapping.
 
-use std::{collections::BTreeMap, num::NonZeroUsize};
+use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
 
+use sluice_baseline::Verdicts;
 use sluice_ingest::InputOptions;
 
 /// How a run is laid out and what it remembers.
@@ -25,6 +26,8 @@ pub struct EngineConfig {
     pub tenant: String,
     /// Secret of the hash that spreads keys over shards, so that an attacker cannot aim at one.
     pub vnode_secret: [u8; 16],
+    /// What people decided about findings of baselines: a service has that of its store.
+    pub verdicts: Arc<Verdicts>,
 }
 
 /// From when on `first_seen` may call something new.
@@ -50,6 +53,7 @@ impl Default for EngineConfig {
             inputs: BTreeMap::new(),
             tenant: "default".to_owned(),
             vnode_secret: *b"sluice one node!",
+            verdicts: Arc::default(),
         }
     }
 }

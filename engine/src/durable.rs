@@ -24,6 +24,7 @@ mod sink;
 mod state;
 mod suppressions;
 mod txn;
+mod verdicts;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,6 +33,7 @@ use std::{
     time::Duration,
 };
 
+use sluice_baseline::Verdicts;
 use sluice_finding::{Finding, FindingId, TriageChange};
 use sluice_ingest::{DeadLetter, live::Positions};
 use sluice_store::Store;
@@ -67,6 +69,7 @@ struct Inner {
     risks: RwLock<Risks>,
     incidents: RwLock<Incidents>,
     suppressions: RwLock<Suppressions>,
+    verdicts: Arc<Verdicts>,
     /// Held while a change is put together and written.
     state: Mutex<WriteState>,
     /// The last sequence number that can be read.
@@ -120,6 +123,9 @@ impl FindingStore {
         let risks = RwLock::new(risk::load_all(&spaces, &snapshot, clock.now())?);
         let incidents = RwLock::new(incidents::load_all(&spaces, &snapshot)?);
         let suppressions = RwLock::new(suppressions::load_all(&spaces, &snapshot)?);
+        let verdicts = Arc::new(Verdicts::default());
+        let judged = verdicts::load_all(&spaces, &snapshot)?;
+        judged.iter().for_each(|judged| judged.say(&verdicts));
         drop(snapshot);
         let inner = Inner {
             store,
@@ -129,6 +135,7 @@ impl FindingStore {
             risks,
             incidents,
             suppressions,
+            verdicts,
             state,
             last,
             changed,
@@ -251,6 +258,11 @@ impl FindingStore {
         let stored = txn.triage(id, expected, change, at, by)?;
         txn.commit(SpaceUse::Ordinary)?;
         Ok(stored)
+    }
+
+    /// What people decided about findings of baselines, now and from now on.
+    pub fn verdicts(&self) -> Arc<Verdicts> {
+        self.inner.verdicts.clone()
     }
 
     /// Dead letters, oldest first, after the one with id `after`.

@@ -67,6 +67,7 @@ impl KeyedStage {
             let rule = plan.map_or("", |(_, plan)| &plan.rule);
             tracing::warn!(rule, %reason, "state of a rule cannot be read: it starts empty and warms up");
         }
+        shard.take_verdicts(&engine.config.verdicts);
         let workers = engine.config.workers.get();
         Ok(KeyedStage {
             shard,

@@ -158,6 +158,7 @@ impl Service {
     /// If the stored state cannot be read or does not fit.
     pub fn start(parts: ServiceParts) -> Result<Service, EngineError> {
         let ServiceParts { content, config, inputs, store, history, settings } = parts;
+        let config = EngineConfig { verdicts: store.verdicts(), ..config };
         let mut watch = Stopwatch::start();
         let resume = store.checkpoint()?;
         let mut recovery = Duration::ZERO;

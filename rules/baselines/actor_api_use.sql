@@ -5,6 +5,7 @@ kind: baseline
 description: Services, operations and regions of each actor, and how many calls and different operations a day.
 entity: {user: actor_user_entity}
 unit: day
+peer_group: learned
 features:
   service: {kind: categorical, tactic: TA0007}
   operation: {kind: categorical, tactic: TA0007}

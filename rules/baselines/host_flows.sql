@@ -6,6 +6,7 @@ description: Destinations and ports of each host as edges, bytes per flow, and h
 entity: {ip: src_ip}
 class: workload
 unit: day
+peer_group: learned
 features:
   destination: {kind: edge, tactic: TA0008}
   port: {kind: edge, tactic: TA0008}

@@ -5,6 +5,7 @@ kind: baseline
 description: Successful sign-ins of each user against their own history, with the organisation as prior.
 entity: {user: user_entity}
 unit: day
+peer_group: learned
 features:
   country: {kind: categorical, tactic: TA0001}
   network: {kind: categorical, tactic: TA0001}

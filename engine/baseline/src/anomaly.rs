@@ -66,12 +66,23 @@ pub struct Anomaly {
     pub surprise: f64,
     /// As in [`UnitScore`].
     pub confidence: f64,
+    /// Whom the entity was compared with beside the organisation.
+    pub peers: Option<PeerGroup>,
     /// The features, most surprising first.
     pub features: Vec<FeatureScore>,
     /// The population the scores were made with: the event day, days since 1970.
     pub model_version: i64,
     /// Whether the unit is closed, so that nothing can change the scores.
     pub is_final: bool,
+}
+
+/// A group of entities that do the same work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerGroup {
+    /// As the directory names it; `group` and a number if it was learned.
+    pub name: String,
+    /// Entities in it.
+    pub members: u64,
 }
 
 /// The score of a feature in a unit.

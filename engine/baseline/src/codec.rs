@@ -9,8 +9,11 @@ mod bytes;
 mod edited;
 mod entity;
 mod entry;
+mod groups;
 mod population;
 mod stored;
+
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -18,6 +21,7 @@ use crate::{
     Baseline, Spec,
     export::Exported,
     shard::{Gone, Shard},
+    unit::SeenRows,
 };
 use bytes::{Reader, Writer};
 use edited::Edit;
@@ -28,7 +32,7 @@ use population::read_population;
 pub(crate) use stored::{StoredEntity, stored_name};
 
 /// The format; state of another is refused, and the baseline starts to learn again.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 
 /// A part of the state of a baseline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +85,9 @@ impl Baseline {
         if exported.population.is_due(all) {
             put(Key::Population, &|w| population::population(w, &self.population));
         }
+        if self.spec.peers.learned && exported.groups.is_due(all) {
+            put(Key::Groups, &|w| groups::groups(w, &self.groups));
+        }
         if let Some(number) = chunk {
             let shards = &self.shards;
             put(Key::Changes(number), &|w| changes(w, shards));
@@ -105,6 +112,14 @@ impl Baseline {
                         let unit = &*unit;
                         put(Key::Open(*day, name), &|w| open_unit(w, unit));
                     }
+                    for (hour, seen) in &mut unit.seen {
+                        if seen.exported.is_due(all) {
+                            let mut uids: Vec<u64> = seen.uids.iter().copied().collect();
+                            uids.sort_unstable();
+                            let write = |w: &mut Writer| w.list(uids.iter(), |w, u| w.raw64(*u));
+                            put(Key::Seen(*day, *hour, name), &write);
+                        }
+                    }
                 }
             }
             for ((time, uid, name), waiting) in &mut shard.waiting {
@@ -123,6 +138,10 @@ impl Baseline {
                     Gone::Entity(name) => shard.entities.contains_key(name),
                     Gone::Open(day, name) => {
                         shard.open.get(day).is_some_and(|units| units.contains_key(name))
+                    }
+                    Gone::Seen(day, hour, name) => {
+                        let open = shard.open.get(day).and_then(|units| units.get(name));
+                        open.is_some_and(|unit| unit.seen.contains_key(hour))
                     }
                     Gone::Waiting(time, uid, name) => {
                         shard.waiting.contains_key(&(*time, *uid, name.clone()))
@@ -190,6 +209,13 @@ impl Baseline {
                 self.exported.population = exported;
                 self.population = population;
             }
+            Key::Groups => {
+                let read = groups::read_groups(r)?;
+                // Points are of the features there were.
+                if edit.is_none() && self.spec.peers.learned {
+                    (self.groups, self.exported.groups) = (read, exported);
+                }
+            }
             Key::Changes(number) => {
                 let mut changes = r.list(read_change)?;
                 if let Some(edit) = edit {
@@ -207,9 +233,9 @@ impl Baseline {
             }
             Key::Name(hash) => {
                 // Any shard may be asked for a text.
-                let text = r.text()?;
+                let text: Arc<str> = r.text()?.into();
                 for shard in &mut self.shards {
-                    shard.names.insert(hash, text.as_str().into());
+                    shard.names.insert(hash, Arc::clone(&text));
                 }
             }
             Key::Entity(name) => {
@@ -227,6 +253,12 @@ impl Baseline {
                 }
                 unit.exported = exported;
                 self.put_open(day, name, unit);
+            }
+            Key::Seen(day, hour, name) => {
+                let uids = r.list(Reader::raw64)?.into_iter().collect();
+                if !self.put_seen((day, hour, name), SeenRows { uids, exported: Exported::READ }) {
+                    return Err(StateError::Damaged(0));
+                }
             }
             Key::Waiting(time, uid, name) => {
                 let mut keys = read_row_keys(r)?;

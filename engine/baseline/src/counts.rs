@@ -36,6 +36,34 @@ impl UnitCounts {
             }
         }
     }
+
+    /// The same for bins of numbers, of which the least and the largest are always kept, and of those
+    /// between them the ones with the smallest hashes: a sample that the order of arrival does not
+    /// change. Whether it is beyond all before it.
+    pub(crate) fn add_number(&mut self, bin: u64, max: usize) -> bool {
+        if let Some(count) = self.values.get_mut(&bin) {
+            *count = count.saturating_add(1);
+            return false;
+        }
+        let within = |(least, largest): (&u64, &u64)| *least < bin && bin < *largest;
+        let range = self.values.first_key_value().zip(self.values.last_key_value());
+        let is_beyond = !range.is_some_and(|((least, _), (largest, _))| within((least, largest)));
+        self.values.insert(bin, 1);
+        if self.values.len() > max.max(3) {
+            let between = self.values.keys().skip(1).take(self.values.len() - 2);
+            let gone = between.copied().max_by_key(|bin| scattered(*bin));
+            let count = gone.and_then(|gone| self.values.remove(&gone));
+            self.other += u64::from(count.unwrap_or_default());
+        }
+        is_beyond
+    }
+}
+
+/// A one-to-one scattering of bins (the finaliser of SplitMix64), so that a sample by it is even.
+pub(crate) fn scattered(bin: u64) -> u64 {
+    let x = (bin ^ (bin >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
 }
 
 /// Different values seen: exact up to `K`, beyond it an estimate from the K smallest hashes (Bar-Yossef
@@ -92,14 +120,23 @@ impl ProfileCounts {
         self.values.iter().zip(&self.counts).map(|(v, c)| (*v, f64::from(*c)))
     }
 
-    /// Adds `weight` times the counts, keeps at most `max` values and scales down to `cap`.
+    /// The nearest values at or below, and at or above.
+    pub(crate) fn neighbours(&self, value: u64) -> (Option<u64>, Option<u64>) {
+        let at = self.values.partition_point(|known| *known < value);
+        let above = self.values.get(at).copied();
+        let below = at.checked_sub(1).and_then(|i| self.values.get(i).copied());
+        (above.filter(|known| *known == value).or(below), above)
+    }
+
+    /// Adds `weight` times the counts, keeps at most `max` values and scales down to `cap`. Of bins of
+    /// numbers (`ordered`) the two nearest become one, of other values the rarest go.
     pub(crate) fn merge(
         &mut self,
         unit: &[(u64, u32)],
         other: u64,
         weight: f64,
         cap: f64,
-        max: usize,
+        (max, ordered): (usize, bool),
     ) {
         for &(value, count) in unit {
             let added = (weight * f64::from(count)) as f32;
@@ -117,6 +154,9 @@ impl ProfileCounts {
             self.total += f64::from(added);
         }
         self.total += weight * other as f64;
+        while ordered && self.values.len() > max.max(3) {
+            self.join_nearest();
+        }
         if self.values.len() > max {
             self.keep_largest(max);
         }
@@ -127,6 +167,26 @@ impl ProfileCounts {
             }
             self.total = cap;
         }
+    }
+
+    /// Makes one of the two nearest bins, the lower pair among equals: the one with more, or the end of
+    /// the range.
+    fn join_nearest(&mut self) {
+        let gaps = self.values.windows(2).enumerate().filter_map(|(at, pair)| match pair {
+            [low, high] => Some((high - low, at)),
+            _ => None,
+        });
+        let Some((_, at)) = gaps.min() else { return };
+        let (low, high) = (at, at + 1);
+        let count = |i: usize| self.counts.get(i).copied().unwrap_or_default();
+        let keeps_low = low == 0 || (high + 1 < self.values.len() && count(low) >= count(high));
+        let (kept, gone) = if keeps_low { (low, high) } else { (high, low) };
+        let sum = count(low) + count(high);
+        if let Some(count) = self.counts.get_mut(kept) {
+            *count = sum;
+        }
+        self.values.remove(gone);
+        self.counts.remove(gone);
     }
 
     /// Drops the smallest counts, the larger hash first among equals; their mass stays in `total`.

@@ -25,7 +25,7 @@ pub(crate) struct Entity {
     /// Time of the latest event.
     pub(crate) last: i64,
     /// Its peer group.
-    pub(crate) group: Option<u16>,
+    pub(crate) group: Option<u64>,
     pub(crate) exported: Exported,
 }
 
@@ -86,8 +86,25 @@ impl Entity {
         }
     }
 
+    /// Takes it from its group into another, with its shares.
+    pub(crate) fn join(&mut self, group: Option<u64>, changes: &mut Vec<Change>) {
+        for (i, profile) in self.profile.iter().enumerate() {
+            if let FeatureProfile::Values(counts) = profile {
+                withdraw_shares(counts, i as u8, self.group, changes);
+                add_shares(counts, i as u8, group, changes);
+            }
+        }
+        self.group = group;
+    }
+
     /// Merges the oldest quarantined unit; what it changes in the population goes to `changes`.
-    pub(crate) fn merge_oldest(&mut self, policy: &Policy, cap: f64, changes: &mut Vec<Change>) {
+    pub(crate) fn merge_oldest(
+        &mut self,
+        declared: &[Feature],
+        policy: &Policy,
+        cap: f64,
+        changes: &mut Vec<Change>,
+    ) {
         let Some(quarantined) = self.quarantine.pop_front() else { return };
         self.exported.change();
         self.merged += 1;
@@ -101,8 +118,9 @@ impl Entity {
                         continue;
                     }
                     withdraw_shares(counts, feature, group, changes);
-                    let max = policy.profile_values_max;
-                    counts.merge(values, *other, quarantined.weight, cap, max);
+                    let is_number = declared.get(i).is_some_and(|f| f.kind == FeatureKind::Numeric);
+                    let keep = (policy.profile_values_max, is_number);
+                    counts.merge(values, *other, quarantined.weight, cap, keep);
                     add_shares(counts, feature, group, changes);
                 }
                 (FeatureProfile::Windows(windows), ClosedFeature::Windows(seen)) => {
@@ -159,7 +177,7 @@ impl Entity {
 pub(crate) fn withdraw_shares(
     counts: &ProfileCounts,
     feature: u8,
-    group: Option<u16>,
+    group: Option<u64>,
     changes: &mut Vec<Change>,
 ) {
     shares(counts, feature, group, -1, changes);
@@ -169,7 +187,7 @@ pub(crate) fn withdraw_shares(
 pub(crate) fn add_shares(
     counts: &ProfileCounts,
     feature: u8,
-    group: Option<u16>,
+    group: Option<u64>,
     changes: &mut Vec<Change>,
 ) {
     shares(counts, feature, group, 1, changes);
@@ -178,7 +196,7 @@ pub(crate) fn add_shares(
 fn shares(
     counts: &ProfileCounts,
     feature: u8,
-    group: Option<u16>,
+    group: Option<u64>,
     sign: i64,
     changes: &mut Vec<Change>,
 ) {

@@ -1,7 +1,8 @@
 //! Behavioural baselines: what each entity usually does, and how unusual a unit of its activity is.
 //!
 //! It is: profiles, populations, scores, calibration and quarantined learning over rows that somebody
-//! else selected. It is not: SQL, a store, a thread, a clock, or the risk of an entity. Time is the
+//! else selected. It is not: SQL, a store, a clock, or the risk of an entity. Threads of its own find
+//! peer groups and work off the end of a day, and change no result. Time is the
 //! time of events alone, and nothing depends on the order in which rows arrive within the lateness.
 //!
 //! The flow of a row, in order:
@@ -29,7 +30,9 @@ mod counts;
 mod entity;
 mod evaluation;
 mod export;
+mod found;
 mod model;
+mod peers;
 mod policy;
 mod population;
 mod profile;
@@ -39,8 +42,9 @@ mod shard;
 mod spec;
 mod tail;
 mod unit;
+mod verdicts;
 
-pub use anomaly::{Anomaly, Confidence, FeatureScore, UnitScore, ValueScore};
+pub use anomaly::{Anomaly, Confidence, FeatureScore, PeerGroup, UnitScore, ValueScore};
 pub use calibration::Histogram;
 pub use codec::{StateEntry, StateError};
 pub use evaluation::Evaluation;
@@ -49,5 +53,6 @@ pub use policy::{POLICY, Policy};
 pub use profile::{EntityProfile, FeatureValues, RecentValue, UsualValue};
 pub use row::{Row, Sample, hash_value, parse_offset, time_of_week};
 pub use score::{LlrInput, clipped_llr, llr};
-pub use spec::{Feature, FeatureKind, Spec, Unit, WINDOWS_MAX};
+pub use spec::{Feature, FeatureKind, PeerSource, Spec, Unit, WINDOWS_MAX};
 pub use tail::{negative_binomial_tail, sellke_nats};
+pub use verdicts::Verdicts;

@@ -7,8 +7,9 @@ use crate::{
     Anomaly, Policy, Row, Spec, Unit, UnitScore,
     export::Exported,
     hash_value,
+    peers::{self, PeerGroups, Point},
     population::Population,
-    shard::{DAY, Shard, Waiting},
+    shard::{DAY, Shard, Waiting, World},
 };
 
 /// A baseline: push rows, advance the watermark, take scores.
@@ -25,16 +26,22 @@ pub struct Baseline {
     /// The final watermark.
     pub(crate) watermark: i64,
     judged: Judged,
+    pub(crate) groups: PeerGroups,
     /// What exports have of what belongs to no shard.
     pub(crate) exported: ExportedParts,
     late: u64,
     no_entity: u64,
 }
 
+/// Open units from which shards work on threads of their own.
+const PARALLEL_MIN: usize = 2_000;
+
 /// What exports have of the parts that belong to no shard.
 #[derive(Clone, Debug)]
 pub(crate) struct ExportedParts {
     pub(crate) population: Exported,
+    /// Peer groups.
+    pub(crate) groups: Exported,
     /// Numbers of the chunks of changes that are there.
     pub(crate) chunks: Vec<u64>,
     /// Of those, the ones whose changes the population has been told.
@@ -78,8 +85,10 @@ pub struct Stats {
     pub late: u64,
     /// Rows without an entity, or with one whose name is longer than 1 KiB, left out.
     pub no_entity: u64,
-    /// Rows of sessions or blocks with the time and uid of another, left out.
+    /// Rows with the uid (of sessions and blocks also the time) of another of their unit, left out.
     pub duplicates: u64,
+    /// Rows that are not known if they come again, because there were too many.
+    pub unremembered: u64,
     /// Samples that are not finite numbers, left out.
     pub not_a_number: u64,
     /// Time zones that are not UTC offsets; the sample is left out.
@@ -106,16 +115,25 @@ impl Baseline {
     /// A baseline without history, over so many shards (at least one).
     pub fn new(spec: Spec, policy: Policy, shards: usize) -> Self {
         let spec = Arc::new(spec);
-        let shard = |_| Shard::new(Arc::clone(&spec), policy);
+        let shards = shards.max(1);
+        // Each shard has its part of what there may be.
+        let part = Policy {
+            entities_max: policy.entities_max.div_ceil(shards),
+            seen_max: policy.seen_max.div_ceil(shards),
+            ..policy
+        };
+        let shard = |_| Shard::new(Arc::clone(&spec), part);
         Baseline {
-            shards: (0..shards.max(1)).map(shard).collect(),
+            shards: (0..shards).map(shard).collect(),
             population: Population::new(&spec.features),
             spec,
             policy,
             watermark: i64::MIN,
             judged: Judged::All,
+            groups: PeerGroups::default(),
             exported: ExportedParts {
                 population: Exported::NEW,
+                groups: Exported::NEW,
                 chunks: Vec::new(),
                 applied: Vec::new(),
                 next: 0,
@@ -171,17 +189,20 @@ impl Baseline {
             }
             self.prepare(day);
             let from = out.len();
+            let world = World {
+                population: &self.population,
+                judged: &self.judged,
+                groups: self.spec.peers.learned.then_some(&self.groups),
+            };
             match self.spec.unit {
                 Unit::Day if (day + 1).saturating_mul(DAY) > watermark => break,
                 Unit::Day => {
-                    for shard in &mut self.shards {
-                        shard.close_day(day, &self.population, &self.judged, &mut out);
-                    }
+                    let close = |shard: &mut Shard| shard.close_day(day, &world);
+                    out.extend(each(&mut self.shards, close).into_iter().flatten());
                 }
                 Unit::Session(_) | Unit::Events(_) => {
-                    for shard in &mut self.shards {
-                        shard.run_ordered(day, watermark, &self.population, &self.judged, &mut out);
-                    }
+                    let run = |shard: &mut Shard| shard.run_ordered(day, watermark, &world);
+                    out.extend(each(&mut self.shards, run).into_iter().flatten());
                     if self.shards.iter().filter_map(Shard::next_day).min() == Some(day) {
                         in_order(&mut out, from);
                         break;
@@ -199,9 +220,10 @@ impl Baseline {
     pub fn open_anomalies(&mut self) -> Vec<Anomaly> {
         let day = self.population.version;
         let mut found = Vec::new();
-        for shard in &mut self.shards {
-            found.extend(shard.look_at_open(day, &self.population, &self.judged));
-        }
+        let world = World { population: &self.population, judged: &self.judged, groups: None };
+        found.extend(
+            each(&mut self.shards, |shard| shard.look_at_open(day, &world)).into_iter().flatten(),
+        );
         found.sort_by(|a, b| a.entity.cmp(&b.entity).then(a.unit.cmp(&b.unit)));
         found
     }
@@ -212,9 +234,7 @@ impl Baseline {
         if self.population.version >= day {
             return;
         }
-        for shard in &mut self.shards {
-            shard.release(day - 1, &self.population);
-        }
+        each(&mut self.shards, |shard| shard.release(day - 1, &self.population));
         for shard in &mut self.shards {
             self.population.apply(&self.policy, shard.changes.drain(..));
             shard.changes_exported = 0;
@@ -222,9 +242,26 @@ impl Baseline {
         self.exported.applied.append(&mut self.exported.chunks);
         self.exported.population.change();
         self.population.publish(day, &self.spec.features);
-        for shard in &mut self.shards {
-            shard.release(day, &self.population);
+        each(&mut self.shards, |shard| shard.release(day, &self.population));
+        if self.spec.peers.learned {
+            self.groups.adopt();
+            let sample = self.sample();
+            self.groups.begin(sample);
+            self.exported.groups.change();
         }
+    }
+
+    /// Entities that peer groups are found from: those whose names have the smallest hashes.
+    fn sample(&self) -> Vec<Point> {
+        let entities = self.shards.iter().flat_map(|shard| &shard.entities);
+        let mut names: Vec<(u64, &Arc<str>)> =
+            entities.map(|(name, _)| (hash_value(name), name)).collect();
+        names.sort_unstable();
+        let sampled = names.into_iter().filter_map(|(_, name)| {
+            let entity = self.shards.get(self.shard_of(name))?.entities.get(name)?;
+            peers::point(&self.spec.features, &entity.profile, &self.population)
+        });
+        sampled.take(peers::SAMPLE).collect()
     }
 
     /// Applies a person's verdict to a unit that is not learned yet; false if there is none such.
@@ -246,6 +283,7 @@ impl Baseline {
             let s = shard.stats;
             sum.rows += s.rows;
             sum.duplicates += s.duplicates;
+            sum.unremembered += s.unremembered;
             sum.not_a_number += s.not_a_number;
             sum.not_an_offset += s.not_an_offset;
             sum.names_dropped += s.names_dropped;
@@ -268,6 +306,28 @@ impl Baseline {
     }
 }
 
+/// Does the same for every shard, on a thread each if there is enough to do, and gives what came of it in
+/// their order.
+fn each<T: Send>(shards: &mut [Shard], work: impl Fn(&mut Shard) -> T + Sync) -> Vec<T> {
+    let few = shards.iter().map(Shard::open_units).sum::<usize>() < PARALLEL_MIN;
+    let (work, mut rest) = (&work, shards.iter_mut());
+    let Some(first) = rest.next() else { return Vec::new() };
+    if few || rest.len() == 0 {
+        return std::iter::once(work(first)).chain(rest.map(work)).collect();
+    }
+    std::thread::scope(|scope| {
+        let others: Vec<_> = rest.map(|shard| scope.spawn(move || work(shard))).collect();
+        let mut all = vec![work(first)];
+        for other in others {
+            match other.join() {
+                Ok(done) => all.push(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    })
+}
+
 fn in_order(out: &mut [UnitScore], from: usize) {
     if let Some(units) = out.get_mut(from..) {
         units.sort_by(|a, b| {
@@ -283,6 +343,11 @@ impl Baseline {
         if let Some(shard) = self.shards.get_mut(at) {
             shard.put_entity(name, entity);
         }
+    }
+
+    pub(crate) fn put_seen(&mut self, at: (i64, u8, &str), rows: crate::unit::SeenRows) -> bool {
+        let shard = self.shard_of(at.2);
+        self.shards.get_mut(shard).is_some_and(|shard| shard.put_seen(at, rows))
     }
 
     pub(crate) fn put_open(&mut self, day: i64, name: &str, unit: crate::unit::OpenUnit) {

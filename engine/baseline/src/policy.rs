@@ -34,6 +34,8 @@ pub struct Policy {
     pub peer_prior: f64,
     /// Section 7: weight of the population's mean in an entity's mean count, in windows.
     pub count_prior: f64,
+    /// Numbers of an entity after which the distance of another to them counts half.
+    pub number_prior: f64,
     /// Most values kept per entity and feature; at 64 the Schonlau AUC falls from .967 to .940.
     pub profile_values_max: usize,
     /// G5: most distinct values of a feature counted in one unit.
@@ -44,6 +46,9 @@ pub struct Policy {
     pub surprise_max: f64,
     /// Most values of a feature in the population; beyond it a value has the floor frequency.
     pub population_values_max: usize,
+    /// Most rows of open days that are remembered, so that one that comes again counts once; 16 bytes
+    /// each. Further ones are counted, and if they come again, again.
+    pub seen_max: usize,
     /// Most entities with a profile. At the bound none is taken on until the day's end, when the
     /// longest idle ones are evicted; 1 to 4 KB each.
     pub entities_max: usize,
@@ -64,11 +69,13 @@ pub const POLICY: Policy = Policy {
     prior_units: 2.0,
     peer_prior: 5.0,
     count_prior: 5.0,
+    number_prior: 10.0,
     profile_values_max: 128,
     unit_values_max: 128,
     calibration_min: 1_000,
     surprise_max: 14.0,
     population_values_max: 262_144,
+    seen_max: 8_388_608,
     entities_max: 262_144,
 };
 

@@ -20,9 +20,9 @@ pub(crate) fn share(count: f64, total: f64) -> i64 {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
     /// An entity's share of a value.
-    Share { feature: u8, group: Option<u16>, value: u64, by: i64 },
+    Share { feature: u8, group: Option<u64>, value: u64, by: i64 },
     /// How many entities have a profile of the feature.
-    Entities { feature: u8, group: Option<u16>, by: i64 },
+    Entities { feature: u8, group: Option<u64>, by: i64 },
     /// An entity's mean of a window's counts, and the count that moved it.
     Window { feature: u8, window: u8, group: u8, before: Option<f64>, after: f64, count: u64 },
     /// The scores of a unit that left quarantine.
@@ -49,7 +49,7 @@ pub(crate) struct Population {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct FeaturePopulation {
     pub(crate) org: Frequencies,
-    pub(crate) groups: BTreeMap<u16, Frequencies>,
+    pub(crate) groups: BTreeMap<u64, Frequencies>,
     pub(crate) windows: BTreeMap<(u8, u8), WindowPopulation>,
     /// For numbers: bins ascending with the organisation's share at or below each.
     pub(crate) cumulative: Vec<(u64, f64)>,

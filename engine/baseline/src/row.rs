@@ -13,6 +13,8 @@ pub struct Row<'a> {
     pub time: i64,
     /// Breaks ties of time where the order of rows matters (sessions, blocks).
     pub uid: u128,
+    /// The peer group of the entity, if a directory says so.
+    pub peers: Option<&'a str>,
     /// A sample per feature, in their order. For `time_of_week` it is the zone, for `count` unused.
     pub samples: &'a [Sample<'a>],
 }

@@ -5,6 +5,7 @@ use crate::{
     anomaly::{FeatureScore, ValueScore},
     counts::ProfileCounts,
     entity::{Entity, FeatureProfile, Scores, WindowProfile},
+    peers::MEMBERS_MIN,
     population::{FeaturePopulation, Frequencies, Population},
     tail::negative_binomial_tail,
     unit::{ClosedFeature, ClosedUnit, bin_number},
@@ -159,7 +160,7 @@ struct View<'a> {
     declared: &'a Feature,
     profile: &'a ProfileCounts,
     known: &'a FeaturePopulation,
-    group: Option<u16>,
+    group: Option<u64>,
     prior: f64,
     policy: &'a Policy,
 }
@@ -174,7 +175,8 @@ impl View<'_> {
         let org = &self.known.org;
         let floor = 1.0 / (org.sums.len() as f64 + 1.0);
         let organisation = (around(&|v| org.sum(v)) + floor) / (org.entities as f64 + 1.0);
-        let peers = self.group.and_then(|g| self.known.groups.get(&g)).map_or(
+        let group = self.group.and_then(|g| self.known.groups.get(&g));
+        let peers = group.filter(|group| group.entities >= MEMBERS_MIN).map_or(
             organisation,
             |group: &Frequencies| {
                 let beta = self.policy.peer_prior;
@@ -205,10 +207,14 @@ impl View<'_> {
         (sum / weight, positive.ln_1p())
     }
 
-    /// The tail of the most extreme number, either way, for as many numbers as there are.
+    /// The tail of the most extreme number, either way, for as many numbers as there are; and how far
+    /// the one farthest from all known numbers is from them.
     fn numbers(&self, values: &[(u64, u32)]) -> (f64, f64) {
         let least = values.iter().map(|(bin, _)| self.two_sided(*bin)).fold(1.0, f64::min);
-        tail_scores(any_of(least, values.len()), self.policy)
+        let (closed, immediate) = tail_scores(any_of(least, values.len()), self.policy);
+        let novelty = Novelty::of(self.profile);
+        let far = values.iter().map(|(bin, _)| novelty.nats(*bin, self.policy)).fold(0.0, f64::max);
+        (closed.min(self.policy.clip) + far, (immediate + far).min(self.policy.surprise_max))
     }
 
     fn two_sided(&self, bin: u64) -> f64 {
@@ -243,11 +249,14 @@ impl View<'_> {
         values: &[(u64, u32)],
         name: &dyn Fn(u64) -> Option<String>,
     ) -> Vec<ValueScore> {
+        let novelty = Novelty::of(self.profile);
         let mut all: Vec<(f64, u64, u32)> = values
             .iter()
             .map(|&(value, count)| {
                 let weight = match self.declared.kind {
-                    FeatureKind::Numeric => -self.two_sided(value).ln(),
+                    FeatureKind::Numeric => {
+                        novelty.nats(value, self.policy) - self.two_sided(value).ln()
+                    }
                     _ => {
                         let s = clipped_llr(self.input(value), self.policy.clip);
                         s * f64::from(count).powf(self.policy.repeat_power)
@@ -276,6 +285,52 @@ impl View<'_> {
         })
         .collect()
     }
+}
+
+/// How far numbers are from those that an entity is known for.
+struct Novelty<'a> {
+    profile: &'a ProfileCounts,
+    /// Standard deviation of the known numbers, and of their logarithms; above 0.
+    spread: f64,
+    spread_log: f64,
+}
+
+impl<'a> Novelty<'a> {
+    fn of(profile: &'a ProfileCounts) -> Self {
+        let spread = |scale: &dyn Fn(f64) -> f64| {
+            let points = || profile.iter().map(|(bin, n)| (scale(bin_number(bin)), n));
+            let all: f64 = points().map(|(_, n)| n).sum::<f64>().max(f64::MIN_POSITIVE);
+            let mean = points().map(|(x, n)| n * x).sum::<f64>() / all;
+            let square = points().map(|(x, n)| n * (x - mean) * (x - mean)).sum::<f64>() / all;
+            // What is finer than a bin cannot be seen.
+            square.sqrt().max(mean.abs() / 16.0).max(1e-9)
+        };
+        Novelty { profile, spread: spread(&|x| x), spread_log: spread(&log) }
+    }
+
+    /// Between 0 and twice the clip: grows with the distance to the nearest known number, in standard
+    /// deviations, of the numbers and of their logarithms, and with how many are known.
+    fn nats(&self, bin: u64, policy: &Policy) -> f64 {
+        let (below, above) = self.profile.neighbours(bin);
+        let x = bin_number(bin);
+        let near = |scale: &dyn Fn(f64) -> f64, spread: f64| {
+            let distance = |other: u64| (scale(x) - scale(bin_number(other))).abs() / spread;
+            below.map_or(f64::INFINITY, distance).min(above.map_or(f64::INFINITY, distance))
+        };
+        if below.or(above).is_none() {
+            return 0.0;
+        }
+        let all = near(&|x| x, self.spread) + near(&log, self.spread_log);
+        let known = self.profile.total / (self.profile.total + policy.number_prior);
+        // Both distances may be beyond what f64 holds.
+        let far = (all * known).min(1e12);
+        2.0 * policy.clip * far / (1.0 + far)
+    }
+}
+
+/// A logarithm of any number, with its sign.
+fn log(x: f64) -> f64 {
+    x.abs().ln_1p().copysign(x)
 }
 
 /// Circular smoothing over the two-hour bins of the same kind of day: 1/4, 1/2, 1/4.

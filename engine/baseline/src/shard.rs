@@ -10,14 +10,18 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 use crate::{
-    Anomaly, Confidence, FeatureKind, Policy, Row, Sample, Spec, Unit, UnitScore, Verdict,
+    Anomaly, Confidence, FeatureKind, PeerSource, Policy, Row, Sample, Spec, Unit, UnitScore,
+    Verdict,
     entity::{Entity, FeatureProfile, Quarantined, withdraw_shares},
     export::Exported,
+    found::{Found, least_tail},
+    hash_value,
     model::{Judged, Stats},
+    peers::{self, PeerGroups},
     population::{Change, Population},
     row::{Unusable, resolve},
-    score::{Scored, explain, score, surprise},
-    unit::{ClosedUnit, OpenUnit},
+    score::{score, surprise},
+    unit::{ClosedUnit, OpenUnit, SeenRows},
 };
 
 pub(crate) const DAY: i64 = 86_400_000;
@@ -36,6 +40,15 @@ pub(crate) struct Waiting {
     pub(crate) exported: Exported,
 }
 
+/// What units of a day are closed with.
+#[derive(Clone, Copy)]
+pub(crate) struct World<'a> {
+    pub(crate) population: &'a Population,
+    pub(crate) judged: &'a Judged,
+    /// Learned peer groups.
+    pub(crate) groups: Option<&'a PeerGroups>,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
     spec: Arc<Spec>,
@@ -43,6 +56,8 @@ pub(crate) struct Shard {
     pub(crate) entities: HashMap<Arc<str>, Entity, RandomState>,
     /// Open day units by day.
     pub(crate) open: BTreeMap<i64, HashMap<Arc<str>, OpenUnit, RandomState>>,
+    /// Rows of open day units that are remembered.
+    seen: usize,
     /// Open day units to be looked at.
     touched: BTreeSet<(i64, Arc<str>)>,
     /// Rows that wait for their order: of sessions and blocks.
@@ -52,7 +67,7 @@ pub(crate) struct Shard {
     /// Entities with a unit to merge, by the day it is due.
     pub(crate) due: BTreeMap<i64, BTreeSet<Arc<str>>>,
     /// Texts of values, by hash.
-    pub(crate) names: HashMap<u64, Box<str>, RandomState>,
+    pub(crate) names: HashMap<u64, Arc<str>, RandomState>,
     /// Of those, the ones that no export has.
     pub(crate) names_new: Vec<u64>,
     /// What the population has not been told yet.
@@ -70,6 +85,8 @@ pub(crate) enum Gone {
     Entity(Arc<str>),
     /// A day unit.
     Open(i64, Arc<str>),
+    /// Rows of an hour that a day unit remembers.
+    Seen(i64, u8, Arc<str>),
     /// A row that waited.
     Waiting(i64, u128, Arc<str>),
 }
@@ -81,6 +98,7 @@ impl Shard {
             policy,
             entities: HashMap::default(),
             open: BTreeMap::new(),
+            seen: 0,
             touched: BTreeSet::new(),
             waiting: BTreeMap::new(),
             ends: BTreeSet::new(),
@@ -112,7 +130,24 @@ impl Shard {
                 name
             }
         };
-        let mut keys = Vec::with_capacity(self.spec.features.len());
+        if self.spec.unit == Unit::Day {
+            let units = self.open.entry(row.time.div_euclid(DAY)).or_default();
+            let unit = units
+                .entry(Arc::clone(&entity))
+                .or_insert_with(|| OpenUnit::new(&self.spec.features));
+            if unit.has(row.time, row.uid) {
+                self.stats.duplicates += 1;
+                return None;
+            }
+            if self.seen < self.policy.seen_max {
+                unit.remember(row.time, row.uid);
+                self.seen += 1;
+            } else {
+                self.stats.unremembered += 1;
+            }
+        }
+        let mut keys = Vec::with_capacity(self.spec.features.len() + 1);
+        let mut named: Vec<(u64, &str)> = Vec::with_capacity(self.spec.features.len());
         for (feature, sample) in self.spec.features.iter().zip(row.samples) {
             let key = resolve(feature, row.time, *sample);
             match key {
@@ -123,17 +158,16 @@ impl Shard {
             let key = key.unwrap_or(None);
             if let (Some(hash), Sample::Text(text)) = (key, sample)
                 && matches!(feature.kind, FeatureKind::Categorical | FeatureKind::Edge)
-                && !self.names.contains_key(&hash)
             {
-                if self.names.len() < NAMES_MAX {
-                    let text: String = text.chars().take(NAME_CHARS).collect();
-                    self.names.insert(hash, text.into());
-                    self.names_new.push(hash);
-                } else {
-                    self.stats.names_dropped += 1;
-                }
+                named.push((hash, *text));
             }
             keys.push(key);
+        }
+        named.into_iter().for_each(|(hash, text)| self.name(hash, text));
+        if let Some(group) = row.peers.filter(|_| self.spec.peers.directory) {
+            let key = hash_value(group) | peers::DIRECTORY;
+            self.name(key, group);
+            keys.push(Some(key));
         }
         self.stats.rows += 1;
         if let Some(known) = self.entities.get_mut(&entity) {
@@ -169,6 +203,20 @@ impl Shard {
         }
     }
 
+    /// Keeps the text of a value for explanations.
+    fn name(&mut self, hash: u64, text: &str) {
+        if self.names.contains_key(&hash) {
+            return;
+        }
+        if self.names.len() < NAMES_MAX {
+            let text: String = text.chars().take(NAME_CHARS).collect();
+            self.names.insert(hash, text.into());
+            self.names_new.push(hash);
+        } else {
+            self.stats.names_dropped += 1;
+        }
+    }
+
     /// The earliest day with something to close.
     pub(crate) fn next_day(&self) -> Option<i64> {
         let open = self.open.keys().next().copied();
@@ -184,20 +232,15 @@ impl Shard {
             for name in entry.remove() {
                 let Some(entity) = self.entities.get_mut(&name) else { continue };
                 while entity.quarantine.front().is_some_and(|q| q.due <= day) {
-                    entity.merge_oldest(&self.policy, cap, &mut self.changes);
+                    entity.merge_oldest(&self.spec.features, &self.policy, cap, &mut self.changes);
                 }
             }
         }
     }
 
     /// Closes the day units of `day`.
-    pub(crate) fn close_day(
-        &mut self,
-        day: i64,
-        population: &Population,
-        judged: &Judged,
-        out: &mut Vec<UnitScore>,
-    ) {
+    pub(crate) fn close_day(&mut self, day: i64, world: &World<'_>) -> Vec<UnitScore> {
+        let mut out = Vec::new();
         let mut units: Vec<(Arc<str>, OpenUnit)> =
             self.open.remove(&day).unwrap_or_default().into_iter().collect();
         units.sort_by(|a, b| a.0.cmp(&b.0));
@@ -206,11 +249,21 @@ impl Shard {
             if open.exported.known {
                 self.gone.push(Gone::Open(day, Arc::clone(&name)));
             }
+            self.seen = self.seen.saturating_sub(open.remembered());
+            let exported = open.seen.iter().filter(|(_, seen)| seen.exported.known);
+            self.gone.extend(exported.map(|(hour, _)| Gone::Seen(day, *hour, Arc::clone(&name))));
             let unit = open.close(&self.spec.features, day.saturating_mul(DAY));
             let is_reported = open.reported.is_some();
-            self.close(&name, unit, is_reported, population, judged, out);
+            self.regroup(&name, open.peers, world);
+            self.close(&name, unit, is_reported, world, &mut out);
         }
         self.evict();
+        out
+    }
+
+    /// Day units that are open, and rows that wait.
+    pub(crate) fn open_units(&self) -> usize {
+        self.open.values().map(HashMap::len).sum::<usize>() + self.waiting.len()
     }
 
     /// Takes the rows of `day` before `until` in their order; closes sessions and blocks.
@@ -218,17 +271,16 @@ impl Shard {
         &mut self,
         day: i64,
         until: i64,
-        population: &Population,
-        judged: &Judged,
-        out: &mut Vec<UnitScore>,
-    ) {
+        world: &World<'_>,
+    ) -> Vec<UnitScore> {
+        let mut out = Vec::new();
         let until = until.min((day + 1).saturating_mul(DAY));
         while let Some(entry) = self.waiting.first_entry().filter(|e| e.key().0 < until) {
             let ((time, uid, name), Waiting { keys, exported }) = entry.remove_entry();
             if exported.known {
                 self.gone.push(Gone::Waiting(time, uid, Arc::clone(&name)));
             }
-            self.end_session(&name, time, population, judged, out);
+            self.end_session(&name, time, world, &mut out);
             let spec = Arc::clone(&self.spec);
             let Some(entity) = self.entities.get_mut(&name) else { continue };
             entity.exported.change();
@@ -247,16 +299,18 @@ impl Shard {
                     self.ends.insert((session_end(open, gap), name));
                 }
                 Unit::Events(n) if open.events >= u64::from(n) => {
-                    let unit = open.close(&spec.features, *id);
+                    let (unit, peers) = (open.close(&spec.features, *id), open.peers);
                     entity.block = None;
-                    self.close(&name, unit, false, population, judged, out);
+                    self.regroup(&name, peers, world);
+                    self.close(&name, unit, false, world, &mut out);
                 }
                 Unit::Events(_) | Unit::Day => {}
             }
         }
         while let Some((end, name)) = self.ends.first().cloned().filter(|(end, _)| *end <= until) {
-            self.end_session(&name, end, population, judged, out);
+            self.end_session(&name, end, world, &mut out);
         }
+        out
     }
 
     /// Closes the session of an entity if an event at `time` does not belong to it.
@@ -264,8 +318,7 @@ impl Shard {
         &mut self,
         name: &Arc<str>,
         time: i64,
-        population: &Population,
-        judged: &Judged,
+        world: &World<'_>,
         out: &mut Vec<UnitScore>,
     ) {
         let Unit::Session(gap) = self.spec.unit else { return };
@@ -273,7 +326,27 @@ impl Shard {
         if let Some((id, open)) = entity.block.take_if(|(_, open)| time >= session_end(open, gap)) {
             self.ends.remove(&(session_end(&open, gap), Arc::clone(name)));
             let unit = open.close(&self.spec.features, id);
-            self.close(name, unit, false, population, judged, out);
+            self.regroup(name, open.peers, world);
+            self.close(name, unit, false, world, out);
+        }
+    }
+
+    /// Puts an entity whose unit closes into its group: that of the directory, or the nearest of those
+    /// that were learned.
+    fn regroup(&mut self, name: &Arc<str>, told: Option<(i64, u64)>, world: &World<'_>) {
+        let PeerSource { directory, learned } = self.spec.peers;
+        let Some(entity) = self.entities.get_mut(name) else { return };
+        let known = entity.group.filter(|g| directory && g & peers::DIRECTORY != 0);
+        let told = told.map(|(_, group)| group).or(known);
+        let group = told.or_else(|| {
+            let groups = world.groups.filter(|groups| learned && !groups.groups.is_empty())?;
+            let point = peers::point(&self.spec.features, &entity.profile, world.population);
+            // Without data for a while it stays where it was.
+            point.map_or(entity.group, |point| groups.of(&point))
+        });
+        if group != entity.group {
+            entity.exported.change();
+            entity.join(group, &mut self.changes);
         }
     }
 
@@ -284,10 +357,10 @@ impl Shard {
         name: &Arc<str>,
         unit: ClosedUnit,
         is_reported: bool,
-        population: &Population,
-        judged: &Judged,
+        world: &World<'_>,
         out: &mut Vec<UnitScore>,
     ) {
+        let World { population, judged, .. } = *world;
         let Some(entity) = self.entities.get_mut(name) else { return };
         let policy = &self.policy;
         self.stats.units += 1;
@@ -341,7 +414,7 @@ impl Shard {
                 let delay = if learning { 1 } else { policy.delay_units };
                 let cap = (policy.cap_units * population.median).max(policy.cap_min);
                 while entity.quarantine.len() > delay as usize {
-                    entity.merge_oldest(policy, cap, &mut self.changes);
+                    entity.merge_oldest(&self.spec.features, policy, cap, &mut self.changes);
                 }
             }
         }
@@ -349,12 +422,8 @@ impl Shard {
 
     /// Anomalies of open day units up to `day` with rows since the last call, as they are now; of each
     /// unit again only when its surprise grew.
-    pub(crate) fn look_at_open(
-        &mut self,
-        day: i64,
-        population: &Population,
-        judged: &Judged,
-    ) -> Vec<Anomaly> {
+    pub(crate) fn look_at_open(&mut self, day: i64, world: &World<'_>) -> Vec<Anomaly> {
+        let World { population, judged, .. } = *world;
         let later = self.touched.split_off(&(day + 1, "".into()));
         let touched = std::mem::replace(&mut self.touched, later);
         let spec = Arc::clone(&self.spec);
@@ -399,7 +468,7 @@ impl Shard {
             quarantined.weight = 1.0;
             let cap = (self.policy.cap_units * population.median).max(self.policy.cap_min);
             entity.quarantine.push_front(quarantined);
-            entity.merge_oldest(&self.policy, cap, &mut self.changes);
+            entity.merge_oldest(&self.spec.features, &self.policy, cap, &mut self.changes);
         }
         true
     }
@@ -449,6 +518,16 @@ impl Shard {
         self.entities.insert(name, entity);
     }
 
+    /// Rows that an open day unit remembers; false if there is no such unit.
+    pub(crate) fn put_seen(&mut self, (day, hour, name): (i64, u8, &str), rows: SeenRows) -> bool {
+        let Some(open) = self.open.get_mut(&day).and_then(|units| units.get_mut(name)) else {
+            return false;
+        };
+        self.seen += rows.uids.len();
+        open.seen.insert(hour, rows);
+        true
+    }
+
     pub(crate) fn put_open(&mut self, day: i64, name: &str, mut unit: OpenUnit) {
         let name: Arc<str> = name.into();
         if let Some(entity) = self.entities.get_mut(&name) {
@@ -474,62 +553,5 @@ pub(crate) fn confidence(entity: &Entity, policy: &Policy) -> Confidence {
         n if n < policy.learning_units => Confidence::Learning,
         n if n <= policy.confident_units => Confidence::Warm,
         _ => Confidence::Confident,
-    }
-}
-
-/// The tail probability of a unit, or that of a feature times the number of features tested,
-/// whichever is smaller.
-fn least_tail(
-    spec: &Spec,
-    policy: &Policy,
-    unit: &ClosedUnit,
-    population: &Population,
-    scored: &Scored,
-) -> f64 {
-    let min = policy.calibration_min;
-    let tested = spec.features.len() as f64;
-    let features = scored.scores.features.iter().zip(&population.features);
-    // Each feature has two statistics: the mean, and what a single event can move.
-    let of_features = features.filter_map(|(s, known)| {
-        let (closed, immediate) = (*s)?;
-        let p = known.closed.p(closed, unit.events, min);
-        let enough = known.immediate.all.total() >= min;
-        let p = if enough { p.min(known.immediate.all.tail(immediate)) } else { p };
-        Some(p * tested * 2.0)
-    });
-    of_features.fold(population.total.p(scored.scores.total, unit.events, min), f64::min)
-}
-
-struct Found<'a> {
-    name: &'a Arc<str>,
-    entity: &'a Entity,
-    unit: &'a ClosedUnit,
-    scored: &'a Scored,
-}
-
-impl Found<'_> {
-    fn anomaly(
-        &self,
-        spec: &Spec,
-        policy: &Policy,
-        population: &Population,
-        surprise: f64,
-        names: &HashMap<u64, Box<str>, RandomState>,
-        is_final: bool,
-    ) -> Anomaly {
-        let name = |value: u64| names.get(&value).map(|text| text.to_string());
-        let scores = &self.scored.scores;
-        Anomaly {
-            baseline: Arc::clone(&spec.id),
-            entity: Arc::clone(self.name),
-            unit: self.unit.id,
-            time: self.unit.last,
-            events: self.unit.events,
-            surprise,
-            confidence: self.scored.confidence,
-            features: explain(spec, policy, self.entity, self.unit, population, scores, &name),
-            model_version: population.version,
-            is_final,
-        }
     }
 }

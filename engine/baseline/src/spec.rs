@@ -24,6 +24,17 @@ pub struct Spec {
     pub half_life: i64,
     /// An entity's first units that are learned at full weight and not scored.
     pub warmup: u32,
+    /// Whom an entity is compared with beside the organisation.
+    pub peers: PeerSource,
+}
+
+/// Where peer groups come from. An entity that has none is compared with the organisation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerSource {
+    /// Rows say in which group their entity is.
+    pub directory: bool,
+    /// Entities of which no row says so are grouped by what they do.
+    pub learned: bool,
 }
 
 /// One declared column and how it is modelled.

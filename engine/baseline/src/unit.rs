@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
+
 use crate::{
     Feature, FeatureKind, Policy,
-    counts::{DistinctSet, UnitCounts},
+    counts::{DistinctSet, UnitCounts, scattered},
     export::Exported,
     row::window_group,
 };
@@ -21,8 +24,20 @@ pub(crate) struct OpenUnit {
     pub(crate) looked_at: u64,
     /// The surprise of the anomaly that was reported of it, if one was.
     pub(crate) reported: Option<f64>,
+    /// The group of a directory in its last row that has one, and the time of that row.
+    pub(crate) peers: Option<(i64, u64)>,
     pub(crate) exported: Exported,
     pub(crate) features: Vec<OpenFeature>,
+    /// The rows it has, by the hour of the day they are of, so that one that comes again is known. Of day
+    /// units.
+    pub(crate) seen: BTreeMap<u8, SeenRows>,
+}
+
+/// Rows of an hour, by 64 bits of their uids.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SeenRows {
+    pub(crate) uids: HashSet<u64, FixedState>,
+    pub(crate) exported: Exported,
 }
 
 /// What an open unit keeps of a feature. A window is (its index in the declaration, its number since
@@ -72,12 +87,32 @@ impl OpenUnit {
             is_touched: false,
             looked_at: 0,
             reported: None,
+            peers: None,
             exported: Exported::NEW,
             features,
+            seen: BTreeMap::new(),
         }
     }
 
-    /// Adds a row; whether it is worth a look: it has a value that is new in the unit, or there are a
+    /// Whether the row is there already.
+    pub(crate) fn has(&self, time: i64, uid: u128) -> bool {
+        self.seen.get(&hour(time)).is_some_and(|seen| seen.uids.contains(&short(uid)))
+    }
+
+    /// Remembers a row.
+    pub(crate) fn remember(&mut self, time: i64, uid: u128) {
+        let empty = || SeenRows { uids: HashSet::default(), exported: Exported::NEW };
+        let seen = self.seen.entry(hour(time)).or_insert_with(empty);
+        seen.uids.insert(short(uid));
+        seen.exported.change();
+    }
+
+    /// Rows that are remembered.
+    pub(crate) fn remembered(&self) -> usize {
+        self.seen.values().map(|seen| seen.uids.len()).sum()
+    }
+
+    /// Adds a row, with the key of its peer group behind those of its features; whether it is worth a look: it has a value that is new in the unit, or there are a
     /// sixteenth more rows than at the last look. So a busy unit is not scored with every row.
     pub(crate) fn add(
         &mut self,
@@ -91,11 +126,14 @@ impl OpenUnit {
         self.events += 1;
         self.first = self.first.min(time);
         self.last = self.last.max(time);
+        let peers = keys.get(declared.len()).copied().flatten();
+        self.peers = self.peers.max(peers.map(|group| (time, group)));
         for ((open, feature), key) in self.features.iter_mut().zip(declared).zip(keys) {
             let Some(key) = *key else { continue };
             match (open, &feature.kind) {
                 (OpenFeature::Values(counts), FeatureKind::Numeric) => {
-                    is_new |= counts.add(number_bin(f64::from_bits(key)), policy.unit_values_max);
+                    let bin = number_bin(f64::from_bits(key));
+                    is_new |= counts.add_number(bin, policy.unit_values_max);
                 }
                 (OpenFeature::Values(counts), _) => {
                     is_new |= counts.add(key, policy.unit_values_max);
@@ -139,6 +177,15 @@ impl OpenUnit {
             .collect();
         ClosedUnit { id, events: self.events, last: self.last, features }
     }
+}
+
+/// 64 bits that depend on all of a uid.
+fn short(uid: u128) -> u64 {
+    scattered((uid >> 64) as u64) ^ uid as u64
+}
+
+fn hour(time: i64) -> u8 {
+    (time.rem_euclid(86_400_000) / 3_600_000) as u8
 }
 
 fn largest(sizes: &[i64], windows: impl Iterator<Item = ((u8, i64), u64)>) -> ClosedFeature {

@@ -19,6 +19,8 @@ pub(super) struct Columns {
     pub(super) time: usize,
     pub(super) entity: usize,
     pub(super) features: Vec<Reads>,
+    /// The entity's peer group in the directory.
+    pub(super) peers: Option<usize>,
 }
 
 /// What a feature reads.
@@ -89,6 +91,11 @@ impl Columns {
                     }
                 })
                 .collect(),
+            peers: file.peers.directory.then(|| {
+                let name = BaselineFile::PEER_COLUMN.to_owned();
+                let column = BaselineColumn { name, span: file.entity_column.span };
+                index(&column, &text, "a single value")
+            }),
         };
         if found.is_empty() { Ok(columns) } else { Err(found) }
     }
@@ -116,6 +123,7 @@ impl Columns {
         };
         let times = times.as_primitive::<TimestampMillisecondType>();
         let entities = entities.as_string::<i32>();
+        let peers = self.peers.and_then(|at| column(at, DataType::Utf8));
         let features: Vec<Option<ArrayRef>> = self
             .features
             .iter()
@@ -148,7 +156,10 @@ impl Columns {
             newest = newest.max(Some(time));
             let record = selected.record.get(row).copied().unwrap_or_default();
             let entity = if entities.is_null(row) { "" } else { entities.value(row) };
-            baseline.push(&Row { entity, time, uid: uid(record), samples: &samples });
+            let groups = peers.as_ref().map(|groups| groups.as_string::<i32>());
+            let peers =
+                groups.filter(|groups| groups.is_valid(row)).map(|groups| groups.value(row));
+            baseline.push(&Row { entity, time, uid: uid(record), peers, samples: &samples });
         }
         newest
     }

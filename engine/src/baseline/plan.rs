@@ -112,8 +112,10 @@ fn planned(file: &BaselineFile, columns: &Columns, plan: StreamPlan, mut spec: S
     identity.int(plan.fingerprint as i64);
     identity.text(&format!("{:?}", spec.unit));
     identity.text(&sql(columns.entity));
-    let reads: Vec<Reads> =
-        std::iter::once(Reads::Text(columns.entity)).chain(columns.features.clone()).collect();
+    let reads: Vec<Reads> = std::iter::once(Reads::Text(columns.entity))
+        .chain(columns.features.clone())
+        .chain(columns.peers.map(Reads::Text))
+        .collect();
     let mut next = 0..;
     let places: Vec<Option<usize>> =
         reads.iter().map(|reads| reads.place().and_then(|_| next.next())).collect();
@@ -137,7 +139,8 @@ fn planned(file: &BaselineFile, columns: &Columns, plan: StreamPlan, mut spec: S
             spec,
             policy: POLICY,
             entity: 0,
-            features: places.into_iter().skip(1).collect(),
+            features: places.iter().copied().skip(1).take(columns.features.len()).collect(),
+            peers: columns.peers.and_then(|_| places.last().copied().flatten()),
         }),
         output: baseline_output(&file.entity_column.name),
         emit: EmitMode::OnWatermark,

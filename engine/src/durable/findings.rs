@@ -25,6 +25,7 @@ use super::{
     risk::RiskCause,
     txn::WriteTxn,
     unreadable,
+    verdicts::Judged,
 };
 use crate::{EngineError, Reported, Seq};
 
@@ -242,6 +243,7 @@ impl WriteTxn<'_> {
         let bytes = encode_triage(&triage);
         self.batch.put(&self.spaces().triage, &key(id), &bytes);
         let finding = &known.finding;
+        self.judged.extend(Judged::of(finding, &triage));
         self.weigh(Some((finding, &before)), (finding, &triage), RiskCause::Verdict(id))?;
         let held = &mut self.next.totals.finding_bytes;
         *held = (*held + bytes.len() as u64).saturating_sub(length as u64);

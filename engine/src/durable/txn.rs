@@ -22,6 +22,7 @@ use super::{
     risk::OpenRisk,
     suppressions::Suppressions,
     unreadable,
+    verdicts::Judged,
 };
 use crate::{EngineError, Seq};
 
@@ -97,6 +98,8 @@ pub(super) struct WriteTxn<'a> {
     pub(super) forgotten: Vec<FindingId>,
     /// Findings that other ones made stand out, or fold.
     pub(super) turned: BTreeSet<FindingId>,
+    /// Findings of baselines that people judged.
+    pub(super) judged: Vec<Judged>,
     /// The mapping sources of findings that contest another.
     pub(super) contested: Vec<String>,
     /// Minutes that findings of this change are counted in, and those to report.
@@ -143,6 +146,7 @@ impl Inner {
             suppressions: Suppressions::new(),
             forgotten: Vec::new(),
             turned: BTreeSet::new(),
+            judged: Vec::new(),
             contested: Vec::new(),
             minutes: BTreeMap::new(),
             unreported: state.unreported.clone(),
@@ -190,6 +194,7 @@ impl<'a> WriteTxn<'a> {
         self.inner.publish_risks(self.risks, self.now);
         self.inner.publish_suppressions(self.suppressions);
         self.inner.publish_incidents(self.incidents, &self.forgotten);
+        self.judged.iter().for_each(|judged| judged.say(&self.inner.verdicts));
         let seq = self.next.seq;
         self.state.meta = self.next;
         for source in self.contested {

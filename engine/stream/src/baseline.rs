@@ -10,7 +10,7 @@ mod evidence;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use sluice_baseline::{Anomaly, Baseline, FeatureKind, Row, Sample, Stats, Unit};
+use sluice_baseline::{Anomaly, Baseline, FeatureKind, Row, Sample, Stats, Unit, Verdicts};
 use sluice_event::Encoder;
 
 use crate::{
@@ -37,6 +37,7 @@ pub(crate) struct BaselineOperator {
     plan: Arc<StreamPlan>,
     stage: BaselinePlan,
     baseline: Baseline,
+    parts: usize,
     evidence: Evidence,
     /// What decides the shard it is on.
     owner: Vec<u8>,
@@ -47,6 +48,9 @@ pub(crate) struct BaselineOperator {
     is_due: bool,
     /// The time of the newest row.
     newest: i64,
+    /// What people decided, and how much of it the model has been told.
+    verdicts: Arc<Verdicts>,
+    told: u64,
     degraded: Degraded,
     /// Stored entries that are being read.
     reading: Vec<(Box<[u8]>, Vec<u8>)>,
@@ -60,17 +64,26 @@ impl BaselineOperator {
     /// Of the stored form of what is beside the model, which has a version of its own.
     const VERSION: u8 = 1;
 
-    pub(crate) fn new(rule_index: usize, plan: Arc<StreamPlan>, stage: &BaselinePlan) -> Self {
+    /// `parts`: how many threads may work on it when a day ends.
+    pub(crate) fn new(
+        rule_index: usize,
+        plan: Arc<StreamPlan>,
+        stage: &BaselinePlan,
+        parts: usize,
+    ) -> Self {
         BaselineOperator {
             owner: owner(&plan),
             plan,
-            baseline: Baseline::new(stage.spec.clone(), stage.policy, 1),
+            baseline: Baseline::new(stage.spec.clone(), stage.policy, parts),
+            parts,
             stage: stage.clone(),
             evidence: Evidence::default(),
             frontier: Frontier::START,
             is_owner: false,
             is_due: false,
             newest: i64::MIN,
+            verdicts: Arc::default(),
+            told: 0,
             degraded: Degraded::default(),
             reading: Vec::new(),
             removed: Vec::new(),
@@ -102,12 +115,22 @@ impl BaselineOperator {
                 window: window(self.stage.spec.unit, anomaly),
                 count: anomaly.events,
                 late: false,
-                capped: stats.evicted + stats.refused + stats.values_dropped > 0,
+                capped: stats.evicted + stats.refused + stats.values_dropped + stats.unremembered
+                    > 0,
                 columns: columns.clone(),
                 row,
                 evidence: self.evidence.of(anomaly, anomaly.unit.div_euclid(DAY), events),
                 evidence_total: anomaly.events,
             });
+        }
+    }
+
+    /// Tells the model what people decided about its units: of those that are learned, or not closed
+    /// yet, it takes nothing.
+    fn judge(&mut self) {
+        self.told = self.verdicts.version();
+        for (entity, unit, verdict) in self.verdicts.of(&self.plan.rule) {
+            self.baseline.decide(&entity, unit, verdict);
         }
     }
 
@@ -130,7 +153,7 @@ impl BaselineOperator {
         self.stats[0] = OperatorStats {
             keys: stats.entities,
             evicted: left_out,
-            truncated: stats.values_dropped,
+            truncated: stats.values_dropped + stats.unremembered,
             duplicates: stats.duplicates,
             failures: Failures { rows: unusable, first },
             ..std::mem::take(&mut self.stats[0])
@@ -166,7 +189,13 @@ impl Running for BaselineOperator {
                 let cell = column.map_or(Cell::Null, |column| rows.cell(column, place));
                 samples.push(sample(&feature.kind, cell));
             }
-            let row = Row { entity, time: head.time, uid: head.uid.bits, samples: &samples };
+            let peers = self.stage.peers.map(|column| rows.cell(column, place));
+            let peers = match peers {
+                Some(Cell::Text(group)) if !group.is_empty() => Some(group),
+                Some(_) | None => None,
+            };
+            let (time, uid) = (head.time, head.uid.bits);
+            let row = Row { entity, time, uid, peers, samples: &samples };
             let Some((entity, mut keys)) = self.baseline.push(&row) else { continue };
             for (key, feature) in keys.iter_mut().zip(&self.stage.spec.features) {
                 *key = key.filter(|_| is_named(&feature.kind));
@@ -178,11 +207,18 @@ impl Running for BaselineOperator {
     }
 
     fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>) {
+        if self.told != self.verdicts.version() {
+            self.judge();
+        }
         if !std::mem::take(&mut self.is_due) {
             return;
         }
         let units = self.baseline.advance(self.frontier.closed);
         let closed = !units.is_empty();
+        if closed {
+            // They may be about a day that was open until now.
+            self.judge();
+        }
         let mut found: Vec<(Arc<Anomaly>, Change)> = units
             .into_iter()
             .filter_map(|unit| {
@@ -208,6 +244,11 @@ impl Running for BaselineOperator {
     }
 
     fn history(&mut self, _: i64) {}
+
+    fn take_verdicts(&mut self, verdicts: &Arc<Verdicts>) {
+        self.verdicts = verdicts.clone();
+        self.told = 0;
+    }
 
     fn frontier(&self) -> Frontier {
         self.frontier
@@ -301,7 +342,7 @@ impl Running for BaselineOperator {
     fn reset(&mut self, _: usize, stored: Vec<Box<[u8]>>) {
         let read = std::mem::take(&mut self.reading).into_iter().map(|(key, _)| key);
         self.removed.extend(read.chain(stored));
-        self.baseline = Baseline::new(self.stage.spec.clone(), self.stage.policy, 1);
+        self.baseline = Baseline::new(self.stage.spec.clone(), self.stage.policy, self.parts);
         self.evidence.pass(i64::MAX);
     }
 }

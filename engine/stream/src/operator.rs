@@ -4,6 +4,7 @@
 use std::{fmt::Debug, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
+use sluice_baseline::Verdicts;
 use sluice_event::EventUid;
 
 use crate::{
@@ -224,6 +225,8 @@ pub(crate) trait Running: Debug + Send {
     /// What could not be kept since the last call.
     fn degraded(&mut self) -> Vec<Degradation>;
     fn history(&mut self, since: i64);
+    /// What people decide from now on, for who learns from it.
+    fn take_verdicts(&mut self, _verdicts: &Arc<Verdicts>) {}
     fn frontier(&self) -> Frontier;
     fn advance(&mut self, frontier: Frontier);
     fn stats(&self) -> &[OperatorStats];

@@ -326,6 +326,8 @@ pub struct BaselinePlan {
     pub entity: usize,
     /// Per feature: the intermediate column it reads, a number for `numeric`, else a text.
     pub features: Vec<Option<usize>>,
+    /// The intermediate column of the entity's peer group in the directory, a text.
+    pub peers: Option<usize>,
 }
 
 /// When a rule emits findings and whether it can take one back.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use siphasher::sip::SipHasher13;
+use sluice_baseline::Verdicts;
 use sluice_event::{PartitionId, TableName, defect::defect};
 
 use crate::{
@@ -112,6 +113,9 @@ const COMMON: u64 = 0;
 /// the events of rules over minutes.
 const REACHES: [i64; 2] = [6 * 3_600_000, 36 * 3_600_000];
 
+/// Threads that work on one baseline when a day ends, at most.
+const BASELINE_PARTS: u32 = 8;
+
 /// Timers may expire so many milliseconds late.
 const GRAIN: i64 = 1_000;
 
@@ -159,7 +163,8 @@ impl Shard {
                 Box::new(Runtime::new(operator, grain(first_seen.span)))
             }
             Stage::Baseline(baseline) => {
-                Box::new(BaselineOperator::new(*rule_index, plan.clone(), baseline))
+                let parts = self.options.shards.clamp(1, BASELINE_PARTS) as usize;
+                Box::new(BaselineOperator::new(*rule_index, plan.clone(), baseline, parts))
             }
         };
         let mut tables: Vec<TableName> = plan.branches.iter().map(|b| b.table.clone()).collect();
@@ -183,6 +188,13 @@ impl Shard {
         let planned = Planned { plan: plan.clone(), running };
         let ids = rules.iter().map(|(_, plan)| operator(plan)).collect();
         self.operators.push(Operator { planned, ids, clock, store, reach });
+    }
+
+    /// Has baselines look at what people decide.
+    pub fn take_verdicts(&mut self, verdicts: &Arc<Verdicts>) {
+        for operator in &mut self.operators {
+            operator.planned.running.take_verdicts(verdicts);
+        }
     }
 
     /// A partition joins while running. It holds watermarks until its first row.

@@ -1,8 +1,9 @@
 //! Baselines in the stream: the same findings however the stream comes, state over restarts and edits,
 //! and what a baseline may not be.
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, ops::Range, sync::Arc};
 
+use sluice_baseline::{Verdict, Verdicts};
 use sluice_engine::{
     Content, Engine, EngineConfig, History, LoadedRule, MemorySink, Partition, RuleSet, RunOptions,
     Unobserved,
@@ -41,6 +42,11 @@ fn file(more: &str) -> String {
 /// Sign-ins of users with habits over some days, on two partitions; on the last day but one some come
 /// from somewhere else.
 fn organisation(users: u64, days: i64, seed: u64) -> Replay {
+    organisation_with(users, days, seed, days - 2..days - 1)
+}
+
+/// The same with other strange days.
+fn organisation_with(users: u64, days: i64, seed: u64, strange_on: Range<i64>) -> Replay {
     let time = TimeSettings::default();
     let partition =
         |id| Partition { id: PartitionId(id), source: None, name: None, tables: Vec::new(), time };
@@ -50,7 +56,7 @@ fn organisation(users: u64, days: i64, seed: u64) -> Replay {
     let mut rows = Vec::new();
     for day in 0..days {
         for user in 0..users {
-            let strange = day == days - 2 && user % 4 == 0;
+            let strange = strange_on.contains(&day) && user % 4 == 0;
             for _ in 0..1 + dice.below(3) {
                 let hour = if strange { 2 } else { 8 + dice.below(9) as i64 };
                 let at = MONDAY + day * DAY + hour * HOUR + dice.below(HOUR as usize) as i64;
@@ -152,6 +158,65 @@ fn an_edited_feature_begins_anew_and_the_others_go_on() {
     let other = file("").replace("FROM authentication", "FROM authentication WHERE src_port > 1");
     let other = load(&folders[2], &other);
     assert_eq!(edited(&same, &other), []);
+}
+
+/// Findings of a replay that is strange for three days, with a verdict about the first of them that is
+/// given when it has closed.
+fn judged(content: &Content, verdict: Option<Verdict>) -> Vec<Finding> {
+    let replay = organisation_with(8, 47, 3, 42..46);
+    let order: Vec<usize> = (0..replay.rows.len()).collect();
+    let cut = replay.rows.iter().position(|r| r.time >= MONDAY + 43 * DAY + 12 * HOUR).unwrap();
+    let mut source = replay.source(&order, &[cut], true).unwrap();
+    let stop = source.deliveries_of(cut);
+    let mut sink = MemorySink::default();
+    let options = RunOptions { stop_after: Some(stop), ..RunOptions::default() };
+    let verdicts = Arc::new(Verdicts::default());
+    let with_verdicts = || {
+        let mut engine = engine(content, 2);
+        engine.config.verdicts = verdicts.clone();
+        engine
+    };
+    with_verdicts().run(&mut source, &mut sink, &Unobserved, options).unwrap();
+    verdicts.say(&"baselines.signin".into(), "u0@example.com", MONDAY + 42 * DAY, verdict);
+    let options = RunOptions { resume: sink.take_checkpoint(), ..RunOptions::default() };
+    with_verdicts().run(&mut source, &mut sink, &Unobserved, options).unwrap();
+    let found = net(&sink).into_iter();
+    found.filter(|f| f.time >= MONDAY + 44 * DAY && f.entities[0].id == "u0@example.com").collect()
+}
+
+#[test]
+fn a_verdict_on_a_finding_decides_what_is_usual_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let content = load(&folder, &file(""));
+    let none = judged(&content, None);
+    assert!(none.len() >= 2, "days after it are as unusual: {none:?}");
+    assert_eq!(judged(&content, Some(Verdict::Compromised)).len(), none.len());
+    let benign = judged(&content, Some(Verdict::Benign));
+    assert!(benign.len() < none.len(), "{} of {}", benign.len(), none.len());
+}
+
+#[test]
+fn a_peer_group_of_the_directory_is_a_column_of_the_select() {
+    let declared = "entity: {user: user_entity}\npeer_group: [directory, learned]\n";
+    let text = file("").replace("entity: {user: user_entity}\n", declared);
+    let folders: [tempfile::TempDir; 2] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    let content = load(&folders[0], &text);
+    let found: Vec<String> =
+        content.errors().map(|p| p.diagnostic.render(p.text.as_deref())).collect();
+    assert!(found.iter().any(|f| f.contains("`peer_group`") && f.contains("R008")), "{found:?}");
+    let text = text.replace("src_port AS port", "src_port AS port, 'staff' AS peer_group");
+    let content = load(&folders[1], &text);
+    assert_eq!(content.errors().count(), 0);
+    let rule = content.baselines[0].rule.as_ref().unwrap();
+    let bench = Bench::new(&content, rule, History::None);
+    let (found, failures) = same_in_every_way(&bench, &organisation(8, 45, 3), 5).unwrap();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let groups = |f: &Finding| f.fields["peer_group"].as_str().map(str::to_owned);
+    let last = found.values().filter(|f| f.time >= MONDAY + 43 * DAY);
+    assert!(last.clone().count() >= 2);
+    for finding in last {
+        assert_eq!(groups(finding).as_deref(), Some("staff (8 members)"));
+    }
 }
 
 /// Many new names on one day, a name of a megabyte, values that are none: left out, counted, reported.

@@ -41,6 +41,8 @@ pub struct BaselineFile {
     pub half_life: i64,
     /// An entity's first units that are learned and not scored.
     pub warmup: u32,
+    /// Whom an entity is compared with beside the organisation.
+    pub peers: BaselinePeers,
     /// The columns of `input`, for a baseline over a file.
     pub columns: Option<WireSchema>,
     /// What it models, in a sentence or two.
@@ -66,6 +68,15 @@ pub struct BaselineColumn {
     pub name: String,
     /// Where.
     pub span: Span,
+}
+
+/// Where peer groups come from: the word of `peer_group`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BaselinePeers {
+    /// `directory`: the column [`BaselineFile::PEER_COLUMN`] of the SELECT.
+    pub directory: bool,
+    /// `learned`: what entities do; of those that the directory says nothing of.
+    pub learned: bool,
 }
 
 /// What gets one score.
@@ -132,6 +143,9 @@ const KEYS: [&str; 23] = [
 ];
 
 impl BaselineFile {
+    /// The column that `peer_group: directory` reads.
+    pub const PEER_COLUMN: &str = "peer_group";
+
     /// Reads a baseline file: `path` is for messages, `below` its path below the content directory,
     /// which makes its id; `None` takes the id as it is, for a file outside of one. The diagnostics
     /// beside the file are warnings.
@@ -194,9 +208,7 @@ fn front_matter(
         );
     }
     time_column(reader, output, place);
-    if let Some(node) = fields.get("peer_group") {
-        peer_group(reader, node);
-    }
+    let peers = fields.get("peer_group").map(|node| peer_group(reader, node, output));
     if let Some(node) = fields.get("class") {
         class(reader, node, features.as_deref().unwrap_or_default());
     }
@@ -221,6 +233,7 @@ fn front_matter(
         alarm_rate: fields.get("alarm_rate").map_or(Some(0.001), |n| alarm_rate(reader, n))?,
         half_life: half_life.unwrap_or(86_400_000),
         warmup: warmup.unwrap_or(0),
+        peers: peers.unwrap_or_default(),
         description: fields.get("description").and_then(|n| reader.text(n, "description")),
         references: front::words(reader, &fields, "references"),
         about: About::read(reader, &fields),
@@ -346,8 +359,13 @@ fn class(reader: &mut Reader<'_>, node: &Node, features: &[BaselineFeature]) {
     }
 }
 
-/// The words of `peer_group`; those that need what is not there are told.
-fn peer_group(reader: &mut Reader<'_>, node: &Node) {
+/// The words of `peer_group`.
+fn peer_group(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    output: Option<&[OutputColumn]>,
+) -> BaselinePeers {
+    let mut peers = BaselinePeers::default();
     let texts = reader.texts(node, "peer_group");
     let words = texts
         .iter()
@@ -355,23 +373,20 @@ fn peer_group(reader: &mut Reader<'_>, node: &Node) {
     for (word, span) in words.collect::<Vec<_>>() {
         match word.as_str() {
             "none" => {}
-            "directory" | "learned" => reader.push(
-                Diagnostic::warning(
-                    "R009",
-                    reader.path,
-                    format!("there are no {word} peer groups"),
-                )
-                .at(span)
-                .detail("the whole organisation is the prior of every entity")
-                .hint("leave `peer_group` out, or write `none`"),
-            ),
+            "learned" => peers.learned = true,
+            "directory" => {
+                peers.directory = true;
+                let column = BaselineFile::PEER_COLUMN;
+                returned(reader, output, column, span, "the peer group of a directory");
+            }
             other => reader.bad(
                 span,
                 format!("`{other}` is not a value of `peer_group`"),
-                "`none`; `directory` and `learned` fall back to it",
+                "`directory` (a column `peer_group` of the SELECT), `learned`, both, or `none`",
             ),
         }
     }
+    peers
 }
 
 fn unit(reader: &mut Reader<'_>, node: &Node) -> Option<BaselineUnit> {

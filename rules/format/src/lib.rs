@@ -46,7 +46,9 @@ mod token;
 mod yaml;
 
 pub use attack::{Attack, attack, attack_name, attacks};
-pub use baseline::{BaselineColumn, BaselineFile, BaselineTest, BaselineUnit, ExpectedAnomaly};
+pub use baseline::{
+    BaselineColumn, BaselineFile, BaselinePeers, BaselineTest, BaselineUnit, ExpectedAnomaly,
+};
 pub use baseline_features::{BaselineFeature, BaselineKind};
 pub use canonical::{Form, closed_values};
 pub use cases::{MappingTest, Row, RuleTest, TestConfig, TestEvent, TestLookup};

@@ -178,6 +178,7 @@ impl Run {
                 "entities_evicted": stats.evicted,
                 "population_values_dropped": stats.values_dropped,
                 "value_texts_dropped": stats.names_dropped,
+                "rows_not_remembered": stats.unremembered,
             },
         });
         match out.format() {

@@ -13,6 +13,8 @@ pub(super) struct Edit {
     features: Vec<Feature>,
     /// Per feature as it is now: its place in stored state.
     from: Vec<Option<usize>>,
+    /// How many there are in stored state.
+    stored: usize,
     /// Whether the same features are there, in another order at most: then sums over features are
     /// what they were.
     same: bool,
@@ -38,7 +40,7 @@ impl Edit {
             })
             .collect();
         let same = now.len() == stored.len() && from.iter().all(Option::is_some);
-        Some(Edit { features: features.to_vec(), from, same })
+        Some(Edit { features: features.to_vec(), from, stored: stored.len(), same })
     }
 
     pub(super) fn entity(&self, entity: &mut Entity) {
@@ -70,7 +72,9 @@ impl Edit {
     }
 
     pub(super) fn row_keys(&self, keys: Vec<Option<u64>>) -> Vec<Option<u64>> {
-        self.moved(&keys, vec![None; self.features.len()])
+        let mut moved = self.moved(&keys, vec![None; self.features.len()]);
+        moved.extend(keys.get(self.stored..).unwrap_or_default());
+        moved
     }
 
     /// A change as it is now; `None` if it is of a feature that is gone.

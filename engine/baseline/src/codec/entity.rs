@@ -1,6 +1,6 @@
 //! An entity, its units and what it changes in the population, as bytes.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     StateError,
@@ -48,7 +48,7 @@ pub(super) fn entity(w: &mut Writer, e: &Entity) {
         open_unit(w, open);
     });
     w.i64(e.last);
-    option(w, e.group, |w, group| w.u64(group.into()));
+    option(w, e.group, Writer::u64);
 }
 
 pub(super) fn read_entity(r: &mut Reader<'_>) -> Result<Entity, StateError> {
@@ -78,7 +78,7 @@ pub(super) fn read_entity(r: &mut Reader<'_>) -> Result<Entity, StateError> {
         merged: r.small()?,
         block: r.option(|r| Ok((r.i64()?, read_open_unit(r)?)))?,
         last: r.i64()?,
-        group: r.option(Reader::small)?,
+        group: r.option(Reader::u64)?,
         exported: Exported::READ,
     })
 }
@@ -144,6 +144,10 @@ pub(super) fn open_unit(w: &mut Writer, unit: &OpenUnit) {
     w.i64(unit.first);
     w.i64(unit.last);
     option(w, unit.reported, Writer::f64);
+    option(w, unit.peers, |w, (time, group)| {
+        w.i64(time);
+        w.u64(group);
+    });
     w.list(unit.features.iter(), |w, feature| match feature {
         OpenFeature::Values(counts) => {
             w.u64(0);
@@ -176,6 +180,7 @@ pub(super) fn open_unit(w: &mut Writer, unit: &OpenUnit) {
 pub(super) fn read_open_unit(r: &mut Reader<'_>) -> Result<OpenUnit, StateError> {
     let (events, first, last) = (r.u64()?, r.i64()?, r.i64()?);
     let reported = r.option(Reader::f64)?;
+    let peers = r.option(|r| Ok((r.i64()?, r.u64()?)))?;
     let features = r.list(|r| {
         Ok(match r.u64()? {
             0 => {
@@ -199,8 +204,19 @@ pub(super) fn read_open_unit(r: &mut Reader<'_>) -> Result<OpenUnit, StateError>
         })
     })?;
     let exported = Exported::READ;
-    let (is_touched, looked_at) = (false, 0);
-    Ok(OpenUnit { events, first, last, is_touched, looked_at, reported, exported, features })
+    let (is_touched, looked_at, seen) = (false, 0, BTreeMap::new());
+    Ok(OpenUnit {
+        events,
+        first,
+        last,
+        is_touched,
+        looked_at,
+        reported,
+        peers,
+        exported,
+        features,
+        seen,
+    })
 }
 
 pub(super) fn change(w: &mut Writer, change: &Change) {
@@ -208,14 +224,14 @@ pub(super) fn change(w: &mut Writer, change: &Change) {
         Change::Share { feature, group, value, by } => {
             w.u64(0);
             w.u64((*feature).into());
-            option(w, *group, |w, g| w.u64(g.into()));
+            option(w, *group, Writer::u64);
             w.raw64(*value);
             w.i64(*by);
         }
         Change::Entities { feature, group, by } => {
             w.u64(1);
             w.u64((*feature).into());
-            option(w, *group, |w, g| w.u64(g.into()));
+            option(w, *group, Writer::u64);
             w.i64(*by);
         }
         Change::Window { feature, window, group, before, after, count } => {
@@ -243,13 +259,11 @@ pub(super) fn read_change(r: &mut Reader<'_>) -> Result<Change, StateError> {
     Ok(match r.u64()? {
         0 => Change::Share {
             feature: r.small()?,
-            group: r.option(Reader::small)?,
+            group: r.option(Reader::u64)?,
             value: r.raw64()?,
             by: r.i64()?,
         },
-        1 => {
-            Change::Entities { feature: r.small()?, group: r.option(Reader::small)?, by: r.i64()? }
-        }
+        1 => Change::Entities { feature: r.small()?, group: r.option(Reader::u64)?, by: r.i64()? },
         2 => Change::Window {
             feature: r.small()?,
             window: r.small()?,

@@ -8,6 +8,8 @@ use crate::shard::Gone;
 pub(super) enum Key<'a> {
     Header,
     Population,
+    /// Peer groups.
+    Groups,
     /// A chunk of changes, by its number.
     Changes(u64),
     /// The text of a value, by its hash.
@@ -15,6 +17,8 @@ pub(super) enum Key<'a> {
     Entity(&'a str),
     /// The open day unit of an entity.
     Open(i64, &'a str),
+    /// Rows of an hour that the open day unit of an entity remembers.
+    Seen(i64, u8, &'a str),
     /// A row that waits: time, uid, entity.
     Waiting(i64, u128, &'a str),
 }
@@ -24,6 +28,7 @@ impl<'a> Key<'a> {
         match gone {
             Gone::Entity(name) => Key::Entity(name),
             Gone::Open(day, name) => Key::Open(*day, name),
+            Gone::Seen(day, hour, name) => Key::Seen(*day, *hour, name),
             Gone::Waiting(time, uid, name) => Key::Waiting(*time, *uid, name),
         }
     }
@@ -32,6 +37,10 @@ impl<'a> Key<'a> {
         match self {
             Key::Header => vec![0],
             Key::Population => vec![1],
+            Key::Groups => vec![7],
+            Key::Seen(day, hour, name) => {
+                [&[8], &day.to_be_bytes()[..], &[hour], name.as_bytes()].concat()
+            }
             Key::Changes(number) => [&[2][..], &number.to_be_bytes()].concat(),
             Key::Name(hash) => [&[3][..], &hash.to_be_bytes()].concat(),
             Key::Entity(name) => [&[4], name.as_bytes()].concat(),
@@ -61,6 +70,12 @@ impl<'a> Key<'a> {
                 let (time, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
                 let (uid, name) = rest.split_first_chunk().ok_or_else(damaged)?;
                 Key::Waiting(i64::from_be_bytes(*time), u128::from_be_bytes(*uid), text(name)?)
+            }
+            (7, []) => Key::Groups,
+            (8, rest) => {
+                let (day, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
+                let (hour, name) = rest.split_first().ok_or_else(damaged)?;
+                Key::Seen(i64::from_be_bytes(*day), *hour, text(name)?)
             }
             _ => return Err(damaged()),
         })

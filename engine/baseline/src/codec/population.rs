@@ -21,7 +21,7 @@ pub(super) fn population(w: &mut Writer, p: &Population) {
     w.list(p.features.iter(), |w, f| {
         frequencies(w, &f.org);
         w.list(f.groups.iter(), |w, (group, known)| {
-            w.u64((*group).into());
+            w.u64(*group);
             frequencies(w, known);
         });
         w.list(f.windows.iter(), |w, ((window, group), known)| {
@@ -53,7 +53,7 @@ pub(super) fn read_population(r: &mut Reader<'_>) -> Result<Population, StateErr
     p.features = r.list(|r| {
         Ok(FeaturePopulation {
             org: read_frequencies(r)?,
-            groups: r.list(|r| Ok((r.small()?, read_frequencies(r)?)))?.into_iter().collect(),
+            groups: r.list(|r| Ok((r.u64()?, read_frequencies(r)?)))?.into_iter().collect(),
             windows: r
                 .list(|r| {
                     let key = (r.small()?, r.small()?);

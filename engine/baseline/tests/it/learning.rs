@@ -198,7 +198,7 @@ fn bad_values_are_counted_and_nothing_panics() {
                 Sample::Number(number),
                 Sample::Missing,
             ];
-            baseline.push(&Row { entity, time, uid: i as u128, samples: &samples });
+            baseline.push(&Row { entity, time, uid: i as u128, peers: None, samples: &samples });
         }
         baseline.advance(MONDAY);
     }

@@ -1,6 +1,8 @@
 //! Tests of the crate; names carry the ids of the design note.
 
 mod learning;
+mod peers;
+mod people;
 mod replay;
 mod score;
 mod support;

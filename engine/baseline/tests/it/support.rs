@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::SliceRandom};
-use sluice_baseline::{Baseline, Feature, FeatureKind, POLICY, Row, Sample, Spec, Unit, UnitScore};
+use sluice_baseline::{
+    Baseline, Feature, FeatureKind, POLICY, PeerSource, Row, Sample, Spec, Unit, UnitScore,
+    hash_value,
+};
 use sluice_event::EntityKind;
 
 pub(crate) const HOUR: i64 = 3_600_000;
@@ -18,12 +21,13 @@ pub(crate) struct Event {
     pub(crate) uid: u128,
     pub(crate) value: String,
     pub(crate) bytes: f64,
+    pub(crate) peers: Option<String>,
 }
 
 impl Event {
     pub(crate) fn new(entity: &str, time: i64, value: &str) -> Event {
-        let uid = time as u128;
-        Event { entity: entity.into(), time, uid, value: value.into(), bytes: 100.0 }
+        let uid = (time as u128) << 64 | u128::from(hash_value(value));
+        Event { entity: entity.into(), time, uid, value: value.into(), bytes: 100.0, peers: None }
     }
 }
 
@@ -48,6 +52,7 @@ pub(crate) fn spec(unit: Unit) -> Spec {
         alarm_rate: 0.01,
         half_life: DAY,
         warmup: 0,
+        peers: PeerSource::default(),
     }
 }
 
@@ -65,8 +70,13 @@ pub(crate) fn push(baseline: &mut Baseline, event: &Event) {
             _ => Sample::Text(&event.value),
         })
         .collect();
-    let row = Row { entity: &event.entity, time: event.time, uid: event.uid, samples: &samples };
-    baseline.push(&row);
+    baseline.push(&Row {
+        entity: &event.entity,
+        time: event.time,
+        uid: event.uid,
+        peers: event.peers.as_deref(),
+        samples: &samples,
+    });
 }
 
 /// Users with two countries each and some noise, over `days` days.
@@ -86,7 +96,8 @@ pub(crate) fn organisation(seed: u64, users: u32, days: i64) -> Vec<Event> {
                 let time = MONDAY + day * DAY + rng.random_range(7 * HOUR..18 * HOUR);
                 let uid = rng.random();
                 let bytes = rng.random_range(1.0..1e6);
-                events.push(Event { entity: format!("u{user}"), time, uid, value, bytes });
+                let entity = format!("u{user}");
+                events.push(Event { entity, time, uid, value, bytes, peers: None });
             }
         }
     }

@@ -22,7 +22,7 @@ const TITLE_CHARS: usize = 40;
 ///
 /// `feature` is the most surprising one, `value` what speaks most for it, `occurrences` how often in the
 /// unit; `seen` of `of` is how often in the entity's history (decayed), `expected` and `peers` are shares,
-/// of a count means; `p` is the tail probability and `surprise` its negative logarithm.
+/// of a count means, the latter of `peer_group` where there is one, else of the organisation; `p` is the tail probability and `surprise` its negative logarithm.
 pub fn baseline_output(entity: &str) -> SchemaRef {
     let text = |name: &str| Field::new(name, DataType::Utf8, true);
     let float = |name: &str| Field::new(name, DataType::Float64, true);
@@ -30,6 +30,7 @@ pub fn baseline_output(entity: &str) -> SchemaRef {
     let mut fields = vec![text(entity), text("title"), float("p")];
     fields.extend(feature_fields().iter().map(|field| field.as_ref().clone()));
     fields.extend([float("confidence"), int("half_life_ms"), int("model_version")]);
+    fields.push(text("peer_group"));
     fields.push(Field::new("features", list_type(), true));
     Arc::new(Schema::new(fields))
 }
@@ -55,6 +56,9 @@ pub(super) fn columns(
         anomalies.iter().map(|a| Shown::of(a.features.first(), Some(a.surprise))).collect();
     columns.extend(feature_columns(&first));
     columns.extend([float(&|a| a.confidence), int(&|_| spec.half_life), int(&|a| a.model_version)]);
+    columns.push(Arc::new(StringArray::from_iter(anomalies.iter().map(|a| {
+        a.peers.as_ref().map(|peers| format!("{} ({} members)", peers.name, peers.members))
+    }))));
     columns.push(list(anomalies)?);
     RecordBatch::try_new(output.clone(), columns).map_err(|e| e.to_string())
 }

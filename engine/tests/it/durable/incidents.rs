@@ -1,5 +1,6 @@
 //! Incidents and suppressions in the store: opened, joined, judged; what is suppressed weighs nothing.
 
+use sluice_baseline::Verdict;
 use sluice_engine::durable::{IncidentError, SuppressionError};
 use sluice_finding::{
     Belongs, IncidentChange, IncidentStatus, IncidentVerdict, RiskLevel, SuppressionMatch,
@@ -105,6 +106,44 @@ fn t9_verdicts_have_their_effects_in_the_same_commit() {
         assert_eq!(incident.verdict, None);
         assert_eq!(store.risk(&ann()).unwrap().unwrap().ledger.factors.len(), 3);
     }
+}
+
+/// What people say of a finding of a baseline, alone or with its incident, is there for baselines to
+/// learn from: at once, and again after a restart.
+#[test]
+fn verdicts_on_findings_of_baselines_reach_who_learns_from_them() {
+    let world = World::new();
+    let store = world.open();
+    let of_baseline = |id: u128, day: i64| {
+        let fields = serde_json::json!({"model_version": 20_000, "surprise": 9.0});
+        Finding {
+            rule_id: "baselines.signin".into(),
+            fields: fields.as_object().unwrap().clone(),
+            window: Some((day * 24 * HOUR, (day + 1) * 24 * HOUR)),
+            ..world.finding(id, "TA0001", 45)
+        }
+    };
+    commit(&store, [of_baseline(1, 7), of_baseline(2, 8), world.finding(3, "TA0006", 45)]);
+    let triage = |store: &FindingStore, id: u128, reason: Option<Reason>| {
+        let status = if reason.is_some() { TriageStatus::Resolved } else { TriageStatus::New };
+        let change = TriageChange { status: Some(status), reason, ..TriageChange::default() };
+        store.triage(FindingId(id), None, change, 1, "bob").unwrap();
+    };
+    let said = |store: &FindingStore| store.verdicts().of("baselines.signin");
+    assert_eq!(said(&store), []);
+    for id in [1, 3] {
+        triage(&store, id, Some(Reason::FalsePositive));
+    }
+    triage(&store, 2, Some(Reason::TruePositive));
+    let (first, second) = (7 * 24 * HOUR, 8 * 24 * HOUR);
+    let both =
+        [("ann".into(), first, Verdict::Benign), ("ann".into(), second, Verdict::Compromised)];
+    assert_eq!(said(&store), both);
+    drop(store);
+    let store = world.open();
+    assert_eq!(said(&store), both, "as it was after reopening");
+    triage(&store, 1, None);
+    assert_eq!(said(&store), both[1..]);
 }
 
 #[test]
