@@ -345,7 +345,9 @@ mod tests {
             .map(|line| {
                 let row: serde_json::Value = serde_json::from_str(line).unwrap();
                 let text = |key: &str| row[key].as_str().unwrap().to_owned();
-                format!("{},{}T00:00:00Z", text("entity"), &text("time")[..10])
+                let time = text("time");
+                let (day, _) = time.split_once('T').unwrap();
+                format!("{},{day}T00:00:00Z", text("entity"))
             })
             .collect();
         assert!(days.len() > 10_000, "{}", days.len());
