@@ -10,10 +10,11 @@ use crate::{cargo, install, workspace};
 
 /// The tests that write what they expect when `UPDATE_EXPECT` is set, and what that is. A test of
 /// `api` holds that no other asks for the variable.
-const GOLDENS: [(&str, &str); 7] = [
+const GOLDENS: [(&str, &str); 8] = [
     ("a_bare_rule_gets_advice", "what is said about a rule without more"),
     ("refused_rules::", "what is said about bad rule files"),
     ("refused_rule_values::", "what is said about bad values in them"),
+    ("refused_mappings::", "what is said about bad mapping files"),
     ("refusals_say_where_and_what_to_write_instead", "testdata/rules/_refused/*.txt"),
     ("the_language_page_is_up_to_date", "rules/LANGUAGE.md"),
     ("the_page_of_the_mappings_is_what_the_files_say", "ingest/mappings/README.md"),

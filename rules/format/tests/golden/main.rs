@@ -36,9 +36,8 @@ fn check_rule(text: &str, expect: Expect) {
 }
 
 #[track_caller]
-fn check_mapping(text: &str, expect: &str) {
-    let rendered = render_all(&read_mapping(text).1, |_| Some(text));
-    assert!(rendered == expect, "got:\n{rendered}\nexpected:\n{expect}");
+fn check_mapping(text: &str, expect: Expect) {
+    check(text, &read_mapping(text).1, expect);
 }
 
 #[track_caller]
