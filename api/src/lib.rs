@@ -3,6 +3,7 @@
 //!
 //! [`run`] is everything the binary `sluice` does. Modules, leaves first: `clock`, `terminal`, `network`
 //! and `exit` know no other; `config` and `tokens` read what a person wrote; `outbound` is how it sends;
+//! `priority` is what goes first where threads want the CPU;
 //! `node` composes a running process; `http` serves it; `cli` has one file per verb.
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -23,6 +24,7 @@ mod http;
 mod network;
 mod node;
 mod outbound;
+mod priority;
 mod tokens;
 
 pub use cli::run;

@@ -213,8 +213,8 @@ section! {
         memory: ByteSize = "512MiB",
         /// Rows of its answer; the rest is cut off and said so.
         rows: Count = "10000",
-        /// Hunts at once; each may use a core and `memory`. One token has at most three quarters of
-        /// the places, and of two places one.
+        /// Hunts at once; each may use a core, where detection leaves it (Linux), and `memory`. One
+        /// token has at most three quarters of the places, and of two places one.
         places: Count = "2",
     }
 }

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot};
 
 use super::problem::{Code, Problem};
 use crate::clock;
@@ -46,6 +46,8 @@ struct Inside {
     places: usize,
     /// Places that one token may hold.
     share: usize,
+    /// Where its work runs; `None`: on threads of the runtime at hand.
+    threads: Option<Handle>,
     state: Mutex<State>,
 }
 
@@ -100,6 +102,11 @@ const RETRY_MOST: f64 = 60.0;
 impl BlockingPool {
     /// At most `places` pieces of work at a time.
     pub(super) fn new(name: &'static str, places: usize) -> Self {
+        BlockingPool::on(name, places, None)
+    }
+
+    /// As [`BlockingPool::new`], on threads of others.
+    pub(super) fn on(name: &'static str, places: usize, threads: Option<Handle>) -> Self {
         let places = places.max(1);
         let reserve = if places > 1 { (places / 4).max(1) } else { 0 };
         let state = State {
@@ -110,7 +117,8 @@ impl BlockingPool {
             refused: 0,
         };
         let share = places - reserve;
-        BlockingPool { inside: Arc::new(Inside { name, places, share, state: Mutex::new(state) }) }
+        let state = Mutex::new(state);
+        BlockingPool { inside: Arc::new(Inside { name, places, share, threads, state }) }
     }
 
     /// Does work that is short on a thread that may block.
@@ -132,7 +140,12 @@ impl BlockingPool {
         let _end = CancelOnDrop(cancelled.clone());
         let handle = Work { cancelled, _place: Arc::new(place) };
         let name = self.inside.name;
-        tokio::task::spawn_blocking(move || work(handle)).await.map_err(|error| {
+        let work = move || work(handle);
+        let running = match &self.inside.threads {
+            Some(threads) => threads.spawn_blocking(work),
+            None => tokio::task::spawn_blocking(work),
+        };
+        running.await.map_err(|error| {
             tracing::error!(%error, what = name, "blocking work panicked");
             Problem::new(Code::Internal, "the request hit a defect; the log has it")
         })

@@ -23,7 +23,13 @@ use super::{
     problem::{Code, Problem},
     throttle::Throttle,
 };
-use crate::{clock, network::Network, node::memory::Pressure, tokens};
+use crate::{
+    clock,
+    network::Network,
+    node::memory::Pressure,
+    priority::{Priority, Threads},
+    tokens,
+};
 
 /// What all handlers share.
 #[derive(Clone)]
@@ -38,6 +44,8 @@ pub(super) struct Inside {
     /// Bytes of bodies and answers in flight.
     pub(super) memory: Budget,
     pub(super) pools: Pools,
+    /// What reads and hunts run on.
+    _threads: [Threads; 2],
     /// Hunts whose answers are fetched later.
     pub(super) jobs: Jobs,
     pub(super) idempotency: Idempotency,
@@ -109,6 +117,8 @@ impl Shared {
         // Without random numbers the tokens could not have been made; the time tells restarts apart too.
         let boot = tokens::random::<8>()
             .map_or_else(|_| format!("{:x}", clock::now()), |b| tokens::hex(&b));
+        let readers = Threads::new("sluice-reads", Priority::Reads);
+        let hunters = Threads::new("sluice-hunts", Priority::Hunts);
         Ok(Shared(Arc::new(Inside {
             counters: Counters::new()?,
             jobs: Jobs::default(),
@@ -118,15 +128,16 @@ impl Shared {
             memory: Budget::new(settings.memory),
             pools: Pools {
                 health: BlockingPool::new("health checks", 2),
-                reads: BlockingPool::new("reads", 16),
+                reads: BlockingPool::on("reads", 16, readers.handle()),
                 writes: BlockingPool::new("changes", 32),
-                pushes: BlockingPool::new("pushes", 16),
-                hunts: BlockingPool::new("hunts", settings.hunts),
+                pushes: BlockingPool::on("pushes", 16, readers.handle()),
+                hunts: BlockingPool::on("hunts", settings.hunts, hunters.handle()),
                 signals: BlockingPool::new("signals", 16),
                 reloads: BlockingPool::new("reloads", 1),
                 audit: BlockingPool::new("audit records", 4),
                 chores: BlockingPool::new("replays and drops", 1),
             },
+            _threads: [readers, hunters],
             trusted_proxies: settings.trusted_proxies.clone(),
             stopped,
             request_time: settings.request_time,

@@ -4,7 +4,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value as Json;
-use sluice_engine::service::{ReloadReport, Service};
+use sluice_engine::{
+    Content,
+    service::{ReloadReport, Service},
+};
 
 use super::{
     Node,
@@ -14,6 +17,7 @@ use super::{
 use crate::{
     clock,
     config::{Effective, Layers, Loaded},
+    priority::Priority,
 };
 
 /// Settings that a reload takes; every other needs a restart.
@@ -47,7 +51,7 @@ impl Reloader {
     pub(crate) fn reload(&self) -> ReloadReport {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut loaded = Loaded::read(&self.layers);
-        let content = check(&mut loaded);
+        let content = compiled(&mut loaded);
         let restart = self.needs_restart(&loaded);
         let problems = with_problems(std::mem::take(&mut loaded.problems), content.as_ref());
         let refused = problems.iter().any(|p| p.diagnostic.is_error());
@@ -84,6 +88,25 @@ impl Reloader {
             .filter(|path| of(&self.started, path) != of(&now, path))
             .map(|path| format!("{path} has changed: it takes effect at the next start"))
             .collect()
+    }
+}
+
+/// The content of a configuration, compiled behind detection: a large set of rules takes a core for
+/// seconds.
+fn compiled(loaded: &mut Loaded) -> Option<Content> {
+    let done = std::thread::scope(|scope| {
+        let compile = || {
+            Priority::Hunts.take();
+            check(&mut *loaded)
+        };
+        let thread = std::thread::Builder::new().name("sluice-compile".to_owned());
+        thread.spawn_scoped(scope, compile).ok().map(|thread| thread.join())
+    });
+    match done {
+        Some(Ok(content)) => content,
+        Some(Err(panic)) => std::panic::resume_unwind(panic),
+        // The system has no thread for it.
+        None => check(loaded),
     }
 }
 
