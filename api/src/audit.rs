@@ -7,9 +7,9 @@
 //! cut off: for that the newest hash is kept elsewhere, and given to `sluice audit verify --head`.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -111,6 +111,20 @@ pub(crate) struct Verified {
 impl Default for Head {
     fn default() -> Self {
         Head { seq: 0, hash: FIRST.to_owned() }
+    }
+}
+
+impl Entry {
+    /// Something that was not asked for by a request.
+    pub(crate) fn of(actor: String, action: &str, detail: Value) -> Entry {
+        let action = action.to_owned();
+        Entry { actor, token: None, action, target: None, status: None, request: None, detail }
+    }
+
+    /// What the user at the command line did.
+    pub(crate) fn of_user(action: &str, detail: Value) -> Entry {
+        let uid = fs::metadata("/proc/self").map(|m| m.uid().to_string());
+        Entry::of(format!("cli:{}", uid.unwrap_or_else(|_| "?".to_owned())), action, detail)
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod live;
 pub(crate) mod memory;
 pub(crate) mod push;
 pub(crate) mod received;
+pub(crate) mod recorded;
 mod reload;
 mod retainer;
 mod risk;

@@ -21,6 +21,7 @@ use super::{
     client::{Client, ServerArgs},
     exit::{Exit, Failure},
     output::{Output, printable},
+    token::recorded,
 };
 use crate::clock;
 
@@ -337,6 +338,10 @@ impl Drop {
         let mut dropped = 0;
         for part in ids.chunks(PAGE) {
             dropped += letters.drop(part)?;
+        }
+        // A server records it itself.
+        if let Some(dir) = &self.place.data_dir {
+            recorded(dir, "dead_letters.drop", &json!({"dropped": dropped}))?;
         }
         if !out.quiet() {
             eprintln!("{dropped} dropped");

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::Loaded,
     http::Server,
-    node::{self, Node, Reloader, content::check_inputs},
+    node::{self, Node, Reloader, content::check_inputs, recorded},
     tokens::Tokens,
 };
 
@@ -87,6 +87,7 @@ impl Run {
                 Arc::new(move || reloader.reload())
             };
             let server = node::serve(&loaded.config, &node, reload)?;
+            recorded::start(&loaded.config.data_dir, &loaded.effective);
             if !quiet {
                 announce(&loaded, &node, &server)?;
             }
@@ -145,6 +146,7 @@ async fn until_end(node: &Node, reloader: &Arc<Reloader>, loaded: &Loaded) -> En
     let mut inputs = InputLog::default();
     // The reload at hand, and whether there was a reason for another meanwhile.
     let mut reloading: Option<JoinHandle<ReloadReport>> = None;
+    let mut reason = "";
     let mut again = false;
     loop {
         let why = tokio::select! {
@@ -155,7 +157,10 @@ async fn until_end(node: &Node, reloader: &Arc<Reloader>, loaded: &Loaded) -> En
             report = finished(&mut reloading) => {
                 reloading = None;
                 match report {
-                    Ok(report) => log_reload(&report),
+                    Ok(report) => {
+                        log_reload(&report);
+                        recorded::reload(&loaded.config.data_dir, reason, &report);
+                    }
                     Err(error) => tracing::error!("the reload ended early: {error}"),
                 }
                 if !std::mem::take(&mut again) {
@@ -177,6 +182,7 @@ async fn until_end(node: &Node, reloader: &Arc<Reloader>, loaded: &Loaded) -> En
             continue;
         }
         tracing::info!("{why}: reloading rules and mappings");
+        reason = why;
         let reloader = reloader.clone();
         reloading = Some(tokio::task::spawn_blocking(move || reloader.reload()));
     }

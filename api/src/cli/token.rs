@@ -2,11 +2,7 @@
 //! server; a running one sees the change within a second. Not how tokens are kept (see
 //! [`crate::tokens`]).
 
-use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
@@ -180,17 +176,8 @@ fn open(dir: &Path) -> Result<Tokens, Failure> {
 }
 
 /// Records in the audit log what this user of the machine did.
-fn recorded(dir: &Path, action: &str, detail: &Json) -> Result<(), Failure> {
-    let uid = fs::metadata("/proc/self").map_or_else(|_| "?".to_owned(), |m| m.uid().to_string());
-    let entry = Entry {
-        actor: format!("cli:{uid}"),
-        token: None,
-        action: action.to_owned(),
-        target: None,
-        status: None,
-        request: None,
-        detail: detail.clone(),
-    };
+pub(super) fn recorded(dir: &Path, action: &str, detail: &Json) -> Result<(), Failure> {
+    let entry = Entry::of_user(action, detail.clone());
     AuditLog::new(dir).append(entry, clock::now()).map(drop).map_err(|error| {
         Failure::argument(
             format!("it is done, but cannot be recorded in the audit log: {error}"),

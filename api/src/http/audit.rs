@@ -161,15 +161,7 @@ pub(super) async fn ready(shared: &Shared) -> Result<(), Problem> {
     if !shared.app.audit.is_failing() {
         return Ok(());
     }
-    let entry = Entry {
-        actor: "service".to_owned(),
-        token: None,
-        action: "audit.resumed".to_owned(),
-        target: None,
-        status: None,
-        request: None,
-        detail: Value::Null,
-    };
+    let entry = Entry::of("service".to_owned(), "audit.resumed", Value::Null);
     append(shared, entry).await
 }
 
