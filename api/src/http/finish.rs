@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::{
     body::Body,
     extract::{MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue, StatusCode, Uri, Version, header},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, Version, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -50,7 +50,7 @@ pub(super) async fn finish(
     let method = request.method().clone();
     // The pattern, never the path: labels are bounded, and a path may name a person.
     let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
-    let refused = too_long(request.uri()).or_else(|| without_host(&request));
+    let refused = too_long(request.uri()).or_else(|| ambiguous(&request));
     let mut response = match refused {
         Some(problem) => problem.into_response(),
         None => next.run(request).await,
@@ -105,14 +105,41 @@ fn too_long(uri: &Uri) -> Option<Problem> {
     })
 }
 
-/// HTTP/1.1 has one `Host` (RFC 9112 s.3.2); with none or two, a proxy and this server could mean
-/// different ones.
-fn without_host(request: &Request) -> Option<Problem> {
-    let hosts = request.headers().get_all(header::HOST).iter().count();
-    let good = hosts == 1 || hosts == 0 && request.version() < Version::HTTP_11;
-    (!good).then(|| {
-        Problem::new(Code::InvalidParameter, format!("the request has {hosts} Host headers, not 1"))
-    })
+/// What a request says once: a proxy before this server may go by the first, this server by the last.
+static SAID_ONCE: [HeaderName; 5] = [
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    header::IF_MATCH,
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("last-event-id"),
+];
+
+/// What two readers of a request could take for different things: HTTP/1.1 has one `Host` (RFC 9112
+/// s.3.2), which is a name and a port, and one length.
+fn ambiguous(request: &Request) -> Option<Problem> {
+    let refused = |text: String| Some(Problem::new(Code::InvalidParameter, text));
+    let headers = request.headers();
+    let hosts: Vec<&HeaderValue> = headers.get_all(header::HOST).iter().collect();
+    match hosts[..] {
+        [host] => {
+            let text = host.to_str().unwrap_or_default();
+            let of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+            let is_name = text.parse::<Authority>().is_ok() && text.bytes().all(of_name);
+            let of_uri = request.uri().authority().map(Authority::as_str);
+            if !is_name || of_uri.is_some_and(|of_uri| !of_uri.eq_ignore_ascii_case(text)) {
+                return refused("the Host header is not the name of the server".to_owned());
+            }
+        }
+        [] if request.version() < Version::HTTP_11 => {}
+        _ => return refused(format!("the request has {} Host headers, not 1", hosts.len())),
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING)
+        && headers.contains_key(header::CONTENT_LENGTH)
+    {
+        return refused("the request has both Transfer-Encoding and Content-Length".to_owned());
+    }
+    let twice = SAID_ONCE.iter().find(|name| headers.get_all(*name).iter().count() > 1);
+    twice.and_then(|name| refused(format!("the request has more than one {name} header")))
 }
 
 /// Ends a request that takes too long with 408. Streams are bounded by their client instead: only the

@@ -146,10 +146,40 @@ fn a_request_has_one_host() {
         ("GET /healthz HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n", 400),
         ("GET /healthz HTTP/1.0\r\n\r\n", 200),
         ("GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n", 200),
+        ("GET /healthz HTTP/1.1\r\nhost: [::1]:7777\r\n\r\n", 200),
+        ("GET http://a/healthz HTTP/1.1\r\nhost: a\r\n\r\n", 200),
+        ("GET http://b/healthz HTTP/1.1\r\nhost: a\r\n\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nhost:\r\n\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nhost: a,b\r\n\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nhost: a@b\r\n\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nhost: a/b\r\n\r\n", 400),
     ] {
         let answer = fixture.raw(request.as_bytes(), Duration::from_millis(500));
         assert_eq!(status(&answer), Some(expected), "{request}: {answer}");
     }
+}
+
+#[test]
+fn what_a_request_says_once_is_not_said_twice() {
+    let fixture = Fixture::new();
+    let head = fixture.head("GET /api/v1/rules HTTP/1.1");
+    let once = fixture.raw(format!("{head}\r\n").as_bytes(), Duration::from_millis(500));
+    assert_eq!(status(&once), Some(200), "{once}");
+    for more in [
+        "authorization: Bearer slc_0",
+        "content-type: text/plain\r\ncontent-type: application/json",
+        "if-match: 1\r\nif-match: 2",
+        "idempotency-key: a\r\nidempotency-key: b",
+        "last-event-id: 1\r\nlast-event-id: 2",
+    ] {
+        let request = format!("{head}{more}\r\n\r\n");
+        let answer = fixture.raw(request.as_bytes(), Duration::from_millis(500));
+        assert_eq!(status(&answer), Some(400), "{more}: {answer}");
+    }
+    // Two lengths: nothing is read as a second request.
+    let both = "transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n";
+    let answer = fixture.raw(format!("{head}{both}").as_bytes(), Duration::from_millis(500));
+    assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
 }
 
 #[test]
