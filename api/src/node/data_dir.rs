@@ -11,7 +11,7 @@ use std::{
 use sluice_engine::durable::{FindingStore, Retention};
 use sluice_ingest::files;
 
-use super::silence;
+use super::{recorded, silence};
 use crate::{
     audit,
     exit::{Failure, engine_error},
@@ -19,7 +19,8 @@ use crate::{
 };
 
 /// What this program keeps in it.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
+    recorded::FILE,
     "received",
     silence::FILE,
     "store",
@@ -74,37 +75,68 @@ pub(crate) fn make(dir: &Path) -> Result<(), Failure> {
         )
     };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|e| failed("make", e))?;
-    narrow(dir).map_err(|e| failed("narrow the mode of", e))?;
-    let mut foreign = None;
+    let (mut ours, mut foreign) = (false, None);
     for entry in fs::read_dir(dir).map_err(|e| failed("read", e))? {
         let name = entry.map_err(|e| failed("read", e))?.file_name();
         let name = name.to_string_lossy().into_owned();
-        // Once something of ours is there, the directory is ours, whatever else people put in it.
         if OURS.contains(&name.as_str()) {
-            return writable(dir).map_err(|e| failed("write to", e));
-        }
-        if !matches!(name.as_str(), "lost+found" | ".gitkeep") {
+            ours = true;
+        } else if !matches!(name.as_str(), "lost+found" | ".gitkeep") {
             foreign = Some(name);
         }
     }
-    if let Some(name) = foreign {
+    // Once something of ours is there, the directory is ours, whatever else people put in it.
+    if let Some(name) = foreign.filter(|_| !ours) {
         return Err(Failure::argument(
             format!("{shown} is not empty and not of Sluice: it holds `{name}`"),
             "`data_dir` names a directory for Sluice alone; it is made if it is not there",
         ));
     }
+    narrow(dir).map_err(|e| failed("narrow the mode of", e))?;
     writable(dir).map_err(|e| failed("write to", e))
 }
 
-/// Takes group and others their rights to a directory that was there before: it holds findings and
-/// hashes of tokens. What is in it is behind it; files made from now on are 0600 by the umask.
+/// Takes group and others their rights to a directory that was there before, and to what of ours is in
+/// it: it holds findings and hashes of tokens. Files made from now on are 0600 by the umask.
 fn narrow(dir: &Path) -> io::Result<()> {
     let mode = fs::metadata(dir)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         fs::set_permissions(dir, fs::Permissions::from_mode(mode & 0o700))?;
         tracing::warn!("{} had mode {mode:03o}; it is {:03o} now", dir.display(), mode & 0o700);
     }
+    let mut narrowed = 0;
+    let mut paths: Vec<PathBuf> = OURS.iter().map(|name| dir.join(name)).collect();
+    while let Some(path) = paths.pop() {
+        let Some(metadata) = found(fs::symlink_metadata(&path))? else { continue };
+        let mode = metadata.permissions().mode() & 0o777;
+        // The mode of a link is nobody's; where it leads is not ours.
+        if metadata.is_symlink() {
+            continue;
+        }
+        if mode & 0o077 != 0 {
+            let narrow = fs::Permissions::from_mode(mode & 0o700);
+            narrowed += usize::from(found(fs::set_permissions(&path, narrow))?.is_some());
+        }
+        if metadata.is_dir() {
+            for entry in found(fs::read_dir(&path))?.into_iter().flatten() {
+                paths.push(entry?.path());
+            }
+        }
+    }
+    if narrowed > 0 {
+        let shown = dir.display();
+        tracing::warn!("group or others had rights to {narrowed} files and folders in {shown}");
+    }
     Ok(())
+}
+
+/// `None` for what is not there, or not any more.
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Tries whether files can be made.

@@ -138,6 +138,34 @@ fn a_data_directory_is_for_its_owner_alone() {
     assert_eq!(open_to_others(&data), Vec::<String>::new());
     service.stop();
     assert_eq!(open_to_others(&data), Vec::<String>::new());
+    // Put back from a copy that kept no modes; what a link leads to is not ours.
+    let outside = home.scratch.write("outside", "theirs");
+    let mode = |path: &str| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(&outside, fs::Permissions::from_mode(0o644)).unwrap();
+    symlink(&outside, data.join("index/linked")).unwrap();
+    let open = Command::new("chmod").args(["-R", "a+rX"]).arg(&data).status().unwrap();
+    assert!(open.success() && open_to_others(&data).len() > 10);
+    let service = home.start();
+    fs::remove_file(data.join("index/linked")).unwrap();
+    assert_eq!(open_to_others(&data), Vec::<String>::new());
+    assert_eq!(mode(&outside), 0o644);
+    assert!(service.said().contains("group or others had rights to"), "{}", service.said());
+    service.stop();
+}
+
+#[test]
+fn the_directory_of_something_else_is_left_as_it_is() {
+    let scratch = Scratch::new();
+    let theirs = scratch.write("home/letters.txt", "theirs");
+    let mode = |path: &str| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for path in [&theirs, &scratch.path("home")] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let dir = scratch.path("home");
+    ends(&["token", "create", "--data-dir", &dir, "--role", "viewer", "--name", "ann"])
+        .exits(3)
+        .says(&["not of Sluice"]);
+    assert_eq!((mode(&theirs), mode(&dir)), (0o755, 0o755));
 }
 
 #[test]
@@ -222,11 +250,11 @@ fn the_audit_log_is_verified_offline() {
     let page = service.get("/api/v1/audit").is(200).json();
     let actions: Vec<&str> =
         page["items"].as_array().unwrap().iter().map(|i| i["action"].as_str().unwrap()).collect();
-    assert_eq!(actions, ["token.create", "POST /api/v1/hunts"], "{page}");
+    assert_eq!(actions, ["token.create", "service.start", "POST /api/v1/hunts"], "{page}");
     let head = format!("{}:{}", page["head"]["seq"], page["head"]["hash"].as_str().unwrap());
     // Beside a running server, too.
     let run = ends(&["audit", "verify", "--data-dir", &data, "--head", &head]).exits(0);
-    assert_eq!(run.rows()[0]["records"], 2);
+    assert_eq!(run.rows()[0]["records"], 3);
     service.stop();
     let file = home.data("audit.log");
     let good = fs::read_to_string(&file).unwrap();
