@@ -25,7 +25,7 @@ export const test = base.extend<Fixtures, Workers>({
     const service = await demo();
     await use(service);
     await service.stop();
-  }, { scope: "worker", timeout: 300_000 }],
+  }, { scope: "worker", timeout: 480_000 }],
   expected: [[], { option: true }],
   guard: [async ({ page, expected }, use) => {
     const wrong: string[] = [];

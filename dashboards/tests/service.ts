@@ -199,7 +199,7 @@ export async function demo(): Promise<Service> {
   const [url = "", token = ""] = address.split("/#token=");
   const service = new Service(url, { admin: token }, child, null, log);
   try {
-    await service.until("the replay is over", async () => log.some((line) => line.startsWith("serving until")), 120_000);
+    await service.until("the replay is over", async () => log.some((line) => line.startsWith("serving until")), 280_000);
     await service.until("search has caught up", async () => (await service.total("shadow:false")) >= 36, 120_000);
   } catch (error) {
     // Nobody else knows of it yet.

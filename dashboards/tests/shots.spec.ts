@@ -1,5 +1,6 @@
 // Screenshots of every page, light and dark, to be looked at: SLUICE_SHOTS=folder npx playwright test shots
 import { expect, open, test } from "./fixtures";
+import { tokenCreated } from "./service";
 
 const folder = process.env.SLUICE_SHOTS ?? "";
 const HUNT = encodeURIComponent("SELECT user_entity, count(*) AS failures, count(DISTINCT src_ip) AS sources, max(time) AS last\nFROM authentication\nWHERE status = 'Failure'\nGROUP BY user_entity\nORDER BY failures DESC");
@@ -34,3 +35,30 @@ for (const theme of ["light", "dark"] as const) {
     await page.screenshot({ path: `${folder}/login-${theme}.png` });
   });
 }
+
+test("screenshots of what leaves the service", async ({ page, service }) => {
+  test.setTimeout(300_000);
+  const users = ["ann.adler@example.com", "bo.bakker@example.com", "a.very.long.name.of.somebody.who.has.several@subsidiary.of.a.company.example.com"];
+  await service.push(users.flatMap((user) => [tokenCreated(user, "critical backup"), tokenCreated(user, "second")]));
+  for (const user of users) {
+    await service.api("POST", "/api/v1/suppressions", { rule: "tests.token_created", entity: `user:${user}`, owner: "platform team", reason: "Planned migration of the backup jobs, ticket 4711", expires_in: "2d" }, "analyst");
+  }
+  await service.push(users.map((user) => tokenCreated(user, "third")));
+  await service.until("signals wait", async () => {
+    const { streams } = await service.json("/api/v1/signals");
+    return streams.every((stream: any) => stream.queued + stream.dead_letters > 0 || stream.delivered_at !== null);
+  });
+  const { streams } = await service.json("/api/v1/signals");
+  const careful = streams.find((stream: any) => stream.receiver === "careful").id;
+  const pages = { signals: "signals", stream: `signals/${careful}`, webhooks: "webhooks", webhook: "webhooks/gone", suppressions: "suppressions", audit: "audit", receivers: "pipeline", told: `entities/user/${users[0]}` };
+  for (const [theme, width, height] of [["light", 1280, 900], ["dark", 1440, 1100]] as const) {
+    await page.setViewportSize({ width, height });
+    await page.emulateMedia({ colorScheme: theme });
+    for (const [name, address] of Object.entries(pages)) {
+      await open(page, service, address);
+      await expect(page.locator("h1")).toBeVisible();
+      await expect(page.locator(".loading")).toHaveCount(0);
+      await page.screenshot({ path: `${folder}/service-${name}-${theme}.png` });
+    }
+  }
+});

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { RiskOutlook } from "../api/types";
 import { chance, explained, seenOf, usual } from "./baseline";
 import { layers, MOST_LAYERS, stack } from "./layers";
-import { readable, said } from "./signals";
+import { aboutEntity, eventText, readable, said, subjectEntity, subjectText } from "./signals";
 
 const course = (points: { parts: [string, number][] }[]): RiskOutlook => ({
   entity: "user:ann", as_of: "2026-11-24T08:00:00.000Z", base: 4, falls_at: null, rises: [], without: [],
@@ -54,5 +54,23 @@ describe("signals about an entity", () => {
     expect(told.map((entry) => [entry.action, entry.sets.length])).toEqual([["level", 1], ["raised", 0]]);
     expect(told[0]?.sets[0]?.state).toBe("delivered");
     expect(readable(told[1]?.text ?? "", (ms) => new Date(ms).toISOString())).toBe("high until 2025-11-24T16:15:00.000Z: stolen");
+  });
+});
+
+describe("what a signal says", () => {
+  test("is about whom its subject names", () => {
+    expect(subjectEntity({ format: "email", email: "Ann@Example.com" })).toEqual({ kind: "user", id: "ann@example.com" });
+    expect(subjectEntity({ format: "complex", session: { format: "opaque", id: "s1" } })).toEqual({ kind: "session", id: "s1" });
+    expect(subjectEntity({ format: "ip-addresses", "ip-addresses": ["203.0.113.7"] })).toEqual({ kind: "ip", id: "203.0.113.7" });
+    expect(subjectEntity({ format: "opaque", id: "x" })).toBeNull();
+    expect(subjectText({ format: "iss_sub", iss: "https://idp.example.com", sub: "ann" })).toBe("ann");
+    expect(aboutEntity("user:ann@example.com")).toEqual({ kind: "user", id: "ann@example.com" });
+    expect(aboutEntity('{"email":"ann@example.com","format":"email"}')).toEqual({ kind: "user", id: "ann@example.com" });
+    for (const other of ["", "user", "{", "null", "7"]) expect(aboutEntity(other)).toBeNull();
+  });
+  test("is one line", () => {
+    expect(eventText({ previous_level: "LOW", current_level: "HIGH", reason_admin: { en: "two refused pushes" } })).toBe("LOW to HIGH: two refused pushes");
+    expect(eventText({ x_sluice: { test: true } })).toBe("a test");
+    expect(eventText({})).toBe("no more than that");
   });
 });

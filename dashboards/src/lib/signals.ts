@@ -46,6 +46,7 @@ export function subjectText(subject: Record<string, unknown>): string {
   for (const name of ["email", "sub", "uri", "id", "phone_number", "url"]) {
     if (typeof subject[name] === "string") return subject[name];
   }
+  if (Array.isArray(subject["ip-addresses"])) return subject["ip-addresses"].map(text).join(", ");
   // A complex subject names a user, device or session in a member of its own.
   for (const name of ["user", "device", "session"]) {
     const inner = subject[name];
@@ -62,11 +63,24 @@ export function subjectEntity(subject: Record<string, unknown>): Entity | null {
   };
   const user = subject.format === "email" ? subject : inner("user");
   if (user !== null) return { kind: "user", id: subjectText(user).toLowerCase() };
+  if (subject.format === "ip-addresses") return { kind: "ip", id: subjectText(subject) };
   for (const kind of ["device", "session"] as const) {
     const named = inner(kind);
     if (named !== null) return { kind, id: subjectText(named).toLowerCase() };
   }
   return null;
+}
+
+/** What a row of history is about: an entity as `kind:id`, or a subject as JSON. */
+export function aboutEntity(about: string): Entity | null {
+  const found = /^(user|device|ip|session|workload|application):(.+)$/s.exec(about);
+  if (found !== null) return { kind: found[1] ?? "", id: found[2] ?? "" };
+  try {
+    const subject: unknown = JSON.parse(about);
+    return typeof subject === "object" && subject !== null ? subjectEntity(subject as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
 }
 
 /** What an event says, in a line: `LOW to HIGH: two refused pushes`. */
