@@ -5,9 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use sluice_stream::{
-    HistoryStart, Limits, PartitionInfo, Shard, ShardOptions, StateEntry, StateReset,
+    HistoryStart, Limits, Pace, PartitionInfo, Shard, ShardOptions, StateEntry, StateReset,
 };
 
 use crate::{
@@ -30,6 +30,12 @@ pub(crate) struct KeyedStage {
     /// The number of the last barrier it has aligned.
     passed: u64,
     times: StageTimes,
+    /// How soon findings that can still change are reported.
+    pace: Pace,
+    /// When every change was last reported.
+    told: Timer,
+    /// Whether rows have come since.
+    untold: bool,
     /// Events whose payload was given up, as last logged.
     dropped: u64,
     /// Where it publishes its counts.
@@ -37,12 +43,16 @@ pub(crate) struct KeyedStage {
     published: Timer,
 }
 
+/// Milliseconds after which every change is reported at [`Pace::News`].
+const EVERY_CHANGE: i64 = 1_000;
+
 impl KeyedStage {
     pub(crate) fn new(
         engine: &Engine,
         index: usize,
         partitions: &[Partition],
         state: Vec<StateEntry>,
+        pace: Pace,
     ) -> Result<Self, EngineError> {
         let plans = engine.rules.keyed();
         let partitions: Vec<PartitionInfo> = partitions
@@ -76,6 +86,9 @@ impl KeyedStage {
             held: (0..workers).map(|_| VecDeque::new()).collect(),
             passed: 0,
             times: StageTimes::default(),
+            pace,
+            told: Timer::every(EVERY_CHANGE),
+            untold: false,
             dropped: 0,
             stats: None,
             published: Timer::every(PUBLISH_EVERY),
@@ -87,12 +100,25 @@ impl KeyedStage {
         inbox: &Receiver<ToShard>,
         committer: &Sender<ToCommitter>,
     ) -> (Counters, StageTimes) {
-        while let Ok(ToShard { worker, message }) = inbox.recv() {
-            if self.marked[worker] {
-                self.held[worker].push_back(message);
-                continue;
-            }
-            if self.take(worker, message, committer).is_err() {
+        loop {
+            let waits = self.pace == Pace::News && self.untold;
+            let received = match waits {
+                true => inbox.recv_timeout(self.told.left()),
+                false => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            let done = match received {
+                Ok(ToShard { worker, message }) if self.marked[worker] => {
+                    self.held[worker].push_back(message);
+                    continue;
+                }
+                Ok(ToShard { worker, message }) => self.take(worker, message, committer),
+                Err(RecvTimeoutError::Timeout) => self.tell_all(committer),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.tell_all(committer).ok();
+                    break;
+                }
+            };
+            if done.is_err() {
                 break;
             }
             if self.stats.is_some() && (inbox.is_empty() || self.published.is_due()) {
@@ -131,7 +157,7 @@ impl KeyedStage {
         message: ShardMessage,
         committer: &Sender<ToCommitter>,
     ) -> Result<(), ()> {
-        let mut watch = Stopwatch::start();
+        let watch = Stopwatch::start();
         match message {
             ShardMessage::Rows(rows) => {
                 for batch in &rows.batches {
@@ -147,7 +173,28 @@ impl KeyedStage {
             ShardMessage::End(partition) => self.shard.end(partition),
             ShardMessage::Barrier(barrier) => return self.mark(worker, barrier, committer),
         }
-        let emissions = self.shard.take();
+        let due = self.pace == Pace::News && self.told.left().is_zero();
+        let pace = if due { Pace::EveryChange } else { self.pace };
+        self.untold = true;
+        self.tell(pace, watch, committer)
+    }
+
+    /// Reports every change, also of findings that can still change.
+    fn tell_all(&mut self, committer: &Sender<ToCommitter>) -> Result<(), ()> {
+        self.tell(Pace::EveryChange, Stopwatch::start(), committer)
+    }
+
+    fn tell(
+        &mut self,
+        pace: Pace,
+        mut watch: Stopwatch,
+        committer: &Sender<ToCommitter>,
+    ) -> Result<(), ()> {
+        if pace == Pace::EveryChange {
+            self.told.restart();
+            self.untold = false;
+        }
+        let emissions = self.shard.take(pace);
         watch.lap(&mut self.times.window);
         let degraded = self.shard.degraded();
         if !degraded.is_empty() {
@@ -170,6 +217,8 @@ impl KeyedStage {
         if self.marked.contains(&false) {
             return Ok(());
         }
+        // What waits is of this epoch.
+        self.tell_all(committer)?;
         let state = self.shard.export(barrier.full);
         self.passed = barrier.number;
         committer.send(ToCommitter::State(barrier, state)).map_err(drop)?;

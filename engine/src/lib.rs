@@ -55,6 +55,7 @@ pub use rule_set::{LoadedRule, RuleSet, TableRules};
 pub use run::{DurableCheckpoint, Engine, Live, Observer, RunOptions, Summary, Unobserved};
 pub use sink::{CheckpointSink, Commit, FindingSink, MemorySink, PlacedDeadLetter, Reported};
 pub use sluice_sql::{Cancel, Lookups, QueryLimits, QueryResult, SqlError};
+pub use sluice_stream::Pace;
 pub use source::{Delivery, Partition, PartitionName, Progress, Source, SourcePosition};
 pub use stats::{RuleCost, StatsRegistry};
 pub use stopwatch::StageTimes;

@@ -75,7 +75,7 @@ impl Engine {
                 .zip(state)
                 .enumerate()
                 .map(|(index, (receiver, state))| {
-                    let mut stage = KeyedStage::new(self, index, &partitions, state)?;
+                    let mut stage = KeyedStage::new(self, index, &partitions, state, options.pace)?;
                     stage.stats = stats.as_ref().and_then(|b| b.shards.get(index).cloned());
                     let out = to_committer.clone();
                     Ok(scope.spawn(move || stage.run(&receiver, &out)))

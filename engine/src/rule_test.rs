@@ -12,7 +12,7 @@ use sluice_event::TableName;
 use sluice_finding::{Finding, FindingId, FindingState};
 use sluice_rule::{Rule, RuleTest};
 use sluice_sql::Compiler;
-use sluice_stream::{ExplainNode, Stage};
+use sluice_stream::{ExplainNode, Pace, Stage};
 
 use crate::{
     Content, Engine, EngineConfig, History, LoadedRule, MemorySink, RuleSet, RunOptions,
@@ -114,6 +114,8 @@ pub struct Way {
     pub restart_after: Option<u64>,
     /// Whether the input ends, or is only silent.
     pub ends: bool,
+    /// How soon findings that can still change are reported.
+    pub pace: Pace,
 }
 
 impl Way {
@@ -127,6 +129,7 @@ impl Way {
             shards: 1,
             restart_after: None,
             ends: true,
+            pace: Pace::EveryChange,
         }
     }
 }
@@ -166,7 +169,8 @@ impl<'a> Bench<'a> {
         let error = |e: &dyn std::fmt::Display| format!("{}: {e}", way.name);
         let mut source = replay.source(&way.order, &way.cuts, way.ends).map_err(|e| error(&e))?;
         let mut sink = MemorySink::default();
-        let mut options = RunOptions { stop_after: way.restart_after, ..RunOptions::default() };
+        let (stop_after, pace) = (way.restart_after, way.pace);
+        let mut options = RunOptions { stop_after, pace, ..RunOptions::default() };
         loop {
             let stopping = options.stop_after.is_some();
             let summary =
@@ -179,7 +183,7 @@ impl<'a> Bench<'a> {
             if !stopping || resume.is_none() {
                 break;
             }
-            options = RunOptions { resume, ..RunOptions::default() };
+            options = RunOptions { resume, pace, ..RunOptions::default() };
         }
         // What the engine says of itself is not the rule's.
         let own = |f: &Finding| f.rule_id == self.loaded.plan.rule;
@@ -339,7 +343,17 @@ fn ways(order: &[usize], dice: &mut Dice) -> Vec<Way> {
     let deliveries = singles(rows).len().max(1);
     vec![
         Way { cuts: singles(rows), ..named("one row per batch") },
+        Way {
+            cuts: singles(rows),
+            pace: Pace::News,
+            ..named("one row per batch, changes reported in the end")
+        },
         Way { cuts: cuts(rows, dice), shards: 2, ..named("random splits on 2 shards") },
+        Way {
+            cuts: cuts(rows, dice),
+            pace: Pace::Final,
+            ..named("random splits, only what is final reported")
+        },
         Way {
             cuts: cuts(rows, dice),
             workers: 2,
@@ -350,6 +364,7 @@ fn ways(order: &[usize], dice: &mut Dice) -> Vec<Way> {
             cuts: singles(rows),
             shards: 1 + dice.below(2),
             restart_after: Some(dice.below(deliveries) as u64),
+            pace: [Pace::EveryChange, Pace::News, Pace::Final][dice.below(3)],
             ..named("saved and restored")
         },
     ]

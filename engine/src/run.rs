@@ -7,6 +7,7 @@ use std::{
 };
 
 use sluice_ingest::SourceSpec;
+use sluice_stream::Pace;
 
 use crate::{
     Checkpoint, Counters, EngineConfig, PlacedDeadLetter, RuleSet, SourcePosition, StatsRegistry,
@@ -33,6 +34,9 @@ pub struct RunOptions {
     pub stop_after: Option<u64>,
     /// Set from outside to stop early and cleanly: everything delivered is processed.
     pub stop: Arc<AtomicBool>,
+    /// How soon findings that can still change are reported. At [`Pace::News`] every change is within
+    /// a second; at any pace before a checkpoint and when the run ends.
+    pub pace: Pace,
     /// Checkpoints and counts while it runs, for a run that does not end.
     pub live: Option<Live>,
 }

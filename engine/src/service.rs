@@ -427,6 +427,7 @@ impl Runner {
                 None => self.shared.store.checkpoint()?,
             },
             stop,
+            pace: crate::Pace::News,
             live: Some(Live {
                 checkpoint_every: self.settings.checkpoint_every,
                 commit_every: self.settings.commit_every,

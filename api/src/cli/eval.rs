@@ -11,7 +11,7 @@ use std::{path::PathBuf, sync::Arc};
 use clap::Args;
 use indicatif::ProgressBar;
 use sluice_engine::{
-    Delivery, Engine, EngineConfig, EngineError, FileSource, History, Partition, Progress,
+    Delivery, Engine, EngineConfig, EngineError, FileSource, History, Pace, Partition, Progress,
     RunOptions, Source,
 };
 
@@ -84,7 +84,9 @@ impl Eval {
         let aside = Aside::new(opened.files.names(), quiet || opened.files.are_several());
         let mut sink = FindingPrinter::new(out, self.live).in_order().beside(bar.clone());
         let stop = setup::interrupt();
-        let options = RunOptions { stop: stop.clone(), ..RunOptions::default() };
+        // Printed is what is final, unless every revision is asked for.
+        let pace = if self.live { Pace::EveryChange } else { Pace::Final };
+        let options = RunOptions { stop: stop.clone(), pace, ..RunOptions::default() };
         let run = engine.run(&mut source, &mut sink, &aside, options)?;
         bar.finish_and_clear();
         let findings = sink.finish()?;

@@ -15,8 +15,8 @@ use sluice_event::{
 };
 use sluice_stream::{
     Aggregate, AggregateFunction, Branch, Comparison, Condition, EmitMode, GroupColumn,
-    HistoryStart, KeyedBatch, KeyedRow, Limits, PartitionInfo, Predicate, Shard, ShardOptions,
-    Stage, StreamPlan, Window, WindowPlan,
+    HistoryStart, KeyedBatch, KeyedRow, Limits, Pace, PartitionInfo, Predicate, Shard,
+    ShardOptions, Stage, StreamPlan, Window, WindowPlan,
 };
 
 const CHUNK: u64 = 1_024;
@@ -34,26 +34,33 @@ struct Load {
     step: i64,
     /// Length of the window in milliseconds.
     size: i64,
+    /// How soon findings that can still change are emitted.
+    pace: Pace,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let rows = std::env::args().nth(1).map_or(Ok(1_000_000), |n| n.parse::<u64>())?;
     println!(
-        "| load | rows | threshold | ns/row | ns/row, last tenth | emissions | bytes/key | checkpoint, bytes/row |"
+        "| load | pace | rows | threshold | ns/row | ns/row, last tenth | emissions | bytes/key | checkpoint, bytes/row | restart, s |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     let load = |name, keys, threshold, step, size| {
-        let (rules, shared) = (1, true);
-        Load { name, keys, threshold, rules, shared, step, size }
+        let (rules, shared, pace) = (1, true, Pace::EveryChange);
+        Load { name, keys, threshold, rules, shared, step, size, pace }
     };
     let rules = |name, shared| {
         let one = load(name, 20_000, 1_000, 600, 600_000);
         Load { rules: 17, shared, ..one }
     };
+    let at = |pace, load| Load { pace, ..load };
     for load in [
         load("a flood of one key in 10 minutes", 1, 10, 600, 600_000),
+        at(Pace::News, load("the same", 1, 10, 600, 600_000)),
+        at(Pace::Final, load("the same", 1, 10, 600, 600_000)),
         load("the same, no threshold reached", 1, 10_000_000, 600, 600_000),
         load("a spray over 20,000 keys in 10 minutes", 20_000, 10, 600, 600_000),
+        at(Pace::News, load("the same", 20_000, 10, 600, 600_000)),
+        at(Pace::Final, load("the same", 20_000, 10, 600, 600_000)),
         load("a key for every row", rows, 10, 600, 600_000),
         rules("a spray that reaches no threshold of 17 rules that share", true),
         rules("the same, each by itself", false),
@@ -76,7 +83,7 @@ fn run(load: &Load, rows: u64) {
     let partition = PartitionInfo { id: PartitionId(0), tables: vec![table.clone()], time };
     let plan = |rule| (rule, Arc::new(plan(rule, table.clone(), load)));
     let plans: Vec<_> = (0..load.rules).map(plan).collect();
-    let mut shard = Shard::new(&plans, &[partition], options);
+    let mut shard = Shard::new(&plans, std::slice::from_ref(&partition), options.clone());
     let schema = Arc::new(Schema::new(vec![
         Field::new("user_name", DataType::Utf8, true),
         Field::new("message", DataType::Utf8, true),
@@ -93,7 +100,7 @@ fn run(load: &Load, rows: u64) {
         let start = cpu_time();
         shard.push(PartitionId(0), &batch);
         shard.observe(PartitionId(0), newest);
-        emissions += shard.take().len();
+        emissions += shard.take(load.pace).len();
         let took = cpu_time() - start;
         spent += took;
         if first >= rows / 10 * 9 {
@@ -102,11 +109,20 @@ fn run(load: &Load, rows: u64) {
     }
     let keys = shard.stats()[0].keys.max(1);
     let bytes = resident().saturating_sub(before) / keys;
+    let entries = shard.export(true);
     let stored: usize =
-        shard.export(true).iter().map(|e| e.key.len() + e.value.as_ref().map_or(0, Vec::len)).sum();
+        entries.iter().map(|e| e.key.len() + e.value.as_ref().map_or(0, Vec::len)).sum();
+    drop(shard);
+    let start = cpu_time();
+    let mut restarted = Shard::new(&plans, &[partition], options);
+    let resets = restarted.import(entries);
+    restarted.take(load.pace);
+    let restart = (cpu_time() - start) as f64 / 1e9;
+    assert!(resets.is_ok_and(|resets| resets.is_empty()), "state is read back");
     println!(
-        "| {} | {rows} | {} | {} | {} | {emissions} | {bytes} | {} |",
+        "| {} | {:?} | {rows} | {} | {} | {} | {emissions} | {bytes} | {} | {restart:.2} |",
         load.name,
+        load.pace,
         load.threshold,
         spent / rows,
         last / (rows / 10).max(1),

@@ -35,6 +35,22 @@ pub struct Emission {
     pub evidence_total: u64,
 }
 
+/// How soon findings that can still change are emitted. Whatever the pace, the last emission of each
+/// finding is the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// Everything that changed since the last take.
+    #[default]
+    EveryChange,
+    /// Findings that appear, are withdrawn or confirmed. One that is known and only grows waits for a
+    /// take at [`Pace::EveryChange`] or for its window to close, so that a flood of rows of its key
+    /// costs no more than keeping them.
+    News,
+    /// Findings that nothing can change any more, and those of a key whose rows are about to be
+    /// thinned. All others wait for a take at another pace.
+    Final,
+}
+
 /// What an emission does to the finding with its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {

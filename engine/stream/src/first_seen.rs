@@ -8,7 +8,7 @@ use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use sluice_event::Value;
 
 use crate::{
-    Change, Emission, EmitMode, FindingState, StreamPlan,
+    Change, Emission, EmitMode, FindingState, Pace, StreamPlan,
     cells::Cell,
     events::EventRef,
     keys::{Keys, Slot, Timers},
@@ -177,8 +177,11 @@ impl Operator for FirstSeenOperator {
         let mut updates = Vec::new();
         for slot in due {
             let Some(tuple) = keys.get_mut(slot) else { continue };
-            tuple.report(self.plan.emit, env.frontier, &mut updates);
-            let timers = tuple.finish(self.span, env.frontier);
+            tuple.report(env.emit(self.plan.emit), env.frontier, &mut updates);
+            let mut timers = tuple.finish(self.span, env.frontier);
+            if let (Pace::Final, Some(timers)) = (env.pace, &mut timers) {
+                timers.waits = self.plan.emit != EmitMode::OnClose && tuple.is_open();
+            }
             let bytes = tuple.bytes();
             keys.rest(slot, timers, bytes);
         }
@@ -370,7 +373,7 @@ impl Tuple {
         if self.marks.is_empty() && closed <= frontier.closed {
             return None;
         }
-        Some(Timers { watermark: None, closed: Some(closed) })
+        Some(Timers { watermark: None, closed: Some(closed), waits: false })
     }
 
     fn is_open(&self) -> bool {

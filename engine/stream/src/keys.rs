@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, hash::BuildHasher};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use crate::watermark::Frontier;
+use crate::{Pace, watermark::Frontier};
 
 /// Where a key is, until it is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) struct Timers {
     pub(crate) watermark: Option<i64>,
     /// As soon as nothing before this can come.
     pub(crate) closed: Option<i64>,
+    /// With the next take of every change: something about it was not emitted at the pace of this one.
+    pub(crate) waits: bool,
 }
 
 /// The state of every key of one operator.
@@ -36,6 +38,8 @@ pub(crate) struct Keys<S> {
     entries: Slab<Entry<S>>,
     free: Vec<u32>,
     dirty: Vec<Slot>,
+    /// Keys to look at when every change is to be emitted.
+    waiting: Vec<Slot>,
     /// Timers are rounded up to multiples of this, milliseconds.
     grain: i64,
     on_watermark: BTreeMap<i64, Vec<Slot>>,
@@ -65,6 +69,9 @@ struct Entry<S> {
 const NEVER: i64 = i64::MAX;
 const DIRTY: u8 = 1;
 const CHANGED: u8 = 2;
+const WAITING: u8 = 4;
+/// A list of keys may have so many beyond twice those there are.
+const LISTED: usize = 1_024;
 
 impl<S> Keys<S> {
     pub(crate) fn new(grain: i64) -> Self {
@@ -74,6 +81,7 @@ impl<S> Keys<S> {
             entries: Slab { chunks: Vec::new(), length: 0 },
             free: Vec::new(),
             dirty: Vec::new(),
+            waiting: Vec::new(),
             grain: grain.max(1),
             on_watermark: BTreeMap::new(),
             on_closed: BTreeMap::new(),
@@ -151,18 +159,30 @@ impl<S> Keys<S> {
     }
 
     /// Whether nothing is to be looked at, at this frontier.
-    pub(crate) fn is_idle(&self, frontier: Frontier) -> bool {
+    pub(crate) fn is_idle(&self, frontier: Frontier, pace: Pace) -> bool {
         let quiet = |timers: &BTreeMap<i64, Vec<Slot>>, now| {
             timers.first_key_value().is_none_or(|(at, _)| *at > now)
         };
         self.dirty.is_empty()
+            && (pace != Pace::EveryChange || self.waiting.is_empty())
             && quiet(&self.on_watermark, frontier.watermark)
             && quiet(&self.on_closed, frontier.closed)
     }
 
-    /// The keys to look at: touched, or with a timer that expired. Each once.
-    pub(crate) fn due(&mut self, frontier: Frontier) -> Vec<Slot> {
+    /// The keys to look at: touched, with a timer that expired, or waiting for this pace. Each once.
+    pub(crate) fn due(&mut self, frontier: Frontier, pace: Pace) -> Vec<Slot> {
         let mut due = std::mem::take(&mut self.dirty);
+        if pace == Pace::EveryChange {
+            for slot in self.waiting.drain(..) {
+                let Some(entry) = self.entries.get_mut(slot.0) else { continue };
+                let waits = entry.flags & WAITING != 0;
+                entry.flags &= !WAITING;
+                if waits && entry.flags & DIRTY == 0 {
+                    entry.flags |= DIRTY;
+                    due.push(slot);
+                }
+            }
+        }
         for (timers, now, of) in [
             (&mut self.on_watermark, frontier.watermark, Of::Watermark),
             (&mut self.on_closed, frontier.closed, Of::Closed),
@@ -198,10 +218,18 @@ impl<S> Keys<S> {
     /// Ends looking at a key: when to look again, or `None` to drop it.
     pub(crate) fn rest(&mut self, slot: Slot, timers: Option<Timers>, bytes: usize) {
         let Some(timers) = timers else { return self.remove(slot) };
+        // A run without checkpoints, or in which nothing is said before it is final, takes neither list.
+        let room = 2 * self.index.len() + LISTED;
+        prune(&mut self.changed, room, CHANGED, &self.entries);
+        prune(&mut self.waiting, room, WAITING, &self.entries);
         let Some(entry) = self.entries.get_mut(slot.0) else { return };
         if entry.flags & CHANGED == 0 {
             entry.flags |= CHANGED;
             self.changed.push(slot);
+        }
+        if timers.waits && entry.flags & WAITING == 0 {
+            entry.flags |= WAITING;
+            self.waiting.push(slot);
         }
         let new = u32::try_from(bytes + entry.key.len() + 96).unwrap_or(u32::MAX);
         self.bytes = self.bytes - entry.bytes as usize + new as usize;
@@ -305,6 +333,15 @@ impl<S> Keys<S> {
         if let Some(entry) = self.entries.get_mut(slot.0) {
             entry.stored = stored;
         }
+    }
+}
+
+/// Drops the slots of keys that are gone from a list with no more room.
+fn prune<S>(list: &mut Vec<Slot>, room: usize, flag: u8, entries: &Slab<Entry<S>>) {
+    if list.len() > room {
+        list.sort_unstable_by_key(|slot| slot.0);
+        list.dedup();
+        list.retain(|slot| entries.get(slot.0).is_some_and(|e| e.flags & flag != 0));
     }
 }
 

@@ -14,7 +14,7 @@ mod network;
 mod plan;
 mod predicate;
 
-pub use emission::{Change, Emission, FindingState};
+pub use emission::{Change, Emission, FindingState, Pace};
 pub use explain::{ExplainNode, explain};
 pub use network::{Fault, NetworkStats, NetworkView, PredicateNetwork, Scratch, SlotCounters};
 pub use plan::{

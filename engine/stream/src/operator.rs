@@ -8,7 +8,7 @@ use sluice_baseline::Verdicts;
 use sluice_event::EventUid;
 
 use crate::{
-    Bound, Degradation, Emission, Failures, Limits, StreamPlan,
+    Bound, Degradation, Emission, EmitMode, Failures, Limits, Pace, StreamPlan,
     cells::Cell,
     degraded::Degraded,
     events::{EventRef, EventStore},
@@ -95,6 +95,7 @@ impl<'a> Arrival<'a> {
 #[derive(Debug)]
 pub(crate) struct Env<'a> {
     pub(crate) frontier: Frontier,
+    pub(crate) pace: Pace,
     pub(crate) limits: &'a Limits,
     pub(crate) events: &'a mut EventStore,
     pub(crate) texts: &'a mut Texts,
@@ -105,6 +106,15 @@ pub(crate) struct Env<'a> {
     pub(crate) degraded: &'a mut Degraded,
     /// What the key being worked on could not keep.
     pub(crate) lost: Option<Lost>,
+    /// Whether something about the key being worked on waits for a take of every change.
+    pub(crate) waits: bool,
+}
+
+impl Env<'_> {
+    /// When a rule that is to emit at `emit` does at this pace.
+    pub(crate) fn emit(&self, emit: EmitMode) -> EmitMode {
+        if self.pace == Pace::Final { EmitMode::OnClose } else { emit }
+    }
 }
 
 /// A key hit a bound.
@@ -256,6 +266,7 @@ pub(crate) trait Running: Debug + Send {
 /// What operators of a shard share.
 #[derive(Debug)]
 pub(crate) struct Shared<'a> {
+    pub(crate) pace: Pace,
     pub(crate) limits: &'a Limits,
     pub(crate) events: &'a mut EventStore,
     pub(crate) texts: &'a mut Texts,

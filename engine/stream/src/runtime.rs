@@ -2,7 +2,7 @@
 //! kept of a key and what is said of it is the operator's.
 
 use crate::{
-    Bound, Degradation, Emission, OperatorStats,
+    Bound, Degradation, Emission, OperatorStats, Pace,
     degraded::Degraded,
     exchange::{KeyedBatch, RuleRows},
     keys::{Keys, Slot},
@@ -55,6 +55,7 @@ impl<O: Operator> Runtime<O> {
         }
         let mut env = Env {
             frontier: Frontier { watermark: i64::MAX, closed: i64::MAX },
+            pace: Pace::EveryChange,
             limits: cx.limits,
             events: cx.events,
             texts: cx.texts,
@@ -62,6 +63,7 @@ impl<O: Operator> Runtime<O> {
             evicted_through: i64::MAX,
             degraded: &mut self.degraded,
             lost: None,
+            waits: false,
         };
         self.operator.give_up(&mut self.keys, slots.clone(), &mut env, &mut self.last_words);
         slots.into_iter().for_each(|slot| self.keys.remove(slot));
@@ -100,6 +102,7 @@ impl<O: Operator> Runtime<O> {
         let Some(state) = self.keys.get_mut(slot) else { return };
         let mut env = Env {
             frontier: self.frontier,
+            pace: Pace::default(),
             limits: cx.limits,
             events: cx.events,
             texts: cx.texts,
@@ -107,6 +110,7 @@ impl<O: Operator> Runtime<O> {
             evicted_through: self.evicted_through,
             degraded: &mut self.degraded,
             lost: None,
+            waits: false,
         };
         self.operator.push(state, slot, &row, &mut env);
     }
@@ -150,12 +154,14 @@ impl<O: Operator> Running for Runtime<O> {
 
     fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>) {
         out.append(&mut self.last_words);
-        if self.keys.is_idle(self.frontier) && !self.operator.is_waiting() {
+        let pace = cx.pace;
+        if self.keys.is_idle(self.frontier, pace) && !self.operator.is_waiting() {
             return;
         }
-        let due = self.keys.due(self.frontier);
+        let due = self.keys.due(self.frontier, pace);
         let mut env = Env {
             frontier: self.frontier,
+            pace,
             limits: cx.limits,
             events: cx.events,
             texts: cx.texts,
@@ -163,6 +169,7 @@ impl<O: Operator> Running for Runtime<O> {
             evicted_through: self.evicted_through,
             degraded: &mut self.degraded,
             lost: None,
+            waits: false,
         };
         self.operator.fire(&mut self.keys, due, &mut env, out);
         let share = self.stats.len().max(1);

@@ -11,8 +11,8 @@ use sluice_baseline::Verdicts;
 use sluice_event::{PartitionId, TableName, defect::defect};
 
 use crate::{
-    Degradation, Emission, KeyedBatch, Limits, OperatorStats, PartitionInfo, Stage, StateError,
-    StreamPlan, Window,
+    Degradation, Emission, KeyedBatch, Limits, OperatorStats, Pace, PartitionInfo, Stage,
+    StateError, StreamPlan, Window,
     baseline::BaselineOperator,
     events::EventStore,
     exchange::RuleRows,
@@ -30,6 +30,7 @@ use crate::{
 /// on how rows are cut into pushes, on the order of rows accepted between F and W, on the number of
 /// shards or on an export and import in between, as long as no limit was hit. Emissions come sorted
 /// by (rule, time, key), at most one per finding and [`take`](Shard::take).
+/// Whatever [`Pace`] they are taken at, the last emission of each finding is the same.
 ///
 /// Non-guarantees: `late` and the number of provisional emissions depend on arrival.
 #[derive(Debug)]
@@ -223,6 +224,7 @@ impl Shard {
             let rules: Vec<(usize, &RuleRows)> =
                 wanted.iter().map(|((_, member), rows)| (*member, *rows)).collect();
             let mut shared = Shared {
+                pace: Pace::default(),
                 limits: &self.options.limits,
                 events: &mut self.stores[operator.store],
                 texts: &mut self.texts,
@@ -266,12 +268,13 @@ impl Shard {
         self.advance();
     }
 
-    /// What changed since the last call, sorted by (rule, time, key).
-    pub fn take(&mut self) -> Vec<Emission> {
+    /// What is to be emitted at this pace since the last call, sorted by (rule, time, key).
+    pub fn take(&mut self, pace: Pace) -> Vec<Emission> {
         let mut out = Vec::new();
         let mut horizons = [i64::MAX; REACHES.len() + 1];
         for operator in &mut self.operators {
             let mut shared = Shared {
+                pace,
                 limits: &self.options.limits,
                 events: &mut self.stores[operator.store],
                 texts: &mut self.texts,

@@ -8,6 +8,7 @@ mod fixed;
 mod folded;
 mod group;
 mod layout;
+mod native;
 mod report;
 mod session;
 mod sliding;
@@ -18,7 +19,7 @@ use std::{fmt::Debug, sync::Arc};
 use sluice_event::{Encoder, Value};
 
 use crate::{
-    Emission, EmitMode, GroupColumn, StreamPlan, Window, WindowPlan,
+    Emission, EmitMode, GroupColumn, Pace, StreamPlan, Window, WindowPlan,
     events::EventRef,
     keys::{Keys, Slot, Timers},
     operator::{Arrival, Env, Lost, Operator, Restore, Running},
@@ -121,7 +122,8 @@ pub(crate) trait Kind: Debug + Send {
         env: &mut Env<'_>,
     ) -> bool;
 
-    /// The windows that changed or close.
+    /// The windows that changed or close. At [`Pace::News`] one that is reported, holds and is not
+    /// closed may be left out: then `env.waits` is set, and it is found again.
     fn examine(
         &self,
         rows: &mut Self::Rows,
@@ -175,7 +177,11 @@ pub(crate) struct WindowKey<R> {
 pub(crate) struct Context<'a> {
     plan: &'a WindowPlan,
     layout: &'a Layout,
+    /// When the rule is to emit.
+    rule_emit: EmitMode,
+    /// When it does at this pace.
     emit: EmitMode,
+    pace: Pace,
     frontier: Frontier,
     limits: &'a Limits,
     evicted_through: i64,
@@ -207,13 +213,13 @@ impl<K: Kind> WindowOperator<K> {
         &self,
         cx: &Context<'_>,
         keys: &mut Keys<WindowKey<K::Rows>>,
-        batch: Vec<(Slot, Vec<Cell>)>,
+        batch: Vec<(Slot, Vec<Cell>, bool)>,
         env: &mut Env<'_>,
         out: &mut Vec<Emission>,
     ) {
         let mut verdicts = self.having(cx, keys, &batch, env).into_iter();
         let (mut updates, mut gone) = (Vec::new(), Vec::new());
-        for (slot, cells) in batch {
+        for (slot, cells, waits) in batch {
             let Some(state) = keys.get_mut(slot) else { continue };
             let first = updates.len();
             for cell in cells {
@@ -226,7 +232,8 @@ impl<K: Kind> WindowOperator<K> {
                     }
                     Verdict::AsReported | Verdict::Judged(_) => cell.best(&state.reported),
                 };
-                let Some((said, group)) = state.reported.reconcile(place, best, cx.emit) else {
+                let Some((said, group)) = state.reported.reconcile(place, best, cx.rule_emit)
+                else {
                     continue;
                 };
                 let evidence = match said.news {
@@ -237,6 +244,7 @@ impl<K: Kind> WindowOperator<K> {
                 updates.push(Update { slot, keys: Box::default(), change, group, evidence });
             }
             let timers = self.kind.finish(&mut state.rows, cx);
+            let timers = timers.map(|timers| Timers { waits, ..timers });
             if updates.len() > first {
                 let values = self.layout.keys(keys.key(slot));
                 updates[first..].iter_mut().for_each(|u| u.keys.clone_from(&values));
@@ -259,13 +267,14 @@ impl<K: Kind> WindowOperator<K> {
         &self,
         cx: &Context<'_>,
         keys: &Keys<WindowKey<K::Rows>>,
-        batch: &[(Slot, Vec<Cell>)],
+        batch: &[(Slot, Vec<Cell>, bool)],
         env: &mut Env<'_>,
     ) -> Vec<bool> {
         let open = |cell: &Cell| matches!(cell.verdict, Verdict::Open { .. });
-        let with_groups = batch.iter().filter(|(_, cells)| cells.iter().any(open));
-        let values: Vec<(Box<[Value]>, &Vec<Cell>)> =
-            with_groups.map(|(slot, cells)| (self.layout.keys(keys.key(*slot)), cells)).collect();
+        let with_groups = batch.iter().filter(|(_, cells, _)| cells.iter().any(open));
+        let values: Vec<(Box<[Value]>, &Vec<Cell>)> = with_groups
+            .map(|(slot, cells, _)| (self.layout.keys(keys.key(*slot)), cells))
+            .collect();
         let groups: Vec<(&[Value], &Group)> = values
             .iter()
             .flat_map(|(keys, cells)| {
@@ -314,7 +323,9 @@ impl<K: Kind> Operator for WindowOperator<K> {
         let cx = Context {
             plan,
             layout: &self.layout,
-            emit: self.plan.emit,
+            rule_emit: self.plan.emit,
+            emit: env.emit(self.plan.emit),
+            pace: env.pace,
             frontier: env.frontier,
             limits: env.limits,
             evicted_through: env.evicted_through,
@@ -323,6 +334,8 @@ impl<K: Kind> Operator for WindowOperator<K> {
         let mut groups = 0;
         for slot in due {
             let Some(state) = keys.get_mut(slot) else { continue };
+            // What is judged when its window closes would have been said before at another pace.
+            env.waits = cx.emit != cx.rule_emit;
             let cells = self.kind.examine(&mut state.rows, &cx, env, &state.reported);
             if let Some(lost) = env.lost.take() {
                 self.tell(lost, keys.key(slot), env);
@@ -331,12 +344,13 @@ impl<K: Kind> Operator for WindowOperator<K> {
             if cells.is_empty() {
                 // Nothing to report, which is nearly always.
                 let timers = self.kind.finish(&mut state.rows, &cx);
+                let timers = timers.map(|timers| Timers { waits: env.waits, ..timers });
                 let bytes = state.bytes::<K>();
                 keys.rest(slot, timers, bytes);
                 continue;
             }
             groups += cells.iter().map(Cell::groups).sum::<usize>();
-            batch.push((slot, cells));
+            batch.push((slot, cells, env.waits));
             if groups >= GROUPS {
                 self.report(&cx, keys, std::mem::take(&mut batch), env, out);
                 groups = 0;

@@ -11,7 +11,7 @@ use sluice_engine::Content;
 use sluice_event::{PartitionId, TimeSettings};
 use sluice_ingest::{Chunk, Framer, Framing, Limits, Mapper, Unwrap};
 use sluice_rule::SqlFile;
-use sluice_stream::{HistoryStart, PartitionInfo, Shard, ShardOptions, StateEntry};
+use sluice_stream::{HistoryStart, Pace, PartitionInfo, Shard, ShardOptions, StateEntry};
 
 /// A property of arbitrary bytes.
 pub type Target = fn(&[u8]);
@@ -132,7 +132,7 @@ pub fn state(data: &[u8]) {
     let mut restored = Shard::new(&plans, &[partition], options);
     if restored.import(entries).is_ok() {
         restored.end(PartitionId(0));
-        restored.take();
+        restored.take(Pace::EveryChange);
     }
 }
 

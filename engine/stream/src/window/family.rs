@@ -11,19 +11,19 @@ mod member;
 mod sharing;
 mod stored;
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
-use foldhash::fast::RandomState;
 use sluice_event::Value;
 
 use super::{
     Context, GROUPS,
     layout::{Row, Rows},
+    native::{FEW, NativeIds},
     report::{self, Update},
     thin,
 };
 use crate::{
-    Emission, EmitMode, StreamPlan,
+    Emission, EmitMode, Pace, StreamPlan,
     cells::Cell,
     events::EventStore,
     keys::{Keys, Slot, Timers},
@@ -63,15 +63,12 @@ struct More {
     /// How many rows have which bits, of keys with many rows.
     tally: Vec<(u64, u32)>,
     /// Native ids by cell of the shortest window, of keys with many rows.
-    native: Option<HashSet<(i64, u128), RandomState>>,
+    native: Option<NativeIds>,
     /// Rows up to this time were thinned: windows that start at or before it show too little.
     truncated_through: Option<i64>,
     /// How many rows are kept before the next thinning.
     room: usize,
 }
-
-/// Keys with at most so many rows are looked through instead of indexed.
-const FEW: usize = 24;
 
 impl Family {
     /// Of rules that [`families`] put together.
@@ -111,32 +108,32 @@ impl Family {
     }
 
     fn is_duplicate(&self, key: &mut FamilyKey, row: &Arrival<'_>, events: &EventStore) -> bool {
-        let cell = self.cell(row.time);
+        let cell = |time| self.cell(time);
         if key.rows.len() <= FEW && key.more.as_ref().is_none_or(|m| m.native.is_none()) {
-            let same = |r: &Row| self.cell(r.time) == cell && events.uid(r.event()) == row.uid;
-            return key.rows.list().iter().any(same);
+            return NativeIds::is_among(&key.rows, (row.time, row.uid), cell, events);
         }
         let more = key.more.get_or_insert_default();
-        let native = more.native.get_or_insert_with(|| {
-            let rows = key.rows.list().iter();
-            let ids = rows.map(|r| (self.cell(r.time), events.uid(r.event())));
-            ids.filter(|(_, uid)| uid.native).map(|(cell, uid)| (cell, uid.bits)).collect()
-        });
-        !native.insert((cell, row.uid.bits))
+        let native = more.native.get_or_insert_with(|| NativeIds::of(&key.rows, cell, events));
+        !native.insert(cell(row.time), row.uid)
     }
 
-    /// Judges the rules that may have something to say of a key; how many updates there are.
+    /// Judges the rules that may have something to say of a key; how many updates there are, and
+    /// whether others wait for a take of every change.
     fn examine(
         &self,
         key: &mut FamilyKey,
         slot: Slot,
         env: &mut Env<'_>,
         updates: &mut [Vec<Update>],
-    ) -> usize {
+    ) -> (usize, bool) {
         let moved = key.rows.sort(env.events);
         self.wake(key);
-        let Some(more) = &mut key.more else { return 0 };
-        let mut count = 0;
+        let room = key.more.as_ref().map_or(0, |m| m.room).max(env.limits.window_events_max);
+        let crowded = key.rows.len() > room;
+        // Of a key that is about to be thinned everything is said first: later it shows less.
+        let pace = if crowded { Pace::EveryChange } else { env.pace };
+        let Some(more) = &mut key.more else { return (0, false) };
+        let (mut count, mut waits) = (0, false);
         for awake in &mut more.awake {
             awake.sweep.take_if(|s| s.to > moved);
             let member = &self.members[awake.member];
@@ -144,15 +141,20 @@ impl Family {
             let cx = Context {
                 plan,
                 layout: &member.layout,
-                emit: member.plan.emit,
+                rule_emit: member.plan.emit,
+                emit: if crowded { member.plan.emit } else { env.emit(member.plan.emit) },
+                pace,
                 frontier: env.frontier,
                 limits: env.limits,
                 evicted_through: env.evicted_through,
             };
-            for cell in member.cells(&key.rows, awake, more.truncated_through, &cx) {
+            let cells = member.cells(&key.rows, awake, more.truncated_through, crowded, &cx);
+            waits |= awake.waits;
+            for cell in cells {
                 let place = (cell.id, cell.closed, cell.capped);
                 let best = cell.best(&awake.reported);
-                let Some((said, group)) = awake.reported.reconcile(place, best, cx.emit) else {
+                let said = awake.reported.reconcile(place, best, cx.rule_emit);
+                let Some((said, group)) = said else {
                     continue;
                 };
                 let evidence = match said.news {
@@ -164,11 +166,10 @@ impl Family {
                 count += 1;
             }
         }
-        let most = env.limits.window_events_max;
-        if key.rows.len() > key.more.as_ref().map_or(0, |m| m.room).max(most) {
+        if crowded {
             self.thin(key, env);
         }
-        count
+        (count, waits)
     }
 
     /// Wakes the rules that have new rows and now enough of them.
@@ -183,7 +184,8 @@ impl Family {
                 continue;
             }
             if member.may_hold(&key.rows, key.tally()) {
-                key.more.get_or_insert_default().awake.push(Awake::new(number));
+                let first = key.rows.list().first().map_or(i64::MIN, |row| row.time);
+                key.more.get_or_insert_default().awake.push(Awake::new(number, first));
             }
         }
     }
@@ -218,17 +220,17 @@ impl Family {
     }
 
     /// Drops what nothing needs; `None` if nothing is left.
-    fn finish(&self, key: &mut FamilyKey, horizon: i64, closed: i64) -> Option<Timers> {
+    fn finish(&self, key: &mut FamilyKey, horizon: i64, env: &Env<'_>) -> Option<Timers> {
         let unneeded = key.rows.from(horizon);
         if unneeded > 0 && unneeded * 4 >= key.rows.len() {
             self.drop_first(key, unneeded);
         }
         let gone = self.gone(key.rows.list().last()?.time);
-        let mut timers = Timers { watermark: None, closed: Some(gone) };
+        let mut timers = Timers { watermark: None, closed: Some(gone), waits: false };
         if let Some(more) = &mut key.more {
             for awake in &mut more.awake {
                 let member = &self.members[awake.member];
-                let next = member.timers(awake, closed);
+                let next = member.timers(awake, env);
                 let earlier = |a: Option<i64>, b: Option<i64>| a.into_iter().chain(b).min();
                 timers.closed = earlier(timers.closed, next.closed);
                 timers.watermark = earlier(timers.watermark, next.watermark);
@@ -243,14 +245,10 @@ impl Family {
             for awake in &mut more.awake {
                 awake.sweep = awake.sweep.take().and_then(|s| s.without(rows));
             }
-            // Ids of cells that are gone; those of cells that are not closed are all still there.
-            if let Some(native) = &mut more.native {
-                let first = key.rows.list().first().map_or(i64::MAX, |r| self.cell(r.time));
-                if key.rows.len() <= FEW {
-                    more.native = None;
-                } else if native.len() > 2 * key.rows.len() {
-                    native.retain(|(cell, _)| *cell >= first);
-                }
+            let first = key.rows.list().first().map_or(i64::MAX, |r| self.cell(r.time));
+            match &mut more.native {
+                Some(native) if key.rows.len() > FEW => native.forget(first, key.rows.len()),
+                native => *native = None,
             }
         }
         key.count();
@@ -345,14 +343,14 @@ impl Operator for Family {
         env: &mut Env<'_>,
         out: &mut Vec<Emission>,
     ) {
-        let closed = env.frontier.closed;
-        let horizon = self.horizon(closed);
+        let horizon = self.horizon(env.frontier.closed);
         let mut updates: Vec<Vec<Update>> = self.members.iter().map(|_| Vec::new()).collect();
         let (mut waiting, mut gone) = (0, Vec::new());
         for slot in due {
             let Some(state) = keys.get_mut(slot) else { continue };
-            let said = self.examine(state, slot, env, &mut updates);
-            let timers = self.finish(state, horizon, closed);
+            let (said, waits) = self.examine(state, slot, env, &mut updates);
+            let timers = self.finish(state, horizon, env);
+            let timers = timers.map(|timers| Timers { waits, ..timers });
             let bytes = state.bytes();
             match timers {
                 // Its bytes are needed until its updates are emitted.
@@ -448,7 +446,7 @@ impl FamilyKey {
     fn bytes(&self) -> usize {
         let more = self.more.as_ref().map_or(0, |m| {
             let awake: usize = m.awake.iter().map(Awake::bytes).sum();
-            let native = m.native.as_ref().map_or(0, |n| n.capacity() * 34);
+            let native = m.native.as_ref().map_or(0, NativeIds::bytes);
             120 + awake + native + m.tally.capacity() * 16
         });
         72 + self.rows.bytes() + more

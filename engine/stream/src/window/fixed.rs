@@ -6,7 +6,7 @@ use super::{
     layout::{Layout, RowView},
 };
 use crate::{
-    Bound, EmitMode, Window,
+    Bound, EmitMode, Pace, Window,
     events::EventRef,
     keys::Timers,
     operator::{Arrival, Env, Lost, Restore},
@@ -103,7 +103,7 @@ impl Kind for Fixed {
         &self,
         windows: &mut Windows,
         cx: &Context<'_>,
-        _env: &mut Env<'_>,
+        env: &mut Env<'_>,
         reported: &Reported,
     ) -> Vec<Cell> {
         let mut cells = Vec::new();
@@ -139,6 +139,10 @@ impl Kind for Fixed {
                     if !holds && !reported.has(start) {
                         continue;
                     }
+                    if holds && cx.pace == Pace::News && !closed && reported.has(start) {
+                        (open.changed, env.waits) = (true, true);
+                        continue;
+                    }
                     Verdict::Judged(holds.then(group))
                 }
                 None => Verdict::Open { groups: vec![group()], whole: true },
@@ -161,7 +165,7 @@ impl Kind for Fixed {
         let watermark = (cx.emit == EmitMode::OnWatermark)
             .then(|| windows.0.iter().find(|(_, o)| !o.passed).map(|(start, _)| self.end(*start)))
             .flatten();
-        Some(Timers { watermark, closed: Some(closed) })
+        Some(Timers { watermark, closed: Some(closed), waits: false })
     }
 
     fn rows(windows: &Windows) -> usize {

@@ -7,7 +7,7 @@ use super::{
     layout::{Layout, Row, Rows},
 };
 use crate::{
-    Bound, EmitMode,
+    Bound, EmitMode, Pace,
     events::{EventRef, EventStore},
     keys::Timers,
     operator::{Arrival, Env, Lost, Restore},
@@ -249,6 +249,10 @@ impl Kind for Sessions {
                     if !holds && !known {
                         continue;
                     }
+                    if holds && cx.pace == Pace::News && !closed && known {
+                        env.waits = true;
+                        continue;
+                    }
                     Verdict::Judged(holds.then(group))
                 }
                 None => Verdict::Open { groups: vec![group()], whole: true },
@@ -292,6 +296,7 @@ impl Kind for Sessions {
         Some(Timers {
             watermark: watermark.filter(|_| cx.emit != EmitMode::OnClose),
             closed: Some(closed),
+            waits: false,
         })
     }
 

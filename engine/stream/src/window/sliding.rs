@@ -16,10 +16,11 @@ use super::{
     bucket::EVIDENCE,
     folded::Folded,
     layout::{Compiled, Layout, Row, Rows},
+    native::{FEW, NativeIds},
     thin,
 };
 use crate::{
-    Bound, Condition, EmitMode, WindowPlan,
+    Bound, Condition, EmitMode, Pace, WindowPlan,
     events::{EventRef, EventStore},
     keys::Timers,
     operator::{Arrival, Env, Lost, Restore},
@@ -50,9 +51,6 @@ enum Read {
     Moving(usize),
     Nothing,
 }
-
-/// Keys with at most so many rows are looked through instead of indexed.
-const FEW: usize = 24;
 
 impl Sliding {
     pub(crate) fn new(size: i64, plan: &WindowPlan, layout: &Layout) -> Self {
@@ -89,19 +87,13 @@ impl Sliding {
         if !row.uid.native {
             return false;
         }
-        let cell = self.cell(row.time);
-        let few = key.rows.len() <= FEW && key.more.as_ref().is_none_or(|m| m.native.is_none());
-        if few {
-            let same = |r: &Row| self.cell(r.time) == cell && events.uid(r.event()) == row.uid;
-            return key.rows.list().iter().any(same);
+        let cell = |time| self.cell(time);
+        if key.rows.len() <= FEW && key.more.as_ref().is_none_or(|m| m.native.is_none()) {
+            return NativeIds::is_among(&key.rows, (row.time, row.uid), cell, events);
         }
         let more = key.more.get_or_insert_default();
-        let native = more.native.get_or_insert_with(|| {
-            let rows = key.rows.list().iter();
-            let ids = rows.map(|r| (self.cell(r.time), events.uid(r.event())));
-            ids.filter(|(_, uid)| uid.native).map(|(cell, uid)| (cell, uid.bits)).collect()
-        });
-        !native.insert((cell, row.uid.bits))
+        let native = more.native.get_or_insert_with(|| NativeIds::of(&key.rows, cell, events));
+        !native.insert(cell(row.time), row.uid)
     }
 
     /// The window that ends at `time`, with every aggregate of the plan.
@@ -139,7 +131,8 @@ impl Sliding {
         first <= cx.evicted_through || !key.stretches().is_exact_from(first)
     }
 
-    /// Cells that changed or close, judged by the moving window.
+    /// Cells that changed or close, judged by the moving window; and whether one that only grew waits,
+    /// which it does at that pace unless `all` are wanted.
     fn judged(
         &self,
         key: &mut SlidingRows,
@@ -147,7 +140,8 @@ impl Sliding {
         condition: &Condition,
         reported: &Reported,
         before: i64,
-    ) -> Vec<Cell> {
+        all: bool,
+    ) -> (Vec<Cell>, bool) {
         let from = key.fresh;
         let mut start = from;
         if from < before {
@@ -163,18 +157,26 @@ impl Sliding {
             self.judge(key, start, before, condition);
             key.fresh = key.first_from(before);
         }
-        let Some(more) = &key.more else { return Vec::new() };
+        let Some(more) = &mut key.more else { return (Vec::new(), false) };
         if more.best.is_empty() && reported.is_empty() {
-            return Vec::new();
+            return (Vec::new(), false);
         }
+        let waited = std::mem::take(&mut more.waits);
         let best = more.best.clone();
+        let mut waits = false;
         let mut cells = Vec::new();
         for (id, time) in &best {
             let (id, time) = (*id, *time);
             let closed = cx.frontier.closed >= self.end(id);
             let known = reported.get(id);
             let changed = known.is_none_or(|g| g.time != time)
-                || time >= start && known.is_some_and(|g| g.rows != self.count(key, time));
+                || (waited || time >= start)
+                    && known.is_some_and(|g| g.rows != self.count(key, time));
+            let waiting = !all && cx.pace != Pace::EveryChange;
+            if changed && known.is_some() && !closed && waiting {
+                waits = true;
+                continue;
+            }
             let verdict = match changed {
                 true => Verdict::Judged(Some(self.group(key, time, cx))),
                 false if closed => Verdict::AsReported,
@@ -190,7 +192,10 @@ impl Sliding {
                 cells.push(Cell { id, closed, capped, verdict });
             }
         }
-        cells
+        if let Some(more) = &mut key.more {
+            more.waits = waits;
+        }
+        (cells, waits)
     }
 
     /// Notes the last row of each cell that qualifies among those from `start` on and before
@@ -304,15 +309,11 @@ impl Sliding {
         if let Some(sweep) = more.sweep.take() {
             more.sweep = sweep.without(rows, stretches);
         }
-        // Ids of cells that are gone; those of cells that are not closed are all still there.
         let folded = more.folded.list().first().map_or(i64::MAX, |s| s.first);
-        if let Some(native) = &mut more.native {
-            let first = self.cell(first.min(folded));
-            if key.rows.len() <= FEW && more.folded.list().is_empty() {
-                more.native = None;
-            } else if native.len() > 2 * key.rows.len() {
-                native.retain(|(cell, _)| *cell >= first);
-            }
+        let few = key.rows.len() <= FEW && more.folded.list().is_empty();
+        match &mut more.native {
+            Some(native) if !few => native.forget(self.cell(first.min(folded)), key.rows.len()),
+            native => *native = None,
         }
     }
 }
@@ -351,13 +352,15 @@ impl Kind for Sliding {
         if let Some(more) = &mut key.more {
             more.sweep.take_if(|s| s.reaches(moved));
         }
-        let mut before = match cx.emit {
+        let most = cx.limits.window_events_max;
+        let excess = key.rows.len().saturating_sub(most);
+        // Of a key whose rows are about to go everything is said that its rule says.
+        let emit = if excess > 0 { cx.rule_emit } else { cx.emit };
+        let mut before = match emit {
             EmitMode::OnMatch => i64::MAX,
             EmitMode::OnWatermark => cx.frontier.watermark,
             EmitMode::OnClose => self.cell(cx.frontier.closed),
         };
-        let most = cx.limits.window_events_max;
-        let excess = key.rows.len().saturating_sub(most);
         let mut folds = 0;
         if excess > 0 {
             // Some more than there must be, so that the next rows find room.
@@ -373,7 +376,11 @@ impl Kind for Sliding {
             env.lost = Some(Lost { bound: Bound::RowsOfKey, time: last });
         }
         let cells = match &cx.plan.condition {
-            Some(condition) => self.judged(key, cx, condition, reported, before),
+            Some(condition) => {
+                let (cells, waits) = self.judged(key, cx, condition, reported, before, excess > 0);
+                env.waits |= waits;
+                cells
+            }
             None => self.open(key, cx, reported, before),
         };
         if folds > 0 {
@@ -415,7 +422,7 @@ impl Kind for Sliding {
         let enough = key.rows.len() >= self.least || !key.stretches().list().is_empty();
         let waits = enough && cx.emit == EmitMode::OnWatermark && key.fresh < i64::MAX;
         let watermark = waits.then(|| key.fresh.saturating_add(1));
-        Some(Timers { watermark, closed: Some(next) })
+        Some(Timers { watermark, closed: Some(next), waits: false })
     }
 
     fn rows(key: &SlidingRows) -> usize {
@@ -429,7 +436,7 @@ impl Kind for Sliding {
     fn bytes(key: &SlidingRows) -> usize {
         let more = key.more.as_ref().map_or(0, |m| {
             160 + m.best.len() * 16
-                + m.native.as_ref().map_or(0, |n| n.capacity() * 34)
+                + m.native.as_ref().map_or(0, NativeIds::bytes)
                 + m.sweep.as_ref().map_or(0, Sweep::bytes)
                 + m.folded.bytes()
         });
@@ -459,7 +466,7 @@ impl Kind for Sliding {
         let rows = Rows::decode(layout, r, restore)?;
         let folded = Folded::decode(layout, r, restore)?;
         let plain = best.is_empty() && folded.list().is_empty();
-        let more = More { best, folded, ..More::default() };
+        let more = More { best, folded, waits: true, ..More::default() };
         Ok(SlidingRows { rows, fresh, more: (!plain).then(|| Box::new(more)) })
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use sluice_event::{EventUid, PartitionId, Value};
 use sluice_stream::{
-    Bound, Change, EmitMode, FindingState, HistoryStart, KeyedRow, Limits, Shard, ShardOptions,
-    StateEntry, Window,
+    Bound, Change, EmitMode, FindingState, HistoryStart, KeyedRow, Limits, Pace, Shard,
+    ShardOptions, StateEntry, Window,
 };
 
 use crate::{
@@ -53,19 +53,45 @@ fn filtered(time: i64, number: u128) -> KeyedRow {
 fn too_many_rows_of_a_key_give_a_lower_bound_that_is_never_withdrawn() {
     let mut shard = shard(Limits { window_events_max: 50, ..Limits::default() });
     push(&mut shard, (0..50).map(|t| keyed_row("a", t)));
-    assert!(shard.take().iter().all(|e| !e.capped && e.count == 50));
+    assert!(shard.take(Pace::EveryChange).iter().all(|e| !e.capped && e.count == 50));
     push(&mut shard, (50..100).map(|t| keyed_row("a", t)));
-    let emissions = shard.take();
+    let emissions = shard.take(Pace::EveryChange);
     assert_eq!(emissions.len(), 1);
     assert_eq!((emissions[0].count, emissions[0].evidence_total), (100, 100));
     assert!(shard.stats()[0].truncated > 50);
     push(&mut shard, [keyed_row("a", 100)]);
-    let emissions = shard.take();
+    let emissions = shard.take(Pace::EveryChange);
     assert!(emissions.iter().all(|e| e.capped && e.count >= 20), "{emissions:?}");
     shard.end(PartitionId(0));
-    let emissions = shard.take();
+    let emissions = shard.take(Pace::EveryChange);
     assert!(emissions.iter().all(|e| e.change == Change::Upsert(FindingState::Confirmed)));
     assert_eq!(emissions.iter().map(|e| e.window.unwrap().1).max(), Some(100));
+}
+
+/// What a flood of a key that has fired says: once that it has, then what there is when every change is
+/// asked for, and what is final.
+#[test]
+fn finding_that_only_grows_waits_until_every_change_is_asked_for() {
+    for window in [Window::Sliding { size: 100 }, Window::Tumble { size: 100 }] {
+        let mut shard = new(window, Having::Count(3), EmitMode::OnMatch, Limits::default());
+        let mut take = |rows: std::ops::Range<i64>, pace| {
+            push(&mut shard, rows.clone().map(|t| keyed_row("a", t)));
+            if rows.is_empty() {
+                shard.end(PartitionId(0));
+            }
+            let emissions = shard.take(pace).into_iter();
+            emissions.map(|e| (e.change, e.count, e.evidence_total)).collect::<Vec<_>>()
+        };
+        let said = |state, n| vec![(Change::Upsert(state), n, n)];
+        assert_eq!(take(0..3, Pace::News), said(FindingState::Provisional, 3), "{window:?}");
+        for row in 3..50 {
+            assert!(take(row..row + 1, Pace::News).is_empty(), "{window:?}");
+        }
+        let grown = take(50..51, Pace::EveryChange);
+        assert_eq!(grown, said(FindingState::Provisional, 51), "{window:?}");
+        assert!(take(51..60, Pace::Final).is_empty(), "{window:?}");
+        assert_eq!(take(0..0, Pace::Final), said(FindingState::Confirmed, 60), "{window:?}");
+    }
 }
 
 /// Rows of a flood, and a few that reach a second threshold: whichever come first, and whatever was
@@ -83,11 +109,11 @@ fn flood_does_not_hide_what_completes_a_condition() {
         for rows in [first, second] {
             for part in rows.chunks(7) {
                 push(&mut shard, part.to_vec());
-                shard.take();
+                shard.take(Pace::EveryChange);
             }
         }
         shard.end(PartitionId(0));
-        let found = shard.take();
+        let found = shard.take(Pace::EveryChange);
         assert_eq!(found.len(), 1, "flood first: {flood_first}");
         assert!(found[0].capped);
     }
@@ -101,9 +127,9 @@ fn flood_does_not_hide_a_late_row() {
     push(&mut shard, [keyed_row("a", 10), keyed_row("a", 11)]);
     push(&mut shard, (0..5_000).map(|n| row(105, "x", 1_000 + n)));
     shard.observe(PartitionId(0), 105);
-    assert_eq!(shard.take().len(), 1);
+    assert_eq!(shard.take(Pace::EveryChange).len(), 1);
     push(&mut shard, [keyed_row("a", 12)]);
-    let found = shard.take();
+    let found = shard.take(Pace::EveryChange);
     assert!(found.iter().any(|e| e.time == 12 && e.count == 3), "{found:?}");
 }
 
@@ -125,10 +151,10 @@ fn thresholds_above_the_limit_fire() {
                     let rows = part.iter().map(|n| row(*n, &n.to_string(), *n as u128));
                     push(&mut shard, rows);
                     shard.observe(PartitionId(0), *part.last().unwrap());
-                    shard.take();
+                    shard.take(Pace::EveryChange);
                 }
                 shard.end(PartitionId(0));
-                let confirmed = shard.take();
+                let confirmed = shard.take(Pace::EveryChange);
                 assert!(!confirmed.is_empty(), "{window:?}, {having:?}, {emit:?}");
             }
         }
@@ -158,7 +184,7 @@ fn flood_of_one_key_is_found_in_every_window_and_mode() {
                 });
                 push(&mut shard, rows);
                 shard.observe(PartitionId(0), part * 1_000 + 999);
-                net.extend(shard.take().into_iter().map(|e| (e.key, e.change)));
+                net.extend(shard.take(Pace::EveryChange).into_iter().map(|e| (e.key, e.change)));
                 if part % 40 == 20 {
                     for StateEntry { key, value } in shard.export(false) {
                         match value {
@@ -174,7 +200,7 @@ fn flood_of_one_key_is_found_in_every_window_and_mode() {
                 }
             }
             shard.end(PartitionId(0));
-            net.extend(shard.take().into_iter().map(|e| (e.key, e.change)));
+            net.extend(shard.take(Pace::EveryChange).into_iter().map(|e| (e.key, e.change)));
             let wanted = match window {
                 Window::Session { .. } => 1,
                 Window::Hop { .. } => 7,
@@ -194,7 +220,7 @@ fn rows_that_cannot_wait_for_the_watermark_are_judged_early() {
     let mut shard = new(Window::Sliding { size: 100 }, between, EmitMode::OnWatermark, limits);
     push(&mut shard, (0..4).map(|t| keyed_row("a", t)));
     push(&mut shard, (0..400).map(|n| row(90, "x", 1_000 + n)));
-    let found = shard.take();
+    let found = shard.take(Pace::EveryChange);
     assert_eq!(found.len(), 1, "the flood does not push out what qualified before it");
     assert_eq!((found[0].count, found[0].capped), (4, false), "all rows of its window were there");
     assert!(shard.stats()[0].judged_early > 0);
@@ -202,10 +228,10 @@ fn rows_that_cannot_wait_for_the_watermark_are_judged_early() {
     assert_eq!((told.len(), told[0].bound, told[0].hour), (1, Bound::RowsOfKey, 0));
     assert_eq!(told[0].key, [("user_name".into(), Value::Text("a".into()))]);
     push(&mut shard, (0..400).map(|n| row(95, "x", 10_000 + n)));
-    shard.take();
+    shard.take(Pace::EveryChange);
     assert!(shard.degraded().is_empty(), "told once per key and hour");
     shard.end(PartitionId(0));
-    assert!(shard.take().iter().all(|e| e.change != Change::Withdraw));
+    assert!(shard.take(Pace::EveryChange).iter().all(|e| e.change != Change::Withdraw));
 }
 
 /// Five rows that pass a filter, and 20,000 that do not before, between and after them: in every
@@ -239,7 +265,7 @@ fn flood_around_an_attack_does_not_silence_a_condition_that_can_turn_false() {
             for (n, part) in rows.chunks(500).enumerate() {
                 push(&mut shard, part.to_vec());
                 shard.observe(PartitionId(0), part[part.len() - 1].time);
-                found.extend(shard.take().into_iter().map(|e| (e.key, e.change)));
+                found.extend(shard.take(Pace::EveryChange).into_iter().map(|e| (e.key, e.change)));
                 if n == 20 {
                     let entries = shard.export(true);
                     shard = fresh();
@@ -247,7 +273,7 @@ fn flood_around_an_attack_does_not_silence_a_condition_that_can_turn_false() {
                 }
             }
             shard.end(PartitionId(0));
-            found.extend(shard.take().into_iter().map(|e| (e.key, e.change)));
+            found.extend(shard.take(Pace::EveryChange).into_iter().map(|e| (e.key, e.change)));
             let confirmed = Change::Upsert(FindingState::Confirmed);
             let stand = found.values().filter(|change| **change == confirmed).count();
             assert!(stand > 0, "{window:?}, native {native}, {emit:?}, {attack:?}: {found:?}");
@@ -266,7 +292,7 @@ fn key_that_is_given_up_is_judged() {
             push(&mut shard, (0..2).map(|t| keyed_row("a", t)));
             push(&mut shard, (0..3).map(|t| keyed_row("b", t)));
             push(&mut shard, (0..3).map(|t| keyed_row("c", t)));
-            let found = shard.take();
+            let found = shard.take(Pace::EveryChange);
             assert_eq!(found.len(), 1, "{window:?}, {emit:?}");
             assert_eq!(found[0].change, Change::Upsert(FindingState::Confirmed));
             assert!(found[0].capped);
@@ -283,7 +309,7 @@ fn too_many_keys_give_up_the_smallest_quiet_one() {
     push(&mut shard, rows("far", 1));
     push(&mut shard, rows("new", 1));
     push(&mut shard, [keyed_row("near", 2)]);
-    let emissions = shard.take();
+    let emissions = shard.take(Pace::EveryChange);
     assert_eq!(emissions.len(), 1, "the one nearest to its threshold was kept");
     assert!(emissions[0].capped, "some key lost rows in this window");
     assert_eq!((shard.stats()[0].evicted, shard.stats()[0].keys), (1, 2));
@@ -303,7 +329,7 @@ fn state_of_another_version_warms_up() {
     let mut old = shard(Limits::default());
     push(&mut old, (0..2).map(|t| keyed_row("a", t)));
     old.observe(PartitionId(0), 2);
-    old.take();
+    old.take(Pace::EveryChange);
     let mut entries = old.export(true);
     let tampered = entries.iter_mut().filter(|e| e.vnode() != StateEntry::SHARED);
     tampered.for_each(|e| e.value.as_mut().unwrap()[1] ^= 0x40);
@@ -312,6 +338,6 @@ fn state_of_another_version_warms_up() {
     assert_eq!(resets.len(), 1);
     assert_eq!(resets[0].rule_index, RULE);
     push(&mut new, [keyed_row("a", 3)]);
-    assert!(new.take().is_empty(), "the rows before are gone");
+    assert!(new.take(Pace::EveryChange).is_empty(), "the rows before are gone");
     assert_eq!(new.stats()[0].keys, 1);
 }

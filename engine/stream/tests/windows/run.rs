@@ -16,7 +16,7 @@ use sluice_event::{
 };
 use sluice_stream::{
     Aggregate, AggregateFunction, Branch, Change, Emission, EmitMode, FindingState, FirstSeenPlan,
-    GroupColumn, HistoryStart, KeyedBatch, KeyedRow, Limits, PartitionInfo, Predicate, Shard,
+    GroupColumn, HistoryStart, KeyedBatch, KeyedRow, Limits, Pace, PartitionInfo, Predicate, Shard,
     ShardOptions, Stage, StateEntry, StreamPlan, WindowPlan, tuple_hash, vnode,
 };
 
@@ -28,6 +28,9 @@ const SECRET: [u8; 16] = [7; 16];
 pub(crate) const RULE: usize = 3;
 /// Short, so that sessions are split often.
 pub(crate) const SESSION_MAX: i64 = 120;
+
+/// A take is at any of them.
+pub(crate) const PACES: [Pace; 3] = [Pace::EveryChange, Pace::News, Pace::Final];
 
 pub(crate) struct Case {
     pub(crate) emit: EmitMode,
@@ -108,7 +111,7 @@ pub(crate) fn check(seed: u64, case: &Case, shape: &Shape) -> u64 {
         let taken: Vec<Row> = sources[p].split_off(keep).into_iter().rev().collect();
         run.feed(PartitionId(p as u32), &taken);
         if random.one_in(3) {
-            run.take();
+            run.take(PACES[random.below(3) as usize]);
         }
         if idles && random.one_in(25) {
             let idle = PartitionId(random.below(sources.len() as u64) as u32);
@@ -297,15 +300,17 @@ impl Run {
         KeyedRow { time: row.time, uid: row.uid, late, key, values, packed: packed(&text) }
     }
 
-    fn take(&mut self) {
-        let emissions: Vec<Emission> = self.shards.iter_mut().flat_map(Shard::take).collect();
+    fn take(&mut self, pace: Pace) {
+        let emissions: Vec<Emission> =
+            self.shards.iter_mut().flat_map(|shard| shard.take(pace)).collect();
         for e in emissions {
             assert_eq!(e.rule_index, RULE);
             let before = self.net.get(&e.key).map(|(_, state)| *state);
             match e.change {
                 Change::Upsert(state) => {
                     assert_ne!(before, Some(FindingState::Confirmed), "changed after confirmed");
-                    if self.plan.emit == EmitMode::OnClose && self.kept == Case::ALL {
+                    let final_only = self.plan.emit == EmitMode::OnClose || pace == Pace::Final;
+                    if final_only && self.kept == Case::ALL {
                         assert_eq!(state, FindingState::Confirmed);
                     }
                     let mut finding = finding(&e);
@@ -365,12 +370,12 @@ impl Run {
         for p in self.partitions.clone() {
             self.shards.iter_mut().for_each(|s| s.end(p.id));
         }
-        self.take();
+        self.take(Pace::Final);
         assert!(self.net.values().all(|(_, state)| *state == FindingState::Confirmed));
         for shard in &mut self.shards {
             self.folded += shard.stats().iter().map(|s| s.truncated).sum::<u64>();
             assert!(shard.stats().iter().all(|s| s.keys == 0 && s.failures.rows == 0));
-            assert!(shard.take().is_empty());
+            assert!(shard.take(Pace::EveryChange).is_empty());
         }
     }
 }

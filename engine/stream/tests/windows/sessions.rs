@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sluice_event::PartitionId;
-use sluice_stream::{Change, EmitMode, HistoryStart, Limits, Shard, ShardOptions, Window};
+use sluice_stream::{Change, EmitMode, HistoryStart, Limits, Pace, Shard, ShardOptions, Window};
 
 use crate::{
     model::{Having, Stage},
@@ -32,7 +32,7 @@ fn sessions(gap: i64, times: &[i64]) -> Vec<(i64, i64, u64)> {
     shard.push(PartitionId(0), &keyed_batch(&rows));
     shard.end(PartitionId(0));
     let upsert = |e: &sluice_stream::Emission| matches!(e.change, Change::Upsert(_));
-    let found = shard.take().into_iter().filter(upsert);
+    let found = shard.take(Pace::EveryChange).into_iter().filter(upsert);
     found.map(|e| e.window.map(|(start, end)| (start, end, e.count)).unwrap()).collect()
 }
 

@@ -10,13 +10,13 @@ use arrow::{
 };
 use sluice_event::{Encoder, Eval, EvalError, EventUid, PartitionId, Value};
 use sluice_stream::{
-    Change, EmitMode, HistoryStart, KeyedBatch, KeyedRow, Limits, Shard, ShardOptions, Stage,
+    Change, EmitMode, HistoryStart, KeyedBatch, KeyedRow, Limits, Pace, Shard, ShardOptions, Stage,
     StateEntry, StreamPlan, Window,
 };
 
 use crate::{
     model::{self, Finding, Having},
-    run::{Case, Random, finding, partition, plan},
+    run::{Case, PACES, Random, finding, partition, plan},
 };
 
 /// An intermediate column with an identity.
@@ -133,8 +133,8 @@ fn net(
     let mut running = shard(&plans, kept);
     let mut seen = i64::MIN;
     let mut thinned = 0;
-    let mut take = |running: &mut Shard| {
-        for e in running.take() {
+    let mut take = |running: &mut Shard, pace| {
+        for e in running.take(pace) {
             match e.change {
                 Change::Upsert(_) => {
                     let mut finding = finding(&e);
@@ -159,10 +159,10 @@ fn net(
         seen = part.iter().map(|(row, _)| row.time).max().unwrap().max(seen);
         running.observe(PartitionId(0), seen);
         if random.below(2) == 0 {
-            take(&mut running);
+            take(&mut running, PACES[random.below(3) as usize]);
         }
         if random.below(6) == 0 {
-            take(&mut running);
+            take(&mut running, PACES[random.below(3) as usize]);
             for StateEntry { key, value } in running.export(false) {
                 match value {
                     Some(value) => drop(store.insert(key, value)),
@@ -182,7 +182,7 @@ fn net(
         }
     }
     running.end(PartitionId(0));
-    take(&mut running);
+    take(&mut running, Pace::EveryChange);
     let stats = running.stats();
     assert!(stats.iter().all(|s| s.keys == 0 && s.failures.rows == 0));
     thinned += stats.iter().map(|s| s.truncated).sum::<u64>();

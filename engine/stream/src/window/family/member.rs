@@ -7,9 +7,10 @@ use sluice_event::Value;
 
 use super::at_once;
 use crate::{
-    AggregateFunction, Comparison, Condition, EmitMode, StreamPlan,
+    AggregateFunction, Comparison, Condition, EmitMode, Pace, StreamPlan,
     events::EventRef,
     keys::Timers,
+    operator::Env,
     window::{
         Context,
         aggregate::{Accumulators, Mode},
@@ -63,6 +64,8 @@ pub(super) struct Awake {
     pub(super) reported: Reported,
     /// An update is held back until the watermark is here.
     pub(super) held: Option<i64>,
+    /// Something waits for a take of every change.
+    pub(super) waits: bool,
 }
 
 /// The window over `rows[from..to]`, both ends moving forward.
@@ -77,6 +80,8 @@ pub(super) struct Sweep {
 
 /// Of findings with so many rows a growth below a 32nd waits for the watermark.
 const BUSY: u64 = 1_024;
+/// Rows that were not judged yet are looked at cell by cell, up to so many.
+const OPEN: usize = 8;
 
 impl Member {
     pub(super) fn new(
@@ -154,34 +159,36 @@ impl Member {
         }
     }
 
-    /// Cells that changed or close.
+    /// Cells that changed or close. `all`: even those that would be held back.
     pub(super) fn cells(
         &self,
         rows: &Rows,
         awake: &mut Awake,
         truncated: Option<i64>,
+        all: bool,
         cx: &Context<'_>,
     ) -> Vec<Cell> {
+        if cx.pace == Pace::News && self.only_grows(rows, awake, cx) {
+            (awake.waits, awake.held) = (true, None);
+            return Vec::new();
+        }
         let before = match cx.emit {
             EmitMode::OnMatch => i64::MAX,
             EmitMode::OnWatermark => cx.frontier.watermark,
             EmitMode::OnClose => self.cell(cx.frontier.closed),
         };
-        let start = awake.fresh;
-        if start < before {
+        if awake.fresh < before {
             self.judge(rows, awake, before);
             awake.fresh = rows.list().get(rows.from(before)).map_or(i64::MAX, |r| r.time);
         }
-        let was_held = awake.held.take().is_some();
+        awake.held = None;
+        // What is judged when its window closes would have been said before at another pace.
+        awake.waits = cx.emit != cx.rule_emit && awake.fresh < i64::MAX;
         let mut cells = Vec::new();
         for (id, time, count) in &awake.best {
             let (id, time, count) = (*id, *time, *count);
             let closed = cx.frontier.closed >= self.end(id);
             let known = awake.reported.get(id);
-            let touched = time >= start || was_held || known.is_none_or(|g| g.time != time);
-            if !touched && !closed {
-                continue;
-            }
             let first = time.saturating_sub(self.size);
             let capped = truncated.is_some_and(|t| first <= t) || first <= cx.evicted_through;
             if let Some(known) = known {
@@ -194,8 +201,13 @@ impl Member {
                     }
                     continue;
                 }
+                if cx.pace != Pace::EveryChange && !closed {
+                    awake.waits = true;
+                    continue;
+                }
                 let grown = count.saturating_sub(known.rows);
                 let slow = at_once(cx.emit)
+                    && !all
                     && known.rows >= BUSY
                     && grown < known.rows / 32
                     && known.capped == capped;
@@ -217,6 +229,28 @@ impl Member {
         let closed = cx.frontier.closed;
         awake.best.retain(|(cell, _, _)| self.end(*cell) > closed);
         cells
+    }
+
+    /// Whether rows that were not judged yet change nothing but findings that are known, and no
+    /// window closes: thresholds on growing values stay reached.
+    fn only_grows(&self, rows: &Rows, awake: &Awake, cx: &Context<'_>) -> bool {
+        let best = awake.best.iter().map(|(cell, _, _)| *cell);
+        let closes = best.chain(awake.reported.ids()).any(|id| cx.frontier.closed >= self.end(id));
+        let Some(last) = rows.list().last().filter(|_| at_once(cx.emit) && !closes) else {
+            return false;
+        };
+        if awake.fresh > last.time {
+            return false;
+        }
+        let cells =
+            std::iter::successors(Some(self.cell(awake.fresh)), |cell| Some(self.end(*cell)));
+        let open = cells.take(OPEN + 1).take_while(|cell| *cell <= last.time);
+        let (mut count, mut known) = (0, true);
+        for cell in open {
+            count += 1;
+            known &= awake.reported.has(cell);
+        }
+        known && count <= OPEN
     }
 
     /// Moves the window over the rows from `fresh` on that are before `before`; notes the last row
@@ -344,34 +378,37 @@ impl Member {
     }
 
     /// When it must be looked at again even if no row comes.
-    pub(super) fn timers(&self, awake: &Awake, closed: i64) -> Timers {
+    pub(super) fn timers(&self, awake: &Awake, env: &Env<'_>) -> Timers {
+        let (emit, closed) = (env.emit(self.plan.emit), env.frontier.closed);
         let best = awake.best.iter().map(|(cell, _, _)| *cell);
         let ends = best.chain(awake.reported.ids()).map(|cell| self.end(cell));
-        let waits = self.plan.emit == EmitMode::OnWatermark && awake.fresh < i64::MAX;
-        let closes = self.plan.emit == EmitMode::OnClose && awake.fresh < i64::MAX;
+        let waits = emit == EmitMode::OnWatermark && awake.fresh < i64::MAX;
+        let closes = emit == EmitMode::OnClose && awake.fresh < i64::MAX;
         let unjudged = closes.then(|| self.end(self.cell(awake.fresh)));
         Timers {
-            watermark: match self.plan.emit {
+            watermark: match emit {
                 EmitMode::OnMatch => awake.held,
                 EmitMode::OnWatermark | EmitMode::OnClose => {
                     waits.then(|| awake.fresh.saturating_add(1))
                 }
             },
             closed: ends.chain(unjudged).filter(|end| *end > closed).min(),
+            waits: awake.waits,
         }
     }
 }
 
 impl Awake {
-    /// Every row is to be judged.
-    pub(super) fn new(member: usize) -> Self {
+    /// Every row from `fresh` on is to be judged.
+    pub(super) fn new(member: usize, fresh: i64) -> Self {
         Awake {
             member,
-            fresh: i64::MIN,
+            fresh,
             best: Vec::new(),
             sweep: None,
             reported: Reported::default(),
             held: None,
+            waits: false,
         }
     }
 

@@ -71,7 +71,7 @@ pub(super) fn decode(
             let fresh = r.option()?.unwrap_or(i64::MAX);
             let best = r.list(|r| Ok((r.signed()?, r.signed()?, r.unsigned()?)))?;
             let reported = Reported::decode(r, restore)?;
-            Some(Awake { fresh, best, reported, ..Awake::new(number) })
+            Some(Awake { best, reported, ..Awake::new(number, fresh) })
         }
     };
     let before = std::mem::take(&mut key.rows);

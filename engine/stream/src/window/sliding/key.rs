@@ -1,11 +1,7 @@
 //! What a sliding window that is judged row by row keeps of one key.
 
-use std::collections::HashSet;
-
-use foldhash::fast::RandomState;
-
 use super::sweep::Sweep;
-use crate::window::{folded::Folded, layout::Rows};
+use crate::window::{folded::Folded, layout::Rows, native::NativeIds};
 
 /// The rows of one key that a window can still need.
 #[derive(Debug)]
@@ -22,10 +18,12 @@ pub(super) struct More {
     /// Per cell, by start: the time of its last row that qualifies. Of native conditions only.
     pub(super) best: Vec<(i64, i64)>,
     /// Native ids by cell, of keys with many rows.
-    pub(super) native: Option<HashSet<(i64, u128), RandomState>>,
+    pub(super) native: Option<NativeIds>,
     /// The moving window as it was left, of keys with many rows.
     pub(super) sweep: Option<Sweep>,
     pub(super) folded: Folded,
+    /// Findings have grown since they were last said.
+    pub(super) waits: bool,
 }
 
 impl SlidingRows {
