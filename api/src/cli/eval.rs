@@ -5,6 +5,7 @@ mod held;
 mod input;
 mod report;
 mod sink;
+mod tally;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -24,7 +25,8 @@ use super::{
 
 pub(crate) use input::{InputArgs, map_rows};
 pub(crate) use report::{Aside, summary};
-pub(crate) use sink::{FindingPrinter, Tally};
+pub(crate) use sink::FindingPrinter;
+pub(crate) use tally::Tally;
 
 /// Prints each net finding once, when nothing can change it any more; a summary goes to stderr.
 #[derive(Debug, Args)]

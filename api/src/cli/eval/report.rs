@@ -2,11 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Mutex};
 
-use sluice_engine::{Content, Observer, PlacedDeadLetter, SourceCounts, Summary};
+use sluice_engine::{
+    Content, Observer, PlacedDeadLetter, SourceCounts, Summary, durable::Retention,
+};
 use sluice_event::PartitionId;
+use sluice_finding::capped::FINDINGS_CAPPED;
 use sluice_ingest::DeadLetter;
 
-use super::sink::Tally;
+use super::tally::{Beyond, Tally};
 use crate::cli::output::printable;
 
 /// Reports records that were set aside: the first of them each, then only the counts. Keeps the first
@@ -123,6 +126,14 @@ pub(crate) fn summary(
             ),
             None => eprintln!("  {n:>6}  {rule}"),
         }
+    }
+    let most = Retention::default().findings_per_minute;
+    for (rule, Beyond { findings, minutes }) in findings.beyond(most) {
+        eprintln!(
+            "  {rule}: {findings} findings in {minutes} minutes of event time are beyond the {most} that a \
+             service keeps of a rule and minute unless `findings_per_minute` of `[retention]` says \
+             otherwise; it reports them as one finding a minute, {FINDINGS_CAPPED}"
+        );
     }
 }
 

@@ -12,7 +12,7 @@ use sluice_finding::{
     repeats::{self, Member, Members, MemoryMembers},
 };
 
-use super::held::Held;
+use super::{held::Held, tally::Tally};
 use crate::cli::{Format, exit::Failure, output::Output, view};
 
 /// A sink that prints.
@@ -36,29 +36,6 @@ pub(crate) struct FindingPrinter<'a> {
     seq: u64,
     /// Findings of the one JSON document, if that is the format.
     document: Vec<serde_json::Value>,
-}
-
-/// How many findings there were.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
-    /// Net findings by rule.
-    pub(crate) rules: BTreeMap<String, u64>,
-    /// Of them, those of rules on trial.
-    pub(crate) shadow: u64,
-    /// Of them, repeats of another one (`suppression`), by rule.
-    pub(crate) repeats: BTreeMap<String, u64>,
-    /// Findings that a late row took back.
-    pub(crate) withdrawn: u64,
-    /// Findings of records that claim the id of another record and say something else, by the source
-    /// of the records.
-    pub(crate) contested: BTreeMap<String, u64>,
-}
-
-impl Tally {
-    /// Net findings of all rules.
-    pub(crate) fn total(&self) -> u64 {
-        self.rules.values().sum()
-    }
 }
 
 impl<'a> FindingPrinter<'a> {
@@ -160,7 +137,7 @@ impl<'a> FindingPrinter<'a> {
                 return Ok(());
             }
         }
-        let rule = finding.rule_id.to_string();
+        self.tally.add(finding);
         if let (Some(held), Some(suppression)) = (&mut self.held, finding.suppression) {
             let shown = match self.out.format() {
                 Format::Table | Format::Md => view::text(finding),
@@ -171,14 +148,12 @@ impl<'a> FindingPrinter<'a> {
                 }
             };
             held.keep(finding, suppression, &shown)?;
-            *self.tally.rules.entry(rule).or_default() += 1;
             return Ok(());
         }
         let repeats = self.group(finding);
         if repeats.folded_into.is_some() {
-            *self.tally.repeats.entry(rule.clone()).or_default() += 1;
+            *self.tally.repeats.entry(finding.rule_id.to_string()).or_default() += 1;
         }
-        *self.tally.rules.entry(rule).or_default() += 1;
         if self.live { Ok(()) } else { self.print(finding, repeats) }
     }
 
