@@ -4,7 +4,7 @@ title: A device without what it has to have
 severity: high
 status: stable
 description: A device manager says that a device does not comply, that its disk is plain, or that its protection is off.
-attack: [TA0005, T1562.001]
+attack: [TA0005, T1685]
 entity: {device_entity: device}
 risk: 75
 suppression: {by: [device_entity], for: 24h}
