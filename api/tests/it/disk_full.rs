@@ -8,7 +8,7 @@ use std::{fs, path::PathBuf, process::Command};
 use serde_json::json;
 
 use crate::support::{
-    Scratch, okta,
+    REFUSED, Scratch, okta, rule,
     service::{Home, Service},
 };
 
@@ -145,6 +145,8 @@ fn a_commit_that_found_no_room_is_made_when_there_is() {
     let path = format!("/api/v1/findings/{id}");
     let refused = service.ask("PATCH", &path, "application/json", &change).is(503);
     assert!(refused.retry_after.is_some(), "{}", refused.text);
+    let titled = rule("one", REFUSED).replace("A rule of the tests", "Refused");
+    home.scratch.write("rules/one.sql", titled);
     let report = service.post("/api/v1/reload", &json!({})).is(200).json();
     assert_eq!(report["applied"], false, "{report}");
 
