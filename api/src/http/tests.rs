@@ -216,12 +216,12 @@ fn read_for(stream: &mut TcpStream, time: Duration) -> String {
     String::from_utf8_lossy(&all).into_owned()
 }
 
-/// Waits until something holds, at most 20 s.
+/// Waits until something holds, at most 60 s.
 #[track_caller]
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let begun: Instant = clock::monotonic();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{what} did not come");
+        assert!(begun.elapsed() < Duration::from_secs(60), "{what} did not come");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
