@@ -330,7 +330,13 @@ fn what_is_pushed_becomes_findings_and_dead_letters_that_are_worked_on() {
     };
     wait_for("an answer", || store("findings") == 0);
     let body = [okta("ann"), "not json \u{1b}[2J".to_owned(), okta("bob")].join("\n");
-    let (status, answer) = post(&service, shipper.stdout.trim(), &body);
+    // Tokens are read again each second: the second of two may be known later than the first.
+    let mut pushed = (401, Value::Null);
+    wait_for("the shipper's token", || {
+        pushed = post(&service, shipper.stdout.trim(), &body);
+        pushed.0 != 401
+    });
+    let (status, answer) = pushed;
     assert_eq!((status, &answer["accepted"], &answer["rejected"]), (202, &json!(2), &json!(1)));
     wait_for("the findings", || store("findings") == 2);
     wait_for("the dead letter", || store("dead_letters") == 1);
