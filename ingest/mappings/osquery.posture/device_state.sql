@@ -31,8 +31,8 @@ references: ["https://osquery.readthedocs.io/en/stable/deployment/logging/"]
 ---*/
 SELECT unixTime AS time,
        'Log' AS activity,
-       -- A row that went ("removed") tells what was; the row that took its place tells what is.
-       CASE action WHEN 'removed' THEN 'Unknown' ELSE 'Success' END AS status,
+       -- What a query found has no outcome.
+       'Unknown' AS status,
        name AS event_code,
        action AS status_detail,
        hostIdentifier AS device_uid,
@@ -47,6 +47,7 @@ SELECT unixTime AS time,
        coalesce(columns.user_email, decorations.user_email) AS user_email,
        decorations.username AS user_name
 FROM osquery_posture
+-- A row that went ("removed") tells what was; the row that took its place tells what is.
 WHERE action <> 'removed'
 /*--- tests
 - name: a device whose disk is plain and whose protection is off
@@ -56,7 +57,7 @@ WHERE action <> 'removed'
 - name: one that is well, of a query that says less
   raw: '{"name":"posture","hostIdentifier":"lap-8","unixTime":1767171660,"columns":{"disk_encrypted":"1"},"action":"snapshot"}'
   expect:
-    - {table: device_state, device_uid: lap-8, disk_encrypted: true, edr_running: null, device_is_compliant: null, patch_age_days: null}
+    - {table: device_state, status: Unknown, device_uid: lap-8, disk_encrypted: true, edr_running: null, device_is_compliant: null, patch_age_days: null}
 - name: what a row was before is no row
   raw: '{"name":"posture","hostIdentifier":"lap-7","unixTime":1767171600,"columns":{"disk_encrypted":"1"},"action":"removed"}'
   expect: []
