@@ -174,8 +174,8 @@ test("what is new inside a cell is marked when two periods are compared", async 
   await open(page, demo, "flows?split=now-1h");
   await page.locator("td button").first().click();
   await expect(page.getByRole("region", { name: "Host to host" })).toBeVisible();
-  // The replay is of an earlier day: all of it is before the last hour.
-  await expect(page.getByRole("region", { name: "Host to host" }).locator("td button").first()).toHaveAttribute("aria-label", /: 0 flows, [\d,]+ before/);
+  // How much of the replay lies before the last hour depends on how far it has come.
+  await expect(page.getByRole("region", { name: "Host to host" }).locator("td button").first()).toHaveAttribute("aria-label", /: [\d,]+ flows?, [\d,]+ before/);
 });
 
 test("keys lead to pages, and the help tells them", async ({ page, demo }) => {
