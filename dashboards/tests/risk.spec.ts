@@ -131,7 +131,7 @@ test("findings like one are suppressed for a time", async ({ page, service }) =>
   await page.getByRole("button", { name: "Suppress…" }).click();
   const dialog = page.getByRole("dialog", { name: "Suppress findings like this" });
   await expect(dialog.getByRole("button", { name: "Suppress" })).toBeDisabled();
-  await dialog.getByLabel("For").selectOption("7d");
+  await dialog.locator("select", { hasText: "7 days" }).selectOption("7d");
   await dialog.getByLabel("Reason").fill("a planned integration");
   await dialog.getByRole("button", { name: "Suppress" }).click();
   await expect(page.getByText("Suppressed from now on")).toBeVisible();
