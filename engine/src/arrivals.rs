@@ -26,7 +26,7 @@ impl Arrivals {
     }
 
     /// The next one: of the input whose turn it is, or of the next that has any. `None` if none comes
-    /// within so long.
+    /// within so long, or an input is found to be gone.
     pub(crate) fn receive(&mut self, patience: Duration) -> Option<Arrival> {
         let count = self.inputs.len();
         for at in (0..count).map(|n| (self.turn + n) % count) {
@@ -41,11 +41,13 @@ impl Arrivals {
         }
         let ready = select.select_timeout(patience).ok()?;
         let at = ready.index();
-        self.turn = (at + 1) % count;
         let arrival = self.inputs.get(at).and_then(|input| ready.recv(input).ok());
-        if arrival.is_none() {
-            // Its input is gone for good: the others are not asked again and again for its sake.
-            std::thread::sleep(patience);
+        if arrival.is_some() {
+            self.turn = (at + 1) % count;
+        } else {
+            // Its input is gone for good: the others are not kept waiting for its sake.
+            self.inputs.remove(at);
+            self.turn = 0;
         }
         arrival
     }
@@ -87,6 +89,25 @@ mod tests {
         }
         assert_eq!(taken, ["greedy", "quiet"].repeat(4));
         assert_eq!(arrivals.drain().count(), WAITING - 1, "what was not taken waits");
+        assert!(arrivals.receive(patience).is_none());
+    }
+
+    #[test]
+    fn an_input_that_is_gone_keeps_nobody_waiting() {
+        let (mut senders, mut arrivals) = Arrivals::of(3);
+        drop(senders.remove(1));
+        let patience = Duration::from_millis(1);
+        // Found to be gone once, then not looked at again.
+        assert!(arrivals.receive(patience).is_none());
+        assert_eq!(arrivals.inputs.len(), 2);
+        for input in [0, 1] {
+            senders[input].try_send(of("there")).unwrap();
+            assert_eq!(name(arrivals.receive(patience)), "there");
+        }
+        senders.clear();
+        while !arrivals.inputs.is_empty() {
+            assert!(arrivals.receive(patience).is_none());
+        }
         assert!(arrivals.receive(patience).is_none());
     }
 }
