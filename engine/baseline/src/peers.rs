@@ -91,9 +91,7 @@ impl PeerGroups {
         let centres: Vec<Point> = self.groups.iter().map(|g| g.centre).collect();
         nearest(&centres, point).and_then(|at| self.groups.get(at)).map(|group| group.id)
     }
-}
 
-impl PeerGroups {
     /// Gives each centre the name of today's group that most of what is near it is in, largest overlap
     /// first; to those that are left, names that no group has.
     fn named(&self, sample: &[Point], centres: &[Point]) -> Vec<Group> {
