@@ -1,5 +1,8 @@
 //! The end of the time that one text may take, for the thread that works on it: planning checks it
 //! between two passes, capped functions at every call. Work that has no thread of its own has no end.
+//!
+//! A query ends when nobody waits any longer, by the clock on the wall. Planning the operator's own files
+//! ends by the time that the thread itself has worked: a busy machine must not make a good rule a bad one.
 
 use std::{
     any::Any,
@@ -16,6 +19,7 @@ use datafusion::{
     logical_expr::LogicalPlan,
     optimizer::{AnalyzerRule, OptimizerConfig, OptimizerRule},
 };
+use nix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 use crate::error::SqlProblem;
@@ -50,20 +54,38 @@ impl Cancel {
 /// When the work of a thread ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Deadline {
-    end: Instant,
+    end: End,
     allowed: Duration,
     cancel: Cancel,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum End {
+    At(Instant),
+    /// Of the thread's own time.
+    Spent(Duration),
+}
+
 impl Deadline {
-    /// So long from now on, or until it is cancelled.
-    pub(crate) fn after(allowed: Duration, cancel: Cancel) -> Deadline {
-        Deadline { end: Instant::now() + allowed, allowed, cancel }
+    /// At `end`, which is so long from now, or when it is cancelled.
+    pub(crate) fn at(end: Instant, allowed: Duration, cancel: Cancel) -> Deadline {
+        Deadline { end: End::At(end), allowed, cancel }
     }
 
-    /// When it ends.
-    pub(crate) fn end(&self) -> Instant {
-        self.end
+    /// When this thread has worked so long from now on. On a system that does not tell, after so long.
+    pub(crate) fn of_work(allowed: Duration) -> Deadline {
+        let end = match spent() {
+            Some(spent) => End::Spent(spent + allowed),
+            None => End::At(Instant::now() + allowed),
+        };
+        Deadline { end, allowed, cancel: Cancel::default() }
+    }
+
+    fn is_over(&self) -> bool {
+        match self.end {
+            End::At(end) => Instant::now() >= end,
+            End::Spent(end) => spent().is_some_and(|spent| spent >= end),
+        }
     }
 
     /// Whether nobody waits any more.
@@ -92,12 +114,17 @@ pub(crate) fn check() -> Result<()> {
         if deadline.is_cancelled() {
             return Err(DataFusionError::ResourcesExhausted(CANCELLED.to_owned()));
         }
-        if Instant::now() < deadline.end {
+        if !deadline.is_over() {
             return Ok(());
         }
         let text = format!("the text takes longer than the {:?} it may", deadline.allowed);
         Err(SqlProblem::new("R019", text).hint("a shorter text, or fewer nested SELECTs").into())
     })
+}
+
+/// How long this thread has worked.
+fn spent() -> Option<Duration> {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok().map(Duration::from)
 }
 
 /// Whether the work of this thread has an end at all.
@@ -142,4 +169,26 @@ pub(crate) fn interleaved<T: ?Sized>(
     check: impl Fn() -> Arc<T>,
 ) -> Vec<Arc<T>> {
     passes.into_iter().flat_map(|pass| [check(), pass]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_is_no_work() {
+        let allowed = Duration::from_millis(50);
+        within(Deadline::of_work(allowed), || {
+            std::thread::sleep(2 * allowed);
+            assert!(check().is_ok(), "others had the machine");
+            while spent().is_some() && check().is_ok() {
+                std::hint::spin_loop();
+            }
+        });
+        let end = Instant::now() + allowed;
+        within(Deadline::at(end, allowed, Cancel::default()), || {
+            std::thread::sleep(2 * allowed);
+            assert!(check().is_err(), "whoever asked has waited");
+        });
+    }
 }

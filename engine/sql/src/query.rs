@@ -93,8 +93,8 @@ pub fn query_with(
     let tables = Tables::memory(tables, lookups).map_err(|e| SqlError::planning(&e))?;
     let session = Session::hunts(limits.memory).knowing(lookups).over(&tables);
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-    let deadline = Deadline::after(limits.deadline, cancel.clone());
-    let end = deadline.end();
+    let end = Instant::now() + limits.deadline;
+    let deadline = Deadline::at(end, limits.deadline, cancel.clone());
     let sql = sql.to_owned();
     std::thread::Builder::new()
         .name("sql-query".to_owned())

@@ -46,7 +46,7 @@ use datafusion::{
 use sluice_event::{Schema, TableName};
 
 use crate::{
-    deadline::{self, Cancel, Checkpoint, Deadline, interleaved, within},
+    deadline::{self, Checkpoint, Deadline, interleaved, within},
     dialect,
     error::SqlProblem,
     eval::PhysicalEval,
@@ -417,13 +417,13 @@ pub(crate) fn block_on<F: Future>(future: F) -> Result<F::Output> {
     Ok(runtime.block_on(future))
 }
 
-/// Time that planning one text may take. Texts within the budget of [`sandbox`] take milliseconds.
+/// Time of a thread that planning one text may take. Texts within the budget of [`sandbox`] take milliseconds.
 /// A build without optimisation takes many times as long.
 const PLANNING: Duration = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 4 });
 
 /// Plans on a thread with a stack of a known size, within [`PLANNING`].
 pub(crate) fn planned<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    with_stack(|| within(Deadline::after(PLANNING, Cancel::default()), work))
+    with_stack(|| within(Deadline::of_work(PLANNING), work))
 }
 
 /// Runs `work` on a thread with a stack of a known size; a panic there is an error here.
