@@ -83,9 +83,10 @@ pub(crate) fn finding(tenant: &str, loaded: &LoadedRule, degradation: &Degradati
 }
 
 fn entities_max(loaded: &LoadedRule) -> usize {
-    match &loaded.plan.stage {
-        Stage::Baseline(baseline) => baseline.policy.entities_max,
-        Stage::Stateless | Stage::Window(_) | Stage::FirstSeen(_) => 0,
+    if let Stage::Baseline(baseline) = &loaded.plan.stage {
+        baseline.policy.entities_max
+    } else {
+        0
     }
 }
 

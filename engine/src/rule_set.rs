@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use arrow::datatypes::SchemaRef;
 use sluice_event::TableName;
 use sluice_rule::Rule;
-use sluice_stream::{PredicateNetwork, Stage, StreamPlan};
+use sluice_stream::{PredicateNetwork, StreamPlan};
 
 /// The rules of a run. Immutable: a reload makes another and swaps it at a batch boundary.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl RuleSet {
         self.rules
             .iter()
             .enumerate()
-            .filter(|(_, r)| !matches!(r.plan.stage, Stage::Stateless))
+            .filter(|(_, r)| !r.plan.stage.is_stateless())
             .map(|(slot, r)| (slot, r.plan.clone()))
             .collect()
     }

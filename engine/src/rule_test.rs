@@ -12,7 +12,7 @@ use sluice_event::TableName;
 use sluice_finding::{Finding, FindingId, FindingState};
 use sluice_rule::{Rule, RuleTest};
 use sluice_sql::Compiler;
-use sluice_stream::{ExplainNode, Pace, Stage};
+use sluice_stream::{ExplainNode, Pace};
 
 use crate::{
     Content, Engine, EngineConfig, History, LoadedRule, MemorySink, RuleSet, RunOptions,
@@ -198,7 +198,7 @@ impl<'a> Bench<'a> {
         replay: &Replay,
         order: &[usize],
     ) -> Result<BTreeMap<TableName, Vec<RecordBatch>>, String> {
-        let keyed = !matches!(self.loaded.plan.stage, Stage::Stateless);
+        let keyed = !self.loaded.plan.stage.is_stateless();
         let accepted = replay.accepted(order, self.loaded.plan.lateness);
         let kept: Vec<usize> = order
             .iter()

@@ -9,7 +9,7 @@ use sluice_ingest::{
     DeadLetter, InputOptions, Mapper, Processed, SourceSpec,
     live::{Place, UNKNOWN},
 };
-use sluice_stream::{BatchRows, Emission, Failures, KeyedBatch, PartitionInfo, Scratch, Stage};
+use sluice_stream::{BatchRows, Emission, Failures, KeyedBatch, PartitionInfo, Scratch};
 
 use crate::{
     Checkpoint, Counters, Delivery, Engine, Partition, PlacedDeadLetter, Progress, RuleCost,
@@ -320,17 +320,14 @@ impl Worker {
             let plan = &rules.rules()[rule_index].plan;
             let counts = &mut self.rule_counts[rule_index];
             counts.matched += hit.len() as u64;
-            match &plan.stage {
-                Stage::Stateless => {
-                    let (emissions, failures) = rows.stateless(plan, rule_index, branch, &hit);
-                    note(counts, failures);
-                    out.emissions.extend(emissions);
-                }
-                Stage::Window(_) | Stage::FirstSeen(_) | Stage::Baseline(_) => {
-                    let made = rows.keyed(plan, rule_index, branch, &hit);
-                    note(counts, made.failures);
-                    counts.too_late += made.too_late;
-                }
+            if plan.stage.is_stateless() {
+                let (emissions, failures) = rows.stateless(plan, rule_index, branch, &hit);
+                note(counts, failures);
+                out.emissions.extend(emissions);
+            } else {
+                let made = rows.keyed(plan, rule_index, branch, &hit);
+                note(counts, made.failures);
+                counts.too_late += made.too_late;
             }
             self.rule_nanos[rule_index] += watch.lap(&mut self.times.project);
         }

@@ -194,7 +194,7 @@ pub(super) fn cards(content: &Content, fed: &BTreeSet<TableName>) -> Vec<RuleCar
             attack: rule.attack.clone(),
             tables,
             cannot_fire,
-            bounds: sluice_stream::bounds(&loaded.plan, &sluice_stream::Limits::default()),
+            bounds: loaded.plan.stage.view(&sluice_stream::Limits::default()).bounds,
             ..RuleHealth::default()
         })
     };

@@ -17,36 +17,28 @@ mod predicate;
 pub use emission::{Change, Emission, FindingState, Pace};
 pub use explain::{ExplainNode, explain};
 pub use network::{Fault, NetworkStats, NetworkView, PredicateNetwork, Scratch, SlotCounters};
-pub use plan::{
-    Aggregate, AggregateFunction, AggregateRange, BaselinePlan, Branch, Comparison, Condition,
-    EmitMode, FirstSeenPlan, GroupColumn, Growth, LIST_MAX, Stage, StreamPlan, Window, WindowPlan,
-};
+pub use plan::{Branch, EmitMode, StreamPlan};
 pub use predicate::{Atom, Leaf, Predicate, Test, Text};
 
-mod baseline;
-mod bounds;
 mod cells;
 mod degraded;
 mod events;
 mod exchange;
-mod first_seen;
 mod keys;
 mod operator;
 mod rows;
 mod runtime;
 mod shard;
+mod stage;
 mod state;
 mod texts;
 mod watermark;
-mod window;
 
-pub use baseline::{baseline_output, baseline_state};
-pub use bounds::bounds;
 pub use degraded::{Bound, Degradation};
 pub use exchange::{KeyedBatch, KeyedRow, tuple_hash, vnode};
 pub use operator::OperatorStats;
-pub use rows::{BatchRows, Failures, Keyed, encode_key, row_key};
+pub use rows::{BatchRows, Failures, Keyed, row_key};
 pub use shard::{HistoryStart, Shard, ShardOptions, StateReset, operator};
+pub use stage::*;
 pub use state::{StateEntry, StateError};
 pub use watermark::PartitionInfo;
-pub use window::{Limits, window_row_key};

@@ -17,12 +17,13 @@ use arrow::{
     compute::take,
 };
 use foldhash::fast::RandomState;
-use sluice_event::{Encoder, Eval, EventBatch, EventUid, RowPacker, Value, packed_json};
+use sluice_event::{Encoder, Eval, EventBatch, EventUid, RowPacker, packed_json};
 
 use crate::{
-    Change, Emission, FindingState, GroupColumn, KeyedBatch, Stage, StreamPlan, WindowPlan,
+    Change, Emission, FindingState, KeyedBatch, StreamPlan,
     cells::{Cell, Cells},
     exchange::{Column, KeyedEvent, RowPlace, RuleRows, Span, tuple_hash, vnode},
+    stage::KeyColumns,
 };
 use evaluate::eval_rows;
 pub(crate) use evaluate::{assemble, evaluate};
@@ -181,15 +182,13 @@ impl<'a> BatchRows<'a> {
             out.failures.add(rows.len(), "a key or argument is a list or struct".to_owned());
             return out;
         };
-        let (order, hashed): (Vec<usize>, bool) = match &plan.stage {
-            Stage::Stateless => (Vec::new(), false),
-            Stage::Window(plan) => (key_order(plan), false),
-            Stage::FirstSeen(plan) => ((plan.outputs..columns.len()).collect(), true),
-            Stage::Baseline(_) => (Vec::new(), false),
+        let (order, hashed, whole) = match plan.stage.keyed().map(|k| k.key(columns.len())) {
+            Some(KeyColumns::Values(order)) => (order, false, false),
+            Some(KeyColumns::Hash(order)) => (order, true, false),
+            Some(KeyColumns::Rule) => (Vec::new(), false, true),
+            None => return out,
         };
-        // The key of a baseline is the baseline.
-        let whole = matches!(plan.stage, Stage::Baseline(_))
-            .then(|| self.key([Cell::Text(&plan.rule)].into_iter(), false));
+        let whole = whole.then(|| self.key([Cell::Text(&plan.rule)].into_iter(), false));
         // An expression over the rule's rows only has no identity in the batch.
         let ids = order.iter().map(|i| columns[*i].id.filter(|_| columns[*i].whole));
         let ids = ids.chain([Some(u64::from(hashed))]).collect::<Option<Vec<u64>>>();
@@ -406,30 +405,6 @@ pub fn row_key(uid: EventUid) -> Vec<u8> {
     let mut encoder = Encoder::default();
     encoder.bytes(&uid.bits.to_be_bytes());
     encoder.into_bytes()
-}
-
-/// The encoded group key: its values in order of the names of the key columns.
-pub fn encode_key(plan: &WindowPlan, keys: &[Value]) -> Vec<u8> {
-    let mut encoder = Encoder::default();
-    for index in key_order(plan) {
-        encoder.value(keys.get(index).unwrap_or(&Value::Null));
-    }
-    encoder.into_bytes()
-}
-
-/// The numbers of the keys in order of the names of the key columns.
-pub(crate) fn key_order(plan: &WindowPlan) -> Vec<usize> {
-    let mut named: Vec<(&str, usize)> = plan
-        .layout
-        .iter()
-        .zip(plan.group.fields())
-        .filter_map(|(column, field)| match column {
-            GroupColumn::Key(n) => Some((field.name().as_str(), *n)),
-            GroupColumn::Window | GroupColumn::Aggregate(_) => None,
-        })
-        .collect();
-    named.sort_by_key(|(name, _)| *name);
-    named.into_iter().map(|(_, n)| n).collect()
 }
 
 impl Failures {

@@ -11,17 +11,14 @@ use sluice_baseline::Verdicts;
 use sluice_event::{PartitionId, TableName, defect::defect};
 
 use crate::{
-    Degradation, Emission, KeyedBatch, Limits, OperatorStats, Pace, PartitionInfo, Stage,
-    StateError, StreamPlan, Window,
-    baseline::BaselineOperator,
+    Degradation, Emission, KeyedBatch, Limits, OperatorStats, Pace, PartitionInfo, StateError,
+    StreamPlan,
     events::EventStore,
     exchange::RuleRows,
-    first_seen::{FirstSeenOperator, History},
     operator::{Planned, Refs, Shared},
-    runtime::Runtime,
+    stage::{GRAIN, KeyedStage, families},
     texts::Texts,
     watermark::{Frontier, Watermarks},
-    window,
 };
 
 /// Operators over a share of all keys.
@@ -114,12 +111,6 @@ const COMMON: u64 = 0;
 /// the events of rules over minutes.
 const REACHES: [i64; 2] = [6 * 3_600_000, 36 * 3_600_000];
 
-/// Threads that work on one baseline when a day ends, at most.
-const BASELINE_PARTS: u32 = 8;
-
-/// Timers may expire so many milliseconds late.
-const GRAIN: i64 = 1_000;
-
 impl Shard {
     /// Operators for the plans that have state; stateless ones are ignored.
     pub fn new(
@@ -139,7 +130,7 @@ impl Shard {
             orphaned: Vec::new(),
             options,
         };
-        for rules in window::families(plans) {
+        for rules in families(plans) {
             shard.add(&rules);
         }
         partitions.iter().for_each(|p| shard.watermarks.assign(p));
@@ -149,25 +140,9 @@ impl Shard {
     /// The operator of a rule, or of rules that share one.
     fn add(&mut self, rules: &[(usize, Arc<StreamPlan>)]) {
         let Some(rule) = rules.first() else { return };
-        let (rule_index, plan) = rule;
-        let limits = &self.options.limits;
-        let running: Box<dyn crate::operator::Running> = match &plan.stage {
-            Stage::Stateless => return,
-            Stage::Window(stage) => window::running(rule, rules, stage, limits, grain),
-            Stage::FirstSeen(first_seen) => {
-                let history = match self.options.history_start {
-                    HistoryStart::Always => History::Complete,
-                    HistoryStart::At(time) => History::Since(time),
-                    HistoryStart::FirstAccepted => History::Undecided,
-                };
-                let operator = FirstSeenOperator::new(*rule_index, plan.clone(), history);
-                Box::new(Runtime::new(operator, grain(first_seen.span)))
-            }
-            Stage::Baseline(baseline) => {
-                let parts = self.options.shards.clamp(1, BASELINE_PARTS) as usize;
-                Box::new(BaselineOperator::new(*rule_index, plan.clone(), baseline, parts))
-            }
-        };
+        let (_, plan) = rule;
+        let Some(keyed) = plan.stage.keyed() else { return };
+        let running = keyed.operator(rule, rules, &self.options);
         let mut tables: Vec<TableName> = plan.branches.iter().map(|b| b.table.clone()).collect();
         tables.sort_unstable();
         tables.dedup();
@@ -177,7 +152,8 @@ impl Shard {
             self.clocks.push(Clock { tables, lateness: plan.lateness, frontier });
             self.clocks.len() - 1
         });
-        let reaches = rules.iter().map(|(_, p)| reach(&p.stage, &self.options.limits));
+        let limits = &self.options.limits;
+        let reaches = rules.iter().filter_map(|(_, p)| Some(p.stage.keyed()?.reach(limits)));
         let reach = reaches.max().unwrap_or(0).saturating_add(4 * GRAIN);
         let store = REACHES.iter().position(|r| reach <= *r).unwrap_or(REACHES.len());
         for (member, (rule_index, _)) in rules.iter().enumerate() {
@@ -331,32 +307,13 @@ impl Shard {
             let Some(clock) = self.clocks.get(operator.clock) else { continue };
             let running = &mut operator.planned.running;
             running.advance(clock.frontier);
-            if matches!(operator.planned.plan.stage, Stage::FirstSeen(_))
+            if operator.planned.plan.stage.keyed().is_some_and(KeyedStage::needs_history)
                 && running.frontier().watermark > i64::MIN
                 && let Some(start) = self.watermarks.history_start(&clock.tables)
             {
                 running.history(start);
             }
         }
-    }
-}
-
-/// How late timers of state over so many milliseconds may expire.
-fn grain(size: i64) -> i64 {
-    (size / 64).clamp(1, GRAIN)
-}
-
-/// How far before F a stage refers to events, milliseconds.
-fn reach(stage: &Stage, limits: &Limits) -> i64 {
-    match stage {
-        Stage::Stateless | Stage::FirstSeen(_) => 0,
-        // The events of a day, until it is closed.
-        Stage::Baseline(_) => 86_400_000,
-        Stage::Window(plan) => match plan.window {
-            Window::Tumble { size } | Window::Hop { size, .. } => size,
-            Window::Sliding { size } => size.saturating_mul(2),
-            Window::Session { gap } => gap.saturating_add(limits.session_max),
-        },
     }
 }
 

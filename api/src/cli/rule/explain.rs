@@ -8,7 +8,7 @@ use sluice_engine::{
     Content, LoadedRule,
     rule_test::{EventExplained, explain_event},
 };
-use sluice_stream::{EmitMode, ExplainNode, NetworkView, Stage, Window};
+use sluice_stream::{EmitMode, ExplainNode, NetworkView};
 
 use super::ContentArgs;
 use crate::cli::{
@@ -205,37 +205,9 @@ fn plan_json(content: &Content, loaded: &LoadedRule) -> Value {
             })
         })
         .collect();
-    let (operator, key, state) = match &plan.stage {
-        Stage::Stateless => ("each row that passes is a finding".to_owned(), None, None),
-        Stage::FirstSeen(first) => (
-            format!("first_seen within {} s", first.span / 1000),
-            Some(names(plan, first.outputs..plan.intermediate.fields().len())),
-            Some(
-                "per key tuple: its last time, and its times above the final watermark".to_owned(),
-            ),
-        ),
-        Stage::Baseline(baseline) => (
-            format!("{} features of each {}", baseline.features.len(), baseline.spec.entity.name()),
-            Some(names(plan, baseline.entity..baseline.entity + 1)),
-            Some(
-                "per entity: what is usual of each feature, and units not learned yet; one shard \
-                 holds all entities, since each score depends on what all do"
-                    .to_owned(),
-            ),
-        ),
-        Stage::Window(window) => (
-            match window.window {
-                Window::Tumble { size } => format!("tumble of {} s", size / 1000),
-                Window::Hop { slide, size } => {
-                    format!("hop of {} s every {} s", size / 1000, slide / 1000)
-                }
-                Window::Session { gap } => format!("session with gaps up to {} s", gap / 1000),
-                Window::Sliding { size } => format!("sliding over {} s", size / 1000),
-            },
-            Some(names(plan, 0..window.keys)),
-            Some("per key: the rows of open windows".to_owned()),
-        ),
-    };
+    let view = plan.stage.view(&sluice_stream::Limits::default());
+    let columns = plan.intermediate.fields().len();
+    let key = view.key.map(|key| names(plan, key.start..key.end.min(columns)));
     let class = match plan.emit {
         EmitMode::OnMatch => "emits on the event that decides, never takes back",
         EmitMode::OnWatermark => {
@@ -244,8 +216,8 @@ fn plan_json(content: &Content, loaded: &LoadedRule) -> Value {
         EmitMode::OnClose => "emits once, when its lateness has passed",
     };
     json!({
-        "rule": &*plan.rule, "title": loaded.rule.title, "class": class, "operator": operator,
-        "key": key, "state": state, "bounds": sluice_stream::bounds(plan, &sluice_stream::Limits::default()),
+        "rule": &*plan.rule, "title": loaded.rule.title, "class": class, "operator": view.operator,
+        "key": key, "state": view.state, "bounds": view.bounds,
         "lateness": plan.lateness.map(|l| format!("{} s", l / 1000)),
         "tables": tables,
     })

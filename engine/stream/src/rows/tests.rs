@@ -8,7 +8,7 @@ use arrow::{
 use sluice_event::{EvalError, Origin, PartitionId, Records, TableName, TimeSettings};
 
 use super::*;
-use crate::{Branch, EmitMode, FirstSeenPlan, Predicate};
+use crate::{Branch, EmitMode, FirstSeenPlan, Predicate, Stage};
 
 /// `100 / n`, or whether that is above 10: fails on 0.
 #[derive(Debug)]

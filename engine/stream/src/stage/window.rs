@@ -7,31 +7,42 @@ mod family;
 mod fixed;
 mod folded;
 mod group;
+mod key;
 mod layout;
 mod native;
+mod plan;
 mod report;
 mod session;
 mod sliding;
 mod thin;
+mod view;
 
 use std::{fmt::Debug, sync::Arc};
 
-use sluice_event::{Encoder, Value};
+use sluice_event::Value;
 
+use super::{IndexedPlan, KeyColumns, KeyedStage, StageView, grain};
 use crate::{
-    Emission, EmitMode, GroupColumn, Pace, StreamPlan, Window, WindowPlan,
+    Emission, EmitMode, Pace, Stage, StreamPlan,
     events::EventRef,
     keys::{Keys, Slot, Timers},
     operator::{Arrival, Env, Lost, Operator, Restore, Running},
-    rows::key_order,
     runtime::Runtime,
+    shard::ShardOptions,
     state::{Reader, StateError, Writer},
     watermark::Frontier,
 };
 use family::Family;
 pub(crate) use family::families;
 use fixed::Fixed;
+use key::key_names;
+pub(crate) use key::key_order;
+pub use key::{encode_key, window_row_key};
 use layout::Layout;
+pub use plan::{
+    Aggregate, AggregateFunction, AggregateRange, Comparison, Condition, GroupColumn, Growth,
+    LIST_MAX, Window, WindowPlan,
+};
 use report::{Cell, Group, Reported, Update, Verdict};
 use session::Sessions;
 use sliding::Sliding;
@@ -58,48 +69,48 @@ impl Default for Limits {
     }
 }
 
-/// The row key of a window's finding: the key values in order of the group keys' names, then kind,
-/// size and start of the window. `key` is [`encode_key`](crate::encode_key) of the key values;
-/// `start` is the cell's start for a sliding window.
-pub fn window_row_key(key: &[u8], window: Window, start: i64) -> Vec<u8> {
-    let (kind, size) = match window {
-        Window::Tumble { size } => ("tumble", size),
-        Window::Hop { size, .. } => ("hop", size),
-        Window::Session { gap } => ("session", gap),
-        Window::Sliding { size } => ("sliding", size),
-    };
-    let mut encoder = Encoder::default();
-    encoder.text(kind);
-    encoder.int(size);
-    encoder.time(start);
-    [key, encoder.as_bytes()].concat()
-}
-
-/// The operator of a rule with a window, and of all `rules` that share it.
-pub(crate) fn running(
-    (rule_index, plan): &(usize, Arc<StreamPlan>),
-    rules: &[(usize, Arc<StreamPlan>)],
-    window: &WindowPlan,
-    limits: &Limits,
-    grain: impl Fn(i64) -> i64,
-) -> Box<dyn Running> {
-    let layout = Layout::new(window);
-    let threshold = window.condition.as_ref().map_or(0, |c| thin::greatest_threshold(c, &layout));
-    macro_rules! run {
-        ($kind:expr, $size:expr) => {{
-            let operator = WindowOperator::new(*rule_index, plan.clone(), $kind, layout);
-            Box::new(Runtime::new(operator, grain($size)))
-        }};
+impl KeyedStage for WindowPlan {
+    fn operator(
+        &self,
+        rule: &IndexedPlan,
+        rules: &[IndexedPlan],
+        options: &ShardOptions,
+    ) -> Box<dyn Running> {
+        let layout = Layout::new(self);
+        let limits = &options.limits;
+        let threshold = self.condition.as_ref().map_or(0, |c| thin::greatest_threshold(c, &layout));
+        macro_rules! run {
+            ($kind:expr, $size:expr) => {{
+                let operator = WindowOperator::new(rule, $kind, layout);
+                Box::new(Runtime::new(operator, grain($size)))
+            }};
+        }
+        match self.window {
+            Window::Tumble { size } | Window::Hop { size, .. } => {
+                run!(Fixed::new(self.window, limits, threshold), size)
+            }
+            Window::Sliding { size } if thinnable(self, &layout) => {
+                Box::new(Runtime::new(Family::new(rules), grain(size)))
+            }
+            Window::Sliding { size } => run!(Sliding::new(size, self, &layout), size),
+            Window::Session { gap } => run!(Sessions::new(gap, limits, threshold), gap),
+        }
     }
-    match window.window {
-        Window::Tumble { size } | Window::Hop { size, .. } => {
-            run!(Fixed::new(window.window, limits, threshold), size)
+
+    fn key(&self, _columns: usize) -> KeyColumns {
+        KeyColumns::Values(key_order(self))
+    }
+
+    fn reach(&self, limits: &Limits) -> i64 {
+        match self.window {
+            Window::Tumble { size } | Window::Hop { size, .. } => size,
+            Window::Sliding { size } => size.saturating_mul(2),
+            Window::Session { gap } => gap.saturating_add(limits.session_max),
         }
-        Window::Sliding { size } if thinnable(window, &layout) => {
-            Box::new(Runtime::new(Family::new(rules), grain(size)))
-        }
-        Window::Sliding { size } => run!(Sliding::new(size, window, &layout), size),
-        Window::Session { gap } => run!(Sessions::new(gap, limits, threshold), gap),
+    }
+
+    fn view(&self, limits: &Limits) -> StageView {
+        view::of(self, limits)
     }
 }
 
@@ -191,7 +202,8 @@ pub(crate) struct Context<'a> {
 const GROUPS: usize = 8_192;
 
 impl<K: Kind> WindowOperator<K> {
-    fn new(rule_index: usize, plan: Arc<StreamPlan>, kind: K, layout: Layout) -> Self {
+    fn new((rule_index, plan): &IndexedPlan, kind: K, layout: Layout) -> Self {
+        let (rule_index, plan) = (*rule_index, plan.clone());
         let names = window_plan(&plan).map(key_names).unwrap_or_default();
         WindowOperator { rule_index, plan, kind, layout, names }
     }
@@ -421,17 +433,6 @@ fn thinnable(plan: &WindowPlan, layout: &Layout) -> bool {
     plan.monotone && plan.condition.as_ref().is_some_and(|c| thin::is_thinnable(c, layout))
 }
 
-fn key_names(plan: &WindowPlan) -> Vec<Arc<str>> {
-    let name = |n: usize| {
-        let at = plan.layout.iter().position(|c| *c == GroupColumn::Key(n));
-        at.and_then(|at| plan.group.fields().get(at)).map_or("", |f| f.name()).into()
-    };
-    key_order(plan).into_iter().map(name).collect()
-}
-
 fn window_plan(plan: &StreamPlan) -> Option<&WindowPlan> {
-    match &plan.stage {
-        crate::Stage::Window(plan) => Some(plan),
-        crate::Stage::Stateless | crate::Stage::FirstSeen(_) | crate::Stage::Baseline(_) => None,
-    }
+    if let Stage::Window(plan) = &plan.stage { Some(plan) } else { None }
 }

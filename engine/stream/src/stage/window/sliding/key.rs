@@ -1,7 +1,7 @@
 //! What a sliding window that is judged row by row keeps of one key.
 
 use super::sweep::Sweep;
-use crate::window::{folded::Folded, layout::Rows, native::NativeIds};
+use crate::stage::window::{folded::Folded, layout::Rows, native::NativeIds};
 
 /// The rows of one key that a window can still need.
 #[derive(Debug)]

@@ -7,16 +7,29 @@ use std::sync::Arc;
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use sluice_event::Value;
 
+use super::{IndexedPlan, KeyColumns, KeyedStage, Limits, StageView, grain};
 use crate::{
     Change, Emission, EmitMode, FindingState, Pace, StreamPlan,
     cells::Cell,
     events::EventRef,
     keys::{Keys, Slot, Timers},
-    operator::{Arrival, Env, Operator, OperatorStats, Restore},
+    operator::{Arrival, Env, Operator, OperatorStats, Restore, Running},
     rows::{assemble, row_key},
+    runtime::Runtime,
+    shard::{HistoryStart, ShardOptions},
     state::{Reader, StateError, Writer},
     watermark::Frontier,
 };
+
+/// `first_seen(span, keys..)` as a conjunct of WHERE.
+#[derive(Clone, Debug)]
+pub struct FirstSeenPlan {
+    /// How long a key tuple is remembered, milliseconds.
+    pub span: i64,
+    /// Intermediate columns `0..outputs` are the finding's columns; the rest are the key tuple.
+    /// A NULL in the tuple: not first seen.
+    pub outputs: usize,
+}
 
 /// A rule's key tuples, those of a shard.
 #[derive(Debug)]
@@ -79,15 +92,61 @@ pub(crate) struct First {
     values: Box<[Value]>,
 }
 
+impl KeyedStage for FirstSeenPlan {
+    fn operator(
+        &self,
+        rule: &IndexedPlan,
+        _rules: &[IndexedPlan],
+        options: &ShardOptions,
+    ) -> Box<dyn Running> {
+        let history = match options.history_start {
+            HistoryStart::Always => History::Complete,
+            HistoryStart::At(time) => History::Since(time),
+            HistoryStart::FirstAccepted => History::Undecided,
+        };
+        let operator = FirstSeenOperator::new(self, rule, history);
+        Box::new(Runtime::new(operator, grain(self.span)))
+    }
+
+    fn key(&self, columns: usize) -> KeyColumns {
+        KeyColumns::Hash((self.outputs..columns).collect())
+    }
+
+    /// What it shows it keeps itself.
+    fn reach(&self, _limits: &Limits) -> i64 {
+        0
+    }
+
+    fn needs_history(&self) -> bool {
+        true
+    }
+
+    fn view(&self, limits: &Limits) -> StageView {
+        StageView {
+            operator: format!("first_seen within {} s", self.span / 1000),
+            key: Some(self.outputs..usize::MAX),
+            state: Some("per key tuple: its last time, and its times above the final watermark"),
+            bounds: vec![format!(
+                "{} key tuples are kept on each shard; one that was given up counts as new again, and \
+                 `sluice.rule_degraded` says so",
+                limits.keys_max
+            )],
+        }
+    }
+}
+
 type Update = (First, Change);
 
 impl FirstSeenOperator {
-    pub(crate) fn new(rule_index: usize, plan: Arc<StreamPlan>, history: History) -> Self {
-        let (span, outputs) = match &plan.stage {
-            crate::Stage::FirstSeen(first_seen) => (first_seen.span, first_seen.outputs),
-            crate::Stage::Stateless | crate::Stage::Window(_) | crate::Stage::Baseline(_) => (0, 0),
-        };
-        FirstSeenOperator { rule_index, plan, span, outputs, history, waiting: Vec::new() }
+    fn new(stage: &FirstSeenPlan, (rule_index, plan): &IndexedPlan, history: History) -> Self {
+        FirstSeenOperator {
+            rule_index: *rule_index,
+            plan: plan.clone(),
+            span: stage.span,
+            outputs: stage.outputs,
+            history,
+            waiting: Vec::new(),
+        }
     }
 
     fn emit(&self, updates: Vec<Update>, env: &mut Env<'_>, out: &mut Vec<Emission>) {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use sluice_event::Value;
 
 use super::{Read, Sliding, SlidingRows};
-use crate::window::{
+use crate::stage::window::{
     aggregate::{Accumulators, Mode, Way},
     folded::{Folded, Stretch},
     layout::Rows,

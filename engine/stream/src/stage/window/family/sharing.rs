@@ -8,8 +8,7 @@ use sluice_event::TableName;
 use super::member::Member;
 use crate::{
     Stage, StreamPlan, Window, WindowPlan,
-    rows::key_order,
-    window::{is_threshold, layout::Layout},
+    stage::window::{is_threshold, key_order, layout::Layout},
 };
 
 /// Rules with the index of each in the rule set.

@@ -7,11 +7,11 @@ use super::{Awake, FamilyKey, member::Member};
 use crate::{
     cells::Cell,
     operator::Restore,
-    state::{Reader, StateError, Writer},
-    window::{
+    stage::window::{
         layout::{Row, Rows},
         report::Reported,
     },
+    state::{Reader, StateError, Writer},
 };
 
 /// `false` if it has nothing of the key.

@@ -11,7 +11,7 @@ use crate::{
     events::EventRef,
     keys::Timers,
     operator::Env,
-    window::{
+    stage::window::{
         Context,
         aggregate::{Accumulators, Mode},
         bucket::EVIDENCE,

@@ -10,7 +10,7 @@ use crate::{
     cells::Cell,
     events::{EventRef, EventStore},
     operator::{Arrival, Restore},
-    rows::key_order,
+    stage::key_order,
     state::{Reader, StateError, Writer},
     texts::Texts,
 };

@@ -10,18 +10,21 @@ mod evidence;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use sluice_baseline::{Anomaly, Baseline, FeatureKind, Row, Sample, Stats, Unit, Verdicts};
+use sluice_baseline::{
+    Anomaly, Baseline, FeatureKind, Policy, Row, Sample, Spec, Stats, Unit, Verdicts,
+};
 use sluice_event::Encoder;
 
+use super::{IndexedPlan, KeyColumns, KeyedStage, Limits, StageView};
 use crate::{
-    BaselinePlan, Bound, Change, Degradation, Emission, Failures, FindingState, KeyedBatch,
-    OperatorStats, StateEntry, StreamPlan,
+    Bound, Change, Degradation, Emission, Failures, FindingState, KeyedBatch, OperatorStats,
+    StateEntry, StreamPlan,
     cells::Cell,
     degraded::Degraded,
     events::EventStore,
     exchange::{RuleRows, vnode},
     operator::{Refs, Restore, Running, Shared},
-    shard::operator,
+    shard::{ShardOptions, operator},
     state::{Reader, StateError, Writer},
     watermark::Frontier,
 };
@@ -30,6 +33,24 @@ pub use columns::baseline_output;
 use evidence::Evidence;
 
 const DAY: i64 = 86_400_000;
+/// Threads that work on one baseline when a day ends, at most.
+const PARTS_MAX: u32 = 8;
+
+/// A baseline of behaviour. All of it is on one shard: the scores of an entity depend on what all
+/// entities together do.
+#[derive(Clone, Debug)]
+pub struct BaselinePlan {
+    /// What is modelled.
+    pub spec: Spec,
+    /// How it is scored and learned, and within which bounds.
+    pub policy: Policy,
+    /// The intermediate column of the entity, a text.
+    pub entity: usize,
+    /// Per feature: the intermediate column it reads, a number for `numeric`, else a text.
+    pub features: Vec<Option<usize>>,
+    /// The intermediate column of the entity's peer group in the directory, a text.
+    pub peers: Option<usize>,
+}
 
 /// A baseline and what it has reported.
 #[derive(Debug)]
@@ -60,20 +81,63 @@ pub(crate) struct BaselineOperator {
     stats: [OperatorStats; 1],
 }
 
+impl KeyedStage for BaselinePlan {
+    fn operator(
+        &self,
+        rule: &IndexedPlan,
+        _rules: &[IndexedPlan],
+        options: &ShardOptions,
+    ) -> Box<dyn Running> {
+        let parts = options.shards.clamp(1, PARTS_MAX) as usize;
+        Box::new(BaselineOperator::new(self, rule, parts))
+    }
+
+    fn key(&self, _columns: usize) -> KeyColumns {
+        KeyColumns::Rule
+    }
+
+    /// The events of a day, until it is closed.
+    fn reach(&self, _limits: &Limits) -> i64 {
+        DAY
+    }
+
+    fn view(&self, _limits: &Limits) -> StageView {
+        StageView {
+            operator: format!(
+                "{} features of each {}",
+                self.features.len(),
+                self.spec.entity.name()
+            ),
+            key: Some(self.entity..self.entity + 1),
+            state: Some(
+                "per entity: what is usual of each feature, and units not learned yet; one shard \
+                 holds all entities, since each score depends on what all do",
+            ),
+            bounds: vec![
+                format!(
+                    "{} entities are kept; above it further ones wait for the end of the day, when \
+                     those with the least history are given up, and `sluice.rule_degraded` says so",
+                    self.policy.entities_max
+                ),
+                format!(
+                    "{} values of a feature are kept of each entity, those seen most, and as many of \
+                     each unit; the others count together",
+                    self.policy.profile_values_max
+                ),
+            ],
+        }
+    }
+}
+
 impl BaselineOperator {
     /// Of the stored form of what is beside the model, which has a version of its own.
     const VERSION: u8 = 1;
 
     /// `parts`: how many threads may work on it when a day ends.
-    pub(crate) fn new(
-        rule_index: usize,
-        plan: Arc<StreamPlan>,
-        stage: &BaselinePlan,
-        parts: usize,
-    ) -> Self {
+    fn new(stage: &BaselinePlan, (rule_index, plan): &IndexedPlan, parts: usize) -> Self {
         BaselineOperator {
-            owner: owner(&plan),
-            plan,
+            owner: owner(plan),
+            plan: plan.clone(),
             baseline: Baseline::new(stage.spec.clone(), stage.policy, parts),
             parts,
             stage: stage.clone(),
@@ -87,7 +151,7 @@ impl BaselineOperator {
             degraded: Degraded::default(),
             reading: Vec::new(),
             removed: Vec::new(),
-            stats: [OperatorStats { rule_index, ..OperatorStats::default() }],
+            stats: [OperatorStats { rule_index: *rule_index, ..OperatorStats::default() }],
         }
     }
 
