@@ -25,6 +25,7 @@
 
 mod anomaly;
 mod calibration;
+mod clusters;
 mod codec;
 mod counts;
 mod entity;

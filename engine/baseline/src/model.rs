@@ -5,9 +5,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     Anomaly, Policy, Row, Spec, Unit, UnitScore,
+    clusters::Point,
     export::Exported,
     hash_value,
-    peers::{self, PeerGroups, Point},
+    peers::{self, PeerGroups},
     population::Population,
     shard::{DAY, Shard, Waiting, World},
 };

@@ -4,7 +4,10 @@ use super::{
     StateError,
     bytes::{Reader, Writer, option},
 };
-use crate::peers::{DIMENSIONS, Group, PeerGroups, Point};
+use crate::{
+    clusters::{DIMENSIONS, Point},
+    peers::{Group, PeerGroups},
+};
 
 pub(super) fn groups(w: &mut Writer, of: &PeerGroups) {
     w.list(of.groups.iter(), |w, group| {

@@ -9,7 +9,8 @@ use crate::support::{DAY, Event, HOUR, MONDAY, of, only, run_all};
 const LEARNED: PeerSource = PeerSource { directory: false, learned: true };
 const DIRECTORY: PeerSource = PeerSource { directory: true, learned: false };
 
-/// Four teams of fifteen, each with eight applications of its own, of which a person uses three.
+/// Four teams of fifteen, each with two applications that all of them use, and eight more of which a person
+/// uses three.
 pub(crate) fn teams(seed: u64, days: i64) -> Vec<Event> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut events = Vec::new();
@@ -17,7 +18,10 @@ pub(crate) fn teams(seed: u64, days: i64) -> Vec<Event> {
         for person in 0..60 {
             let team = person % 4;
             for _ in 0..rng.random_range(2..7) {
-                let app = (person / 4 + rng.random_range(0..3)) % 8;
+                let app = match rng.random_range(0..6) {
+                    common @ 0..3 => 8 + common % 2,
+                    own => (person / 4 + own - 3) % 8,
+                };
                 let time = MONDAY + day * DAY + rng.random_range(8 * HOUR..17 * HOUR);
                 let value = format!("app{team}-{app}");
                 let event = Event::new(&format!("p{person}"), time, &value);
@@ -57,7 +61,8 @@ fn s8_what_peers_do_is_less_unusual_than_what_others_do() {
         let group = of(&units, "p0").last().and_then(|u| u.anomaly.clone()?.peers.clone());
         let group = group.expect("it is said whom it was compared with");
         assert!(group.name.starts_with(name), "{group:?}");
-        assert!((5..=15).contains(&group.members), "{group:?}");
+        // Of a directory the team; who uses much of what another team has may be learned to belong to it.
+        assert!((5..=25).contains(&group.members), "{group:?}");
     }
 }
 
