@@ -64,7 +64,7 @@ pub const POLICY: Policy = Policy {
     confident_units: 20,
     weight_floor: 0.25,
     weight_slope: 0.5,
-    cap_units: 80.0,
+    cap_units: 70.0,
     cap_min: 300.0,
     prior_units: 2.0,
     peer_prior: 5.0,
