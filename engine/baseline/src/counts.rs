@@ -167,6 +167,11 @@ impl ProfileCounts {
             }
             self.total = cap;
         }
+        // Growing doubles the room; most entities stay as they are for days.
+        if self.values.capacity() > self.values.len() + self.values.len() / 8 {
+            self.values.shrink_to_fit();
+            self.counts.shrink_to_fit();
+        }
     }
 
     /// Makes one of the two nearest bins, the lower pair among equals: the one with more, or the end of

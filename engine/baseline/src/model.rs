@@ -168,7 +168,7 @@ impl Baseline {
             return None;
         }
         let shard = self.shard_of(row.entity);
-        self.shards.get_mut(shard)?.push(row)
+        self.shards.get_mut(shard)?.push(row, &self.population)
     }
 
     pub(crate) fn shard_of(&self, entity: &str) -> usize {

@@ -138,6 +138,25 @@ pub(crate) fn explain(
     features
 }
 
+/// Whether a value, by itself, speaks for an anomaly: it is rarer for the entity than in the organisation.
+/// One that does not cannot raise the mean of a unit that is not unusual, nor what single events can move.
+pub(crate) fn speaks_for_anomaly(
+    spec: &Spec,
+    policy: &Policy,
+    entity: &Entity,
+    population: &Population,
+    at: usize,
+    value: u64,
+) -> bool {
+    let (Some(declared), Some(known)) = (spec.features.get(at), population.features.get(at)) else {
+        return false;
+    };
+    let Some(FeatureProfile::Values(profile)) = entity.profile.get(at) else { return false };
+    let prior = policy.prior_units * population.median;
+    let view = View { declared, profile, known, group: entity.group, prior, policy };
+    llr(view.input(value)) > 0.0
+}
+
 /// `-ln p`, bounded and rounded to 1e-6, so that comparisons do not hang on the last bit (P4).
 pub(crate) fn surprise(p: f64, policy: &Policy) -> f64 {
     ((-p.ln()).clamp(0.0, policy.surprise_max) * 1e6).round() / 1e6 + 0.0
@@ -156,17 +175,18 @@ fn each<'a>(
 }
 
 /// One feature of one entity, as its values are looked up.
-struct View<'a> {
-    declared: &'a Feature,
-    profile: &'a ProfileCounts,
-    known: &'a FeaturePopulation,
-    group: Option<u64>,
-    prior: f64,
-    policy: &'a Policy,
+pub(crate) struct View<'a> {
+    pub(crate) declared: &'a Feature,
+    pub(crate) profile: &'a ProfileCounts,
+    pub(crate) known: &'a FeaturePopulation,
+    pub(crate) group: Option<u64>,
+    /// Weight of the prior in occurrences.
+    pub(crate) prior: f64,
+    pub(crate) policy: &'a Policy,
 }
 
 impl View<'_> {
-    fn input(&self, value: u64) -> LlrInput {
+    pub(crate) fn input(&self, value: u64) -> LlrInput {
         let smooth = self.declared.kind == FeatureKind::TimeOfWeek;
         let around = |get: &dyn Fn(u64) -> f64| match smooth {
             true => smoothed(value, get),
@@ -195,7 +215,7 @@ impl View<'_> {
 
     /// The mean clipped likelihood ratio, repeats damped; and a statistic that only grows with more
     /// rows.
-    fn values(&self, values: &[(u64, u32)]) -> (f64, f64) {
+    pub(crate) fn values(&self, values: &[(u64, u32)]) -> (f64, f64) {
         let (mut sum, mut positive, mut weight) = (0.0, 0.0, 0.0);
         for &(value, count) in values {
             let w = f64::from(count).powf(self.policy.repeat_power);
@@ -209,7 +229,7 @@ impl View<'_> {
 
     /// The tail of the most extreme number, either way, for as many numbers as there are; and how far
     /// the one farthest from all known numbers is from them.
-    fn numbers(&self, values: &[(u64, u32)]) -> (f64, f64) {
+    pub(crate) fn numbers(&self, values: &[(u64, u32)]) -> (f64, f64) {
         let least = values.iter().map(|(bin, _)| self.two_sided(*bin)).fold(1.0, f64::min);
         let (closed, immediate) = tail_scores(any_of(least, values.len()), self.policy);
         let novelty = Novelty::of(self.profile);

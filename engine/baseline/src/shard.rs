@@ -20,7 +20,7 @@ use crate::{
     peers::{self, PeerGroups},
     population::{Change, Population},
     row::{Unusable, resolve},
-    score::{score, surprise},
+    score::{score, speaks_for_anomaly, surprise},
     unit::{ClosedUnit, OpenUnit, SeenRows},
 };
 
@@ -113,81 +113,64 @@ impl Shard {
     }
 
     /// Adds a row to its unit; its entity and the keys of its values if that is a day.
-    pub(crate) fn push(&mut self, row: &Row<'_>) -> Option<(Arc<str>, Vec<Option<u64>>)> {
+    /// `population` is that of the last day that began.
+    pub(crate) fn push(
+        &mut self,
+        row: &Row<'_>,
+        population: &Population,
+    ) -> Option<(Arc<str>, Vec<Option<u64>>)> {
         if row.entity.len() > ENTITY_BYTES {
             self.stats.no_entity += 1;
             return None;
         }
-        let entity: Arc<str> = match self.entities.get_key_value(row.entity) {
-            Some((name, _)) => Arc::clone(name),
-            None if self.entities.len() >= self.policy.entities_max => {
+        let is_full = self.entities.len() >= self.policy.entities_max;
+        let entity: Arc<str> = match self.entities.get_key_value_mut(row.entity) {
+            Some((name, known)) => {
+                known.last = known.last.max(row.time);
+                Arc::clone(name)
+            }
+            None if is_full => {
                 self.stats.refused += 1;
                 return None;
             }
             None => {
                 let name: Arc<str> = row.entity.into();
-                self.entities.insert(Arc::clone(&name), Entity::new(&self.spec.features));
+                let known = Entity { last: row.time, ..Entity::new(&self.spec.features) };
+                self.entities.insert(Arc::clone(&name), known);
                 name
             }
         };
-        if self.spec.unit == Unit::Day {
-            let units = self.open.entry(row.time.div_euclid(DAY)).or_default();
-            let unit = units
-                .entry(Arc::clone(&entity))
-                .or_insert_with(|| OpenUnit::new(&self.spec.features));
-            if unit.has(row.time, row.uid) {
-                self.stats.duplicates += 1;
-                return None;
-            }
-            if self.seen < self.policy.seen_max {
-                unit.remember(row.time, row.uid);
-                self.seen += 1;
-            } else {
-                self.stats.unremembered += 1;
-            }
-        }
-        let mut keys = Vec::with_capacity(self.spec.features.len() + 1);
-        let mut named: Vec<(u64, &str)> = Vec::with_capacity(self.spec.features.len());
-        for (feature, sample) in self.spec.features.iter().zip(row.samples) {
-            let key = resolve(feature, row.time, *sample);
-            match key {
-                Ok(_) => {}
-                Err(Unusable::Number) => self.stats.not_a_number += 1,
-                Err(Unusable::Zone) => self.stats.not_an_offset += 1,
-            }
-            let key = key.unwrap_or(None);
-            if let (Some(hash), Sample::Text(text)) = (key, sample)
-                && matches!(feature.kind, FeatureKind::Categorical | FeatureKind::Edge)
-            {
-                named.push((hash, *text));
-            }
-            keys.push(key);
-        }
-        named.into_iter().for_each(|(hash, text)| self.name(hash, text));
-        if let Some(group) = row.peers.filter(|_| self.spec.peers.directory) {
-            let key = hash_value(group) | peers::DIRECTORY;
-            self.name(key, group);
-            keys.push(Some(key));
-        }
-        self.stats.rows += 1;
-        if let Some(known) = self.entities.get_mut(&entity) {
-            known.last = known.last.max(row.time);
-        }
+        let Resolved { keys, numbers, zones } = self.resolve(row);
         match self.spec.unit {
             Unit::Day => {
                 let day = row.time.div_euclid(DAY);
-                let unit = self
-                    .open
-                    .entry(day)
-                    .or_default()
+                let units = self.open.entry(day).or_default();
+                let unit = units
                     .entry(Arc::clone(&entity))
                     .or_insert_with(|| OpenUnit::new(&self.spec.features));
-                let features = &self.spec.features;
-                let is_worth_a_look = unit.add(features, &self.policy, row.time, &keys);
+                if unit.has(row.time, row.uid) {
+                    self.stats.duplicates += 1;
+                    return None;
+                }
+                if self.seen < self.policy.seen_max {
+                    unit.remember(row.time, row.uid);
+                    self.seen += 1;
+                } else {
+                    self.stats.unremembered += 1;
+                }
+                let (spec, policy) = (&*self.spec, &self.policy);
+                let known = self.entities.get(&entity);
+                let may_be_unusual = |at: usize, value: u64| {
+                    known
+                        .is_some_and(|e| speaks_for_anomaly(spec, policy, e, population, at, value))
+                };
+                let is_worth_a_look =
+                    unit.add(&spec.features, policy, row.time, &keys, may_be_unusual);
                 if is_worth_a_look && !unit.is_touched {
                     unit.is_touched = true;
                     self.touched.insert((day, Arc::clone(&entity)));
                 }
+                self.count(numbers, zones);
                 Some((entity, keys))
             }
             Unit::Session(_) | Unit::Events(_) => {
@@ -195,12 +178,53 @@ impl Shard {
                     btree_map::Entry::Vacant(place) => {
                         let exported = Exported::NEW;
                         place.insert(Waiting { keys: keys.into(), exported });
+                        self.count(numbers, zones);
                     }
                     btree_map::Entry::Occupied(_) => self.stats.duplicates += 1,
                 }
                 None
             }
         }
+    }
+
+    /// Counts a row, and its samples that say nothing.
+    fn count(&mut self, numbers: u64, zones: u64) {
+        self.stats.rows += 1;
+        self.stats.not_a_number += numbers;
+        self.stats.not_an_offset += zones;
+    }
+
+    /// What the values of a row are counted under, with the key of its peer group behind them; keeps their
+    /// texts.
+    fn resolve(&mut self, row: &Row<'_>) -> Resolved {
+        let spec = Arc::clone(&self.spec);
+        let mut keys = Vec::with_capacity(spec.features.len() + 1);
+        let (mut numbers, mut zones) = (0, 0);
+        for (feature, sample) in spec.features.iter().zip(row.samples) {
+            let key = match resolve(feature, row.time, *sample) {
+                Ok(key) => key,
+                Err(Unusable::Number) => {
+                    numbers += 1;
+                    None
+                }
+                Err(Unusable::Zone) => {
+                    zones += 1;
+                    None
+                }
+            };
+            if let (Some(hash), Sample::Text(text)) = (key, sample)
+                && matches!(feature.kind, FeatureKind::Categorical | FeatureKind::Edge)
+            {
+                self.name(hash, text);
+            }
+            keys.push(key);
+        }
+        if let Some(group) = row.peers.filter(|_| spec.peers.directory) {
+            let key = hash_value(group) | peers::DIRECTORY;
+            self.name(key, group);
+            keys.push(Some(key));
+        }
+        Resolved { keys, numbers, zones }
     }
 
     /// Keeps the text of a value for explanations.
@@ -293,7 +317,7 @@ impl Shard {
             if let Unit::Session(gap) = spec.unit {
                 self.ends.remove(&(session_end(open, gap), Arc::clone(&name)));
             }
-            open.add(&spec.features, &self.policy, time, &keys);
+            open.add(&spec.features, &self.policy, time, &keys, |_, _| false);
             match spec.unit {
                 Unit::Session(gap) => {
                     self.ends.insert((session_end(open, gap), name));
@@ -537,6 +561,14 @@ impl Shard {
         self.touched.insert((day, Arc::clone(&name)));
         self.open.entry(day).or_default().insert(name, unit);
     }
+}
+
+/// A row as keys.
+struct Resolved {
+    keys: Vec<Option<u64>>,
+    /// Samples that are not finite numbers, and that are not UTC offsets.
+    numbers: u64,
+    zones: u64,
 }
 
 /// The first instant that does not belong to a session: after the gap, or a day after its start.

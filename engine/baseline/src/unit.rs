@@ -112,31 +112,36 @@ impl OpenUnit {
         self.seen.values().map(|seen| seen.uids.len()).sum()
     }
 
-    /// Adds a row, with the key of its peer group behind those of its features; whether it is worth a look: it has a value that is new in the unit, or there are a
-    /// sixteenth more rows than at the last look. So a busy unit is not scored with every row.
+    /// Adds a row, with the key of its peer group behind those of its features; whether it is worth a look:
+    /// it has a value that is new in the unit and may be unusual, which `may_be_unusual` says of a feature's
+    /// place and the value, or there are a quarter more rows than at the last look. So a busy unit is not
+    /// scored with every row.
     pub(crate) fn add(
         &mut self,
         declared: &[Feature],
         policy: &Policy,
         time: i64,
         keys: &[Option<u64>],
+        may_be_unusual: impl Fn(usize, u64) -> bool,
     ) -> bool {
-        let mut is_new = false;
+        let mut is_news = false;
         self.exported.change();
         self.events += 1;
         self.first = self.first.min(time);
         self.last = self.last.max(time);
         let peers = keys.get(declared.len()).copied().flatten();
         self.peers = self.peers.max(peers.map(|group| (time, group)));
-        for ((open, feature), key) in self.features.iter_mut().zip(declared).zip(keys) {
+        let features = self.features.iter_mut().zip(declared).zip(keys);
+        for (at, ((open, feature), key)) in features.enumerate() {
             let Some(key) = *key else { continue };
             match (open, &feature.kind) {
                 (OpenFeature::Values(counts), FeatureKind::Numeric) => {
                     let bin = number_bin(f64::from_bits(key));
-                    is_new |= counts.add_number(bin, policy.unit_values_max);
+                    is_news |= counts.add_number(bin, policy.unit_values_max);
                 }
                 (OpenFeature::Values(counts), _) => {
-                    is_new |= counts.add(key, policy.unit_values_max);
+                    let is_new = counts.add(key, policy.unit_values_max);
+                    is_news |= is_new && may_be_unusual(at, key);
                 }
                 (OpenFeature::Counts(windows), FeatureKind::Count(sizes)) => {
                     for (i, size) in sizes.iter().enumerate() {
@@ -151,7 +156,7 @@ impl OpenUnit {
                 (OpenFeature::Counts(_) | OpenFeature::Sets(_), _) => {}
             }
         }
-        is_new || self.events > self.looked_at + self.looked_at / 16
+        is_news || self.events > self.looked_at + self.looked_at / 4
     }
 
     pub(crate) fn close(&self, declared: &[Feature], id: i64) -> ClosedUnit {
