@@ -42,7 +42,7 @@ use crate::{
     exit::Failure,
 };
 
-pub(crate) use data_dir::{make as make_data_dir, open_store};
+pub(crate) use data_dir::{make as make_data_dir, open_for_state, open_store};
 use follower::{Follower, ProgressReader};
 use live::Live;
 use memory::MemoryWatch;

@@ -3,9 +3,11 @@
 //! rows come from.
 
 mod columns;
+mod known;
 mod plan;
 mod profiles;
 mod test;
+mod warm;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -20,9 +22,11 @@ use crate::{
 };
 use columns::Columns;
 
+pub use known::StoredBaselines;
 pub use profiles::KnownEntity;
 pub(crate) use profiles::profiles;
 pub use test::test_baseline;
+pub use warm::{WarmStart, Warmed, warm_start};
 
 /// A baseline file, compiled.
 #[derive(Debug)]

@@ -37,6 +37,7 @@ use sluice_baseline::Verdicts;
 use sluice_finding::{Finding, FindingId, TriageChange};
 use sluice_ingest::{DeadLetter, live::Positions};
 use sluice_store::Store;
+use sluice_stream::StateEntry;
 
 use codec::CodecError;
 pub use incidents::IncidentError;
@@ -47,12 +48,13 @@ use recent::RecentFindings;
 use risk::Risks;
 pub use risk::{LevelRow, RiskCause, RiskClock, RiskReason, RiskRow, reasons};
 use sink::DurableSink;
+pub use state::StateSnapshot;
 use state::StateStore;
 use suppressions::Suppressions;
 pub use suppressions::{StoredSuppression, SuppressionError};
 use txn::{SpaceUse, StoreMeta, WriteState};
 
-use crate::{Checkpoint, EngineError, FindingSink, Seq};
+use crate::{Checkpoint, CheckpointSink, EngineError, FindingSink, Seq};
 
 /// The store of one node. Cheap to clone; the directory is locked while any clone lives.
 #[derive(Clone, Debug)]
@@ -191,12 +193,19 @@ impl FindingStore {
         self.inner.checkpoints.sweep(operators)
     }
 
-    /// The value of a state entry of the last checkpoint.
+    /// The state of the last checkpoint.
+    pub fn state(&self) -> StateSnapshot {
+        self.inner.checkpoints.snapshot()
+    }
+
+    /// Changes entries of state, in a checkpoint that is otherwise the last one, or the first of all. For
+    /// a store that no node runs on.
     ///
     /// # Errors
-    /// If it cannot be read.
-    pub fn state_value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        self.inner.checkpoints.value(key)
+    /// If they are not kept: then all is as before.
+    pub fn put_state(&self, state: Vec<StateEntry>) -> Result<(), EngineError> {
+        let last = self.inner.checkpoints.manifest()?.unwrap_or_default();
+        self.inner.checkpoints.clone().keep(Checkpoint { state, full: false, ..last })
     }
 
     /// A finding.

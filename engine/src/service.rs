@@ -415,7 +415,9 @@ impl Runner {
         sink: &mut dyn FindingSink,
         stop: Arc<AtomicBool>,
     ) -> Result<(), EngineError> {
-        self.history.know(self.content.compiler.lookups());
+        let (store, secret) = (self.shared.store.clone(), &self.shared.vnode_secret);
+        let known = baseline::StoredBaselines::new(&self.content, store, secret);
+        self.history.know(&self.content.compiler.lookups().with_baselines(Arc::new(known)));
         let engine = Engine {
             rules: Arc::new(self.content.rule_set()),
             sources: self.content.sources.clone(),

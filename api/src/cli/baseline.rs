@@ -1,7 +1,9 @@
-//! `sluice baseline ..`: check baseline files, run their tests, measure one against labels.
+//! `sluice baseline ..`: check baseline files, run their tests, measure one against labels, learn before
+//! going live.
 
 mod eval;
 mod read;
+mod warm;
 
 use std::path::PathBuf;
 
@@ -27,6 +29,7 @@ pub(crate) enum BaselineVerb {
     Test(Test),
     /// Score labelled events: each unit before it is learned
     Eval(eval::Eval),
+    WarmStart(warm::Warm),
 }
 
 impl BaselineVerb {
@@ -35,6 +38,7 @@ impl BaselineVerb {
             BaselineVerb::Lint(verb) => verb.run(out),
             BaselineVerb::Test(verb) => verb.run(out),
             BaselineVerb::Eval(verb) => verb.run(out),
+            BaselineVerb::WarmStart(verb) => verb.run(out),
         }
     }
 }

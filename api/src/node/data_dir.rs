@@ -62,6 +62,24 @@ pub(crate) fn open_store(dir: &Path) -> Result<FindingStore, Failure> {
     })
 }
 
+/// Opens the store of a data directory, made if it is not there, for one command that writes state, while
+/// no server runs on it; and the key that says where state lies.
+///
+/// # Errors
+/// If it cannot be made, or another process has it.
+pub(crate) fn open_for_state(dir: &Path) -> Result<(FindingStore, [u8; 16]), Failure> {
+    make(dir)?;
+    let key = node_key(dir)?;
+    let store = FindingStore::open(&store(dir), Retention::default()).map_err(|error| {
+        let shown = dir.display();
+        Failure::argument(
+            engine_error(&error),
+            format!("if a server runs on {shown}, stop it first"),
+        )
+    })?;
+    Ok((store, key))
+}
+
 /// Makes the directory if it is not there.
 ///
 /// # Errors

@@ -24,12 +24,15 @@ use crate::{
     unit::SeenRows,
 };
 use bytes::{Reader, Writer};
-use edited::Edit;
 use entity::{change, open_unit, read_change, read_entity, read_open_unit};
 use entry::Key;
 use population::read_population;
 
-pub(crate) use stored::{StoredEntity, stored_name};
+pub(crate) use edited::Edit;
+pub(crate) use stored::{
+    StoredEntity, entity_key, entity_name, read_entity_entry, read_known, read_text, stored_name,
+    text_key,
+};
 
 /// The format; state of another is refused, and the baseline starts to learn again.
 const VERSION: u64 = 3;

@@ -32,6 +32,7 @@ mod entity;
 mod evaluation;
 mod export;
 mod found;
+mod known;
 mod model;
 mod peers;
 mod policy;
@@ -49,6 +50,7 @@ pub use anomaly::{Anomaly, Confidence, FeatureScore, PeerGroup, UnitScore, Value
 pub use calibration::Histogram;
 pub use codec::{StateEntry, StateError};
 pub use evaluation::Evaluation;
+pub use known::{Known, KnownEntity, KnownValue};
 pub use model::{Baseline, Stats, Verdict};
 pub use policy::{POLICY, Policy};
 pub use profile::{EntityProfile, FeatureValues, RecentValue, UsualValue};

@@ -16,6 +16,7 @@ mod dialect;
 mod error;
 mod eval;
 mod functions;
+mod known;
 mod lookup;
 mod lower;
 mod monotone;
@@ -40,6 +41,9 @@ pub use compiler::{CompiledRule, Compiler, RawTable};
 pub use deadline::Cancel;
 pub use error::{SqlError, SqlProblem};
 pub use functions::SLIDES_MAX;
+pub use known::{
+    AskedKind, AskedValue, BaselineRows, BaselineTable, Baselines, KnownBaselines, baseline_columns,
+};
 pub use lookup::{Lookup, Lookups};
 pub use query::{QueryLimits, QueryResult, query, query_with};
 pub use reference::{FunctionDoc, FunctionGroup, reference};

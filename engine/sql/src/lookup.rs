@@ -18,13 +18,22 @@ use arrow::{
 };
 use sluice_rule::{Diagnostic, KeyMatch, LookupTable};
 
-use crate::networks::{Network, address, is_v4};
+use crate::{
+    known::{Asked, Baselines},
+    networks::{Network, address, is_v4},
+};
 
 pub(crate) use join::{Joins, joins_as_calls, used};
 
-/// Lookups by name, of one version each. Cheap to clone.
+/// What SQL may ask beside the row: lookups by name, of one version each, and in hunts what baselines
+/// know. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Lookups(Arc<BTreeMap<String, Lookup>>);
+pub struct Lookups {
+    files: Arc<BTreeMap<String, Lookup>>,
+    baselines: Option<Arc<dyn Baselines>>,
+    /// The same as of the moment a query begins.
+    asked: Option<Asked>,
+}
 
 /// One lookup, ready to be asked.
 #[derive(Debug)]
@@ -60,7 +69,8 @@ impl Default for Lookups {
                 let table = LookupTable::empty(name, columns, KeyMatch::IgnoreCase);
                 (name.to_owned(), Lookup { table, index: Index::Folded(HashMap::new()) })
             };
-            Lookups(Arc::new(WELL_KNOWN.into_iter().map(empty).collect()))
+            let files = Arc::new(WELL_KNOWN.into_iter().map(empty).collect());
+            Lookups { files, baselines: None, asked: None }
         });
         EMPTY.clone()
     }
@@ -69,7 +79,8 @@ impl Default for Lookups {
 /// Two are the same if they have the same versions: what follows from one follows from the other.
 impl PartialEq for Lookups {
     fn eq(&self, other: &Lookups) -> bool {
-        Arc::ptr_eq(&self.0, &other.0) || self.versions().eq(other.versions())
+        let same = Arc::ptr_eq(&self.files, &other.files) || self.versions().eq(other.versions());
+        same && self.asked == other.asked
     }
 }
 
@@ -110,14 +121,35 @@ impl Lookups {
             }
         }
         for (name, lookup) in
-            self.0.iter().filter(|(name, _)| !wrong.iter().any(|d| d.path == **name))
+            self.files.iter().filter(|(name, _)| !wrong.iter().any(|d| d.path == **name))
         {
             if !all.contains_key(name) {
                 let index = Index::new(&lookup.table).map_err(|d| vec![d])?;
                 all.insert(name.clone(), Lookup { table: lookup.table.clone(), index });
             }
         }
-        if wrong.is_empty() { Ok(Lookups(Arc::new(all))) } else { Err(wrong) }
+        let baselines = self.baselines.clone();
+        let lookups = Lookups { files: Arc::new(all), baselines, asked: None };
+        if wrong.is_empty() { Ok(lookups) } else { Err(wrong) }
+    }
+
+    /// These and baselines to ask, in hunts.
+    pub fn with_baselines(&self, baselines: Arc<dyn Baselines>) -> Lookups {
+        Lookups { baselines: Some(baselines), ..self.clone() }
+    }
+
+    /// What is known now, for one query.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn snapshot(&self) -> Result<Lookups, String> {
+        let asked = self.baselines.as_ref().map(|baselines| baselines.snapshot()).transpose()?;
+        Ok(Lookups { asked: asked.map(Asked), ..self.clone() })
+    }
+
+    /// The baselines of this query.
+    pub(crate) fn asked(&self) -> Option<&Asked> {
+        self.asked.as_ref()
     }
 
     /// One lookup for examples: `vip`, which has `ann` with the tier `gold`.
@@ -132,12 +164,12 @@ impl Lookups {
 
     /// A lookup by name.
     pub fn get(&self, name: &str) -> Option<&Lookup> {
-        self.0.get(name)
+        self.files.get(name)
     }
 
     /// Every lookup in name order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Lookup)> {
-        self.0.iter().map(|(name, lookup)| (name.as_str(), lookup))
+        self.files.iter().map(|(name, lookup)| (name.as_str(), lookup))
     }
 
     fn versions(&self) -> impl Iterator<Item = (&str, &str)> {

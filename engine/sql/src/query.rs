@@ -81,7 +81,8 @@ pub fn query(
     query_with(sql, tables, &Lookups::default(), limits, cancel)
 }
 
-/// [`query`] with lookups to ask and to read as `lookup.<name>`.
+/// [`query`] with lookups to ask and to read as `lookup.<name>`, and with the baselines among them: the
+/// tables `baseline.<name>` and the function `surprise`.
 pub fn query_with(
     sql: &str,
     tables: &BTreeMap<TableName, Vec<RecordBatch>>,
@@ -90,6 +91,7 @@ pub fn query_with(
     cancel: &Cancel,
 ) -> Result<QueryResult, SqlError> {
     sandbox::check_length(sql, limits.text).map_err(|e| SqlError::planning(&e))?;
+    let lookups = &lookups.snapshot().map_err(SqlError::Failed)?;
     let tables = Tables::memory(tables, lookups).map_err(|e| SqlError::planning(&e))?;
     let session = Session::hunts(limits.memory).knowing(lookups).over(&tables);
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);

@@ -51,6 +51,7 @@ use crate::{
     error::SqlProblem,
     eval::PhysicalEval,
     functions,
+    known::{self, BASELINE},
     lookup::{Joins, Lookups, joins_as_calls},
     lower, query, rowwise, sandbox,
 };
@@ -161,7 +162,9 @@ impl Session {
     /// The same session with these lookups to ask.
     pub(crate) fn knowing(&self, lookups: &Lookups) -> Session {
         let mut builder = SessionStateBuilder::new_from_existing((*self.state).clone());
-        builder.scalar_functions().get_or_insert_default().extend(functions::asking(lookups));
+        let functions = builder.scalar_functions().get_or_insert_default();
+        functions.extend(functions::asking(lookups));
+        functions.extend(lookups.asked().map(known::surprise));
         Session { state: Arc::new(builder.build()), lookups: lookups.clone() }
     }
 
@@ -311,6 +314,9 @@ impl Tables {
                 memory(&rows.schema(), vec![rows])?,
             );
         }
+        for (name, table) in lookups.asked().into_iter().flat_map(known::tables) {
+            tables.insert(TableName::new(&name), table);
+        }
         Tables::new(tables)
     }
 
@@ -321,13 +327,14 @@ impl Tables {
 
     fn new(tables: BTreeMap<TableName, Arc<dyn TableProvider>>) -> Result<Tables> {
         let (main, raw) = (MemorySchemaProvider::new(), MemorySchemaProvider::new());
-        let lookups = MemorySchemaProvider::new();
+        let (lookups, baselines) = (MemorySchemaProvider::new(), MemorySchemaProvider::new());
         let mut names = Vec::new();
         for (name, table) in tables {
             names.push(name.as_str().to_owned());
             match name.as_str().split_once('.') {
                 Some((RAW, name)) => raw.register_table(name.to_owned(), table)?,
                 Some((LOOKUP, name)) => lookups.register_table(name.to_owned(), table)?,
+                Some((BASELINE, name)) => baselines.register_table(name.to_owned(), table)?,
                 _ => main.register_table(name.as_str().to_owned(), table)?,
             };
         }
@@ -335,6 +342,7 @@ impl Tables {
         catalog.register_schema(TABLES, Arc::new(main))?;
         catalog.register_schema(RAW, Arc::new(raw))?;
         catalog.register_schema(LOOKUP, Arc::new(lookups))?;
+        catalog.register_schema(BASELINE, Arc::new(baselines))?;
         let list = MemoryCatalogProviderList::new();
         list.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
         Ok(Tables { list: Arc::new(list), names: names.into() })

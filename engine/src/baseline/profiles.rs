@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sluice_baseline::EntityProfile;
 use sluice_finding::Entity;
-use sluice_stream::{Stage, baseline_state};
+use sluice_stream::{BaselineEntries, Stage};
 
 use crate::{Content, EngineError, durable::FindingStore};
 
@@ -27,6 +27,7 @@ pub(crate) fn profiles(
     secret: &[u8; 16],
     entity: &Entity,
 ) -> Result<Vec<KnownEntity>, EngineError> {
+    let state = store.state();
     let mut found = Vec::new();
     for rule in content.baselines.iter().filter_map(|baseline| baseline.rule.as_ref()) {
         let Stage::Baseline(stage) = &rule.plan.stage else { continue };
@@ -34,16 +35,15 @@ pub(crate) fn profiles(
             continue;
         }
         let mut failed = None;
-        let get = |key: &[u8]| match store.state_value(key) {
-            Ok(value) => value,
+        let entries = BaselineEntries::of(&rule.plan, secret);
+        let mut get = |key: &[u8]| match state.value(&entries.key(key)) {
+            Ok(value) => BaselineEntries::value(&value?),
             Err(error) => {
                 failed = Some(error);
                 None
             }
         };
-        let mut get = baseline_state(&rule.plan, secret, get);
         let read = EntityProfile::read(&stage.spec, &entity.id, &mut get);
-        drop(get);
         if let Some(error) = failed {
             return Err(error);
         }

@@ -10,11 +10,11 @@
 //! and nothing of older ones to clean up. It refers to the findings by sequence: they are committed
 //! before it.
 
-use std::{collections::BTreeSet, ops::Bound, path::Path};
+use std::{collections::BTreeSet, ops::Bound, path::Path, sync::Arc};
 
 use sluice_event::Encoder;
 use sluice_ingest::live::Positions;
-use sluice_store::{Bytes, Layout, Memory, Snapshot, Space, Store};
+use sluice_store::{Bytes, Layout, Memory, Snapshot, Space, Store, StoreError};
 use sluice_stream::StateEntry;
 
 use super::{
@@ -110,13 +110,9 @@ impl StateStore {
         }
     }
 
-    /// The value of a state entry.
-    pub(super) fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
-        let stored = stored_key(key);
-        let Some(bytes) = self.store.snapshot().get(&self.entries, &stored)? else {
-            return Ok(None);
-        };
-        Ok(entry(&stored, &bytes)?.value)
+    /// The state as it is now.
+    pub(super) fn snapshot(&self) -> StateSnapshot {
+        StateSnapshot { snapshot: Arc::new(self.store.snapshot()), entries: self.entries.clone() }
     }
 
     pub(super) fn disk_bytes(&self) -> Result<u64, EngineError> {
@@ -126,6 +122,46 @@ impl StateStore {
     fn manifest_in(&self, snapshot: &Snapshot) -> Result<Option<Checkpoint>, EngineError> {
         let Some(bytes) = snapshot.get(&self.meta, CHECKPOINT)? else { return Ok(None) };
         decode_checkpoint(&bytes).map(Some).map_err(unreadable("checkpoint"))
+    }
+}
+
+/// The state of a checkpoint, that those after it do not change. What they replace stays on disk while it
+/// lives: keep it short. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct StateSnapshot {
+    snapshot: Arc<Snapshot>,
+    entries: Space,
+}
+
+impl StateSnapshot {
+    /// The value of a state entry.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn value(&self, key: &[u8]) -> Result<Option<Vec<u8>>, EngineError> {
+        let stored = stored_key(key);
+        let Some(bytes) = self.snapshot.get(&self.entries, &stored)? else { return Ok(None) };
+        Ok(entry(&stored, &bytes)?.value)
+    }
+
+    /// The entries whose keys begin with `prefix`, which are longer than virtual node and operator; those
+    /// with long keys come first.
+    pub(crate) fn entries(
+        &self,
+        prefix: Vec<u8>,
+    ) -> impl Iterator<Item = Result<StateEntry, EngineError>> + Send + use<> {
+        let mut hashed = prefix.get(..KEPT).unwrap_or_default().to_vec();
+        hashed.resize(LONG_KEY, 0);
+        let long = self.snapshot.prefix(&self.entries, &hashed);
+        let short = self.snapshot.prefix(&self.entries, &prefix);
+        let read = |row: Result<(Bytes, Bytes), StoreError>| {
+            let (key, value) = row?;
+            entry(&key, &value)
+        };
+        let begins = move |entry: &Result<StateEntry, EngineError>| {
+            entry.as_ref().map_or(true, |entry| entry.key.starts_with(&prefix))
+        };
+        long.chain(short).map(read).filter(begins)
     }
 }
 

@@ -9,7 +9,7 @@ mod window;
 use std::{ops::Range, sync::Arc};
 
 use crate::{StreamPlan, operator::Running, shard::ShardOptions};
-pub use baseline::{BaselinePlan, baseline_output, baseline_state};
+pub use baseline::{BaselineEntries, BaselinePlan, baseline_output};
 pub use first_seen::FirstSeenPlan;
 pub use window::{
     Aggregate, AggregateFunction, AggregateRange, Comparison, Condition, GroupColumn, Growth,

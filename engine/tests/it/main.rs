@@ -6,6 +6,7 @@ mod checkpoint;
 mod durable;
 mod fillable;
 mod flood;
+mod known;
 mod lookups;
 mod mappings;
 mod oracle;

@@ -9,7 +9,8 @@ use crate::{
 };
 
 /// What became of the features of stored state.
-pub(super) struct Edit {
+#[derive(Clone, Debug)]
+pub(crate) struct Edit {
     features: Vec<Feature>,
     /// Per feature as it is now: its place in stored state.
     from: Vec<Option<usize>>,

@@ -111,6 +111,13 @@ pub(super) fn lookup(factor: &TableFactor) -> Option<String> {
     }
 }
 
+/// What baselines know is for hunts.
+fn of_hunts(name: &str) -> SqlProblem {
+    SqlProblem::new("R016", format!("`{name}` is for hunts, a rule cannot ask it"))
+        .detail("it changes with every day that is learned: the same events would give other findings when they are read again")
+        .hint("declare the column in a file of rules/baselines/: what is unusual is a finding, with its surprise")
+}
+
 fn folded(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
@@ -129,9 +136,9 @@ impl Checker<'_> {
         let problem = if file {
             SqlProblem::new("R019", format!("`{table}` is a file or URL, a rule reads tables"))
                 .hint("sluice eval -r RULES FILE reads a file through its mapping")
-        } else if ["findings", "incidents", "entity_risk"].contains(&table.as_str())
-            || table.starts_with("baseline.")
-        {
+        } else if table.starts_with("baseline.") {
+            of_hunts(&table)
+        } else if ["findings", "incidents", "entity_risk"].contains(&table.as_str()) {
             SqlProblem::new("R011", format!("`{table}` is not available in this build"))
                 .detail("rules read typed tables, `events` and `raw.<source>`")
         } else {
@@ -162,6 +169,9 @@ impl Checker<'_> {
                 .detail("the same events must give the same findings, whenever they are read")
                 .hint("event time is `time`; lateness is a setting");
             return self.refuse(call.name.span(), problem);
+        }
+        if name == "surprise" {
+            return self.refuse(call.name.span(), of_hunts(&name));
         }
         let known = state.udf(&name).is_ok()
             || state.udaf(&name).is_ok()
