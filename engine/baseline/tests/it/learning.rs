@@ -232,3 +232,27 @@ fn b1_a_flood_of_entities_is_bounded_and_counted() {
     let has = |key: &[u8]| baseline.clone().export(true).iter().any(|e| e.key.ends_with(key));
     assert!(has(b"ann"), "who has a history stays");
 }
+
+#[test]
+fn b1_a_million_new_entities_in_a_burst_take_no_more_than_their_bound() {
+    let mut baseline = Baseline::new(only(FeatureKind::Categorical), POLICY, 2);
+    crate::support::push(&mut baseline, &Event::new("ann", MONDAY, "DE"));
+    let samples = [Sample::Text("x")];
+    for i in 0..1_000_000_u32 {
+        let (entity, time) = (format!("flood {i}"), MONDAY + i64::from(i));
+        baseline.push(&Row {
+            entity: &entity,
+            time,
+            uid: i.into(),
+            peers: None,
+            samples: &samples,
+        });
+    }
+    let stats = baseline.stats();
+    let most = POLICY.entities_max as u64;
+    assert!((most - 2_000..=most).contains(&stats.entities), "{stats:?}");
+    assert_eq!(stats.entities + stats.refused, 1_000_001, "each is known or counted");
+    assert!(baseline.entity_bytes() < most * 1_024, "{} bytes", baseline.entity_bytes());
+    crate::support::push(&mut baseline, &Event::new("ann", MONDAY + HOUR, "DE"));
+    assert_eq!(baseline.stats().refused, stats.refused, "who was there goes on");
+}

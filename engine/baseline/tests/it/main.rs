@@ -3,6 +3,7 @@
 mod learning;
 mod peers;
 mod people;
+mod policy;
 mod replay;
 mod score;
 mod support;
