@@ -30,6 +30,11 @@ pub struct EngineConfig {
     pub verdicts: Arc<Verdicts>,
 }
 
+impl EngineConfig {
+    /// The tenant of a service with one.
+    pub const TENANT: &str = "default";
+}
+
 /// From when on `first_seen` may call something new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum History {
@@ -51,7 +56,7 @@ impl Default for EngineConfig {
             history: History::FirstEvent,
             lateness: None,
             inputs: BTreeMap::new(),
-            tenant: "default".to_owned(),
+            tenant: EngineConfig::TENANT.to_owned(),
             vnode_secret: *b"sluice one node!",
             verdicts: Arc::default(),
         }

@@ -23,6 +23,7 @@ mod risk;
 mod sink;
 mod state;
 mod suppressions;
+mod tables;
 mod txn;
 mod verdicts;
 
@@ -52,6 +53,7 @@ pub use state::StateSnapshot;
 use state::StateStore;
 use suppressions::Suppressions;
 pub use suppressions::{StoredSuppression, SuppressionError};
+pub use tables::{TABLE_BYTES, TABLE_ROWS};
 use txn::{SpaceUse, StoreMeta, WriteState};
 
 use crate::{Checkpoint, CheckpointSink, EngineError, FindingSink, Seq};

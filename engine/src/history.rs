@@ -86,11 +86,27 @@ impl EventHistory {
         limits: QueryLimits,
         cancel: &Cancel,
     ) -> Result<HuntResult, SqlError> {
-        let tables: BTreeMap<TableName, Vec<RecordBatch>> = {
+        self.hunt_beside(sql, BTreeMap::new(), between, limits, cancel)
+    }
+
+    /// [`EventHistory::hunt_between`] with these tables beside those of events.
+    ///
+    /// # Errors
+    /// What is wrong with the SQL, or the limit it hit.
+    pub fn hunt_beside(
+        &self,
+        sql: &str,
+        beside: BTreeMap<TableName, Vec<RecordBatch>>,
+        between: (Option<i64>, Option<i64>),
+        limits: QueryLimits,
+        cancel: &Cancel,
+    ) -> Result<HuntResult, SqlError> {
+        let mut tables: BTreeMap<TableName, Vec<RecordBatch>> = {
             let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
             let batches = |ring: &Ring| ring.batches.iter().map(|(b, _)| b.clone()).collect();
             rings.iter().map(|(table, ring)| (table.clone(), batches(ring))).collect()
         };
+        tables.extend(beside);
         let covers_from = tables.iter().map(|(t, b)| (t.clone(), oldest(b))).collect();
         let tables: BTreeMap<TableName, Vec<RecordBatch>> = tables
             .into_iter()

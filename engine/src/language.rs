@@ -93,6 +93,9 @@ fn values() -> String {
         }
         row(&mut page, &name, table, common, table.columns.len());
     }
+    for table in Schema::own().tables() {
+        row(&mut page, &format!("`{}`", table.name), table, 0, table.rules.fields().len());
+    }
     page
 }
 

@@ -1,4 +1,4 @@
-//! `sluice schema`: the tables and columns rules can use, from the one schema file.
+//! `sluice schema`: the tables and columns rules and hunts can use, from the schema files.
 
 use clap::Args;
 use serde_json::json;
@@ -34,8 +34,7 @@ impl SchemaVerb {
                 out.text(&schema.markdown(table.map(|t| t.name.as_str())))?;
             }
             (Format::Table, None) => {
-                let rows: Vec<Vec<String>> = schema
-                    .tables()
+                let rows: Vec<Vec<String>> = Schema::all()
                     .map(|t| {
                         let own = t.columns.iter().skip(t.common).map(|c| c.name);
                         vec![t.name.to_string(), own.collect::<Vec<_>>().join(", ")]
@@ -55,7 +54,7 @@ impl SchemaVerb {
             (format, table) => {
                 let tables: Vec<&TableSchema> = match table {
                     Some(table) => vec![table],
-                    None => schema.tables().map(AsRef::as_ref).collect(),
+                    None => Schema::all().map(AsRef::as_ref).collect(),
                 };
                 let columns: Vec<_> = tables
                     .iter()
@@ -65,6 +64,7 @@ impl SchemaVerb {
                                 "table": t.name.as_str(), "column": c.name, "type": c.kind.name(),
                                 "ocsf": c.ocsf, "values": c.values,
                                 "description": c.description, "example": c.example,
+                                "hunts_only": c.hunts_only,
                             })
                         })
                     })
@@ -145,13 +145,14 @@ fn events(schema: &Schema, out: &mut Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A table by its name.
+/// A table of events, or one that Sluice fills itself, by its name.
 ///
 /// # Errors
 /// If there is none, with the nearest name.
 pub(super) fn find<'s>(schema: &'s Schema, name: &str) -> Result<&'s TableSchema, Failure> {
-    schema.table(name).map(AsRef::as_ref).ok_or_else(|| {
-        let names: Vec<&str> = schema.tables().map(|t| t.name.as_str()).collect();
+    let own = || Schema::own().table(name);
+    schema.table(name).or_else(own).map(AsRef::as_ref).ok_or_else(|| {
+        let names: Vec<&str> = Schema::all().map(|t| t.name.as_str()).collect();
         let near = suggest(name, names.iter().copied())
             .map_or_else(String::new, |n| format!("did you mean `{n}`? "));
         Failure::argument(
@@ -162,8 +163,12 @@ pub(super) fn find<'s>(schema: &'s Schema, name: &str) -> Result<&'s TableSchema
 }
 
 fn described(column: &sluice_event::Column) -> String {
-    match column.values.as_slice() {
-        [] => column.description.to_owned(),
-        values => format!("{} ({})", column.description, values.join(", ")),
+    let mut text = column.description.to_owned();
+    if !column.values.is_empty() {
+        text += &format!(" ({})", column.values.join(", "));
     }
+    if column.hunts_only {
+        text += " For hunts only.";
+    }
+    text
 }

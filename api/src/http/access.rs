@@ -179,7 +179,11 @@ pub(super) fn principal_with(
     Ok(principal)
 }
 
-fn permitted(principal: &Principal, permission: Permission) -> Result<(), Problem> {
+/// Whether a caller has a permission.
+///
+/// # Errors
+/// 403, with the permission and the role.
+pub(super) fn permitted(principal: &Principal, permission: Permission) -> Result<(), Problem> {
     if principal.role.may(permission) {
         return Ok(());
     }

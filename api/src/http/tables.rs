@@ -31,6 +31,9 @@ struct Column {
     /// The values it can have, if they are few.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     values: Vec<&'static str>,
+    /// Rules cannot read it: people, time or the order of arrival change it after the fact.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    hunts_only: bool,
 }
 
 /// Tables and columns
@@ -43,8 +46,7 @@ struct Column {
     })))
 )]
 pub(super) async fn list(Params(Nothing {}): Params<Nothing>) -> Json<Tables> {
-    let items = Schema::builtin()
-        .tables()
+    let items = Schema::all()
         .map(|table| Table {
             name: table.name.to_string(),
             columns: table
@@ -55,6 +57,7 @@ pub(super) async fn list(Params(Nothing {}): Params<Nothing>) -> Json<Tables> {
                     kind: c.kind.name(),
                     description: c.description,
                     values: c.values.to_vec(),
+                    hunts_only: c.hunts_only,
                 })
                 .collect(),
         })

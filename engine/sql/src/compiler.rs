@@ -67,6 +67,9 @@ pub struct Compiler {
     interner: Interner,
 }
 
+/// The table of what was found.
+const FINDINGS: &str = "findings";
+
 /// A rule that runs, and what its author should look at.
 #[derive(Clone, Debug)]
 pub struct CompiledRule {
@@ -139,8 +142,9 @@ impl Compiler {
 
     /// The full schema of a table; `None` for `events` and unknown ones.
     pub fn schema(&self, table: &TableName) -> Option<SchemaRef> {
-        let typed = || Schema::builtin().table(table.as_str()).map(|t| Arc::clone(&t.arrow));
-        self.raw.get(table).cloned().or_else(typed)
+        // Each layer of rules over findings has a table of its own, with the same columns.
+        let name = if table.is_findings() { FINDINGS } else { table.as_str() };
+        self.raw.get(table).cloned().or_else(|| refuse::typed(name))
     }
 
     /// Compiles a rule.

@@ -45,6 +45,6 @@ pub use known::{
     AskedKind, AskedValue, BaselineRows, BaselineTable, Baselines, KnownBaselines, baseline_columns,
 };
 pub use lookup::{Lookup, Lookups};
-pub use query::{QueryLimits, QueryResult, query, query_with};
+pub use query::{QueryLimits, QueryResult, query, query_with, tables_named};
 pub use reference::{FunctionDoc, FunctionGroup, reference};
 pub use transform::compile_transform;

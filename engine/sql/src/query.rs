@@ -1,7 +1,12 @@
 //! Ad-hoc queries over given tables, by anyone: sandboxed, with a deadline, a memory limit and caps
 //! on the result. Windows and `first_seen` mean what they mean in rules.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+    sync::Arc,
+    time::Duration,
+};
 
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
 use datafusion::{
@@ -12,6 +17,10 @@ use datafusion::{
     },
     physical_optimizer::PhysicalOptimizerRule,
     physical_plan::{ExecutionPlan, coop::CooperativeExec, execute_stream},
+    sql::{
+        parser::Statement,
+        sqlparser::ast::{Ident, ObjectName, visit_relations},
+    },
 };
 use futures::StreamExt;
 use sluice_event::TableName;
@@ -19,10 +28,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     deadline::{self, Cancel, Deadline},
+    dialect,
     error::SqlError,
     lookup::Lookups,
     sandbox,
-    session::{STACK, Session, Tables},
+    session::{STACK, Session, Tables, with_stack},
 };
 
 /// What one query may use.
@@ -128,6 +138,37 @@ pub fn query_with(
             });
         }
     }
+}
+
+/// The tables that a query names, its own WITH queries among them; none if it is no query: running it
+/// says why. For who must look a table up, or look whether it may be read.
+pub fn tables_named(sql: &str) -> BTreeSet<TableName> {
+    let mut named = BTreeSet::new();
+    let parsed = with_stack(|| {
+        let found = sandbox::check_text(sql).and_then(|()| dialect::parse_one(sql));
+        if let Ok(Statement::Statement(statement)) = found {
+            let ControlFlow::<()>::Continue(()) = visit_relations(statement.as_ref(), |name| {
+                named.insert(TableName::new(&table_name(name)));
+                ControlFlow::Continue(())
+            }) else {
+                return Ok(());
+            };
+        }
+        Ok(())
+    });
+    // What makes the parser panic is refused when it is run.
+    parsed.ok();
+    named
+}
+
+/// A name as SQL reads it: in lower case where it is not quoted.
+fn table_name(name: &ObjectName) -> String {
+    let folded = |ident: &Ident| match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    };
+    let parts: Vec<String> = name.0.iter().filter_map(|p| p.as_ident()).map(folded).collect();
+    parts.join(".")
 }
 
 fn run(

@@ -33,7 +33,7 @@ use crate::{
     session::Session,
 };
 
-pub(crate) use names::unresolved;
+pub(crate) use names::{typed, unresolved};
 
 /// The names a text may use.
 pub(crate) struct Catalogue<'a> {

@@ -252,7 +252,7 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    /// Every table of the vocabulary, `events`, and these raw tables: schemas without rows.
+    /// Every table that rules read, `events`, and these raw tables: schemas without rows.
     pub(crate) fn stream<'a>(
         raw: impl IntoIterator<Item = (&'a TableName, &'a SchemaRef)>,
     ) -> Result<Tables> {
@@ -262,6 +262,9 @@ impl Tables {
         let mut tables = BTreeMap::new();
         for table in Schema::builtin().tables() {
             tables.insert(table.name.clone(), empty(&table.arrow));
+        }
+        for table in Schema::own().tables().filter(|t| !t.rules.fields().is_empty()) {
+            tables.insert(table.name.clone(), empty(&table.rules));
         }
         if let Some(schema) = common_schema() {
             tables.entry(TableName::new("events")).or_insert_with(|| empty(&schema));
@@ -278,8 +281,9 @@ impl Tables {
         Tables::new(BTreeMap::from([(TableName::new(name), table)]))
     }
 
-    /// Every table of the vocabulary, `events` and these; those given hold rows, the rest none.
-    /// Lookups are the tables `lookup.<name>`.
+    /// Every table of the vocabulary, `events` and these; those given hold rows, the rest none. A table
+    /// that Sluice fills itself has the columns of its rows, without rows all of them. Lookups are the
+    /// tables `lookup.<name>`.
     pub(crate) fn memory(
         batches: &BTreeMap<TableName, Vec<RecordBatch>>,
         lookups: &Lookups,
@@ -297,6 +301,9 @@ impl Tables {
                 }
             }
             tables.insert(table.name.clone(), memory(&table.arrow, rows)?);
+        }
+        for table in Schema::own().tables().filter(|t| !batches.contains_key(&t.name)) {
+            tables.insert(table.name.clone(), memory(&table.arrow, Vec::new())?);
         }
         if let Some(schema) = &common {
             let union = memory(schema, union)?;

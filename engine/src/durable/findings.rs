@@ -428,6 +428,19 @@ pub(super) fn load(
     Ok(Some(Known { finding, evidence, bytes, current }))
 }
 
+/// A finding without its evidence, the work on it, when it changed, and the bytes of its record.
+pub(super) fn stored_light(
+    spaces: &Spaces,
+    snapshot: &Snapshot,
+    id: FindingId,
+) -> Result<Option<(Finding, Triage, Current, usize)>, EngineError> {
+    let Some(bytes) = snapshot.get(&spaces.finding, &key(id))? else { return Ok(None) };
+    let record = decode_finding(&bytes).map_err(unreadable(format!("finding {id}")))?;
+    let Some(current) = stored_current(spaces, snapshot, id)? else { return Ok(None) };
+    let (triage, _) = stored_triage(spaces, snapshot, id)?;
+    Ok(Some((record.finding, triage, current, bytes.len())))
+}
+
 /// When a finding changed, without the finding.
 pub(super) fn stored_current(
     spaces: &Spaces,

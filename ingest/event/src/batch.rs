@@ -57,9 +57,15 @@ impl EventBatch {
 
     /// The identity of a row; computed on demand, since most rows never need one.
     pub fn uid(&self, row: usize) -> EventUid {
+        // The same for every layer of rules that read it.
+        let findings = self.table.is_findings();
+        let (native, table) = match findings {
+            true => ("id", TableName::findings(1)),
+            false => ("native_uid", self.table.clone()),
+        };
         let native = self
             .columns
-            .column_by_name("native_uid")
+            .column_by_name(native)
             .and_then(|c| c.as_any().downcast_ref::<StringArray>())
             .filter(|c| c.is_valid(row))
             .map(|c| c.value(row).as_bytes());
@@ -68,7 +74,7 @@ impl EventBatch {
             &self.origin.source,
             native.unwrap_or_else(|| self.original(row)),
             native.is_some(),
-            self.table.as_str(),
+            table.as_str(),
             self.sub_index[row],
         )
     }

@@ -6,12 +6,12 @@ use crate::{Column, Schema, TableSchema};
 
 impl Schema {
     /// One table with every column it has, or, without a name, the columns of every table once and
-    /// then each table's own. Empty if there is no such table.
+    /// then each table's own, those that Sluice fills itself last. Empty if there is no such table.
     pub fn markdown(&self, table: Option<&str>) -> String {
         let mut text = String::new();
         match table {
             Some(name) => {
-                if let Some(table) = self.table(name) {
+                if let Some(table) = Schema::any(name) {
                     heading(&mut text, table);
                     rows(&mut text, &table.columns);
                 }
@@ -30,6 +30,11 @@ impl Schema {
                         table.columns.iter().filter(|c| c.name == "activity").chain(own).cloned();
                     rows(&mut text, &activity.collect::<Vec<_>>());
                 }
+                for table in Schema::own().tables() {
+                    text.push('\n');
+                    heading(&mut text, table);
+                    rows(&mut text, &table.columns);
+                }
             }
         }
         text
@@ -39,7 +44,10 @@ impl Schema {
 fn heading(text: &mut String, table: &TableSchema) {
     let classes: Vec<String> =
         table.classes.iter().map(|(id, caption)| format!("{id} {caption}")).collect();
-    push(text, format_args!("## {}\n\nOCSF {}\n\n", table.name, classes.join(", ")));
+    push(text, format_args!("## {}\n\n", table.name));
+    if !classes.is_empty() {
+        push(text, format_args!("OCSF {}\n\n", classes.join(", ")));
+    }
 }
 
 fn rows(text: &mut String, columns: &[Column]) {
@@ -53,6 +61,9 @@ fn rows(text: &mut String, columns: &[Column]) {
         let mut about = c.description.to_owned();
         if !c.values.is_empty() && c.name != "class_uid" {
             push(&mut about, format_args!(" One of: {}.", c.values.join(", ")));
+        }
+        if c.hunts_only {
+            about.push_str(" For hunts only.");
         }
         let example = c.example.replace('|', "\\|");
         let kind = c.kind.name();
@@ -74,7 +85,9 @@ mod tests {
         let all = Schema::builtin().markdown(None);
         let cells = |l: &str| l.replace("\\|", "").matches('|').count();
         assert!(all.lines().filter(|l| l.starts_with('|')).all(|l| cells(l) == 6));
-        assert_eq!(all.matches("| `src_ip` |").count(), 1, "common columns are shown once");
+        let (events, own) = all.split_once("\n## entity_risk\n").unwrap();
+        assert_eq!(events.matches("| `src_ip` |").count(), 1, "common columns are shown once");
+        assert_eq!(own.matches("| `src_ip` |").count(), 1, "findings have one of their own");
         assert!(all.contains("## network\n\nOCSF 4001 Network Activity, 4014 Tunnel Activity\n"));
     }
 

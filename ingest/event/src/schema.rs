@@ -13,7 +13,7 @@ use crate::TableName;
 /// Every typed table of the vocabulary.
 ///
 /// One file, `schema.tsv`, is the source of the arrow schemas, of `sluice schema` and of the docs;
-/// its head says what its cells mean.
+/// its head says what its cells mean. The tables that Sluice fills itself are in `own.tsv`.
 #[derive(Debug)]
 pub struct Schema {
     tables: BTreeMap<TableName, Arc<TableSchema>>,
@@ -28,6 +28,8 @@ pub struct TableSchema {
     pub columns: Vec<Column>,
     /// The arrow schema; fields carry `ocsf.path` and `description` as metadata.
     pub arrow: SchemaRef,
+    /// The leading columns of `arrow` that rules can read; none of a table for hunts only.
+    pub rules: SchemaRef,
     /// How many leading columns every table has.
     pub common: usize,
     /// The OCSF classes of its rows; the first is that of a row whose mapping names none.
@@ -53,6 +55,9 @@ pub struct Column {
     pub description: &'static str,
     /// A typical value.
     pub example: &'static str,
+    /// Whether people, time or the order of arrival change it after the fact, so that only hunts read
+    /// it.
+    pub hunts_only: bool,
 }
 
 /// A caption of an OCSF enumeration and its number.
@@ -106,6 +111,22 @@ impl Schema {
         &SCHEMA
     }
 
+    /// The tables that Sluice fills itself: what was found, incidents, the risk of entities.
+    pub fn own() -> &'static Schema {
+        static OWN: LazyLock<Schema> = LazyLock::new(|| Schema::parse(include_str!("../own.tsv")));
+        &OWN
+    }
+
+    /// A table of events or one that Sluice fills itself.
+    pub fn any(name: &str) -> Option<&'static Arc<TableSchema>> {
+        Schema::builtin().table(name).or_else(|| Schema::own().table(name))
+    }
+
+    /// Every table of events, then those that Sluice fills itself.
+    pub fn all() -> impl Iterator<Item = &'static Arc<TableSchema>> {
+        Schema::builtin().tables().chain(Schema::own().tables())
+    }
+
     /// A table by name; not `raw.` tables.
     pub fn table(&self, name: &str) -> Option<&Arc<TableSchema>> {
         self.tables.get(&TableName::new(name))
@@ -123,6 +144,8 @@ impl Schema {
             let mut cells = line.split('\t');
             let mut cell = || cells.next().unwrap_or("");
             let (table, name, kind) = (cell(), cell(), cell());
+            let hunts_only = table.ends_with('+');
+            let table = table.trim_end_matches('+');
             let columns = match table {
                 "*" => &mut common,
                 _ => tables.entry(table).or_insert_with(|| common.clone()),
@@ -135,6 +158,7 @@ impl Schema {
                 },
             };
             column.read(cell(), cell(), cell(), cell());
+            column.hunts_only = hunts_only;
             match columns.iter_mut().find(|c| c.name == name) {
                 Some(inherited) => *inherited = column,
                 None => columns.push(column),
@@ -160,7 +184,10 @@ impl TableSchema {
             .filter(|c| c.name == "class_uid")
             .flat_map(|c| c.ids.iter().map(|v| (v.id, v.caption)))
             .collect();
-        TableSchema { name, columns, arrow: Arc::new(ArrowSchema::new(fields)), common, classes }
+        let lasting = fields.iter().zip(&columns).filter(|(_, c)| !c.hunts_only);
+        let rules: Vec<Field> = lasting.map(|(field, _)| field.clone()).collect();
+        let [arrow, rules] = [fields, rules].map(|fields| Arc::new(ArrowSchema::new(fields)));
+        TableSchema { name, columns, arrow, rules, common, classes }
     }
 
     /// The index of a column.
@@ -200,6 +227,7 @@ impl Column {
             ids: Vec::new(),
             description: "",
             example: "",
+            hunts_only: false,
         }
     }
 
@@ -318,8 +346,9 @@ mod tests {
     use super::*;
 
     fn lines() -> impl Iterator<Item = Vec<&'static str>> {
-        include_str!("../schema.tsv")
-            .lines()
+        [include_str!("../schema.tsv"), include_str!("../own.tsv")]
+            .into_iter()
+            .flat_map(str::lines)
             .filter(|l| !l.is_empty() && !l.starts_with('#'))
             .map(|l| l.split('\t').collect())
     }
@@ -339,7 +368,7 @@ mod tests {
 
     #[test]
     fn every_column_is_documented() {
-        for table in Schema::builtin().tables() {
+        for table in Schema::all() {
             let mut names = BTreeSet::new();
             for c in &table.columns {
                 let place = format!("{}.{}", table.name, c.name);
@@ -349,13 +378,33 @@ mod tests {
                 assert!(c.name.bytes().all(plain), "needs quotes: {place}");
             }
             assert_eq!(table.columns[0].name, "time");
-            assert!(!table.classes.is_empty(), "{} has no class", table.name);
+            let own = Schema::own().table(table.name.as_str()).is_some();
+            assert!(own || !table.classes.is_empty(), "{} has no class", table.name);
+            assert!(own || table.columns.iter().all(|c| !c.hunts_only), "{}", table.name);
         }
     }
 
     #[test]
+    fn rules_read_what_was_found_but_not_what_became_of_it() {
+        let table = |name: &str| Schema::own().table(name).unwrap();
+        let findings = table("findings");
+        let width = findings.rules.fields().len();
+        assert_eq!(findings.rules.fields()[..], findings.arrow.fields()[..width]);
+        assert!(findings.rules.index_of("rule_id").is_ok());
+        assert!(findings.rules.index_of("status").is_err());
+        assert!(findings.arrow.index_of("status").is_ok());
+        for name in ["incidents", "entity_risk"] {
+            assert!(table(name).rules.fields().is_empty(), "{name}");
+        }
+        let names = |schema: &Schema| -> BTreeSet<TableName> {
+            schema.tables().map(|t| t.name.clone()).collect()
+        };
+        assert!(names(Schema::own()).is_disjoint(&names(Schema::builtin())));
+    }
+
+    #[test]
     fn an_enumeration_holds_its_example() {
-        for table in Schema::builtin().tables() {
+        for table in Schema::all() {
             for c in table.columns.iter().filter(|c| !c.values.is_empty()) {
                 let known = c.values.contains(&c.example)
                     || c.ids.iter().any(|v| v.id.to_string() == c.example);

@@ -416,12 +416,12 @@ fn known_columns<'n>(
     span: Span,
     entries: impl Iterator<Item = &'n Entry>,
 ) {
-    if name.contains('.') || ["events", "findings"].contains(&name) {
+    if name.contains('.') || name == "events" {
         return;
     }
-    let schema = Schema::builtin();
-    let Some(table) = schema.table(name) else {
-        let tables: Vec<&str> = schema.tables().map(|t| t.name.as_str()).collect();
+    let tables = || Schema::all().filter(|t| !t.rules.fields().is_empty());
+    let Some(table) = tables().find(|t| t.name.as_str() == name) else {
+        let tables: Vec<&str> = tables().map(|t| t.name.as_str()).collect();
         reader.push(
             Diagnostic::error("R011", reader.path, format!("no table `{name}`"))
                 .at(span)
@@ -430,7 +430,8 @@ fn known_columns<'n>(
         );
         return;
     };
-    for entry in entries.filter(|e| table.index(&e.key).is_none()) {
+    let has = |name: &str| table.columns.iter().any(|c| c.name == name && !c.hunts_only);
+    for entry in entries.filter(|e| !has(&e.key)) {
         reader.push(
             Diagnostic::error(
                 "R011",
@@ -438,7 +439,10 @@ fn known_columns<'n>(
                 format!("no column `{}` in `{name}`", entry.key),
             )
             .at(entry.span)
-            .did_you_mean(&entry.key, table.columns.iter().map(|c| c.name))
+            .did_you_mean(
+                &entry.key,
+                table.columns.iter().filter(|c| !c.hunts_only).map(|c| c.name),
+            )
             .hint(format!("`sluice schema {name}` lists all")),
         );
     }
@@ -447,8 +451,7 @@ fn known_columns<'n>(
 /// R034 for a value that no row has in this column: an event of a case obeys the schema like any
 /// other, or the case would pass for a rule that never fires.
 fn possible_value(reader: &mut Reader<'_>, table: &str, entry: &Entry) {
-    let schema = Schema::builtin();
-    let Some(table) = schema.table(table) else { return };
+    let Some(table) = Schema::any(table) else { return };
     let Some(column) = table.index(&entry.key).and_then(|i| table.columns.get(i)) else { return };
     let texts: Vec<(&str, Span)> = match &entry.value.value {
         Yaml::Text(text) => vec![(text, entry.value.span)],
@@ -472,7 +475,7 @@ fn possible_value(reader: &mut Reader<'_>, table: &str, entry: &Entry) {
                     .did_you_mean(text, values.iter().copied())
                     .hint(format!("the schema lists {listed}")),
             );
-        } else if let Some(form) = Form::of(column.name)
+        } else if let Some(form) = Form::of(column.name).filter(|_| !table.name.is_findings())
             && form.canonical(text) != text
         {
             let canonical = form.canonical(text);

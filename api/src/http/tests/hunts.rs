@@ -1,8 +1,9 @@
 //! Hunts: the formats, the limits, and what SQL is refused (B-16 to B-23).
 
 use serde_json::json;
+use sluice_finding::Finding;
 
-use super::*;
+use super::{risk::about, *};
 
 fn hunt(fixture: &Fixture, sql: &str) -> Answer {
     fixture.post("/api/v1/hunts", json!({"sql": sql}))
@@ -59,6 +60,93 @@ fn the_format_is_the_one_accepted_and_csv_is_no_formula() {
     let reader = arrow::ipc::reader::StreamReader::try_new(&arrow.body[..], None).unwrap();
     assert_eq!(reader.map(|b| b.unwrap().num_rows()).sum::<usize>(), 2);
     accepting(&fixture, "image/png", &body).is(406).problem("not_acceptable");
+}
+
+#[test]
+fn what_was_found_is_a_table_and_agrees_with_the_api() {
+    let fixture = Fixture::new();
+    let now = clock::now();
+    let at =
+        |back: i64, id, user, tactic| Finding { time: now - back, ..about(id, user, tactic, 45) };
+    fixture.commit([
+        at(3_000, 1, "ann", "TA0001"),
+        at(2_000, 2, "ann", "TA0006"),
+        at(1_000, 3, "bob", "TA0006"),
+    ]);
+    let id = format!("{:032x}", 3);
+    let change = json!({"status": "resolved", "reason": "benign"});
+    let path = format!("/api/v1/findings/{id}");
+    fixture.ask(Role::Analyst, "PATCH", &path, Some(change)).is(200);
+    fixture.indexed();
+    let found = hunt(
+        &fixture,
+        "SELECT * FROM findings WHERE 'TA0006' = tactic_id AND entity_kind = 'user' ORDER BY time DESC",
+    );
+    let found = found.is(200).json();
+    let shown = fixture.get("/api/v1/findings").is(200).json();
+    assert_eq!(found["rows"].as_array().unwrap().len(), 2);
+    for (row, item) in
+        found["rows"].as_array().unwrap().iter().zip(shown["items"].as_array().unwrap())
+    {
+        for same in ["id", "time", "rule_id", "title", "severity", "risk", "status", "state", "seq"]
+        {
+            assert_eq!(row[same], item[same], "{same}");
+        }
+        assert_eq!(row["reason"], item.get("reason").cloned().unwrap_or(Value::Null));
+        assert_eq!(row["user_entity"], item["entities"][0]["id"]);
+        assert_eq!(row["entities"][0], format!("user:{}", row["user_entity"].as_str().unwrap()));
+        assert_eq!(row["tactic_ids"], item["attack"]);
+    }
+    let sql = "SELECT i.id, i.findings, i.opened_by FROM incidents i \
+               JOIN findings f ON array_has(i.finding_ids, f.id) WHERE f.tactic_id = 'TA0006'";
+    let joined = hunt(&fixture, sql).is(200).json();
+    let incident = &fixture.get("/api/v1/incidents").is(200).json()["items"][0];
+    assert_eq!(joined["rows"][0]["id"], incident["id"]);
+    assert_eq!(joined["rows"][0]["opened_by"], "risk_high");
+    let risk = "SELECT entity_id, change_no, score, level, cause, cause_id, \
+                previous_score, factors FROM entity_risk \
+                WHERE user_entity = 'ann' ORDER BY change_no DESC";
+    let rows = hunt(&fixture, risk).is(200).json();
+    let entity = fixture.get("/api/v1/entities/user/ann").is(200).json();
+    let last = &entity["changes"][0];
+    for same in ["score", "level", "cause", "previous_score"] {
+        assert_eq!(rows["rows"][0][same], last[same], "{same}: {entity}");
+    }
+    let factors: Value =
+        serde_json::from_str(rows["rows"][0]["factors"].as_str().unwrap()).unwrap();
+    assert_eq!(factors[0]["points"], entity["factors"][0]["points"], "{factors}");
+    // The range is one of event time, for these tables too.
+    let from = sluice_event::rfc3339(now - 1_500);
+    let later = json!({"sql": "SELECT id FROM findings", "from": from});
+    let later = fixture.post("/api/v1/hunts", later).is(200).json();
+    assert_eq!(later["rows"], json!([{"id": id}]));
+    assert_eq!(later["covers_from"]["findings"], sluice_event::rfc3339(now - 1_000));
+}
+
+#[test]
+fn tables_of_what_was_found_are_there_when_nothing_was() {
+    let fixture = Fixture::new();
+    for table in ["findings", "incidents", "entity_risk"] {
+        let sql = format!("SELECT count(*) AS n, max(time) AS newest FROM {table}");
+        let answer = hunt(&fixture, &sql).is(200).json();
+        assert_eq!(answer["rows"], json!([{"n": 0, "newest": null}]), "{table}");
+    }
+}
+
+#[test]
+fn a_table_is_read_under_the_role_of_the_reader() {
+    let fixture = Fixture::new();
+    let ask = |role: Role, sql: &str| {
+        let token = Some(fixture.secrets[&role].as_str());
+        let headers = [("content-type", "application/json")];
+        let body = json!({"sql": sql}).to_string();
+        fixture.send(token, "POST", "/api/v1/hunts", &headers, body.as_bytes())
+    };
+    let risk = "WITH r AS (SELECT * FROM \"entity_risk\") SELECT count(*) AS n FROM r";
+    ask(Role::RuleAuthor, "SELECT 'entity_risk' AS n FROM findings").is(200);
+    let refused = ask(Role::RuleAuthor, risk).is(403).problem("forbidden");
+    assert!(refused["detail"].as_str().unwrap().contains("risk:read"), "{refused}");
+    ask(Role::Analyst, risk).is(200);
 }
 
 #[test]

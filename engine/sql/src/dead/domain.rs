@@ -48,10 +48,14 @@ const MEASURES: [&str; 4] = ["bytes_", "packets_", "duration_", "response_ms"];
 impl Domain {
     /// The values of a column of a typed table.
     pub(crate) fn column(table: &TableName, name: &str) -> Domain {
-        let Some(table) = Schema::builtin().table(table.as_str()) else { return Domain::default() };
+        let Some(table) = Schema::any(table.as_str()) else { return Domain::default() };
         let find = |name: &str| table.index(name).and_then(|i| table.columns.get(i));
         let Some(column) = find(name) else { return Domain::default() };
         let mut domain = Domain::of_column(column);
+        // An entity of a finding is what its rule names, in any form.
+        if table.name.is_findings() {
+            domain.form = None;
+        }
         // The ids of a caption stand on the line of the caption.
         if domain.numbers.is_none()
             && let Some(caption) = name.strip_suffix("_id").and_then(find)

@@ -1,6 +1,6 @@
 //! Unknown tables, columns and functions, with the nearest name there is.
 
-use std::{convert::Infallible, ops::ControlFlow};
+use std::{convert::Infallible, ops::ControlFlow, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use datafusion::{
@@ -48,14 +48,19 @@ impl Catalogue<'_> {
         if table == "events" {
             return common_schema();
         }
-        let typed = || Schema::builtin().table(table).map(|t| t.arrow.clone());
-        self.raw.get(&TableName::new(table)).cloned().or_else(typed)
+        self.raw.get(&TableName::new(table)).cloned().or_else(|| typed(table))
     }
 
     fn tables(&self) -> Vec<String> {
         let typed = Schema::builtin().tables().map(|t| t.name.to_string());
         typed.chain(["events".to_owned()]).chain(self.raw.keys().map(ToString::to_string)).collect()
     }
+}
+
+/// The columns that rules read of a typed table; `None` if they read none.
+pub(crate) fn typed(table: &str) -> Option<SchemaRef> {
+    let table = Schema::builtin().table(table)?;
+    Some(Arc::clone(&table.rules))
 }
 
 /// `column` is not one of `table`.
@@ -65,7 +70,14 @@ pub(crate) fn unknown_column(column: &str, table: &str, names: &[String]) -> Sql
             .detail(format!("it is `{same}`"))
             .hint(crate::text::identifier(same));
     }
-    let listed = table == "events" || Schema::builtin().table(table).is_some();
+    let known = Schema::any(table);
+    let after = known.and_then(|t| t.columns.iter().find(|c| c.name == column && c.hunts_only));
+    if after.is_some() && !names.iter().any(|n| n == column) {
+        return SqlProblem::new("R011", format!("rules cannot read `{column}` of `{table}`"))
+            .detail("people, time or the order of arrival change it after the fact")
+            .hint(format!("`sluice schema {table}` says which columns are for hunts only"));
+    }
+    let listed = table == "events" || known.is_some();
     let problem = SqlProblem::new("R011", format!("no column `{column}` in `{table}`"));
     let problem = if listed {
         problem.hint(format!("`sluice schema {table}` lists all"))
@@ -138,9 +150,10 @@ impl Checker<'_> {
                 .hint("sluice eval -r RULES FILE reads a file through its mapping")
         } else if table.starts_with("baseline.") {
             of_hunts(&table)
-        } else if ["findings", "incidents", "entity_risk"].contains(&table.as_str()) {
-            SqlProblem::new("R011", format!("`{table}` is not available in this build"))
-                .detail("rules read typed tables, `events` and `raw.<source>`")
+        } else if Schema::own().table(&table).is_some() {
+            SqlProblem::new("R011", format!("rules cannot read `{table}`"))
+                .detail("rules read tables of events, `findings`, `events` and `raw.<source>`")
+                .hint("hunts read `incidents` and `entity_risk`")
         } else {
             let tables = self.catalogue.tables();
             let known = tables.iter().map(String::as_str);
