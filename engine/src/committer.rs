@@ -17,6 +17,7 @@ use crate::{
     checkpoint_writer::SealedCheckpoint,
     coalesce::Updates,
     degraded, findings,
+    findings_source::Settled,
     message::{CheckpointBarrier, ToCommitter},
     stats::{StageStats, StatsHandle, publish},
     stopwatch::{StageTimes, Stopwatch, Timer},
@@ -44,6 +45,13 @@ pub(crate) struct Committer<'a> {
     updates: Updates,
     /// Milliseconds to wait for more of them; `None` gives each to the sink at once.
     commit_every: Option<i64>,
+    /// Where it says how far what was found is final, for rules that read it.
+    pub settled: Option<Arc<Settled>>,
+    /// Per shard and layer: how far it is.
+    closed: Vec<Vec<i64>>,
+    /// Whether that is news, and the last change that has been said.
+    closed_more: bool,
+    said: Seq,
     /// Where it publishes what rules found.
     pub stats: Option<StatsHandle>,
     costs: BTreeMap<usize, RuleCost>,
@@ -88,6 +96,10 @@ impl<'a> Committer<'a> {
             open: Commit::default(),
             updates: Updates::every(commit_every.map(|_| UPDATE_EVERY)),
             commit_every,
+            settled: None,
+            closed: vec![Vec::new(); engine.config.shards.get()],
+            closed_more: false,
+            said: Seq(0),
             stats: None,
             costs: BTreeMap::new(),
             times: StageTimes::default(),
@@ -130,6 +142,7 @@ impl<'a> Committer<'a> {
             if full || (!self.open.is_empty() && patience.left().is_zero()) {
                 self.flush()?;
             }
+            self.settle();
             watch.lap(&mut self.times.emit);
             self.publish_stats();
         }
@@ -162,6 +175,13 @@ impl<'a> Committer<'a> {
                     let finding = degraded::finding(self.tenant, rule, &degradation);
                     let epoch = self.resumed + passed;
                     self.open.findings.push(Reported { epoch, finding });
+                }
+                Ok(())
+            }
+            ToCommitter::Closed(shard, closed) => {
+                if let Some(known) = self.closed.get_mut(shard) {
+                    *known = closed;
+                    self.closed_more = true;
                 }
                 Ok(())
             }
@@ -229,6 +249,21 @@ impl<'a> Committer<'a> {
             self.last = self.sink.commit(std::mem::take(&mut self.open))?;
         }
         Ok(())
+    }
+
+    /// With nothing left to commit, says how far everything that is final is in the sink.
+    fn settle(&mut self) {
+        let Some(settled) = &self.settled else { return };
+        if !self.open.is_empty() || self.closed.iter().any(Vec::is_empty) {
+            return;
+        }
+        let layers = self.closed.first().map_or(0, Vec::len);
+        let least = |layer: usize| self.closed.iter().filter_map(|shard| shard.get(layer)).min();
+        let closed: Vec<i64> = (0..layers).filter_map(|l| least(l).copied()).collect();
+        if std::mem::take(&mut self.closed_more) || self.last > self.said {
+            self.said = self.last;
+            settled.say(&closed, self.last);
+        }
     }
 
     fn publish_stats(&self) {

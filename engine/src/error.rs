@@ -50,6 +50,9 @@ pub enum EngineError {
     /// The disk is full, and nothing is processed.
     #[error("the disk is full: it goes on by itself when there is room")]
     NoRoom,
+    /// Rules over findings were given to a sink that cannot be read: a defect of ours.
+    #[error("this run keeps no findings that rules could read")]
+    NoFeed,
     /// A thread of the pipeline died: a defect of ours.
     #[error("the {0} thread stopped unexpectedly")]
     Thread(&'static str),

@@ -14,11 +14,22 @@ use arrow::{
     error::ArrowError,
     record_batch::RecordBatch,
 };
-use sluice_event::{EntityKind, EventUid, TableName};
+use sluice_event::{EntityKind, EventUid, Schema, TableName};
 use sluice_finding::Finding;
 
 /// What findings are a source of, in their identity as events.
 pub(crate) const SOURCE: &str = "findings";
+
+/// The columns that rules read.
+pub(crate) fn schema() -> Option<SchemaRef> {
+    Schema::own().table(SOURCE).map(|table| table.rules.clone())
+}
+
+/// Findings as rows of [`schema`].
+pub(crate) fn rows(tenant: &str, findings: &[&Finding]) -> Result<RecordBatch, ArrowError> {
+    let schema = schema().ok_or_else(|| ArrowError::SchemaError("no table `findings`".into()))?;
+    batch(&schema, |name| column(name, tenant, findings))
+}
 
 /// A batch whose columns are made by name, each cast to the type it has in the schema.
 pub(crate) fn batch(

@@ -15,12 +15,39 @@ use crate::{json, rule_set::LoadedRule};
 
 /// The finding an emission speaks of.
 pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Finding {
-    let rule = &loaded.rule;
     let mut fields = Map::new();
     for (field, column) in loaded.plan.output.fields().iter().zip(emission.columns.columns()) {
         fields.insert(field.name().clone(), json::value(column, emission.row));
     }
     fields.extend(loaded.lookup_versions().map(|versions| ("lookups".to_owned(), versions)));
+    Finding {
+        time: time(&loaded.plan.output, emission).unwrap_or(emission.time),
+        state: match emission.change {
+            Change::Upsert(sluice_stream::FindingState::Provisional) => FindingState::Provisional,
+            Change::Upsert(sluice_stream::FindingState::Confirmed) => FindingState::Confirmed,
+            Change::Upsert(sluice_stream::FindingState::Withdrawn) | Change::Withdraw => {
+                FindingState::Withdrawn
+            }
+        },
+        window: emission.window,
+        count: emission.count,
+        late: emission.late,
+        capped: emission.capped,
+        evidence: emission.evidence.clone(),
+        evidence_total: emission.evidence_total,
+        ..of_row(tenant, loaded, &emission.key, fields, emission.time)
+    }
+}
+
+/// The finding of a row that a rule has returned: confirmed, of one event, without evidence.
+pub(crate) fn of_row(
+    tenant: &str,
+    loaded: &LoadedRule,
+    key: &[u8],
+    fields: Map<String, Value>,
+    time: i64,
+) -> Finding {
+    let rule = &loaded.rule;
     let text = |name: &str| fields.get(name).and_then(Value::as_str);
     let title = text("title").unwrap_or(&rule.title).to_owned();
     let severity = text("severity").and_then(Severity::parse).unwrap_or(rule.severity);
@@ -35,19 +62,13 @@ pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Findin
         })
         .collect();
     Finding {
-        id: FindingId::derive(tenant, &loaded.plan.rule, &emission.key),
+        id: FindingId::derive(tenant, &loaded.plan.rule, key),
         rule_id: loaded.plan.rule.clone(),
         rule_version: rule.version.as_str().into(),
         title,
         severity,
-        time: time(&loaded.plan.output, emission).unwrap_or(emission.time),
-        state: match emission.change {
-            Change::Upsert(sluice_stream::FindingState::Provisional) => FindingState::Provisional,
-            Change::Upsert(sluice_stream::FindingState::Confirmed) => FindingState::Confirmed,
-            Change::Upsert(sluice_stream::FindingState::Withdrawn) | Change::Withdraw => {
-                FindingState::Withdrawn
-            }
-        },
+        time,
+        state: FindingState::Confirmed,
         revision: 1,
         entities,
         attack: match text("tactic").filter(|_| is_baseline) {
@@ -58,13 +79,13 @@ pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Findin
         shadow: rule.is_shadow(),
         suppression: suppression(tenant, loaded, &fields),
         fields,
-        window: emission.window,
-        count: emission.count,
-        late: emission.late,
-        capped: emission.capped,
+        window: None,
+        count: 1,
+        late: false,
+        capped: false,
         contested: false,
-        evidence: emission.evidence.clone(),
-        evidence_total: emission.evidence_total,
+        evidence: Vec::new(),
+        evidence_total: 0,
     }
 }
 

@@ -11,7 +11,7 @@ use sluice_stream::{
 };
 
 use crate::{
-    Counters, Engine, EngineError, History, Partition, RuleCost,
+    Counters, Engine, EngineError, History, Partition, RuleCost, findings_source,
     message::{CheckpointBarrier, ShardMessage, ToCommitter, ToShard},
     stats::{PUBLISH_EVERY, StageStats, StatsHandle, publish},
     stopwatch::{StageTimes, Stopwatch, Timer},
@@ -41,8 +41,14 @@ pub(crate) struct KeyedStage {
     /// Where it publishes its counts.
     pub stats: Option<StatsHandle>,
     published: Timer,
+    index: usize,
+    /// Per layer of rules over findings, if there are any: through which event time what they report is
+    /// final, as last said.
+    closed: Vec<i64>,
 }
 
+/// Milliseconds of event time between two reports of what is final.
+const CLOSED_EVERY: i64 = 1_000;
 /// Milliseconds after which every change is reported at [`Pace::News`].
 const EVERY_CHANGE: i64 = 1_000;
 
@@ -92,6 +98,11 @@ impl KeyedStage {
             dropped: 0,
             stats: None,
             published: Timer::every(PUBLISH_EVERY),
+            index,
+            closed: match engine.rules.layers().depth() {
+                0 => Vec::new(),
+                depth => vec![i64::MIN; depth as usize + 1],
+            },
         })
     }
 
@@ -200,10 +211,25 @@ impl KeyedStage {
         if !degraded.is_empty() {
             committer.send(ToCommitter::Degraded(self.passed, degraded)).map_err(drop)?;
         }
-        if emissions.is_empty() {
+        if !emissions.is_empty() {
+            committer.send(ToCommitter::Emissions(self.passed, emissions)).map_err(drop)?;
+        }
+        self.tell_closed(committer)
+    }
+
+    /// Says through which event time everything final has been reported.
+    fn tell_closed(&mut self, committer: &Sender<ToCommitter>) -> Result<(), ()> {
+        let mut news = false;
+        for (layer, said) in (0..).zip(&mut self.closed) {
+            let now = self.shard.closed(|partition| findings_source::layer(partition) == layer);
+            if now == i64::MAX && *said < now || now >= said.saturating_add(CLOSED_EVERY) {
+                (*said, news) = (now, true);
+            }
+        }
+        if !news {
             return Ok(());
         }
-        committer.send(ToCommitter::Emissions(self.passed, emissions)).map_err(drop)
+        committer.send(ToCommitter::Closed(self.index, self.closed.clone())).map_err(drop)
     }
 
     /// With the barrier of the last worker the state is what it is after the barrier's deliveries.

@@ -23,10 +23,12 @@ mod file_source;
 mod fillable;
 mod finding_rows;
 pub mod findings;
+mod findings_source;
 pub mod history;
 pub mod json;
 mod keyed;
 pub mod language;
+mod layers;
 mod live_source;
 mod load;
 mod lookups;
@@ -54,7 +56,10 @@ pub use file_source::FileSource;
 pub use load::{Content, Problem};
 pub use rule_set::{LoadedRule, RuleSet, TableRules};
 pub use run::{DurableCheckpoint, Engine, Live, Observer, RunOptions, Summary, Unobserved};
-pub use sink::{CheckpointSink, Commit, FindingSink, MemorySink, PlacedDeadLetter, Reported};
+pub use sink::{
+    CheckpointSink, Commit, FindingFeed, FindingLog, FindingSink, MemorySink, PlacedDeadLetter,
+    Reported,
+};
 pub use sluice_sql::{Cancel, Lookups, QueryLimits, QueryResult, SqlError, tables_named};
 pub use sluice_stream::Pace;
 pub use source::{Delivery, Partition, PartitionName, Progress, Source, SourcePosition};

@@ -258,6 +258,7 @@ impl Source for LiveSource {
                 Delivery::Records(_)
                 | Delivery::Rows(_)
                 | Delivery::Idle(_)
+                | Delivery::Seen(..)
                 | Delivery::End(_)
                 | Delivery::Nothing => None,
             })

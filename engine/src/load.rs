@@ -12,7 +12,9 @@ use crate::{
     EngineError, LoadedRule, RuleSet,
     baseline::{self, LoadedBaseline},
     content::{SqlText, builtin_baselines, builtin_rules, read_sql},
-    fillable, lookups,
+    fillable,
+    layers::{self, Layers},
+    lookups,
 };
 
 /// What the given folders hold, compiled.
@@ -121,6 +123,12 @@ impl Content {
         let mut rules: Vec<LoadedRule> =
             parsed.into_iter().filter_map(|rule| compile(&compiler, rule, &mut problems)).collect();
         rules.sort_by(|a, b| a.plan.rule.cmp(&b.plan.rule));
+        refuse_circles(&mut rules, &mut problems);
+        {
+            let found_by = baselines.iter().filter_map(|b| b.rule.as_ref());
+            let all: Vec<&LoadedRule> = rules.iter().chain(found_by).collect();
+            problems.extend(rules.iter().filter_map(|loaded| reads_nobody(loaded, &all)));
+        }
         problems.extend(rules.iter().filter_map(|loaded| {
             let files = mappings.iter().map(AsRef::as_ref);
             let why = fillable::cannot_fire(&loaded.plan.branches, files)?;
@@ -170,6 +178,33 @@ impl Content {
     pub fn errors(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter().filter(|p| p.diagnostic.level == Level::Error)
     }
+}
+
+/// Takes out rules that read each other's findings in a circle.
+fn refuse_circles(rules: &mut Vec<LoadedRule>, problems: &mut Vec<Problem>) {
+    let (_, circles) = Layers::of(rules);
+    rules.retain(|loaded| {
+        let refused = circles.iter().find_map(|circle| circle.refuses(loaded));
+        let keeps = refused.is_none();
+        problems.extend(
+            refused.map(|diagnostic| Problem {
+                diagnostic,
+                text: Some(loaded.rule.file.text.clone()),
+            }),
+        );
+        keeps
+    });
+}
+
+/// A rule over the findings of rules that are not loaded.
+fn reads_nobody(loaded: &LoadedRule, all: &[&LoadedRule]) -> Option<Problem> {
+    let file = &loaded.rule.file;
+    let diagnostic = Diagnostic::warning("R039", &file.path, "the rule cannot fire as things are")
+        .at(loaded.rule.place("id"))
+        .detail("it reads findings of rules that are not loaded")
+        .hint("it will when rules of such ids are loaded");
+    let told = layers::names_nobody(loaded, all) && !file.is_allowed(&diagnostic);
+    told.then(|| Problem { diagnostic, text: Some(file.text.clone()) })
 }
 
 /// Parses every file; the readable reason why one could not be is a problem like any other.

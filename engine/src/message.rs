@@ -58,6 +58,8 @@ pub(crate) enum ToCommitter {
     /// Bounds of state that a stage hit, likewise.
     Degraded(u64, Vec<Degradation>),
     DeadLetters(Vec<PlacedDeadLetter>),
+    /// What a shard has reported is all there is by these event times, one per layer of rules.
+    Closed(usize, Vec<i64>),
     /// Part of a checkpoint: a worker's partitions.
     Seen(Arc<CheckpointBarrier>, Vec<(PartitionId, i64)>),
     /// Part of a checkpoint: a shard's state.

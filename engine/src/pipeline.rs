@@ -19,10 +19,11 @@ use std::{
 use crossbeam_channel::{Sender, bounded};
 
 use crate::{
-    Engine, EngineError, FindingSink, Observer, Progress, RunOptions, Source, Summary,
+    Checkpoint, Engine, EngineError, FindingSink, Observer, Progress, RunOptions, Source, Summary,
     checkpoint::split,
     checkpoint_writer::CheckpointWriter,
     committer::Committer,
+    findings_source::{FindingsSource, Settled},
     keyed::KeyedStage,
     message::{CheckpointBarrier, ToShard, ToWorker},
     stopwatch::{Stopwatch, Timer},
@@ -41,6 +42,25 @@ impl Engine {
         observer: &dyn Observer,
         mut options: RunOptions,
     ) -> Result<Summary, EngineError> {
+        let depth = self.rules.layers().depth();
+        let settled = (depth > 0).then(|| Arc::new(Settled::new(depth)));
+        let mut over_findings;
+        let source: &mut dyn Source = match &settled {
+            None => source,
+            Some(settled) => {
+                let feed = sink.feed().ok_or(EngineError::NoFeed)?;
+                let start = Checkpoint::default();
+                over_findings = FindingsSource::new(
+                    source,
+                    feed,
+                    settled.clone(),
+                    self.rules.clone(),
+                    &self.config.tenant,
+                    options.resume.as_ref().unwrap_or(&start),
+                );
+                &mut over_findings
+            }
+        };
         let partitions = source.partitions();
         let progress = Progress::new(partitions.len());
         let workers = self.config.workers.get();
@@ -93,6 +113,7 @@ impl Engine {
                 resume.epoch,
                 live.map(|l| l.commit_every),
             );
+            committer.settled = settled;
             committer.stats = stats.as_ref().map(|b| b.committer.clone());
             let committer_thread = scope.spawn(move || committer.run(&from_stages));
 
@@ -165,7 +186,7 @@ impl Feed<'_> {
                     age: Stopwatch::start(),
                     full,
                 };
-                if self.options.stop_after == Some(delivered) {
+                if self.options.stop_after.is_some_and(|after| delivered >= after) {
                     self.mark(cut(true))?;
                     return Ok(delivered);
                 }

@@ -1,17 +1,26 @@
-//! All loaded rules, ready to run: plans by slot, one predicate network per table.
+//! All loaded rules, ready to run: plans by slot, one predicate network per table, and the layers of
+//! those that read what others found.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arrow::datatypes::SchemaRef;
 use sluice_event::TableName;
 use sluice_rule::Rule;
 use sluice_stream::{PredicateNetwork, StreamPlan};
 
+use crate::layers::Layers;
+
 /// The rules of a run. Immutable: a reload makes another and swaps it at a batch boundary.
 #[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<LoadedRule>,
     tables: BTreeMap<TableName, TableRules>,
+    layers: Layers,
+    /// Those that say each finding with its row.
+    stateless: BTreeSet<Arc<str>>,
 }
 
 /// One rule and what it compiled to. Its slot is its index in the set.
@@ -48,7 +57,23 @@ pub struct TableRules {
 
 impl RuleSet {
     /// Builds the networks. `schema` gives the full schema of a table.
-    pub fn new(rules: Vec<LoadedRule>, schema: impl Fn(&TableName) -> Option<SchemaRef>) -> Self {
+    pub fn new(
+        mut rules: Vec<LoadedRule>,
+        schema: impl Fn(&TableName) -> Option<SchemaRef>,
+    ) -> Self {
+        // Rules of a circle have been refused by who loaded them.
+        let (layers, _) = Layers::of(&rules);
+        for loaded in &mut rules {
+            let layer = layers.layer(&loaded.plan.rule);
+            if layer > 1 {
+                let plan = Arc::make_mut(&mut loaded.plan);
+                for branch in plan.branches.iter_mut().filter(|b| b.table.is_findings()) {
+                    branch.table = TableName::findings(layer);
+                }
+            }
+        }
+        let stateless = rules.iter().filter(|r| matches!(r.plan.stage, Stage::Stateless));
+        let stateless = stateless.map(|r| r.plan.rule.clone()).collect();
         let mut by_table: BTreeMap<TableName, Vec<(usize, usize)>> = BTreeMap::new();
         for (slot, loaded) in rules.iter().enumerate() {
             for (index, branch) in loaded.plan.branches.iter().enumerate() {
@@ -67,7 +92,17 @@ impl RuleSet {
                 Some((table, TableRules { network, branches }))
             })
             .collect();
-        RuleSet { rules, tables }
+        RuleSet { rules, tables, layers, stateless }
+    }
+
+    /// Which of them read what others found.
+    pub(crate) fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    /// Whether a rule says each finding with its row.
+    pub(crate) fn is_stateless(&self, rule: &str) -> bool {
+        self.stateless.contains(rule)
     }
 
     /// The rules by slot.

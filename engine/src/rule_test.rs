@@ -5,7 +5,11 @@
 mod compare;
 mod rows;
 
-use std::{collections::BTreeMap, num::NonZeroUsize, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
+    sync::Arc,
+};
 
 use arrow::record_batch::RecordBatch;
 use sluice_event::TableName;
@@ -16,7 +20,7 @@ use sluice_stream::{ExplainNode, Pace};
 
 use crate::{
     Content, Engine, EngineConfig, History, LoadedRule, MemorySink, RuleSet, RunOptions,
-    Unobserved, lookups,
+    Unobserved, finding_rows, findings, lookups,
     replay::{Dice, Replay},
 };
 
@@ -93,6 +97,8 @@ fn run_case(
 pub struct Bench<'a> {
     compiler: &'a Compiler,
     loaded: &'a LoadedRule,
+    /// Rules whose findings it reads, each after those it reads itself.
+    below: &'a [LoadedRule],
     rules: Arc<RuleSet>,
     history: History,
 }
@@ -142,7 +148,16 @@ impl<'a> Bench<'a> {
 
     fn over(compiler: &'a Compiler, loaded: &'a LoadedRule, history: History) -> Self {
         let rules = RuleSet::new(vec![loaded.clone()], |table| compiler.schema(table));
-        Bench { compiler, loaded, rules: Arc::new(rules), history }
+        Bench { compiler, loaded, below: &[], rules: Arc::new(rules), history }
+    }
+
+    /// The rule above others whose findings it reads: each comes after those it reads itself, and gives
+    /// its findings a `time`.
+    #[must_use]
+    pub fn above(self, below: &'a [LoadedRule]) -> Self {
+        let all = below.iter().chain([self.loaded]).cloned().collect();
+        let rules = Arc::new(RuleSet::new(all, |table| self.compiler.schema(table)));
+        Bench { below, rules, ..self }
     }
 
     /// The rule.
@@ -198,8 +213,16 @@ impl<'a> Bench<'a> {
         replay: &Replay,
         order: &[usize],
     ) -> Result<BTreeMap<TableName, Vec<RecordBatch>>, String> {
-        let keyed = !self.loaded.plan.stage.is_stateless();
-        let accepted = replay.accepted(order, self.loaded.plan.lateness);
+        Self::tables_of(self.loaded, replay, order)
+    }
+
+    fn tables_of(
+        loaded: &LoadedRule,
+        replay: &Replay,
+        order: &[usize],
+    ) -> Result<BTreeMap<TableName, Vec<RecordBatch>>, String> {
+        let keyed = !loaded.plan.stage.is_stateless();
+        let accepted = replay.accepted(order, loaded.plan.lateness);
         let kept: Vec<usize> = order
             .iter()
             .zip(accepted)
@@ -218,31 +241,76 @@ impl<'a> Bench<'a> {
         replay: &Replay,
         order: &[usize],
     ) -> Result<BTreeMap<FindingId, serde_json::Map<String, serde_json::Value>>, String> {
-        let tables = self.batch_tables(replay, order)?;
+        let mut tables = self.batch_tables(replay, order)?;
+        if !self.below.is_empty() {
+            let read = self.read_in_batch(replay, order)?;
+            tables.insert(TableName::findings(1), vec![read]);
+        }
+        let found = self.batch_of(self.loaded, &tables)?;
+        Ok(found.into_iter().map(|f| (f.id, f.fields)).collect())
+    }
+
+    /// The rule's findings in batch.
+    fn batch_of(
+        &self,
+        loaded: &LoadedRule,
+        tables: &BTreeMap<TableName, Vec<RecordBatch>>,
+    ) -> Result<Vec<Finding>, String> {
         let history = match self.history {
             History::Since(time) => Some(time),
             History::None | History::FirstEvent => None,
         };
         let found = self
             .compiler
-            .batch(&self.loaded.rule, &tables, history)
-            .map_err(|e| format!("batch form: {e}"))?;
-        Ok(found
-            .key
-            .iter()
-            .enumerate()
-            .map(|(row, key)| {
-                let id = FindingId::derive("default", &self.loaded.plan.rule, key);
-                let mut fields = serde_json::Map::new();
-                for (field, column) in found.rows.schema().fields().iter().zip(found.rows.columns())
-                {
-                    fields.insert(field.name().clone(), crate::json::value(column, row));
-                }
-                let versions = self.loaded.lookup_versions();
-                fields.extend(versions.map(|versions| ("lookups".to_owned(), versions)));
-                (id, fields)
-            })
-            .collect())
+            .batch(&loaded.rule, tables, history)
+            .map_err(|e| format!("batch form of {}: {e}", loaded.plan.rule))?;
+        let findings = found.key.iter().enumerate().map(|(row, key)| {
+            let mut fields = serde_json::Map::new();
+            for (field, column) in found.rows.schema().fields().iter().zip(found.rows.columns()) {
+                fields.insert(field.name().clone(), crate::json::value(column, row));
+            }
+            let versions = loaded.lookup_versions();
+            fields.extend(versions.map(|versions| ("lookups".to_owned(), versions)));
+            let time = fields.get("time").and_then(serde_json::Value::as_str);
+            let time = time.and_then(sluice_rule::resolve_time).unwrap_or_default();
+            findings::of_row(EngineConfig::TENANT, loaded, key, fields, time)
+        });
+        Ok(findings.collect())
+    }
+
+    /// The findings of the rules below, computed in batch, as the rule reads them: rules of a layer get
+    /// those of the layers below it. What was found of a row that was too late is too late for rules
+    /// with state.
+    fn read_in_batch(&self, replay: &Replay, order: &[usize]) -> Result<RecordBatch, String> {
+        let layers = self.rules.layers();
+        let mut known: Vec<Finding> = Vec::new();
+        let mut in_time: BTreeSet<FindingId> = BTreeSet::new();
+        let is_stateless = |rule: &LoadedRule| matches!(rule.plan.stage, Stage::Stateless);
+        let as_rows = |known: &[Finding], in_time: Option<&BTreeSet<FindingId>>, reader: &str| {
+            let below = known.iter().filter(|f| layers.layer(&f.rule_id) < layers.layer(reader));
+            let read: Vec<&Finding> =
+                below.filter(|f| in_time.is_none_or(|ids| ids.contains(&f.id))).collect();
+            finding_rows::rows(EngineConfig::TENANT, &read).map_err(|e| e.to_string())
+        };
+        for below in self.below {
+            let mut all = Self::tables_of(below, replay, order)?;
+            let accepted = replay.accepted(order, None);
+            let accepted = order.iter().zip(accepted).filter(|(_, a)| *a).map(|(i, _)| *i);
+            let mut some = match is_stateless(below) {
+                true => rows::batch_tables(replay, &accepted.collect::<Vec<_>>())?,
+                false => all.clone(),
+            };
+            let id = &below.plan.rule;
+            if layers.layer(id) > 0 {
+                let late = (!is_stateless(below)).then_some(&in_time);
+                all.insert(TableName::findings(1), vec![as_rows(&known, late, id)?]);
+                some.insert(TableName::findings(1), vec![as_rows(&known, Some(&in_time), id)?]);
+            }
+            in_time.extend(self.batch_of(below, &some)?.iter().map(|f| f.id));
+            known.extend(self.batch_of(below, &all)?);
+        }
+        let late = (!is_stateless(self.loaded)).then_some(&in_time);
+        as_rows(&known, late, &self.loaded.plan.rule)
     }
 }
 
@@ -266,7 +334,9 @@ pub fn agree(
     shuffle: bool,
 ) -> Result<Agreement, String> {
     let mut dice = Dice::new(seed);
-    let reads = |table: &TableName| bench.loaded.plan.branches.iter().any(|b| b.table == *table);
+    let rules = || bench.below.iter().chain([bench.loaded]);
+    let reads =
+        |table: &TableName| rules().flat_map(|r| &r.plan.branches).any(|b| b.table == *table);
     let listed: Vec<usize> =
         (0..replay.rows.len()).filter(|i| reads(&replay.rows[*i].table)).collect();
     let reference = net(bench.run(replay, &Way::whole(&listed))?);

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use sluice_finding::{Finding, FindingId, contest::settle, fold};
+use sluice_finding::{Finding, FindingId, FindingState, contest::settle, fold};
 use sluice_ingest::{DeadLetter, live::Place};
 
 use crate::{Checkpoint, EngineError, Seq};
@@ -32,10 +32,65 @@ pub trait FindingSink: Send {
     /// If they are not kept.
     fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError>;
 
+    /// What is kept as rules over findings read it: asked once before a run whose rules do. A sink that
+    /// has none cannot be given such rules.
+    fn feed(&mut self) -> Option<Box<dyn FindingFeed>> {
+        None
+    }
+
     /// Where checkpoints go. They are kept by a thread of their own, so that no commit waits for one.
     /// A sink that nothing resumes from has none, and checkpoints end here.
     fn checkpoints(&mut self) -> Option<Box<dyn CheckpointSink>> {
         None
+    }
+}
+
+/// Findings that nothing can change any more, in the order of their last change.
+///
+/// Guarantees: each is given at least once, and again if something else about it changes.
+pub trait FindingFeed: Send {
+    /// Those after a sequence, at most so many; and the sequence to go on from.
+    ///
+    /// # Errors
+    /// If they cannot be read.
+    fn after(&mut self, seq: Seq, limit: usize) -> Result<(Vec<Finding>, Seq), EngineError>;
+}
+
+/// A feed in memory, for sinks that keep no order of their own. Cheap to clone; clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct FindingLog(Arc<Mutex<Log>>);
+
+#[derive(Debug, Default)]
+struct Log {
+    confirmed: BTreeMap<u64, Finding>,
+    /// The last change, of whatever it was.
+    last: u64,
+}
+
+impl FindingLog {
+    /// Adds a finding as the change of this number; only a confirmed one is given out.
+    pub fn push(&self, seq: Seq, finding: &Finding) {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.last = log.last.max(seq.0);
+        if finding.state == FindingState::Confirmed {
+            log.confirmed.insert(seq.0, finding.clone());
+        }
+    }
+}
+
+impl FindingFeed for FindingLog {
+    fn after(&mut self, seq: Seq, limit: usize) -> Result<(Vec<Finding>, Seq), EngineError> {
+        let log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at = seq.0;
+        let mut findings = Vec::new();
+        for (number, finding) in log.confirmed.range(seq.0.saturating_add(1)..).take(limit) {
+            at = *number;
+            findings.push(finding.clone());
+        }
+        if findings.len() < limit {
+            at = at.max(log.last);
+        }
+        Ok((findings, Seq(at)))
     }
 }
 
@@ -102,6 +157,8 @@ pub struct MemorySink {
     findings: BTreeMap<FindingId, Finding>,
     checkpoint: Arc<Mutex<Option<Checkpoint>>>,
     seq: u64,
+    /// For rules over findings, if there are any.
+    log: Option<FindingLog>,
 }
 
 impl MemorySink {
@@ -128,9 +185,19 @@ impl MemorySink {
 impl FindingSink for MemorySink {
     fn commit(&mut self, commit: Commit) -> Result<Seq, EngineError> {
         for reported in commit.findings {
-            self.seq += u64::from(self.keep(reported.finding).is_some());
+            let log = self.log.clone();
+            let Some(kept) = self.keep(reported.finding) else { continue };
+            let kept = log.map(|log| (log, kept.clone()));
+            self.seq += 1;
+            if let Some((log, kept)) = kept {
+                log.push(Seq(self.seq), &kept);
+            }
         }
         Ok(Seq(self.seq))
+    }
+
+    fn feed(&mut self) -> Option<Box<dyn FindingFeed>> {
+        Some(Box::new(self.log.get_or_insert_default().clone()))
     }
 
     fn checkpoints(&mut self) -> Option<Box<dyn CheckpointSink>> {

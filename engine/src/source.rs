@@ -80,8 +80,10 @@ pub struct PartitionName {
 pub enum Delivery {
     /// Consecutive records of a partition, to be decoded and mapped.
     Records(Chunk),
-    /// Rows that are already in a table: rule tests and the oracle.
+    /// Rows that are already in a table: rule tests, the oracle, and what was found.
     Rows(EventBatch),
+    /// Event time of the partition has come this far, milliseconds, though no row of it says so.
+    Seen(PartitionId, i64),
     /// The partition is at its end and silent for longer than its idle time.
     Idle(PartitionId),
     /// The partition has ended.
@@ -98,7 +100,9 @@ impl Delivery {
         match self {
             Delivery::Records(chunk) => Some(chunk.partition),
             Delivery::Rows(batch) => Some(batch.origin.partition),
-            Delivery::Idle(partition) | Delivery::End(partition) => Some(*partition),
+            Delivery::Idle(partition) | Delivery::End(partition) | Delivery::Seen(partition, _) => {
+                Some(*partition)
+            }
             Delivery::Join(partition) => Some(partition.id),
             Delivery::Nothing => None,
         }

@@ -15,6 +15,7 @@ use crate::{
     Checkpoint, Counters, Delivery, Engine, Partition, PlacedDeadLetter, Progress, RuleCost,
     RuleSet,
     counters::{RowCounts, RuleCounts},
+    findings_source,
     history::EventHistory,
     message::{ShardMessage, ShardRows, ToCommitter, ToShard, ToWorker},
     source::owned,
@@ -271,6 +272,14 @@ impl Worker {
                 counts.add_records(&processed.counts);
                 (Vec::new(), processed.dead_letters)
             }
+            // How far what was found has come is said apart from it.
+            (Delivery::Rows(batch), _) if findings_source::layer(batch.origin.partition) > 0 => {
+                (vec![batch], Vec::new())
+            }
+            (Delivery::Seen(_, time), _) => {
+                state.seen = state.seen.max(time);
+                Default::default()
+            }
             (Delivery::Rows(batch), _) => {
                 let newest = batch.times().iter().copied().max().unwrap_or(i64::MIN);
                 state.seen = state.seen.max(newest);
@@ -285,7 +294,8 @@ impl Worker {
         if batch.is_empty() {
             return;
         }
-        if let Some(history) = &self.history {
+        // Hunts read what was found from where it is kept.
+        if let Some(history) = self.history.as_ref().filter(|_| !batch.table.is_findings()) {
             history.push(batch);
         }
         let Some(state) = self.partitions.get_mut(&batch.origin.partition) else { return };
@@ -295,7 +305,7 @@ impl Worker {
             out.first.push((batch.table.clone(), time));
         }
         let dropped = too_late(batch);
-        if !batch.table.is_raw() {
+        if !batch.table.is_raw() && !batch.table.is_findings() {
             let counts = self.counters.sources.entry(state.source.clone()).or_default();
             let rows = counts.rows.entry(batch.table.clone()).or_default();
             let all = batch.len() as u64;

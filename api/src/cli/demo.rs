@@ -159,4 +159,8 @@ impl FindingSink for Timed<'_> {
         }
         Ok(seq)
     }
+
+    fn feed(&mut self) -> Option<Box<dyn FindingFeed>> {
+        self.sink.feed()
+    }
 }

@@ -43,7 +43,8 @@ pub struct Finding {
     pub window: Option<(i64, i64)>,
     /// How many events contributed.
     pub count: u64,
-    /// Whether an event behind the watermark contributed. Depends on arrival.
+    /// Of a window, whether an event behind the watermark contributed: depends on arrival. Of a row by
+    /// itself, whether it was too late for windows: the same in every run.
     pub late: bool,
     /// Whether a limit was hit, so that counts are lower bounds.
     pub capped: bool,

@@ -38,10 +38,16 @@ pub fn fold(known: Option<&Finding>, mut incoming: Finding) -> Option<Finding> {
     if same && incoming.evidence.is_empty() && incoming.evidence_total == known.evidence_total {
         incoming.evidence.clone_from(&known.evidence);
     }
-    // `late` depends on arrival: it is no change alone, and once true it stays.
-    let late = incoming.late || known.late;
+    // `late` of a window depends on arrival: it is no change alone, and once true it stays. The row of
+    // a finding without one was too late or not: if it comes again in time, it was not, and rules that
+    // read findings may count it.
+    let late = match incoming.window {
+        Some(_) => incoming.late || known.late,
+        None => incoming.late && known.late,
+    };
+    let in_time = incoming.window.is_none() && known.late && !late;
     (incoming.revision, incoming.late) = (known.revision, known.late);
-    if *known == incoming {
+    if *known == incoming && !in_time {
         return None;
     }
     (incoming.revision, incoming.late) = (known.revision + 1, late);

@@ -54,6 +54,12 @@ fn check(file: &BaselineFile, columns: &Columns, plan: &StreamPlan) -> Result<()
     let path = file.file.path.as_str();
     let place = file.entity_column.span;
     for branch in &plan.branches {
+        if branch.table.is_findings() {
+            let refused = Diagnostic::error("R016", path, "a baseline reads events")
+                .detail("what is found by it would be found by itself again")
+                .hint("a rule reads findings: SELECT user_entity, time FROM findings WHERE rule_id = 'baselines.user_signin'");
+            found.push(refused.at(place));
+        }
         // Wire columns of `raw` tables have any name.
         let Some(table) = Schema::builtin().table(branch.table.as_str()) else { continue };
         let named = |at: usize| table.columns.get(branch.columns.get(at).and_then(|c| c.column())?);

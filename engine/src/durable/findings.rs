@@ -294,14 +294,31 @@ impl Inner {
     }
 
     pub(super) fn after(&self, seq: Seq, limit: usize) -> Result<(Vec<Stored>, Seq), EngineError> {
-        self.follow(&self.spaces.change, seq, limit, |snapshot, seq, id| {
-            match self.joined(snapshot, id)? {
-                Some(stored) if stored.seq == seq => Ok(Some(stored)),
-                Some(_) | None => Err(EngineError::Stored {
-                    what: format!("change {}", seq.0),
-                    reason: format!("finding {id} is not as it says"),
-                }),
+        self.follow(&self.spaces.change, seq, limit, |snapshot, seq, Change { id, .. }| match self
+            .joined(
+            snapshot, id,
+        )? {
+            Some(stored) if stored.seq == seq => Ok(Some(stored)),
+            Some(_) | None => Err(EngineError::Stored {
+                what: format!("change {}", seq.0),
+                reason: format!("finding {id} is not as it says"),
+            }),
+        })
+    }
+
+    /// Findings that nothing can change any more, without their evidence.
+    pub(super) fn confirmed_after(
+        &self,
+        seq: Seq,
+        limit: usize,
+    ) -> Result<(Vec<Finding>, Seq), EngineError> {
+        self.follow(&self.spaces.change, seq, limit, |snapshot, _, change| {
+            if change.provisional == Some(true) {
+                return Ok(None);
             }
+            let stored = stored_light(&self.spaces, snapshot, change.id)?;
+            let finding = stored.map(|(finding, ..)| finding);
+            Ok(finding.filter(|f| f.state == FindingState::Confirmed))
         })
     }
 
@@ -310,7 +327,7 @@ impl Inner {
         seq: Seq,
         limit: usize,
     ) -> Result<(Vec<FindingId>, Seq), EngineError> {
-        self.follow(&self.spaces.removed, seq, limit, |snapshot, _, id| {
+        self.follow(&self.spaces.removed, seq, limit, |snapshot, _, Change { id, .. }| {
             let back = snapshot.get(&self.spaces.finding, &key(id))?.is_some();
             Ok((!back).then_some(id))
         })
@@ -322,7 +339,7 @@ impl Inner {
         space: &sluice_store::Space,
         seq: Seq,
         limit: usize,
-        mut item: impl FnMut(&Snapshot, Seq, FindingId) -> Result<Option<T>, EngineError>,
+        mut item: impl FnMut(&Snapshot, Seq, Change) -> Result<Option<T>, EngineError>,
     ) -> Result<(Vec<T>, Seq), EngineError> {
         // The number first: everything up to it is in a snapshot taken after.
         let last = *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -337,7 +354,7 @@ impl Inner {
             }
             let (number, id) = row?;
             at = Seq(u64::from_be_bytes(exactly(&number, "sequence number")?));
-            items.extend(item(&snapshot, at, Change::parse(&id)?.id)?);
+            items.extend(item(&snapshot, at, Change::parse(&id)?)?);
         }
         Ok((items, at.max(Seq(last))))
     }

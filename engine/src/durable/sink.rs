@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use sluice_finding::FindingId;
+use sluice_finding::{Finding, FindingId};
 
 use super::{Inner, txn::SpaceUse};
-use crate::{CheckpointSink, Commit, EngineError, FindingSink, Seq};
+use crate::{CheckpointSink, Commit, EngineError, FindingFeed, FindingSink, Seq};
 
 /// The engine's commits, on disk. Each is one atomic batch and one sync.
 pub(super) struct DurableSink {
@@ -41,7 +41,20 @@ impl FindingSink for DurableSink {
         txn.commit(SpaceUse::Ordinary)
     }
 
+    fn feed(&mut self) -> Option<Box<dyn FindingFeed>> {
+        Some(Box::new(Feed(self.inner.clone())))
+    }
+
     fn checkpoints(&mut self) -> Option<Box<dyn CheckpointSink>> {
         Some(Box::new(self.inner.checkpoints.clone()))
+    }
+}
+
+/// Confirmed findings by the sequence of their last change.
+struct Feed(Arc<Inner>);
+
+impl FindingFeed for Feed {
+    fn after(&mut self, seq: Seq, limit: usize) -> Result<(Vec<Finding>, Seq), EngineError> {
+        self.0.confirmed_after(seq, limit)
     }
 }

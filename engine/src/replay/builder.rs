@@ -9,11 +9,11 @@ use arrow::{
         TimestampMillisecondArray, new_null_array,
     },
     compute::{cast, concat_batches},
-    datatypes::DataType,
+    datatypes::{DataType, SchemaRef},
     record_batch::RecordBatch,
 };
 use serde_json::Value;
-use sluice_event::{Aliases, EventBatch, Fill, PartitionId, Schema, TableName, fill};
+use sluice_event::{Aliases, EventBatch, Fill, PartitionId, Schema, TableName, TableSchema, fill};
 use sluice_rule::resolve_time;
 
 use super::{Replay, ReplayRow};
@@ -53,25 +53,15 @@ impl ReplayBuilder {
         time: i64,
         values: &BTreeMap<String, Value>,
     ) -> Result<(), String> {
+        if table.is_findings() {
+            return self.finding(partition, table, time, values);
+        }
         let schema =
             Schema::builtin().table(table.as_str()).ok_or_else(|| format!("no table `{table}`"))?;
         if let Some(unknown) = values.keys().find(|k| schema.index(k).is_none()) {
             return Err(format!("no column `{unknown}` in `{table}`"));
         }
-        let mut columns = Vec::with_capacity(schema.columns.len());
-        for (column, field) in schema.columns.iter().zip(schema.arrow.fields()) {
-            let array = if column.name == "time" {
-                array(Some(&Value::String(sluice_event::rfc3339(time))), field.data_type())
-            } else {
-                array(values.get(column.name), field.data_type())
-            };
-            columns.push(
-                array
-                    .ok_or_else(|| format!("`{}` is not a {}", column.name, column.kind.name()))?,
-            );
-        }
-        let rows =
-            RecordBatch::try_new(schema.arrow.clone(), columns).map_err(|e| e.to_string())?;
+        let rows = cells(schema, &schema.arrow, time, values)?;
         let context = Fill {
             source: "replay",
             vendor: None,
@@ -85,6 +75,26 @@ impl ReplayBuilder {
         // Rows that look alike are the same record sent twice only if they share a native id.
         let original = format!("{time} {values:?}");
         self.push(partition, table, rows, time, original.into_bytes());
+        Ok(())
+    }
+
+    /// Adds a finding, as rules over `findings` read it. One that is given no id has one of its own.
+    fn finding(
+        &mut self,
+        partition: PartitionId,
+        table: &TableName,
+        time: i64,
+        values: &BTreeMap<String, Value>,
+    ) -> Result<(), String> {
+        let schema = Schema::any("findings").ok_or("no table `findings`")?;
+        if let Some(unknown) = values.keys().find(|k| schema.rules.index_of(k).is_err()) {
+            return Err(format!("no column `{unknown}` in `findings` that rules read"));
+        }
+        let mut values = values.clone();
+        let number = self.rows.len();
+        values.entry("id".to_owned()).or_insert_with(|| format!("{number:032x}").into());
+        let rows = cells(schema, &schema.rules, time, &values)?;
+        self.push(partition, table, rows, time, format!("{time} {values:?}").into_bytes());
         Ok(())
     }
 
@@ -130,6 +140,25 @@ impl ReplayBuilder {
         });
         batches.push(row);
     }
+}
+
+/// One row of a table.
+fn cells(
+    table: &TableSchema,
+    schema: &SchemaRef,
+    time: i64,
+    values: &BTreeMap<String, Value>,
+) -> Result<RecordBatch, String> {
+    let columns = table.columns.iter().zip(schema.fields()).map(|(column, field)| {
+        let array = if column.name == "time" {
+            array(Some(&Value::String(sluice_event::rfc3339(time))), field.data_type())
+        } else {
+            array(values.get(column.name), field.data_type())
+        };
+        array.ok_or_else(|| format!("`{}` is not a {}", column.name, column.kind.name()))
+    });
+    let columns = columns.collect::<Result<_, _>>()?;
+    RecordBatch::try_new(schema.clone(), columns).map_err(|e| e.to_string())
 }
 
 /// One value as a column of one row; `None` if it is not of the type.

@@ -20,7 +20,8 @@ pub struct Emission {
     pub window: Option<(i64, i64)>,
     /// How many rows contributed.
     pub count: u64,
-    /// Whether a row older than the watermark contributed. Depends on arrival.
+    /// Whether a row older than the watermark contributed: depends on arrival. Of a stateless rule,
+    /// whether its row was too late for rules with state: the same in every run.
     pub late: bool,
     /// Whether a limit was hit: counts are lower bounds.
     pub capped: bool,

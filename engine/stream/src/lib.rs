@@ -38,7 +38,7 @@ pub use degraded::{Bound, Degradation};
 pub use exchange::{KeyedBatch, KeyedRow, tuple_hash, vnode};
 pub use operator::OperatorStats;
 pub use rows::{BatchRows, Failures, Keyed, row_key};
-pub use shard::{HistoryStart, Shard, ShardOptions, StateReset, operator};
+pub use shard::{HistoryStart, Shard, ShardOptions, StateReset, hold, operator};
 pub use stage::*;
 pub use state::{StateEntry, StateError};
 pub use watermark::PartitionInfo;

@@ -151,7 +151,7 @@ impl<'a> BatchRows<'a> {
             time: self.time(origin),
             window: None,
             count: 1,
-            late: self.is_late(origin),
+            late: self.is_too_late(origin),
             capped: false,
             columns: columns.clone(),
             row,
@@ -244,6 +244,11 @@ impl<'a> BatchRows<'a> {
     /// if it is newer.
     fn age(&self, row: u32) -> i64 {
         self.batch.seen_before[row as usize].saturating_sub(self.time(row))
+    }
+
+    /// Whether what keeps state does not see it: the same in every run.
+    fn is_too_late(&self, row: u32) -> bool {
+        self.age(row) > self.batch.origin.time.lateness
     }
 
     fn is_late(&self, row: u32) -> bool {

@@ -275,6 +275,13 @@ impl Shard {
         self.operators.iter_mut().flat_map(|o| o.planned.running.degraded()).collect()
     }
 
+    /// Through which event time nothing can change any more by what comes on some partitions: the least
+    /// of them, `i64::MAX` when all have ended. It does not count those that are idle while others are
+    /// not; it goes back when one of them speaks again.
+    pub fn closed(&self, of: impl Fn(PartitionId) -> bool) -> i64 {
+        self.watermarks.closed(of)
+    }
+
     /// Counters per rule with state, in the order of the rule set. Rules that share an operator have
     /// equal parts of its bytes.
     pub fn stats(&self) -> Vec<OperatorStats> {
@@ -315,6 +322,13 @@ impl Shard {
             }
         }
     }
+}
+
+/// Milliseconds by which F must have passed the time of a finding of a rule for it to be final, at most.
+pub fn hold(plan: &StreamPlan, limits: &Limits) -> i64 {
+    let lateness = plan.lateness.unwrap_or(0);
+    let reach = plan.stage.keyed().map_or(0, |keyed| keyed.reach(limits));
+    reach.saturating_add(lateness).saturating_add(4 * GRAIN)
 }
 
 /// The operator that a plan's state entries name: the same for the same rule with the same stateful

@@ -153,6 +153,26 @@ impl Watermarks {
         self.feeding(tables).filter_map(|p| p.progress.max).max()
     }
 
+    /// F of some partitions by their own lateness; `i64::MIN` if there is none, or all that have not
+    /// ended are idle.
+    pub(crate) fn closed(&self, of: impl Fn(PartitionId) -> bool) -> i64 {
+        let (mut least, mut any, mut active, mut idle) = (i64::MAX, false, false, false);
+        for (_, partition) in self.partitions.iter().filter(|(id, _)| of(**id)) {
+            any = true;
+            match partition.progress.activity {
+                Activity::Ended => {}
+                Activity::Idle => idle = true,
+                Activity::Active => {
+                    active = true;
+                    let lateness = partition.time.lateness;
+                    let max = partition.progress.max;
+                    least = least.min(max.map_or(i64::MIN, |max| max.saturating_sub(lateness)));
+                }
+            }
+        }
+        if !any || (idle && !active) { i64::MIN } else { least }
+    }
+
     pub(crate) fn progress(&self) -> impl Iterator<Item = (PartitionId, &Progress)> {
         self.partitions.iter().map(|(id, p)| (*id, &p.progress))
     }
@@ -220,6 +240,25 @@ mod tests {
         assert_eq!(w.frontier(&t, None), Frontier { watermark: 1_000, closed: i64::MIN });
         w.end(PartitionId(0));
         assert_eq!(w.frontier(&t, None), Frontier { watermark: i64::MAX, closed: i64::MAX });
+    }
+
+    #[test]
+    fn some_partitions_are_closed_as_far_as_the_least_of_them() {
+        let (mut w, _) = two();
+        let first = |id: PartitionId| id.0 == 0;
+        assert_eq!(w.closed(|_| false), i64::MIN);
+        w.observe(PartitionId(0), 1_000);
+        assert_eq!((w.closed(first), w.closed(|_| true)), (900, i64::MIN));
+        w.observe(PartitionId(1), 500);
+        assert_eq!(w.closed(|_| true), 400);
+        w.idle(PartitionId(1));
+        assert_eq!(w.closed(|_| true), 900);
+        w.idle(PartitionId(0));
+        assert_eq!(w.closed(|_| true), i64::MIN);
+        w.end(PartitionId(0));
+        assert_eq!((w.closed(first), w.closed(|_| true)), (i64::MAX, i64::MIN));
+        w.end(PartitionId(1));
+        assert_eq!(w.closed(|_| true), i64::MAX);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod known;
 mod lookups;
 mod mappings;
 mod oracle;
+mod over_findings;
 mod service;
 mod sharing;
 mod shipped;

@@ -21,7 +21,7 @@ use sluice_event::{PartitionId, TimeSettings};
 const STREAMS: usize = 10;
 
 /// The cases that every run has.
-const FIXED_SEED: u64 = 20_260_101;
+pub(super) const FIXED_SEED: u64 = 20_260_101;
 
 #[test]
 fn generated_rules_give_what_batch_gives() {
@@ -68,7 +68,7 @@ fn generated_rules_give_what_batch_gives() {
 }
 
 /// Lookups of every kind of key.
-fn lookups() -> tempfile::TempDir {
+pub(super) fn lookups() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [
         ("tier.csv", "user,tier\nann,gold\nBob,silver\nbob,\n"),
@@ -102,11 +102,11 @@ impl Tally {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
+pub(super) fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-fn seed_of_the_moment() -> u64 {
+pub(super) fn seed_of_the_moment() -> u64 {
     // Far from the fixed seed, and short enough to be typed.
     let now = std::time::UNIX_EPOCH.elapsed().unwrap();
     1_000_000_000 + now.as_millis() as u64 % 1_000_000_000
@@ -138,7 +138,7 @@ fn case(content: &Content, seed: u64, streams: usize, tally: &mut Tally) {
     };
     let sum = tally.kinds.entry(shape.kind).or_default();
     for stream in 0..streams {
-        let replay = events(&shape, &mut dice);
+        let replay = events(shape.size, &mut dice);
         let history = match dice.below(3) {
             0 => History::None,
             _ => History::Since(BASE + dice.below(40) as i64 * shape.size / 10),
@@ -236,11 +236,11 @@ impl Shape {
     }
 }
 
-fn pick<'t>(dice: &mut Dice, from: &[&'t str]) -> &'t str {
+pub(super) fn pick<'t>(dice: &mut Dice, from: &[&'t str]) -> &'t str {
     from[dice.below(from.len())]
 }
 
-fn condition(dice: &mut Dice, depth: usize) -> String {
+pub(super) fn condition(dice: &mut Dice, depth: usize) -> String {
     if depth > 0 && dice.one_in(2) {
         let (a, b) = (condition(dice, depth - 1), condition(dice, depth - 1));
         return match dice.below(5) {
@@ -332,10 +332,10 @@ fn shown(dice: &mut Dice, bounds: bool) -> String {
 }
 
 /// 2026-01-01T00:00:00Z, a boundary of every window size used.
-const BASE: i64 = 1_767_225_600_000;
+pub(super) const BASE: i64 = 1_767_225_600_000;
 
-fn events(shape: &Shape, dice: &mut Dice) -> Replay {
-    let time = TimeSettings { delay: 10_000, lateness: shape.size / 2, ..TimeSettings::default() };
+pub(super) fn events(size: i64, dice: &mut Dice) -> Replay {
+    let time = TimeSettings { delay: 10_000, lateness: size / 2, ..TimeSettings::default() };
     let count = 1 + dice.below(3);
     let table = sluice_event::TableName::new("authentication");
     let partitions = (0..count)
@@ -354,17 +354,17 @@ fn events(shape: &Shape, dice: &mut Dice) -> Replay {
     for row in 0..rows {
         now += match dice.below(8) {
             0 | 1 => 0,
-            2 => shape.size / 10,
-            3 => shape.size / 3,
-            4 => shape.size - (now - BASE).rem_euclid(shape.size),
-            5 => shape.size,
+            2 => size / 10,
+            3 => size / 3,
+            4 => size - (now - BASE).rem_euclid(size),
+            5 => size,
             _ => dice.below(20_000) as i64,
         };
         let at = match dice.below(12) {
-            0 => now - shape.size / 2,
-            1 => now - shape.size / 2 - 1,
-            2 => now - shape.size / 2 + 1,
-            3 => now - shape.size * 2,
+            0 => now - size / 2,
+            1 => now - size / 2 - 1,
+            2 => now - size / 2 + 1,
+            3 => now - size * 2,
             4 => now - dice.below(15_000) as i64,
             _ => now,
         };

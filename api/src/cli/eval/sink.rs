@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use indicatif::ProgressBar;
-use sluice_engine::{Commit, EngineError, FindingSink, Seq};
+use sluice_engine::{Commit, EngineError, FindingFeed, FindingLog, FindingSink, Seq};
 use sluice_finding::{
     Finding, FindingId, FindingState, Repeats,
     contest::{self, Content, settle},
@@ -34,6 +34,8 @@ pub(crate) struct FindingPrinter<'a> {
     /// Those of them that wait until all are known.
     held: Option<Held>,
     seq: u64,
+    /// For rules over findings, if there are any.
+    log: Option<FindingLog>,
     /// Findings of the one JSON document, if that is the format.
     document: Vec<serde_json::Value>,
 }
@@ -51,6 +53,7 @@ impl<'a> FindingPrinter<'a> {
             groups: MemoryMembers::default(),
             held: None,
             seq: 0,
+            log: None,
             document: Vec::new(),
         }
     }
@@ -101,6 +104,14 @@ impl<'a> FindingPrinter<'a> {
     }
 
     fn keep(&mut self, finding: Finding) -> Result<(), Failure> {
+        // One that was printed and is said again, in time: rules that read it know it by its id.
+        if let Some(log) = &self.log
+            && !finding.late
+            && self.printed.contains_key(&finding.id)
+        {
+            self.seq += 1;
+            log.push(Seq(self.seq), &finding);
+        }
         let finding = match self.printed.get(&finding.id) {
             Some(before) => match (before, Content::of(&finding)) {
                 (Some(before), Some(now)) if before.is_denied_by(now) => now.contesting(finding),
@@ -119,6 +130,10 @@ impl<'a> FindingPrinter<'a> {
         let Some(kept) = fold(self.open.get(&finding.id), finding) else { return Ok(()) };
         if self.live {
             self.print(&kept, Repeats::default())?;
+        }
+        self.seq += 1;
+        if let Some(log) = &self.log {
+            log.push(Seq(self.seq), &kept);
         }
         if kept.state == FindingState::Confirmed {
             self.open.remove(&kept.id);
@@ -222,7 +237,10 @@ impl FindingSink for FindingPrinter<'_> {
         let out = &mut *self.out;
         self.bar.suspend(|| out.flush()).map_err(failed)?;
         self.bar.set_message(format!("{} findings", self.tally.total()));
-        self.seq += 1;
         Ok(Seq(self.seq))
+    }
+
+    fn feed(&mut self) -> Option<Box<dyn FindingFeed>> {
+        Some(Box::new(self.log.get_or_insert_default().clone()))
     }
 }

@@ -52,14 +52,15 @@ impl Catalogue<'_> {
     }
 
     fn tables(&self) -> Vec<String> {
-        let typed = Schema::builtin().tables().map(|t| t.name.to_string());
+        let typed = Schema::all().filter(|t| !t.rules.fields().is_empty());
+        let typed = typed.map(|t| t.name.to_string());
         typed.chain(["events".to_owned()]).chain(self.raw.keys().map(ToString::to_string)).collect()
     }
 }
 
 /// The columns that rules read of a typed table; `None` if they read none.
 pub(crate) fn typed(table: &str) -> Option<SchemaRef> {
-    let table = Schema::builtin().table(table)?;
+    let table = Schema::any(table).filter(|t| !t.rules.fields().is_empty())?;
     Some(Arc::clone(&table.rules))
 }
 
