@@ -47,7 +47,7 @@ pub use kept::{LetterFilter, Retention, StoreStats, Stored, StoredLetter, Triage
 use layout::Spaces;
 use recent::RecentFindings;
 use risk::Risks;
-pub use risk::{LevelRow, RiskCause, RiskClock, RiskReason, RiskRow, reasons};
+pub use risk::{Criticalities, LevelRow, RiskCause, RiskClock, RiskReason, RiskRow, reasons};
 use sink::DurableSink;
 pub use state::StateSnapshot;
 use state::StateStore;
@@ -71,6 +71,7 @@ struct Inner {
     retention: Retention,
     clock: RiskClock,
     risks: RwLock<Risks>,
+    criticality: RwLock<Arc<Criticalities>>,
     incidents: RwLock<Incidents>,
     suppressions: RwLock<Suppressions>,
     verdicts: Arc<Verdicts>,
@@ -137,6 +138,7 @@ impl FindingStore {
             retention,
             clock,
             risks,
+            criticality: RwLock::default(),
             incidents,
             suppressions,
             verdicts,

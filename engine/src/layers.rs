@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use arrow::{
     array::{ArrayRef, StringArray, new_null_array},
     compute::cast,
+    datatypes::{Field, Schema},
     record_batch::RecordBatch,
 };
 use sluice_rule::{Diagnostic, Span};
@@ -163,7 +164,10 @@ fn row(rule: &str) -> Option<(RecordBatch, usize)> {
         Some(new_null_array(field.data_type(), 1))
     });
     let columns = columns.collect::<Option<Vec<_>>>()?;
-    Some((RecordBatch::try_new(schema.clone(), columns).ok()?, id))
+    // Here even the time is unknown.
+    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
+    Some((RecordBatch::try_new(schema, columns).ok()?, id))
 }
 
 fn answer(condition: &Predicate, row: &RecordBatch, rule_id: usize) -> Answer {

@@ -12,6 +12,7 @@ use crate::{
     EngineError, LoadedRule, RuleSet,
     baseline::{self, LoadedBaseline},
     content::{SqlText, builtin_baselines, builtin_rules, read_sql},
+    durable::Criticalities,
     fillable,
     layers::{self, Layers},
     lookups,
@@ -28,6 +29,8 @@ pub struct Content {
     pub mappings: Vec<Arc<Mapping>>,
     /// Other names of users and devices, from the lookups `identity` and `asset`.
     pub aliases: Arc<Aliases>,
+    /// How much users and devices matter, from the same lookups.
+    pub criticality: Arc<Criticalities>,
     /// The rules that compiled, in id order.
     pub rules: Vec<LoadedRule>,
     /// The baselines that compiled, in id order.
@@ -92,6 +95,10 @@ impl Content {
             Aliases::default()
         });
         let aliases = Arc::new(aliases);
+        let criticality = lookups::criticality(&lookups).unwrap_or_else(|wrong| {
+            problems.extend(wrong.into_iter().map(|diagnostic| Problem { diagnostic, text: None }));
+            Criticalities::default()
+        });
         let sources = match SourceSpec::from_mappings(&mappings, |mapping, wire| {
             compiler.compile_mapping(mapping, wire)
         }) {
@@ -146,6 +153,7 @@ impl Content {
             sources,
             mappings,
             aliases,
+            criticality: Arc::new(criticality),
             rules,
             baselines,
             problems,

@@ -8,12 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use sluice_event::Aliases;
+use sluice_event::{Aliases, EntityKind};
+use sluice_finding::{Criticality, Entity};
 use sluice_ingest::files;
 use sluice_rule::{Diagnostic, LookupTable, LookupText, MAX_LOOKUP_BYTES, Rule, RuleTest};
 use sluice_sql::{Compiler, Lookups};
 
-use crate::{EngineError, Problem};
+use crate::{EngineError, Problem, durable::Criticalities};
 
 /// Every `.csv` and `.json` file in the given files and folders, each a lookup of its name; a `.yaml`
 /// file beside it declares the key. What is wrong with one goes to `problems`.
@@ -131,6 +132,42 @@ pub(crate) fn aliases(lookups: &Lookups) -> Result<Aliases, Diagnostic> {
         }
     }
     Ok(aliases)
+}
+
+/// How much users and devices matter: the column `criticality` of `identity` and `asset`, one of `low`,
+/// `normal`, `high` and `extreme`; as usual where it is empty.
+///
+/// # Errors
+/// Other words.
+pub(crate) fn criticality(lookups: &Lookups) -> Result<Criticalities, Vec<Diagnostic>> {
+    let mut of = Criticalities::new();
+    let mut wrong = Vec::new();
+    for (lookup, kind) in [("identity", EntityKind::User), ("asset", EntityKind::Device)] {
+        let Some(table) = lookups.get(lookup).map(|l| &l.table) else { continue };
+        let Some(column) = table.column("criticality") else { continue };
+        let cell = |row: &[Option<Arc<str>>], at: usize| row.get(at).cloned().flatten();
+        for row in &table.rows {
+            let (Some(id), Some(word)) = (cell(row, table.key), cell(row, column)) else {
+                continue;
+            };
+            let word = word.trim().to_lowercase();
+            if word.is_empty() {
+                continue;
+            }
+            let Some(criticality) = Criticality::parse(&word) else {
+                let text = format!("`{word}` is no criticality of `{id}`");
+                let words = Criticality::ALL.map(Criticality::name).join(", ");
+                wrong.push(
+                    Diagnostic::error("R009", &format!("lookup.{lookup}"), text)
+                        .hint(format!("one of {words}, or nothing for normal")),
+                );
+                continue;
+            };
+            // As the entities of findings are spelled.
+            of.insert(Entity { kind, id: id.to_lowercase() }, criticality);
+        }
+    }
+    if wrong.is_empty() { Ok(of) } else { Err(wrong) }
 }
 
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, EngineError> {

@@ -285,7 +285,7 @@ impl<'a> Bench<'a> {
         let layers = self.rules.layers();
         let mut known: Vec<Finding> = Vec::new();
         let mut in_time: BTreeSet<FindingId> = BTreeSet::new();
-        let is_stateless = |rule: &LoadedRule| matches!(rule.plan.stage, Stage::Stateless);
+        let is_stateless = |rule: &LoadedRule| rule.plan.stage.is_stateless();
         let as_rows = |known: &[Finding], in_time: Option<&BTreeSet<FindingId>>, reader: &str| {
             let below = known.iter().filter(|f| layers.layer(&f.rule_id) < layers.layer(reader));
             let read: Vec<&Finding> =
@@ -307,7 +307,10 @@ impl<'a> Bench<'a> {
                 some.insert(TableName::findings(1), vec![as_rows(&known, Some(&in_time), id)?]);
             }
             in_time.extend(self.batch_of(below, &some)?.iter().map(|f| f.id));
-            known.extend(self.batch_of(below, &all)?);
+            // Rows that look alike are one finding.
+            let found = self.batch_of(below, &all)?;
+            let found: BTreeMap<_, _> = found.into_iter().map(|f| (f.id, f)).collect();
+            known.extend(found.into_values());
         }
         let late = (!is_stateless(self.loaded)).then_some(&in_time);
         as_rows(&known, late, &self.loaded.plan.rule)

@@ -418,6 +418,10 @@ impl Runner {
         let (store, secret) = (self.shared.store.clone(), &self.shared.vnode_secret);
         let known = baseline::StoredBaselines::new(&self.content, store, secret);
         self.history.know(&self.content.compiler.lookups().with_baselines(Arc::new(known)));
+        let changed = self.shared.store.set_criticality(self.content.criticality.clone())?;
+        if changed > 0 {
+            tracing::info!(entities = changed, "how much entities matter has changed");
+        }
         let engine = Engine {
             rules: Arc::new(self.content.rule_set()),
             sources: self.content.sources.clone(),

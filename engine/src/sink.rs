@@ -34,9 +34,7 @@ pub trait FindingSink: Send {
 
     /// What is kept as rules over findings read it: asked once before a run whose rules do. A sink that
     /// has none cannot be given such rules.
-    fn feed(&mut self) -> Option<Box<dyn FindingFeed>> {
-        None
-    }
+    fn feed(&mut self) -> Option<Box<dyn FindingFeed>>;
 
     /// Where checkpoints go. They are kept by a thread of their own, so that no commit waits for one.
     /// A sink that nothing resumes from has none, and checkpoints end here.

@@ -14,7 +14,7 @@ use std::{
 
 use clap::Args;
 use sluice_engine::{
-    Commit, Engine, EngineConfig, EngineError, FindingSink, History, RunOptions, Seq,
+    Commit, Engine, EngineConfig, EngineError, FindingFeed, FindingSink, History, RunOptions, Seq,
 };
 use sluice_event::rfc3339;
 

@@ -17,7 +17,9 @@ use std::{
 };
 
 use sluice_event::Encoder;
-use sluice_finding::{ContributionKind, Entity, EntityRisk, FindingId, RiskLevel, RiskScore};
+use sluice_finding::{
+    ContributionKind, Criticality, Entity, EntityRisk, FindingId, RiskLevel, RiskScore,
+};
 use sluice_store::Snapshot;
 
 use super::{
@@ -64,6 +66,8 @@ pub enum RiskCause {
     Withdrawn(FindingId),
     /// A person judged this finding or incident.
     Verdict(FindingId),
+    /// How much the entity matters has changed.
+    Criticality,
     /// Time.
     Decay,
 }
@@ -93,6 +97,11 @@ pub struct LevelRow {
 /// Ledgers whose findings still weigh something, in memory.
 pub(super) type Risks = BTreeMap<Entity, Arc<EntityRisk>>;
 
+/// How much entities matter; one that is not named matters as usual.
+pub type Criticalities = BTreeMap<Entity, Criticality>;
+
+/// Ledgers that are changed in one commit.
+const BATCH: usize = 500;
 /// Parts of a score that are written with it.
 const REASONS_MAX: usize = 8;
 impl RiskClock {
@@ -120,6 +129,7 @@ impl RiskCause {
             RiskCause::Finding(_) => "finding",
             RiskCause::Withdrawn(_) => "withdrawn",
             RiskCause::Verdict(_) => "verdict",
+            RiskCause::Criticality => "criticality",
             RiskCause::Decay => "decay",
         }
     }
@@ -128,7 +138,7 @@ impl RiskCause {
     pub fn id(self) -> Option<FindingId> {
         match self {
             RiskCause::Finding(id) | RiskCause::Withdrawn(id) | RiskCause::Verdict(id) => Some(id),
-            RiskCause::Decay => None,
+            RiskCause::Criticality | RiskCause::Decay => None,
         }
     }
 
@@ -137,6 +147,7 @@ impl RiskCause {
             RiskCause::Finding(id),
             RiskCause::Withdrawn(id),
             RiskCause::Verdict(id),
+            RiskCause::Criticality,
             RiskCause::Decay,
         ];
         all.into_iter().find(|cause| cause.name() == word)
@@ -160,6 +171,30 @@ impl FindingStore {
         }
         let stored = load(&self.inner.spaces, &self.inner.store.snapshot(), entity)?;
         Ok(stored.map(|record| Arc::new(record.risk)))
+    }
+
+    /// Sets how much entities matter, those that are not named as usual. Scores and levels follow at
+    /// once, each with a row of its history; an entity about which nothing weighs follows with its next
+    /// finding. How many changed.
+    ///
+    /// # Errors
+    /// If the store fails: the rest follow with their next change.
+    pub fn set_criticality(&self, of: Arc<Criticalities>) -> Result<usize, EngineError> {
+        *self.inner.criticality.write().unwrap_or_else(PoisonError::into_inner) = of;
+        let risks = self.inner.risks();
+        let differs = |(entity, risk): &(&Entity, &Arc<EntityRisk>)| {
+            risk.ledger.criticality != self.inner.criticality(entity)
+        };
+        let changed: Vec<Entity> = risks.iter().filter(differs).map(|(e, _)| e.clone()).collect();
+        drop(risks);
+        for entities in changed.chunks(BATCH) {
+            let mut txn = self.inner.begin();
+            for entity in entities {
+                txn.open_risk(entity, RiskCause::Criticality)?;
+            }
+            txn.commit(SpaceUse::Ordinary)?;
+        }
+        Ok(changed.len())
     }
 
     /// Every entity whose findings weigh something, from memory.
@@ -238,6 +273,12 @@ impl FindingStore {
 }
 
 impl Inner {
+    /// How much an entity matters.
+    pub(super) fn criticality(&self, entity: &Entity) -> Criticality {
+        let all = self.criticality.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(entity).copied().unwrap_or_default()
+    }
+
     pub(super) fn risks(&self) -> std::sync::RwLockReadGuard<'_, Risks> {
         self.risks.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -272,7 +313,10 @@ pub(super) fn load_all(
 }
 
 fn weighs(risk: &EntityRisk, now: i64) -> bool {
-    risk.state.level > RiskLevel::Low || !risk.ledger.score(now).contributions.is_empty()
+    // How much an entity matters is nothing that was found.
+    let found = |kind: &ContributionKind| !matches!(kind, ContributionKind::Criticality(_));
+    risk.state.level > RiskLevel::Low
+        || risk.ledger.score(now).contributions.iter().any(|c| found(&c.kind))
 }
 
 /// What a score is made of, the largest first, at most eight.
@@ -289,6 +333,7 @@ pub fn reasons(score: &RiskScore) -> Vec<RiskReason> {
         .take(REASONS_MAX)
         .map(|c| match &c.kind {
             ContributionKind::Factor { key, .. } => reason(&key.source, &key.value, c.points),
+            ContributionKind::Criticality(_) => reason(&none, &"criticality".into(), c.points),
             ContributionKind::Cap => reason(&none, &"cap".into(), c.points),
             ContributionKind::Floor => reason(&none, &"floor".into(), c.points),
             ContributionKind::Override => reason(&none, &"override".into(), c.points),

@@ -10,7 +10,7 @@ use sluice_ingest::live::Place;
 use sluice_rule::Severity;
 
 use super::Shared;
-use crate::{CheckpointSink, Commit, EngineError, FindingSink, Seq, clock::clock};
+use crate::{CheckpointSink, Commit, EngineError, FindingFeed, FindingSink, Seq, clock::clock};
 
 /// The id under which a range of records that were gone before they were read is reported.
 pub const DATA_GAP: &str = "sluice.data_gap";
@@ -26,6 +26,10 @@ pub(super) struct HealthSink<S> {
 impl<S: FindingSink> FindingSink for HealthSink<S> {
     fn resume(&mut self, epoch: u64) -> Result<(), EngineError> {
         self.sink.resume(epoch)
+    }
+
+    fn feed(&mut self) -> Option<Box<dyn FindingFeed>> {
+        self.sink.feed()
     }
 
     fn checkpoints(&mut self) -> Option<Box<dyn CheckpointSink>> {

@@ -91,7 +91,8 @@ pub(super) fn shown(problem: &Problem) -> String {
 
 /// The tables that some input can fill.
 pub(super) fn feeds(inputs: &[InputThread], content: &Content) -> BTreeSet<TableName> {
-    let mut tables = BTreeSet::new();
+    // What the rules find reaches those over findings.
+    let mut tables = BTreeSet::from([TableName::findings(1)]);
     for input in inputs {
         let source = input.source();
         let takes = |spec: &str| source.as_deref().is_none_or(|s| s == spec);

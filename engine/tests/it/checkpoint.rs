@@ -13,8 +13,8 @@ use std::{
 
 use sluice_engine::{
     Checkpoint, CheckpointSink, Commit, Content, Delivery, Engine, EngineConfig, EngineError,
-    FindingSink, History, Live, MemorySink, Partition, Progress, RunOptions, Seq, Source,
-    StatsRegistry, Unobserved, history::EventHistory,
+    FindingFeed, FindingSink, History, Live, MemorySink, Partition, Progress, RunOptions, Seq,
+    Source, StatsRegistry, Unobserved, history::EventHistory,
 };
 use sluice_event::PartitionId;
 use sluice_generator::{Generator, Scenario};
@@ -43,6 +43,10 @@ impl FindingSink for Sink {
         let seq = self.findings.commit(commit)?;
         self.shared.found.store(self.findings.findings().len() as u64, Ordering::SeqCst);
         Ok(seq)
+    }
+
+    fn feed(&mut self) -> Option<Box<dyn FindingFeed>> {
+        self.findings.feed()
     }
 
     fn checkpoints(&mut self) -> Option<Box<dyn CheckpointSink>> {

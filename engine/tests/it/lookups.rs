@@ -272,3 +272,31 @@ fn one_attack_over_several_names_is_one_entity() {
     let told: Vec<&str> = content.errors().map(|p| p.diagnostic.primary.as_str()).collect();
     assert_eq!(told, ["`X` names both `ann` and `bob`"]);
 }
+
+#[test]
+fn how_much_users_and_devices_matter_is_read_from_the_lookups() {
+    let folder = folder(&[
+        ("identity.csv", "user,criticality\nAnn@example.com,Extreme\nbob,\ncarl,low\n"),
+        ("asset.csv", "device,criticality\nDB-1,high\n"),
+    ]);
+    let content = load(folder.path());
+    assert_eq!(content.errors().count(), 0);
+    let told: Vec<(String, &str)> = content
+        .criticality
+        .iter()
+        .map(|(entity, c)| (format!("{}:{}", entity.kind.name(), entity.id), c.name()))
+        .collect();
+    let ours = |id: &str, word| (id.to_owned(), word);
+    assert_eq!(
+        told,
+        [
+            ours("user:ann@example.com", "extreme"),
+            ours("user:carl", "low"),
+            ours("device:db-1", "high")
+        ]
+    );
+    fs::write(folder.path().join("asset.csv"), "device,criticality\ndb-1,crucial\n").unwrap();
+    let content = load(folder.path());
+    let told: Vec<&str> = content.errors().map(|p| p.diagnostic.primary.as_str()).collect();
+    assert_eq!(told, ["`crucial` is no criticality of `db-1`"]);
+}

@@ -122,33 +122,35 @@ fn logs() -> Vec<Log> {
 
 struct Bench {
     dir: tempfile::TempDir,
+    /// Another directory than its own.
+    at: Option<PathBuf>,
     logs: Vec<Log>,
     seed: u64,
 }
 
 impl Bench {
     fn new(logs: Vec<Log>) -> Bench {
-        Bench { dir: tempfile::tempdir().unwrap(), logs, seed: 1 }
+        Bench { dir: tempfile::tempdir().unwrap(), at: None, logs, seed: 1 }
     }
 
     fn store(&self) -> FindingStore {
-        FindingStore::open(&self.dir.path().join("store"), Retention::default()).unwrap()
+        let dir = self.at.as_deref().unwrap_or(self.dir.path());
+        FindingStore::open(&dir.join("store"), Retention::default()).unwrap()
     }
 
     fn start(&mut self, content: Content) -> (Service, FindingStore) {
         self.seed += 1;
         let store = self.store();
-        let inputs = self
-            .logs
-            .iter()
-            .map(|(source, lines)| LiveInput {
-                input: Box::new(Script {
-                    name: source.clone(),
-                    logs: vec![(source.clone(), lines.clone())],
-                    dice: Dice::new(self.seed),
-                }),
-                kind: "script",
+        let mut by_source: BTreeMap<Arc<str>, Vec<Log>> = BTreeMap::new();
+        for log in &self.logs {
+            by_source.entry(log.0.clone()).or_default().push(log.clone());
+        }
+        let inputs = by_source
+            .into_iter()
+            .map(|(source, logs)| LiveInput {
                 mapping: source.to_string(),
+                input: Box::new(Script { name: source, logs, dice: Dice::new(self.seed) }),
+                kind: "script",
             })
             .collect();
         let settings = ServiceSettings { checkpoint_every: 30, commit_every: 5, min_free: 0 };
@@ -249,6 +251,18 @@ fn expected(content: &Content, logs: &[Log]) -> BTreeMap<FindingId, Finding> {
     net.map(|f| (f.id, settled(f.clone()))).collect()
 }
 
+/// Without what rules over findings find: where inputs only rest, they wait for what is final.
+fn of_events(
+    content: &Content,
+    found: BTreeMap<FindingId, Finding>,
+) -> BTreeMap<FindingId, Finding> {
+    let over = |f: &Finding| {
+        let rule = content.rules.iter().find(|r| r.plan.rule == f.rule_id);
+        rule.is_some_and(|r| r.plan.branches.iter().any(|b| b.table.is_findings()))
+    };
+    found.into_iter().filter(|(_, f)| !over(f)).collect()
+}
+
 #[track_caller]
 fn same(found: &BTreeMap<FindingId, Finding>, expected: &BTreeMap<FindingId, Finding>) {
     for (id, finding) in expected {
@@ -279,7 +293,8 @@ fn it_finds_what_a_run_over_the_files_finds_however_often_it_is_stopped() {
         thread::sleep(Duration::from_millis(20 * round));
         service.stop().unwrap();
         let checkpoint = store.checkpoint().unwrap().unwrap();
-        midway += u32::from((1..all).contains(&checkpoint.positions.values().sum()));
+        let read = checkpoint.positions.iter().filter(|(place, _)| &*place.input != "findings");
+        midway += u32::from((1..all).contains(&read.map(|(_, next)| next).sum()));
         assert_eq!(service.status().counters.violations(), Vec::<String>::new());
         drop((service, store));
     }
@@ -297,6 +312,108 @@ fn it_finds_what_a_run_over_the_files_finds_however_often_it_is_stopped() {
     assert_eq!(status.checkpoint.pending_since, None);
     service.stop().unwrap();
     assert_eq!(status.counters.violations(), Vec::<String>::new());
+    same(&of_events(&content, kept(&store)), &of_events(&content, expected));
+}
+
+/// Where a process that is to be killed finds its data.
+const KILLED: &str = "SLUICE_ENGINE_LAYERS_DIR";
+
+/// Refused sign-ins of some users in two places, that a rule finds, and a rule over what it finds, and a
+/// rule over that. The last line is days later, so that all before it is final.
+fn layered() -> Vec<Log> {
+    let mut dice = Dice::new(11);
+    let mut places = vec![Vec::new(), Vec::new()];
+    let mut now = START;
+    for n in 0..1_200_u32 {
+        now += dice.below(20_000) as i64;
+        let last = n >= 1_198;
+        let at = if last { START + 4 * 86_400_000 } else { now - dice.below(60_000) as i64 };
+        let user = ["ann", "bob", "carl"][dice.below(3)];
+        let result = if last || dice.one_in(3) { "SUCCESS" } else { "FAILURE" };
+        let (published, place) = (sluice_event::rfc3339(at), n as usize % 2);
+        let line = format!(
+            r#"{{"uuid":"u{n}","published":"{published}","eventType":"user.session.start","outcome":{{"result":"{result}"}},"actor":{{"alternateId":"{user}@example.com"}}}}"#
+        );
+        places[place].push((at, line));
+    }
+    places.into_iter().map(|lines| ("okta.system".into(), lines)).collect()
+}
+
+fn layers() -> Content {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = |id: &str, sql: &str| {
+        let text = format!(
+            "/*---\nid: {id}\ntitle: T\nseverity: low\nentity: {{user_entity: user}}\n---*/\n{sql}\n"
+        );
+        write_rule(folder.path(), id, &text);
+    };
+    rule("base.refused", "SELECT user_entity, time FROM authentication WHERE status = 'Failure'");
+    rule(
+        "base.many",
+        "SELECT user_entity, count(*) AS n FROM authentication WHERE status = 'Failure' \
+         AND user_entity IS NOT NULL GROUP BY user_entity, sliding(time, INTERVAL '5 minutes') \
+         HAVING count(*) >= 6",
+    );
+    rule(
+        "over.both",
+        "SELECT user_entity, count(*) AS n, max(time) AS time, count(DISTINCT rule_id) AS rules \
+         FROM findings GROUP BY user_entity, tumble(time, INTERVAL '20 minutes') \
+         HAVING count(DISTINCT rule_id) >= 2",
+    );
+    rule("top.each", "SELECT user_entity, time FROM findings WHERE rule_id = 'over.both'");
+    let content = Content::load(&["builtin".into()], &[folder.path().to_path_buf()]).unwrap();
+    let told: Vec<String> =
+        content.errors().map(|p| p.diagnostic.render(p.text.as_deref())).collect();
+    assert!(told.is_empty(), "{}", told.join("\n"));
+    content
+}
+
+/// Runs until it is killed; only in a process that is told to.
+#[test]
+fn layers_until_killed() {
+    let Some(dir) = std::env::var_os(KILLED) else { return };
+    let mut bench = Bench::new(layered());
+    bench.at = Some(PathBuf::from(dir));
+    bench.seed = u64::from(std::process::id());
+    let (_service, _store) = bench.start(layers());
+    println!("started");
+    thread::sleep(Duration::from_secs(600));
+}
+
+#[test]
+fn rules_over_findings_find_the_same_however_often_they_are_killed() {
+    let mut bench = Bench::new(layered());
+    let content = layers();
+    let expected = expected(&content, &bench.logs);
+    let of = |rule: &str| expected.values().filter(|f| &*f.rule_id == rule).count();
+    let counts = ["base.refused", "base.many", "over.both", "top.each"].map(of);
+    assert!(counts.iter().all(|n| *n >= 5) && counts[2] == counts[3], "{counts:?}");
+    let mut dice = Dice::new(5);
+    for _ in 0..4 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["service::layers_until_killed", "--exact", "--nocapture"])
+            .env(KILLED, bench.dir.path())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let out = std::io::BufReader::new(child.stdout.take().unwrap());
+        std::io::BufRead::lines(out).map_while(Result::ok).find(|line| line.contains("started"));
+        thread::sleep(Duration::from_millis(20 + dice.below(400) as u64));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let (service, store) = bench.start(layers());
+    bench.finish(&service);
+    // What is found of the last lines comes after them.
+    for _ in 0..3_000 {
+        if kept(&store).len() >= expected.len() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    service.stop().unwrap();
+    assert_eq!(service.status().counters.violations(), Vec::<String>::new());
     same(&kept(&store), &expected);
 }
 
@@ -348,7 +465,7 @@ fn rules_change_while_it_runs_and_the_others_do_not_notice() {
     let only = |all: BTreeMap<FindingId, Finding>| -> BTreeMap<FindingId, Finding> {
         all.into_iter().filter(|(_, f)| others(&f)).collect()
     };
-    same(&only(kept(&store)), &only(expected));
+    same(&of_events(&content, only(kept(&store))), &of_events(&content, only(expected)));
 }
 
 #[test]

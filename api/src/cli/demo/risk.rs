@@ -72,7 +72,10 @@ fn highest(entity: &Entity, ledger: &RiskLedger) -> Option<String> {
             value: key.value.clone(),
             points: c.points,
         }),
-        ContributionKind::Cap | ContributionKind::Floor | ContributionKind::Override => None,
+        ContributionKind::Criticality(_)
+        | ContributionKind::Cap
+        | ContributionKind::Floor
+        | ContributionKind::Override => None,
     });
     let because = because(&factors.collect::<Vec<_>>());
     let (at, kind, id) = (rfc3339(score.at), entity.kind.name(), &entity.id);

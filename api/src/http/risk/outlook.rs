@@ -166,7 +166,10 @@ pub(in super::super) async fn outlook(
     let above = RiskLevel::ALL.into_iter().filter(|above| *above > level);
     let keys = ledger.score(now).contributions.into_iter().filter_map(|c| match c.kind {
         ContributionKind::Factor { key, .. } => Some(key),
-        ContributionKind::Cap | ContributionKind::Floor | ContributionKind::Override => None,
+        ContributionKind::Criticality(_)
+        | ContributionKind::Cap
+        | ContributionKind::Floor
+        | ContributionKind::Override => None,
     });
     Ok(Json(Outlook {
         entity: format!("{}:{}", entity.kind.name(), entity.id),
@@ -198,6 +201,7 @@ impl Point {
         let score = ledger.score(at);
         let parts = score.contributions.iter().map(|c| {
             let (kind, name) = match &c.kind {
+                ContributionKind::Criticality(_) => ("criticality", "criticality".to_owned()),
                 ContributionKind::Cap => ("cap", "cap".to_owned()),
                 ContributionKind::Floor => ("floor", "floor".to_owned()),
                 ContributionKind::Override => ("override", "override".to_owned()),

@@ -69,7 +69,8 @@ pub(in super::super) struct Factor {
     points: f64,
     /// Its evidence in nats, before its group saturates; 0 for what is not evidence.
     nats: f64,
-    /// `rule`, `baseline`, `other` (many small ones), `cap`, `floor` or `override`.
+    /// `rule`, `baseline`, `other` (many small ones), `criticality` (of the lookups `identity` and
+    /// `asset`), `cap`, `floor` or `override`.
     kind: &'static str,
     /// The rule or baseline.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,7 +122,7 @@ pub(in super::super) struct Change {
     previous_score: f64,
     level: &'static str,
     previous_level: &'static str,
-    /// `finding`, `withdrawn`, `verdict` or `decay`.
+    /// `finding`, `withdrawn`, `verdict`, `criticality` or `decay`.
     cause: &'static str,
     /// The finding or incident of the cause.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,7 +136,7 @@ pub(in super::super) struct Change {
 #[schema(as = RiskReason)]
 struct Reason {
     points: f64,
-    /// The rule or baseline, with its feature; `cap`, `floor` or `override`.
+    /// The rule or baseline, with its feature; `criticality`, `cap`, `floor` or `override`.
     source: String,
 }
 
@@ -210,6 +211,7 @@ impl Factor {
             remaining: None,
         };
         match &contribution.kind {
+            ContributionKind::Criticality(_) => bare("criticality"),
             ContributionKind::Cap => bare("cap"),
             ContributionKind::Floor => bare("floor"),
             ContributionKind::Override => bare("override"),

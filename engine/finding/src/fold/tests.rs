@@ -142,3 +142,12 @@ fn confirmation_that_shows_no_event_keeps_those_that_are_known() {
     assert!(fold(Some(&known), other).unwrap().evidence.is_empty());
     assert!(fold(Some(&known), confirmed(3)).unwrap().evidence.is_empty());
 }
+
+#[test]
+fn a_row_that_comes_again_in_time_was_not_too_late() {
+    let row = |late| Finding { late, ..finding(FindingState::Confirmed, None, 1) };
+    let in_time = fold(Some(&row(true)), row(false)).unwrap();
+    assert_eq!((in_time.late, in_time.revision), (false, 2));
+    assert_eq!(fold(Some(&row(false)), row(true)), None);
+    assert_eq!(fold(Some(&row(true)), row(true)), None);
+}

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    Criticality, L0,
     ledger::{Factor, FactorKey, RiskLedger, saturated},
     score_of,
 };
@@ -15,9 +16,9 @@ pub struct RiskScore {
     pub at: i64,
     /// 0 to 10,000.
     pub score: i64,
-    /// What an entity of this criticality has without findings.
+    /// What any entity has without findings.
     pub base: i64,
-    /// What was added and taken away, largest first; caps, floors and overrides last.
+    /// What was added and taken away, largest first; criticality, caps, floors and overrides last.
     pub contributions: Vec<Contribution>,
 }
 
@@ -44,6 +45,9 @@ pub enum ContributionKind {
         /// How much of its count at its latest finding is left, 0 to 1.
         remaining: f64,
     },
+    /// How much the entity matters, where that is not as usual: what it adds to the score of the
+    /// evidence, or takes away.
+    Criticality(Criticality),
     /// High needs two groups, or a critical finding.
     Cap,
     /// A confirmed compromise.
@@ -69,7 +73,7 @@ impl RiskLedger {
         }
         let evidence: f64 = groups.values().map(|nats| saturated(*nats)).sum();
         let raw = score_of(self.base_odds() + evidence);
-        let base = hundredths(self.base());
+        let (base, plain) = (hundredths(score_of(L0)), hundredths(score_of(L0 + evidence)));
         let shares: Vec<f64> = listed
             .iter()
             .map(|(_, factor, nats)| {
@@ -77,7 +81,7 @@ impl RiskLedger {
                 saturated(group) * nats / group
             })
             .collect();
-        let points = apportion(hundredths(raw) - base, &shares);
+        let points = apportion(plain - base, &shares);
         let mut contributions: Vec<Contribution> = listed
             .iter()
             .zip(points)
@@ -93,11 +97,14 @@ impl RiskLedger {
             })
             .collect();
         contributions.sort_by_key(|c| std::cmp::Reverse(c.points));
-        let mut score = hundredths(raw);
+        let mut score = plain;
         let mut moved_to = |to: i64, kind: ContributionKind| {
             contributions.push(Contribution { points: to - score, nats: 0.0, kind });
             score = to;
         };
+        if hundredths(raw) != plain {
+            moved_to(hundredths(raw), ContributionKind::Criticality(self.criticality));
+        }
         let wide = groups.values().filter(|nats| saturated(**nats) >= GROUP_NATS).count() >= 2;
         let critical = listed.iter().any(|(_, factor, _)| factor.critical);
         if hundredths(raw) > hundredths(CAP) && !wide && !critical {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{C, Criticality, L0, score_of};
+use super::{C, Criticality, L0};
 use crate::FindingId;
 
 /// The most factors of an entity; beyond it the smallest are merged, one per group.
@@ -175,11 +175,6 @@ impl RiskLedger {
     /// Log odds without findings.
     pub(super) fn base_odds(&self) -> f64 {
         L0 + self.criticality.odds().ln()
-    }
-
-    /// The score without findings, caps, floor and override.
-    pub fn base(&self) -> f64 {
-        score_of(self.base_odds())
     }
 
     /// Nats of each factor at an instant before its group saturates, those worth listing.

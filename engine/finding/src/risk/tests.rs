@@ -88,7 +88,7 @@ fn m2_check_values_of_the_note() {
     check(&[("a", "x", 60), ("b", "y", 8)], 75.9);
     check(&[("a", "x", 15), ("b", "y", 15), ("c", "z", 15)], 76.2);
     check(&[("a", "x", 8), ("b", "y", 8)], 15.4);
-    let base = |criticality| RiskLedger { criticality, ..RiskLedger::default() }.score(0).base;
+    let base = |criticality| RiskLedger { criticality, ..RiskLedger::default() }.score(0).score;
     let bases = [Criticality::Low, Criticality::Normal, Criticality::High, Criticality::Extreme];
     assert_eq!(bases.map(|c| (base(c) + 5) / 10), [29, 40, 48, 54]);
 }
@@ -159,6 +159,25 @@ fn x1_points_add_up_to_the_score() {
             let points: i64 = risk.contributions.iter().map(|c| c.points).sum();
             assert_eq!(risk.base + points, risk.score, "round {round} at {at}: {risk:#?}");
             assert!((0..=10_000).contains(&risk.score));
+            // How much an entity matters is a factor of its own: it moves neither the base nor the
+            // points of the evidence.
+            let plain = RiskLedger { criticality: Criticality::Normal, ..ledger.clone() }.score(at);
+            let parts = |risk: &RiskScore, evidence: bool| -> Vec<i64> {
+                let is = |c: &&Contribution| match c.kind {
+                    ContributionKind::Factor { .. } => evidence,
+                    ContributionKind::Criticality(_) => !evidence,
+                    _ => false,
+                };
+                risk.contributions.iter().filter(is).map(|c| c.points).collect()
+            };
+            assert_eq!(risk.base, plain.base);
+            assert_eq!(parts(&risk, true), parts(&plain, true));
+            let moved = parts(&risk, false);
+            match ledger.criticality {
+                Criticality::Normal => assert!(moved.is_empty()),
+                Criticality::Low => assert!(moved.len() <= 1 && moved.iter().all(|p| *p < 0)),
+                _ => assert!(moved.len() <= 1 && moved.iter().all(|p| *p > 0)),
+            }
         }
     }
 }

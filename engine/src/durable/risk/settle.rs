@@ -75,7 +75,7 @@ impl WriteTxn<'_> {
             let OpenRisk { risk, score, cause, rows, .. } = open;
             let changes = match cause {
                 // A person's word waits for nothing.
-                RiskCause::Verdict(_) => {
+                RiskCause::Verdict(_) | RiskCause::Criticality => {
                     Vec::from_iter(risk.state.update_at_once(&risk.ledger, now))
                 }
                 RiskCause::Finding(_) | RiskCause::Withdrawn(_) | RiskCause::Decay => {

@@ -113,6 +113,7 @@ impl WriteTxn<'_> {
                 note(&mut risk, &mut rows, change, change.score, RiskCause::Decay);
             }
             let score = risk.ledger.score(now).score;
+            risk.ledger.criticality = self.inner.criticality(entity);
             self.risks.insert(
                 entity.clone(),
                 OpenRisk { risk, due, score, cause, rows, joins: Vec::new() },

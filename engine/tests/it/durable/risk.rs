@@ -1,12 +1,15 @@
 //! Risk in the store: in the commit of the finding, by time alone, by a person's word, after a restart.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use sluice_engine::durable::{LevelRow, RiskCause, RiskClock};
-use sluice_finding::RiskLevel;
+use sluice_finding::{Contribution, ContributionKind, Criticality, RiskLevel, RiskScore};
 
 use super::*;
 
@@ -99,6 +102,40 @@ fn a_finding_raises_its_entity_in_the_same_commit_and_time_lowers_it() {
     let timeline = risk.ledger.timeline(store.now());
     let timeline: Vec<(i64, RiskLevel)> = timeline.iter().map(|c| (c.at, c.current)).collect();
     assert_eq!(told[2..], timeline[timeline.len() - 2..]);
+}
+
+#[test]
+fn m5_another_criticality_is_another_score_at_once_and_stays_over_a_restart() {
+    let world = World::new();
+    let store = world.open();
+    let of = |criticality| Arc::new(BTreeMap::from([(ann(), criticality)]));
+    // Known before its first finding.
+    assert_eq!(store.set_criticality(of(Criticality::Extreme)).unwrap(), 0);
+    commit(&store, [world.finding(1, "TA0001", 30)]);
+    let score =
+        |store: &FindingStore| store.risk(&ann()).unwrap().unwrap().ledger.score(store.now());
+    let extreme = score(&store);
+    let listed = |score: &RiskScore| -> Option<i64> {
+        let is = |c: &&Contribution| matches!(c.kind, ContributionKind::Criticality(_));
+        score.contributions.iter().find(is).map(|c| c.points)
+    };
+    assert!(listed(&extreme).unwrap() > 0, "{extreme:#?}");
+    // Within the dwell: it falls all the same.
+    world.pass(1_000);
+    assert_eq!(store.set_criticality(of(Criticality::Low)).unwrap(), 1);
+    let low = score(&store);
+    assert!(low.score < extreme.score && listed(&low).unwrap() < 0, "{low:#?}");
+    let row = &store.risk_rows(&ann(), None, 1).unwrap()[0];
+    assert_eq!((row.cause, row.score), (RiskCause::Criticality, low.score));
+    let sum: i64 = low.contributions.iter().map(|c| c.points).sum();
+    assert_eq!(low.base + sum, low.score);
+    assert_eq!(store.set_criticality(of(Criticality::Low)).unwrap(), 0, "nothing has changed");
+    drop(store);
+    let store = world.open();
+    assert_eq!(score(&store), low);
+    // No longer in the lookup.
+    assert_eq!(store.set_criticality(Arc::default()).unwrap(), 1);
+    assert_eq!(listed(&score(&store)), None);
 }
 
 #[test]
