@@ -7,12 +7,14 @@ use sluice_event::Records;
 
 use self::{
     export::Export,
+    octets::Octets,
     parts::{PartOf, Partial, Stream},
     scan::{Event, Scanner},
 };
 use crate::{DeadLetterCode, Fault, Limits, Original, detect::ask::looks_json};
 
 pub(crate) mod export;
+pub(crate) mod octets;
 mod parts;
 mod scan;
 
@@ -131,6 +133,8 @@ pub struct Framer {
     open: Open,
     /// Lines of which parts have come.
     partial: BTreeMap<Stream, Partial>,
+    /// The byte that ends a line.
+    line_end: u8,
     /// Position of the next byte.
     line: u64,
     offset: u64,
@@ -159,6 +163,8 @@ enum Mode {
     Document(Box<Scanner>),
     /// Entries of a journal.
     Export(Export),
+    /// Frames that each have their length before them.
+    Octets(Octets),
 }
 
 /// The record being read: `bytes[start..]`.
@@ -200,6 +206,7 @@ impl Framer {
             faults: Vec::new(),
             open: Open { line: 1, ..Open::default() },
             partial: BTreeMap::new(),
+            line_end: b'\n',
             line: 1,
             offset: 0,
         }
@@ -214,6 +221,8 @@ impl Framer {
             // Lines are lines at once: what is typed is read while it is typed.
             let lines = unwrap.is_none() && head.trim_ascii_start().len() > BOM.len() + 1;
             let lines = lines && !looks_json(head) && !export::may_begin(head);
+            // But for frames, and for a line end that may be of its own kind.
+            let lines = lines && octets::begins(head).is_some() && line_end(head).is_some();
             if head.len() >= HEAD_BYTES || lines {
                 self.decide();
                 self.push(later);
@@ -225,15 +234,17 @@ impl Framer {
             Mode::Lines(_) => self.push_lines(input),
             Mode::Document(_) => self.push_document(input),
             Mode::Export(_) => self.push_export(input),
+            Mode::Octets(_) => self.push_frames(input),
         }
     }
 
     /// The input has ended: a last record without a newline counts.
     pub fn finish(&mut self) {
         self.decide();
+        self.finish_octets();
         if self.open.begun {
             match &self.mode {
-                Mode::Undecided(..) => {}
+                Mode::Undecided(..) | Mode::Octets(_) => {}
                 Mode::Lines(_) => self.end_line(),
                 Mode::Document(_) | Mode::Export(_) => self.close(),
             }
@@ -295,19 +306,21 @@ impl Framer {
             let head = mem::take(head);
             let unwrap = mem::take(unwrap);
             let start = head.strip_prefix(BOM).unwrap_or(&head);
+            self.line_end = line_end(&head).unwrap_or(b'\r');
             self.mode = match unwrap {
                 _ if export::begins(start) => Mode::Export(Export::new()),
+                _ if octets::is_framed(start) => Mode::Octets(Octets::new()),
                 None if !looks_json(start) => Mode::Lines(None),
                 unwrap => {
                     let unwrap = unwrap.unwrap_or_default();
-                    match is_document(&head, &unwrap) {
+                    match is_document(&head, self.line_end, &unwrap) {
                         true => Mode::Document(Box::new(Scanner::new(&unwrap))),
                         false => Mode::Lines(Some(Wrapped::new(unwrap))),
                     }
                 }
             };
             let head: &[u8] = match &self.mode {
-                Mode::Export(_) => head.strip_prefix(BOM).unwrap_or(&head),
+                Mode::Export(_) | Mode::Octets(_) => head.strip_prefix(BOM).unwrap_or(&head),
                 Mode::Undecided(..) | Mode::Lines(_) | Mode::Document(_) => &head,
             };
             self.push(head);
@@ -315,7 +328,7 @@ impl Framer {
     }
 
     fn push_lines(&mut self, mut input: &[u8]) {
-        while let Some(at) = memchr::memchr(b'\n', input) {
+        while let Some(at) = memchr::memchr(self.line_end, input) {
             self.append(&input[..at]);
             self.open.begun = true;
             self.advance(&input[..at]);
@@ -432,6 +445,10 @@ impl Framer {
             if self.bytes.len() > self.open.start && self.bytes.last() == Some(&b'\r') {
                 self.bytes.pop();
             }
+            // A file put together of some with other line ends.
+            if self.line_end == b'\r' && self.bytes.get(self.open.start) == Some(&b'\n') {
+                self.open.start += 1;
+            }
             if self.open.offset == 0 && self.bytes[self.open.start..].starts_with(BOM) {
                 self.open.start += BOM.len();
             }
@@ -504,8 +521,17 @@ impl Framer {
 
 pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 
+/// What ends the lines of an input: a carriage return only if there is no newline. `None` if that is
+/// not to be told before more of it is read.
+fn line_end(head: &[u8]) -> Option<u8> {
+    match memchr::memchr2(b'\n', b'\r', head) {
+        Some(_) if memchr::memchr(b'\n', head).is_none() => None,
+        _ => Some(b'\n'),
+    }
+}
+
 /// Whether the head of a JSON input shows values that span lines, or records inside a value.
-fn is_document(head: &[u8], unwrap: &Unwrap) -> bool {
+fn is_document(head: &[u8], line_end: u8, unwrap: &Unwrap) -> bool {
     let head = head.strip_prefix(BOM).unwrap_or(head);
     let zeros = head.iter().take_while(|b| **b == 0).count();
     let head = head.get(zeros..).unwrap_or_default().trim_ascii_start();
@@ -517,7 +543,7 @@ fn is_document(head: &[u8], unwrap: &Unwrap) -> bool {
         _ => return false,
     }
     let complete = |line: &[u8]| scan::is_one_object(line.trim_ascii());
-    let mut lines = head.split(|b| *b == b'\n').filter(|l| !l.trim_ascii().is_empty());
+    let mut lines = head.split(|b| *b == line_end).filter(|l| !l.trim_ascii().is_empty());
     let first = lines.next().unwrap_or(head);
     let second = lines.next();
     if complete(first) && second.is_some_and(|l| l.trim_ascii_start().starts_with(b"{")) {

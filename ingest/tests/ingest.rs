@@ -16,6 +16,8 @@ mod encodings;
 mod envelope;
 #[path = "ingest/files.rs"]
 mod files;
+#[path = "ingest/line_ends.rs"]
+mod line_ends;
 #[path = "ingest/page.rs"]
 mod page;
 #[path = "ingest/push.rs"]

@@ -4,8 +4,10 @@
 
 use std::io::Read;
 
+use sluice_event::Records;
+
 use crate::{
-    Limits,
+    Framer, Framing, Limits,
     decode::header::{Header, Time},
     inflate::Inflate,
     time::YearlessTime,
@@ -19,41 +21,30 @@ const TIME_BYTES: usize = 64;
 /// The year of the first date without one; `None` if there is none, or the file cannot be read.
 pub(super) fn first(reader: Box<dyn Read + Send>, limits: Limits, received_at: i64) -> Option<i32> {
     let mut inflate = Inflate::new(reader, limits).ok()?;
+    let mut framer = Framer::new(&Framing::Syslog, limits);
     let mut years = Years::default();
     let mut buffer = vec![0; HEAD_BYTES];
-    let mut line: Vec<u8> = Vec::with_capacity(TIME_BYTES);
     let mut read_all = 0;
     loop {
         let read = match inflate.read(&mut buffer) {
             Ok(0) | Err(_) => break,
             Ok(read) => read,
         };
-        let mut rest = buffer.get(..read).unwrap_or_default();
-        while let Some(end) = memchr::memchr(b'\n', rest) {
-            let (now, later) = rest.split_at(end);
-            keep(&mut line, now);
-            years.line(&line);
-            line.clear();
-            rest = later.get(1..).unwrap_or_default();
-        }
-        keep(&mut line, rest);
+        framer.push(buffer.get(..read).unwrap_or_default());
+        years.lines(&framer.take().records);
         read_all += read;
         if years.last.is_none() && read_all >= HEAD_BYTES {
             return None;
         }
     }
-    years.line(&line);
+    framer.finish();
+    years.lines(&framer.take().records);
     let first = years.last?.nearest_year(received_at) - years.turns;
     // A 29th of February says which years are none.
     let fits = |year: &i32| {
         years.leap_day.is_none_or(|(date, turns)| date.in_year(year + turns).is_some())
     };
     Some((first - 8..=first).rev().find(fits).unwrap_or(first))
-}
-
-fn keep(line: &mut Vec<u8>, piece: &[u8]) {
-    let room = TIME_BYTES.saturating_sub(line.len());
-    line.extend(piece.iter().take(room));
 }
 
 /// The dates of a log in order.
@@ -67,6 +58,10 @@ struct Years {
 }
 
 impl Years {
+    fn lines(&mut self, lines: &Records) {
+        lines.iter().for_each(|line| self.line(line.get(..TIME_BYTES).unwrap_or(line)));
+    }
+
     fn line(&mut self, start: &[u8]) {
         let text = String::from_utf8_lossy(start);
         let Some(Time::Yearless(date)) = Header::parse(&text).map(|h| h.time) else { return };
@@ -105,6 +100,9 @@ mod tests {
         assert_eq!(of(two), Some(2024));
         assert_eq!(of("Jan  1 00:00:00 h a: x\nDec 31 23:59:59 h a: x\n"), Some(2026));
         assert_eq!(of("2026-11-25T08:00:00Z h a: x\n"), None);
+        let glued = "27 <38>Nov 25 08:00:00 h a: x\n27 <38>Jan  5 08:00:00 h a: x";
+        assert_eq!(of(glued), Some(2025));
+        assert_eq!(of("Nov 25 08:00:00 h a: x\rJan  5 08:00:00 h a: x\r"), Some(2025));
         let leap = "Dec 31 08:00:00 h a: x\nFeb 29 08:00:00 h a: x\nMar  1 08:00:00 h a: x\n";
         assert_eq!(of(leap), Some(2023));
     }

@@ -1,7 +1,10 @@
 //! One message into records. Whole in memory, unlike the input of a [`Framer`].
 
 use super::{Cutter, FIRST, judge::is_empty};
-use crate::{Fault, Framer, Framing, Limits, frame::BOM};
+use crate::{
+    Fault, Framer, Framing, Limits,
+    frame::{BOM, octets},
+};
 
 /// What a message is cut into.
 pub(super) enum Piece<'m> {
@@ -26,7 +29,7 @@ pub(super) fn cut(
             return give(Piece::Record(line));
         }
         // Nearly every message: one record on one line.
-        if memchr::memchr(b'\n', line).is_none() {
+        if memchr::memchr(b'\n', line).is_none() && !octets::is_framed(line) {
             match cutter.wrapped.as_ref().and_then(|wrapped| wrapped.elements(line)) {
                 Some(spans) => {
                     spans.into_iter().for_each(|span| give(Piece::Record(&line[span])));

@@ -13,7 +13,7 @@ use crate::{
 const MESSAGE: &str = "Failed password for root from 203.0.113.9 port 4242 ssh2";
 
 /// What `auto` says a file is.
-fn told(text: impl AsRef<[u8]>) -> Option<String> {
+pub(crate) fn told(text: impl AsRef<[u8]>) -> Option<String> {
     let all = sources();
     let seen = detect(all.iter().map(AsRef::as_ref), text.as_ref());
     seen.best.map(|m| m.source)
@@ -21,7 +21,7 @@ fn told(text: impl AsRef<[u8]>) -> Option<String> {
 
 /// Checks that a file is of a source, by its name and unnamed, and every record of it reads.
 #[track_caller]
-fn reads(name: &str, text: impl AsRef<[u8]>, column: &str, expected: &[&str]) {
+pub(crate) fn reads(name: &str, text: impl AsRef<[u8]>, column: &str, expected: &[&str]) {
     let text = text.as_ref();
     let shown = String::from_utf8_lossy(text);
     let (rows, letters) = file(&source(name), column, text);
