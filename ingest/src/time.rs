@@ -1,6 +1,7 @@
 //! The ways logs write a time. Not what is done with a wrong one: that is the clamp of `event`.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
+pub(crate) use sluice_event::named_zone;
 use sluice_event::{TimeFormat, civil_millis as civil, parse_rfc3339 as rfc3339, zone_minutes};
 
 const DAY: i64 = 86_400_000;
@@ -122,8 +123,12 @@ pub(crate) fn zoned(text: &str) -> Option<(i64, bool)> {
     rfc3339(text.as_bytes())
 }
 
-/// Minutes east of UTC: `Z`, `UTC`, `+01:00`, `+0100`, `+01`.
+/// Minutes east of UTC: `Z`, `UTC`, `+01:00`, `+0100`, `+01`. Not names, see [`named_zone`].
 pub(crate) fn zone(text: &str) -> Option<i32> {
+    let is_name = text.len() > 1 && text.bytes().all(|b| b.is_ascii_alphabetic());
+    if is_name && !matches!(text, "UTC" | "GMT") {
+        return None;
+    }
     zone_minutes(text.as_bytes()).flatten().map(|minutes| minutes as i32)
 }
 

@@ -42,7 +42,7 @@ pub use schema::{CaptionId, Column, ColumnType, Schema, TableSchema};
 pub use table::TableName;
 pub use time::{
     Clamped, clamp,
-    parse::{civil_millis, parse_rfc3339, zone_minutes},
+    parse::{civil_millis, named_zone, parse_rfc3339, zone_minutes},
     rfc3339,
 };
 pub use transform::{Mapped, RowError, Transform};

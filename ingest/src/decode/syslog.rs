@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use regex::{CaptureLocations, Regex};
 use sluice_event::{PartitionId, TimeFormat, WireSchema};
 
-use self::header::{Header, Time};
+use self::header::{Header, Time, Zone};
 use super::{Failure, RecordContext, column::Column, column_of};
 use crate::{
     DeadLetterCode, SyslogCodec,
@@ -107,7 +107,11 @@ impl Syslog {
         let header = header_of(line, wrapper).ok_or_else(|| {
             Failure::new(DeadLetterCode::BadFraming, "not a syslog line: no priority and no time")
         })?;
-        let zone = header.zone.map_or(self.zone, |minutes| i64::from(minutes) * 60_000);
+        let zone = match header.zone {
+            Some(Zone::Of(minutes)) => i64::from(minutes) * 60_000,
+            Some(Zone::Likely(minutes)) if self.zone == 0 => i64::from(minutes) * 60_000,
+            Some(Zone::Likely(_)) | None => self.zone,
+        };
         let time = self.time(&header.time, zone, context).or_else(|| {
             let text = wrapper?.get(&Field::Time)?;
             time::parse(text, &[TimeFormat::Auto, TimeFormat::Syslog], context.reference)

@@ -1,8 +1,8 @@
 //! RFC 3339 in the ways logs and people write it. Not the other ways that logs write a time, which are
 //! `ingest`'s.
 
-/// Milliseconds since 1970 UTC, and whether a zone is given: `2026-01-01T00:00:00.000Z`; also a space or `_` for the `T`, `/` for the `-` of the date, no zone (UTC), `+0100`, ` UTC`, no seconds
-/// or no time of day. Digits past the millisecond are cut. By hand: every event has one.
+/// Milliseconds since 1970 UTC, and whether a zone is given: `2026-01-01T00:00:00.000Z`; also a space or `_` for the `T`, `/` for the `-` of the date, no zone (UTC), `+0100`, ` UTC`, ` CET`, no
+/// seconds or no time of day. Digits past the millisecond are cut. By hand: every event has one.
 pub fn parse_rfc3339(text: &[u8]) -> Option<(i64, bool)> {
     let digits = |from: usize, count: usize| -> Option<u32> {
         text.get(from..from + count)?
@@ -70,8 +70,46 @@ pub fn zone_minutes(text: &[u8]) -> Option<Option<i64>> {
             let total = digits(hours)? * 60 + digits(minutes)?;
             Some(if *sign == b'-' { -total } else { total })
         }
-        _ => return None,
+        name => Some(named_zone(name)?.0),
     })
+}
+
+/// Minutes east of UTC of the zone that a name says, and whether it is the only one of that name:
+/// `CET`, `EDT`.
+///
+/// The names of the tz database; those of North America as RFC 5322 (section 4.3) has them. A name
+/// of several zones of which none is meant more than the others, as `IST`, is not there.
+pub fn named_zone(name: &[u8]) -> Option<(i64, bool)> {
+    // China and the Philippines have these names for zones of theirs.
+    let only = !matches!(name, b"CST" | b"CDT" | b"PST" | b"PDT");
+    let minutes = match name {
+        b"HST" => -600,
+        b"HDT" | b"AKST" => -540,
+        b"AKDT" | b"PST" => -480,
+        b"PDT" | b"MST" => -420,
+        b"MDT" | b"CST" => -360,
+        b"CDT" | b"EST" => -300,
+        b"EDT" | b"AST" => -240,
+        b"NST" => -210,
+        b"ADT" => -180,
+        b"NDT" => -150,
+        b"WET" => 0,
+        b"BST" | b"WEST" | b"CET" | b"WAT" | b"MEZ" => 60,
+        b"CEST" | b"EET" | b"CAT" | b"SAST" | b"MESZ" => 120,
+        b"EEST" | b"MSK" | b"EAT" | b"IDT" => 180,
+        b"PKT" => 300,
+        b"WIB" => 420,
+        b"AWST" | b"HKT" | b"SGT" | b"WITA" => 480,
+        b"JST" | b"KST" | b"WIT" => 540,
+        b"ACST" => 570,
+        b"AEST" | b"ChST" => 600,
+        b"ACDT" => 630,
+        b"AEDT" => 660,
+        b"NZST" => 720,
+        b"NZDT" => 780,
+        _ => return None,
+    };
+    Some((minutes, only))
 }
 
 /// Milliseconds since 1970 UTC of a date and time of day; `None` if the calendar has no such.
@@ -120,6 +158,17 @@ mod tests {
             assert_eq!(parse_rfc3339(text.as_bytes()), Some((millis, true)), "{text}");
         }
         assert_eq!(parse_rfc3339(b"2026-01-01"), Some((1_767_225_600_000, false)));
+        let zoned = |text: &str| parse_rfc3339(text.as_bytes()).map(|(at, _)| rfc3339(at));
+        for (text, utc) in [
+            ("2026-01-01 12:00:00 CET", "2026-01-01T11:00:00.000Z"),
+            ("2026-07-01 12:00:00.5 CEST", "2026-07-01T10:00:00.500Z"),
+            ("2026-01-01 12:00:00 EST", "2026-01-01T17:00:00.000Z"),
+            ("2026-01-01 12:00:00 NST", "2026-01-01T15:30:00.000Z"),
+        ] {
+            assert_eq!(zoned(text).as_deref(), Some(utc), "{text}");
+        }
+        // Of India, Israel or Ireland.
+        assert_eq!(zoned("2026-01-01 12:00:00 IST"), None);
         for bad in ["2026-02-29", "2026-01-01T24:00:00Z", "2026-01-01T00:00:00+1", "", "soon"] {
             assert_eq!(parse_rfc3339(bad.as_bytes()), None, "{bad}");
         }

@@ -13,8 +13,8 @@ pub(crate) struct Header<'l> {
     /// `<86>`: facility and severity.
     pub(crate) priority: Option<u8>,
     pub(crate) time: Time<'l>,
-    /// Minutes east of UTC, where the line names a zone apart from its time.
-    pub(crate) zone: Option<i32>,
+    /// Where the line names a zone apart from its time.
+    pub(crate) zone: Option<Zone>,
     pub(crate) host: Option<&'l str>,
     /// The program as it names itself, without path and PAM module: `sshd`.
     pub(crate) program: Option<&'l str>,
@@ -28,7 +28,7 @@ pub(crate) struct Header<'l> {
 }
 
 /// The time of a line.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Time<'l> {
     /// The line has none.
     #[default]
@@ -41,6 +41,16 @@ pub(crate) enum Time<'l> {
     Yearless(YearlessTime),
     /// A text where a time should be.
     Unreadable(&'l str),
+}
+
+/// The zone that a line names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Zone {
+    /// Minutes east of UTC.
+    Of(i32),
+    /// A name of several zones, and the minutes of the one that it mostly means: where the input has
+    /// a zone of its own, that decides.
+    Likely(i32),
 }
 
 /// Facilities in the order of their numbers (RFC 5424, table 1), as syslogd names them.
@@ -111,6 +121,8 @@ impl<'l> Header<'l> {
             Time::None | Time::At(_) | Time::Unreadable(_) => (None, rest),
             Time::Local(_) | Time::Yearless(_) => zone_word(rest),
         };
+        let year = zone.and_then(|_| year_after_zone(time, rest));
+        let (time, rest) = year.map_or((time, rest), |(at, rest)| (Time::Local(at), rest));
         let header = rfc3164(rest, weekday_form);
         Some(Header { priority, time, zone, level: level.or(header.level), ..header })
     }
@@ -166,26 +178,31 @@ fn monotonic(text: &str) -> (bool, &str) {
     }
 }
 
-/// Names of zones that are none of UTC: they stand for several, and the zone of the input decides.
-const ZONES: [&str; 24] = [
-    "CET", "CEST", "EET", "EEST", "WET", "WEST", "MSK", "IST", "JST", "KST", "SGT", "HKT", "AEST",
-    "AEDT", "NZST", "NZDT", "EST", "EDT", "CST", "CDT", "MST", "MDT", "PST", "PDT",
-];
+/// Names that several zones share, none of which is meant more than the others.
+const SHARED_ZONES: [&str; 2] = ["IST", "AMT"];
 
 /// The zone after a time without one, and what follows it. A host may have the name of a zone: then
 /// the program comes next.
-fn zone_word(text: &str) -> (Option<i32>, &str) {
+fn zone_word(text: &str) -> (Option<Zone>, &str) {
     let Some((word, rest)) = text.split_once(' ') else { return (None, text) };
-    let offset = match word {
-        "UTC" | "GMT" => Some(0),
-        _ if word.starts_with(['+', '-']) => time::zone(word),
-        _ => None,
+    let zone = match time::named_zone(word.as_bytes()) {
+        Some((minutes, true)) => Some(Zone::Of(minutes as i32)),
+        Some((minutes, false)) => Some(Zone::Likely(minutes as i32)),
+        None => time::zone(word).map(Zone::Of),
     };
-    let named = offset.is_some() || ZONES.contains(&word);
+    let named = zone.is_some() || SHARED_ZONES.contains(&word);
     match named && rest.split(' ').next().is_some_and(|next| !is_tag(next)) {
-        true => (offset, rest),
+        true => (zone, rest),
         false => (None, text),
     }
+}
+
+/// The year after the zone of a date without one: `Nov 20 10:00:00 CET 2026 host ..`.
+fn year_after_zone<'l>(time: Time<'_>, text: &'l str) -> Option<(i64, &'l str)> {
+    let Time::Yearless(date) = time else { return None };
+    let (word, rest) = text.split_once(' ')?;
+    let year = word.parse().ok().filter(|year| word.len() == 4 && (1970..2100).contains(year))?;
+    Some((date.in_year(year)?, rest))
 }
 
 fn rfc5424(rest: &str) -> Option<Header<'_>> {
@@ -525,6 +542,10 @@ mod tests {
             "Nov 20 10:00:00 UTC h sshd[7]: m",
             "Nov 20 10:00:00 +0100 h sshd[7]: m",
             "Nov 20 10:00:00 CET h sshd[7]: m",
+            "Nov 20 10:00:00 IST h sshd[7]: m",
+            "Fri Nov 20 10:00:00 CET 2026 h sshd[7]: m",
+            "Fri 2026-11-20 10:00:00 CET h sshd[7]: m",
+            "2026-11-20T10:00:00 CET h sshd[7]: m",
             "Nov 20 10:00:00 <auth.info> h sshd[7]: m",
             "Nov 20 10:00:00 <4.6> h sshd[7]: m",
             "Nov 20 10:00:00 edge Message forwarded from h: sshd[7]: m",
@@ -539,9 +560,15 @@ mod tests {
             assert_eq!(header.message, "m", "{line}");
         }
         let zone = |line| Header::parse(line).unwrap().zone;
-        assert_eq!(zone("Nov 20 10:00:00 +0100 h sshd[7]: m"), Some(60));
-        assert_eq!(zone("Nov 20 10:00:00 GMT h sshd[7]: m"), Some(0));
-        assert_eq!(zone("Nov 20 10:00:00 EST h sshd[7]: m"), None);
+        assert_eq!(zone("Nov 20 10:00:00 +0100 h sshd[7]: m"), Some(Zone::Of(60)));
+        assert_eq!(zone("Nov 20 10:00:00 GMT h sshd[7]: m"), Some(Zone::Of(0)));
+        assert_eq!(zone("Nov 20 10:00:00 EST h sshd[7]: m"), Some(Zone::Of(-300)));
+        assert_eq!(zone("Nov 20 10:00:00 CST h sshd[7]: m"), Some(Zone::Likely(-360)));
+        assert_eq!(zone("Nov 20 10:00:00 IST h sshd[7]: m"), None);
+        assert_eq!(zone("Fri 2026-11-20 10:00:00 CEST h sshd[7]: m"), Some(Zone::Of(120)));
+        let dated = Header::parse("Fri Nov 20 10:00:00 CET 2026 h sshd[7]: m").unwrap();
+        assert_eq!((dated.host, dated.zone), (Some("h"), Some(Zone::Of(60))));
+        assert_eq!(dated.time, Time::Local(1_795_168_800_000));
         // A host that has the name of a zone.
         assert_eq!(Header::parse("Nov 20 10:00:00 EST sshd[7]: m").unwrap().host, Some("EST"));
     }
