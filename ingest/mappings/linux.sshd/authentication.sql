@@ -78,6 +78,7 @@ codec:
         - '^(?:fatal: |error: )?(?:\w+: )?(?<what>Connection) (?:from|to) (?:(?:(?<named>authenticating) |(?<invalid>invalid) )?user (?<user>.*) )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+) (?<reason>timed out)(?<preauth> \[preauth\])?$'
         - '^(?:fatal: |error: )?\w+: (?<what>Connection) (?:from|to) (?:(?:(?<named>authenticating) |(?<invalid>invalid) )?user (?<user>.*) )?(?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+): (?<reason>.*?)(?<preauth> \[preauth\])?$'
         - '^(?<what>Connection) from (?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+)(?: on \S+ port \d+.*)?$'
+        - '^Closing (?<what>connection) to (?<ip>\d+\.[\d.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+(?:%\w+)?|UNKNOWN) port (?<port>\d+)$'
         - '^(?:fatal: |error: )?(?<what>Read error) from remote host (?<ip>\S+) port (?<port>\d+): (?<reason>.*)$'
         - '^(?<what>refused connect) from \S+ \((?<ip>[^)]+)\)$'
         - '^(?<what>reverse mapping) checking getaddrinfo for .* \[(?<ip>[^\]]+)\] failed.*$'
