@@ -221,8 +221,9 @@ impl Framer {
             // Lines are lines at once: what is typed is read while it is typed.
             let lines = unwrap.is_none() && head.trim_ascii_start().len() > BOM.len() + 1;
             let lines = lines && !looks_json(head) && !export::may_begin(head);
-            // But for frames, and for a line end that may be of its own kind.
-            let lines = lines && octets::begins(head).is_some() && line_end(head).is_some();
+            // But for frames, and not before the first of them has ended: with what is to be seen.
+            let lines =
+                lines && octets::begins(head).is_some() && memchr::memchr(b'\n', head).is_some();
             if head.len() >= HEAD_BYTES || lines {
                 self.decide();
                 self.push(later);
@@ -306,7 +307,7 @@ impl Framer {
             let head = mem::take(head);
             let unwrap = mem::take(unwrap);
             let start = head.strip_prefix(BOM).unwrap_or(&head);
-            self.line_end = line_end(&head).unwrap_or(b'\r');
+            self.line_end = line_end(&head);
             self.mode = match unwrap {
                 _ if export::begins(start) => Mode::Export(Export::new()),
                 _ if octets::is_framed(start) => Mode::Octets(Octets::new()),
@@ -521,12 +522,11 @@ impl Framer {
 
 pub(crate) const BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// What ends the lines of an input: a carriage return only if there is no newline. `None` if that is
-/// not to be told before more of it is read.
-fn line_end(head: &[u8]) -> Option<u8> {
-    match memchr::memchr2(b'\n', b'\r', head) {
-        Some(_) if memchr::memchr(b'\n', head).is_none() => None,
-        _ => Some(b'\n'),
+/// What ends the lines of an input, by its head: a carriage return only if there is no newline.
+fn line_end(head: &[u8]) -> u8 {
+    match memchr::memchr(b'\n', head).is_none() && memchr::memchr(b'\r', head).is_some() {
+        true => b'\r',
+        false => b'\n',
     }
 }
 
