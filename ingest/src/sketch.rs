@@ -6,14 +6,65 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use serde_json::Value;
 use sluice_event::{TimeFormat, canonical_ip};
 
-use crate::{
-    Framer, Framing, Limits, Unwrap, decode::header::Header, detect::ask::looks_json, time,
-};
+use crate::{Framer, Framing, Limits, Unwrap, detect::ask::looks_json, time};
+
+mod lines;
 
 /// Records looked at.
 const SAMPLE: usize = 200;
 /// Columns beyond these are left out, with a word.
 const COLUMNS_MAX: usize = 80;
+
+/// The longest first record that becomes the test of the mapping, in bytes.
+const RECORD_MAX: usize = 16 << 10;
+
+/// A column that the name of a field suggests.
+struct Guess {
+    column: &'static str,
+    /// Names of fields, the better first.
+    names: &'static [&'static str],
+    /// Whether its value must be an address.
+    is_address: bool,
+}
+
+/// Only guesses by name: read the vendor's documentation before they are trusted.
+const GUESSES: [Guess; 4] = [
+    Guess {
+        column: "user_name",
+        names: &["user", "username", "actor", "login", "account", "email"],
+        is_address: false,
+    },
+    Guess {
+        column: "src_ip",
+        names: &["sourceip", "src_ip", "clientip", "client_ip", "remote", "ip", "src", "addr"],
+        is_address: true,
+    },
+    Guess {
+        column: "api_operation",
+        names: &["eventname", "action", "operation", "event", "type", "method"],
+        is_address: false,
+    },
+    Guess {
+        column: "native_uid",
+        names: &["id", "uuid", "eventid", "requestid"],
+        is_address: false,
+    },
+];
+
+/// What is written into the frame of a mapping file.
+#[derive(Default)]
+struct Body {
+    columns: String,
+    guesses: String,
+    /// The column or path of the time.
+    time: Option<String>,
+    /// What gives the time, if it is not that column.
+    time_value: Option<String>,
+    /// Keys that every record has.
+    has: Vec<String>,
+    /// A record for the test.
+    record: String,
+}
 
 /// What a field was seen to be.
 #[derive(Debug, Default)]
@@ -35,7 +86,7 @@ struct Seen {
 pub fn sketch(source: &str, head: &[u8]) -> Option<String> {
     match looks_json(head) {
         true => json(source, head),
-        false => Some(lines(source, head)),
+        false => Some(lines::lines(source, head)),
     }
 }
 
@@ -57,71 +108,33 @@ fn json(source: &str, head: &[u8]) -> Option<String> {
     let time = best(
         &fields,
         &|s| s.times == s.records && s.records > 0,
-        &["eventtime", "timestamp", "time", "published", "created", "date"],
+        &["eventtime", "timestamp", "time", "published", "created", "date", "ts"],
     );
-    let always: Vec<&str> = fields
-        .iter()
-        .filter(|(_, s)| s.records == records)
-        .map(|(name, _)| name.as_str())
-        .take(4)
-        .collect();
+    let always = fields.iter().filter(|(_, s)| s.records == records).map(|(name, _)| name.clone());
+    let always: Vec<String> = always.take(4).collect();
     let mut columns = String::new();
     let mut count = 0;
     write_columns(&mut columns, &fields, 1, &mut count);
     let mut guesses = String::new();
-    for (column, names, wants_address) in [
-        ("user_name", &["user", "username", "actor", "login", "account", "email"][..], false),
-        ("src_ip", &["sourceip", "src_ip", "clientip", "client_ip", "remote", "ip"][..], true),
-        (
-            "api_operation",
-            &["eventname", "action", "operation", "event", "type", "method"][..],
-            false,
-        ),
-        ("native_uid", &["id", "uuid", "eventid", "requestid"][..], false),
-    ] {
-        let fits = |s: &Seen| s.texts > 0 && (!wants_address || s.addresses > 0);
+    for Guess { column, names, is_address } in GUESSES {
+        let fits = |s: &Seen| s.texts > 0 && (!is_address || s.addresses > 0);
         if let Some(path) = best(&fields, &fits, names) {
             let expression = expression(&path);
-            // Only a guess by its name: read the vendor's documentation before it is trusted.
             writeln!(guesses, "       {expression} AS {column},").ok()?;
         }
     }
-    Some(file(source, "json", &columns, time.as_deref(), &always, &guesses))
+    let first = framed.records.iter().find_map(|r| serde_json::from_slice::<Value>(r).ok());
+    let record = first.map_or_else(String::new, |value| value.to_string());
+    Some(file(
+        source,
+        "json",
+        &Body { columns, guesses, time, has: always, record, ..Body::default() },
+    ))
 }
 
-fn lines(source: &str, head: &[u8]) -> String {
-    let text = String::from_utf8_lossy(head);
-    let sample: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).take(SAMPLE).collect();
-    let syslog = sample.iter().filter(|l| Header::parse(l).is_some()).count();
-    if syslog * 2 >= sample.len().max(1) {
-        let mut programs: Vec<&str> =
-            sample.iter().filter_map(|l| Header::parse(l)?.program).collect();
-        programs.sort_unstable();
-        programs.dedup();
-        let list: String = programs
-            .iter()
-            .take(5)
-            .map(|p| format!("      {p}:\n        - '^(?<what>first words) (?<user>\\S+)$'\n"))
-            .collect();
-        let codec = format!("\n  syslog:\n    programs:\n{list}").trim_end().to_owned();
-        let columns = "  timestamp: timestamp\n  hostname: string\n  appname: string\n  \
-                       message: string\n  what: string\n  user: string\n";
-        let guesses = "       message AS message,\n       hostname AS device_hostname,\n       \
-                       \"user\" AS user_name,\n";
-        return file(source, &codec, columns, Some("timestamp"), &[], guesses);
-    }
-    let columns = "  _timestamp: timestamp\n  line: string\n";
-    file(source, "lines", columns, Some("_timestamp"), &[], "       line AS message,\n")
-}
-
-fn file(
-    source: &str,
-    codec: &str,
-    columns: &str,
-    time: Option<&str>,
-    has: &[&str],
-    guesses: &str,
-) -> String {
+fn file(source: &str, codec: &str, body: &Body) -> String {
+    let Body { columns, guesses, time, time_value, has, record } = body;
+    let has: Vec<String> = has.iter().map(|key| yaml(key)).collect();
     let detect = match has.is_empty() {
         true => String::new(),
         false => format!("detect: {{has: [{}]}}\n", has.join(", ")),
@@ -131,17 +144,33 @@ fn file(
         Some(path) => (path.to_owned(), expression(path)),
         None => ("_timestamp".to_owned(), "_timestamp".to_owned()),
     };
+    let time_column = time_value.as_ref().unwrap_or(&time_column);
     let extra = if time.is_none() { "  _timestamp: timestamp\n" } else { "" };
+    // The end of a comment in SQL would end the tests.
+    let raw = match record.len() <= RECORD_MAX {
+        true => Value::from(record.as_str()).to_string().replace("*/", "*\\/"),
+        false => "'CHANGE ME: a record as it arrives'".to_owned(),
+    };
     format!(
         "/*---\nid: {source}.api_activity\ntitle: \"{source}: every event\"\nsource: {source}\n\
-         to: api_activity\ncodec: {codec}\n{detect}columns:\n{columns}{extra}time: {time_key}\n\
+         to: api_activity\ncodec: {codec}\n{detect}columns:\n{columns}{extra}time: {}\n\
          vendor: CHANGE ME\nproduct: CHANGE ME\nreferences: [\"https://example.com/the-format\"]\n---*/\n\
          SELECT {time_column} AS time,\n       'Other' AS activity,\n       \
-         -- Success or Failure only where the record says so.\n       'Unknown' AS status,\n\
+         -- Success or Failure only where the record says so.\n       'Unknown' AS status,\n       \
+         -- What follows is guessed by the names of fields.\n\
          {guesses}       '{source}' AS api_service\nFROM {table}\n\
-         /*--- tests\n- name: a first record\n  raw: 'CHANGE ME: a record as it arrives'\n  expect:\n    \
-         - {{table: api_activity, status: Unknown}}\n---*/\n"
+         /*--- tests\n- name: a first record\n  raw: {raw}\n  expect:\n    \
+         - {{table: api_activity, status: Unknown}}\n---*/\n",
+        yaml(&time_key)
     )
+}
+
+/// A key of the file, in quotes where it needs them.
+fn yaml(key: &str) -> String {
+    match key.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)) {
+        true => key.to_owned(),
+        false => Value::from(key).to_string(),
+    }
 }
 
 fn look(fields: &mut BTreeMap<String, Seen>, name: &str, value: &Value) {
@@ -155,7 +184,8 @@ fn look(fields: &mut BTreeMap<String, Seen>, name: &str, value: &Value) {
             let epoch = n
                 .as_f64()
                 .is_some_and(|n| (9.4e8..4.2e9).contains(&n) || (9.4e11..4.2e12).contains(&n));
-            seen.times += usize::from(epoch && name.to_lowercase().contains("time"));
+            let name = name.to_lowercase();
+            seen.times += usize::from(epoch && (name.contains("time") || name == "ts"));
         }
         Value::Number(_) => seen.floats += 1,
         Value::String(text) => {
@@ -233,7 +263,7 @@ fn write_columns(
             s if s.bools == s.records && s.bools > 0 => "bool",
             _ => "string",
         };
-        let example = seen.example.replace(['\n', '\r'], " ");
+        let example = seen.example.replace(['\n', '\r'], " ").replace("*/", "* /");
         out.push_str(&format!("{indent}{key}: {kind}{}# {example}\n", " ".repeat(8)));
     }
 }
@@ -261,6 +291,11 @@ mod tests {
             format!("{record}\n{record}\n"),
             "Jan  1 00:00:00 h app[1]: hello\n".to_owned(),
             "plain words\n".to_owned(),
+            "when,who,from ip\n".to_owned(),
+            "time,user,ip\n2026-01-01T00:00:00Z,ann,203.0.113.9\n".to_owned(),
+            "\"time\";\"user.name\";\"ip\"\n\"2026-01-01T00:00:00Z\";\"ann\";\"203.0.113.9\"\n"
+                .to_owned(),
+            "ts=2026-01-01T00:00:00Z user=\"ann b\" ip=203.0.113.9 */ x=1\n".to_owned(),
         ] {
             let text = sketch("acme.app", head.as_bytes()).unwrap();
             let parsed = sluice_rule::Mapping::parse("x.sql", "acme.app/api_activity.sql", &text);
@@ -269,6 +304,13 @@ mod tests {
         }
         let text = sketch("acme.app", record.as_bytes()).unwrap();
         for part in ["eventTime AS time", "actor.login AS user_name", "sourceIp AS src_ip"] {
+            assert!(text.contains(part), "no {part} in\n{text}");
+        }
+        let csv = b"time,user,ip\n2026-01-01T00:00:00Z,ann,203.0.113.9\n";
+        let text = sketch("acme.app", csv).unwrap();
+        for part in
+            ["fields: [time, user, ip]", "time: timestamp", "\"user\" AS user_name", "ip AS src_ip"]
+        {
             assert!(text.contains(part), "no {part} in\n{text}");
         }
         assert_eq!(sketch("acme.app", b"{\"cut"), None);

@@ -28,4 +28,5 @@ mod silence;
 mod support;
 mod tidy;
 mod tls;
+mod unknown_logs;
 mod webhooks;

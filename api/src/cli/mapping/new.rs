@@ -44,7 +44,9 @@ impl New {
                 "a file of JSON records, or of lines of text",
             ));
         };
-        out.line(text.trim_end())?;
+        for line in text.lines() {
+            out.line(line)?;
+        }
         out.flush()?;
         let place = format!("mappings/{}/api_activity.sql", self.source);
         eprintln!(
