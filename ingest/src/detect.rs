@@ -19,7 +19,7 @@ pub struct Detection {
     pub looks: Looks,
     /// Records that were looked at.
     pub sampled: usize,
-    /// The source most of them look like, if at least half do.
+    /// The source most of them look like: at least half, or one in twenty where no other is seen.
     pub best: Option<Match>,
     /// The source that comes second, if any record looks like it.
     pub runner_up: Option<Match>,
@@ -56,6 +56,12 @@ pub enum Looks {
 /// The most records looked at.
 const SAMPLE_MAX: usize = 1_200;
 
+/// The share of the records that look like a source from which on an input is of it.
+const MOST: f64 = 0.5;
+/// The same where no record looks like another source: a container that writes its audit log among
+/// messages of its own.
+const ALONE_MIN: f64 = 0.05;
+
 /// Compares the head of an input with what each source declares in `detect`.
 pub fn detect<'s>(sources: impl IntoIterator<Item = &'s SourceSpec>, head: &[u8]) -> Detection {
     let looks = looks(head);
@@ -88,8 +94,11 @@ pub fn detect<'s>(sources: impl IntoIterator<Item = &'s SourceSpec>, head: &[u8]
     });
     let mut found = found.into_iter().map(|(found, _)| found);
     let first = found.next();
+    let next = found.next();
+    // A source that is the only one has what else is among its records counted, not taken.
+    let least = if next.is_none() { ALONE_MIN } else { MOST };
     let (best, runner_up) = match first {
-        Some(first) if first.share() >= 0.5 => (Some(first), found.next()),
+        Some(first) if first.share() >= least => (Some(first), next),
         first => (None, first),
     };
     let format = format_of(head);

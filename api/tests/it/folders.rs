@@ -82,6 +82,7 @@ fn the_logs_of_a_host() {
     file(&run, "strange.log", &["2 of 2", "1 lines of known programs that no pattern takes"]);
     file(&run, "poem.txt", &["not read: lines of text, but no source looks like them"]);
     file(&run, ".hidden", &["skipped: hidden"]);
+    run.says(&["5 files: 2 read whole, 2 in part, 1 not read", "`sluice mapping new FILE` begins"]);
 }
 
 #[test]
@@ -105,11 +106,16 @@ fn the_logs_of_a_cluster() {
         quoted(message)
     );
     scratch.write("cluster/journal.json", format!("{journal}\n"));
+    // A container that writes its audit log among messages of its own.
+    let own = "2026-01-01T09:00:00.1Z stdout F I0101 09:00:00 server.go:1] starting\n".repeat(3);
+    scratch.write("cluster/mixed.log", format!("{own}2026-01-01T09:00:00.1Z stdout F {AUDIT}\n"));
     let run = eval(&scratch, "cluster");
     file(&run, "cri.log", &["kubernetes.audit", "1 of 1", "all read"]);
     file(&run, "list.json", &["kubernetes.audit", "2 of 2", "all read"]);
     file(&run, "audit.ndjson", &["2 of 3", "1 bad_json (line 2: "]);
     file(&run, "journal.json", &["linux.sshd", "1 of 1", "all read"]);
+    file(&run, "mixed.log", &["kubernetes.audit", "1 of 4", "3 bad_json (line 1: "]);
+    run.says(&["5 files: 3 read whole, 2 in part"]);
 }
 
 #[test]

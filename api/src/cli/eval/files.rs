@@ -16,12 +16,16 @@ pub(crate) struct Files {
     pub(crate) read: Vec<(String, String)>,
     /// Those that are not read, and why.
     pub(crate) not_read: Vec<(String, String)>,
+    /// Whether one of them is text that no source takes.
+    pub(crate) are_unknown: bool,
 }
 
 /// Files shown one by one; of more, those that were read whole are shown by source.
 const SHOWN_MAX: usize = 40;
 /// Characters of a path.
 const NAME_MAX: usize = 44;
+/// Said of a file of which nothing was left out.
+const ALL_READ: &str = "all read";
 
 impl Files {
     /// Whether there is more than one: then the screen replaces what is said of each as it is opened.
@@ -50,13 +54,15 @@ impl Files {
                 *records += own.received;
                 continue;
             }
-            let left = if left.is_empty() { "all read".to_owned() } else { left.join("; ") };
+            let left = if left.is_empty() { ALL_READ.to_owned() } else { left.join("; ") };
             let read = format!("{} of {}", own.mapped + own.mapped_empty, own.received);
             lines.push([short(name), source.clone(), read, left]);
         }
         for (name, why) in &self.not_read {
             lines.push([short(name), "-".to_owned(), "-".to_owned(), format!("not read: {why}")]);
         }
+        let in_part = lines.iter().filter(|[_, source, _, left]| source != "-" && left != ALL_READ);
+        eprintln!("{}", self.verdict(in_part.count()));
         let more = lines.len().saturating_sub(SHOWN_MAX);
         lines.truncate(SHOWN_MAX);
         let head = ["file", "source", "records read", "what was left out"].map(str::to_owned);
@@ -74,6 +80,20 @@ impl Files {
         if more > 0 {
             eprintln!("and {more} more files of which something was left out");
         }
+        if self.are_unknown {
+            eprintln!(
+                "a log that no source knows: `sluice mapping new FILE` begins a mapping for it, --source NAME \
+                 reads it as one of NAME"
+            );
+        }
+    }
+
+    /// `12 files: 9 read whole, 1 in part, 2 not read`.
+    fn verdict(&self, in_part: usize) -> String {
+        let (read, not_read) = (self.read.len(), self.not_read.len());
+        let counts = [(read - in_part, "read whole"), (in_part, "in part"), (not_read, "not read")];
+        let said = counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+        format!("{} files: {}", read + not_read, said.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -104,12 +124,16 @@ fn left_out(counts: &SourceCounts, aside: &Aside, partition: PartitionId) -> Vec
     left
 }
 
-/// The end of a path, which tells files of a folder apart.
+/// The end of a path, which tells files of a folder apart: whole names as far as there is room.
 fn short(name: &str) -> String {
     let name = printable(name);
     let count = name.chars().count();
-    match count > NAME_MAX {
-        true => format!("..{}", name.chars().skip(count - NAME_MAX + 2).collect::<String>()),
-        false => name,
+    if count <= NAME_MAX {
+        return name;
+    }
+    let end: String = name.chars().skip(count - NAME_MAX + 2).collect();
+    match end.find('/') {
+        Some(at) if at + 1 < end.len() => format!("..{}", end.get(at..).unwrap_or_default()),
+        _ => format!("..{end}"),
     }
 }

@@ -132,6 +132,7 @@ impl InputArgs {
                         eprintln!("{name}: not read: {why}");
                     }
                     opened.files.not_read.push((name.clone(), why));
+                    opened.files.are_unknown = true;
                     unknown.push(name);
                     continue;
                 }
