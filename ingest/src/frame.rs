@@ -133,8 +133,9 @@ pub struct Framer {
     open: Open,
     /// Lines of which parts have come.
     partial: BTreeMap<Stream, Partial>,
-    /// The byte that ends a line.
+    /// The byte that ends a line, and whether it may be another than a newline.
     line_end: u8,
+    is_message: bool,
     /// Position of the next byte.
     line: u64,
     offset: u64,
@@ -207,9 +208,16 @@ impl Framer {
             open: Open { line: 1, ..Open::default() },
             partial: BTreeMap::new(),
             line_end: b'\n',
+            is_message: false,
             line: 1,
             offset: 0,
         }
+    }
+
+    /// A framer of what one sender gave at once: a carriage return in it ends no record. There may be
+    /// one line only, and who is named in that could write it.
+    pub(crate) fn of_message(framing: &Framing, limits: Limits) -> Self {
+        Framer { is_message: true, ..Framer::new(framing, limits) }
     }
 
     /// Reads more of the input.
@@ -307,7 +315,7 @@ impl Framer {
             let head = mem::take(head);
             let unwrap = mem::take(unwrap);
             let start = head.strip_prefix(BOM).unwrap_or(&head);
-            self.line_end = line_end(&head);
+            self.line_end = if self.is_message { b'\n' } else { line_end(&head) };
             self.mode = match unwrap {
                 _ if export::begins(start) => Mode::Export(Export::new()),
                 _ if octets::is_framed(start) => Mode::Octets(Octets::new()),

@@ -400,7 +400,7 @@ fn split(body: &[u8], mut give: impl FnMut(u64, &[u8]) -> ControlFlow<()>) -> Co
     let framing = if json { Framing::Json(Unwrap::default()) } else { Framing::Lines };
     // The body has its own limit; what is too large is set aside later, whole.
     let mut framer =
-        Framer::new(&framing, Limits { record_bytes: usize::MAX, ..Limits::default() });
+        Framer::of_message(&framing, Limits { record_bytes: usize::MAX, ..Limits::default() });
     let mut number = 0;
     let mut hand_on = |framer: &mut Framer| {
         let framed = framer.take();

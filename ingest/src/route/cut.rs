@@ -39,7 +39,7 @@ pub(super) fn cut(
             return;
         }
     }
-    let mut framer = Framer::new(&cutter.framing, limits);
+    let mut framer = Framer::of_message(&cutter.framing, limits);
     framer.push(message);
     framer.finish();
     let framed = framer.take();
@@ -56,7 +56,7 @@ pub(super) fn cut(
 
 /// Some of the first records of a large message.
 pub(super) fn first_records(message: &[u8], framing: &Framing, limits: Limits) -> Vec<Vec<u8>> {
-    let mut framer = Framer::new(framing, limits);
+    let mut framer = Framer::of_message(framing, limits);
     for piece in message.chunks(64 << 10) {
         framer.push(piece);
         if framer.len() >= FIRST {

@@ -212,6 +212,15 @@ fn arrays_text_lines_and_a_source_that_is_known() {
         read(&mut any, b"a sshd[1]: b\nc sshd[2]: d", 0, None, PushLimits::default()).unwrap();
     assert_eq!((pushed.answer.accepted, pushed.answer.rejected), (2, 0));
 
+    // Frames of RFC 6587 are taken apart; a carriage return may be of who is named in the one line.
+    let frames = b"14 <38>sshd[1]: a14 <38>sshd[1]: b";
+    let pushed = read(&mut any, frames, 0, None, PushLimits::default()).unwrap();
+    let bytes: Vec<&[u8]> = pushed.records.iter().map(|r| r.bytes.as_slice()).collect();
+    assert_eq!(bytes, [b"<38>sshd[1]: a", b"<38>sshd[1]: b"]);
+    let forged = b"a sshd[1]: for x\rc sshd[2]: d";
+    let pushed = read(&mut any, forged, 0, None, PushLimits::default()).unwrap();
+    assert_eq!((pushed.answer.accepted, pushed.answer.rejected), (1, 0));
+
     let name: Arc<str> = "app.log".into();
     let mut one = router(Some("app.log"));
     let pushed =
