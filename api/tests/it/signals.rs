@@ -238,6 +238,18 @@ fn i10_raise_push_poll_decide_clear_and_kills_between() {
     assert_eq!(levels(&receiver.accepted(&jwks)[1]), ("LOW".into(), "HIGH".into()));
     assert_eq!(gate(&service, "ann@example.com").status, 200);
 
+    // Rows about an entity, and of the SETs that tell of it, which name it in their own way.
+    let about = service.get("/api/v1/signals/history?about=user:ann@example.com").is(200).json();
+    let about = about["items"].as_array().unwrap().clone();
+    let of = |action: &str| about.iter().filter(|row| row["action"] == action).count();
+    assert_eq!(
+        (of("raised"), of("cleared"), of("level"), of("delivered")),
+        (1, 1, 2, 3),
+        "{about:?}"
+    );
+    let path = "/api/v1/signals/history?about=user:somebody@example.com";
+    assert_eq!(service.get(path).is(200).json()["items"], serde_json::json!([]));
+
     // Who did it and why, and each SET once.
     let history = service.get("/api/v1/signals/history?limit=500").is(200).json();
     let actions: Vec<&str> = history["items"]

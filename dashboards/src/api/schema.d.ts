@@ -5880,7 +5880,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Only about this entity, `user:ann@example.com`. */
+                /** @description Only about this entity, `user:ann@example.com`, and of the SETs that tell of it. */
                 about: string | null;
                 /** @description Only this action: `shadow` is what would have been sent. */
                 action: string | null;

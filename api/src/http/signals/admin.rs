@@ -3,15 +3,15 @@
 
 mod view;
 
+use std::collections::BTreeSet;
+
 use axum::{
     Extension, Json,
     extract::{Path, State},
 };
 use sluice_event::EntityKind;
 use sluice_rule::parse_duration;
-use sluice_signal::{
-    EntityKey, EventType, HistoryRow, Level, Override, RequestError, StreamStatus, SubjectId,
-};
+use sluice_signal::{EntityKey, EventType, Level, Override, RequestError, StreamStatus, SubjectId};
 
 use super::{
     super::{
@@ -307,15 +307,27 @@ pub(in super::super) async fn history(
 ) -> Result<Json<HistoryPage>, Problem> {
     let limit = limit(params.limit.as_deref())?;
     let signals = signals(&shared)?;
-    let wanted = move |row: &HistoryRow| {
-        let is = |wanted: &Option<String>, value: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| value == Some(wanted))
+    let read = move || {
+        // A SET names its subject in the form of its stream: what it tells of says whom it is about.
+        let causes: BTreeSet<String> = match params.about.as_deref() {
+            Some(about) => signals
+                .history(limit, |row| row.about.as_deref() == Some(about))?
+                .into_iter()
+                .filter_map(|row| row.txn)
+                .collect(),
+            None => BTreeSet::new(),
         };
-        is(&params.stream, row.stream.as_deref())
-            && is(&params.action, Some(&row.action))
-            && is(&params.about, row.about.as_deref())
+        signals.history(limit, |row| {
+            let is = |wanted: &Option<String>, value: Option<&str>| {
+                wanted.as_deref().is_none_or(|wanted| value == Some(wanted))
+            };
+            is(&params.stream, row.stream.as_deref())
+                && is(&params.action, Some(&row.action))
+                && (is(&params.about, row.about.as_deref())
+                    || row.txn.as_ref().is_some_and(|txn| causes.contains(txn)))
+        })
     };
-    let rows = shared.pools.reads.run(move || signals.history(limit, wanted)).await??;
+    let rows = shared.pools.reads.run(read).await??;
     let items = rows.into_iter().map(HistoryView::of).collect();
     Ok(Json(HistoryPage { items }))
 }

@@ -219,7 +219,7 @@ pub(in super::super::super) struct HistoryParams {
     pub(super) stream: Option<String>,
     /// Only this action: `shadow` is what would have been sent.
     pub(super) action: Option<String>,
-    /// Only about this entity, `user:ann@example.com`.
+    /// Only about this entity, `user:ann@example.com`, and of the SETs that tell of it.
     pub(super) about: Option<String>,
 }
 
