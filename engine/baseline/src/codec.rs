@@ -31,7 +31,7 @@ use population::read_population;
 pub(crate) use edited::Edit;
 pub(crate) use stored::{
     StoredEntity, entity_key, entity_name, read_entity_entry, read_known, read_text, stored_name,
-    text_key,
+    stored_population, text_key,
 };
 
 /// The format; state of another is refused, and the baseline starts to learn again.

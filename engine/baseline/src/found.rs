@@ -37,6 +37,19 @@ pub(crate) fn least_tail(
     of_features.fold(population.total.p(scored.scores.total, unit.events, min), f64::min)
 }
 
+/// A group that entities are compared with; none of fewer than five.
+pub(crate) fn peer_group(
+    id: u64,
+    population: &Population,
+    name: &mut dyn FnMut(u64) -> Option<String>,
+) -> Option<PeerGroup> {
+    let of = |known: &FeaturePopulation| known.groups.get(&id).map_or(0, |g| g.entities);
+    let members = population.features.iter().map(of).max().unwrap_or(0);
+    let learned = || format!("group {id}");
+    let text = if id & peers::DIRECTORY == 0 { learned() } else { name(id)? };
+    (members >= peers::MEMBERS_MIN).then_some(PeerGroup { name: text, members: members as u64 })
+}
+
 /// A unit that was scored, and what it was scored against.
 pub(crate) struct Found<'a> {
     pub(crate) name: &'a Arc<str>,
@@ -46,20 +59,6 @@ pub(crate) struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// The group that the entity is compared with.
-    fn peers(
-        &self,
-        population: &Population,
-        name: &dyn Fn(u64) -> Option<String>,
-    ) -> Option<PeerGroup> {
-        let id = self.entity.group?;
-        let of = |known: &FeaturePopulation| known.groups.get(&id).map_or(0, |g| g.entities);
-        let members = population.features.iter().map(of).max().unwrap_or(0);
-        let learned = || format!("group {id}");
-        let text = if id & peers::DIRECTORY == 0 { learned() } else { name(id)? };
-        (members >= peers::MEMBERS_MIN).then_some(PeerGroup { name: text, members: members as u64 })
-    }
-
     /// The anomaly with its explanation.
     pub(crate) fn anomaly(
         &self,
@@ -80,7 +79,7 @@ impl Found<'_> {
             events: self.unit.events,
             surprise,
             confidence: self.scored.confidence,
-            peers: self.peers(population, &name),
+            peers: self.entity.group.and_then(|id| peer_group(id, population, &mut |v| name(v))),
             features: explain(spec, policy, self.entity, self.unit, population, scores, &name),
             model_version: population.version,
             is_final,

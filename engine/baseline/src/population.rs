@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use crate::{Feature, FeatureKind, Policy, calibration::Calibration, entity::Scores};
 
 /// One in fixed point: shares are kept to 2^-40.
-const ONE: f64 = (1_u64 << 40) as f64;
+pub(crate) const ONE: f64 = (1_u64 << 40) as f64;
 
 /// A share in fixed point.
 pub(crate) fn share(count: f64, total: f64) -> i64 {
@@ -74,6 +74,16 @@ impl Frequencies {
     /// The sum of shares of a value over entities.
     pub(crate) fn sum(&self, value: u64) -> f64 {
         self.sums.get(&value).map_or(0.0, |s| *s as f64 / ONE).max(0.0)
+    }
+
+    /// The mean share of a value over entities; 0 if there are none.
+    pub(crate) fn share(&self, value: u64) -> f64 {
+        self.sum(value) / self.entities.max(1) as f64
+    }
+
+    /// The values that any entity has, in no order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = u64> + '_ {
+        self.sums.iter().filter(|(_, sum)| **sum > 0).map(|(value, _)| *value)
     }
 
     pub(crate) fn sorted(&self) -> Vec<(u64, i64)> {

@@ -53,6 +53,21 @@ impl StoredEntity {
     }
 }
 
+/// The population as of the day it was published for.
+pub(crate) fn stored_population(
+    spec: &Spec,
+    get: &mut dyn FnMut(&[u8]) -> Option<Vec<u8>>,
+) -> Result<Option<Population>, StateError> {
+    let Some(header) = get(&Key::Header.bytes()) else { return Ok(None) };
+    let header = read_header(&header, spec)?;
+    let Some(bytes) = get(&Key::Population.bytes()) else { return Ok(None) };
+    let mut population = read_population(&mut Reader { bytes: &bytes, at: 0 })?;
+    if let Some(edit) = &header.edit {
+        edit.population(&mut population);
+    }
+    Ok(Some(population))
+}
+
 /// The text of a value.
 pub(crate) fn stored_name(
     hash: u64,
