@@ -23,8 +23,8 @@ use crate::{
 use columns::Columns;
 
 pub use known::StoredBaselines;
-pub use profiles::KnownEntity;
-pub(crate) use profiles::profiles;
+pub(crate) use profiles::{BaselineState, comparisons, profiles};
+pub use profiles::{ComparedEntity, KnownEntity};
 pub use test::test_baseline;
 pub use warm::{WarmStart, Warmed, warm_start};
 

@@ -44,7 +44,7 @@ use crate::{
     Checkpoint, Content, DurableCheckpoint, Engine, EngineConfig, EngineError, FindingSink, Live,
     Observer, RunOptions, SourcePosition, StatsRegistry,
     arrivals::Arrivals,
-    baseline::{self, KnownEntity},
+    baseline::{self, BaselineState, ComparedEntity, KnownEntity},
     clock::clock,
     durable::{FindingStore, StoredLetter},
     error::chain,
@@ -245,8 +245,21 @@ impl Service {
     /// # Errors
     /// If the store fails.
     pub fn profiles(&self, entity: &Entity) -> Result<Vec<KnownEntity>, EngineError> {
+        self.of_baselines(|state| baseline::profiles(state, entity))
+    }
+
+    /// How an entity differs from its peers and from the organisation, as of the last checkpoint.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn comparisons(&self, entity: &Entity) -> Result<Vec<ComparedEntity>, EngineError> {
+        self.of_baselines(|state| baseline::comparisons(state, entity))
+    }
+
+    fn of_baselines<T>(&self, read: impl FnOnce(BaselineState<'_>) -> T) -> T {
         let content = self.content();
-        baseline::profiles(&content, &self.shared.store, &self.shared.vnode_secret, entity)
+        let (store, secret) = (&self.shared.store, &self.shared.vnode_secret);
+        read(BaselineState { content: &content, store, secret })
     }
 
     /// The mapping sources that run, for those who map records outside the pipeline.
