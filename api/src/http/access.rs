@@ -77,6 +77,7 @@ pub(super) const ROUTES: &[(Method, &str, Access)] = {
         (Method::DELETE, "/api/v1/suppressions/{id}", Needs(P::FindingsWrite)),
         (Method::GET, "/api/v1/entities", Needs(P::RiskRead)),
         (Method::GET, "/api/v1/entities/{kind}/{id}", Needs(P::RiskRead)),
+        (Method::GET, "/api/v1/entities/{kind}/{id}/peers", Needs(P::RiskRead)),
         (Method::POST, "/api/v1/risk/query", Needs(P::RiskRead)),
         (Method::GET, "/api/v1/risk/{kind}/{id}", Needs(P::RiskRead)),
         (Method::GET, "/api/v1/risk/{kind}/{id}/outlook", Needs(P::RiskRead)),

@@ -2,6 +2,7 @@
 //! [`super::risk`]).
 
 mod baselines;
+pub(super) mod peers;
 
 use axum::{
     Json,

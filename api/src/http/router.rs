@@ -42,6 +42,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(suppressions::end))
         .routes(routes!(entities::list))
         .routes(routes!(entities::get))
+        .routes(routes!(entities::peers::peers))
         .routes(routes!(risk::get))
         .routes(routes!(risk::query))
         .routes(routes!(risk::outlook::outlook))

@@ -234,6 +234,28 @@ fn serves_what_it_found_until_it_is_stopped() {
     assert!(get("/api/v1/docs").contains("<script src="));
     let status: Value = serde_json::from_str(&get("/api/v1/status")).unwrap();
     assert_eq!(status["conservation_errors"], serde_json::json!([]));
+    // Whom the attacked person is compared with, and what of the attack none of them does.
+    let path = "/api/v1/entities/user/hana.haas@example.com/peers";
+    let peers: Value = serde_json::from_str(&get(path)).unwrap();
+    assert_eq!(peers["entity"], "user:hana.haas@example.com");
+    let of = |id: &str| {
+        let all = peers["baselines"].as_array().unwrap();
+        all.iter().find(|b| b["baseline"] == id).unwrap_or_else(|| panic!("no {id} in {peers}"))
+    };
+    let signin = of("baselines.user_signin");
+    let members = signin["group"]["members"].as_u64().unwrap_or(0);
+    let organisation = signin["organisation"].as_u64().unwrap();
+    assert!(5 <= members && members <= organisation && organisation >= 40, "{signin}");
+    assert_eq!(signin["group"]["source"], "learned");
+    for feature in signin["features"].as_array().unwrap() {
+        let alike = feature["alike"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&alike), "{feature}");
+        for value in feature["values"].as_array().unwrap() {
+            for share in ["own", "peers", "organisation"] {
+                assert!((0.0..=1.0).contains(&value[share].as_f64().unwrap()), "{value}");
+            }
+        }
+    }
     Command::new("kill").args(["-INT", &demo.id().to_string()]).status().unwrap();
     assert!(demo.wait().unwrap().success());
 }

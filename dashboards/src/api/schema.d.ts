@@ -180,6 +180,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/entities/{kind}/{id}/peers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * An entity beside its peers
+         * @description The group that baselines compare it with, how many are in it, and where it differs from them. One
+         *     that no baseline knows has no comparison.
+         *
+         *     Needs `risk:read`: roles viewer, analyst, responder, admin.
+         */
+        get: operations["get_entity_peers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/findings": {
         parameters: {
             query?: never;
@@ -1406,6 +1429,16 @@ export interface components {
              */
             total: number;
         };
+        /** @description An entity beside its peers. */
+        EntityPeers: {
+            as_of: string;
+            /** @description By each baseline that knows it, as of the last checkpoint; empty if none does. */
+            baselines: components["schemas"]["PeerComparison"][];
+            /** @description `KIND:ID`. */
+            entity: string;
+            id: string;
+            kind: string;
+        };
         /** @description The risk of an entity at an instant. */
         EntityRisk: {
             /** @description The instant it is computed for. */
@@ -1809,6 +1842,76 @@ export interface components {
             streams: components["schemas"]["StreamView"][];
             /** @description Since the start of the process. */
             totals: components["schemas"]["TotalsView"];
+        };
+        /** @description How an entity differs from its peers in what a baseline looks at. */
+        PeerComparison: {
+            /** @description The baseline, `baselines.user_signin`. */
+            baseline: string;
+            features: components["schemas"]["PeerFeature"][];
+            group: components["schemas"]["PeerGroup"] | null;
+            /**
+             * Format: int64
+             * @description Days, sessions or blocks that make up what is usual for it.
+             */
+            learned: number;
+            /**
+             * Format: int64
+             * @description Entities of the organisation that have a profile.
+             */
+            organisation: number;
+            /** @description How much history there is: `learning`, `warm` or `confident`. */
+            state: string;
+            title: string;
+        };
+        /** @description A feature of an entity and of others. */
+        PeerFeature: {
+            /**
+             * Format: double
+             * @description How much of what it does its group does as well (the organisation where it has none), from 0 to 1;
+             *     null for counts and numbers, and without history.
+             */
+            alike: number | null;
+            /** @description `categorical`, `edge`, `time_of_week`, `count`, `distinct` or `numeric`. */
+            kind: string;
+            name: string;
+            /**
+             * @description Where they differ, the largest difference first: at most ten values whose shares differ by a
+             *     hundredth or more; of counts each window; of numbers the median.
+             */
+            values: components["schemas"]["PeerValue"][];
+        };
+        /** @description A peer group. */
+        PeerGroup: {
+            /**
+             * Format: int64
+             * @description How many are in it, the entity itself included.
+             */
+            members: number;
+            /** @description What a directory calls it; of learned ones `group` and a number that they keep from day to day. */
+            name: string;
+            /** @description `learned` from what entities do, or `directory`. */
+            source: string;
+        };
+        /** @description A value, and how much of it there is. */
+        PeerValue: {
+            /**
+             * Format: double
+             * @description The mean over the organisation.
+             */
+            organisation: number;
+            /**
+             * Format: double
+             * @description Of the entity: the share of the value; of a count the mean of the largest in a unit; of numbers
+             *     the number.
+             */
+            own: number;
+            /**
+             * Format: double
+             * @description The mean over the group; null without one, and for counts.
+             */
+            peers: number | null;
+            /** @description The value; of a count its window and when; of numbers `median`. */
+            value: string;
         };
         /** @description A Kafka partition, or a spool. */
         Place: {
@@ -3329,6 +3432,95 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["EntityDetail"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_entity_peers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its canonical name. */
+                id: string;
+                /** @description The kind of entity. */
+                kind: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The comparison. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "kind": "user",
+                     *       "id": "ann@example.com",
+                     *       "entity": "user:ann@example.com",
+                     *       "baselines": [
+                     *         {
+                     *           "baseline": "baselines.user_signin",
+                     *           "title": "Where, when and from what each user signs in",
+                     *           "state": "confident",
+                     *           "learned": 41,
+                     *           "group": {
+                     *             "name": "group 3",
+                     *             "members": 17,
+                     *             "source": "learned"
+                     *           },
+                     *           "organisation": 212,
+                     *           "features": [
+                     *             {
+                     *               "name": "application",
+                     *               "kind": "categorical",
+                     *               "alike": 0.61,
+                     *               "values": [
+                     *                 {
+                     *                   "value": "vault",
+                     *                   "own": 0.34,
+                     *                   "peers": 0.02,
+                     *                   "organisation": 0.01
+                     *                 }
+                     *               ]
+                     *             }
+                     *           ]
+                     *         }
+                     *       ],
+                     *       "as_of": "2026-11-24T08:16:00.000Z"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EntityPeers"];
                 };
             };
             /** @description No token, or one that is unknown, revoked or expired. */

@@ -145,7 +145,7 @@ pub(in super::super) fn points(hundredths: i64) -> f64 {
     hundredths as f64 / 100.0
 }
 
-fn name(entity: &Entity) -> String {
+pub(in super::super) fn name(entity: &Entity) -> String {
     format!("{}:{}", entity.kind.name(), entity.id)
 }
 

@@ -47,6 +47,9 @@ fn an_entity_is_listed_explained_and_cleared() {
 
     let ann = fixture.get("/api/v1/entities/user/ann").is(200).json();
     adds_up(&ann);
+    // No baseline runs here: nothing is known to compare.
+    let peers = fixture.get("/api/v1/entities/user/ann/peers").is(200).json();
+    assert_eq!((&peers["entity"], &peers["baselines"]), (&json!("user:ann"), &json!([])));
     assert_eq!(ann["changes"][0]["cause"], "finding");
     assert!(ann["falls_at"].as_str().is_some());
     let answer = fixture.get("/api/v1/risk/user/ann").is(200);
@@ -125,6 +128,9 @@ fn what_is_no_entity_no_level_and_no_instant_is_refused() {
     fixture.get("/api/v1/entities?level=huge").is(400).problem("invalid_parameter");
     fixture.get("/api/v1/entities?cursor=AAAA").is(400).problem("invalid_cursor");
     fixture.get("/api/v1/entities/planet/x").is(422).problem("unprocessable");
+    fixture.get("/api/v1/entities/planet/x/peers").is(422).problem("unprocessable");
+    fixture.get("/api/v1/entities/user/%20/peers").is(422).problem("unprocessable");
+    fixture.get("/api/v1/entities/user/x/peers?of=all").is(400).problem("invalid_parameter");
     fixture
         .get("/api/v1/risk/user/ann?at=2999-01-01T00:00:00Z")
         .is(400)
