@@ -152,6 +152,8 @@ export const api = {
     json<T.EntityPage>("GET", at("/api/v1/entities"), { query, signal }),
   entity: (kind: string, id: string, signal?: AbortSignal) =>
     json<T.EntityDetail>("GET", at("/api/v1/entities/{kind}/{id}", { kind, id }), { signal }),
+  peers: (kind: string, id: string, signal?: AbortSignal) =>
+    json<T.EntityPeers>("GET", at("/api/v1/entities/{kind}/{id}/peers", { kind, id }), { signal }),
   risk: (kind: string, id: string, signal?: AbortSignal) =>
     json<T.EntityRisk>("GET", at("/api/v1/risk/{kind}/{id}", { kind, id }), { signal }),
   outlook: (kind: string, id: string, query: Query, signal?: AbortSignal) =>

@@ -72,3 +72,9 @@ export function seenOf(seen: number | null, of: number | null): string {
   const short = (n: number): string => n.toLocaleString("en-US", { maximumFractionDigits: n < 10 ? 1 : 0 });
   return `${short(seen)} of ${short(of)}`;
 }
+
+/** How surprising, as a word for its colour: much from 1 in 1,000 on, some from 1 in 20 on. */
+export function degree(surprise: number): "little" | "some" | "much" {
+  if (surprise >= Math.log(1_000)) return "much";
+  return surprise >= Math.log(20) ? "some" : "little";
+}

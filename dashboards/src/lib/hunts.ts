@@ -42,14 +42,20 @@ WHERE lower(${column}) = ${literal(id)}
 GROUP BY 1, 2`;
 }
 
-/** How often the entity was seen with each value of another column. */
-export function withSql(table: string, column: string, id: string, other: string): string {
-  return `SELECT ${other} AS value, count(*) AS events, min(time) AS first_seen, max(time) AS last_seen
-FROM ${table}
-WHERE lower(${column}) = ${literal(id)} AND ${other} IS NOT NULL
-GROUP BY 1
-ORDER BY 2 DESC
-LIMIT 12`;
+/** Values of another column that are listed of an entity. */
+export const SEEN_MAX = 12;
+
+/** Values of another column that the entity was seen with, of all its tables, the latest first; one more than are listed. */
+export function withSql(places: readonly { table: string; column: string }[], id: string, other: string): string {
+  const each = places.map(({ table, column }) => `  SELECT ${other} AS value, time FROM ${table}
+  WHERE lower(${column}) = ${literal(id)} AND ${other} IS NOT NULL`);
+  return `SELECT value, count(*) AS events, min(time) AS first_seen, max(time) AS last_seen
+FROM (
+${each.join("\n  UNION ALL\n")}
+)
+GROUP BY value
+ORDER BY last_seen DESC
+LIMIT ${SEEN_MAX + 1}`;
 }
 
 /** A network segment of an address: its named zone, else its /24, else the internet as one. */
@@ -69,7 +75,9 @@ export function flowsSql(split: string | null): string {
        ${before} AS flows_before,
        count(*) FILTER (WHERE status = 'Failure') AS refused,
        sum(bytes_out) AS bytes_out,
-       count(DISTINCT dst_port) AS ports
+       count(DISTINCT dst_port) AS ports,
+       min(time) AS first_seen,
+       max(time) AS last_seen
 FROM network
 WHERE src_ip IS NOT NULL AND dst_ip IS NOT NULL
 GROUP BY 1, 2
@@ -89,4 +97,15 @@ WHERE ${segmentSql("src")} = ${literal(src)}
   AND ${segmentSql("dst")} = ${literal(dst)}
 GROUP BY 1, 2, 3
 ORDER BY count(*) DESC`;
+}
+
+/** When the newest quarter begins of the time that flows cover; never, if they cover no time. */
+export function newestQuarter(flows: readonly { first: number; last: number }[]): number {
+  let low = Infinity;
+  let high = -Infinity;
+  for (const { first, last } of flows) {
+    if (first < low) low = first;
+    if (last > high) high = last;
+  }
+  return high > low ? high - (high - low) / 4 : Infinity;
 }

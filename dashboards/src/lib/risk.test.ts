@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest";
 import type { RiskOutlook } from "../api/types";
-import { chance, explained, seenOf, usual } from "./baseline";
+import { chance, degree, explained, seenOf, usual } from "./baseline";
+import { newestQuarter, withSql } from "./hunts";
 import { layers, MOST_LAYERS, stack } from "./layers";
+import { amount, units, widths } from "./peers";
 import { aboutEntity, eventText, readable, said, subjectEntity, subjectText } from "./signals";
 
 const course = (points: { parts: [string, number][] }[]): RiskOutlook => ({
@@ -72,5 +74,31 @@ describe("what a signal says", () => {
     expect(eventText({ previous_level: "LOW", current_level: "HIGH", reason_admin: { en: "two refused pushes" } })).toBe("LOW to HIGH: two refused pushes");
     expect(eventText({ x_sluice: { test: true } })).toBe("a test");
     expect(eventText({})).toBe("no more than that");
+  });
+});
+
+describe("peers", () => {
+  test("shares are per cent, counts are numbers, and bars are as wide as their share", () => {
+    expect([amount("categorical", 0.254), amount("edge", 0), amount("time_of_week", null)]).toEqual(["25.4 %", "never", "–"]);
+    expect([amount("count", 12.34), amount("numeric", 123_456), amount("distinct", 0.5)]).toEqual(["12", "123,000", "0.5"]);
+    expect(widths({ value: "x", own: 0.4, peers: 0.1, organisation: 0.9 })).toEqual({ own: 40, others: 10 });
+    expect(widths({ value: "x", own: 3, peers: null, organisation: 12 })).toEqual({ own: 25, others: 100 });
+    expect([units(1, "learning"), units(41, "confident")]).toEqual(["1 day or session learned, it still learns", "41 days or sessions learned, a long history"]);
+  });
+  test("a surprise has the colour of its chance", () => {
+    expect([0.4, 0.01, 0.0004].map((p) => degree(-Math.log(p)))).toEqual(["little", "some", "much"]);
+  });
+});
+
+describe("flows", () => {
+  test("what is new began in the newest quarter of the time there is", () => {
+    expect(newestQuarter([{ first: 0, last: 50 }, { first: 20, last: 100 }])).toBe(75);
+    expect(newestQuarter([])).toBe(Infinity);
+    expect(newestQuarter([{ first: 5, last: 5 }])).toBe(Infinity);
+  });
+  test("what an entity is seen with is asked of all its tables", () => {
+    const sql = withSql([{ table: "authentication", column: "user_entity" }, { table: "api_activity", column: "user_entity" }], "o'neil", "src_ip");
+    expect(sql.match(/lower\(user_entity\) = 'o''neil'/g)).toHaveLength(2);
+    expect(sql).toContain("UNION ALL");
   });
 });
