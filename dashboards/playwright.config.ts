@@ -4,7 +4,7 @@ import { defineConfig } from "@playwright/test";
 
 export default defineConfig({
   testDir: "tests",
-  testMatch: "**/*.spec.ts",
+  testMatch: process.env.SLUICE_SHUFFLE === undefined ? "**/*.spec.ts" : "**/shuffled.ts",
   // Figures and screenshots are made when they are asked for; they are not tests.
   testIgnore: [
     ...(process.env.SLUICE_MEASURE === undefined ? ["**/measure.spec.ts"] : []),

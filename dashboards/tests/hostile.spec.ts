@@ -1,7 +1,7 @@
 // What attackers write is shown as text, everywhere: in titles, entities, values, dead letters, SQL.
 import type { Page } from "@playwright/test";
 import { expect, open, test } from "./fixtures";
-import { tokenCreated } from "./service";
+import { type Service, tokenCreated } from "./service";
 
 const CORPUS = [
   "<img src=x onerror=alert(1)>",
@@ -24,13 +24,18 @@ async function clean(page: Page): Promise<void> {
   expect(strange).toEqual([]);
 }
 
+/** Dead letters that are kept. */
+const letters = async (service: Service): Promise<number> => (await service.json("/api/v1/status")).store.dead_letters;
+
 test("a corpus of hostile text stays text on every page", async ({ page, service }) => {
-  await service.push(CORPUS.map((text, i) => tokenCreated(`${i}${text}`.slice(0, 400), text, { agent: text })));
+  test.slow();
+  const kept = await letters(service);
+  await service.push(CORPUS.map((text, i) => tokenCreated(`corpus ${i}${text}`.slice(0, 400), text, { agent: text })));
   // A request of which nothing can be read is refused whole: a good record makes it an ordinary one.
   await service.push([tokenCreated("good@example.com", "good"), ...CORPUS.map((text) => `not json ${text.replaceAll("\n", " ")}`)]);
-  const q = "rule_id:tests.token_created";
-  await service.until("all are found", async () => (await service.total(`${q} title:alert`)) >= 7);
-  await service.until("letters are kept", async () => (await service.json("/api/v1/dead-letters?limit=50")).items.length >= CORPUS.length);
+  const q = 'rule_id:tests.token_created "corpus"';
+  await service.until("all are found", async () => (await service.total(q)) === CORPUS.length);
+  await service.until("letters are kept", async () => (await letters(service)) === kept + CORPUS.length);
 
   await open(page, service, `findings?q=${encodeURIComponent(q)}`);
   await expect(page.getByText("<script>alert(2)</script>").first()).toBeVisible();
@@ -61,6 +66,7 @@ test("a corpus of hostile text stays text on every page", async ({ page, service
 });
 
 test("incidents, remarks, reasons of overrides and suppressions are text", async ({ page, service }) => {
+  test.slow();
   const texts = CORPUS.slice(0, 9);
   await service.push(texts.map((text, i) => tokenCreated(`incident${i}${text}`, `critical ${text}`)));
   let incidents: any[] = [];
@@ -89,8 +95,9 @@ test("incidents, remarks, reasons of overrides and suppressions are text", async
     await expect(page.getByRole("img", { name: /^Risk of incident/ })).toBeVisible();
     await clean(page);
   }
-  const { items } = await service.json(`/api/v1/findings?limit=20&q=${encodeURIComponent("rule_id:tests.token_created severity:critical")}`);
-  expect(items.length).toBeGreaterThanOrEqual(5);
+  const own = 'rule_id:tests.token_created severity:critical title:alert';
+  await service.until("they can be searched", async () => (await service.total(own)) >= 5);
+  const { items } = await service.json(`/api/v1/findings?limit=20&q=${encodeURIComponent(own)}`);
   for (const { id } of items.slice(0, 5)) {
     await page.goto(`${service.url}/#/findings/${id}`);
     await page.getByRole("button", { name: "Suppress…" }).click();
@@ -201,22 +208,23 @@ test.describe("hostile text in fields and addresses", () => {
 });
 
 test("dead letters are viewed, replayed and thrown away by who may", async ({ page, service }) => {
+  const kept = await letters(service);
   await service.push([tokenCreated("good@example.com", "good"), "broken {", "broken ["]);
-  await service.until("letters are kept", async () => (await service.json("/api/v1/dead-letters?limit=50")).items.length >= 2);
+  await service.until("letters are kept", async () => (await letters(service)) === kept + 2);
   await open(page, service, "pipeline", "analyst");
-  const letters = page.getByRole("region", { name: "Dead letters" });
-  await expect(letters).toBeVisible();
-  await expect(letters.getByRole("checkbox")).toHaveCount(0);
+  const list = page.getByRole("region", { name: "Dead letters" });
+  await expect(list).toBeVisible();
+  await expect(list.getByRole("checkbox")).toHaveCount(0);
   await page.evaluate((token) => sessionStorage.setItem("sluice-token", token), service.tokens.admin ?? "");
   await open(page, service, "pipeline", "admin");
   await page.reload();
-  const before = (await service.json("/api/v1/status")).store.dead_letters;
-  await letters.getByRole("checkbox", { name: /Select the letter/ }).first().check();
+  await list.getByRole("checkbox", { name: /Select the letter/ }).first().check();
   await page.getByRole("button", { name: /Replay 1/ }).click();
-  await expect(page.getByText(/failed again|became rows/).first()).toBeVisible();
-  await letters.getByRole("checkbox", { name: /Select the letter/ }).first().check();
+  // Of what tests push nothing becomes a row that was a letter.
+  await expect(page.getByText(/failed again/).first()).toBeVisible();
+  await list.getByRole("checkbox", { name: /Select the letter/ }).first().check();
   await page.getByRole("button", { name: /Throw away 1/ }).click();
   await page.getByRole("button", { name: "Throw away", exact: true }).click();
   await expect(page.getByText("1 letter thrown away")).toBeVisible();
-  expect((await service.json("/api/v1/status")).store.dead_letters).toBe(before - 1);
+  await service.until("one less is kept", async () => (await letters(service)) === kept + 1);
 });

@@ -191,6 +191,29 @@ test("new findings are counted and rows do not move", async ({ page, service }) 
   await expect(rows).toHaveCount(13);
 });
 
+test("rows stay where they are while a file is ingested", async ({ page, service }) => {
+  await service.push([tokenCreated("file@example.com", "filed first")]);
+  await service.until("the first", async () => (await service.total(`${RULE} "filed"`)) === 1);
+  await open(page, service, `findings?q=${encodeURIComponent(`${RULE} "filed"`)}`, "analyst");
+  const rows = page.locator(".finding");
+  await expect(rows).toHaveCount(1);
+  await expect(page.getByText("Live", { exact: true })).toBeVisible();
+  const before = await rows.first().boundingBox();
+  // As `curl --data-binary @file` sends it, which is how a file is handed to a service.
+  const lines = Array.from({ length: 250 }, (_, i) => tokenCreated(`file${i}@example.com`, `filed ${i}`));
+  const sent = service.push(lines);
+  const pill = page.getByRole("button", { name: /^\d+\+? new$/ });
+  await expect(pill).toBeVisible();
+  expect(await rows.first().boundingBox()).toEqual(before);
+  await sent;
+  await expect(page.getByRole("button", { name: "100+ new" })).toBeVisible();
+  expect(await rows.first().boundingBox()).toEqual(before);
+  await service.until("all are found", async () => (await service.total(`${RULE} "filed"`)) === 251);
+  await page.keyboard.press("n");
+  await expect(page.locator(".bar [role=status]")).toHaveText(/^251 findings/);
+  await expect(pill).toHaveCount(0);
+});
+
 test("a finding says why, shows its events, and takes a comment", async ({ page, demo }) => {
   const critical = (await demo.json("/api/v1/findings?q=severity:critical%20shadow:false")).items[0];
   await open(page, demo, `findings/${critical.id}`);

@@ -62,7 +62,7 @@ export class Service {
     if (response.status !== 202) throw new Error(`push: ${response.status} ${await response.text()}`);
   }
 
-  async until(what: string, test: () => Promise<boolean>, patience = 30_000): Promise<void> {
+  async until(what: string, test: () => Promise<boolean>, patience = 90_000): Promise<void> {
     const end = Date.now() + patience;
     while (Date.now() < end) {
       if (await test()) return;

@@ -1,4 +1,5 @@
 // Screenshots of every page, light and dark, to be looked at: SLUICE_SHOTS=folder npx playwright test shots
+import type { Page } from "@playwright/test";
 import { expect, open, test } from "./fixtures";
 import { tokenCreated } from "./service";
 
@@ -8,6 +9,17 @@ const PAGES: Record<string, string> = {
   queue: "findings", incidents: "incidents?status=all", entities: "entities", rules: "rules", rule: "rules/identity.mfa_fatigue_success", coverage: "coverage", hunt: `hunt?sql=${HUNT}`,
   flows: "flows", pipeline: "pipeline", entity: "entities/user/hana.haas@example.com", peek: "findings?peek=1", suppressions: "suppressions", empty: "findings?q=%22nothing%20at%20all%22",
 };
+
+/** All of the page is there: nothing loads, and nothing has begun to for a while. */
+async function loaded(page: Page): Promise<void> {
+  await expect(page.locator("h1").first()).toBeAttached();
+  await expect(async () => {
+    for (let i = 0; i < 4; i += 1) {
+      await expect(page.locator(".loading")).toHaveCount(0, { timeout: 1 });
+      await page.waitForTimeout(150);
+    }
+  }).toPass({ timeout: 30_000 });
+}
 
 for (const theme of ["light", "dark"] as const) {
   test(`screenshots in ${theme}`, async ({ page, demo }) => {
@@ -21,8 +33,7 @@ for (const theme of ["light", "dark"] as const) {
     for (const [name, address] of Object.entries(some)) {
       await open(page, demo, address);
       await expect(page.locator("main")).toBeVisible();
-      await page.waitForLoadState("networkidle", { timeout: 4_000 }).catch(() => {});
-      await expect(page.locator(".loading")).toHaveCount(0, { timeout: 20_000 });
+      await loaded(page);
       await page.screenshot({ path: `${folder}/${name}-${theme}.png` });
     }
     await open(page, demo, "findings");
@@ -33,6 +44,18 @@ for (const theme of ["light", "dark"] as const) {
     await page.addInitScript(() => { if (location.protocol === "http:") sessionStorage.clear(); });
     await page.goto(demo.url);
     await page.screenshot({ path: `${folder}/login-${theme}.png` });
+  });
+}
+
+for (const [name, width, height] of [["phone", 390, 844], ["wall", 3840, 2160]] as const) {
+  test(`screenshots on a ${name}`, async ({ page, demo }) => {
+    test.setTimeout(180_000);
+    await page.setViewportSize({ width, height });
+    for (const [each, address] of Object.entries(PAGES)) {
+      await open(page, demo, address);
+      await loaded(page);
+      await page.screenshot({ path: `${folder}/${name}-${each}.png` });
+    }
   });
 }
 
@@ -56,8 +79,7 @@ test("screenshots of what leaves the service", async ({ page, service }) => {
     await page.emulateMedia({ colorScheme: theme });
     for (const [name, address] of Object.entries(pages)) {
       await open(page, service, address);
-      await expect(page.locator("h1")).toBeVisible();
-      await expect(page.locator(".loading")).toHaveCount(0);
+      await loaded(page);
       await page.screenshot({ path: `${folder}/service-${name}-${theme}.png` });
     }
   }
