@@ -143,6 +143,8 @@ test("an entity is shown beside its peers", async ({ page, demo }) => {
   }
   const largest = signin.features.flatMap((f: any) => f.values)[0];
   await expect(table.getByText(largest.value).first()).toBeVisible();
+  // The attack of the demo is not learned.
+  await expect(table.getByRole("row").filter({ hasText: "Moldova" })).toContainText("not learned");
   const saved = page.waitForEvent("download");
   await peers.getByRole("button", { name: "CSV" }).click();
   expect((await saved).suggestedFilename()).toBe("peers.csv");

@@ -3,7 +3,7 @@ import type { RiskOutlook } from "../api/types";
 import { chance, degree, explained, seenOf, usual } from "./baseline";
 import { newestQuarter, withSql } from "./hunts";
 import { layers, MOST_LAYERS, stack } from "./layers";
-import { amount, units, widths } from "./peers";
+import { amount, lately, units, widths } from "./peers";
 import { aboutEntity, eventText, readable, said, subjectEntity, subjectText } from "./signals";
 
 const course = (points: { parts: [string, number][] }[]): RiskOutlook => ({
@@ -81,8 +81,11 @@ describe("peers", () => {
   test("shares are per cent, counts are numbers, and bars are as wide as their share", () => {
     expect([amount("categorical", 0.254), amount("edge", 0), amount("time_of_week", null)]).toEqual(["25.4 %", "never", "–"]);
     expect([amount("count", 12.34), amount("numeric", 123_456), amount("distinct", 0.5)]).toEqual(["12", "123,000", "0.5"]);
-    expect(widths({ value: "x", own: 0.4, peers: 0.1, organisation: 0.9 })).toEqual({ own: 40, others: 10 });
-    expect(widths({ value: "x", own: 3, peers: null, organisation: 12 })).toEqual({ own: 25, others: 100 });
+    const [a, b] = [{ value: "a", own: 0.4, peers: 0.1, organisation: 0.9 }, { value: "b", own: 0, peers: 0.2, organisation: 0 }];
+    expect([widths(a, [a, b]), widths(b, [a, b])]).toEqual([{ own: 100, others: 25 }, { own: 0, others: 50 }]);
+    expect(widths({ value: "x", own: 3, peers: null, organisation: 12 }, [{ value: "x", own: 3, peers: null, organisation: 12 }])).toEqual({ own: 25, others: 100 });
+    const feature = { name: "country", kind: "categorical", usual: [{ value: "FR", seen: 9, of: 9 }], recent: [{ value: "FR", count: 2 }, { value: "MD", count: 3 }] };
+    expect([lately(feature), lately({ ...feature, kind: "count" }), lately(undefined)]).toEqual([[{ value: "MD", count: 3 }], [], []]);
     expect([units(1, "learning"), units(41, "confident")]).toEqual(["1 day or session learned, it still learns", "41 days or sessions learned, a long history"]);
   });
   test("a surprise has the colour of its chance", () => {
