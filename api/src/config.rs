@@ -15,6 +15,7 @@ mod settings;
 mod signals;
 mod ssf;
 mod tree;
+mod trust;
 mod value;
 mod webhooks;
 

@@ -11,6 +11,7 @@ pub(crate) mod content;
 mod data_dir;
 pub(crate) mod follower;
 pub(crate) mod inputs;
+mod key_set;
 pub(crate) mod live;
 pub(crate) mod memory;
 pub(crate) mod push;

@@ -43,6 +43,7 @@ pub(crate) fn cross_field(config: &Config, notes: &mut Notes) {
     shared_topics(config, notes);
     if let Some(signals) = &config.signals {
         super::signals::check(signals, notes);
+        super::trust::check(signals, notes);
     }
     super::webhooks::check(&config.webhooks, notes);
 }

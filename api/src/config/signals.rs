@@ -17,6 +17,7 @@ use super::{
     reader::{Notes, Reader, Section, Setting, Value, Wrong, section},
     secret,
     tree::Raw,
+    trust::TrustedIssuer,
     value::{Count, Millis, Networks, word},
 };
 
@@ -33,6 +34,9 @@ section! {
         signing_keys: Vec<Reference> = "[]",
         /// Who receives.
         receivers: BTreeMap<String, Receiver> = "",
+        /// Authorization servers whose access tokens receivers may show instead of ours,
+        /// `[signals.trusted_issuers.corp]`.
+        trusted_issuers: BTreeMap<String, TrustedIssuer> = "",
         /// Private, loopback or link-local networks that SETs may be pushed to. All others of these are
         /// refused, whatever a name resolves to; `http://` goes nowhere but there.
         push_networks: Networks = "[]",
@@ -61,6 +65,10 @@ section! {
         /// Its OAuth client secret, as `${env:NAME}` or `file:/path`. Unset: it manages and polls nothing
         /// itself, and `push_url` is how SETs get to it.
         client_secret: Option<Reference> = "",
+        /// The issuer of `signals.trusted_issuers` whose access tokens it may show.
+        trusted_issuer: Option<String> = "",
+        /// Its client id there; unset: its name.
+        trusted_client: Option<String> = "",
         /// The `aud` of its SETs; unset: its name.
         audience: Vec<String> = "[]",
         /// The event types it may get, by short name; unset: all seven.
@@ -356,8 +364,9 @@ pub(super) fn check(signals: &Signals, notes: &mut Notes) {
             let hint = "`push_url`, or remove `push_authorization`";
             blame(path("push_authorization"), "there is no `push_url` to send it to".into(), hint);
         }
-        if receiver.push_url.is_none() && receiver.client_secret.is_none() {
-            let hint = "`push_url`, or `client_secret` so that it can poll";
+        let manages = receiver.client_secret.is_some() || receiver.trusted_issuer.is_some();
+        if receiver.push_url.is_none() && !manages {
+            let hint = "`push_url`, or `client_secret` or `trusted_issuer` so that it can poll";
             blame(path("push_url"), format!("nothing can get to the receiver `{name}`"), hint);
         }
     }

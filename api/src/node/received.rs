@@ -5,7 +5,6 @@
 //! A SET is accepted when its records are durable, and remembered by issuer and `jti` after that: after a
 //! crash in between it comes again and makes the same rows, which have the same ids.
 
-mod keys;
 mod poll;
 
 use std::{
@@ -28,6 +27,7 @@ use subtle::ConstantTimeEq;
 
 use super::{
     follower::end,
+    key_set::{KeySet, KeySetError, KeySource},
     push::{PushEndpoint, PushEndpoints, PushFailure},
 };
 use crate::{
@@ -35,7 +35,6 @@ use crate::{
     config::{Config, Reference, Secret, Ssf},
     exit::Failure,
 };
-use keys::KeySet;
 
 /// Transmitters whose SETs this node takes. Cheap to clone.
 #[derive(Clone)]
@@ -174,7 +173,14 @@ impl Received {
         let counts = &transmitter.counts;
         let count = |count: &AtomicU64| count.fetch_add(1, Ordering::Relaxed);
         let now = clock::now();
-        let verified = transmitter.keys.verify(&transmitter.inbound, token, now);
+        let verified = transmitter.keys.verify(
+            |jwks| transmitter.inbound.receive(token, jwks, now),
+            |error| matches!(error, VerifyError::Key(_)),
+        );
+        let verified = verified.map_err(|error| match error {
+            KeySetError::Keys(why) => ReceiveError::Keys(why),
+            KeySetError::Wrong(error) => ReceiveError::Set(error),
+        });
         let set = verified.inspect_err(|error| {
             if matches!(error, ReceiveError::Set(_)) {
                 count(&counts.refused);
@@ -249,7 +255,11 @@ impl Transmitter {
                 issuer: ssf.issuer.clone(),
                 audience: ssf.audience.clone(),
             },
-            keys: KeySet::new(ssf),
+            keys: KeySet::new(
+                &ssf.issuer,
+                ssf.jwks_url.clone().map_or(KeySource::Metadata, KeySource::Url),
+                &ssf.networks.0,
+            ),
             authorization: follow("authorization", &ssf.authorization)?,
             poll,
             endpoint,

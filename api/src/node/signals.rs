@@ -8,6 +8,7 @@
 
 mod config;
 mod push;
+mod trust;
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +25,7 @@ use sluice_engine::Seq;
 use sluice_event::EntityKind;
 use sluice_signal::{
     EntityKey, EntityLevel, HistoryRow, Observation, SigningKeys, StreamStatus, Transmitter,
-    oauth::{self, Bearer, Scope, TokenError},
+    oauth::{self, Bearer, Scope},
     policy::{self, Decision, Policy},
     transmitter::{HISTORY_PREFIX, Totals},
 };
@@ -35,6 +36,8 @@ use super::follower::{end, sleep, spawn};
 use crate::{clock, config::Signals as SignalSettings, exit::Failure};
 
 use config::Build;
+pub(crate) use trust::BearerError;
+use trust::Trust;
 pub(crate) use config::DecisionSettings;
 
 /// Signals of a node, for the API. Cheap to clone.
@@ -43,6 +46,7 @@ pub(crate) struct Signals(Arc<Inside>);
 
 struct Inside {
     build: Build,
+    trust: Trust,
     store: Store,
     space: Space,
     /// `None` after a write that failed, until it is read again.
@@ -107,6 +111,7 @@ impl Signals {
         let (store, [space]) = Store::open(dir, &LAYOUT, MEMORY).map_err(|e| failed(&e))?;
         let signals = Signals(Arc::new(Inside {
             build,
+            trust: Trust::new(settings),
             store,
             space,
             transmitter: Mutex::new(None),
@@ -238,13 +243,26 @@ impl Signals {
             .then(|| oauth::issue(&self.0.build.token_key, client, right, scopes, clock::now()))
     }
 
-    /// Who shows an access token.
+    /// Authorization servers whose access tokens are accepted, beside our own.
+    pub(crate) fn trusted(&self) -> impl Iterator<Item = &str> {
+        self.0.trust.issuers()
+    }
+
+    /// Whether it takes the network to tell whose an access token is.
+    pub(crate) fn is_of_others(&self, token: &str) -> bool {
+        self.0.trust.concerns(token)
+    }
+
+    /// Who shows an access token. Blocks for the network if it is one of another issuer.
     ///
     /// # Errors
-    /// If it is not one of ours, or expired.
-    pub(crate) fn bearer(&self, token: &str) -> Result<Bearer, TokenError> {
+    /// If it is not one of ours nor of a trusted issuer, or something else is wrong with it.
+    pub(crate) fn bearer(&self, token: &str) -> Result<Bearer, BearerError> {
+        if self.is_of_others(token) {
+            return self.0.trust.bearer(token);
+        }
         let secret = |name: &str| self.0.build.secrets.get(name).map(|s| s.reveal());
-        oauth::check(&self.0.build.token_key, token, secret, clock::now())
+        Ok(oauth::check(&self.0.build.token_key, token, secret, clock::now())?)
     }
 
     /// What signals show of themselves; `None` while they do not answer.

@@ -28,5 +28,6 @@ mod silence;
 mod support;
 mod tidy;
 mod tls;
+mod trusted;
 mod unknown_logs;
 mod webhooks;

@@ -23,6 +23,7 @@
 
 pub mod event;
 pub mod inbound;
+pub mod jws;
 pub mod keys;
 pub mod ledger;
 pub mod oauth;

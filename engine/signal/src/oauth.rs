@@ -1,8 +1,15 @@
-//! Access tokens for receivers: client credentials in, a signed opaque token out (RFC 6749 section 4.4,
-//! Interop profile 2.7). Not where the secrets of clients are kept.
+//! Access tokens of receivers: client credentials in, a signed opaque token out (RFC 6749 section 4.4, Interop
+//! profile 2.7), or a token that an authorization server of the operator issued ([`TrustedIssuer`]). Not where
+//! the secrets of clients are kept, and not how the keys of others are fetched.
+
+mod trusted;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq;
+
+pub use trusted::TrustedIssuer;
+
+use crate::jws::JwsError;
 
 /// Seconds that a token is good for.
 pub const LIFETIME_S: i64 = 3600;
@@ -14,6 +21,14 @@ pub enum Scope {
     Read,
     /// Everything about the receiver's own streams.
     Manage,
+    /// Making streams.
+    Create,
+    /// Changing streams, their status and subjects; asking for verification.
+    Update,
+    /// Deleting streams.
+    Delete,
+    /// Polling alone.
+    Poll,
 }
 
 /// Who shows a token.
@@ -25,17 +40,39 @@ pub struct Bearer {
 }
 
 /// Why a token is not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// No token of this issuer.
+    /// No token of this issuer, nor of one that is trusted.
     #[error("the access token is not one of this issuer")]
     Unknown,
     /// It is past its time.
     #[error("the access token has expired")]
     Expired,
+    /// It is from an issuer that is trusted, and something else is wrong with it.
+    #[error("the access token is refused: {0}")]
+    Refused(String),
+    /// It is from an issuer that is trusted, and it is signed with a key that is not known, or wrongly.
+    #[error("the access token cannot be trusted: {0}")]
+    Key(String),
 }
 
-const SCOPES: [(Scope, &str); 2] = [(Scope::Read, "ssf.read"), (Scope::Manage, "ssf.manage")];
+impl From<JwsError> for TokenError {
+    fn from(error: JwsError) -> Self {
+        match error {
+            JwsError::Form(what) => TokenError::Refused(what),
+            JwsError::Key(what) => TokenError::Key(what),
+        }
+    }
+}
+
+const SCOPES: [(Scope, &str); 6] = [
+    (Scope::Read, "ssf.read"),
+    (Scope::Manage, "ssf.manage"),
+    (Scope::Create, "ssf.manage.create"),
+    (Scope::Update, "ssf.manage.update"),
+    (Scope::Delete, "ssf.manage.delete"),
+    (Scope::Poll, "ssf.manage.poll"),
+];
 
 impl Scope {
     /// The word on the wire.
@@ -43,13 +80,18 @@ impl Scope {
         SCOPES.iter().find(|(s, _)| *s == self).map_or("", |(_, name)| name)
     }
 
-    /// The scopes of a request: known ones of a list with spaces; all of them without a list.
+    /// Every scope, as metadata lists them.
+    pub fn names() -> [&'static str; 6] {
+        SCOPES.map(|(_, name)| name)
+    }
+
+    /// The scopes of a request: known ones of a list with spaces; reading and managing without a list.
     ///
     /// # Errors
     /// The first word that is no scope here.
     pub fn parse(list: Option<&str>) -> Result<Vec<Scope>, String> {
         let Some(list) = list.map(str::trim).filter(|l| !l.is_empty()) else {
-            return Ok(SCOPES.map(|(scope, _)| scope).to_vec());
+            return Ok(vec![Scope::Read, Scope::Manage]);
         };
         list.split_ascii_whitespace()
             .map(|word| {
@@ -66,9 +108,10 @@ impl Scope {
 }
 
 impl Bearer {
-    /// Whether it may do what a scope stands for; managing includes reading.
+    /// Whether it may do what a scope stands for; managing includes everything, reading includes polling.
     pub fn may(&self, scope: Scope) -> bool {
-        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Manage)
+        let has = |scope| self.scopes.contains(&scope);
+        has(scope) || has(Scope::Manage) || (scope == Scope::Poll && has(Scope::Read))
     }
 }
 

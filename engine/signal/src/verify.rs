@@ -1,11 +1,13 @@
 //! Verification of a SET that somebody else issued (RFC 8417, RFC 8935 section 2.4): signature, issuer,
 //! audience, time, form. Not what is done with its events.
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use ring::{rsa::PublicKeyComponents, signature::RSA_PKCS1_2048_8192_SHA256};
 use serde_json::{Map, Value};
 
-use crate::{EventType, SubjectId, set};
+use crate::{
+    EventType, SubjectId,
+    jws::{self, Algorithm, JwsError},
+    set,
+};
 
 /// Bytes of the largest SET that is read.
 pub const MAX_BYTES: usize = 256 << 10;
@@ -65,16 +67,23 @@ impl VerifyError {
     }
 }
 
-/// The JSON objects of a token: header and claims.
-pub type HeaderAndClaims = (Map<String, Value>, Map<String, Value>);
+pub use jws::HeaderAndClaims;
 
 /// Header and claims of a compact JWS, nothing verified: to show what somebody holds.
 ///
 /// # Errors
 /// If it is no compact JWS with JSON in it.
 pub fn decode(token: &str) -> Result<HeaderAndClaims, VerifyError> {
-    let (header, claims, _, _) = split(token.trim())?;
-    Ok((header, claims))
+    Ok(jws::decode(token)?)
+}
+
+impl From<JwsError> for VerifyError {
+    fn from(error: JwsError) -> Self {
+        match error {
+            JwsError::Form(what) => VerifyError::Request(what),
+            JwsError::Key(what) => VerifyError::Key(what),
+        }
+    }
 }
 
 /// Verifies a SET.
@@ -87,26 +96,8 @@ pub fn verify(token: &str, expected: &Expected<'_>) -> Result<VerifiedSet, Verif
     if token.len() > MAX_BYTES {
         return Err(request("more than 256 KiB"));
     }
-    let (header, claims, signed, signature) = split(token)?;
-    // `none` and the HMAC family never get as far as a key.
-    match header.get("alg").and_then(Value::as_str) {
-        Some("RS256") => {}
-        other => return Err(VerifyError::Key(format!("alg is {other:?}, not RS256"))),
-    }
-    if header.get("typ").and_then(Value::as_str) != Some(set::TYP) {
-        return Err(request("`typ` is not secevent+jwt"));
-    }
-    if header.contains_key("crit") {
-        return Err(request("`crit` names extensions, and none is known here"));
-    }
-    let key = key(expected.jwks, header.get("kid").and_then(Value::as_str))?;
-    let part = |name: &str| {
-        let text = key.get(name).and_then(Value::as_str).unwrap_or_default();
-        URL_SAFE_NO_PAD.decode(text).map_err(|_| VerifyError::Key(format!("`{name}` of the key")))
-    };
-    PublicKeyComponents { n: part("n")?, e: part("e")? }
-        .verify(&RSA_PKCS1_2048_8192_SHA256, signed.as_bytes(), &signature)
-        .map_err(|_| VerifyError::Key("the signature does not fit".into()))?;
+    let jws = jws::verify(token, expected.jwks, &[Algorithm::Rs256], &[set::TYP])?;
+    let (claims, kid) = (jws.claims, jws.kid);
     let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
     if let Some(issuer) = expected.issuer
         && text("iss") != issuer
@@ -114,7 +105,7 @@ pub fn verify(token: &str, expected: &Expected<'_>) -> Result<VerifiedSet, Verif
         return Err(VerifyError::Issuer(text("iss").to_owned()));
     }
     if let Some(audience) = expected.audience
-        && !is_for(claims.get("aud"), audience)
+        && !jws::is_for(claims.get("aud"), audience)
     {
         let aud = claims.get("aud").map_or_else(|| "nobody".to_owned(), Value::to_string);
         return Err(VerifyError::Audience(aud));
@@ -135,7 +126,6 @@ pub fn verify(token: &str, expected: &Expected<'_>) -> Result<VerifiedSet, Verif
         }
     }
     let known = events(&claims)?;
-    let kid = key.get("kid").and_then(Value::as_str).unwrap_or_default().to_owned();
     Ok(VerifiedSet { kid, claims, known })
 }
 
@@ -157,45 +147,4 @@ fn events(claims: &Map<String, Value>) -> Result<Vec<EventType>, VerifyError> {
         }
     }
     Ok(known)
-}
-
-type Parts<'t> = (Map<String, Value>, Map<String, Value>, &'t str, Vec<u8>);
-
-fn split(token: &str) -> Result<Parts<'_>, VerifyError> {
-    let broken = || VerifyError::Request("it is no compact JWS: header.claims.signature".into());
-    let (signed, signature) = token.rsplit_once('.').ok_or_else(broken)?;
-    let (header, claims) = signed.split_once('.').ok_or_else(broken)?;
-    let json = |part: &str| -> Result<Map<String, Value>, VerifyError> {
-        let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| broken())?;
-        serde_json::from_slice(&bytes).map_err(|_| broken())
-    };
-    let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| broken())?;
-    Ok((json(header)?, json(claims)?, signed, signature))
-}
-
-/// The RSA key of a key set; without `kid` only an unambiguous one.
-fn key<'j>(jwks: &'j Value, kid: Option<&str>) -> Result<&'j Value, VerifyError> {
-    let all = jwks.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let text = |key: &'j Value, name: &str| key.get(name).and_then(Value::as_str);
-    let mut fitting = all.iter().filter(|key| {
-        text(key, "kty") == Some("RSA")
-            && text(key, "use").is_none_or(|u| u == "sig")
-            && text(key, "alg").is_none_or(|a| a == "RS256")
-            && kid.is_none_or(|kid| text(key, "kid") == Some(kid))
-    });
-    let first = fitting.next().ok_or_else(|| {
-        VerifyError::Key(format!("the key set has no RS256 key `{}`", kid.unwrap_or("of any id")))
-    })?;
-    match fitting.next() {
-        None => Ok(first),
-        Some(_) => Err(VerifyError::Key("several keys fit and the SET names none".into())),
-    }
-}
-
-fn is_for(aud: Option<&Value>, wanted: &str) -> bool {
-    match aud {
-        Some(Value::String(one)) => one == wanted,
-        Some(Value::Array(several)) => several.iter().any(|a| a.as_str() == Some(wanted)),
-        _ => false,
-    }
 }

@@ -68,7 +68,7 @@ pub(super) async fn oauth(State(shared): State<Shared>) -> Result<Json<Value>, P
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         "grant_types_supported": ["client_credentials"],
         "response_types_supported": [],
-        "scopes_supported": [Scope::Read.name(), Scope::Manage.name()],
+        "scopes_supported": Scope::names(),
         "jwks_uri": format!("{issuer}/ssf/jwks.json"),
     })))
 }
@@ -79,9 +79,9 @@ pub(super) async fn resource(State(shared): State<Shared>) -> Result<Json<Value>
     let issuer = signals.issuer();
     Ok(Json(json!({
         "resource": issuer,
-        "authorization_servers": [issuer],
+        "authorization_servers": [issuer].into_iter().chain(signals.trusted()).collect::<Vec<_>>(),
         "bearer_methods_supported": ["header"],
-        "scopes_supported": [Scope::Read.name(), Scope::Manage.name()],
+        "scopes_supported": Scope::names(),
     })))
 }
 

@@ -23,7 +23,10 @@ use super::{
     super::{body, problem::Problem, server::ended, shared::Shared},
     signals,
 };
-use crate::{node::signals::Signals, tokens};
+use crate::{
+    node::signals::{BearerError, Signals},
+    tokens,
+};
 
 /// Bytes of a body: a poll that acknowledges a hundred SETs has 4 KiB.
 const BODY: usize = 1 << 20;
@@ -36,7 +39,7 @@ pub(super) struct Refusal {
     err: &'static str,
     description: String,
     retry_after: Option<i64>,
-    challenge: Option<&'static str>,
+    challenge: Option<String>,
 }
 
 /// `POST /ssf/token`.
@@ -59,7 +62,7 @@ pub(super) async fn read(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Read)?;
+    let bearer = bearer(&shared, &request, Scope::Read).await?;
     let id = query(&request, "stream_id");
     ask(&shared, move |t, _| t.read_streams(&bearer.receiver, id.as_deref())).await
 }
@@ -69,7 +72,7 @@ pub(super) async fn create(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Manage)?;
+    let bearer = bearer(&shared, &request, Scope::Create).await?;
     let body = json_body(request).await?;
     let nonce = tokens::random::<16>().map_err(|e| Refusal::failed(e.to_string()))?;
     let nonce = tokens::hex(&nonce);
@@ -106,7 +109,7 @@ pub(super) async fn delete(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Manage)?;
+    let bearer = bearer(&shared, &request, Scope::Delete).await?;
     let id = query(&request, "stream_id").ok_or_else(|| Refusal::bad("`stream_id` is needed"))?;
     ask(&shared, move |t, now| t.delete_stream(&bearer.receiver, &id, now).map(|()| Value::Null))
         .await?;
@@ -118,7 +121,7 @@ pub(super) async fn status(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Read)?;
+    let bearer = bearer(&shared, &request, Scope::Read).await?;
     let id = query(&request, "stream_id").ok_or_else(|| Refusal::bad("`stream_id` is needed"))?;
     ask(&shared, move |t, _| t.status(&bearer.receiver, &id)).await
 }
@@ -174,7 +177,7 @@ pub(super) async fn poll(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Read)?;
+    let bearer = bearer(&shared, &request, Scope::Poll).await?;
     let body = json_body(request).await?;
     let mut poll = PollRequest::parse(&body)?;
     let signals = signals(&shared)?;
@@ -202,14 +205,14 @@ pub(super) async fn poll(
 }
 
 /// Who asks, if the token may do what the endpoint does. A token in the address is refused.
-fn bearer(shared: &Shared, request: &Request, scope: Scope) -> Result<Bearer, Refusal> {
+async fn bearer(shared: &Shared, request: &Request, scope: Scope) -> Result<Bearer, Refusal> {
     let signals = signals(shared)?;
-    let unauthorized = |description: &str, challenge| Refusal {
+    let unauthorized = |description: &str, challenge: &str| Refusal {
         status: StatusCode::UNAUTHORIZED,
         err: "authentication_failed",
         description: description.to_owned(),
         retry_after: None,
-        challenge: Some(challenge),
+        challenge: Some(challenge.to_owned()),
     };
     if query(request, "access_token").is_some() {
         let text = "an access token belongs into the header, not into the address";
@@ -221,16 +224,28 @@ fn bearer(shared: &Shared, request: &Request, scope: Scope) -> Result<Bearer, Re
     let Some((_, token)) = token else {
         return Err(unauthorized("an access token is needed", "Bearer realm=\"sluice\""));
     };
-    let bearer = signals
-        .bearer(token.trim())
-        .map_err(|e| unauthorized(&e.to_string(), "Bearer error=\"invalid_token\""))?;
+    let token = token.trim().to_owned();
+    let bearer = match signals.is_of_others(&token) {
+        true => {
+            let asked = signals.clone();
+            shared.pools.signals.run(move || asked.bearer(&token)).await?
+        }
+        false => signals.bearer(&token),
+    };
+    let bearer = bearer.map_err(|error| match error {
+        BearerError::Token(error) => {
+            unauthorized(&error.to_string(), "Bearer error=\"invalid_token\"")
+        }
+        error @ BearerError::Keys(_) => Refusal::failed(error.to_string()),
+    })?;
     if !bearer.may(scope) {
+        let scope = scope.name();
         return Err(Refusal {
             status: StatusCode::FORBIDDEN,
             err: "access_denied",
-            description: format!("this needs the scope {}", scope.name()),
+            description: format!("this needs the scope {scope}"),
             retry_after: None,
-            challenge: Some("Bearer error=\"insufficient_scope\""),
+            challenge: Some(format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"")),
         });
     }
     Ok(bearer)
@@ -244,7 +259,7 @@ async fn change(
     + Send
     + 'static,
 ) -> Result<Response, Refusal> {
-    let bearer = bearer(shared, &request, Scope::Manage)?;
+    let bearer = bearer(shared, &request, Scope::Update).await?;
     let body = json_body(request).await?;
     ask(shared, move |t, now| work(t, &bearer.receiver, &body, now)).await
 }
@@ -411,8 +426,8 @@ impl IntoResponse for Refusal {
         let mut response = (self.status, axum::Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static("en"));
-        if let Some(challenge) = self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        if let Some(challenge) = self.challenge.and_then(|c| HeaderValue::from_str(&c).ok()) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Some(wait) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));

@@ -109,6 +109,8 @@ pub(crate) struct Service {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<String>,
+    /// `WWW-Authenticate`.
+    pub(crate) challenge: Option<String>,
     pub(crate) text: String,
 }
 
@@ -180,10 +182,14 @@ impl Service {
         } else {
             self.agent.run(request.body(body).unwrap()).unwrap()
         };
-        let retry_after = answer.headers().get("retry-after");
+        let header = |name: &str| {
+            answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
+        };
+        let (retry_after, challenge) = (header("retry-after"), header("www-authenticate"));
         Answer {
             status: answer.status().as_u16(),
-            retry_after: retry_after.map(|v| v.to_str().unwrap().to_owned()),
+            retry_after,
+            challenge,
             text: answer.body_mut().read_to_string().unwrap(),
         }
     }

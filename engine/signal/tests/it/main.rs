@@ -12,5 +12,6 @@ mod restart;
 mod streams;
 mod support;
 mod tokens;
+mod trust;
 mod webhook_templates;
 mod webhooks;
