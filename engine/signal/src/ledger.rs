@@ -88,6 +88,10 @@ pub struct LevelChange {
     pub reasons: Vec<String>,
     /// Why.
     pub cause: Cause,
+    /// Since when everything behind the level before is silent, milliseconds since 1970; `None` if it is not.
+    pub stale_since: Option<i64>,
+    /// The rules and features behind the level before, where they are silent.
+    pub stale: Vec<String>,
 }
 
 /// Why a level changed.
@@ -106,6 +110,16 @@ pub enum Cause {
     Expired,
     /// The hold on a flapping entity ended.
     Released,
+    /// Everything behind the level went silent: some streams hear `low` while nothing is known.
+    Silent {
+        /// Since when, milliseconds since 1970.
+        since: i64,
+    },
+    /// Something behind the level is heard again.
+    Heard {
+        /// Since when all of it was silent, milliseconds since 1970.
+        since: i64,
+    },
 }
 
 const HOUR: i64 = 3_600_000;
@@ -178,7 +192,9 @@ impl EntityLevel {
         self.changed_at = at;
         let reasons = match &cause {
             Cause::Person { .. } | Cause::Expired => Vec::new(),
-            Cause::Computed | Cause::Released => self.reasons.clone(),
+            Cause::Computed | Cause::Released | Cause::Silent { .. } | Cause::Heard { .. } => {
+                self.reasons.clone()
+            }
         };
         Some(LevelChange {
             entity: entity.clone(),
@@ -189,6 +205,8 @@ impl EntityLevel {
             at,
             reasons,
             cause,
+            stale_since: None,
+            stale: Vec::new(),
         })
     }
 }

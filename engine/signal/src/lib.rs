@@ -3,7 +3,7 @@
 //!
 //! It is: SETs built, signed and verified ([`set`], [`keys`], [`verify`]) and those of others as records
 //! ([`inbound`]), event types and subjects ([`event`], [`subject`]), streams and their management
-//! ([`stream`]), levels of entities with what people override ([`ledger`]), the outbox with its order,
+//! ([`stream`]), levels of entities with what people override ([`ledger`]) and what silence makes of them ([`staleness`]), the outbox with its order,
 //! retries and dead letters ([`transmitter`]), access decisions ([`policy`]), notices to any other endpoint
 //! ([`webhook`]). It is not: HTTP, a clock, a store, the arithmetic of risk. Time is an argument; what must
 //! be durable is handed out as [`Change`]s of keys.
@@ -31,6 +31,7 @@ mod outbox;
 pub mod policy;
 pub mod push;
 pub mod set;
+pub mod staleness;
 pub mod stream;
 pub mod subject;
 pub mod transmitter;
@@ -41,6 +42,7 @@ pub use event::{EventType, Level};
 pub use keys::{KeyError, SigningKeys};
 pub use ledger::{Cause, EntityKey, EntityLevel, LevelChange, Observation, Override};
 pub use outbox::{DeadLetter, Row};
+pub use staleness::{Blind, Staleness};
 pub use stream::{Profile, RequestError, Stream, StreamStatus};
 pub use subject::SubjectId;
 pub use transmitter::{Change, HistoryRow, LoadError, Settings, Transmitter};

@@ -36,6 +36,10 @@ pub struct Row {
     /// Whether it waits for a person to approve it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaiting: bool,
+    /// Rules and features whose silence it waits for: a fall that is told when one of them sees again, or at
+    /// `not_before`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<String>,
     /// Attempts since the start of the process.
     #[serde(skip)]
     pub attempts: u32,
@@ -78,6 +82,11 @@ impl Row {
 
     fn is_free(&self, now: i64) -> bool {
         !self.awaiting && self.not_before <= now && self.leased_until <= now
+    }
+
+    /// Whether it waits for a source to be back: nothing else waits for that.
+    fn is_held(&self, now: i64) -> bool {
+        !self.stale.is_empty() && self.not_before > now
     }
 
     /// Whether no receiver can have seen it.
@@ -128,13 +137,15 @@ impl Outbox {
     }
 
     /// Ids of rows that may be handed out now, at most `most`: the oldest of each subject, since a
-    /// later one must not arrive before it.
-    pub(crate) fn due(&self, now: i64, most: usize) -> Vec<String> {
+    /// later one must not arrive before it. Only those that are `wanted`.
+    pub(crate) fn due(&self, now: i64, most: usize, wanted: impl Fn(&Row) -> bool) -> Vec<String> {
         let is_first = |row: &&Row| {
-            let rows = self.by_subject.get(&row.subject.key());
-            rows.and_then(|rows| rows.first()) == Some(&row.seq)
+            let rows = self.by_subject.get(&row.subject.key()).into_iter().flatten();
+            let mut rows = rows.filter_map(|seq| self.rows.get(seq));
+            rows.find(|row| !row.is_held(now)).is_some_and(|first| first.seq == row.seq)
         };
-        let free = self.rows.values().filter(|row| row.is_free(now)).filter(is_first);
+        let free = self.rows.values().filter(|row| row.is_free(now) && wanted(row));
+        let free = free.filter(is_first);
         free.take(most).map(|row| row.jti.clone()).collect()
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use sluice_event::EntityKind;
 
 use crate::{
-    EventType, Level, SubjectId, set,
+    EventType, Level, Staleness, SubjectId, set,
     subject::{Issuers, SubjectFormat},
 };
 
@@ -44,6 +44,10 @@ pub struct Profile {
     pub revoke_sessions: bool,
     /// Whether a rise of computed risk is sent only when a person has approved it.
     pub approval: bool,
+    /// What it hears of an entity whose sources are silent.
+    pub staleness: Staleness,
+    /// SETs that are pushed within a second at most.
+    pub rate: u32,
     /// Milliseconds between two SETs about one subject, but for rises to `high`.
     pub min_interval: i64,
     /// A push stream that the operator gives it.
@@ -84,6 +88,12 @@ pub struct Stream {
     pub created_at: i64,
     /// When the receiver asked for a verification last.
     pub verified_at: i64,
+    /// When the receiver did anything about it last.
+    #[serde(default)]
+    pub active_at: i64,
+    /// When it was paused because its receiver did not take what was pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<i64>,
     /// Subjects that were added, by key.
     added: BTreeMap<String, SubjectId>,
     /// Subjects that were removed, and until when they are still heard of.
@@ -152,6 +162,8 @@ pub(crate) struct Context<'c> {
     pub(crate) issuer: &'c str,
     pub(crate) profile: &'c Profile,
     pub(crate) min_verification_s: i64,
+    /// 0: none.
+    pub(crate) inactivity_s: i64,
 }
 
 /// Characters of a description that are kept.
@@ -268,8 +280,13 @@ impl Stream {
             },
             "min_verification_interval": context.min_verification_s,
         });
-        if let (Some(object), Some(text)) = (value.as_object_mut(), &self.description) {
-            object.insert("description".into(), text.as_str().into());
+        if let Some(object) = value.as_object_mut() {
+            if let Some(text) = &self.description {
+                object.insert("description".into(), text.as_str().into());
+            }
+            if context.inactivity_s > 0 && !self.configured {
+                object.insert("inactivity_timeout".into(), context.inactivity_s.into());
+            }
         }
         value
     }
@@ -325,6 +342,8 @@ impl Stream {
             reason: None,
             created_at: now,
             verified_at: 0,
+            active_at: now,
+            failed_at: None,
             added: BTreeMap::new(),
             removed: BTreeMap::new(),
         }

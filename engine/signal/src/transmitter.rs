@@ -2,10 +2,14 @@
 //! clock or a store: each method that changes something leaves [`Change`]s to be committed in one
 //! batch, and until then nothing of it may be shown to anybody.
 
+mod alert;
 mod deliver;
 mod emit;
 mod load;
 mod manage;
+mod poll;
+mod silence;
+mod time;
 
 use std::collections::BTreeMap;
 
@@ -13,12 +17,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sluice_event::EntityKind;
 
-pub use deliver::{Attempt, PollAnswer, PollRequest, StreamHealth};
+pub use alert::{Alert, AlertKind};
+pub use deliver::{Attempt, StreamHealth};
 pub use load::LoadError;
+pub use poll::{PollAnswer, PollRequest};
 
 use crate::{
-    Cause, DeadLetter, EntityKey, EntityLevel, Level, LevelChange, Observation, Override, Profile,
-    SigningKeys, Stream, StreamStatus, outbox::Outbox, stream::Context,
+    Blind, Cause, DeadLetter, EntityKey, EntityLevel, EventType, Level, LevelChange, Observation,
+    Override, Profile, Row, SigningKeys, Stream, StreamStatus, outbox::Outbox, stream::Context,
 };
 
 /// What is the same for all streams. Durations are milliseconds.
@@ -33,8 +39,12 @@ pub struct Settings {
     pub keepalive: i64,
     /// How long a removed subject is still heard of.
     pub subject_removal_grace: i64,
-    /// SETs that one stream keeps for a receiver that is away.
+    /// SETs that one stream keeps for a receiver that is away,
     pub queue_most: usize,
+    /// and for how long.
+    pub queue_age: i64,
+    /// A stream whose receiver does nothing for so long is paused; 0: never.
+    pub inactivity_timeout: i64,
     /// Rises to `high` of one kind of entity within ten minutes after which rises wait for a person.
     pub storm_limit: usize,
 }
@@ -97,6 +107,12 @@ pub struct Totals {
     pub shadow: u64,
     /// Kept back by the storm guard.
     pub held: u64,
+    /// Accepted with another status than 202 (RFC 8935 section 2.2).
+    pub nonconformant: u64,
+    /// Falls that waited for a silent source.
+    pub stale: u64,
+    /// Times that an entity was held at the higher level because it flaps.
+    pub flapping: u64,
 }
 
 /// See the module.
@@ -108,6 +124,7 @@ pub struct Transmitter {
     streams: BTreeMap<String, Live>,
     entities: BTreeMap<EntityKey, EntityLevel>,
     storms: BTreeMap<EntityKind, Storm>,
+    blind: Blind,
     seq: u64,
     history: History,
     changes: Vec<Change>,
@@ -132,6 +149,9 @@ struct Live {
 struct Sent {
     level: Level,
     at: i64,
+    /// It was only recorded: the receiver does not know it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shadow: bool,
 }
 
 /// How delivery goes, since the start of the process.
@@ -142,7 +162,11 @@ struct Health {
     unauthorized: u32,
     wait_until: i64,
     delivered_at: Option<i64>,
+    proven_at: Option<i64>,
     error: Option<String>,
+    /// SETs that may be pushed before `refilled_at` is a second old.
+    tokens: f64,
+    refilled_at: i64,
 }
 
 /// Rises to `high` of one kind.
@@ -209,10 +233,15 @@ impl Transmitter {
             return;
         }
         let level = self.entities.entry(entity.clone()).or_default();
+        let (behind, held) = (level.reasons.clone(), level.held_until);
         let change = level.observe(entity, seen, now);
+        let flaps = held.is_none() && level.held_until.is_some();
         self.put_entity(entity);
+        if flaps {
+            self.flaps(entity, now);
+        }
         if let Some(change) = change {
-            self.level_changed(change, now);
+            self.level_changed(self.with_silence(change, behind), now);
         }
     }
 
@@ -251,9 +280,13 @@ impl Transmitter {
         Some(self.decide(entity, None, cause, now))
     }
 
-    /// Ends overrides, holds and waits that have run out, and keeps idle push streams alive.
+    /// Ends overrides, holds and waits that have run out, records what shadow streams would send, keeps idle
+    /// push streams alive, pauses those whose receiver is gone, drops what is too old.
     pub fn tick(&mut self, now: i64) {
+        self.record_shadows(now);
         self.keep_alive(now);
+        self.pause_inactive(now);
+        self.forget_old(now);
         let timed: Vec<EntityKey> = self
             .entities
             .iter()
@@ -273,7 +306,8 @@ impl Transmitter {
                 });
             }
             if let Some(change) = change {
-                self.level_changed(change, now);
+                let behind = change.reasons.clone();
+                self.level_changed(self.with_silence(change, behind), now);
             }
         }
     }
@@ -335,6 +369,7 @@ impl Transmitter {
             issuer: &self.settings.issuer,
             profile,
             min_verification_s: self.settings.min_verification_interval / 1_000,
+            inactivity_s: self.settings.inactivity_timeout / 1_000,
         }
     }
 }
@@ -351,8 +386,16 @@ impl Live {
         }
     }
 
-    fn flows(&self) -> bool {
-        self.stream.status == StreamStatus::Enabled
+    /// Whether a row may be handed out: not in shadow mode but for what is about the stream itself; while the
+    /// stream does not flow only the news of that, unless nobody takes it.
+    fn may_hand_out(&self, row: &Row, shadow: bool) -> bool {
+        let kind = row.kind();
+        match self.stream.status {
+            StreamStatus::Enabled => !shadow || kind.is_some_and(EventType::is_about_stream),
+            StreamStatus::Paused | StreamStatus::Disabled => {
+                kind == Some(EventType::StreamUpdated) && self.stream.failed_at.is_none()
+            }
+        }
     }
 }
 
@@ -369,6 +412,14 @@ fn row_key(stream: &str, seq: u64) -> String {
 
 fn dead_key(stream: &str, jti: &str) -> String {
     format!("dead/{stream}/{jti}")
+}
+
+fn storm_key(kind: EntityKind) -> String {
+    format!("storm/{}", kind.name())
+}
+
+fn held_key(entity: &EntityKey) -> String {
+    format!("held/{}/{}", entity.kind.name(), entity.id)
 }
 
 fn sent_key(stream: &str, subject: &str) -> String {

@@ -1,14 +1,14 @@
-//! Delivery: the next SET to push and what its answer meant, polls, dead letters, the health of
-//! streams. Not the requests themselves.
+//! Delivery: the next SET to push and what its answer meant, dead letters, the health of streams. Not the
+//! requests themselves, and not polls.
 
 use serde_json::{Map, Value, json};
 
 use super::{
-    HistoryRow, Live, Sent, Transmitter, dead_key, json as bytes, load::SentRecord,
-    manage::is_push, row_key, sent_key,
+    HistoryRow, Live, Sent, Transmitter, dead_key, json as bytes, load::SentRecord, row_key,
+    sent_key,
 };
 use crate::{
-    DeadLetter, KeyError, RequestError, Row, StreamStatus,
+    DeadLetter, EventType, KeyError, RequestError, Row, StreamStatus,
     push::{Answer, Outcome, Tried, outcome},
     set::{self, Claims},
     stream::Delivery,
@@ -27,26 +27,6 @@ pub struct Attempt {
     pub token: String,
 }
 
-/// A poll (RFC 8936 section 2.2).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PollRequest {
-    /// SETs wanted at most.
-    pub most: usize,
-    /// Whether to answer at once.
-    pub at_once: bool,
-    /// SETs that arrived.
-    ack: Vec<String>,
-    /// SETs that were refused, and why.
-    errors: Vec<(String, String)>,
-}
-
-/// The answer to a poll.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PollAnswer {
-    sets: Map<String, Value>,
-    more: bool,
-}
-
 /// How delivery of a stream goes. Times are milliseconds since 1970.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamHealth {
@@ -58,6 +38,8 @@ pub struct StreamHealth {
     pub dead_letters: usize,
     /// When the last SET was acknowledged, since the start of the process.
     pub delivered_at: Option<i64>,
+    /// When the last verification was: the stream was seen to work then.
+    pub proven_at: Option<i64>,
     /// Failures in a row.
     pub failures: u32,
     /// What the last failure was.
@@ -68,8 +50,6 @@ pub struct StreamHealth {
 
 /// How long a SET that was handed out is not handed out again, in milliseconds.
 const LEASE: i64 = 60_000;
-/// SETs of one answer at most.
-const POLL_MOST: usize = 100;
 /// Receivers may refuse a SET that was issued an hour ago: one older than this is issued anew.
 const ISSUED_MOST_S: i64 = 1_800;
 /// Dead letters of one stream.
@@ -86,11 +66,18 @@ impl Transmitter {
         else {
             return Ok(None);
         };
-        let known = self.profiles.contains_key(&live.stream.receiver);
-        if !live.flows() || !known || live.health.wait_until > now {
+        let Some(profile) = self.profiles.get(&live.stream.receiver) else { return Ok(None) };
+        if live.health.wait_until > now {
             return Ok(None);
         }
-        let Some(jti) = live.outbox.due(now, 1).pop() else { return Ok(None) };
+        let shadow = profile.shadow;
+        let due = live.outbox.due(now, 1, |row| live.may_hand_out(row, shadow)).pop();
+        let Some(jti) = due else { return Ok(None) };
+        let rate = f64::from(profile.rate);
+        let Some(live) = self.streams.get_mut(id) else { return Ok(None) };
+        if !live.health.take_token(rate, now) {
+            return Ok(None);
+        }
         let Some(token) = self.hand_out(id, &jti, now)? else { return Ok(None) };
         Ok(Some(Attempt { jti, url: endpoint_url, authorization: authorization_header, token }))
     }
@@ -112,7 +99,12 @@ impl Transmitter {
             Answer::None(_) => None,
         };
         match outcome(answer, tried, jitter) {
-            Outcome::Delivered => self.delivered_row(id, jti, now),
+            Outcome::Delivered => {
+                if !matches!(answer, Answer::Http { status: 202, .. }) {
+                    self.totals.nonconformant += 1;
+                }
+                self.delivered_row(id, jti, now);
+            }
             Outcome::DeadLetter(why) => {
                 health.failures = 0;
                 self.bury(id, jti, &why, now);
@@ -140,7 +132,9 @@ impl Transmitter {
                 self.change_status(id, StreamStatus::Paused, Some(reason.clone()), now);
                 if let Some(live) = self.streams.get_mut(id) {
                     live.health.error = Some(why);
+                    live.stream.failed_at = Some(now);
                 }
+                self.put_stream(id);
                 self.announce_status(id, StreamStatus::Paused, &reason, now);
                 self.record(HistoryRow {
                     at: now,
@@ -152,44 +146,6 @@ impl Transmitter {
                 });
             }
         }
-    }
-
-    /// Whether a receiver has such a stream for polling.
-    ///
-    /// # Errors
-    /// If it has not.
-    pub fn poll(
-        &mut self,
-        receiver: &str,
-        id: &str,
-        request: &PollRequest,
-        now: i64,
-    ) -> Result<PollAnswer, RequestError> {
-        if is_push(&self.live(receiver, id)?.stream) {
-            return Err(RequestError::Unknown);
-        }
-        for jti in &request.ack {
-            self.delivered_row(id, jti, now);
-        }
-        for (jti, why) in &request.errors {
-            self.bury(id, jti, why, now);
-        }
-        let live = self.live(receiver, id)?;
-        if !live.flows() || request.most == 0 {
-            return Ok(PollAnswer::default());
-        }
-        let mut due = live.outbox.due(now, request.most + 1);
-        let more = due.len() > request.most;
-        due.truncate(request.most);
-        let mut sets = Map::new();
-        for jti in due {
-            let token =
-                self.hand_out(id, &jti, now).map_err(|e| RequestError::Failed(e.to_string()))?;
-            if let Some(token) = token {
-                sets.insert(jti, token.into());
-            }
-        }
-        Ok(PollAnswer { sets, more })
     }
 
     /// SETs that wait on a stream, oldest first.
@@ -292,6 +248,7 @@ impl Transmitter {
             oldest_at: live.outbox.rows().next().map(|r| r.created_at),
             dead_letters: live.dead.len(),
             delivered_at: live.health.delivered_at,
+            proven_at: live.health.proven_at,
             failures: live.health.failures,
             error: live.health.error.clone(),
             next_attempt_at: Some(live.health.wait_until).filter(|t| *t > 0),
@@ -299,7 +256,12 @@ impl Transmitter {
     }
 
     /// The signed SET of a row, which nobody else gets for a minute.
-    fn hand_out(&mut self, id: &str, jti: &str, now: i64) -> Result<Option<String>, KeyError> {
+    pub(super) fn hand_out(
+        &mut self,
+        id: &str,
+        jti: &str,
+        now: i64,
+    ) -> Result<Option<String>, KeyError> {
         let Some(live) = self.streams.get_mut(id) else { return Ok(None) };
         let Some(row) = live.outbox.get_mut(jti) else { return Ok(None) };
         let seconds = now.div_euclid(1_000);
@@ -347,15 +309,22 @@ impl Transmitter {
         sign(&smaller)
     }
 
-    fn delivered_row(&mut self, id: &str, jti: &str, now: i64) {
+    pub(super) fn delivered_row(&mut self, id: &str, jti: &str, now: i64) {
         let Some(live) = self.streams.get_mut(id) else { return };
         let Some(row) = live.outbox.remove(jti) else { return };
-        live.health = super::Health { delivered_at: Some(now), ..Default::default() };
+        let verified = row.kind() == Some(EventType::Verification);
+        live.health = super::Health {
+            delivered_at: Some(now),
+            proven_at: if verified { Some(now) } else { live.health.proven_at },
+            tokens: live.health.tokens,
+            refilled_at: live.health.refilled_at,
+            ..Default::default()
+        };
         self.totals.delivered += 1;
         let subject = row.subject.key();
         self.delete(row_key(id, row.seq));
         if let Some((_, level)) = row.levels {
-            self.told_level(id, &subject, Sent { level, at: now });
+            self.told_level(id, &subject, Sent { level, at: now, shadow: false });
         }
         self.record(HistoryRow {
             at: now,
@@ -370,14 +339,14 @@ impl Transmitter {
         });
     }
 
-    fn told_level(&mut self, id: &str, subject: &str, sent: Sent) {
+    pub(super) fn told_level(&mut self, id: &str, subject: &str, sent: Sent) {
         let Some(live) = self.streams.get_mut(id) else { return };
         live.sent.insert(subject.to_owned(), sent);
         let record = SentRecord { subject: subject.to_owned(), sent };
         self.put(sent_key(id, subject), bytes(&record));
     }
 
-    fn bury(&mut self, id: &str, jti: &str, reason: &str, now: i64) {
+    pub(super) fn bury(&mut self, id: &str, jti: &str, reason: &str, now: i64) {
         let Some(live) = self.streams.get_mut(id) else { return };
         let Some(row) = live.outbox.remove(jti) else { return };
         let seq = row.seq;
@@ -406,70 +375,17 @@ impl Transmitter {
     }
 }
 
-impl PollRequest {
-    /// Reads the body of a poll; members that are not known are ignored.
-    ///
-    /// # Errors
-    /// The first member of another form.
-    pub fn parse(body: &Value) -> Result<PollRequest, RequestError> {
-        let bad = |text: &str| RequestError::Bad(text.to_owned());
-        let object = body.as_object().ok_or_else(|| bad("the body is a JSON object"))?;
-        let most = match object.get("maxEvents") {
-            None | Some(Value::Null) => POLL_MOST,
-            Some(value) => {
-                let most = value.as_u64().ok_or_else(|| bad("`maxEvents` is 0 or more"))?;
-                usize::try_from(most).unwrap_or(POLL_MOST).min(POLL_MOST)
-            }
-        };
-        let at_once = match object.get("returnImmediately") {
-            None | Some(Value::Null) => false,
-            Some(value) => {
-                value.as_bool().ok_or_else(|| bad("`returnImmediately` is true or false"))?
-            }
-        };
-        let ack = match object.get("ack") {
-            None | Some(Value::Null) => Vec::new(),
-            Some(value) => {
-                let texts = |l: &Vec<Value>| {
-                    l.iter().map(|v| v.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
-                };
-                value.as_array().and_then(texts).ok_or_else(|| bad("`ack` is a list of texts"))?
-            }
-        };
-        let mut errors = Vec::new();
-        if let Some(value) = object.get("setErrs").filter(|v| !v.is_null()) {
-            let all = value.as_object().ok_or_else(|| bad("`setErrs` is an object"))?;
-            for (jti, error) in all {
-                let err = error.get("err").and_then(Value::as_str);
-                let err = err.ok_or_else(|| bad("each of `setErrs` has `err`"))?;
-                let more = error.get("description").and_then(Value::as_str).unwrap_or_default();
-                let why: String = format!("{err} {more}").trim().chars().take(256).collect();
-                errors.push((jti.clone(), why));
-            }
+impl super::Health {
+    /// Takes the right to push one SET; there are so many in a second.
+    fn take_token(&mut self, rate: f64, now: i64) -> bool {
+        let passed = (now - self.refilled_at).max(0) as f64 / 1_000.0;
+        self.tokens = (self.tokens + passed * rate).min(rate);
+        self.refilled_at = now;
+        let free = self.tokens >= 1.0;
+        if free {
+            self.tokens -= 1.0;
         }
-        Ok(PollRequest { most, at_once, ack, errors })
-    }
-
-    /// The same without what it acknowledged: for asking again while it is held.
-    #[must_use]
-    pub fn held(&self) -> PollRequest {
-        PollRequest { most: self.most, at_once: self.at_once, ..PollRequest::default() }
-    }
-}
-
-impl PollAnswer {
-    /// Whether nothing is in it.
-    pub fn is_empty(&self) -> bool {
-        self.sets.is_empty()
-    }
-
-    /// As it is on the wire.
-    pub fn to_value(&self) -> Value {
-        let mut value = json!({"sets": self.sets});
-        if let (true, Some(object)) = (self.more, value.as_object_mut()) {
-            object.insert("moreAvailable".into(), true.into());
-        }
-        value
+        free
     }
 }
 

@@ -2,12 +2,18 @@
 //! something newer says it better. Not when a row is delivered.
 
 use serde_json::{Map, Value, json};
+use sluice_event::rfc3339;
 
-use super::{HELD, HistoryRow, Storm, TEN_MINUTES, Transmitter, about, row_key};
+use super::{
+    HELD, HistoryRow, Storm, TEN_MINUTES, Transmitter, about, held_key, load::HeldRecord, row_key,
+    storm_key,
+};
 use crate::{
-    Cause, EntityKey, EventType, Level, LevelChange, Profile, Row, StreamStatus, SubjectId,
+    Cause, EntityKey, EventType, Level, LevelChange, Profile, Row, Staleness, StreamStatus,
+    SubjectId,
     event::{common, principal},
     set,
+    staleness::HELD_MOST,
 };
 
 /// Characters of `risk_reason`.
@@ -22,9 +28,10 @@ struct Draft {
     txn: String,
     event: Map<String, Value>,
     levels: Option<(Level, Level)>,
-    about: String,
     /// Whether computed risk rose: some receivers hear of that only when a person approves it.
     rise: bool,
+    /// A fall that waits for one of these to see again, until then.
+    held: Option<(Vec<String>, i64)>,
 }
 
 impl Transmitter {
@@ -57,6 +64,10 @@ impl Transmitter {
         let Some(storm) = self.storms.get_mut(&kind) else { return 0 };
         let held = std::mem::take(&mut storm.held);
         (storm.since, storm.rises) = (None, Vec::new());
+        self.delete(storm_key(kind));
+        for entity in held.keys() {
+            self.delete(held_key(entity));
+        }
         self.record(HistoryRow {
             at: now,
             action: if send { "storm_released" } else { "storm_dropped" }.into(),
@@ -89,9 +100,9 @@ impl Transmitter {
         event: Map<String, Value>,
         now: i64,
     ) -> Option<String> {
-        let about = subject.key();
         let txn = set::cause("sent", &[stream, &self.seq.to_string(), &now.to_string()]);
-        let draft = Draft { event_type, subject, txn, event, levels: None, about, rise: false };
+        let draft =
+            Draft { event_type, subject, txn, event, levels: None, rise: false, held: None };
         self.enqueue(stream, draft, now)
     }
 
@@ -102,7 +113,9 @@ impl Transmitter {
         let storm = self.storms.entry(change.entity.kind).or_default();
         if change.to < change.from {
             // What falls again before it was sent need not be told.
-            storm.held.remove(&change.entity);
+            if storm.held.remove(&change.entity).is_some() {
+                self.delete(held_key(&change.entity));
+            }
             return false;
         }
         if !computed {
@@ -116,8 +129,14 @@ impl Transmitter {
             return false;
         }
         let begins = storm.since.is_none();
-        storm.since.get_or_insert(now);
+        let since = *storm.since.get_or_insert(now);
         let full = !storm.hold(change.clone());
+        if begins {
+            self.put(storm_key(change.entity.kind), super::json(&since));
+        }
+        if !full {
+            self.put(held_key(&change.entity), super::json(&HeldRecord::of(change)));
+        }
         match full {
             true => self.totals.dropped += 1,
             false => self.totals.held += 1,
@@ -137,10 +156,14 @@ impl Transmitter {
     fn tell(&mut self, change: &LevelChange, now: i64) {
         let streams: Vec<String> = self.streams.keys().cloned().collect();
         for id in streams {
-            let drafts = self.drafts(&id, change, now);
-            for draft in drafts {
-                self.enqueue(&id, draft, now);
-            }
+            self.tell_one(&id, change, now);
+        }
+    }
+
+    /// Tells one stream of a change.
+    pub(super) fn tell_one(&mut self, id: &str, change: &LevelChange, now: i64) {
+        for draft in self.drafts(id, change, now) {
+            self.enqueue(id, draft, now);
         }
     }
 
@@ -164,18 +187,21 @@ impl Transmitter {
             txn: txn.clone(),
             event,
             levels,
-            about: about(entity),
             rise: change.to > change.from
                 && matches!(change.cause, Cause::Computed | Cause::Released),
+            held: None,
         };
         let mut drafts = Vec::new();
-        let (from, to) = (seen(change.from, profile), seen(change.to, profile));
+        let (from, to) = (seen(change.from, profile), seen(self.shown(change, profile), profile));
         if from != to && delivered.contains(&EventType::RiskLevelChange) {
             let event = risk_level_change(change, from, to, profile);
-            drafts.push(draft(EventType::RiskLevelChange, &subject, event, Some((from, to))));
+            let held = held(change, to < from, profile);
+            let draft = draft(EventType::RiskLevelChange, &subject, event, Some((from, to)));
+            drafts.push(Draft { held, ..draft });
         }
         let revoke = profile.revoke_sessions
             && to == Level::High
+            && !matches!(change.cause, Cause::Heard { .. })
             && entity.kind == sluice_event::EntityKind::User
             && delivered.contains(&EventType::SessionRevoked);
         if revoke {
@@ -192,27 +218,12 @@ impl Transmitter {
         let jti = set::jti(id, &draft.txn, draft.event_type, 0);
         let live = self.streams.get(id)?;
         let profile = self.profiles.get(&live.stream.receiver)?;
-        let (shadow, min_interval) = (profile.shadow, profile.min_interval);
-        let awaiting = draft.rise && profile.approval;
-        if live.stream.status == StreamStatus::Disabled {
+        let min_interval = profile.min_interval;
+        // In shadow mode nobody decides: what is recorded is what people would be asked about.
+        let awaiting = draft.rise && profile.approval && !profile.shadow;
+        let ends = draft.event_type == EventType::StreamUpdated;
+        if live.stream.status == StreamStatus::Disabled && !ends {
             return None;
-        }
-        let told = |action: &str| HistoryRow {
-            at: now,
-            action: action.into(),
-            stream: Some(id.to_owned()),
-            jti: Some(jti.clone()),
-            txn: Some(draft.txn.clone()),
-            event_type: Some(draft.event_type.name().to_owned()),
-            about: Some(draft.about.clone()),
-            detail: draft.levels.map(|(from, to)| format!("{} to {}", from.name(), to.name())),
-            ..HistoryRow::default()
-        };
-        if shadow && !draft.event_type.is_about_stream() {
-            let row = told("shadow");
-            self.record(row);
-            self.totals.shadow += 1;
-            return Some(jti);
         }
         let mut not_before = now;
         if let Some((_, to)) = draft.levels {
@@ -230,6 +241,12 @@ impl Transmitter {
                 not_before = now.max(at + min_interval);
             }
         }
+        let mut stale = Vec::new();
+        if let Some((sources, until)) = draft.held.filter(|(_, until)| *until > now) {
+            not_before = not_before.max(until);
+            stale = sources;
+            self.totals.stale += 1;
+        }
         let row = Row {
             seq: self.next_seq(),
             jti: jti.clone(),
@@ -243,6 +260,7 @@ impl Transmitter {
             levels: draft.levels,
             replay: 0,
             awaiting,
+            stale,
             attempts: 0,
             invalid_key: 0,
             leased_until: 0,
@@ -292,13 +310,16 @@ impl Transmitter {
     /// The level that a receiver was told last about a subject, and when: also one that is on its way.
     fn last_told(&self, id: &str, subject: &str) -> Option<(Level, i64)> {
         let live = self.streams.get(id)?;
+        let shadow = self.profiles.get(&live.stream.receiver).is_some_and(|p| p.shadow);
         let on_its_way = live
             .outbox
             .about(subject)
             .rev()
             .find(|r| r.levels.is_some())
             .and_then(|r| Some((r.levels?.1, r.created_at)));
-        on_its_way.or_else(|| live.sent.get(subject).map(|s| (s.level, s.at)))
+        // What was recorded in shadow mode only, the receiver does not know.
+        let sent = live.sent.get(subject).filter(|sent| shadow || !sent.shadow);
+        on_its_way.or_else(|| sent.map(|s| (s.level, s.at)))
     }
 
     /// Removes a row for a reason other than delivery.
@@ -329,8 +350,18 @@ impl Storm {
     }
 }
 
+/// The txn of a change.
 fn cause_id(change: &LevelChange) -> String {
     let EntityKey { kind, id } = &change.entity;
+    let silence = match &change.cause {
+        Cause::Silent { since } => Some((since, "silent")),
+        Cause::Heard { since } => Some((since, "heard")),
+        Cause::Computed | Cause::Person { .. } | Cause::Expired | Cause::Released => None,
+    };
+    if let Some((since, word)) = silence {
+        let (number, since) = (change.change_no.to_string(), since.to_string());
+        return set::cause("silence", &[kind.name(), id, &number, word, &since]);
+    }
     set::level_cause(kind.name(), id, change.change_no, change.to.name())
 }
 
@@ -339,10 +370,22 @@ fn seen(level: Level, profile: &Profile) -> Level {
     if level < profile.min_level { Level::Low } else { level }
 }
 
+/// Whether a fall waits: everything behind the level is silent, and the stream holds levels then.
+fn held(change: &LevelChange, falls: bool, profile: &Profile) -> Option<(Vec<String>, i64)> {
+    let computed = matches!(change.cause, Cause::Computed | Cause::Released);
+    let holds = falls && computed && profile.staleness == Staleness::Hold;
+    let since = change.stale_since.filter(|_| holds)?;
+    Some((change.stale.clone(), since + HELD_MOST))
+}
+
 fn initiator(cause: &Cause) -> &'static str {
     match cause {
         Cause::Person { .. } => "admin",
-        Cause::Computed | Cause::Released | Cause::Expired => "policy",
+        Cause::Computed
+        | Cause::Released
+        | Cause::Expired
+        | Cause::Silent { .. }
+        | Cause::Heard { .. } => "policy",
     }
 }
 
@@ -351,6 +394,10 @@ fn reason(change: &LevelChange) -> String {
     match &change.cause {
         Cause::Person { reason, .. } => reason.clone(),
         Cause::Expired => "the decision of a person has run out".into(),
+        Cause::Silent { since } => {
+            format!("nothing is known: its sources are silent since {}", rfc3339(*since))
+        }
+        Cause::Heard { .. } => "its sources are heard again".into(),
         Cause::Computed | Cause::Released if change.reasons.is_empty() => "risk has decayed".into(),
         Cause::Computed | Cause::Released => change.reasons.join(", "),
     }
@@ -376,6 +423,7 @@ fn risk_level_change(
         let own = json!({
             "score": change.score, "factors": factors, "change_no": change.change_no,
             "truncated": change.reasons.len() > FACTORS,
+            "stale_since": change.stale_since.map(rfc3339),
         });
         event.insert("x_sluice".into(), own);
     }

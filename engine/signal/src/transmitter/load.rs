@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sluice_event::EntityKind;
 
-use super::{History, Live, Sent, Settings, Totals, Transmitter, sent_key};
+use super::{History, Live, Sent, Settings, Totals, Transmitter, sent_key, silence::BLIND_KEY};
 use crate::{
-    DeadLetter, EntityKey, Profile, Row, SigningKeys, Stream, set::derive, stream::Delivery,
+    Blind, Cause, DeadLetter, EntityKey, Level, LevelChange, Profile, Row, SigningKeys, Stream,
+    set::derive, stream::Delivery,
 };
 
 /// A durable key that cannot be read.
@@ -27,6 +28,45 @@ pub(super) struct SentRecord {
     pub(super) subject: String,
     #[serde(flatten)]
     pub(super) sent: Sent,
+}
+
+/// A rise that a storm holds back.
+#[derive(Serialize, Deserialize)]
+pub(super) struct HeldRecord {
+    change_no: u64,
+    from: Level,
+    to: Level,
+    score: Option<f64>,
+    at: i64,
+    reasons: Vec<String>,
+}
+
+impl HeldRecord {
+    pub(super) fn of(change: &LevelChange) -> HeldRecord {
+        HeldRecord {
+            change_no: change.change_no,
+            from: change.from,
+            to: change.to,
+            score: change.score,
+            at: change.at,
+            reasons: change.reasons.clone(),
+        }
+    }
+
+    fn change(self, entity: EntityKey) -> LevelChange {
+        LevelChange {
+            entity,
+            change_no: self.change_no,
+            from: self.from,
+            to: self.to,
+            score: self.score,
+            at: self.at,
+            reasons: self.reasons,
+            cause: Cause::Computed,
+            stale_since: None,
+            stale: Vec::new(),
+        }
+    }
 }
 
 impl Transmitter {
@@ -49,6 +89,7 @@ impl Transmitter {
             streams: BTreeMap::new(),
             entities: BTreeMap::new(),
             storms: BTreeMap::new(),
+            blind: Blind::default(),
             seq: 0,
             history: History::default(),
             changes: Vec::new(),
@@ -88,12 +129,27 @@ impl Transmitter {
             self.history.next = self.history.next.max(number + 1);
             return Ok(());
         }
+        if key == BLIND_KEY {
+            self.blind = read(key, value)?;
+            return Ok(());
+        }
+        if space == "storm" {
+            let kind = EntityKind::parse(rest).ok_or_else(|| wrong("an unknown kind of entity"))?;
+            self.storms.entry(kind).or_default().since = Some(read(key, value)?);
+            return Ok(());
+        }
         let (owner, name) = rest.split_once('/').ok_or_else(|| wrong("its key is cut off"))?;
-        if space == "entity" {
+        if space == "entity" || space == "held" {
             let kind =
                 EntityKind::parse(owner).ok_or_else(|| wrong("an unknown kind of entity"))?;
             let entity = EntityKey { kind, id: name.to_owned() };
-            self.entities.insert(entity, read(key, value)?);
+            if space == "entity" {
+                self.entities.insert(entity, read(key, value)?);
+            } else {
+                let held: HeldRecord = read(key, value)?;
+                let storm = self.storms.entry(kind).or_default();
+                storm.held.insert(entity.clone(), held.change(entity));
+            }
             return Ok(());
         }
         let live = self.streams.get_mut(owner).ok_or_else(|| wrong("its stream is missing"))?;

@@ -79,6 +79,7 @@ impl Transmitter {
         }
         stream.update(body, update, self.context(&profile))?;
         let answer = stream.to_value(self.context(&profile));
+        stream.active_at = now;
         self.live_mut(receiver, &id)?.stream = stream;
         self.put_stream(&id);
         self.told(receiver, &id, "stream_updated", None, now);
@@ -132,6 +133,7 @@ impl Transmitter {
             Some(_) => return Err(RequestError::Bad("`reason` is a text".into())),
         };
         self.live(receiver, &id)?;
+        self.touch(&id, now);
         self.change_status(&id, status, reason, now);
         Ok(status_of(&self.live(receiver, &id)?.stream))
     }
@@ -153,16 +155,9 @@ impl Transmitter {
         if live.stream.status == status {
             return Ok(());
         }
-        // Before it stops, and after it goes on again (SSF 1.0 section 8.1.5).
-        if status == StreamStatus::Disabled {
-            self.change_status(id, StreamStatus::Paused, Some(reason.to_owned()), now);
-        } else {
-            self.change_status(id, status, Some(reason.to_owned()), now);
-            self.announce_status(id, status, reason, now);
-        }
-        if status == StreamStatus::Disabled {
-            self.change_status(id, status, Some(reason.to_owned()), now);
-        }
+        // The news of it is handed out also while the stream no longer flows (SSF 1.0 section 8.1.5).
+        self.change_status(id, status, Some(reason.to_owned()), now);
+        self.announce_status(id, status, reason, now);
         self.told(&receiver, id, status.name(), Some(format!("{by}: {reason}")), now);
         Ok(())
     }
@@ -171,12 +166,19 @@ impl Transmitter {
     ///
     /// # Errors
     /// If there is no such stream, or what is wrong with the body.
-    pub fn add_subject(&mut self, receiver: &str, body: &Value) -> Result<(), RequestError> {
+    pub fn add_subject(
+        &mut self,
+        receiver: &str,
+        body: &Value,
+        now: i64,
+    ) -> Result<(), RequestError> {
         let (id, subject) = subject(body)?;
         if body.get("verified").is_some_and(|v| !v.is_boolean()) {
             return Err(RequestError::Bad("`verified` is true or false".into()));
         }
-        self.live_mut(receiver, &id)?.stream.add(subject)?;
+        let stream = &mut self.live_mut(receiver, &id)?.stream;
+        stream.add(subject)?;
+        stream.active_at = now;
         self.put_stream(&id);
         Ok(())
     }
@@ -193,7 +195,9 @@ impl Transmitter {
     ) -> Result<(), RequestError> {
         let (id, subject) = subject(body)?;
         let until = now + self.settings.subject_removal_grace;
-        self.live_mut(receiver, &id)?.stream.remove(subject, until)?;
+        let stream = &mut self.live_mut(receiver, &id)?.stream;
+        stream.remove(subject, until)?;
+        stream.active_at = now;
         self.put_stream(&id);
         Ok(())
     }
@@ -221,7 +225,7 @@ impl Transmitter {
         if live.stream.verified_at > 0 && wait > 0 {
             return Err(RequestError::TooSoon((wait + 999) / 1_000));
         }
-        live.stream.verified_at = now;
+        (live.stream.verified_at, live.stream.active_at) = (now, now);
         self.put_stream(&id);
         let mut event = Map::new();
         if let Some(state) = state {
@@ -231,26 +235,13 @@ impl Transmitter {
         Ok(())
     }
 
-    /// Puts a verification on each push stream that has been idle for the keepalive time. It carries no
-    /// state: nobody asked for it.
-    pub(super) fn keep_alive(&mut self, now: i64) {
-        let after = self.settings.keepalive;
-        if after == 0 {
-            return;
-        }
-        let mut idle = Vec::new();
-        for (id, live) in &mut self.streams {
-            let seen = *live.seen_at.get_or_insert(now);
-            let last = live.health.delivered_at.map_or(seen, |at| at.max(seen));
-            let quiet = now - last >= after && live.outbox.len() == 0;
-            if quiet && is_push(&live.stream) && live.flows() {
-                idle.push(id.clone());
-            }
-        }
-        for id in idle {
-            let subject = SubjectId::opaque(&id);
-            self.send_one(&id, EventType::Verification, subject, Map::new(), now);
-        }
+    /// Whether there may be something to push on a stream: it flows, or says that it does not.
+    pub fn pushes(&self, id: &str) -> bool {
+        self.streams.get(id).is_some_and(|live| {
+            let news = || live.outbox.rows().any(|row| live.may_hand_out(row, true));
+            let flows = live.stream.status == StreamStatus::Enabled;
+            is_push(&live.stream) && (flows || news())
+        })
     }
 
     /// Sends a SET that a person asked for, as a test where `event` is not given. Its `jti`.
@@ -325,8 +316,15 @@ impl Transmitter {
         let Some(live) = self.streams.get_mut(id) else { return };
         live.stream.status = status;
         live.stream.reason = reason;
-        live.health =
-            super::Health { delivered_at: live.health.delivered_at, ..Default::default() };
+        live.stream.failed_at = None;
+        if status == StreamStatus::Enabled {
+            live.stream.active_at = now;
+        }
+        live.health = super::Health {
+            delivered_at: live.health.delivered_at,
+            proven_at: live.health.proven_at,
+            ..Default::default()
+        };
         if status == StreamStatus::Disabled {
             let kept: Vec<String> = live.outbox.rows().map(|r| r.jti.clone()).collect();
             for jti in kept {

@@ -101,7 +101,7 @@ fn t2_t7_t16_management_is_the_same_for_push() {
         assert_eq!(t.status("one", &id).unwrap(), body);
     }
     let subject = json!({"stream_id": id, "subject": {"format": "email", "email": "a@b.example"}});
-    t.add_subject("one", &subject).unwrap();
+    t.add_subject("one", &subject, now).unwrap();
     t.remove_subject("one", &subject, now).unwrap();
     bench.commit();
     bench.raise("ann@example.com", Level::High);

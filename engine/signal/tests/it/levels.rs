@@ -1,9 +1,12 @@
 //! When something is sent: levels, coalescing, flapping, storms, overrides, filters, shadow mode.
 
 use sluice_event::EntityKind;
-use sluice_signal::{EntityKey, EventType, Level, Observation, Profile};
+use sluice_signal::{
+    EntityKey, EventType, HistoryRow, Level, Observation, Profile,
+    transmitter::{AlertKind, Settings},
+};
 
-use crate::support::{Bench, MINUTE, event, http, levels, push_profile, user};
+use crate::support::{Bench, MINUTE, event, http, levels, push_profile, settings, user};
 
 fn delivered(bench: &mut Bench) -> Vec<(String, String)> {
     let mut seen = Vec::new();
@@ -75,10 +78,18 @@ fn h2_one_that_flaps_stays_at_the_higher_level() {
     assert_eq!(level.level, Level::High);
     assert!(level.held_until.is_some());
     assert_eq!(level.change_no, 5);
+    // Counted, and said to people; also after a restart.
+    assert!(bench.transmitter.totals().flapping >= 1);
+    let flapping = AlertKind::Flapping("user:ann@example.com".into());
+    let said = |bench: &Bench| bench.transmitter.alerts().iter().any(|a| a.kind == flapping);
+    assert!(said(&bench));
+    bench.restart();
+    assert!(said(&bench));
     bench.now = level.held_until.unwrap();
     let now = bench.now;
     bench.transmitter.tick(now);
     assert_eq!(bench.transmitter.level(&user("ann@example.com")).unwrap().level, Level::Low);
+    assert!(!said(&bench));
 }
 
 #[test]
@@ -140,20 +151,94 @@ fn n6_h3_a_storm_holds_rises_until_a_person_decides() {
     }
 }
 
+/// What was recorded in shadow mode: from and to.
+fn shadows(bench: &Bench) -> Vec<String> {
+    let rows = bench.disk.iter().filter(|(key, _)| key.starts_with("history/"));
+    let rows = rows.map(|(_, row)| serde_json::from_slice::<HistoryRow>(row).unwrap());
+    rows.filter(|row| row.action == "shadow").filter_map(|row| row.detail).collect()
+}
+
 #[test]
-fn h6_shadow_mode_records_and_does_not_send() {
-    let shadow = Profile { shadow: true, ..push_profile("idp") };
+fn h6_shadow_mode_records_what_would_be_sent_and_sends_nothing() {
+    let shadow = Profile { shadow: true, approval: true, ..push_profile("idp") };
     let mut bench = Bench::new(vec![shadow]);
+    let pass = |bench: &mut Bench, minutes: i64| {
+        bench.now += minutes * MINUTE;
+        bench.transmitter.tick(bench.now);
+        bench.commit();
+    };
     bench.observe("ann@example.com", Level::High);
     assert_eq!(delivered(&mut bench), []);
-    assert_eq!(bench.transmitter.totals().shadow, 1);
-    let recorded = bench.disk.iter().filter(|(k, _)| k.starts_with("history/"));
-    let shadows: Vec<String> = recorded
-        .map(|(_, v)| String::from_utf8(v.clone()).unwrap())
-        .filter(|row| row.contains("\"shadow\""))
-        .collect();
-    assert_eq!(shadows.len(), 1, "{shadows:?}");
-    assert!(shadows[0].contains("low to high"), "{shadows:?}");
+    pass(&mut bench, 0);
+    // Coalesced as it would be: down and up again within a minute is nothing.
+    bench.observe("ann@example.com", Level::Low);
+    bench.observe("ann@example.com", Level::High);
+    pass(&mut bench, 2);
+    assert_eq!(shadows(&bench), ["low to high"]);
+    bench.restart();
+    bench.observe("ann@example.com", Level::Medium);
+    pass(&mut bench, 2);
+    assert_eq!(shadows(&bench), ["low to high", "high to medium"]);
+    assert_eq!(delivered(&mut bench), []);
+    assert_eq!(bench.transmitter.health(&bench.push_stream()).queued, 0);
+}
+
+#[test]
+fn h6_what_was_only_recorded_the_receiver_does_not_know() {
+    let mut bench = Bench::new(vec![Profile { shadow: true, ..push_profile("idp") }]);
+    bench.observe("ann@example.com", Level::High);
+    bench.now += MINUTE;
+    let now = bench.now;
+    bench.transmitter.tick(now);
+    bench.commit();
+    assert_eq!(shadows(&bench).len(), 1);
+    bench.reconfigure(vec![push_profile("idp")]);
+    // It never heard of a rise: the fall is no news to it.
+    bench.observe("ann@example.com", Level::Low);
+    bench.now += 2 * MINUTE;
+    assert_eq!(delivered(&mut bench), []);
+    bench.observe("ann@example.com", Level::High);
+    assert_eq!(delivered(&mut bench), [pair("HIGH", "LOW")]);
+}
+
+#[test]
+fn h3_a_stream_has_a_rate() {
+    let mut bench = Bench::new(vec![Profile { rate: 10, ..push_profile("idp") }]);
+    for n in 0..30 {
+        bench.raise(&format!("u{n}@example.com"), Level::High);
+    }
+    assert_eq!(delivered(&mut bench).len(), 10);
+    assert_eq!(delivered(&mut bench).len(), 0);
+    bench.now += 500;
+    assert_eq!(delivered(&mut bench).len(), 5);
+    bench.now += 60_000;
+    assert_eq!(delivered(&mut bench).len(), 10, "no more is saved up than a second");
+}
+
+#[test]
+fn n6_a_storm_outlives_the_process() {
+    let settings = Settings { storm_limit: 2, ..settings() };
+    let mut bench = Bench::with(settings, vec![push_profile("idp")]);
+    for n in 0..5 {
+        bench.observe(&format!("u{n}@example.com"), Level::High);
+    }
+    assert_eq!(delivered(&mut bench).len(), 2);
+    let storms = bench.transmitter.storms();
+    assert_eq!(storms, [(EntityKind::User, bench.now, 3)]);
+    assert!(
+        bench.transmitter.alerts().iter().any(|a| a.kind == AlertKind::Storm(EntityKind::User))
+    );
+    bench.restart();
+    assert_eq!(bench.transmitter.storms(), storms);
+    bench.observe("u4@example.com", Level::Low);
+    bench.restart();
+    assert_eq!(bench.transmitter.storms()[0].2, 2);
+    let now = bench.now;
+    assert_eq!(bench.transmitter.end_storm(EntityKind::User, true, "ann", "meant", now), 2);
+    bench.commit();
+    bench.restart();
+    assert!(bench.transmitter.storms().is_empty());
+    assert_eq!(delivered(&mut bench), [pair("HIGH", "LOW"), pair("HIGH", "LOW")]);
 }
 
 #[test]

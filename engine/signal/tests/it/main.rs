@@ -9,6 +9,7 @@ mod inbound;
 mod levels;
 mod policy;
 mod restart;
+mod silence;
 mod streams;
 mod support;
 mod tokens;

@@ -1,9 +1,11 @@
 //! Stream management, as the modules of the OpenID conformance suite ask for it.
 
 use serde_json::{Value, json};
-use sluice_signal::{EventType, Level, RequestError, StreamStatus, stream::Update};
+use sluice_signal::{
+    EventType, Level, RequestError, StreamStatus, stream::Update, transmitter::Settings,
+};
 
-use crate::support::{Bench, ISSUER, MINUTE, event, everything, profile};
+use crate::support::{Bench, ISSUER, MINUTE, event, everything, profile, push_profile, settings};
 
 const PUSH: &str = "urn:ietf:rfc:8935";
 const POLL: &str = "urn:ietf:rfc:8936";
@@ -107,7 +109,7 @@ fn t7_t10_t13_t15_unknown_streams() {
     }
     assert_eq!(bench.transmitter.delete_stream("one", "x", 0), Err(RequestError::Unknown));
     assert_eq!(bench.transmitter.set_status("one", &body, 0), Err(RequestError::Unknown));
-    assert_eq!(bench.transmitter.add_subject("one", &body), Err(RequestError::Unknown));
+    assert_eq!(bench.transmitter.add_subject("one", &body, 0), Err(RequestError::Unknown));
 }
 
 #[test]
@@ -188,7 +190,7 @@ fn n2_a_stream_of_another_receiver_does_not_exist() {
     assert_eq!(transmitter.status("two", &id), Err(RequestError::Unknown));
     assert_eq!(transmitter.set_status("two", &body, now), Err(RequestError::Unknown));
     assert_eq!(transmitter.delete_stream("two", &id, now), Err(RequestError::Unknown));
-    assert_eq!(transmitter.add_subject("two", &body), Err(RequestError::Unknown));
+    assert_eq!(transmitter.add_subject("two", &body, now), Err(RequestError::Unknown));
     assert_eq!(transmitter.remove_subject("two", &body, now), Err(RequestError::Unknown));
     assert_eq!(transmitter.request_verification("two", &body, now), Err(RequestError::Unknown));
     bench.raise("ann@example.com", Level::High);
@@ -208,16 +210,19 @@ fn t16_subject_control() {
     let body = json!({"stream_id": id, "subject": subject, "verified": true});
     bench.raise("ann@example.com", Level::High);
     assert_eq!(bench.poll("one", &id, json!({})).len(), 0);
-    bench.transmitter.add_subject("one", &body).unwrap();
+    let now = bench.now;
+    bench.transmitter.add_subject("one", &body, now).unwrap();
     bench.raise("ann@example.com", Level::Medium);
     bench.raise("bob@example.com", Level::High);
     let sets = bench.poll("one", &id, json!({}));
     assert_eq!(sets.len(), 1);
     assert_eq!(sets[0].1.claims["sub_id"], subject);
-    bad(bench.transmitter.add_subject("one", &json!({"stream_id": id})));
-    bad(bench
-        .transmitter
-        .add_subject("one", &json!({"stream_id": id, "subject": {"format": "x"}})));
+    bad(bench.transmitter.add_subject("one", &json!({"stream_id": id}), now));
+    bad(bench.transmitter.add_subject(
+        "one",
+        &json!({"stream_id": id, "subject": {"format": "x"}}),
+        now,
+    ));
 }
 
 #[test]
@@ -235,7 +240,7 @@ fn v3_a_removed_subject_is_heard_of_for_a_day() {
     let now = bench.now;
     bench.transmitter.tick(now);
     assert_eq!(bench.poll("one", &id, json!({})).len(), 0);
-    bench.transmitter.add_subject("one", &body).unwrap();
+    bench.transmitter.add_subject("one", &body, now).unwrap();
     bench.raise("ann@example.com", Level::High);
     bench.now += MINUTE;
     // It was told HIGH last and missed the LOW: it has that level.
@@ -310,14 +315,24 @@ fn v2_a_status_that_we_set_is_announced() {
     let id = bench.create("one", &everything());
     let now = bench.now;
     bench.transmitter.operate_status(&id, StreamStatus::Paused, "maintenance", "ann", now).unwrap();
-    assert_eq!(bench.poll("one", &id, json!({})).len(), 0);
-    bench.transmitter.operate_status(&id, StreamStatus::Enabled, "over", "ann", now).unwrap();
+    bench.raise("ann@example.com", Level::High);
+    // The news of it is handed out, and nothing else.
     let sets = bench.poll("one", &id, json!({}));
-    assert_eq!(sets.len(), 1, "in the order in which they arose");
+    assert_eq!(sets.len(), 1);
     assert_eq!(event(&sets[0].1), &json!({"status": "paused", "reason": "maintenance"}));
-    assert_eq!(sets[0].1.claims["sub_id"]["id"], id.as_str());
+    assert_eq!(sets[0].1.claims["sub_id"], json!({"format": "opaque", "id": id}));
+    bench.transmitter.operate_status(&id, StreamStatus::Enabled, "over", "ann", now).unwrap();
     let sets = bench.poll("one", &id, json!({"ack": [sets[0].0]}));
-    assert_eq!(event(&sets[0].1)["status"], "enabled");
+    let told: Vec<&Value> = sets.iter().map(|(_, set)| event(set)).collect();
+    assert!(told.iter().any(|event| event["status"] == "enabled"), "{told:?}");
+    assert!(told.iter().any(|event| event["current_level"] == "HIGH"), "{told:?}");
+    let acks: Vec<&String> = sets.iter().map(|(jti, _)| jti).collect();
+    // Disabled, it makes none but says so.
+    bench.transmitter.operate_status(&id, StreamStatus::Disabled, "closed", "ann", now).unwrap();
+    bench.raise("bob@example.com", Level::High);
+    let sets = bench.poll("one", &id, json!({"ack": acks}));
+    assert_eq!(sets.len(), 1);
+    assert_eq!(event(&sets[0].1), &json!({"status": "disabled", "reason": "closed"}));
 }
 
 #[test]
@@ -338,4 +353,62 @@ fn t23_every_delivered_type_can_be_triggered() {
         bench.poll("one", &id, json!({"ack": [sets[0].0]}));
     }
     assert_eq!(seen, EventType::offered().collect::<Vec<_>>());
+}
+
+#[test]
+fn v5_a_stream_whose_receiver_does_nothing_is_paused_and_told() {
+    let settings = Settings { inactivity_timeout: 60 * MINUTE, ..settings() };
+    let mut bench = Bench::with(settings, vec![profile("one"), push_profile("two")]);
+    let id = bench.create("one", &everything());
+    let read = bench.transmitter.read_streams("one", Some(&id)).unwrap();
+    assert_eq!(read["inactivity_timeout"], 3_600);
+    let pass = |bench: &mut Bench, minutes: i64| {
+        bench.now += minutes * MINUTE;
+        bench.transmitter.tick(bench.now);
+        bench.commit();
+        bench.transmitter.streams().find(|s| s.id == id).unwrap().status
+    };
+    // A poll and a management call each start it anew, also over a restart.
+    assert_eq!(pass(&mut bench, 50), StreamStatus::Enabled);
+    bench.poll("one", &id, json!({}));
+    assert_eq!(pass(&mut bench, 50), StreamStatus::Enabled);
+    let now = bench.now;
+    let body = json!({"stream_id": id, "description": "d"});
+    bench.transmitter.update_stream("one", &body, Update::Merge, now).unwrap();
+    bench.commit();
+    bench.restart();
+    assert_eq!(pass(&mut bench, 59), StreamStatus::Enabled);
+    assert_eq!(pass(&mut bench, 1), StreamStatus::Paused);
+    assert_eq!(pass(&mut bench, 60), StreamStatus::Paused);
+    // That of the operator is not the receiver's to keep alive.
+    let configured = bench.transmitter.streams().find(|s| s.configured).unwrap();
+    assert_eq!(configured.status, StreamStatus::Enabled);
+    let sets = bench.poll("one", &id, json!({}));
+    assert_eq!(sets.len(), 1, "told once");
+    assert_eq!(event(&sets[0].1)["status"], "paused");
+    assert_eq!(event(&sets[0].1)["reason"], "nothing was heard of the receiver for 3600 s");
+    let body = json!({"stream_id": id, "status": "enabled"});
+    let now = bench.now;
+    bench.transmitter.set_status("one", &body, now).unwrap();
+    assert_eq!(pass(&mut bench, 59), StreamStatus::Enabled);
+}
+
+#[test]
+fn v1_what_waits_for_a_week_is_dropped_and_counted() {
+    let mut bench = bench();
+    let id = bench.create("one", &everything());
+    bench.observe("ann@example.com", Level::High);
+    bench.now += 7 * 24 * 60 * MINUTE;
+    let now = bench.now;
+    bench.transmitter.tick(now);
+    bench.commit();
+    let queued = bench.transmitter.health(&id).queued;
+    assert_eq!(queued, 1);
+    let before = bench.transmitter.totals().dropped;
+    bench.now += 1;
+    let now = bench.now;
+    bench.transmitter.tick(now);
+    bench.commit();
+    assert_eq!(bench.transmitter.totals().dropped, before + 1);
+    assert_eq!(bench.transmitter.health(&id).queued, 0);
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sluice_event::EntityKind;
 use sluice_signal::{
-    EntityKey, EventType, Level, Observation, Override, Profile, SigningKeys, Transmitter,
+    EntityKey, EventType, Level, Observation, Override, Profile, SigningKeys, Staleness,
+    Transmitter,
     push::Answer,
     stream::PushTarget,
     subject::{Issuers, SubjectFormat},
@@ -43,6 +44,8 @@ pub(crate) fn profile(name: &str) -> Profile {
         detail: true,
         revoke_sessions: false,
         approval: false,
+        staleness: Staleness::Hold,
+        rate: u32::MAX,
         min_interval: MINUTE,
         push: None,
         push_hosts: vec![format!("{name}.example.com")],
@@ -64,6 +67,8 @@ pub(crate) fn settings() -> Settings {
         keepalive: 0,
         subject_removal_grace: 24 * 60 * MINUTE,
         queue_most: 10_000,
+        queue_age: 7 * 24 * 60 * MINUTE,
+        inactivity_timeout: 0,
         storm_limit: 50,
     }
 }
@@ -107,6 +112,12 @@ impl Bench {
             Transmitter::load(self.settings.clone(), keys(), self.profiles.clone(), disk, self.now)
                 .unwrap();
         self.commit();
+    }
+
+    /// The operator changes the configuration, and starts the process again.
+    pub(crate) fn reconfigure(&mut self, profiles: Vec<Profile>) {
+        self.profiles = profiles;
+        self.restart();
     }
 
     pub(crate) fn raise(&mut self, id: &str, level: Level) {

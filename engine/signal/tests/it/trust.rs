@@ -98,7 +98,8 @@ fn o1_wrong_issuer_audience_time_type_and_client_are_refused() {
 fn o1_b35_alg_none_hs256_with_the_public_key_and_other_keys_are_refused() {
     let token = keys().sign("at+jwt", &claims()).unwrap();
     let parts: Vec<&str> = token.split('.').collect();
-    let head = |header: Value| format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), parts[1]);
+    let head =
+        |header: Value| format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), parts[1]);
     let kid = keys().kid().to_owned();
     refused(check(&format!("{}.", head(json!({"alg": "none", "typ": "at+jwt"})))), "not RS256");
     // HS256 with what everybody can read of the key as its secret, correctly computed.
@@ -124,21 +125,22 @@ fn o1_b35_alg_none_hs256_with_the_public_key_and_other_keys_are_refused() {
 #[test]
 fn o1_other_algorithms_are_accepted_only_where_they_are_named() {
     let random = SystemRandom::new();
-    let pkcs8 =
-        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-    let pair =
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random)
+        .unwrap();
     let point = pair.public_key().as_ref();
     let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     let jwks = json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "e", "x": part(&point[1..33]),
         "y": part(&point[33..])}]});
     let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": "e"});
-    let signed = format!("{}.{}", part(header.to_string().as_bytes()),
-        part(claims().to_string().as_bytes()));
+    let signed = format!(
+        "{}.{}",
+        part(header.to_string().as_bytes()),
+        part(claims().to_string().as_bytes())
+    );
     let signature = pair.sign(&random, signed.as_bytes()).unwrap();
     let token = format!("{signed}.{}", part(signature.as_ref()));
-    let both =
-        TrustedIssuer { algorithms: vec![Algorithm::Rs256, Algorithm::Es256], ..login() };
+    let both = TrustedIssuer { algorithms: vec![Algorithm::Rs256, Algorithm::Es256], ..login() };
     assert_eq!(both.check(&token, &jwks, START).unwrap().receiver, "idp");
     refused(login().check(&token, &jwks, START), "not RS256");
     let cut = format!("{signed}.{}", part(&signature.as_ref()[..63]));
