@@ -21,6 +21,7 @@ mod signal;
 mod status;
 mod token;
 mod view;
+mod webhook;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -90,6 +91,9 @@ enum Verb {
     /// Signals: streams of a running server, an event sent by hand, a SET looked into
     #[command(subcommand)]
     Signal(signal::SignalVerb),
+    /// Webhooks of a running server: how they do, a test, dead letters again
+    #[command(subcommand)]
+    Webhook(webhook::WebhookVerb),
     /// Make, list and revoke the tokens of the API
     #[command(subcommand)]
     Token(token::TokenVerb),
@@ -142,6 +146,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Status(verb) => verb.run(&mut out),
         Verb::Dlq(verb) => verb.run(&mut out),
         Verb::Signal(verb) => verb.run(&mut out),
+        Verb::Webhook(verb) => verb.run(&mut out),
         Verb::Token(verb) => verb.run(&mut out),
         Verb::Audit(verb) => verb.run(&mut out),
         Verb::Config(verb) => verb.run(&mut out),

@@ -25,6 +25,7 @@ pub(crate) use secret::{Secret, readable_by_all};
 pub(crate) use settings::{Config, Kafka, Log, LogFormat, Source, Tls};
 pub(crate) use signals::{Receiver, Reference, Signals};
 pub(crate) use ssf::Ssf;
+pub(crate) use trust::CloudflareAccess;
 pub(crate) use value::HistoryStart;
 #[cfg(feature = "kafka")]
 pub(crate) use value::Start;

@@ -165,7 +165,7 @@ impl Node {
         }
         let retainer = Retainer::start(store.clone());
         let silence = SilenceThread::start(config, &tenant, service.clone(), store.clone());
-        let risk = RiskThread::start(store.clone(), signals.clone());
+        let risk = RiskThread::start(&tenant, store.clone(), signals.clone(), silence.reader());
         let memory = MemoryWatch::start(service.clone(), config.memory_limit.map(|m| m.0));
         let signal_threads = signals.as_ref().map(Signals::start);
         let poll_threads = received.as_ref().map(Received::start);

@@ -5,7 +5,7 @@
 //! nothing, for three times the longest quiet time of its last seven days, but a quarter of an hour at
 //! least, once it has been received from for a day. Silence is no risk of anybody: it lowers what can be known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use sluice_event::{Encoder, TableName, rfc3339};
@@ -200,6 +200,29 @@ impl SilenceChange {
             )
         }
     }
+}
+
+/// Rules that see nothing, and since when: every input that has filled a table they read is silent, the last of
+/// them since then. `fed` are the tables that each input has filled, `silent` the inputs that are silent.
+pub fn blind_rules(
+    fed: &BTreeMap<String, BTreeSet<TableName>>,
+    silent: &BTreeMap<String, i64>,
+    status: &ServiceStatus,
+) -> BTreeMap<String, i64> {
+    let mut blind = BTreeMap::new();
+    if silent.is_empty() {
+        return blind;
+    }
+    for rule in &status.rules {
+        let behind =
+            fed.iter().filter(|(_, tables)| rule.tables.iter().any(|t| tables.contains(t)));
+        let since = behind.map(|(input, _)| silent.get(input).copied());
+        let since: Option<Vec<i64>> = since.collect();
+        if let Some(since) = since.and_then(|since| since.into_iter().max()) {
+            blind.insert(rule.id.to_string(), since);
+        }
+    }
+    blind
 }
 
 /// The tables an input has filled, the rules that read nothing but them while no other input fills them,

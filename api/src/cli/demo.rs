@@ -103,6 +103,12 @@ impl Demo {
             report(events, &findings, first, started.elapsed());
             eprintln!("who came to high risk, and how it falls as time goes on:");
             sink.risk.lines().iter().for_each(|line| eprintln!("  {line}"));
+            if let Some(signal) = sink.risk.signal() {
+                eprintln!(
+                    "what an identity provider would be told of the first (a signed token, see `sluice signal`):"
+                );
+                eprintln!("  {signal}");
+            }
         }
         if stop.load(Ordering::Relaxed) {
             return Ok(Exit::Interrupted);

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use sluice_event::EntityKind;
 use sluice_rule::Diagnostic;
 use sluice_signal::{
-    EventType, Level,
+    Dialect, EventType, Level, Staleness,
     policy::{Action, NotReady},
     stream,
     subject::SubjectFormat,
@@ -17,7 +17,7 @@ use super::{
     reader::{Notes, Reader, Section, Setting, Value, Wrong, section},
     secret,
     tree::Raw,
-    trust::TrustedIssuer,
+    trust::{CloudflareAccess, TrustedIssuer},
     value::{Count, Millis, Networks, word},
 };
 
@@ -54,8 +54,15 @@ section! {
         /// Rises to `high` of one kind of entity within ten minutes after which rises wait for a
         /// person: a broken rule must not lock out the company.
         storm_limit: Count = "50",
+        /// How long SETs wait for a receiver that is away; older ones are dropped, counted.
+        queue_age: Millis = "7d",
+        /// A stream that a receiver made is paused, and the receiver told, when it has neither polled it nor
+        /// done anything else about it for so long; `0s`: never.
+        inactivity_timeout: Millis = "0s",
         /// What gateways are told.
         decisions: Decisions = "",
+        /// External evaluation rules of Cloudflare Access.
+        cloudflare_access: Option<CloudflareAccess> = "",
     }
 }
 
@@ -69,6 +76,10 @@ section! {
         trusted_issuer: Option<String> = "",
         /// Its client id there; unset: its name.
         trusted_client: Option<String> = "",
+        /// The form of its SETs: `ssf`, or `okta` for a security events provider of Okta, which is pushed to at
+        /// `https://ORG/security/api/v1/security-events` and whose `audience` is `https://ORG`. The latter is
+        /// not tested against the vendor.
+        dialect: DialectWord = "ssf",
         /// The `aud` of its SETs; unset: its name.
         audience: Vec<String> = "[]",
         /// The event types it may get, by short name; unset: all seven.
@@ -95,6 +106,12 @@ section! {
         /// Whether a rise of computed risk is sent only when a person has approved it, so that no rule
         /// acts alone. What a person raises, and every fall, is sent at once.
         approval: bool = "false",
+        /// What it hears of an entity while every input behind its level is silent. `hold`: the level stays,
+        /// for a day of silence at most. `decay`: it falls as usual. `low_with_reason`: it is `low`, with the
+        /// silence as the reason, until an input is heard again. Silence is never a rise.
+        staleness: StalenessWord = "hold",
+        /// SETs that are pushed to it within a second, at most.
+        rate: Count = "50",
         /// The least time between two SETs about one subject; the newest level wins. A rise to `high`
         /// never waits.
         min_interval: Millis = "60s",
@@ -150,6 +167,14 @@ pub(crate) struct LevelWord(pub(crate) Level);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FormatWord(pub(crate) SubjectFormat);
 
+/// A dialect as a setting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DialectWord(pub(crate) Dialect);
+
+/// What silence makes of levels, as a setting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StalenessWord(pub(crate) Staleness);
+
 /// An action as a setting.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ActionWord(pub(crate) Action);
@@ -165,6 +190,13 @@ const FORMATS: [(&str, FormatWord); 3] = [
     ("email", FormatWord(SubjectFormat::Email)),
     ("iss_sub", FormatWord(SubjectFormat::IssSub)),
     ("complex", FormatWord(SubjectFormat::Complex)),
+];
+const DIALECTS: [(&str, DialectWord); 2] =
+    [("ssf", DialectWord(Dialect::Ssf)), ("okta", DialectWord(Dialect::Okta))];
+const STALENESS: [(&str, StalenessWord); 3] = [
+    ("hold", StalenessWord(Staleness::Hold)),
+    ("decay", StalenessWord(Staleness::Decay)),
+    ("low_with_reason", StalenessWord(Staleness::Low)),
 ];
 const ACTIONS: [(&str, ActionWord); 3] = [
     ("allow", ActionWord(Action::Allow)),
@@ -201,6 +233,8 @@ macro_rules! words {
 words!(NotReady, NOT_READY, NotReady::Error, whole);
 words!(LevelWord, LEVELS, LevelWord(Level::Medium), inner);
 words!(FormatWord, FORMATS, FormatWord(SubjectFormat::Email), inner);
+words!(DialectWord, DIALECTS, DialectWord(Dialect::Ssf), inner);
+words!(StalenessWord, STALENESS, StalenessWord(Staleness::Hold), inner);
 words!(ActionWord, ACTIONS, ActionWord(Action::Deny), inner);
 
 impl Reference {
@@ -359,6 +393,10 @@ pub(super) fn check(signals: &Signals, notes: &mut Notes) {
         if receiver.push_url.as_ref().is_some_and(|url| stream::host(url).is_none()) {
             let hint = "\"https://idp.example.com/ssf/push\"";
             blame(path("push_url"), "this is no URL to push to".into(), hint);
+        }
+        if receiver.dialect.0 == Dialect::Okta && receiver.push_url.is_none() {
+            let hint = "push_url = \"https://example.okta.com/security/api/v1/security-events\"";
+            blame(path("dialect"), "Okta is pushed to, and there is no `push_url`".into(), hint);
         }
         if receiver.push_authorization.is_some() && receiver.push_url.is_none() {
             let hint = "`push_url`, or remove `push_authorization`";

@@ -9,7 +9,7 @@ use sluice_signal::{jws::Algorithm, stream};
 
 use super::{
     reader::{Notes, Reader, Section, Setting, section},
-    signals::Signals,
+    signals::{Reference, Signals},
     value::Networks,
 };
 use crate::outbound;
@@ -33,6 +33,22 @@ section! {
         client_claim: String = "client_id",
         /// Private, loopback or link-local networks where the key set may be. All others of these are
         /// refused; `http://` goes nowhere but there.
+        networks: Networks = "[]",
+    }
+}
+
+section! {
+    /// External evaluation rules of Cloudflare Access ask here: the Evaluate URL is `/cloudflare/evaluate`, the
+    /// Keys URL `/cloudflare/keys`. Not tested against the vendor.
+    CloudflareAccess {
+        /// The team, `https://example.cloudflareaccess.com`; its key set is below it.
+        team: String = "",
+        /// The RSA key that answers are signed with, `file:/path`; another than those of signals.
+        /// `openssl genrsa -out access.pem 2048` makes one.
+        key: Reference = "",
+        /// The path whose rule of `signals.decisions` counts.
+        resource: String = "/",
+        /// Private, loopback or link-local networks where the key set may be. All others of these are refused.
         networks: Networks = "[]",
     }
 }
@@ -77,7 +93,10 @@ pub(super) fn check(signals: &Signals, notes: &mut Notes) {
             let hint = "issuer = \"https://login.example.com\", as the `iss` of its tokens";
             blame(path("issuer"), "it does not say who issues the tokens".into(), hint);
         }
-        let same = signals.trusted_issuers.iter().any(|(other, t)| other < name && t.issuer == trusted.issuer);
+        let same = signals
+            .trusted_issuers
+            .iter()
+            .any(|(other, t)| other < name && t.issuer == trusted.issuer);
         if same {
             let problem = format!("`{}` is configured twice", trusted.issuer);
             blame(path("issuer"), problem, "one table for each issuer");
@@ -106,6 +125,26 @@ pub(super) fn check(signals: &Signals, notes: &mut Notes) {
             blame(path("algorithms"), problem, "RS256, PS256 or ES256");
         }
     }
+    if let Some(access) = &signals.cloudflare_access {
+        let path = |key: &str| format!("signals.cloudflare_access.{key}");
+        let refused = match stream::host(&access.team) {
+            None => Some("this is no URL"),
+            Some(host) => outbound::refusal(&access.team, host, &access.networks.0),
+        };
+        if let Some(why) = refused {
+            let hint = "\"https://example.cloudflareaccess.com\"";
+            blame(path("team"), format!("no keys are asked for there: {why}"), hint);
+        }
+        if signals.signing_keys.contains(&access.key) || access.key.0.is_empty() {
+            let problem = "the adapter has a key of its own, and this names none".to_owned();
+            let hint = "openssl genrsa -out access.pem 2048, chmod 600, and key = \"file:/path/access.pem\"";
+            blame(path("key"), problem, hint);
+        }
+        if !access.resource.starts_with('/') {
+            let problem = format!("`{}` is no path", access.resource);
+            blame(path("resource"), problem, "\"/admin\": it begins with a /");
+        }
+    }
     let mut clients = BTreeMap::new();
     for (name, receiver) in &signals.receivers {
         let path = |key: &str| format!("signals.receivers.{name}.{key}");
@@ -127,7 +166,8 @@ pub(super) fn check(signals: &Signals, notes: &mut Notes) {
             }
             Some(issuer) => {
                 if let Some(other) = clients.insert((issuer.clone(), client.to_owned()), name) {
-                    let problem = format!("the client `{client}` is the receiver `{other}` already");
+                    let problem =
+                        format!("the client `{client}` is the receiver `{other}` already");
                     blame(path("trusted_client"), problem, "a client of its own for each receiver");
                 }
             }

@@ -86,6 +86,7 @@ pub(super) const ROUTES: &[(Method, &str, Access)] = {
         (Method::GET, "/api/v1/signals", Needs(P::SignalsRead)),
         (Method::GET, "/api/v1/signals/history", Needs(P::SignalsRead)),
         (Method::GET, "/api/v1/signals/{stream}", Needs(P::SignalsRead)),
+        (Method::GET, "/api/v1/signals/{stream}/preview", Needs(P::SignalsRead)),
         (Method::POST, "/api/v1/signals/{stream}/status", Needs(P::SignalsSend)),
         (Method::POST, "/api/v1/signals/{stream}/events", Needs(P::SignalsSend)),
         (Method::POST, "/api/v1/signals/{stream}/replay", Needs(P::SignalsSend)),

@@ -50,6 +50,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(signals::admin::list))
         .routes(routes!(signals::admin::history))
         .routes(routes!(signals::admin::stream))
+        .routes(routes!(signals::admin::preview::preview))
         .routes(routes!(signals::admin::set_status))
         .routes(routes!(signals::admin::send_event))
         .routes(routes!(signals::admin::replay))

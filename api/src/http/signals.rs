@@ -8,6 +8,7 @@
 
 pub(super) mod admin;
 mod bundle;
+mod cloudflare;
 mod decide;
 mod metadata;
 mod receivers;
@@ -55,6 +56,8 @@ pub(super) fn protocols() -> Router<Shared> {
         .route("/ext_authz/{*path}", any(decide::ext_authz))
         .route("/forward_auth", any(decide::forward_auth))
         .route("/bundles/risk.tar.gz", get(bundle::risk))
+        .route("/cloudflare/evaluate", post(cloudflare::evaluate))
+        .route("/cloudflare/keys", get(cloudflare::keys))
 }
 
 /// Signals, or that there are none.

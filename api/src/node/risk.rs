@@ -5,6 +5,7 @@
 //! in one batch of theirs, so that after a crash none is missing and none is said twice.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -18,11 +19,12 @@ use sluice_engine::{
     durable::{FindingStore, RiskReason},
 };
 use sluice_finding::RiskLevel;
-use sluice_signal::{EntityKey, Level, Observation};
+use sluice_signal::{Blind, EntityKey, Level, Observation};
 
 use super::{
     follower::{end, spawn},
-    signals::{NotReady, Observed, Signals},
+    signals::{AlertLog, NotReady, Observed, Signals},
+    silence::SilenceReader,
 };
 use crate::{clock, exit::engine_error};
 
@@ -40,9 +42,15 @@ const PAGE: usize = 500;
 
 impl RiskThread {
     /// Starts it.
-    pub(super) fn start(store: FindingStore, signals: Option<Signals>) -> RiskThread {
+    pub(super) fn start(
+        tenant: &str,
+        store: FindingStore,
+        signals: Option<Signals>,
+        silence: SilenceReader,
+    ) -> RiskThread {
         let stop = Arc::new(AtomicBool::new(false));
-        let run = Run { store, signals, cursor: None };
+        let alerts = AlertLog::new(tenant);
+        let run = Run { store, signals, silence, blind: None, alerts, cursor: None };
         let thread = spawn("risk", {
             let stop = stop.clone();
             move || run.until(&stop)
@@ -59,6 +67,10 @@ impl RiskThread {
 struct Run {
     store: FindingStore,
     signals: Option<Signals>,
+    silence: SilenceReader,
+    /// What signals know of rules that see nothing.
+    blind: Option<BTreeMap<String, i64>>,
+    alerts: AlertLog,
     /// The last change of the store that signals know; `None` until it is read.
     cursor: Option<Seq>,
 }
@@ -75,6 +87,13 @@ impl Run {
                     let error = engine_error(&error).replace('\n', " ");
                     tracing::warn!("levels that fall are tried again in a second: {error}");
                 }
+                if let Err(error) = self.alert() {
+                    tracing::warn!("what people have to know of signals is said later: {error}");
+                }
+            }
+            // Before levels: a fall in silence is to be known as one.
+            if let Err(error) = self.tell_silence() {
+                tracing::warn!("signals hear of silent inputs later: {error}");
             }
             if let Err(error) = self.tell() {
                 tracing::warn!("signals hear of levels later: {error}");
@@ -82,6 +101,29 @@ impl Run {
             }
             seen = self.store.wait(seen, PATIENCE);
         }
+    }
+
+    /// Tells signals which rules see nothing.
+    fn tell_silence(&mut self) -> Result<(), NotReady> {
+        let Some(signals) = &self.signals else { return Ok(()) };
+        let blind = self.silence.blind_rules();
+        if let Some(rules) = blind.clone().filter(|_| blind != self.blind) {
+            signals.with(|transmitter, now| transmitter.set_blind(Blind::new(rules), now))?;
+            self.blind = blind;
+        }
+        Ok(())
+    }
+
+    /// Reports what people have to know of signals as findings.
+    fn alert(&mut self) -> Result<(), String> {
+        let Some(signals) = &self.signals else { return Ok(()) };
+        let alerts = signals.with(|transmitter, _| transmitter.alerts());
+        let alerts = alerts.map_err(|error| error.to_string())?;
+        for finding in self.alerts.findings(&alerts) {
+            self.store.report(finding).map_err(|e| engine_error(&e).replace('\n', " "))?;
+        }
+        self.alerts.said(alerts);
+        Ok(())
     }
 
     /// Tells signals of every change of level they do not know.

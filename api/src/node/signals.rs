@@ -6,6 +6,8 @@
 //! memory and commits what it changed in one synced batch before anybody sees it. A batch that cannot be
 //! written makes memory worthless: it is read again from the store before the next operation.
 
+mod access;
+mod alerts;
 mod config;
 mod push;
 mod trust;
@@ -35,10 +37,13 @@ use tokio::sync::watch;
 use super::follower::{end, sleep, spawn};
 use crate::{clock, config::Signals as SignalSettings, exit::Failure};
 
+use access::Access;
+pub(crate) use access::AccessError;
+pub(super) use alerts::AlertLog;
 use config::Build;
+pub(crate) use config::DecisionSettings;
 pub(crate) use trust::BearerError;
 use trust::Trust;
-pub(crate) use config::DecisionSettings;
 
 /// Signals of a node, for the API. Cheap to clone.
 #[derive(Clone)]
@@ -47,6 +52,7 @@ pub(crate) struct Signals(Arc<Inside>);
 struct Inside {
     build: Build,
     trust: Trust,
+    access: Option<Access>,
     store: Store,
     space: Space,
     /// `None` after a write that failed, until it is read again.
@@ -68,8 +74,8 @@ pub(crate) struct NotReady(String);
 pub(crate) struct SignalStats {
     /// SETs and what became of them, since the start of the process.
     pub(crate) totals: Totals,
-    /// By receiver: SETs that wait, dead letters, streams that do not flow.
-    pub(crate) receivers: BTreeMap<String, [u64; 3]>,
+    /// By receiver: SETs that wait, dead letters, streams that do not flow, seconds that the oldest SET waits.
+    pub(crate) receivers: BTreeMap<String, [u64; 4]>,
     /// Level changes that storms hold back.
     pub(crate) held: u64,
 }
@@ -112,6 +118,7 @@ impl Signals {
         let signals = Signals(Arc::new(Inside {
             build,
             trust: Trust::new(settings),
+            access: settings.cloudflare_access.as_ref().map(Access::new).transpose()?,
             store,
             space,
             transmitter: Mutex::new(None),
@@ -267,11 +274,14 @@ impl Signals {
 
     /// What signals show of themselves; `None` while they do not answer.
     pub(crate) fn stats(&self) -> Option<SignalStats> {
-        let stats = self.with(|transmitter, _| {
-            let mut receivers: BTreeMap<String, [u64; 3]> = BTreeMap::new();
+        let stats = self.with(|transmitter, now| {
+            let mut receivers: BTreeMap<String, [u64; 4]> = BTreeMap::new();
             for stream in transmitter.streams() {
                 let health = transmitter.health(&stream.id);
-                let [queued, dead, stopped] = receivers.entry(stream.receiver.clone()).or_default();
+                let counts = receivers.entry(stream.receiver.clone()).or_default();
+                let [queued, dead, stopped, oldest] = counts;
+                let waits = health.oldest_at.map_or(0, |at| (now - at).max(0) / 1_000);
+                *oldest = (*oldest).max(waits.unsigned_abs());
                 *queued += health.queued as u64;
                 *dead += health.dead_letters as u64;
                 *stopped += u64::from(stream.status != StreamStatus::Enabled);

@@ -3,7 +3,7 @@
 //! `sluice_engine::silence`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     io::Write,
     os::unix::fs::OpenOptionsExt,
@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 use sluice_engine::{
     durable::FindingStore,
     service::{Phase, Service},
-    silence::{Arrivals, Silence},
+    silence::{Arrivals, Silence, blind_rules},
 };
+use sluice_event::TableName;
 use sluice_ingest::files;
 
 use super::follower::{end, sleep, spawn};
@@ -32,7 +33,11 @@ pub(super) const FILE: &str = "silence.json";
 
 /// The silence of inputs, for the API. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SilenceReader(Arc<Mutex<BTreeMap<String, InputSilence>>>);
+pub(crate) struct SilenceReader {
+    inputs: Arc<Mutex<BTreeMap<String, InputSilence>>>,
+    /// `None` before the first look.
+    blind: Arc<Mutex<Option<BTreeMap<String, i64>>>>,
+}
 
 /// The silence of an input. Times are milliseconds since 1970 UTC.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +64,9 @@ struct Record {
     last: i64,
     pauses: Vec<(i64, i64)>,
     silent_since: Option<i64>,
+    /// The tables it has filled.
+    #[serde(default)]
+    tables: BTreeSet<String>,
 }
 
 struct Run {
@@ -69,6 +77,8 @@ struct Run {
     /// By input: how long it may be quiet, where the configuration says so.
     stated: BTreeMap<String, Option<i64>>,
     silence: Silence,
+    /// By input: the tables it has filled, also in processes before this one.
+    fed: BTreeMap<String, BTreeSet<TableName>>,
     looked: i64,
     reader: SilenceReader,
 }
@@ -82,18 +92,23 @@ const FILE_MOST: u64 = 4 << 20;
 impl SilenceReader {
     /// The silence of an input; `None` before the first look.
     pub(crate) fn of(&self, input: &str) -> Option<InputSilence> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(input).copied()
+        self.inputs.lock().unwrap_or_else(PoisonError::into_inner).get(input).copied()
     }
 
     /// Since when the first input of those that are silent is.
     pub(crate) fn stale_since(&self) -> Option<i64> {
-        let inputs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
         inputs.values().filter_map(|quiet| quiet.silent_since).min()
+    }
+
+    /// Rules that see nothing, and since when; `None` before the first look.
+    pub(super) fn blind_rules(&self) -> Option<BTreeMap<String, i64>> {
+        self.blind.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Every input, and whether it is silent.
     pub(crate) fn silent(&self) -> Vec<(String, bool)> {
-        let inputs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
         inputs.iter().map(|(name, quiet)| (name.clone(), quiet.silent_since.is_some())).collect()
     }
 }
@@ -110,9 +125,9 @@ impl SilenceThread {
         let reader = SilenceReader::default();
         let path = config.data_dir.join(FILE);
         let now = clock::now();
-        let silence = remembered(&path).unwrap_or_else(|error| {
+        let (silence, fed) = remembered(&path).unwrap_or_else(|error| {
             tracing::warn!("pauses of inputs are learned anew: {}: {error}", path.display());
-            BTreeMap::new()
+            (BTreeMap::new(), BTreeMap::new())
         });
         let stated = config.sources.iter();
         let stated = stated.map(|(name, s)| (name.clone(), s.silent_after.map(|after| after.0)));
@@ -123,10 +138,12 @@ impl SilenceThread {
             tenant: tenant.to_owned(),
             stated: stated.collect(),
             silence: Silence::remembered(silence, now),
+            fed,
             looked: now,
             reader: reader.clone(),
         };
         run.silence.retain(|name| run.stated.contains_key(name));
+        run.fed.retain(|name, _| run.stated.contains_key(name));
         let thread = spawn("silence", {
             let stop = stop.clone();
             move || run.until(&stop)
@@ -169,6 +186,9 @@ impl Run {
         let mut silences = BTreeMap::new();
         for input in &status.inputs {
             let name = &*input.name;
+            let filled =
+                status.counters.sources.get(name).map(|counts| counts.rows.keys().cloned());
+            self.fed.entry(name.to_owned()).or_default().extend(filled.into_iter().flatten());
             let records = status.counters.sources.get(name).map_or(0, |counts| counts.received);
             let stated = self.stated.get(name).copied().flatten();
             let change = self.silence.look(name, records, stated, self.looked, now);
@@ -190,19 +210,25 @@ impl Run {
             }
         }
         self.looked = now;
-        *self.reader.0.lock().unwrap_or_else(PoisonError::into_inner) = silences;
+        let silent =
+            silences.iter().filter_map(|(n, quiet)| Some((n.clone(), quiet.silent_since?)));
+        let blind = blind_rules(&self.fed, &silent.collect(), &status);
+        *self.reader.blind.lock().unwrap_or_else(PoisonError::into_inner) = Some(blind);
+        *self.reader.inputs.lock().unwrap_or_else(PoisonError::into_inner) = silences;
     }
 
     fn keep(&self) {
-        if let Err(error) = write(&self.path, self.silence.inputs()) {
+        if let Err(error) = write(&self.path, self.silence.inputs(), &self.fed) {
             tracing::warn!("pauses of inputs are not kept: {}: {error}", self.path.display());
         }
     }
 }
 
-fn remembered(path: &Path) -> io::Result<BTreeMap<String, Arrivals>> {
+type Remembered = (BTreeMap<String, Arrivals>, BTreeMap<String, BTreeSet<TableName>>);
+
+fn remembered(path: &Path) -> io::Result<Remembered> {
     let text = match files::read_text(path, FILE_MOST) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Remembered::default()),
         text => text?,
     };
     let records: BTreeMap<String, Record> = serde_json::from_str(&text)?;
@@ -212,19 +238,26 @@ fn remembered(path: &Path) -> io::Result<BTreeMap<String, Arrivals>> {
         (arrivals.pauses, arrivals.silent_since) = (record.pauses, record.silent_since);
         arrivals
     };
-    Ok(records.into_iter().map(|(name, record)| (name, arrivals(record))).collect())
+    let tables = |record: &Record| record.tables.iter().map(|t| TableName::new(t)).collect();
+    let fed = records.iter().map(|(name, record)| (name.clone(), tables(record))).collect();
+    Ok((records.into_iter().map(|(name, record)| (name, arrivals(record))).collect(), fed))
 }
 
 /// Whole or not at all.
-fn write(path: &Path, inputs: &BTreeMap<String, Arrivals>) -> io::Result<()> {
-    let record = |arrivals: &Arrivals| Record {
+fn write(
+    path: &Path,
+    inputs: &BTreeMap<String, Arrivals>,
+    fed: &BTreeMap<String, BTreeSet<TableName>>,
+) -> io::Result<()> {
+    let record = |name: &str, arrivals: &Arrivals| Record {
         since: arrivals.since,
         last: arrivals.last,
         pauses: arrivals.pauses.clone(),
         silent_since: arrivals.silent_since,
+        tables: fed.get(name).into_iter().flatten().map(|t| t.as_str().to_owned()).collect(),
     };
     let records: BTreeMap<&str, Record> =
-        inputs.iter().map(|(name, arrivals)| (name.as_str(), record(arrivals))).collect();
+        inputs.iter().map(|(name, arrivals)| (name.as_str(), record(name, arrivals))).collect();
     let made = path.with_extension("json.tmp");
     let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&made)?;

@@ -5,6 +5,7 @@ mod bad_records;
 mod bad_rules;
 mod cli;
 mod config;
+mod conformance;
 mod dead_letters;
 mod demo;
 mod disk_full;

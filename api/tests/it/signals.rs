@@ -7,7 +7,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU16, Ordering},
+        atomic::{AtomicU16, AtomicUsize, Ordering},
     },
     thread,
     time::Duration,
@@ -24,28 +24,29 @@ use crate::support::{
     service::{Answer, Home, Service},
 };
 
-const ISSUER: &str = "https://sluice.example.com";
+pub(crate) const ISSUER: &str = "https://sluice.example.com";
 const KEY: &str = include_str!("../../../engine/signal/tests/it/keys/one.pem");
 /// Later than any clock of a test.
 const LATER: i64 = 4_102_444_800_000;
 
 /// A receiver of pushed SETs: keeps what it gets and answers as it is told.
-struct Receiver {
-    address: SocketAddr,
+pub(crate) struct Receiver {
+    pub(crate) address: SocketAddr,
     status: Arc<AtomicU16>,
-    requests: Arc<Mutex<Vec<Pushed>>>,
+    pub(crate) requests: Arc<Mutex<Vec<Pushed>>>,
+    taken: AtomicUsize,
 }
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
-struct Pushed {
-    head: String,
-    body: String,
+pub(crate) struct Pushed {
+    pub(crate) head: String,
+    pub(crate) body: String,
     status: u16,
 }
 
 impl Receiver {
-    fn start() -> Receiver {
+    pub(crate) fn start() -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (status, requests) = (Arc::new(AtomicU16::new(202)), Arc::new(Mutex::new(Vec::new())));
@@ -58,7 +59,17 @@ impl Receiver {
                 }
             }
         });
-        Receiver { address, status, requests }
+        Receiver { address, status, requests, taken: AtomicUsize::new(0) }
+    }
+
+    /// How many requests a test has looked at.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// A test has looked at one more.
+    pub(crate) fn take_one(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Verified SETs that it answered 202, in order.
@@ -97,13 +108,13 @@ fn answer(mut stream: TcpStream, status: &AtomicU16, requests: &Mutex<Vec<Pushed
 }
 
 #[track_caller]
-fn verified(token: &str, jwks: &Value, audience: &str) -> VerifiedSet {
+pub(crate) fn verified(token: &str, jwks: &Value, audience: &str) -> VerifiedSet {
     let expected = Expected { jwks, issuer: Some(ISSUER), audience: Some(audience), now: LATER };
     verify(token, &expected).unwrap()
 }
 
 /// A home with a pushed receiver `idp`, a polling one `poller`, and another, `other`.
-fn home(receiver: &Receiver, more: &str) -> Home {
+pub(crate) fn home(receiver: &Receiver, more: &str) -> Home {
     let scratch = Scratch::new();
     let secret = |name: &str, text: &str| {
         let path = scratch.write(name, text);
@@ -117,19 +128,19 @@ fn home(receiver: &Receiver, more: &str) -> Home {
          push_networks = [\"127.0.0.0/8\"]\n{more}\n\
          [signals.receivers.idp]\naudience = [\"https://idp.example.com\"]\nmin_interval = \"1s\"\n\
          push_url = \"http://{}/ssf/push\"\npush_authorization = \"file:{authorization}\"\n\
-         [signals.receivers.poller]\nmin_interval = \"1s\"\nclient_secret = \"file:{poller}\"\n\
+         [signals.receivers.poller]\nmin_interval = \"1s\"\npush_hosts = [\"127.0.0.1\"]\nclient_secret = \"file:{poller}\"\n\
          [signals.receivers.other]\nclient_secret = \"file:{other}\"\n",
         receiver.address
     );
     Home::within(scratch, &config)
 }
 
-fn jwks(service: &Service) -> Value {
+pub(crate) fn jwks(service: &Service) -> Value {
     service.get("/ssf/jwks.json").is(200).json()
 }
 
 /// An access token of a receiver.
-fn access(service: &Service, client: &str, secret: &str) -> String {
+pub(crate) fn access(service: &Service, client: &str, secret: &str) -> String {
     let form = format!(
         "grant_type=client_credentials&client_id={client}&client_secret={}",
         secret.replace(' ', "+")
@@ -141,7 +152,13 @@ fn access(service: &Service, client: &str, secret: &str) -> String {
     answer["access_token"].as_str().unwrap().to_owned()
 }
 
-fn ask(service: &Service, token: &str, method: &str, path: &str, body: &Value) -> Answer {
+pub(crate) fn ask(
+    service: &Service,
+    token: &str,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> Answer {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     service.with_token(token, method, path, "application/json", &body)
 }

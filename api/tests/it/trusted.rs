@@ -9,7 +9,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use sluice_signal::SigningKeys;
+use sluice_signal::{
+    SigningKeys,
+    jws::{self, Algorithm},
+};
 
 use crate::support::{
     Scratch,
@@ -188,7 +191,8 @@ fn o1_a_key_set_that_cannot_be_had_is_503_and_is_asked_for_once() {
 #[test]
 fn o3_a_key_set_may_be_a_file_and_private_addresses_are_refused() {
     let scratch = Scratch::new();
-    let path = scratch.write("login.json", SigningKeys::from_pems([KEY]).unwrap().jwks().to_string());
+    let path =
+        scratch.write("login.json", SigningKeys::from_pems([KEY]).unwrap().jwks().to_string());
     let home = home(&format!("jwks_file = \"{path}\""));
     let service = home.start();
     service.with_token(&token("0oa1", "ssf.read"), "GET", "/ssf/streams", "", "").is(200);
@@ -210,12 +214,71 @@ fn o3_a_key_set_may_be_a_file_and_private_addresses_are_refused() {
         ("jwks_url = \"file:///etc/passwd\"", "this is no URL"),
         ("", "its key set is at one place"),
         (&format!("jwks_file = \"{path}\"\nalgorithms = [\"HS256\"]"), "`HS256` is no signature"),
-        (&format!("jwks_file = \"{path}\"\n[signals.receivers.x]\ntrusted_issuer = \"none\""),
-            "there is no trusted issuer `none`"),
-        (&format!("jwks_file = \"{path}\"\n[signals.receivers.x]\ntrusted_issuer = \"corp\"\n\
-            trusted_client = \"0oa1\""), "is the receiver `idp` already"),
+        (
+            &format!("jwks_file = \"{path}\"\n[signals.receivers.x]\ntrusted_issuer = \"none\""),
+            "there is no trusted issuer `none`",
+        ),
+        (
+            &format!(
+                "jwks_file = \"{path}\"\n[signals.receivers.x]\ntrusted_issuer = \"corp\"\n\
+            trusted_client = \"0oa1\""
+            ),
+            "is the receiver `idp` already",
+        ),
     ] {
         let said = check(trusted);
         assert!(said.contains(says), "no `{says}` in {said}");
+    }
+}
+
+#[test]
+fn a2_access_asks_who_may_pass_and_is_answered_by_level() {
+    let scratch = Scratch::new();
+    let secret = |name: &str, key: &str| {
+        let path = scratch.write(name, key);
+        set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let (signals, own) = (secret("key.pem", KEY), secret("access.pem", NEXT_KEY));
+    let team = endpoint::serve(|request| {
+        assert_eq!(request.path, "/cdn-cgi/access/certs");
+        Some(Reply::json(200, &SigningKeys::from_pems([KEY]).unwrap().jwks()))
+    });
+    let config = format!(
+        "[signals]\nissuer = \"{ISSUER}\"\nsigning_keys = [\"file:{signals}\"]\n\
+         [signals.cloudflare_access]\nteam = \"http://{team}\"\nkey = \"file:{own}\"\n\
+         resource = \"/admin\"\nnetworks = [\"127.0.0.0/8\"]\n\
+         [signals.decisions.rules.\"/admin\"]\nmedium = \"deny\"\n"
+    );
+    let home = Home::within(scratch, &config);
+    let service = home.start();
+    let keys = service.with_token("", "GET", "/cloudflare/keys", "", "").is(200).json();
+    assert_eq!(keys, SigningKeys::from_pems([NEXT_KEY]).unwrap().jwks());
+    let ask = |key: &str, user: &str, nonce: &str| {
+        let claims = json!({"identity": {"email": user}, "nonce": nonce, "exp": 4_102_444_800_i64});
+        let token = SigningKeys::from_pems([key]).unwrap().sign("JWT", &claims).unwrap();
+        let body = json!({"token": token}).to_string();
+        service.with_token("", "POST", "/cloudflare/evaluate", "application/json", &body)
+    };
+    let success = |user: &str, nonce: &str| {
+        let answer = ask(KEY, user, nonce).is(200).json();
+        let token = answer["token"].as_str().unwrap();
+        let answer = jws::verify(token, &keys, &[Algorithm::Rs256], &["JWT"]);
+        let claims = answer.unwrap().claims;
+        assert_eq!(claims["nonce"], nonce);
+        assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 60);
+        claims["success"].as_bool().unwrap()
+    };
+    assert!(success("ann@example.com", "n-1"));
+    let body =
+        json!({"level": "medium", "reason": "stolen laptop", "expires_in": "8h"}).to_string();
+    let path = "/api/v1/risk/user/ann@example.com/override";
+    service.ask("PUT", path, "application/json", &body).is(200);
+    assert!(!success("Ann@Example.com", "n-2"), "medium is kept out of /admin");
+    assert!(success("bob@example.com", "n-3"));
+    let refused = ask(NEXT_KEY, "bob@example.com", "n-4").is(403).json();
+    assert_eq!(refused["success"], false);
+    for body in ["", "{}", "{\"token\":1}"] {
+        service.with_token("", "POST", "/cloudflare/evaluate", "application/json", body).is(403);
     }
 }

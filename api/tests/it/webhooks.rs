@@ -233,3 +233,39 @@ fn b33_b34_redirects_are_not_followed_and_what_is_gone_waits_for_a_person() {
     service.wait_for("both tests", || webhook(&service, "chat")["webhook"]["queued"] == 0);
     service.stop();
 }
+
+#[test]
+fn the_command_line_lists_tests_enables_and_replays() {
+    let endpoint = Endpoint::start();
+    let home = home(&endpoint);
+    let service = home.start();
+    let run = |arguments: &[&str]| {
+        let url = service.url.as_str();
+        let all = [&["webhook"], arguments, &["--url", url]].concat();
+        crate::support::sluice_as(&all, &[("SLUICE_TOKEN", &service.token)], b"")
+    };
+    run(&["list", "--output", "table"]).exits(0).prints(&[
+        "soc",
+        "standard",
+        "pagerduty",
+        "DEAD LETTERS",
+    ]);
+    // A secret is shown nowhere.
+    let shown = run(&["list", "--output", "json"]).exits(0).stdout;
+    assert!(!shown.contains("hidden") && !shown.contains("R0UT1NGKEY"), "{shown}");
+    let tested = run(&["test", "soc"]).exits(0).stdout;
+    let id = serde_json::from_str::<Value>(&tested).unwrap()["id"].as_str().unwrap().to_owned();
+    service.wait_for("a test", || endpoint.accepted().contains_key(&id));
+
+    // Refused for good until somebody enables it; what is dead is replayed with its id.
+    endpoint.answer(410);
+    run(&["test", "soc"]).exits(0);
+    service.wait_for("gone", || webhook(&service, "soc")["webhook"]["disabled"].is_string());
+    endpoint.answer(200);
+    run(&["enable", "soc"]).exits(0);
+    service.wait_for("the rest", || webhook(&service, "soc")["webhook"]["queued"] == 0);
+    run(&["dead-letters", "soc", "--output", "table"]).exits(0).prints(&["ATTEMPTS"]);
+    run(&["replay", "soc"]).exits(0).prints(&["\"messages\""]);
+    run(&["replay", "soc", "msg_unknown"]).exits(3);
+    run(&["test", "nobody"]).exits(3).says(&["no such"]);
+}

@@ -762,6 +762,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/signals/{stream}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a stream was sent, or would have been
+         * @description In shadow mode each SET is recorded when it would have been handed out: after coalescing, holds and storms.
+         *     Of the newest 50,000 rows of history.
+         *
+         *     Needs `signals:read`: roles analyst, responder, admin.
+         */
+        get: operations["preview_signals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/signals/{stream}/replay": {
         parameters: {
             query?: never;
@@ -2441,6 +2464,39 @@ export interface components {
             subject: Record<string, never>;
             txn?: string | null;
         };
+        /** @description What a stream was sent, or would have been. */
+        SignalPreview: {
+            /** @description Changes of level of both, `low to high`. */
+            by_change: {
+                [key: string]: number;
+            };
+            /** @description Both, by event type. */
+            by_event_type: {
+                [key: string]: number;
+            };
+            /** @description SETs of either kind by receiver, all streams together. */
+            by_receiver: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description SETs that its receiver has acknowledged.
+             */
+            delivered: number;
+            from: string;
+            /** @description The newest 500. */
+            items: Record<string, never>[];
+            receiver: string;
+            /**
+             * Format: int64
+             * @description SETs that would have been sent.
+             */
+            recorded: number;
+            /** @description Whether its receiver is in shadow mode now: nothing is sent, everything is recorded. */
+            shadow: boolean;
+            stream: string;
+            to: string;
+        };
         /** @description An input. */
         Source: {
             /** @description Records that were gone before they were read. */
@@ -2610,6 +2666,8 @@ export interface components {
             id: string;
             next_attempt_at?: string | null;
             oldest_at?: string | null;
+            /** @description When its receiver acknowledged a verification last, since the start of the process. */
+            proven_at?: string | null;
             /** Format: int64 */
             queued: number;
             reason?: string | null;
@@ -2690,14 +2748,29 @@ export interface components {
             delivered: number;
             /** Format: int64 */
             dropped: number;
+            /**
+             * Format: int64
+             * @description Times that an entity was held at the higher level since it flaps.
+             */
+            flapping: number;
             /** Format: int64 */
             held: number;
             /** Format: int64 */
             made: number;
+            /**
+             * Format: int64
+             * @description Accepted with another status than 202.
+             */
+            nonconformant: number;
             /** Format: int64 */
             retried: number;
             /** Format: int64 */
             shadow: number;
+            /**
+             * Format: int64
+             * @description Falls that waited for a silent input.
+             */
+            stale: number;
             /** Format: int64 */
             superseded: number;
         };
@@ -5686,7 +5759,10 @@ export interface operations {
                      *         "superseded": 0,
                      *         "dropped": 0,
                      *         "shadow": 0,
-                     *         "held": 0
+                     *         "held": 0,
+                     *         "nonconformant": 0,
+                     *         "stale": 0,
+                     *         "flapping": 0
                      *       }
                      *     }
                      */
@@ -5759,6 +5835,7 @@ export interface operations {
                      *         "oldest_at": null,
                      *         "dead_letters": 0,
                      *         "delivered_at": null,
+                     *         "proven_at": null,
                      *         "failures": 0,
                      *         "error": null,
                      *         "next_attempt_at": null
@@ -5902,6 +5979,88 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Sent"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    preview_signals: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description RFC 3339, or `now-24h`; a day before `to` without it. */
+                from: string | null;
+                /** @description The id of the stream. */
+                stream: string;
+                /** @description Likewise; now without it. */
+                to: string | null;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Counts and rows. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "stream": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38",
+                     *       "receiver": "idp",
+                     *       "shadow": true,
+                     *       "from": "2026-11-23T08:15:00.000Z",
+                     *       "to": "2026-11-24T08:15:00.000Z",
+                     *       "recorded": 1,
+                     *       "delivered": 0,
+                     *       "by_event_type": {
+                     *         "risk-level-change": 1
+                     *       },
+                     *       "by_change": {
+                     *         "low to high": 1
+                     *       },
+                     *       "by_receiver": {
+                     *         "idp": 1
+                     *       },
+                     *       "items": [
+                     *         {
+                     *           "time": "2026-11-24T08:10:00.000Z",
+                     *           "action": "shadow",
+                     *           "event_type": "risk-level-change",
+                     *           "detail": "low to high"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SignalPreview"];
                 };
             };
             /** @description No token, or one that is unknown, revoked or expired. */

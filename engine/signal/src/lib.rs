@@ -3,8 +3,8 @@
 //!
 //! It is: SETs built, signed and verified ([`set`], [`keys`], [`verify`]) and those of others as records
 //! ([`inbound`]), event types and subjects ([`event`], [`subject`]), streams and their management
-//! ([`stream`]), levels of entities with what people override ([`ledger`]) and what silence makes of them ([`staleness`]), the outbox with its order,
-//! retries and dead letters ([`transmitter`]), access decisions ([`policy`]), notices to any other endpoint
+//! ([`stream`], [`okta`]), levels of entities with what people override ([`ledger`]) and what silence makes of them ([`staleness`]), the outbox with its order,
+//! retries and dead letters ([`transmitter`]), access decisions ([`policy`], [`cloudflare`]), notices to any other endpoint
 //! ([`webhook`]). It is not: HTTP, a clock, a store, the arithmetic of risk. Time is an argument; what must
 //! be durable is handed out as [`Change`]s of keys.
 //!
@@ -21,12 +21,14 @@
 //! (push), 8936 (poll), 9493 (subjects), AuthZEN Authorization API 1.0, Standard Webhooks 1.0.
 #![forbid(unsafe_code)]
 
+pub mod cloudflare;
 pub mod event;
 pub mod inbound;
 pub mod jws;
 pub mod keys;
 pub mod ledger;
 pub mod oauth;
+pub mod okta;
 mod outbox;
 pub mod policy;
 pub mod push;
@@ -43,6 +45,6 @@ pub use keys::{KeyError, SigningKeys};
 pub use ledger::{Cause, EntityKey, EntityLevel, LevelChange, Observation, Override};
 pub use outbox::{DeadLetter, Row};
 pub use staleness::{Blind, Staleness};
-pub use stream::{Profile, RequestError, Stream, StreamStatus};
+pub use stream::{Dialect, Profile, RequestError, Stream, StreamStatus};
 pub use subject::SubjectId;
 pub use transmitter::{Change, HistoryRow, LoadError, Settings, Transmitter};

@@ -22,6 +22,8 @@ pub const POLL: &str = "urn:ietf:rfc:8936";
 pub struct Profile {
     /// Its name, which is its OAuth client id.
     pub name: String,
+    /// In which form it gets SETs.
+    pub dialect: Dialect,
     /// The `aud` of its streams.
     pub audience: Vec<String>,
     /// The event types it may get.
@@ -54,6 +56,16 @@ pub struct Profile {
     pub push: Option<PushTarget>,
     /// Hosts that the receiver may choose as push endpoints.
     pub push_hosts: Vec<String>,
+}
+
+/// The form of SETs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// As SSF 1.0 and CAEP 1.0 say.
+    #[default]
+    Ssf,
+    /// That of Okta: see [`crate::okta`].
+    Okta,
 }
 
 /// Where an operator's own push stream goes.
@@ -173,6 +185,50 @@ const REQUESTED: usize = 64;
 /// Subjects that a receiver may add to one stream.
 pub const SUBJECTS: usize = 100_000;
 
+impl Profile {
+    /// A receiver of everything, who polls.
+    pub fn plain(name: &str, issuer: &str) -> Profile {
+        Profile {
+            name: name.to_owned(),
+            dialect: Dialect::Ssf,
+            audience: vec![name.to_owned()],
+            events: EventType::offered().collect(),
+            entities: EntityKind::ALL.to_vec(),
+            min_level: Level::Medium,
+            subject_format: SubjectFormat::Email,
+            issuers: Issuers { users: issuer.to_owned(), devices: issuer.to_owned() },
+            all_subjects: true,
+            shadow: false,
+            detail: true,
+            revoke_sessions: false,
+            approval: false,
+            staleness: Staleness::Hold,
+            rate: 50,
+            min_interval: 60_000,
+            push: None,
+            push_hosts: Vec::new(),
+        }
+    }
+}
+
+impl Dialect {
+    /// Whether an event type has a form in it.
+    pub(crate) fn sends(self, event_type: EventType) -> bool {
+        match self {
+            Dialect::Ssf => true,
+            Dialect::Okta => crate::okta::sends(event_type),
+        }
+    }
+
+    /// Whether it knows entities of a kind.
+    pub(crate) fn knows(self, kind: EntityKind) -> bool {
+        match self {
+            Dialect::Ssf => true,
+            Dialect::Okta => matches!(kind, EntityKind::User | EntityKind::Device),
+        }
+    }
+}
+
 impl StreamStatus {
     /// The word on the wire.
     pub fn name(self) -> &'static str {
@@ -259,6 +315,7 @@ impl Stream {
             None => true,
             Some(list) => list.iter().any(|uri| *uri == t.uri()),
         };
+        let wanted = |t: &EventType| wanted(t) && profile.dialect.sends(*t);
         profile.events.iter().copied().filter(wanted).collect()
     }
 

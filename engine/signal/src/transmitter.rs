@@ -19,6 +19,7 @@ use sluice_event::EntityKind;
 
 pub use alert::{Alert, AlertKind};
 pub use deliver::{Attempt, StreamHealth};
+pub use emit::claims_of;
 pub use load::LoadError;
 pub use poll::{PollAnswer, PollRequest};
 

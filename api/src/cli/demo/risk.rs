@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use sluice_engine::{
     Reported,
     durable::{LevelRow, RiskReason, reasons},
@@ -11,6 +12,7 @@ use sluice_event::rfc3339;
 use sluice_finding::{
     ContributionKind, Entity, Finding, FindingId, RiskLedger, RiskLevel, evidence, fold,
 };
+use sluice_signal::{Cause, EntityKey, Level, LevelChange, transmitter::claims_of};
 
 /// How long after the end of the logs a fall is looked for.
 const AFTER: i64 = 60 * 86_400_000;
@@ -33,17 +35,9 @@ impl RiskLog {
 
     /// How each entity that came to high climbed and fell, the one that was first first.
     pub(super) fn lines(&self) -> Vec<String> {
-        let mut ledgers: BTreeMap<&Entity, RiskLedger> = BTreeMap::new();
-        let mut end = i64::MIN;
-        for finding in self.findings.values() {
-            end = end.max(finding.time);
-            let Some(evidence) = evidence(finding) else { continue };
-            for entity in &finding.entities {
-                ledgers.entry(entity).or_default().add(&evidence);
-            }
-        }
+        let end = self.end();
         let mut told = Vec::new();
-        for (entity, ledger) in ledgers {
+        for (entity, ledger) in self.ledgers() {
             let changes = ledger.timeline(end.saturating_add(AFTER));
             if !changes.iter().any(|c| c.current == RiskLevel::High) {
                 continue;
@@ -59,6 +53,57 @@ impl RiskLog {
         }
         told.sort();
         told.into_iter().flat_map(|(_, lines)| lines).collect()
+    }
+
+    /// What an identity provider would be told of the first entity that came to high: the claims of the
+    /// security event token, which `sluice run` signs and delivers.
+    pub(super) fn signal(&self) -> Option<Value> {
+        let mut first: Option<LevelChange> = None;
+        for (entity, ledger) in self.ledgers() {
+            let timeline = ledger.timeline(self.end());
+            let change = timeline.iter().position(|c| c.current == RiskLevel::High);
+            let Some((number, change)) = change.and_then(|n| Some((n, timeline.get(n)?))) else {
+                continue;
+            };
+            if first.as_ref().is_some_and(|first| first.at <= change.at) {
+                continue;
+            }
+            let level = |level| match level {
+                RiskLevel::Low => Level::Low,
+                RiskLevel::Medium => Level::Medium,
+                RiskLevel::High => Level::High,
+            };
+            let reasons = reasons(&ledger.score(change.at)).into_iter().filter(|r| r.points > 0);
+            first = Some(LevelChange {
+                entity: EntityKey { kind: entity.kind, id: entity.id.clone() },
+                change_no: number as u64 + 1,
+                from: level(change.previous),
+                to: level(change.current),
+                score: Some(change.score as f64 / 100.0),
+                at: change.at,
+                reasons: reasons.map(|r| r.source.to_string()).collect(),
+                cause: Cause::Computed,
+                stale_since: None,
+                stale: Vec::new(),
+            });
+        }
+        let idp = "https://idp.example.com";
+        Some(claims_of(&first?, "https://sluice.example.com", idp))
+    }
+
+    fn end(&self) -> i64 {
+        self.findings.values().map(|finding| finding.time).max().unwrap_or(i64::MIN)
+    }
+
+    fn ledgers(&self) -> BTreeMap<&Entity, RiskLedger> {
+        let mut ledgers: BTreeMap<&Entity, RiskLedger> = BTreeMap::new();
+        for finding in self.findings.values() {
+            let Some(evidence) = evidence(finding) else { continue };
+            for entity in &finding.entities {
+                ledgers.entry(entity).or_default().add(&evidence);
+            }
+        }
+        ledgers
     }
 }
 

@@ -78,17 +78,22 @@ fn signals(out: &mut Families, stats: &SignalStats) {
         ("dropped", totals.dropped),
         ("shadow", totals.shadow),
         ("held", totals.held),
+        ("nonconformant", totals.nonconformant),
+        ("stale", totals.stale),
+        ("flapping", totals.flapping),
     ] {
         let help = "Signals made, and what became of them or of an attempt.";
         out.add("sluice_signals_total", help, &[("outcome", outcome)], count as f64);
     }
-    for (receiver, [queued, dead, stopped]) in &stats.receivers {
+    for (receiver, [queued, dead, stopped, oldest]) in &stats.receivers {
         let of = [("receiver", receiver.as_str())];
         out.add("sluice_signal_queue", "Signals that wait for a receiver.", &of, *queued as f64);
         let help = "Signals that a receiver refused and that are kept.";
         out.add("sluice_signal_dead_letters", help, &of, *dead as f64);
         let help = "Streams of a receiver that are paused or disabled.";
         out.add("sluice_signal_streams_stopped", help, &of, *stopped as f64);
+        let help = "Seconds that the oldest signal of a receiver waits.";
+        out.add("sluice_signal_oldest_seconds", help, &of, *oldest as f64);
     }
     let help = "Level changes that wait for a person because there were too many.";
     out.add("sluice_signal_storm_held", help, &[], stats.held as f64);

@@ -159,10 +159,10 @@ async fn evaluate(shared: Shared, request: Request, several: bool) -> Result<Res
     let bad = |text: String| Problem::new(Code::InvalidBody, text);
     let body: Value =
         serde_json::from_slice(&bytes).map_err(|e| bad(format!("the body is no JSON: {e}")))?;
-    let now = clock::now();
+    let (now, stale) = (clock::now(), shared.app.silence.stale_since());
     let answered = signals.evaluate(|policy, levels| match several {
-        true => authzen::evaluate_all(&body, policy, |e| levels.get(e), now),
-        false => authzen::evaluate(&body, policy, |e| levels.get(e), now),
+        true => authzen::evaluate_all(&body, policy, |e| levels.get(e), stale, now),
+        false => authzen::evaluate(&body, policy, |e| levels.get(e), stale, now),
     });
     let answer = match answered {
         Some(answer) => answer.map_err(bad)?,
@@ -179,7 +179,7 @@ async fn evaluate(shared: Shared, request: Request, several: bool) -> Result<Res
                     since: None,
                     reason: "levels cannot be read".into(),
                 };
-                authzen::answer(&decision, now)
+                authzen::answer(&decision, stale, now)
             }
         },
     };

@@ -77,9 +77,10 @@ pub(super) async fn oauth(State(shared): State<Shared>) -> Result<Json<Value>, P
 pub(super) async fn resource(State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
     let signals = signals(&shared)?;
     let issuer = signals.issuer();
+    let servers: Vec<&str> = [issuer].into_iter().chain(signals.trusted()).collect();
     Ok(Json(json!({
         "resource": issuer,
-        "authorization_servers": [issuer].into_iter().chain(signals.trusted()).collect::<Vec<_>>(),
+        "authorization_servers": servers,
         "bearer_methods_supported": ["header"],
         "scopes_supported": Scope::names(),
     })))

@@ -62,7 +62,7 @@ pub(super) async fn read(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Read).await?;
+    let bearer = bearer(&shared, shown(&request), Scope::Read).await?;
     let id = query(&request, "stream_id");
     ask(&shared, move |t, _| t.read_streams(&bearer.receiver, id.as_deref())).await
 }
@@ -72,7 +72,7 @@ pub(super) async fn create(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Create).await?;
+    let bearer = bearer(&shared, shown(&request), Scope::Create).await?;
     let body = json_body(request).await?;
     let nonce = tokens::random::<16>().map_err(|e| Refusal::failed(e.to_string()))?;
     let nonce = tokens::hex(&nonce);
@@ -109,7 +109,7 @@ pub(super) async fn delete(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Delete).await?;
+    let bearer = bearer(&shared, shown(&request), Scope::Delete).await?;
     let id = query(&request, "stream_id").ok_or_else(|| Refusal::bad("`stream_id` is needed"))?;
     ask(&shared, move |t, now| t.delete_stream(&bearer.receiver, &id, now).map(|()| Value::Null))
         .await?;
@@ -121,7 +121,7 @@ pub(super) async fn status(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Read).await?;
+    let bearer = bearer(&shared, shown(&request), Scope::Read).await?;
     let id = query(&request, "stream_id").ok_or_else(|| Refusal::bad("`stream_id` is needed"))?;
     ask(&shared, move |t, _| t.status(&bearer.receiver, &id)).await
 }
@@ -139,8 +139,8 @@ pub(super) async fn add_subject(
     State(shared): State<Shared>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
-    let work = |t: &mut Transmitter, receiver: &str, body: &Value, _| {
-        t.add_subject(receiver, body).map(|()| Value::Null)
+    let work = |t: &mut Transmitter, receiver: &str, body: &Value, now| {
+        t.add_subject(receiver, body, now).map(|()| Value::Null)
     };
     change(&shared, request, work).await?;
     Ok(StatusCode::OK)
@@ -177,7 +177,7 @@ pub(super) async fn poll(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let bearer = bearer(&shared, &request, Scope::Poll).await?;
+    let bearer = bearer(&shared, shown(&request), Scope::Poll).await?;
     let body = json_body(request).await?;
     let mut poll = PollRequest::parse(&body)?;
     let signals = signals(&shared)?;
@@ -204,16 +204,18 @@ pub(super) async fn poll(
     }
 }
 
-/// Who asks, if the token may do what the endpoint does. A token in the address is refused.
-async fn bearer(shared: &Shared, request: &Request, scope: Scope) -> Result<Bearer, Refusal> {
-    let signals = signals(shared)?;
-    let unauthorized = |description: &str, challenge: &str| Refusal {
+fn unauthorized(description: &str, challenge: &str) -> Refusal {
+    Refusal {
         status: StatusCode::UNAUTHORIZED,
         err: "authentication_failed",
         description: description.to_owned(),
         retry_after: None,
         challenge: Some(challenge.to_owned()),
-    };
+    }
+}
+
+/// The access token of a request. One in the address is refused.
+fn shown(request: &Request) -> Result<String, Refusal> {
     if query(request, "access_token").is_some() {
         let text = "an access token belongs into the header, not into the address";
         return Err(unauthorized(text, "Bearer error=\"invalid_request\""));
@@ -221,10 +223,20 @@ async fn bearer(shared: &Shared, request: &Request, scope: Scope) -> Result<Bear
     let header = request.headers().get(header::AUTHORIZATION).and_then(|h| h.to_str().ok());
     let token =
         header.and_then(|h| h.split_once(' ')).filter(|(s, _)| s.eq_ignore_ascii_case("bearer"));
-    let Some((_, token)) = token else {
-        return Err(unauthorized("an access token is needed", "Bearer realm=\"sluice\""));
-    };
-    let token = token.trim().to_owned();
+    match token {
+        Some((_, token)) => Ok(token.trim().to_owned()),
+        None => Err(unauthorized("an access token is needed", "Bearer realm=\"sluice\"")),
+    }
+}
+
+/// Who asks, if the token may do what the endpoint does.
+async fn bearer(
+    shared: &Shared,
+    shown: Result<String, Refusal>,
+    scope: Scope,
+) -> Result<Bearer, Refusal> {
+    let signals = signals(shared)?;
+    let token = shown?;
     let bearer = match signals.is_of_others(&token) {
         true => {
             let asked = signals.clone();
@@ -259,7 +271,7 @@ async fn change(
     + Send
     + 'static,
 ) -> Result<Response, Refusal> {
-    let bearer = bearer(shared, &request, Scope::Update).await?;
+    let bearer = bearer(shared, shown(&request), Scope::Update).await?;
     let body = json_body(request).await?;
     ask(shared, move |t, now| work(t, &bearer.receiver, &body, now)).await
 }

@@ -75,6 +75,8 @@ impl Build {
                 keepalive: signals.keepalive.0,
                 subject_removal_grace: signals.subject_removal_grace.0,
                 queue_most: signals.queue.0.get(),
+                queue_age: signals.queue_age.0,
+                inactivity_timeout: signals.inactivity_timeout.0,
                 storm_limit: signals.storm_limit.0.get(),
             },
             profiles,
@@ -106,6 +108,7 @@ fn profile(name: &str, receiver: &Receiver, issuer: &str) -> Result<Profile, Fai
     let audience = &receiver.audience;
     Ok(Profile {
         name: name.to_owned(),
+        dialect: receiver.dialect.0,
         audience: if audience.is_empty() { vec![name.to_owned()] } else { audience.clone() },
         events: if events.is_empty() { EventType::offered().collect() } else { events },
         entities: if kinds.is_empty() { EntityKind::ALL.to_vec() } else { kinds },
@@ -120,6 +123,8 @@ fn profile(name: &str, receiver: &Receiver, issuer: &str) -> Result<Profile, Fai
         detail: receiver.detail,
         revoke_sessions: receiver.revoke_sessions,
         approval: receiver.approval,
+        staleness: receiver.staleness.0,
+        rate: u32::try_from(receiver.rate.0.get()).unwrap_or(u32::MAX),
         min_interval: receiver.min_interval.0,
         push: receiver.push_url.clone().map(|url| PushTarget { url, authorization }),
         push_hosts: receiver.push_hosts.clone(),

@@ -13,9 +13,7 @@ use std::{
 };
 
 use sluice_signal::{
-    StreamStatus,
     push::{Answer, error_code},
-    stream::Delivery,
     transmitter::Attempt,
 };
 use ureq::{Agent, http::header};
@@ -56,11 +54,11 @@ pub(super) fn start(signals: Signals, stop: Arc<AtomicBool>) -> Option<JoinHandl
     })
 }
 
-/// Push streams that flow.
+/// Streams that have something to push, or may have.
 fn streams(signals: &Signals) -> Vec<String> {
     let flowing = signals.with(|transmitter, _| {
-        let push = transmitter.streams().filter(|s| matches!(s.delivery, Delivery::Push { .. }));
-        push.filter(|s| s.status == StreamStatus::Enabled).map(|s| s.id.clone()).collect()
+        let all = transmitter.streams().map(|s| s.id.clone());
+        all.filter(|id| transmitter.pushes(id)).collect()
     });
     // What keeps it from answering is logged where it is found.
     flowing.unwrap_or_default()
@@ -69,11 +67,8 @@ fn streams(signals: &Signals) -> Vec<String> {
 /// Pushes what a stream has until it ends or no longer flows.
 fn push(signals: &Signals, agent: &Agent, id: &str, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
-        let next = signals.with(|transmitter, now| {
-            let flows =
-                transmitter.streams().any(|s| s.id == id && s.status == StreamStatus::Enabled);
-            (flows, transmitter.next_push(id, now))
-        });
+        let next = signals
+            .with(|transmitter, now| (transmitter.pushes(id), transmitter.next_push(id, now)));
         let attempt = match next {
             Ok((false, _)) => return,
             Ok((true, Ok(Some(attempt)))) => attempt,

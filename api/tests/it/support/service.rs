@@ -182,9 +182,8 @@ impl Service {
         } else {
             self.agent.run(request.body(body).unwrap()).unwrap()
         };
-        let header = |name: &str| {
-            answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
-        };
+        let header =
+            |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let (retry_after, challenge) = (header("retry-after"), header("www-authenticate"));
         Answer {
             status: answer.status().as_u16(),

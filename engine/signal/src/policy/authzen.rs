@@ -2,7 +2,7 @@
 //! as the specification asks. Not the HTTP around it.
 
 use serde_json::{Map, Value, json};
-use sluice_event::EntityKind;
+use sluice_event::{EntityKind, rfc3339};
 
 use super::{Action, Decision, Policy};
 use crate::{EntityKey, EntityLevel};
@@ -18,10 +18,11 @@ pub fn evaluate<'l>(
     body: &Value,
     policy: &Policy,
     level: impl Fn(&EntityKey) -> Option<&'l EntityLevel>,
+    stale: Option<i64>,
     now: i64,
 ) -> Result<Value, String> {
     let request = body.as_object().ok_or("the body is a JSON object")?;
-    one(request, policy, &level, now)
+    one(request, policy, &level, stale, now)
 }
 
 /// Answers several, in order; `options.evaluations_semantic` may end it early.
@@ -32,12 +33,13 @@ pub fn evaluate_all<'l>(
     body: &Value,
     policy: &Policy,
     level: impl Fn(&EntityKey) -> Option<&'l EntityLevel>,
+    stale: Option<i64>,
     now: i64,
 ) -> Result<Value, String> {
     let request = body.as_object().ok_or("the body is a JSON object")?;
     let list = match request.get("evaluations") {
         // Without a list it is one evaluation.
-        None => return one(request, policy, &level, now),
+        None => return one(request, policy, &level, stale, now),
         Some(Value::Array(list)) if list.len() <= MOST => list,
         Some(_) => return Err(format!("`evaluations` is a list of at most {MOST}")),
     };
@@ -57,8 +59,8 @@ pub fn evaluate_all<'l>(
                 whole.insert(name.into(), value.clone());
             }
         }
-        let answer =
-            one(&whole, policy, &level, now).map_err(|e| format!("evaluation {number}: {e}"))?;
+        let answer = one(&whole, policy, &level, stale, now)
+            .map_err(|e| format!("evaluation {number}: {e}"))?;
         let decision = answer.get("decision").and_then(Value::as_bool);
         answers.push(answer);
         if stop_at.is_some() && decision == stop_at {
@@ -72,6 +74,7 @@ fn one<'l>(
     request: &Map<String, Value>,
     policy: &Policy,
     level: &impl Fn(&EntityKey) -> Option<&'l EntityLevel>,
+    stale: Option<i64>,
     now: i64,
 ) -> Result<Value, String> {
     let text = |object: &str, member: &str| {
@@ -93,11 +96,12 @@ fn one<'l>(
     if let Some(id) = device.and_then(|p| p.get("device_id")).and_then(Value::as_str) {
         entities.push(EntityKey { kind: EntityKind::Device, id: id.to_lowercase() });
     }
-    Ok(answer(&policy.decide(resource, &entities, level), now))
+    Ok(answer(&policy.decide(resource, &entities, level), stale, now))
 }
 
-/// A decision as the answer to an evaluation: a deny is `false`, and so is what asks for more proof.
-pub fn answer(decision: &Decision, now: i64) -> Value {
+/// A decision as the answer to an evaluation: a deny is `false`, and so is what asks for more proof. `stale` is
+/// since when an input is silent, milliseconds since 1970.
+pub fn answer(decision: &Decision, stale: Option<i64>, now: i64) -> Value {
     json!({
         "decision": decision.action == Action::Allow,
         "context": {
@@ -105,6 +109,7 @@ pub fn answer(decision: &Decision, now: i64) -> Value {
             "risk_level": decision.level.name(),
             "risk_score": decision.score,
             "risk_age_s": decision.since.map(|since| (now - since).max(0) / 1_000),
+            "risk_stale_since": stale.map(rfc3339),
             "reason": decision.reason,
         },
     })

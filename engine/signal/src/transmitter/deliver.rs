@@ -8,7 +8,7 @@ use super::{
     sent_key,
 };
 use crate::{
-    DeadLetter, EventType, KeyError, RequestError, Row, StreamStatus,
+    DeadLetter, Dialect, EventType, KeyError, RequestError, Row, StreamStatus, okta,
     push::{Answer, Outcome, Tried, outcome},
     set::{self, Claims},
     stream::Delivery,
@@ -298,7 +298,11 @@ impl Transmitter {
                 event_type,
                 event,
             };
-            self.keys.sign(set::TYP, &claims.to_value())
+            let claims = match profile.dialect {
+                Dialect::Ssf => claims.to_value(),
+                Dialect::Okta => okta::claims(claims),
+            };
+            self.keys.sign(set::TYP, &claims)
         };
         let token = sign(&row.event)?;
         if token.len() <= set::MAX_BYTES {

@@ -175,8 +175,9 @@ impl Transmitter {
         let subject =
             SubjectId::of_entity(entity.kind, &entity.id, profile.subject_format, &profile.issuers);
         let delivered = live.stream.delivered(profile);
-        let wanted =
-            profile.entities.contains(&entity.kind) && live.stream.hears_of(&subject, profile, now);
+        let wanted = profile.entities.contains(&entity.kind)
+            && profile.dialect.knows(entity.kind)
+            && live.stream.hears_of(&subject, profile, now);
         if !wanted {
             return Vec::new();
         }
@@ -221,6 +222,9 @@ impl Transmitter {
         let min_interval = profile.min_interval;
         // In shadow mode nobody decides: what is recorded is what people would be asked about.
         let awaiting = draft.rise && profile.approval && !profile.shadow;
+        if !profile.dialect.sends(draft.event_type) {
+            return None;
+        }
         let ends = draft.event_type == EventType::StreamUpdated;
         if live.stream.status == StreamStatus::Disabled && !ends {
             return None;
@@ -338,6 +342,28 @@ impl Transmitter {
             ..HistoryRow::default()
         });
     }
+}
+
+/// The claims of the SET that says a change to a receiver who was told of none before, named `receiver` and the
+/// only audience: to show, not signed and not sent. `issuer` also issues the names of subjects.
+pub fn claims_of(change: &LevelChange, issuer: &str, receiver: &str) -> Value {
+    let profile = Profile::plain(receiver, issuer);
+    let EntityKey { kind, id } = &change.entity;
+    let subject = SubjectId::of_entity(*kind, id, profile.subject_format, &profile.issuers);
+    let txn = cause_id(change);
+    let event_type = EventType::RiskLevelChange;
+    let event = risk_level_change(change, change.from, change.to, &profile);
+    let claims = set::Claims {
+        iss: issuer,
+        aud: &profile.audience,
+        jti: &set::jti(receiver, &txn, event_type, 0),
+        txn: Some(&txn),
+        iat: change.at.div_euclid(1_000),
+        subject: &subject,
+        event_type,
+        event: &event,
+    };
+    claims.to_value()
 }
 
 impl Storm {

@@ -5,6 +5,7 @@
 
 mod conformance;
 mod delivery;
+mod dialects;
 mod inbound;
 mod levels;
 mod policy;

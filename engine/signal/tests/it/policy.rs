@@ -104,9 +104,12 @@ fn q6_evaluation() {
             "subject": {"type": "user", "id": id}, "action": {"name": "read"},
             "resource": {"type": "page", "id": "/app"}, "unknown": 1,
         });
-        authzen::evaluate(&body, &policy(), |e| known.get(e), START + 5_000).unwrap()
+        authzen::evaluate(&body, &policy(), |e| known.get(e), Some(START), START + 5_000).unwrap()
     };
     assert_eq!(ask("low@example.com")["decision"], true);
+    // H5: since when an input is silent.
+    let stale = &ask("low@example.com")["context"]["risk_stale_since"];
+    assert_eq!(stale, "2026-01-01T00:00:00.000Z");
     assert_eq!(ask("MED@example.com")["decision"], false);
     let answer = ask("high@example.com");
     assert_eq!(answer["decision"], false);
@@ -120,7 +123,10 @@ fn q6_evaluation() {
         json!({"subject": {"type": "user", "id": ""}, "action": {"name": "r"}, "resource": {"type": "p", "id": "/"}}),
         json!({"subject": {"type": "user", "id": "a"}, "action": {"name": "r"}}),
     ] {
-        assert!(authzen::evaluate(&body, &policy(), |e| known.get(e), START).is_err(), "{body}");
+        assert!(
+            authzen::evaluate(&body, &policy(), |e| known.get(e), None, START).is_err(),
+            "{body}"
+        );
     }
 }
 
@@ -138,7 +144,8 @@ fn q6_evaluations_in_order_with_defaults_and_early_ends() {
             ],
             "options": {"evaluations_semantic": semantic},
         });
-        let answer = authzen::evaluate_all(&body, &policy(), |e| known.get(e), START).unwrap();
+        let answer =
+            authzen::evaluate_all(&body, &policy(), |e| known.get(e), None, START).unwrap();
         let answers = answer["evaluations"].as_array().unwrap().clone();
         answers.iter().map(|a| a["decision"].as_bool().unwrap()).collect::<Vec<_>>()
     };

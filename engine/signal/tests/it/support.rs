@@ -5,11 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sluice_event::EntityKind;
 use sluice_signal::{
-    EntityKey, EventType, Level, Observation, Override, Profile, SigningKeys, Staleness,
-    Transmitter,
+    EntityKey, EventType, Level, Observation, Override, Profile, SigningKeys, Transmitter,
     push::Answer,
     stream::PushTarget,
-    subject::{Issuers, SubjectFormat},
     transmitter::{Attempt, PollRequest, Settings},
     verify::{Expected, VerifiedSet, verify},
 };
@@ -32,23 +30,10 @@ pub(crate) struct Bench {
 
 pub(crate) fn profile(name: &str) -> Profile {
     Profile {
-        name: name.to_owned(),
         audience: vec![format!("https://{name}.example.com")],
-        events: EventType::offered().collect(),
-        entities: EntityKind::ALL.to_vec(),
-        min_level: Level::Medium,
-        subject_format: SubjectFormat::Email,
-        issuers: Issuers { users: ISSUER.into(), devices: ISSUER.into() },
-        all_subjects: true,
-        shadow: false,
-        detail: true,
-        revoke_sessions: false,
-        approval: false,
-        staleness: Staleness::Hold,
         rate: u32::MAX,
-        min_interval: MINUTE,
-        push: None,
         push_hosts: vec![format!("{name}.example.com")],
+        ..Profile::plain(name, ISSUER)
     }
 }
 

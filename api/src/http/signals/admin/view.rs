@@ -100,6 +100,8 @@ pub(in super::super::super) struct StreamView {
     pub(super) oldest_at: Option<String>,
     pub(super) dead_letters: u64,
     pub(super) delivered_at: Option<String>,
+    /// When its receiver acknowledged a verification last, since the start of the process.
+    pub(super) proven_at: Option<String>,
     /// Failures in a row.
     pub(super) failures: u32,
     pub(super) error: Option<String>,
@@ -125,6 +127,12 @@ pub(in super::super::super) struct TotalsView {
     pub(super) dropped: u64,
     pub(super) shadow: u64,
     pub(super) held: u64,
+    /// Accepted with another status than 202.
+    pub(super) nonconformant: u64,
+    /// Falls that waited for a silent input.
+    pub(super) stale: u64,
+    /// Times that an entity was held at the higher level since it flaps.
+    pub(super) flapping: u64,
 }
 
 /// A stream with what is in it.
@@ -223,6 +231,16 @@ pub(in super::super::super) struct HistoryParams {
     pub(super) about: Option<String>,
 }
 
+/// The time of a preview.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(in super::super::super) struct PreviewParams {
+    /// RFC 3339, or `now-24h`; a day before `to` without it.
+    pub(super) from: Option<String>,
+    /// Likewise; now without it.
+    pub(super) to: Option<String>,
+}
+
 /// What is decided about SETs that wait for approval.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -308,6 +326,9 @@ impl Overview {
                 dropped: totals.dropped,
                 shadow: totals.shadow,
                 held: totals.held,
+                nonconformant: totals.nonconformant,
+                stale: totals.stale,
+                flapping: totals.flapping,
             },
         }
     }
@@ -335,6 +356,7 @@ impl StreamView {
             oldest_at: health.oldest_at.map(rfc3339),
             dead_letters: health.dead_letters as u64,
             delivered_at: health.delivered_at.map(rfc3339),
+            proven_at: health.proven_at.map(rfc3339),
             failures: health.failures,
             error: health.error,
             next_attempt_at: health.next_attempt_at.map(rfc3339),
