@@ -20,6 +20,7 @@ use rdkafka::{
 
 pub use self::check::{Checked, CheckedTopic, check};
 pub use self::settings::{KafkaSettings, Start};
+pub use self::table::{CHANGE, TableRecord, TableSettings, TableTopic};
 use self::{
     context::Context,
     place::Places,
@@ -37,6 +38,7 @@ mod headers;
 mod place;
 mod session;
 mod settings;
+mod table;
 mod trouble;
 
 /// Reads the partitions that its group gives it.
