@@ -29,7 +29,7 @@ pub(crate) enum BaselineVerb {
     Test(Test),
     /// Score labelled events: each unit before it is learned
     Eval(eval::Eval),
-    WarmStart(warm::Warm),
+    WarmStart(Box<warm::Warm>),
 }
 
 impl BaselineVerb {

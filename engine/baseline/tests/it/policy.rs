@@ -29,18 +29,19 @@ fn scored(spec: Spec, mut events: Vec<Event>) -> Vec<UnitScore> {
 
 fn anomaly(units: &[UnitScore], entity: &str, day: i64) -> Anomaly {
     let unit = of(units, entity).into_iter().find(|u| u.unit == MONDAY + day * DAY);
-    unit.and_then(|unit| unit.anomaly.as_deref().cloned()).expect("every unit is told of")
+    unit.and_then(|unit| unit.anomaly.as_deref().cloned())
+        .unwrap_or_else(|| panic!("{entity} has no unit on day {day}"))
 }
 
 fn score(units: &[UnitScore], entity: &str, day: i64) -> f64 {
     let unit = of(units, entity).into_iter().find(|u| u.unit == MONDAY + day * DAY);
-    unit.map(|unit| unit.score).expect("it is scored")
+    unit.map_or(f64::NAN, |unit| unit.score)
 }
 
 fn value(units: &[UnitScore], entity: &str, day: i64, text: &str) -> ValueScore {
     let anomaly = anomaly(units, entity, day);
     let mut values = anomaly.features.into_iter().flat_map(|f| f.values);
-    values.find(|v| v.value == text).expect("the value is told of")
+    values.find(|v| v.value == text).unwrap_or_else(|| panic!("{entity} does not have {text}"))
 }
 
 /// Twenty people with one row of `DE` a day, and an account that uses `BACKUP` a hundred times as often.
