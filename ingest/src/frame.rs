@@ -230,8 +230,9 @@ impl Framer {
             let lines = unwrap.is_none() && head.trim_ascii_start().len() > BOM.len() + 1;
             let lines = lines && !looks_json(head) && !export::may_begin(head);
             // But for frames, and not before the first of them has ended: with what is to be seen.
+            let start = head.strip_prefix(BOM).unwrap_or(head);
             let lines =
-                lines && octets::begins(head).is_some() && memchr::memchr(b'\n', head).is_some();
+                lines && octets::begins(start).is_some() && memchr::memchr(b'\n', head).is_some();
             if head.len() >= HEAD_BYTES || lines {
                 self.decide();
                 self.push(later);
@@ -329,7 +330,10 @@ impl Framer {
                 }
             };
             let head: &[u8] = match &self.mode {
-                Mode::Export(_) | Mode::Octets(_) => head.strip_prefix(BOM).unwrap_or(&head),
+                Mode::Export(_) | Mode::Octets(_) => {
+                    self.offset = (head.len() - start.len()) as u64;
+                    start
+                }
                 Mode::Undecided(..) | Mode::Lines(_) | Mode::Document(_) => &head,
             };
             self.push(head);

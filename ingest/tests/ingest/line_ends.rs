@@ -133,3 +133,78 @@ fn carriage_returns_end_the_lines_of_a_text_without_newlines() {
     let seen = detect([&*source("linux.sshd")], forged.as_bytes());
     assert_eq!(seen.sampled, 2);
 }
+
+/// Records with their offsets, and how many faults, of an input that comes in pieces.
+fn framed(framing: &Framing, pieces: &[&[u8]]) -> (Vec<(u64, Vec<u8>)>, usize) {
+    let limits = Limits { record_bytes: 64, ..Limits::default() };
+    let mut framer = Framer::new(framing, limits);
+    let (mut records, mut faults) = (Vec::new(), 0);
+    for piece in pieces {
+        framer.push(piece);
+        let framed = framer.take();
+        let found = framed.offsets.iter().copied().zip(framed.records.iter().map(<[u8]>::to_vec));
+        records.extend(found);
+        faults += framed.faults.len();
+    }
+    framer.finish();
+    let framed = framer.take();
+    let found = framed.offsets.iter().copied().zip(framed.records.iter().map(<[u8]>::to_vec));
+    records.extend(found);
+    (records, faults + framed.faults.len())
+}
+
+#[test]
+fn what_a_text_is_cut_into_does_not_depend_on_how_it_comes() {
+    const PARTS: [&str; 18] = [
+        "12 <38>abcdefgh",
+        "5 <1>ab",
+        "6 <1>ab\n",
+        "7 <1>ab\r\n",
+        "40 <38>",
+        "900 <38>",
+        "3 <",
+        "12",
+        " ",
+        "\r",
+        "\n",
+        "\0",
+        "<38>x",
+        "word ",
+        "\u{feff}",
+        "{\"a\":1}",
+        "12 <38>1 - h sshd 7 - - ",
+        ">",
+    ];
+    for case in 1..=3_000_u64 {
+        let mut state = case.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 11) as usize % below
+        };
+        let text: String = (0..1 + next(12)).map(|_| PARTS[next(PARTS.len())]).collect();
+        let bytes = text.as_bytes();
+        let framing = match next(3) {
+            0 => Framing::Lines,
+            1 => Framing::Syslog,
+            _ => Framing::Json(Unwrap::new(["$.Records[*]"])),
+        };
+        let whole = framed(&framing, &[bytes]);
+        for size in [1, 2, 1 + next(20)] {
+            let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
+            assert_eq!(
+                framed(&framing, &pieces),
+                whole,
+                "case {case}: {text:?} in pieces of {size}"
+            );
+        }
+        // Nothing is made up: every record is part of the text, at its offset.
+        for (offset, record) in &whole.0 {
+            let at = *offset as usize;
+            let from = bytes.get(at..).unwrap_or_default();
+            let found = from.windows(record.len().max(1)).any(|w| w == record.as_slice());
+            assert!(record.is_empty() || found, "case {case}: {text:?} has no {record:?} at {at}");
+        }
+    }
+}
