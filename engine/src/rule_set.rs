@@ -72,7 +72,7 @@ impl RuleSet {
                 }
             }
         }
-        let stateless = rules.iter().filter(|r| matches!(r.plan.stage, Stage::Stateless));
+        let stateless = rules.iter().filter(|r| r.plan.stage.is_stateless());
         let stateless = stateless.map(|r| r.plan.rule.clone()).collect();
         let mut by_table: BTreeMap<TableName, Vec<(usize, usize)>> = BTreeMap::new();
         for (slot, loaded) in rules.iter().enumerate() {

@@ -70,6 +70,7 @@ fn levels(service: &Service, receiver: &Receiver) -> Vec<(String, String)> {
     events.map(|e| (text(&e["current_level"]), text(&e["reason_admin"]["en"]))).collect()
 }
 
+#[expect(clippy::disallowed_methods, reason = "what a sender would stamp")]
 #[test]
 fn h5_a_level_whose_only_source_is_silent_is_low_with_reason_and_then_the_level_again() {
     let receiver = Receiver::start();

@@ -15,7 +15,7 @@ use sluice_stream::{BaselineEntries, StateEntry};
 
 use crate::{
     Checkpoint, CheckpointSink, Commit, Content, Delivery, Engine, EngineConfig, EngineError,
-    FindingSink, Live, LoadedRule, Observer, Pace, Partition, Progress, RuleSet, RunOptions, Seq,
+    FindingFeed, FindingSink, Live, LoadedRule, Observer, Pace, Partition, Progress, RuleSet, RunOptions, Seq,
     Source, SourcePosition, StatsRegistry, Summary, durable::FindingStore, history::EventHistory,
 };
 
@@ -194,6 +194,11 @@ struct Learned(Arc<Mutex<BTreeMap<Vec<u8>, Vec<u8>>>>);
 impl FindingSink for Learned {
     fn commit(&mut self, _: Commit) -> Result<Seq, EngineError> {
         Ok(Seq(0))
+    }
+
+    /// No rule runs.
+    fn feed(&mut self) -> Option<Box<dyn FindingFeed>> {
+        None
     }
 
     fn checkpoints(&mut self) -> Option<Box<dyn CheckpointSink>> {

@@ -138,7 +138,7 @@ impl Inner {
         cancel: &Cancel,
     ) -> Result<Vec<RecordBatch>, EngineError> {
         // The newest of all entities, in order.
-        let mut newest: BTreeMap<(i64, [u8; 16], u64), (Arc<Entity>, RiskRow)> = BTreeMap::new();
+        let mut newest: BTreeMap<_, EntityRow> = BTreeMap::new();
         for record in view.snapshot.prefix(&self.spaces.risk, b"") {
             if cancel.is_cancelled() {
                 return Ok(Vec::new());
@@ -156,11 +156,14 @@ impl Inner {
                 }
             }
         }
-        let rows: Vec<(Arc<Entity>, RiskRow)> = newest.into_values().rev().collect();
+        let rows: Vec<EntityRow> = newest.into_values().rev().collect();
         let batches = rows.chunks(BATCH_ROWS).map(|rows| risk_rows(table, rows));
         batches.collect::<Result<_, _>>().map_err(broken)
     }
 }
+
+/// A change of risk, and of whom.
+type EntityRow = (Arc<Entity>, RiskRow);
 
 fn is_within(time: i64, (from, to): Between) -> bool {
     from.is_none_or(|from| from <= time) && to.is_none_or(|to| time < to)
@@ -234,7 +237,7 @@ fn incident_rows(table: &TableSchema, rows: &[&Arc<Incident>]) -> Result<RecordB
 
 fn risk_rows(
     table: &TableSchema,
-    rows: &[(Arc<Entity>, RiskRow)],
+    rows: &[EntityRow],
 ) -> Result<RecordBatch, ArrowError> {
     let all = || rows.iter().map(|(_, row)| row);
     made::batch(&table.arrow, |name| {

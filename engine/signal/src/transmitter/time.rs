@@ -101,8 +101,7 @@ impl Transmitter {
         let streams = self.streams.iter().filter(|(_, live)| shadow(&live.stream.receiver));
         let streams: Vec<String> = streams.map(|(id, _)| id.clone()).collect();
         for id in streams {
-            loop {
-                let Some(live) = self.streams.get(&id) else { break };
+            while let Some(live) = self.streams.get(&id) {
                 let flows = live.stream.status == StreamStatus::Enabled;
                 let wanted =
                     |row: &Row| flows && !row.kind().is_some_and(EventType::is_about_stream);
