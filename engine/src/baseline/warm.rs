@@ -15,8 +15,9 @@ use sluice_stream::{BaselineEntries, StateEntry};
 
 use crate::{
     Checkpoint, CheckpointSink, Commit, Content, Delivery, Engine, EngineConfig, EngineError,
-    FindingFeed, FindingSink, Live, LoadedRule, Observer, Pace, Partition, Progress, RuleSet, RunOptions, Seq,
-    Source, SourcePosition, StatsRegistry, Summary, durable::FindingStore, history::EventHistory,
+    FindingFeed, FindingSink, Live, LoadedRule, Observer, Pace, Partition, Progress, RuleSet,
+    RunOptions, Seq, Source, SourcePosition, StatsRegistry, Summary, durable::FindingStore,
+    history::EventHistory,
 };
 
 /// What is to be learned, and where it is kept.

@@ -235,10 +235,7 @@ fn incident_rows(table: &TableSchema, rows: &[&Arc<Incident>]) -> Result<RecordB
     })
 }
 
-fn risk_rows(
-    table: &TableSchema,
-    rows: &[EntityRow],
-) -> Result<RecordBatch, ArrowError> {
+fn risk_rows(table: &TableSchema, rows: &[EntityRow]) -> Result<RecordBatch, ArrowError> {
     let all = || rows.iter().map(|(_, row)| row);
     made::batch(&table.arrow, |name| {
         Some(match name {

@@ -1,3 +1,5 @@
+//! Layers of rules over findings: their order, and circles that are refused.
+
 use super::*;
 use crate::Content;
 
