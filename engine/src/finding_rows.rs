@@ -71,6 +71,7 @@ pub(crate) fn column(name: &str, tenant: &str, findings: &[&Finding]) -> Option<
             let uid = EventUid::derive(tenant, SOURCE, id.as_bytes(), true, table.as_str(), 0);
             Some(uid.to_string())
         })),
+        "source" => texts(all().map(|_| Some(SOURCE.to_owned()))),
         "id" => texts(all().map(|f| Some(f.id.to_string()))),
         "rule_id" => texts(all().map(|f| Some(f.rule_id.to_string()))),
         "rule_version" => texts(all().map(|f| Some(f.rule_version.to_string()))),

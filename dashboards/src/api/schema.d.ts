@@ -313,9 +313,11 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Run one SELECT over recent events
-         * @description The events are those still in memory: `covers_from` says since when. Nothing but the tables of
-         *     `GET /api/v1/schema` can be read. By `Accept`: JSON, `application/x-ndjson`, `text/csv` (a cell
+         * Run one SELECT over recent events and what was found
+         * @description The events are those still in memory: `covers_from` says since when. The tables `findings`,
+         *     `incidents` and `entity_risk` hold what the API shows of them, all as of one moment: the newest
+         *     100,000 rows of each by event time, of findings at most 64 MiB; `entity_risk` needs the permission
+         *     `risk:read`. Nothing but the tables of `GET /api/v1/schema` can be read. By `Accept`: JSON, `application/x-ndjson`, `text/csv` (a cell
          *     that a spreadsheet would run begins with `'`) or `application/vnd.apache.arrow.stream`; the last
          *     three carry the costs in headers `Sluice-*`. With `Prefer: respond-async` the answer is a 202 with a
          *     `Location` to fetch it from.
@@ -1281,6 +1283,8 @@ export interface components {
         /** @description A column. */
         Column: {
             description: string;
+            /** @description Rules cannot read it: people, time or the order of arrival change it after the fact. */
+            hunts_only?: boolean;
             name: string;
             type: string;
             /** @description The values it can have, if they are few. */
@@ -2153,7 +2157,7 @@ export interface components {
         /** @description A change of the risk of an entity. */
         RiskChange: {
             at: string;
-            /** @description `finding`, `withdrawn`, `verdict` or `decay`. */
+            /** @description `finding`, `withdrawn`, `verdict`, `criticality` or `decay`. */
             cause: string;
             /** @description The finding or incident of the cause. */
             cause_id?: string | null;
@@ -2187,7 +2191,10 @@ export interface components {
             group?: string | null;
             /** @description Until half of it is gone. */
             half_life?: string | null;
-            /** @description `rule`, `baseline`, `other` (many small ones), `cap`, `floor` or `override`. */
+            /**
+             * @description `rule`, `baseline`, `other` (many small ones), `criticality` (of the lookups `identity` and
+             *     `asset`), `cap`, `floor` or `override`.
+             */
             kind: string;
             last?: string | null;
             /**
@@ -2271,7 +2278,7 @@ export interface components {
         RiskReason: {
             /** Format: double */
             points: number;
-            /** @description The rule or baseline, with its feature; `cap`, `floor` or `override`. */
+            /** @description The rule or baseline, with its feature; `criticality`, `cap`, `floor` or `override`. */
             source: string;
         };
         /** @description What would bring an entity to a level. */

@@ -93,6 +93,7 @@ impl ReplayBuilder {
         let mut values = values.clone();
         let number = self.rows.len();
         values.entry("id".to_owned()).or_insert_with(|| format!("{number:032x}").into());
+        values.insert("source".to_owned(), "findings".into());
         let rows = cells(schema, &schema.rules, time, &values)?;
         self.push(partition, table, rows, time, format!("{time} {values:?}").into_bytes());
         Ok(())
