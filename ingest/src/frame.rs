@@ -227,10 +227,10 @@ impl Framer {
             let (now, later) = input.split_at(room.min(input.len()));
             head.extend_from_slice(now);
             // Lines are lines at once: what is typed is read while it is typed.
-            let lines = unwrap.is_none() && head.trim_ascii_start().len() > BOM.len() + 1;
+            let start = head.strip_prefix(BOM).unwrap_or(head);
+            let lines = unwrap.is_none() && start.trim_ascii_start().len() > 1;
             let lines = lines && !looks_json(head) && !export::may_begin(head);
             // But for frames, and not before the first of them has ended: with what is to be seen.
-            let start = head.strip_prefix(BOM).unwrap_or(head);
             let lines =
                 lines && octets::begins(start).is_some() && memchr::memchr(b'\n', head).is_some();
             if head.len() >= HEAD_BYTES || lines {
