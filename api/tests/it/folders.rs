@@ -171,6 +171,10 @@ fn a_folder_of_everything() {
         quoted(&format!("{AUDIT}\n"))
     );
     scratch.write("mess/deep/below/docker.json", format!("{docker}\n"));
+    let times = format!("{SSHD}\n{}\n", SSHD.replace("Jan  1 09:00:00", "2036-01-01T09:00:00Z"));
+    scratch.write("mess/ahead.log", times);
+    let timeless = cloudtrail("ann").replace("eventTime", "otherTime");
+    scratch.write("mess/timeless.json", format!("{timeless}\n"));
     for n in 0..60 {
         scratch.write(&format!("mess/many/{n:02}.json"), okta("ann"));
     }
@@ -178,6 +182,8 @@ fn a_folder_of_everything() {
     file(&run, "noise.bin", &["not read: the input is not text: not a log"]);
     file(&run, "empty.log", &["not read: the input is empty"]);
     file(&run, "mixed.json", &["5 of 6", "1 not_this_source (line 6: ", "looks like aws.cloud"]);
+    file(&run, "ahead.log", &["1 rows ahead of when they were received (2036-01-01T09:00:00"]);
+    file(&run, "timeless.json", &["1 rows without a time"]);
     // Of many files those that were read whole are shown together.
     run.says(&[
         "60 more files of okta.system: all 60 records read",

@@ -110,16 +110,23 @@ fn left_out(counts: &SourceCounts, aside: &Aside, partition: PartitionId) -> Vec
     let bystanders: u64 = counts.skipped.values().sum();
     let headers = counts.dropped.saturating_sub(bystanders);
     let unparsed = counts.unparsed.lines;
-    let flagged: u64 = counts.time_flags.values().map(|(rows, _)| rows).sum();
     for (n, what) in [
         (headers, "header or comment lines"),
         (unparsed, "lines of known programs that no pattern takes"),
         (counts.truncated, "records over a bound, read in part"),
-        (flagged, "rows without a time that can be used"),
     ] {
         if n > 0 {
             left.push(format!("{n} {what}"));
         }
+    }
+    for (flag, (rows, example)) in &counts.time_flags {
+        let what = match flag.as_str() {
+            "missing" => "rows without a time",
+            "invalid" => "rows whose time cannot be read",
+            _ => "rows ahead of when they were received",
+        };
+        let example = example.as_ref().map_or(String::new(), |e| format!(" ({})", cut(e, 40)));
+        left.push(format!("{rows} {what}{example}"));
     }
     left
 }
