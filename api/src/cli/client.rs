@@ -132,7 +132,9 @@ fn refused(url: &str, status: u16, problem: Option<&Json>, with_token: bool) -> 
         401 if with_token => "the token in SLUICE_TOKEN is unknown, revoked or expired",
         401 => "SLUICE_TOKEN=.. ; `sluice token create --data-dir D --role ..` makes a token",
         403 => "the role of this token does not allow it",
-        404 => "`sluice dlq list` shows what is there",
+        404 => {
+            "`sluice dlq list`, `sluice signal streams` and `sluice webhook list` show what is there"
+        }
         429 | 503 => "try again in a moment",
         _ => word("hint").unwrap_or("the server's log says more"),
     };
