@@ -23,7 +23,7 @@ pub(crate) use layers::Layers;
 pub(crate) use reader::{Effective, Problem};
 pub(crate) use secret::{Secret, readable_by_all};
 pub(crate) use settings::{Config, Kafka, Log, LogFormat, Source, Tls};
-pub(crate) use signals::{Receiver, Reference, Signals};
+pub(crate) use signals::{Opa, Receiver, Reference, RiskTopic, Signals};
 pub(crate) use ssf::Ssf;
 pub(crate) use trust::CloudflareAccess;
 pub(crate) use value::HistoryStart;

@@ -125,10 +125,11 @@ impl Node {
         data_dir::make(dir)?;
         let vnode_secret = data_dir::node_key(dir)?;
         let store = FindingStore::open_at(&data_dir::store(dir), retention(config), risk_clock)?;
+        let history = EventHistory::new(config.history.table_bytes.0 as usize);
         let signals = match &config.signals {
             Some(settings) => {
                 let key = data_dir::receiver_key(dir)?;
-                Some(Signals::open(settings, &dir.join("signals"), key)?)
+                Some(Signals::open(settings, &dir.join("signals"), key, history.clone())?)
             }
             None => None,
         };
@@ -139,7 +140,6 @@ impl Node {
         let positions = store.positions()?;
         let (inputs, endpoints) = inputs(&content, &positions)?;
         let received = Received::open(config, &endpoints, &dir.join("received"))?;
-        let history = EventHistory::new(config.history.table_bytes.0 as usize);
         let rules = content.running().count();
         let engine = engine(config, vnode_secret);
         let tenant = engine.tenant.clone();

@@ -7,6 +7,7 @@ use sluice_rule::{Diagnostic, parse_zone};
 use super::{
     reader::Notes,
     settings::{Config, Kafka, Source},
+    signals::RiskTopic,
 };
 
 /// Checks settings against each other and against their bounds.
@@ -44,6 +45,9 @@ pub(crate) fn cross_field(config: &Config, notes: &mut Notes) {
     if let Some(signals) = &config.signals {
         super::signals::check(signals, notes);
         super::trust::check(signals, notes);
+        if let Some(topic) = &signals.kafka {
+            check_risk_topic(topic, notes);
+        }
     }
     super::webhooks::check(&config.webhooks, notes);
 }
@@ -162,6 +166,36 @@ fn check_kafka(name: &str, kafka: &Kafka, notes: &mut Notes) {
         notes.blame(&path("topics"), problem);
     }
     check_options(name, kafka, notes);
+}
+
+fn check_risk_topic(risk: &RiskTopic, notes: &mut Notes) {
+    let path = |key: &str| format!("signals.kafka.{key}");
+    if !is_topic(&risk.topic) {
+        let text = format!("`{}` cannot be the name of a topic", risk.topic);
+        let problem = Diagnostic::error("C003", "", text)
+            .hint("at most 249 letters, digits, `.`, `_` and `-`: \"entity-risk\"");
+        notes.blame(&path("topic"), problem);
+    }
+    for option in
+        ["enable.idempotence", "acks", "request.required.acks", "transactional.id", "partitioner"]
+    {
+        if risk.librdkafka.get(option).is_some() {
+            let problem = Diagnostic::error("C005", "", format!("`{option}` cannot be set here"))
+                .hint(
+                    "records are written once each, to all replicas, where the Java client looks",
+                );
+            notes.blame(&format!("signals.kafka.librdkafka.\"{option}\""), problem);
+        }
+    }
+    for (option, error, what, hint) in risk.librdkafka.exposed_files() {
+        let problem = if error {
+            Diagnostic::error("C006", "", what)
+        } else {
+            Diagnostic::warning("C006", "", what)
+        };
+        let path = format!("signals.kafka.librdkafka.\"{option}\"");
+        notes.blame(&path, problem.hint(hint));
+    }
 }
 
 /// Options of the client that do not go together, with its defaults for those not given.

@@ -14,11 +14,12 @@ use sluice_signal::{
 };
 
 use super::{
+    options::Options,
     reader::{Notes, Reader, Section, Setting, Value, Wrong, section},
     secret,
     tree::Raw,
     trust::{CloudflareAccess, TrustedIssuer},
-    value::{Count, Millis, Networks, word},
+    value::{Brokers, Count, Millis, Networks, word},
 };
 
 section! {
@@ -59,6 +60,17 @@ section! {
         /// A stream that a receiver made is paused, and the receiver told, when it has neither polled it nor
         /// done anything else about it for so long; `0s`: never.
         inactivity_timeout: Millis = "0s",
+        /// Rules that say of a device that it does not comply: with a rise of its level that they are
+        /// behind receivers hear device-compliance-change, and again when it is low.
+        not_compliant_rules: Vec<String> = "[\"endpoint.device_not_compliant\"]",
+        /// Rules after which whoever signed in is less sure than the factor says: with a rise of a user's
+        /// level receivers hear assurance-level-change (NIST-AAL, 2 to 1), and again when it is low.
+        less_assured_rules: Vec<String> = "[\"identity.mfa_fatigue_success\"]",
+        /// Open Policy Agents that levels are written to, `[signals.opa.NAME]`. Those that fetch the bundle
+        /// need none.
+        opa: BTreeMap<String, Opa> = "",
+        /// A topic of Kafka that has the level of every entity that is not at base.
+        kafka: Option<RiskTopic> = "",
         /// What gateways are told.
         decisions: Decisions = "",
         /// External evaluation rules of Cloudflare Access.
@@ -121,6 +133,35 @@ section! {
         push_authorization: Option<Reference> = "",
         /// Hosts that the receiver may choose for push streams of its own; unset: it can only poll.
         push_hosts: Vec<String> = "[]",
+    }
+}
+
+section! {
+    /// An Open Policy Agent that levels are written to: the whole document at start, then a JSON Patch
+    /// per change, of entities that are not `low`. Where it may be is `push_networks`.
+    Opa {
+        /// The document in its data API, `https://opa.example.com:8181/v1/data/sluice/risk`.
+        url: String = "",
+        /// The `Authorization` header, as `${env:NAME}` or `file:/path`; unset: none.
+        authorization: Option<Reference> = "",
+        /// The whole document is written again this often, so that one that was restarted has it.
+        resync: Millis = "10m",
+    }
+}
+
+section! {
+    /// A compacted topic of Kafka with a record per change of level: key `kind:id`, the level as JSON, a
+    /// tombstone for an entity that is back at base. Records that are not written yet wait as `queue`
+    /// says; beyond it only the newest of each entity does.
+    RiskTopic {
+        /// Where to find the cluster: `host:port`, several with commas between.
+        brokers: Brokers = "",
+        /// The topic. It is made, compacted, if it is not there; one that is not compacted is refused.
+        topic: String = "entity-risk",
+        /// Partitions of a topic that is made.
+        partitions: Count = "1",
+        /// Any option of librdkafka, as it names them. Secrets as `${env:NAME}` or `file:/path`.
+        librdkafka: Options = "",
     }
 }
 
@@ -324,6 +365,22 @@ impl Setting for BTreeMap<String, Receiver> {
     }
 }
 
+impl Setting for BTreeMap<String, Opa> {
+    fn read(reader: &mut Reader<'_>, key: &'static str, _default: &'static str) -> Self {
+        let mut agents = reader.below(key);
+        let names = agents.keys();
+        names
+            .into_iter()
+            .map(|name| (name.to_owned(), Opa::section(&mut agents.below(name))))
+            .collect()
+    }
+
+    fn schema() -> Json {
+        let agent = super::reader::object_schema::<Opa>();
+        json!({"type": "object", "additionalProperties": agent})
+    }
+}
+
 impl Setting for BTreeMap<String, DecisionRule> {
     fn read(reader: &mut Reader<'_>, key: &'static str, _default: &'static str) -> Self {
         let mut rules = reader.below(key);
@@ -374,6 +431,16 @@ pub(super) fn check(signals: &Signals, notes: &mut Notes) {
         if matches!(exposed, Some(secret::Readable::World)) {
             let problem = "everybody on this machine can read a signing key".to_owned();
             blame("signals.signing_keys".into(), problem, "chmod 600 on the file");
+        }
+    }
+    for (name, opa) in &signals.opa {
+        let path = format!("signals.opa.{name}");
+        if stream::host(&opa.url).is_none() {
+            let hint = "\"https://opa.example.com:8181/v1/data/sluice/risk\"";
+            blame(format!("{path}.url"), "this is no URL of a document".into(), hint);
+        }
+        if opa.resync.0 < 1_000 {
+            blame(format!("{path}.resync"), "that is no time between two".into(), "\"10m\"");
         }
     }
     for (name, receiver) in &signals.receivers {

@@ -5,7 +5,7 @@
 use axum::{
     body::HttpBody,
     extract::{MatchedPath, Request, State},
-    http::{Method, header},
+    http::{HeaderMap, Method, header},
     middleware::Next,
     response::Response,
 };
@@ -83,6 +83,10 @@ pub(super) const ROUTES: &[(Method, &str, Access)] = {
         (Method::GET, "/api/v1/risk/{kind}/{id}/outlook", Needs(P::RiskRead)),
         (Method::PUT, "/api/v1/risk/{kind}/{id}/override", Needs(P::SignalsSend)),
         (Method::DELETE, "/api/v1/risk/{kind}/{id}/override", Needs(P::SignalsSend)),
+        (Method::GET, "/api/v1/risk/{kind}/{id}/quarantine", Needs(P::RiskRead)),
+        (Method::PUT, "/api/v1/risk/{kind}/{id}/quarantine", Needs(P::SignalsSend)),
+        (Method::DELETE, "/api/v1/risk/{kind}/{id}/quarantine", Needs(P::SignalsSend)),
+        (Method::GET, "/api/v1/quarantines", Needs(P::RiskRead)),
         (Method::GET, "/api/v1/signals", Needs(P::SignalsRead)),
         (Method::GET, "/api/v1/signals/history", Needs(P::SignalsRead)),
         (Method::GET, "/api/v1/signals/{stream}", Needs(P::SignalsRead)),
@@ -176,7 +180,18 @@ pub(super) fn principal_with(
     request: &Request,
     permission: Permission,
 ) -> Result<Principal, Problem> {
-    let principal = principal(shared, request)?;
+    let peer = request.extensions().get::<Peer>();
+    principal_of(shared, request.headers(), peer, permission)
+}
+
+/// Likewise, of what a request of any protocol shows.
+pub(super) fn principal_of(
+    shared: &Shared,
+    headers: &HeaderMap,
+    peer: Option<&Peer>,
+    permission: Permission,
+) -> Result<Principal, Problem> {
+    let principal = authenticated(shared, headers, peer)?;
     permitted(&principal, permission)?;
     Ok(principal)
 }
@@ -203,7 +218,15 @@ pub(super) fn permitted(principal: &Principal, permission: Permission) -> Result
 const LARGE_ANSWER: u64 = 64 << 10;
 
 fn principal(shared: &Shared, request: &Request) -> Result<Principal, Problem> {
-    let header = request.headers().get(header::AUTHORIZATION).map(|h| h.as_bytes());
+    authenticated(shared, request.headers(), request.extensions().get::<Peer>())
+}
+
+fn authenticated(
+    shared: &Shared,
+    headers: &HeaderMap,
+    peer: Option<&Peer>,
+) -> Result<Principal, Problem> {
+    let header = headers.get(header::AUTHORIZATION).map(|h| h.as_bytes());
     shared.app.tokens.authenticate(header, clock::now()).map_err(|denied| {
         let reason = match denied {
             Denied::Missing => "missing",
@@ -218,10 +241,7 @@ fn principal(shared: &Shared, request: &Request) -> Result<Principal, Problem> {
         }
         // A good token is let in however many bad ones its address sends: the secret has 256 bits,
         // so that only the answers to guesses need a bound.
-        let peer = request
-            .extensions()
-            .get::<Peer>()
-            .map(|peer| network::client(peer.0.ip(), request.headers(), &shared.trusted_proxies));
+        let peer = peer.map(|peer| network::client(peer.0.ip(), headers, &shared.trusted_proxies));
         if let Some(wait) = peer.and_then(|ip| shared.throttle.failed(ip, clock::monotonic())) {
             return Problem::new(
                 Code::TooManyRequests,

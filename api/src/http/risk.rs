@@ -55,7 +55,7 @@ pub(super) struct RiskParams {
         (status = 200, description = "The risk.", body = view::Risk, example = json!({
             "entity": "user:ann@example.com", "known": true, "score": 49.8, "base": 4.0,
             "level": "medium", "computed_level": "medium", "version": "7-2",
-            "changed_at": "2026-11-24T08:15:00.000Z", "held_until": null, "override": null,
+            "changed_at": "2026-11-24T08:15:00.000Z", "held_until": null, "override": null, "quarantine": null,
             "as_of": "2026-11-24T08:16:00.000Z", "stale_since": null, "factors": [{"points": 45.8, "nats": 6.7,
             "kind": "rule", "source": "identity.mfa_fatigue", "group": "TA0006", "count": 1,
             "findings": ["8c0a3f4be1d25f6790ab12cd34ef5678"], "first": "2026-11-24T08:15:00.000Z",

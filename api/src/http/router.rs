@@ -47,6 +47,12 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(risk::query))
         .routes(routes!(risk::outlook::outlook))
         .routes(routes!(signals::admin::put_override, signals::admin::delete_override))
+        .routes(routes!(
+            signals::quarantine::get,
+            signals::quarantine::put,
+            signals::quarantine::delete
+        ))
+        .routes(routes!(signals::quarantine::list))
         .routes(routes!(signals::admin::list))
         .routes(routes!(signals::admin::history))
         .routes(routes!(signals::admin::stream))

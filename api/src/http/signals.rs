@@ -11,6 +11,7 @@ mod bundle;
 mod cloudflare;
 mod decide;
 mod metadata;
+pub(super) mod quarantine;
 mod receivers;
 
 use axum::{

@@ -19,7 +19,7 @@ const AUTO: &str = "auto";
 /// What is wrong with an input over Kafka in a build without its client, and how to mend it.
 pub(crate) const NO_KAFKA: (&str, &str) = (
     "this build has no Kafka client",
-    "build it with the feature `kafka`, which is on by default, or take this input out",
+    "build it with the feature `kafka`, which is on by default, or take it out",
 );
 
 /// Loads the content; an input whose mapping is not in it, or a folder that is not there, is a
@@ -70,6 +70,11 @@ pub(crate) fn check_inputs(loaded: &mut Loaded, content: &Content) {
 fn refuse_kafka(loaded: &mut Loaded) {
     let sources = loaded.config.sources.iter().filter(|(_, source)| source.kafka.is_some());
     let names: Vec<String> = sources.map(|(name, _)| name.clone()).collect();
+    if loaded.config.signals.as_ref().is_some_and(|signals| signals.kafka.is_some()) {
+        let (primary, hint) = NO_KAFKA;
+        let problem = Diagnostic::error("C009", "", format!("signals: {primary}")).hint(hint);
+        loaded.blame("signals.kafka.brokers", problem);
+    }
     for name in names {
         let (primary, hint) = NO_KAFKA;
         let problem = Diagnostic::error("C009", "", format!("input {name}: {primary}")).hint(hint);
@@ -85,6 +90,14 @@ pub(crate) fn check_secrets(loaded: &mut Loaded) {
         loaded.blame("api.tls.certificate", problem.hint(hint));
     }
     let mut wrong = Vec::new();
+    let topic = loaded.config.signals.as_ref().and_then(|signals| signals.kafka.as_ref());
+    if let Some(Err(list)) = topic.map(|t| t.librdkafka.resolve(|name| std::env::var(name).ok())) {
+        for unresolved in list {
+            let path = format!("signals.kafka.librdkafka.\"{}\"", unresolved.option);
+            let problem = Diagnostic::error("C006", "", unresolved.primary).hint(unresolved.hint);
+            wrong.push((path, problem));
+        }
+    }
     for (name, source) in &loaded.config.sources {
         let Some(kafka) = &source.kafka else { continue };
         let Err(list) = kafka.librdkafka.resolve(|name| std::env::var(name).ok()) else { continue };

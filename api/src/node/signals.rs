@@ -9,6 +9,9 @@
 mod access;
 mod alerts;
 mod config;
+mod kafka;
+mod opa;
+mod proof;
 mod push;
 mod trust;
 
@@ -23,12 +26,12 @@ use std::{
     time::Duration,
 };
 
-use sluice_engine::Seq;
+use sluice_engine::{Seq, history::EventHistory};
 use sluice_event::EntityKind;
 use sluice_signal::{
-    EntityKey, EntityLevel, HistoryRow, Observation, SigningKeys, StreamStatus, Transmitter,
+    EntityKey, EntityLevel, HistoryRow, Observation, Proof, SigningKeys, StreamStatus, Transmitter,
     oauth::{self, Bearer, Scope},
-    policy::{self, Decision, Policy},
+    policy::{self, Decision, Policy, opa::push::PushState},
     transmitter::{HISTORY_PREFIX, Totals},
 };
 use sluice_store::{Layout, Memory, Space, Store};
@@ -42,6 +45,8 @@ pub(crate) use access::AccessError;
 pub(super) use alerts::AlertLog;
 use config::Build;
 pub(crate) use config::DecisionSettings;
+pub(crate) use kafka::TopicStats;
+pub(crate) use opa::OpaStats;
 pub(crate) use trust::BearerError;
 use trust::Trust;
 
@@ -55,6 +60,14 @@ struct Inside {
     access: Option<Access>,
     store: Store,
     space: Space,
+    /// Recent events, which prove quarantines, and since when they are kept.
+    events: (EventHistory, i64),
+    /// Requests denied by a quarantine that are not counted in it yet: how many, and the last.
+    denied: Mutex<BTreeMap<EntityKey, (u64, i64)>>,
+    /// How Open Policy Agents do, by name.
+    opa: Mutex<BTreeMap<String, PushState>>,
+    /// How the topic of levels does.
+    topic: Mutex<kafka::TopicState>,
     /// `None` after a write that failed, until it is read again.
     transmitter: Mutex<Option<Transmitter>>,
     /// What decisions read, so that they never wait for the disk.
@@ -78,6 +91,12 @@ pub(crate) struct SignalStats {
     pub(crate) receivers: BTreeMap<String, [u64; 4]>,
     /// Level changes that storms hold back.
     pub(crate) held: u64,
+    /// By kind: entities that are quarantined.
+    pub(crate) quarantined: BTreeMap<EntityKind, u64>,
+    /// Open Policy Agents.
+    pub(crate) opa: Vec<OpaStats>,
+    /// The topic of levels.
+    pub(crate) topic: Option<TopicStats>,
 }
 
 /// What computed risk says of an entity.
@@ -107,6 +126,7 @@ impl Signals {
         settings: &SignalSettings,
         dir: &Path,
         token_key: [u8; 32],
+        events: EventHistory,
     ) -> Result<Signals, Failure> {
         let build = Build::new(settings, token_key)?;
         let failed = |error: &dyn std::error::Error| {
@@ -121,6 +141,10 @@ impl Signals {
             access: settings.cloudflare_access.as_ref().map(Access::new).transpose()?,
             store,
             space,
+            events: (events, clock::now()),
+            denied: Mutex::default(),
+            opa: Mutex::default(),
+            topic: Mutex::default(),
             transmitter: Mutex::new(None),
             levels: RwLock::default(),
             ready: AtomicBool::new(false),
@@ -139,7 +163,7 @@ impl Signals {
             let (signals, stop) = (self.clone(), stop.clone());
             move || {
                 while !stop.load(Ordering::Relaxed) {
-                    if let Err(error) = signals.with(|transmitter, now| transmitter.tick(now)) {
+                    if let Err(error) = signals.pass_time() {
                         tracing::warn!("{error}; tried again in a second");
                     }
                     sleep(TICK, &stop);
@@ -147,7 +171,49 @@ impl Signals {
             }
         });
         let pusher = push::start(self.clone(), stop.clone());
-        SignalThreads { signals: self.clone(), stop, threads: vec![timer, pusher] }
+        let mut threads = vec![timer, pusher];
+        threads.push(kafka::start(self.clone(), stop.clone()));
+        for name in self.0.build.opa.keys() {
+            threads.push(opa::start(self.clone(), name, stop.clone()));
+        }
+        SignalThreads { signals: self.clone(), stop, threads }
+    }
+
+    /// Lets time pass: what has run out ends, quarantines with a proof.
+    fn pass_time(&self) -> Result<(), NotReady> {
+        let denied = std::mem::take(&mut *lock(&self.0.denied));
+        let counted = self.with(|transmitter, _| {
+            for (entity, (requests, last)) in &denied {
+                transmitter.count_denied(entity, *requests, *last);
+            }
+        });
+        if let Err(error) = counted {
+            // They are counted with the next.
+            let mut later = lock(&self.0.denied);
+            for (entity, (requests, last)) in denied {
+                let (sum, newest) = later.entry(entity).or_default();
+                (*sum, *newest) = (*sum + requests, last.max(*newest));
+            }
+            return Err(error);
+        }
+        let over = self.with(|transmitter, now| {
+            let over = transmitter.quarantines();
+            let over = over.filter(|(_, q)| q.is_active() && q.until <= now);
+            over.map(|(entity, q)| (entity.clone(), q.since)).collect::<Vec<_>>()
+        })?;
+        for (entity, since) in over {
+            let proof = self.proof(&entity, since);
+            self.with(|transmitter, now| transmitter.expire_quarantine(&entity, proof, now))?;
+        }
+        self.with(|transmitter, now| transmitter.tick(now))
+    }
+
+    /// What events say of the accesses of an entity since an instant; `None` where they cannot be read,
+    /// which the log says. Blocks for a scan of memory.
+    pub(crate) fn proof(&self, entity: &EntityKey, since: i64) -> Option<Proof> {
+        let (events, started) = &self.0.events;
+        let proof = proof::proof(events, entity, since, *started, clock::now());
+        proof.inspect_err(|error| tracing::warn!("a quarantine without proof: {error}")).ok()
     }
 
     /// Does something with the transmitter and makes what it changed durable before it returns. Blocks
@@ -215,7 +281,7 @@ impl Signals {
     /// Decides about a request, from memory; `None` while levels cannot be read.
     pub(crate) fn decide(&self, resource: &str, entities: &[EntityKey]) -> Option<Decision> {
         let levels = self.levels();
-        let decision = self.policy().decide(resource, entities, |e| levels.get(e));
+        let decision = self.policy().decide(resource, entities, |e| self.judged(&levels, e));
         self.is_ready().then_some(decision)
     }
 
@@ -226,6 +292,21 @@ impl Signals {
     ) -> Option<T> {
         let levels = self.levels();
         self.is_ready().then(|| work(self.policy(), &levels))
+    }
+
+    /// The level of an entity that a gateway asks about: one that is quarantined is denied by that.
+    pub(crate) fn judged<'l>(
+        &self,
+        levels: &'l BTreeMap<EntityKey, EntityLevel>,
+        entity: &EntityKey,
+    ) -> Option<&'l EntityLevel> {
+        let level = levels.get(entity)?;
+        if level.is_quarantined() {
+            let mut denied = lock(&self.0.denied);
+            let (requests, last) = denied.entry(entity.clone()).or_default();
+            (*requests, *last) = (*requests + 1, clock::now());
+        }
+        Some(level)
     }
 
     /// What is answered about a resource while levels cannot be read.
@@ -287,9 +368,45 @@ impl Signals {
                 *stopped += u64::from(stream.status != StreamStatus::Enabled);
             }
             let held = transmitter.storms().iter().map(|(_, _, held)| *held as u64).sum();
-            SignalStats { totals: transmitter.totals(), receivers, held }
+            let mut quarantined = BTreeMap::new();
+            for (entity, _) in transmitter.quarantines().filter(|(_, q)| q.holds()) {
+                *quarantined.entry(entity.kind).or_default() += 1;
+            }
+            let (opa, topic) = (self.opa(), self.topic(transmitter));
+            SignalStats { totals: transmitter.totals(), receivers, held, quarantined, opa, topic }
         });
         stats.ok()
+    }
+
+    /// How Open Policy Agents do.
+    pub(crate) fn opa(&self) -> Vec<OpaStats> {
+        let states = lock(&self.0.opa);
+        let of = |(name, endpoint): (&String, &opa::Endpoint)| OpaStats {
+            name: name.clone(),
+            endpoint: endpoint.shown.clone(),
+            state: states.get(name).cloned().unwrap_or_default(),
+        };
+        self.0.build.opa.iter().map(of).collect()
+    }
+
+    /// How the topic of levels does; `None` where none is configured.
+    pub(crate) fn topic(&self, transmitter: &Transmitter) -> Option<TopicStats> {
+        let topic = self.0.build.topic.clone()?;
+        let pending = transmitter.feed_len(kafka::FEED) as u64;
+        Some(TopicStats { topic, pending, state: lock(&self.0.topic).clone() })
+    }
+
+    /// Changes so far.
+    fn change(&self) -> u64 {
+        *lock(&self.0.pushed.0)
+    }
+
+    /// Waits until there were more changes.
+    fn wait_after(&self, seen: u64, most: Duration) {
+        let (changes, changed) = &self.0.pushed;
+        let guard = lock(changes);
+        let waited = changed.wait_timeout_while(guard, most, |count| *count == seen);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Tells of each change.

@@ -475,6 +475,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/quarantines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Devices and accounts in quarantine
+         * @description Needs `risk:read`: roles viewer, analyst, responder, admin.
+         */
+        get: operations["list_quarantines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/reload": {
         parameters: {
             query?: never;
@@ -571,6 +591,43 @@ export interface paths {
          *     Needs `signals:send`: roles responder, admin.
          */
         delete: operations["clear_override"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/risk/{kind}/{id}/quarantine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The quarantine of an entity, with the proof that access has stopped
+         * @description While it goes on, the events in memory are asked what it was let into since. Null: it never was in
+         *     quarantine.
+         *
+         *     Needs `risk:read`: roles viewer, analyst, responder, admin.
+         */
+        get: operations["get_quarantine"];
+        /**
+         * Quarantine a device or an account, or suspect it
+         * @description While it lasts gateways deny everything about it and its level is high. Receivers hear of a device
+         *     that it is not compliant, of an account that its sessions are revoked. It ends by hand or when its
+         *     time is over.
+         *
+         *     Needs `signals:send`: roles responder, admin.
+         */
+        put: operations["quarantine"];
+        post?: never;
+        /**
+         * Release a device or an account from quarantine
+         * @description The proof is kept with the release. A device is compliant again; the level is what it would be.
+         *
+         *     Needs `signals:send`: roles responder, admin.
+         */
+        delete: operations["release"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1490,6 +1547,7 @@ export interface components {
             /** @description `low`, `medium` or `high`, as receivers and gateways see it. */
             level: string;
             override: components["schemas"]["LevelOverride"] | null;
+            quarantine: components["schemas"]["Quarantine"] | null;
             /**
              * Format: double
              * @description 0 to 100: the base plus the points of all factors.
@@ -1500,7 +1558,7 @@ export interface components {
              *     for an instant in the past.
              */
             stale_since: string | null;
-            /** @description Changes of its risk, then of the level that receivers see. */
+            /** @description Changes of its risk, then of the level that receivers see, then its quarantine. */
             version: string;
         };
         /** @description A value of a field. */
@@ -1856,12 +1914,44 @@ export interface components {
             /** @description The id of a rule or baseline. */
             rule?: string | null;
         };
+        /** @description An Open Policy Agent and how it does. */
+        OpaAgent: {
+            /** @description When it took anything last. */
+            delivered_at: string | null;
+            /** @description Scheme and host. */
+            endpoint: string;
+            error: string | null;
+            /**
+             * Format: int32
+             * @description Failures in a row.
+             */
+            failures: number;
+            name: string;
+            next_attempt_at: string | null;
+            /**
+             * Format: int64
+             * @description Patches likewise.
+             */
+            patches: number;
+            /**
+             * Format: int64
+             * @description Whole documents it took since the start of the process.
+             */
+            puts: number;
+            /** @description What stands for the document it has. */
+            revision: string | null;
+            /** @description When it took the whole document last. */
+            synced_at: string | null;
+        };
         /** @description Signals of this node. */
         Overview: {
             issuer: string;
+            kafka: components["schemas"]["RiskTopic"] | null;
+            /** @description Open Policy Agents that levels are written to. */
+            opa: components["schemas"]["OpaAgent"][];
             /**
              * Format: int64
-             * @description Entities that are not low, or overridden.
+             * @description Entities that are not low, or about which a person decided.
              */
             raised: number;
             /** @description Kinds of entity whose rises wait for a person. */
@@ -1990,6 +2080,80 @@ export interface components {
              * @example urn:sluice:problem:invalid_parameter
              */
             type: string;
+        };
+        /** @description A quarantine, or the last one. */
+        Quarantine: {
+            by: string;
+            /**
+             * Format: int64
+             * @description Requests at gateways that were denied because of it; counted every second.
+             */
+            denied: number;
+            denied_at: string | null;
+            reason: string;
+            release: components["schemas"]["QuarantineRelease"] | null;
+            since: string;
+            /** @description `suspected`, `quarantined` or `released`. */
+            state: string;
+            until: string;
+        };
+        /** @description The quarantine of an entity. */
+        QuarantineAnswer: {
+            entity: string;
+            /** @description `low`, `medium` or `high`; a quarantine makes it high. */
+            level: string;
+            proof: components["schemas"]["QuarantineProof"] | null;
+            quarantine: components["schemas"]["Quarantine"] | null;
+        };
+        /** @description A quarantine that a person begins. */
+        Quarantined: {
+            /** @description How long, `8h`, at most `90d`. */
+            expires_in: string;
+            /** @description Why: receivers show it to their people. */
+            reason: string;
+            /** @description `quarantined` denies everything; `suspected` denies nothing and counts accesses. */
+            state?: string | null;
+        };
+        /** @description A quarantine and whose. */
+        QuarantineItem: {
+            entity: string;
+            quarantine: components["schemas"]["Quarantine"];
+        };
+        /** @description Quarantines in order of entity. */
+        QuarantinePage: {
+            /** @description At most 1,000. */
+            items: components["schemas"]["QuarantineItem"][];
+            /**
+             * Format: int64
+             * @description How many there are.
+             */
+            total: number;
+        };
+        /** @description What events say of accesses since a quarantine began. */
+        QuarantineProof: {
+            /**
+             * Format: int64
+             * @description Accesses that were allowed after `since`: successful sign-ins, requests and connections.
+             */
+            allowed: number;
+            allowed_at: string | null;
+            as_of: string;
+            /** @description The events that were read begin here. */
+            covers_from: string;
+            /** Format: int64 */
+            refused: number;
+            refused_at: string | null;
+            since: string;
+            /** @description Whether access has stopped. Null: none was allowed, but not all events since then were read. */
+            stopped: boolean | null;
+        };
+        /** @description How a quarantine ended. */
+        QuarantineRelease: {
+            at: string;
+            /** @description Null: its time was over. */
+            by: string | null;
+            proof: components["schemas"]["QuarantineProof"] | null;
+            reason: string;
         };
         /** @description A level that a person gives. */
         Raise: {
@@ -2127,6 +2291,7 @@ export interface components {
             level: string;
             override?: components["schemas"]["RiskOverride"] | null;
             previous_level: string;
+            quarantine?: components["schemas"]["Quarantine"] | null;
             /**
              * Format: double
              * @description 0 to 100, where the level is computed.
@@ -2289,6 +2454,27 @@ export interface components {
              * @description The least risk that one more finding of another tactic must have; null if one is not enough.
              */
             risk: number | null;
+        };
+        /** @description The topic of levels and how it does. */
+        RiskTopic: {
+            error: string | null;
+            /**
+             * Format: int32
+             * @description Failures in a row.
+             */
+            failures: number;
+            /**
+             * Format: int64
+             * @description Records that are not written yet.
+             */
+            pending: number;
+            topic: string;
+            /**
+             * Format: int64
+             * @description Records it took since the start of the process.
+             */
+            written: number;
+            written_at: string | null;
         };
         /** @description A score without one of its factors. */
         RiskWithout: {
@@ -4928,6 +5114,76 @@ export interface operations {
             };
         };
     };
+    list_quarantines: {
+        parameters: {
+            query?: {
+                /** @description Only in this state: `suspected`, `quarantined` or `released`. Unset: those that go on. */
+                state?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Quarantines. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "entity": "device:lap-7",
+                     *           "quarantine": {
+                     *             "state": "quarantined",
+                     *             "reason": "ransomware on the file share",
+                     *             "by": "bob",
+                     *             "since": "2026-11-24T08:15:00.000Z",
+                     *             "until": "2026-11-24T16:15:00.000Z",
+                     *             "denied": 0,
+                     *             "denied_at": null,
+                     *             "release": null
+                     *           }
+                     *         }
+                     *       ],
+                     *       "total": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["QuarantinePage"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     reload: {
         parameters: {
             query?: never;
@@ -5025,6 +5281,7 @@ export interface operations {
                      *       "changed_at": "2026-11-24T08:15:00.000Z",
                      *       "held_until": null,
                      *       "override": null,
+                     *       "quarantine": null,
                      *       "as_of": "2026-11-24T08:16:00.000Z",
                      *       "stale_since": null,
                      *       "factors": [
@@ -5222,6 +5479,7 @@ export interface operations {
                      *       "changed_at": "2026-11-24T08:15:00.000Z",
                      *       "held_until": null,
                      *       "override": null,
+                     *       "quarantine": null,
                      *       "as_of": "2026-11-24T08:15:00.000Z"
                      *     }
                      */
@@ -5291,10 +5549,244 @@ export interface operations {
                      *       "changed_at": "2026-11-24T09:15:00.000Z",
                      *       "held_until": null,
                      *       "override": null,
+                     *       "quarantine": null,
                      *       "as_of": "2026-11-24T09:15:00.000Z"
                      *     }
                      */
                     "application/json": components["schemas"]["Risk"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_quarantine: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its canonical name. */
+                id: string;
+                /** @description The kind of entity. */
+                kind: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The quarantine and its proof. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "entity": "device:lap-7",
+                     *       "level": "high",
+                     *       "quarantine": {
+                     *         "state": "quarantined",
+                     *         "reason": "ransomware on the file share",
+                     *         "by": "bob",
+                     *         "since": "2026-11-24T08:15:00.000Z",
+                     *         "until": "2026-11-24T16:15:00.000Z",
+                     *         "denied": 12,
+                     *         "denied_at": "2026-11-24T08:20:00.000Z",
+                     *         "release": null
+                     *       },
+                     *       "proof": {
+                     *         "stopped": true,
+                     *         "since": "2026-11-24T08:15:00.000Z",
+                     *         "as_of": "2026-11-24T08:30:00.000Z",
+                     *         "covers_from": "2026-11-23T08:00:00.000Z",
+                     *         "allowed": 0,
+                     *         "allowed_at": null,
+                     *         "refused": 3,
+                     *         "refused_at": "2026-11-24T08:21:00.000Z"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["QuarantineAnswer"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    quarantine: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its canonical name. */
+                id: string;
+                /** @description `user` or `device`. */
+                kind: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "reason": "ransomware on the file share",
+                 *       "expires_in": "8h"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Quarantined"];
+            };
+        };
+        responses: {
+            /** @description The quarantine. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "entity": "device:lap-7",
+                     *       "level": "high",
+                     *       "quarantine": {
+                     *         "state": "quarantined",
+                     *         "reason": "ransomware on the file share",
+                     *         "by": "bob",
+                     *         "since": "2026-11-24T08:15:00.000Z",
+                     *         "until": "2026-11-24T16:15:00.000Z",
+                     *         "denied": 0,
+                     *         "denied_at": null,
+                     *         "release": null
+                     *       },
+                     *       "proof": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["QuarantineAnswer"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    release: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its canonical name. */
+                id: string;
+                /** @description `user` or `device`. */
+                kind: string;
+                /** @description Why. */
+                reason: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What it was. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "entity": "device:lap-7",
+                     *       "level": "low",
+                     *       "quarantine": {
+                     *         "state": "released",
+                     *         "reason": "ransomware on the file share",
+                     *         "by": "bob",
+                     *         "since": "2026-11-24T08:15:00.000Z",
+                     *         "until": "2026-11-24T16:15:00.000Z",
+                     *         "denied": 12,
+                     *         "denied_at": "2026-11-24T08:20:00.000Z",
+                     *         "release": {
+                     *           "at": "2026-11-24T09:15:00.000Z",
+                     *           "by": "ann",
+                     *           "reason": "reinstalled",
+                     *           "proof": null
+                     *         }
+                     *       },
+                     *       "proof": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["QuarantineAnswer"];
                 };
             };
             /** @description No token, or one that is unknown, revoked or expired. */
@@ -5757,6 +6249,8 @@ export interface operations {
                      *       "issuer": "https://sluice.example.com",
                      *       "streams": [],
                      *       "storms": [],
+                     *       "opa": [],
+                     *       "kafka": null,
                      *       "raised": 1,
                      *       "totals": {
                      *         "made": 1,

@@ -97,7 +97,8 @@ export function eventText(event: Record<string, unknown>): string {
 
 /** What happened to a level, a stream or a SET. */
 export const ACTIONS: Record<string, string> = {
-  level: "level", raised: "level set by a person", cleared: "override taken back", expired: "override ended", delivered: "delivered", dead_letter: "refused by the receiver",
+  level: "level", raised: "level set by a person", cleared: "override taken back", expired: "override ended",
+  suspected: "suspected", quarantined: "quarantined", released: "released from quarantine", quarantine_expired: "quarantine ended", delivered: "delivered", dead_letter: "refused by the receiver",
   approved: "approved", rejected: "refused by a person", superseded: "replaced by a newer level", dropped: "dropped", shadow: "only recorded", replayed: "sent again",
   paused: "paused", enabled: "enabled", disabled: "disabled", storm: "storm began", storm_released: "storm ended, its rises sent", storm_dropped: "storm ended, its rises dropped",
 };

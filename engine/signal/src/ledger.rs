@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use sluice_event::EntityKind;
 
-use crate::Level;
+use crate::{Level, Quarantine};
 
 /// Who has a level.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +28,15 @@ pub struct Observation {
     pub reasons: Vec<String>,
 }
 
+/// What some rules say of an entity beside its risk, as long as they weigh.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signs {
+    /// A device does not comply.
+    pub not_compliant: bool,
+    /// Who signs in is less sure than the factor says.
+    pub less_assured: bool,
+}
+
 /// The level of an entity and how it came to it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EntityLevel {
@@ -44,10 +53,19 @@ pub struct EntityLevel {
     /// What a person said instead.
     #[serde(rename = "override")]
     pub over: Option<Override>,
+    /// Whether a person keeps it apart, or did: while that lasts its level is high.
+    #[serde(default)]
+    pub quarantine: Option<Quarantine>,
+    /// What rules said with the last change of level.
+    #[serde(default)]
+    pub signs: Signs,
     /// Changes of the level so far.
     pub change_no: u64,
     /// When it changed last, milliseconds since 1970.
     pub changed_at: i64,
+    /// What rules say now.
+    #[serde(default)]
+    said: Signs,
     /// Changes in the last hour.
     changes: Vec<i64>,
     /// It flaps: the level does not fall before this time.
@@ -86,6 +104,8 @@ pub struct LevelChange {
     pub at: i64,
     /// Rules and features behind it.
     pub reasons: Vec<String>,
+    /// What rules said before and say now.
+    pub signs: (Signs, Signs),
     /// Why.
     pub cause: Cause,
     /// Since when everything behind the level before is silent, milliseconds since 1970; `None` if it is not.
@@ -132,8 +152,10 @@ impl EntityLevel {
         &mut self,
         entity: &EntityKey,
         seen: Observation,
+        signs: Signs,
         now: i64,
     ) -> Option<LevelChange> {
+        self.said = signs;
         self.computed = seen.level;
         self.score = seen.score;
         self.reasons = seen.reasons;
@@ -150,6 +172,34 @@ impl EntityLevel {
     ) -> Option<LevelChange> {
         self.over = over;
         self.settle(entity, cause, now, now)
+    }
+
+    /// Begins or ends a quarantine.
+    pub(crate) fn quarantine(
+        &mut self,
+        entity: &EntityKey,
+        quarantine: Quarantine,
+        cause: Cause,
+        now: i64,
+    ) -> Option<LevelChange> {
+        let over = !quarantine.holds();
+        self.quarantine = Some(quarantine);
+        let change = self.settle(entity, cause, now, now);
+        if over && self.level > Level::Low {
+            // What rules began to say of a device while it was quarantined holds on.
+            self.signs.not_compliant = self.said.not_compliant;
+        }
+        change
+    }
+
+    /// Whether its level is what a person said, not what was computed.
+    pub(crate) fn is_decided(&self) -> bool {
+        self.over.is_some() || self.is_quarantined()
+    }
+
+    /// Whether it is kept out of everything.
+    pub fn is_quarantined(&self) -> bool {
+        self.quarantine.as_ref().is_some_and(Quarantine::holds)
     }
 
     /// Ends what has run out; whether anything did, and what changed by it.
@@ -172,7 +222,10 @@ impl EntityLevel {
         at: i64,
         now: i64,
     ) -> Option<LevelChange> {
-        let target = self.over.as_ref().map_or(self.computed, |o| o.level);
+        let mut target = self.over.as_ref().map_or(self.computed, |o| o.level);
+        if self.is_quarantined() {
+            target = Level::High;
+        }
         if target == self.level {
             self.held_until = None;
             return None;
@@ -190,6 +243,9 @@ impl EntityLevel {
         self.previous_level = self.level;
         self.level = target;
         self.changed_at = at;
+        // Nobody doubts a device or a user who is low.
+        let signs = if target > Level::Low { self.said } else { Signs::default() };
+        let signs = (std::mem::replace(&mut self.signs, signs), signs);
         let reasons = match &cause {
             Cause::Person { .. } | Cause::Expired => Vec::new(),
             Cause::Computed | Cause::Released | Cause::Silent { .. } | Cause::Heard { .. } => {
@@ -204,6 +260,7 @@ impl EntityLevel {
             score: self.score,
             at,
             reasons,
+            signs,
             cause,
             stale_since: None,
             stale: Vec::new(),

@@ -3,7 +3,8 @@
 //!
 //! It is: SETs built, signed and verified ([`set`], [`keys`], [`verify`]) and those of others as records
 //! ([`inbound`]), event types and subjects ([`event`], [`subject`]), streams and their management
-//! ([`stream`], [`okta`]), levels of entities with what people override ([`ledger`]) and what silence makes of them ([`staleness`]), the outbox with its order,
+//! ([`stream`], [`okta`]), levels of entities with what people override ([`ledger`]), what silence makes of them ([`staleness`])
+//! and whom people keep apart ([`quarantine`]), the outbox with its order,
 //! retries and dead letters ([`transmitter`]), access decisions ([`policy`], [`cloudflare`]), notices to any other endpoint
 //! ([`webhook`]). It is not: HTTP, a clock, a store, the arithmetic of risk. Time is an argument; what must
 //! be durable is handed out as [`Change`]s of keys.
@@ -32,6 +33,7 @@ pub mod okta;
 mod outbox;
 pub mod policy;
 pub mod push;
+pub mod quarantine;
 pub mod set;
 pub mod staleness;
 pub mod stream;
@@ -42,8 +44,9 @@ pub mod webhook;
 
 pub use event::{EventType, Level};
 pub use keys::{KeyError, SigningKeys};
-pub use ledger::{Cause, EntityKey, EntityLevel, LevelChange, Observation, Override};
+pub use ledger::{Cause, EntityKey, EntityLevel, LevelChange, Observation, Override, Signs};
 pub use outbox::{DeadLetter, Row};
+pub use quarantine::{Proof, Quarantine, QuarantineState};
 pub use staleness::{Blind, Staleness};
 pub use stream::{Dialect, Profile, RequestError, Stream, StreamStatus};
 pub use subject::SubjectId;

@@ -63,6 +63,8 @@ pub struct Decision {
     pub since: Option<i64>,
     /// Why, without personal data.
     pub reason: String,
+    /// Until when it is quarantined, which denies everything; milliseconds since 1970.
+    pub quarantined_until: Option<i64>,
 }
 
 const ACTIONS: [(Action, &str); 3] =
@@ -118,16 +120,25 @@ impl Policy {
         for entity in entities {
             let known = level(entity);
             let level = known.map_or(Level::Low, |l| l.level);
-            let (action, prefix) = self.action(resource, level);
+            let quarantine = known.and_then(|l| l.quarantine.as_ref()).filter(|q| q.holds());
+            let kind = entity.kind.name();
+            let (action, reason) = match (quarantine, self.action(resource, level)) {
+                (Some(_), _) => (Action::Deny, format!("{kind} is quarantined")),
+                (None, (action, prefix)) => {
+                    (action, format!("{kind} risk is {}, rule {prefix}", level.name()))
+                }
+            };
             let decision = Decision {
                 action,
                 level,
                 entity: Some(entity.clone()),
                 score: known.and_then(|l| l.score),
                 since: known.map(|l| l.changed_at),
-                reason: format!("{} risk is {}, rule {prefix}", entity.kind.name(), level.name()),
+                reason,
+                quarantined_until: quarantine.map(|q| q.until),
             };
-            let stricter = |d: &Decision| (d.action, d.level) > (decision.action, decision.level);
+            let weight = |d: &Decision| (d.action, d.level, d.quarantined_until.is_some());
+            let stricter = |d: &Decision| weight(d) > weight(&decision);
             if !decided.as_ref().is_some_and(stricter) {
                 decided = Some(decision);
             }
@@ -139,6 +150,7 @@ impl Policy {
             score: None,
             since: None,
             reason: "the request names nobody".into(),
+            quarantined_until: None,
         })
     }
 

@@ -5,9 +5,11 @@
 mod alert;
 mod deliver;
 mod emit;
+mod feed;
 mod load;
 mod manage;
 mod poll;
+mod quarantine;
 mod silence;
 mod time;
 
@@ -20,12 +22,14 @@ use sluice_event::EntityKind;
 pub use alert::{Alert, AlertKind};
 pub use deliver::{Attempt, StreamHealth};
 pub use emit::claims_of;
+pub use feed::FeedRecord;
 pub use load::LoadError;
 pub use poll::{PollAnswer, PollRequest};
 
 use crate::{
     Blind, Cause, DeadLetter, EntityKey, EntityLevel, EventType, Level, LevelChange, Observation,
-    Override, Profile, Row, SigningKeys, Stream, StreamStatus, outbox::Outbox, stream::Context,
+    Override, Profile, Quarantine, Row, SigningKeys, Signs, Stream, StreamStatus, outbox::Outbox,
+    stream::Context,
 };
 
 /// What is the same for all streams. Durations are milliseconds.
@@ -48,6 +52,12 @@ pub struct Settings {
     pub inactivity_timeout: i64,
     /// Rises to `high` of one kind of entity within ten minutes after which rises wait for a person.
     pub storm_limit: usize,
+    /// Rules that say of a device that it does not comply.
+    pub not_compliant: Vec<String>,
+    /// Rules that say of a user that whoever signed in is less sure than the factor says.
+    pub less_assured: Vec<String>,
+    /// Names of feeds, each a table outside that gets a record per change.
+    pub feeds: Vec<String>,
 }
 
 /// A key that is set or, without a value, removed. Keys are text, values JSON.
@@ -64,7 +74,7 @@ pub struct Change {
 pub struct HistoryRow {
     /// When, milliseconds since 1970.
     pub at: i64,
-    /// What: `raised`, `cleared`, `expired`, `level`, `delivered`, `dead_letter`, ..
+    /// What: `raised`, `cleared`, `expired`, `quarantined`, `level`, `delivered`, `dead_letter`, ..
     pub action: String,
     /// Who, where a person or a receiver did it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,6 +136,8 @@ pub struct Transmitter {
     entities: BTreeMap<EntityKey, EntityLevel>,
     storms: BTreeMap<EntityKind, Storm>,
     blind: Blind,
+    /// By name, what is not written yet, by place.
+    feeds: BTreeMap<String, BTreeMap<u64, FeedRecord>>,
     seq: u64,
     history: History,
     changes: Vec<Change>,
@@ -224,7 +236,10 @@ impl Transmitter {
 
     /// Entities that are not low, or that a person decided about, in order.
     pub fn raised_entities(&self) -> impl Iterator<Item = (&EntityKey, &EntityLevel)> {
-        self.entities.iter().filter(|(_, e)| e.level > Level::Low || e.over.is_some())
+        let decided = |e: &EntityLevel| {
+            e.over.is_some() || e.quarantine.as_ref().is_some_and(Quarantine::is_active)
+        };
+        self.entities.iter().filter(move |(_, e)| e.level > Level::Low || decided(e))
     }
 
     /// Takes computed risk of an entity.
@@ -233,9 +248,14 @@ impl Transmitter {
         if !known && seen.level == Level::Low {
             return;
         }
+        let says = |rules: &[String]| seen.reasons.iter().any(|reason| rules.contains(reason));
+        let signs = Signs {
+            not_compliant: entity.kind == EntityKind::Device && says(&self.settings.not_compliant),
+            less_assured: entity.kind == EntityKind::User && says(&self.settings.less_assured),
+        };
         let level = self.entities.entry(entity.clone()).or_default();
         let (behind, held) = (level.reasons.clone(), level.held_until);
-        let change = level.observe(entity, seen, now);
+        let change = level.observe(entity, seen, signs, now);
         let flaps = held.is_none() && level.held_until.is_some();
         self.put_entity(entity);
         if flaps {
@@ -288,6 +308,11 @@ impl Transmitter {
         self.keep_alive(now);
         self.pause_inactive(now);
         self.forget_old(now);
+        let over = self.quarantines().filter(|(_, q)| q.is_active() && q.until <= now);
+        let over: Vec<EntityKey> = over.map(|(entity, _)| entity.clone()).collect();
+        for entity in over {
+            self.expire_quarantine(&entity, None, now);
+        }
         let timed: Vec<EntityKey> = self
             .entities
             .iter()

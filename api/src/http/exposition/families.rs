@@ -9,7 +9,11 @@ use sluice_engine::{
 };
 
 use super::Snapshot;
-use crate::node::{memory::Pressure, signals::SignalStats, webhooks::WebhookStats};
+use crate::node::{
+    memory::Pressure,
+    signals::{OpaStats, SignalStats, TopicStats},
+    webhooks::WebhookStats,
+};
 
 /// Families by name, each with its help.
 #[derive(Default)]
@@ -97,6 +101,31 @@ fn signals(out: &mut Families, stats: &SignalStats) {
     }
     let help = "Level changes that wait for a person because there were too many.";
     out.add("sluice_signal_storm_held", help, &[], stats.held as f64);
+    for OpaStats { name, state, .. } in &stats.opa {
+        let opa = ("opa", name.as_str());
+        for (outcome, count) in
+            [("put", state.puts), ("patch", state.patches), ("failed", state.failed)]
+        {
+            let help = "Writes of levels to an Open Policy Agent, and what became of them.";
+            out.add("sluice_opa_writes_total", help, &[opa, ("outcome", outcome)], count as f64);
+        }
+        let help = "1 while an Open Policy Agent has not taken the last write.";
+        out.add("sluice_opa_failing", help, &[opa], f64::from(state.error.is_some()));
+    }
+    if let Some(TopicStats { topic, pending, state }) = &stats.topic {
+        let topic = ("topic", topic.as_str());
+        for (outcome, count) in [("written", state.written), ("failed", state.failed)] {
+            let help = "Records of levels written to Kafka, and attempts that failed.";
+            let of = [topic, ("outcome", outcome)];
+            out.add("sluice_risk_topic_records_total", help, &of, count as f64);
+        }
+        let help = "Records of levels that are not written to Kafka yet.";
+        out.add("sluice_risk_topic_pending", help, &[topic], *pending as f64);
+    }
+    for (kind, count) in &stats.quarantined {
+        let help = "Entities that a person has quarantined.";
+        out.add("sluice_quarantined", help, &[("kind", kind.name())], *count as f64);
+    }
 }
 
 fn webhooks(out: &mut Families, stats: &WebhookStats) {

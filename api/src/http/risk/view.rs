@@ -9,6 +9,8 @@ use sluice_finding::{
 use sluice_signal::EntityLevel;
 use utoipa::ToSchema;
 
+use crate::http::signals::quarantine::QuarantineView;
+
 /// Findings that a factor lists.
 const FINDINGS: usize = 10;
 
@@ -28,7 +30,7 @@ pub(in super::super) struct Risk {
     level: &'static str,
     /// The level of the score.
     computed_level: &'static str,
-    /// Changes of its risk, then of the level that receivers see.
+    /// Changes of its risk, then of the level that receivers see, then its quarantine.
     pub(super) version: String,
     /// When the level changed last.
     #[schema(required)]
@@ -40,6 +42,9 @@ pub(in super::super) struct Risk {
     #[serde(rename = "override")]
     #[schema(required)]
     over: Option<Override>,
+    /// Whether it is kept out of everything, or was.
+    #[schema(required)]
+    quarantine: Option<QuarantineView>,
     /// What the score is made of, the largest first.
     factors: Vec<Factor>,
     /// The instant it is computed for.
@@ -169,6 +174,8 @@ impl Risk {
             None => changed,
         };
         let over = seen.and_then(|s| s.over.as_ref());
+        let quarantine = seen.and_then(|s| s.quarantine.as_ref());
+        let turn = quarantine.map(|q| format!("-{}{}", q.state.name(), q.until));
         let version = (risk.map_or(0, |r| r.changes), seen.map_or(0, |s| s.change_no));
         Risk {
             entity: name(entity),
@@ -177,9 +184,10 @@ impl Risk {
             base: points(score.base),
             level: seen.map_or(computed, |s| s.level.name()),
             computed_level: computed,
-            version: format!("{}-{}", version.0, version.1),
+            version: format!("{}-{}{}", version.0, version.1, turn.unwrap_or_default()),
             changed_at: changed.map(rfc3339),
             held_until: seen.and_then(|s| s.held_until).map(rfc3339),
+            quarantine: quarantine.map(QuarantineView::of),
             over: over.map(|over| Override {
                 level: over.level.name(),
                 reason: over.reason.clone(),

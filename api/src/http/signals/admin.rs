@@ -2,7 +2,7 @@
 //! letters, storms, history. Every decision needs `signals:send`, a reason, and is kept with who made it.
 
 pub(in super::super) mod preview;
-mod view;
+pub(super) mod view;
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,10 @@ use axum::{
 };
 use sluice_event::EntityKind;
 use sluice_rule::parse_duration;
-use sluice_signal::{EntityKey, EventType, Level, Override, RequestError, StreamStatus, SubjectId};
+use sluice_signal::{
+    EntityKey, EventType, HistoryRow, Level, Override, RequestError, StreamStatus, SubjectId,
+    Transmitter,
+};
 
 use super::{
     super::{
@@ -30,7 +33,7 @@ use view::{
 };
 
 /// The longest override.
-const OVERRIDE_MOST: i64 = 90 * 24 * 3_600_000;
+pub(super) const OVERRIDE_MOST: i64 = 90 * 24 * 3_600_000;
 /// Characters of a reason.
 const REASON: usize = 1_000;
 
@@ -49,7 +52,7 @@ const REASON: usize = 1_000;
     responses((status = 200, description = "The level after it.", body = Risk, example = json!({
         "entity": "user:ann@example.com", "known": true, "level": "high", "previous_level": "low",
         "score": null, "factors": [], "version": 1, "changed_at": "2026-11-24T08:15:00.000Z",
-        "held_until": null, "override": null, "as_of": "2026-11-24T08:15:00.000Z"
+        "held_until": null, "override": null, "quarantine": null, "as_of": "2026-11-24T08:15:00.000Z"
     })))
 )]
 pub(in super::super) async fn put_override(
@@ -88,7 +91,7 @@ pub(in super::super) async fn put_override(
     responses((status = 200, description = "The level after it.", body = Risk, example = json!({
         "entity": "user:ann@example.com", "known": true, "level": "low", "previous_level": "high",
         "score": null, "factors": [], "version": 2, "changed_at": "2026-11-24T09:15:00.000Z",
-        "held_until": null, "override": null, "as_of": "2026-11-24T09:15:00.000Z"
+        "held_until": null, "override": null, "quarantine": null, "as_of": "2026-11-24T09:15:00.000Z"
     })))
 )]
 pub(in super::super) async fn delete_override(
@@ -111,7 +114,7 @@ pub(in super::super) async fn delete_override(
 #[utoipa::path(
     get, path = "/api/v1/signals", tag = "signals", operation_id = "list_signals",
     responses((status = 200, description = "Streams, storms and counters.", body = Overview, example = json!({
-        "issuer": "https://sluice.example.com", "streams": [], "storms": [], "raised": 1,
+        "issuer": "https://sluice.example.com", "streams": [], "storms": [], "opa": [], "kafka": null, "raised": 1,
         "totals": {"made": 1, "delivered": 1, "retried": 0, "dead_letters": 0, "superseded": 0,
         "dropped": 0, "shadow": 0, "held": 0, "nonconformant": 0, "stale": 0, "flapping": 0}
     })))
@@ -120,7 +123,10 @@ pub(in super::super) async fn list(
     State(shared): State<Shared>,
     Params(Nothing {}): Params<Nothing>,
 ) -> Result<Json<Overview>, Problem> {
-    let overview = signals(&shared)?.run(&shared, |t, _| Overview::of(t)).await?;
+    let signals = signals(&shared)?;
+    let asked = signals.clone();
+    let of = move |t: &mut Transmitter, _: i64| Overview::of(t, asked.opa(), asked.topic(t));
+    let overview = signals.run(&shared, of).await?;
     Ok(Json(overview))
 }
 
@@ -333,7 +339,7 @@ pub(in super::super) async fn history(
     Ok(Json(HistoryPage { items }))
 }
 
-fn entity(kind: &str, id: &str) -> Result<EntityKey, Problem> {
+pub(super) fn entity(kind: &str, id: &str) -> Result<EntityKey, Problem> {
     let kind = kind_of(kind)?;
     if id.is_empty() || id.len() > 512 || id.chars().any(char::is_control) {
         let text = "an entity is named by 1 to 512 bytes of printable text";
@@ -351,7 +357,7 @@ fn kind_of(kind: &str) -> Result<EntityKind, Problem> {
     })
 }
 
-fn reason(text: &str) -> Result<String, Problem> {
+pub(super) fn reason(text: &str) -> Result<String, Problem> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > REASON {
         let text = format!("`reason` is 1 to {REASON} characters");
@@ -364,7 +370,7 @@ fn unknown() -> Problem {
     Problem::new(Code::NotFound, "there is no such stream, or no such SET in it")
 }
 
-fn refused(error: RequestError) -> Problem {
+pub(super) fn refused(error: RequestError) -> Problem {
     match error {
         RequestError::Unknown => unknown(),
         RequestError::Failed(text) => Problem::new(Code::Unavailable, text).retry(1),

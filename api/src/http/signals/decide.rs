@@ -1,5 +1,6 @@
 //! What gateways ask: AuthZEN, Envoy ext_authz over HTTP, forward-auth (nginx `auth_request`, Caddy,
-//! Traefik, HAProxy). Answered from memory. Not the policy (see `sluice_signal::policy`).
+//! Traefik, HAProxy). Answered from memory. Not the policy (see `sluice_signal::policy`), and not gRPC
+//! (see [`super::envoy`]).
 //!
 //! A gateway shows a token of ours with the permission `risk:read`, like any client of the API. The
 //! headers that name user and device are believed because of it: a gateway must overwrite them.
@@ -86,34 +87,76 @@ fn gate(
     dialect: Dialect,
 ) -> Result<Response, Problem> {
     gateway(shared, request)?;
+    let headers = request.headers();
+    let values = |name: &str| {
+        headers.get_all(name).iter().filter_map(|v| v.to_str().ok().map(str::to_owned)).collect()
+    };
+    let Verdict { decided, headers } = verdict(shared, path, values)?;
+    let decision = match decided {
+        Ok(decision) => decision,
+        Err(setting) => return Ok(not_ready(setting, dialect)),
+    };
+    let mut response = status(decision.action).into_response();
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// What a gateway is told, before it is put into the words of its protocol.
+pub(super) struct Verdict {
+    /// The decision, or what is answered while levels cannot be read.
+    pub(super) decided: Result<Decision, NotReady>,
+    /// What is said about it.
+    pub(super) headers: HeaderMap,
+}
+
+/// Headers that say why.
+pub(super) const SAID: [&str; 6] = [
+    "x-risk-level",
+    "x-risk-score",
+    "x-risk-reason",
+    "x-risk-age",
+    "x-risk-stale-since",
+    "x-risk-quarantined-until",
+];
+
+/// Decides about a request to `path`. `values` are those of one of its headers: who is named twice is
+/// judged twice.
+pub(super) fn verdict(
+    shared: &Shared,
+    path: &str,
+    values: impl Fn(&str) -> Vec<String>,
+) -> Result<Verdict, Problem> {
     let signals = signals(shared)?;
     let settings = signals.decisions();
-    let named = |header: &str, kind| {
-        let id = request.headers().get(header)?.to_str().ok()?.trim();
-        (!id.is_empty()).then(|| EntityKey { kind, id: id.to_lowercase() })
+    let mut entities = Vec::new();
+    for (header, kind) in
+        [(&settings.user_header, EntityKind::User), (&settings.device_header, EntityKind::Device)]
+    {
+        let ids = values(header).into_iter().map(|id| id.trim().to_lowercase());
+        entities.extend(ids.filter(|id| !id.is_empty()).map(|id| EntityKey { kind, id }));
+    }
+    let mut headers = HeaderMap::new();
+    let decided = match signals.decide(path, &entities) {
+        None => Err(signals.not_ready(path)),
+        Some(decision) => {
+            describe(&mut headers, &decision, settings.acr_values.as_deref());
+            let stale = shared.app.silence.stale_since().map(rfc3339);
+            if let Some(Ok(stale)) = stale.map(|stale| HeaderValue::from_str(&stale)) {
+                headers.insert("x-risk-stale-since", stale);
+            }
+            Ok(decision)
+        }
     };
-    let entities: Vec<EntityKey> = [
-        named(&settings.user_header, EntityKind::User),
-        named(&settings.device_header, EntityKind::Device),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let Some(decision) = signals.decide(path, &entities) else {
-        return Ok(not_ready(signals.not_ready(path), dialect));
-    };
-    let mut response = match decision.action {
+    Ok(Verdict { decided, headers })
+}
+
+/// The status of an action.
+pub(super) fn status(action: Action) -> StatusCode {
+    match action {
         Action::Allow => StatusCode::OK,
         Action::StepUp => StatusCode::UNAUTHORIZED,
         Action::Deny => StatusCode::FORBIDDEN,
     }
-    .into_response();
-    describe(response.headers_mut(), &decision, settings.acr_values.as_deref());
-    let stale = shared.app.silence.stale_since().map(rfc3339);
-    if let Some(Ok(stale)) = stale.map(|stale| HeaderValue::from_str(&stale)) {
-        response.headers_mut().insert("x-risk-stale-since", stale);
-    }
-    Ok(response)
 }
 
 /// What is said while levels cannot be read.
@@ -136,6 +179,9 @@ fn describe(headers: &mut HeaderMap, decision: &Decision, acr_values: Option<&st
     };
     put("x-risk-level", decision.level.name().to_owned());
     put("x-risk-reason", decision.reason.clone());
+    if let Some(until) = decision.quarantined_until {
+        put("x-risk-quarantined-until", rfc3339(until));
+    }
     if let Some(score) = decision.score {
         put("x-risk-score", format!("{score:.1}"));
     }
@@ -161,8 +207,10 @@ async fn evaluate(shared: Shared, request: Request, several: bool) -> Result<Res
         serde_json::from_slice(&bytes).map_err(|e| bad(format!("the body is no JSON: {e}")))?;
     let (now, stale) = (clock::now(), shared.app.silence.stale_since());
     let answered = signals.evaluate(|policy, levels| match several {
-        true => authzen::evaluate_all(&body, policy, |e| levels.get(e), stale, now),
-        false => authzen::evaluate(&body, policy, |e| levels.get(e), stale, now),
+        true => {
+            authzen::evaluate_all(&body, policy, |e| signals.judged(levels, e), stale, now)
+        }
+        false => authzen::evaluate(&body, policy, |e| signals.judged(levels, e), stale, now),
     });
     let answer = match answered {
         Some(answer) => answer.map_err(bad)?,
@@ -178,6 +226,7 @@ async fn evaluate(shared: Shared, request: Request, several: bool) -> Result<Res
                     score: None,
                     since: None,
                     reason: "levels cannot be read".into(),
+                    quarantined_until: None,
                 };
                 authzen::answer(&decision, stale, now)
             }

@@ -26,6 +26,12 @@ pub(super) struct Build {
     pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) token_key: [u8; 32],
     pub(super) networks: Vec<Network>,
+    /// Open Policy Agents by name.
+    pub(super) opa: BTreeMap<String, super::opa::Endpoint>,
+    /// The topic of levels.
+    pub(super) kafka: Option<super::kafka::Settings>,
+    /// Its name.
+    pub(super) topic: Option<String>,
     pub(super) decisions: DecisionSettings,
 }
 
@@ -61,6 +67,11 @@ impl Build {
             }
             profiles.push(profile(name, receiver, &signals.issuer)?);
         }
+        let networks = signals.push_networks.0.clone();
+        let opa = signals.opa.iter().map(|(name, opa)| {
+            Ok((name.clone(), super::opa::Endpoint::new(name, opa, &networks)?))
+        });
+        let opa = opa.collect::<Result<_, Failure>>()?;
         let rules = signals.decisions.rules.iter();
         let rules = rules.map(|(prefix, rule)| Rule {
             prefix: prefix.clone(),
@@ -78,12 +89,18 @@ impl Build {
                 queue_age: signals.queue_age.0,
                 inactivity_timeout: signals.inactivity_timeout.0,
                 storm_limit: signals.storm_limit.0.get(),
+                not_compliant: signals.not_compliant_rules.clone(),
+                less_assured: signals.less_assured_rules.clone(),
+                feeds: signals.kafka.iter().map(|_| super::kafka::FEED.to_owned()).collect(),
             },
             profiles,
             pems,
             secrets,
             token_key,
-            networks: signals.push_networks.0.clone(),
+            networks,
+            opa,
+            topic: signals.kafka.as_ref().map(|kafka| kafka.topic.clone()),
+            kafka: signals.kafka.as_ref().map(super::kafka::settings).transpose()?,
             decisions: DecisionSettings {
                 policy: Policy::new(rules.collect(), signals.decisions.on_not_ready),
                 user_header: signals.decisions.user_header.clone(),
@@ -131,6 +148,6 @@ fn profile(name: &str, receiver: &Receiver, issuer: &str) -> Result<Profile, Fai
     })
 }
 
-fn resolve(path: &str, reference: &Reference) -> Result<Secret, Failure> {
+pub(super) fn resolve(path: &str, reference: &Reference) -> Result<Secret, Failure> {
     reference.resolve().map_err(|(what, hint)| Failure::argument(format!("`{path}`: {what}"), hint))
 }

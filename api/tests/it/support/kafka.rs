@@ -37,9 +37,33 @@ impl Broker {
         Some(broker)
     }
 
+    /// The same, where there is kcat to read it with.
+    pub(crate) fn own_with_reader(partitions: u32) -> Option<Broker> {
+        if !has_kcat() {
+            sluice_harness::lacks("there is no kcat");
+            return None;
+        }
+        Broker::own(partitions)
+    }
+
     /// Where clients connect.
     pub(crate) fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Stops it.
+    pub(crate) fn stop(&self) {
+        self.script("stop");
+    }
+
+    /// Every record of a topic, one a line: headers, key, length of the value (-1 for a tombstone) and
+    /// value, between tabs. By kcat: the console consumer is not part of the broker.
+    pub(crate) fn consume(&self, topic: &str) -> String {
+        let mut kcat = Command::new("kcat");
+        kcat.args(["-C", "-b", &self.bootstrap, "-t", topic, "-o", "beginning", "-e", "-q"]);
+        let out = kcat.args(["-f", "%h\\t%k\\t%S\\t%s\\n"]).output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8(out.stdout).unwrap()
     }
 
     /// Stops it and starts it again, on the same ports and data.
@@ -73,14 +97,7 @@ impl Broker {
 
     /// kcat where there is one: it starts in no time.
     fn producer(&self, topic: &str) -> Command {
-        let mut kcat = Command::new("kcat");
-        if kcat
-            .arg("-V")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|s| s.success())
-        {
+        if has_kcat() {
             let mut kcat = Command::new("kcat");
             kcat.args(["-P", "-b", &self.bootstrap, "-t", topic, "-X", "acks=all"]);
             kcat.stderr(Stdio::null());
@@ -118,6 +135,12 @@ impl Drop for Broker {
     fn drop(&mut self) {
         let _ = self.script("stop");
     }
+}
+
+fn has_kcat() -> bool {
+    let mut kcat = Command::new("kcat");
+    kcat.arg("-V").stdout(Stdio::null()).stderr(Stdio::null());
+    kcat.status().is_ok_and(|s| s.success())
 }
 
 /// Writes everything to a producer and waits until the broker has it.

@@ -342,3 +342,8 @@ pub(crate) fn escaped(text: &str) -> String {
 pub(crate) fn now() -> Instant {
     Instant::now()
 }
+
+/// The time of records that happen now, milliseconds since 1970.
+pub(crate) fn millis() -> i64 {
+    i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap()
+}

@@ -111,6 +111,7 @@ pub fn answer(decision: &Decision, stale: Option<i64>, now: i64) -> Value {
             "risk_age_s": decision.since.map(|since| (now - since).max(0) / 1_000),
             "risk_stale_since": stale.map(rfc3339),
             "reason": decision.reason,
+            "quarantined_until": decision.quarantined_until.map(rfc3339),
         },
     })
 }

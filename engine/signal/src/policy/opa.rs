@@ -1,11 +1,14 @@
 //! Levels as a bundle of the Open Policy Agent (OPA, "Bundle file format"): a tar of `data.json` below
-//! `sluice/risk` and its manifest. Not its compression, and not how it gets there.
+//! `sluice/risk` and its manifest; and the same written to its data API ([`push`]). Not the compression,
+//! and not the requests.
 //!
 //! A policy reads `data.sluice.risk[kind][id].level`; who is not in it is low:
 //!
 //! ```rego
 //! deny if data.sluice.risk.user[lower(input.user)].level == "high"
 //! ```
+
+pub mod push;
 
 use serde_json::{Map, Value, json};
 use sluice_event::rfc3339;
@@ -25,13 +28,9 @@ pub struct Bundle {
 pub fn bundle<'l>(levels: impl IntoIterator<Item = (&'l EntityKey, &'l EntityLevel)>) -> Bundle {
     let mut kinds: Map<String, Value> = Map::new();
     for (entity, level) in levels.into_iter().filter(|(_, level)| level.level > Level::Low) {
-        let shown = json!({
-            "level": level.level.name(), "since": rfc3339(level.changed_at),
-            "reasons": level.reasons, "overridden": level.over.is_some(),
-        });
         let kind = kinds.entry(entity.kind.name()).or_insert_with(|| json!({}));
         if let Some(kind) = kind.as_object_mut() {
-            kind.insert(entity.id.clone(), shown);
+            kind.insert(entity.id.clone(), shown(level));
         }
     }
     let mut data = String::new();
@@ -45,6 +44,14 @@ pub fn bundle<'l>(levels: impl IntoIterator<Item = (&'l EntityKey, &'l EntityLev
     // Two empty blocks end it.
     tar.resize(tar.len() + 2 * BLOCK, 0);
     Bundle { revision, tar }
+}
+
+/// What a policy reads of an entity.
+fn shown(level: &EntityLevel) -> Value {
+    json!({
+        "level": level.level.name(), "since": rfc3339(level.changed_at), "reasons": level.reasons,
+        "overridden": level.over.is_some(), "quarantined": level.is_quarantined(),
+    })
 }
 
 const BLOCK: usize = 512;

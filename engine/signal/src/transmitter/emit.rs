@@ -22,16 +22,16 @@ const REASON: usize = 256;
 const FACTORS: usize = 20;
 
 /// One SET to be made for a stream.
-struct Draft {
-    event_type: EventType,
-    subject: SubjectId,
-    txn: String,
-    event: Map<String, Value>,
-    levels: Option<(Level, Level)>,
+pub(super) struct Draft {
+    pub(super) event_type: EventType,
+    pub(super) subject: SubjectId,
+    pub(super) txn: String,
+    pub(super) event: Map<String, Value>,
+    pub(super) levels: Option<(Level, Level)>,
     /// Whether computed risk rose: some receivers hear of that only when a person approves it.
-    rise: bool,
+    pub(super) rise: bool,
     /// A fall that waits for one of these to see again, until then.
-    held: Option<(Vec<String>, i64)>,
+    pub(super) held: Option<(Vec<String>, i64)>,
 }
 
 impl Transmitter {
@@ -41,11 +41,12 @@ impl Transmitter {
         self.record(HistoryRow {
             at: now,
             action: "level".into(),
-            txn: Some(txn),
+            txn: Some(txn.clone()),
             about: Some(about(&change.entity)),
             detail: Some(format!("{} to {}", change.from.name(), change.to.name())),
             ..HistoryRow::default()
         });
+        self.feed_all(&change.entity, &txn);
         if self.is_storm(&change, now) {
             return;
         }
@@ -193,6 +194,15 @@ impl Transmitter {
             held: None,
         };
         let mut drafts = Vec::new();
+        let quarantined = self.entities.get(entity).is_some_and(|level| level.is_quarantined());
+        for (event_type, members) in signs(change, quarantined) {
+            if delivered.contains(&event_type) {
+                let mut event = Map::new();
+                common(&mut event, change.at, initiator(&change.cause), &reason(change));
+                event.extend(super::as_object(members));
+                drafts.push(draft(event_type, &subject, event, None));
+            }
+        }
         let (from, to) = (seen(change.from, profile), seen(self.shown(change, profile), profile));
         if from != to && delivered.contains(&EventType::RiskLevelChange) {
             let event = risk_level_change(change, from, to, profile);
@@ -215,7 +225,7 @@ impl Transmitter {
     }
 
     /// Puts a SET into the outbox of a stream; its id, unless nothing was to be done.
-    fn enqueue(&mut self, id: &str, mut draft: Draft, now: i64) -> Option<String> {
+    pub(super) fn enqueue(&mut self, id: &str, mut draft: Draft, now: i64) -> Option<String> {
         let jti = set::jti(id, &draft.txn, draft.event_type, 0);
         let live = self.streams.get(id)?;
         let profile = self.profiles.get(&live.stream.receiver)?;
@@ -377,7 +387,7 @@ impl Storm {
 }
 
 /// The txn of a change.
-fn cause_id(change: &LevelChange) -> String {
+pub(super) fn cause_id(change: &LevelChange) -> String {
     let EntityKey { kind, id } = &change.entity;
     let silence = match &change.cause {
         Cause::Silent { since } => Some((since, "silent")),
@@ -389,6 +399,37 @@ fn cause_id(change: &LevelChange) -> String {
         return set::cause("silence", &[kind.name(), id, &number, word, &since]);
     }
     set::level_cause(kind.name(), id, change.change_no, change.to.name())
+}
+
+/// What receivers hear of what rules say: that a device complies or not, that a user is less or more sure.
+/// Of a device in quarantine they have heard.
+fn signs(change: &LevelChange, quarantined: bool) -> Vec<(EventType, Value)> {
+    let (before, now) = change.signs;
+    let mut events = Vec::new();
+    if before.less_assured != now.less_assured {
+        let (previous, current, direction) = match now.less_assured {
+            true => ("nist-aal2", "nist-aal1", "decrease"),
+            false => ("nist-aal1", "nist-aal2", "increase"),
+        };
+        let members = json!({
+            "namespace": "NIST-AAL", "previous_level": previous, "current_level": current,
+            "change_direction": direction,
+        });
+        events.push((EventType::AssuranceLevelChange, members));
+    }
+    if before.not_compliant != now.not_compliant && !quarantined {
+        events.push((EventType::DeviceComplianceChange, compliance(!now.not_compliant)));
+    }
+    events
+}
+
+/// The members of a device-compliance-change.
+pub(super) fn compliance(complies: bool) -> Value {
+    let (previous, current) = match complies {
+        true => ("not-compliant", "compliant"),
+        false => ("compliant", "not-compliant"),
+    };
+    json!({"previous_status": previous, "current_status": current})
 }
 
 /// A level as a receiver sees it.
@@ -404,7 +445,7 @@ fn held(change: &LevelChange, falls: bool, profile: &Profile) -> Option<(Vec<Str
     Some((change.stale.clone(), since + HELD_MOST))
 }
 
-fn initiator(cause: &Cause) -> &'static str {
+pub(super) fn initiator(cause: &Cause) -> &'static str {
     match cause {
         Cause::Person { .. } => "admin",
         Cause::Computed

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sluice_event::EntityKind;
 
-use super::{History, Live, Sent, Settings, Totals, Transmitter, sent_key, silence::BLIND_KEY};
+use super::{
+    FeedRecord, History, Live, Sent, Settings, Totals, Transmitter, sent_key, silence::BLIND_KEY,
+};
 use crate::{
     Blind, Cause, DeadLetter, EntityKey, Level, LevelChange, Profile, Row, SigningKeys, Stream,
     set::derive, stream::Delivery,
@@ -62,6 +64,7 @@ impl HeldRecord {
             score: self.score,
             at: self.at,
             reasons: self.reasons,
+            signs: Default::default(),
             cause: Cause::Computed,
             stale_since: None,
             stale: Vec::new(),
@@ -83,6 +86,7 @@ impl Transmitter {
         now: i64,
     ) -> Result<Transmitter, LoadError> {
         let mut transmitter = Transmitter {
+            feeds: settings.feeds.iter().map(|name| (name.clone(), BTreeMap::new())).collect(),
             settings,
             keys,
             profiles: profiles.into_iter().map(|p| (p.name.clone(), p)).collect(),
@@ -99,10 +103,16 @@ impl Transmitter {
         // Streams come first: the others belong to one.
         records.sort_by_key(|(key, _)| (!key.starts_with("stream/"), key.clone()));
         let mut first_history = None;
+        let mut begun = Vec::new();
         for (key, value) in &records {
+            if let Some(name) = key.strip_prefix("fed/") {
+                begun.push(name.to_owned());
+                continue;
+            }
             transmitter.take(key, value, &mut first_history)?;
         }
         transmitter.history.first = first_history.unwrap_or(transmitter.history.next);
+        transmitter.begin_feeds(&begun);
         transmitter.configured_streams(now);
         Ok(transmitter)
     }
@@ -149,6 +159,17 @@ impl Transmitter {
                 let held: HeldRecord = read(key, value)?;
                 let storm = self.storms.entry(kind).or_default();
                 storm.held.insert(entity.clone(), held.change(entity));
+            }
+            return Ok(());
+        }
+        if space == "feed" {
+            let record: FeedRecord = read(key, value)?;
+            if name.parse() != Ok(record.seq) {
+                return Err(wrong("it is another record"));
+            }
+            if !self.load_feed(owner, record) {
+                // The operator took the feed away.
+                self.delete(key.to_owned());
             }
             return Ok(());
         }

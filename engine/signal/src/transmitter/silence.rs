@@ -17,8 +17,8 @@ impl Transmitter {
         let before = std::mem::replace(&mut self.blind, blind);
         let value = json(&self.blind);
         self.put(BLIND_KEY.to_owned(), value);
-        self.release(now);
-        let raised = self.entities.iter().filter(|(_, e)| e.level > Level::Low && e.over.is_none());
+        self.end_waits(now);
+        let raised = self.entities.iter().filter(|(_, e)| e.level > Level::Low && !e.is_decided());
         let changed = raised.filter_map(|(entity, level)| {
             let (was, is) = (before.since(&level.reasons), self.blind.since(&level.reasons));
             let change = match (was, is) {
@@ -62,7 +62,7 @@ impl Transmitter {
         let person = matches!(change.cause, Cause::Person { .. });
         let low = profile.staleness == Staleness::Low && !person;
         // What is behind the level now counts: a rise has a source that is heard.
-        let level = self.entities.get(&change.entity).filter(|level| level.over.is_none());
+        let level = self.entities.get(&change.entity).filter(|level| !level.is_decided());
         let silent = level.is_some_and(|level| self.blind.since(&level.reasons).is_some());
         if low && silent { Level::Low } else { change.to }
     }
@@ -76,7 +76,7 @@ impl Transmitter {
     }
 
     /// Ends the wait of falls whose sources are heard again.
-    fn release(&mut self, now: i64) {
+    fn end_waits(&mut self, now: i64) {
         let mut released = Vec::new();
         for (id, live) in &mut self.streams {
             let heard: Vec<String> = live
@@ -117,6 +117,7 @@ fn of_silence(
         score: level.score,
         at,
         reasons: level.reasons.clone(),
+        signs: (level.signs, level.signs),
         cause,
         stale_since,
         stale: Vec::new(),

@@ -6,10 +6,14 @@
 mod conformance;
 mod delivery;
 mod dialects;
+mod feeds;
 mod inbound;
 mod levels;
+mod opa_push;
 mod policy;
+mod quarantine;
 mod restart;
+mod signs;
 mod silence;
 mod streams;
 mod support;

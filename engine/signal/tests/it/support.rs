@@ -55,6 +55,9 @@ pub(crate) fn settings() -> Settings {
         queue_age: 7 * 24 * 60 * MINUTE,
         inactivity_timeout: 0,
         storm_limit: 50,
+        not_compliant: vec!["endpoint.device_not_compliant".into()],
+        less_assured: vec!["identity.mfa_fatigue_success".into()],
+        feeds: Vec::new(),
     }
 }
 

@@ -8,7 +8,11 @@ use sluice_signal::{
 };
 use utoipa::{IntoParams, ToSchema};
 
-use crate::clock;
+use super::super::quarantine::QuarantineView;
+use crate::{
+    clock,
+    node::signals::{OpaStats, TopicStats},
+};
 
 /// The level of an entity.
 #[derive(Serialize, ToSchema)]
@@ -32,6 +36,7 @@ pub(in super::super::super) struct Risk {
     pub(super) held_until: Option<String>,
     #[serde(rename = "override")]
     pub(super) over: Option<RiskOverride>,
+    pub(super) quarantine: Option<QuarantineView>,
     pub(super) as_of: String,
 }
 
@@ -62,7 +67,7 @@ pub(in super::super::super) struct Raise {
 #[serde(deny_unknown_fields)]
 pub(in super::super::super) struct Because {
     /// Why.
-    pub(super) reason: String,
+    pub(in super::super) reason: String,
 }
 
 /// Signals of this node.
@@ -72,7 +77,12 @@ pub(in super::super::super) struct Overview {
     pub(super) streams: Vec<StreamView>,
     /// Kinds of entity whose rises wait for a person.
     pub(super) storms: Vec<StormView>,
-    /// Entities that are not low, or overridden.
+    /// Open Policy Agents that levels are written to.
+    pub(super) opa: Vec<OpaView>,
+    /// The topic of Kafka that has levels; null where none is configured.
+    #[schema(required)]
+    pub(super) kafka: Option<TopicView>,
+    /// Entities that are not low, or about which a person decided.
     pub(super) raised: u64,
     /// Since the start of the process.
     pub(super) totals: TotalsView,
@@ -114,6 +124,51 @@ pub(in super::super::super) struct StormView {
     pub(super) kind: &'static str,
     pub(super) since: String,
     pub(super) held: u64,
+}
+
+/// An Open Policy Agent and how it does.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OpaAgent)]
+pub(in super::super::super) struct OpaView {
+    pub(super) name: String,
+    /// Scheme and host.
+    pub(super) endpoint: String,
+    /// When it took the whole document last.
+    #[schema(required)]
+    pub(super) synced_at: Option<String>,
+    /// When it took anything last.
+    #[schema(required)]
+    pub(super) delivered_at: Option<String>,
+    /// Whole documents it took since the start of the process.
+    pub(super) puts: u64,
+    /// Patches likewise.
+    pub(super) patches: u64,
+    /// Failures in a row.
+    pub(super) failures: u32,
+    #[schema(required)]
+    pub(super) error: Option<String>,
+    #[schema(required)]
+    pub(super) next_attempt_at: Option<String>,
+    /// What stands for the document it has.
+    #[schema(required)]
+    pub(super) revision: Option<String>,
+}
+
+/// The topic of levels and how it does.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RiskTopic)]
+pub(in super::super::super) struct TopicView {
+    pub(super) topic: String,
+    /// Records that are not written yet.
+    pub(super) pending: u64,
+    /// Records it took since the start of the process.
+    pub(super) written: u64,
+    #[schema(required)]
+    pub(super) written_at: Option<String>,
+    /// Failures in a row.
+    pub(super) failures: u32,
+    #[schema(required)]
+    pub(super) error: Option<String>,
 }
 
 /// Counters.
@@ -297,13 +352,18 @@ impl Risk {
             changed_at: level.filter(|l| l.change_no > 0).map(|l| rfc3339(l.changed_at)),
             held_until: level.and_then(|l| l.held_until).map(rfc3339),
             over,
+            quarantine: level.and_then(|l| l.quarantine.as_ref()).map(QuarantineView::of),
             as_of: rfc3339(clock::now()),
         }
     }
 }
 
 impl Overview {
-    pub(super) fn of(transmitter: &Transmitter) -> Overview {
+    pub(super) fn of(
+        transmitter: &Transmitter,
+        opa: Vec<OpaStats>,
+        topic: Option<TopicStats>,
+    ) -> Overview {
         let totals = transmitter.totals();
         let storms = transmitter.storms().into_iter();
         Overview {
@@ -316,6 +376,8 @@ impl Overview {
                     held: held as u64,
                 })
                 .collect(),
+            opa: opa.into_iter().map(OpaView::of).collect(),
+            kafka: topic.map(TopicView::of),
             raised: transmitter.raised_entities().count() as u64,
             totals: TotalsView {
                 made: totals.made,
@@ -330,6 +392,36 @@ impl Overview {
                 stale: totals.stale,
                 flapping: totals.flapping,
             },
+        }
+    }
+}
+
+impl TopicView {
+    fn of(TopicStats { topic, pending, state }: TopicStats) -> TopicView {
+        TopicView {
+            topic,
+            pending,
+            written: state.written,
+            written_at: state.written_at.map(rfc3339),
+            failures: state.failures,
+            error: state.error,
+        }
+    }
+}
+
+impl OpaView {
+    fn of(OpaStats { name, endpoint, state }: OpaStats) -> OpaView {
+        OpaView {
+            name,
+            endpoint,
+            synced_at: state.synced_at.map(rfc3339),
+            delivered_at: state.delivered_at.map(rfc3339),
+            puts: state.puts,
+            patches: state.patches,
+            failures: state.failures,
+            error: state.error,
+            next_attempt_at: state.next_attempt_at.map(rfc3339),
+            revision: state.revision,
         }
     }
 }
