@@ -109,6 +109,9 @@ fn private_files() {
 fn announce(loaded: &Loaded, node: &Node, server: &Server) -> Result<(), Failure> {
     let config = &loaded.config;
     let url = format!("{}://{}", server.scheme(), server.address());
+    if let Some(grpc) = server.grpc() {
+        eprintln!("ext_authz over gRPC on {}://{grpc}", server.scheme());
+    }
     eprintln!("listening on {url}");
     for (name, source) in &config.sources {
         let from = match &source.kafka {

@@ -27,6 +27,16 @@ pub(crate) fn cross_field(config: &Config, notes: &mut Notes) {
              under [api]",
         ));
     }
+    let grpc = config.signals.as_ref().and_then(|s| s.decisions.grpc_listen);
+    if let Some(listen) = grpc
+        && !(listen.ip().is_loopback() || config.api.insecure || config.api.tls.is_some())
+    {
+        let problem = format!("other machines can reach {listen}, and gRPC there is not encrypted");
+        let hint = "the tokens of gateways could be read on the way: give a certificate and key under \
+                    [api.tls], or accept it with `insecure = true` under [api]";
+        let path = "signals.decisions.grpc_listen";
+        notes.blame(path, Diagnostic::error("C005", "", problem).hint(hint));
+    }
     bounds(config, notes);
     for (name, source) in &config.sources {
         if let Some(kafka) = &source.kafka {

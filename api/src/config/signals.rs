@@ -1,7 +1,7 @@
 //! Settings of signals: who issues them, who receives them, what gateways are told. Not what is done
 //! with them (see `node::signals`).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde_json::{Value as Json, json};
 use sluice_event::EntityKind;
@@ -178,6 +178,9 @@ section! {
         user_header: String = "x-user",
         /// The header that names the device, likewise.
         device_header: String = "x-device",
+        /// Address and port where Envoy asks over gRPC (`ext_authz`, HTTP/2), a listener of its own with
+        /// the certificate of `api.tls`; unset: only over HTTP.
+        grpc_listen: Option<SocketAddr> = "",
         /// `acr_values` of the challenge when a gateway is to ask for more proof (RFC 9470); unset: the
         /// challenge names none.
         acr_values: Option<String> = "",

@@ -75,7 +75,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(openapi::serve))
 }
 
-/// The whole service.
+/// The whole service: what is asked over HTTP, and what Envoy asks over gRPC.
 ///
 /// # Errors
 /// If a metric is defined twice.
@@ -83,7 +83,7 @@ pub(super) fn router(
     app: App,
     settings: &HttpSettings,
     stopped: watch::Receiver<bool>,
-) -> Result<Router, prometheus::Error> {
+) -> Result<(Router, Router), prometheus::Error> {
     let (router, description) = routes().split_for_parts();
     let openapi = openapi::complete(description);
     let shared = Shared::new(app, settings, stopped, openapi::text(&openapi))?;
@@ -111,9 +111,14 @@ pub(super) fn router(
         ),
         None => router,
     };
+    let grpc = match &shared.app.signals {
+        Some(_) => signals::grpc(&shared),
+        None => Router::new(),
+    };
+    let grpc = grpc.layer(CatchPanicLayer::custom(finish::panicked));
     let router = router
         .layer(CatchPanicLayer::custom(finish::panicked))
         .layer(middleware::from_fn_with_state(shared.clone(), finish::finish))
         .with_state(shared);
-    Ok(router)
+    Ok((router, grpc))
 }

@@ -12,10 +12,14 @@ use std::{
 };
 
 use axum::Router;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::{http1, http2},
+    service::{Service, service_fn},
+};
 use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
 };
 use thiserror::Error;
 use tokio::{runtime::Runtime, sync::watch};
@@ -35,6 +39,7 @@ use stall::Stalling;
 /// A server that runs until it is stopped or dropped.
 pub(crate) struct Server {
     address: SocketAddr,
+    grpc: Option<SocketAddr>,
     scheme: &'static str,
     stop: watch::Sender<bool>,
     ended: mpsc::Receiver<()>,
@@ -66,6 +71,10 @@ pub(crate) enum ServeError {
 
 /// Bytes of a request's head.
 const HEAD_BYTES: usize = 32 << 10;
+/// Requests of one HTTP/2 connection at a time: a gateway has few connections and many requests.
+const STREAMS: u32 = 1_000;
+/// An HTTP/2 connection is asked so often whether it is still there, and ends without an answer.
+const PING: Duration = Duration::from_secs(20);
 /// How long requests may go on after the end was asked for.
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 /// Threads of the runtime: they only move bytes, work is on the blocking threads.
@@ -76,10 +85,9 @@ const THREADS: usize = 2;
 /// # Errors
 /// If the address is taken or not ours, or there are no threads.
 pub(crate) fn serve(app: App, settings: HttpSettings) -> Result<Server, ServeError> {
-    let failed = |source| ServeError::Listen { address: settings.listen, source };
-    let listener = TcpListener::bind(settings.listen).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+    let (listener, address) = listen(settings.listen)?;
+    let grpc = settings.grpc.map(listen).transpose()?;
+    let grpc_address = grpc.as_ref().map(|(_, address)| *address);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(THREADS)
         .thread_name("http")
@@ -89,25 +97,41 @@ pub(crate) fn serve(app: App, settings: HttpSettings) -> Result<Server, ServeErr
     let tls = settings.tls.clone().map(Tls::open).transpose().map_err(ServeError::Tls)?;
     let (stop, stopped) = watch::channel(false);
     app.tokens.watch();
-    let router = router::router(app, &settings, stopped.clone()).map_err(ServeError::Metrics)?;
-    let listener = {
+    let (router, checks) =
+        router::router(app, &settings, stopped.clone()).map_err(ServeError::Metrics)?;
+    let inside = |(listener, address): (TcpListener, SocketAddr)| {
         let _inside = runtime.enter();
-        tokio::net::TcpListener::from_std(listener).map_err(failed)?
+        tokio::net::TcpListener::from_std(listener)
+            .map_err(|source| ServeError::Listen { address, source })
     };
+    let listener = inside((listener, address))?;
+    let grpc = grpc.map(inside).transpose()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let (done, ended) = mpsc::sync_channel(1);
     runtime.spawn(async move {
-        accept(listener, router, tls, settings, stopped).await;
+        let http = http1(&settings);
+        let main = accept(listener, router, http, tls.clone(), settings.clone(), stopped.clone());
+        let gateways = async {
+            if let Some(listener) = grpc {
+                accept(listener, checks, http2(), tls, settings, stopped).await;
+            }
+        };
+        tokio::join!(main, gateways);
         // The receiver is gone after `DRAIN_TIME`.
         done.try_send(()).ok();
     });
-    Ok(Server { address, scheme, stop, ended, runtime: Some(runtime) })
+    Ok(Server { address, grpc: grpc_address, scheme, stop, ended, runtime: Some(runtime) })
 }
 
 impl Server {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where Envoy asks over gRPC.
+    pub(crate) fn grpc(&self) -> Option<SocketAddr> {
+        self.grpc
     }
 
     /// `http` or `https`.
@@ -136,9 +160,65 @@ impl Drop for Server {
     }
 }
 
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let failed = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// The protocol of a listener.
+#[derive(Clone)]
+enum Wire {
+    Http1(http1::Builder),
+    Http2(http2::Builder<TokioExecutor>),
+}
+
+fn http1(settings: &HttpSettings) -> Wire {
+    let mut server = http1::Builder::new();
+    server
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.head_time)
+        .max_header_size(HEAD_BYTES)
+        .max_buf_size(HEAD_BYTES.max(64 << 10));
+    Wire::Http1(server)
+}
+
+fn http2() -> Wire {
+    let mut server = http2::Builder::new(TokioExecutor::new());
+    server
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD_BYTES as u32)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    Wire::Http2(server)
+}
+
+impl Wire {
+    /// Serves one connection.
+    async fn serve<I, S, B>(self, io: I, service: S, watcher: Watcher) -> Result<(), hyper::Error>
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+        S: Service<hyper::Request<Incoming>, Response = hyper::Response<B>> + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<axum::BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<axum::BoxError>,
+    {
+        match self {
+            Wire::Http1(server) => watcher.watch(server.serve_connection(io, service)).await,
+            Wire::Http2(server) => watcher.watch(server.serve_connection(io, service)).await,
+        }
+    }
+}
+
 async fn accept(
     listener: tokio::net::TcpListener,
     router: Router,
+    wire: Wire,
     tls: Option<Arc<Tls>>,
     settings: HttpSettings,
     mut stopped: watch::Receiver<bool>,
@@ -148,12 +228,6 @@ async fn accept(
     let proxies = settings.trusted_proxies.clone();
     let trusted = |address| proxies.iter().any(|network: &Network| network.holds(address));
     let graceful = GracefulShutdown::new();
-    let mut server = http1::Builder::new();
-    server
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.head_time)
-        .max_header_size(HEAD_BYTES)
-        .max_buf_size(HEAD_BYTES.max(64 << 10));
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -172,6 +246,10 @@ async fn accept(
             tracing::debug!(%peer, "too many connections");
             continue;
         };
+        // An answer of HTTP/2 is several small writes: each would wait 40 ms for the one before.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "answers may be slow");
+        }
         let router = router.clone();
         let signs = connection.signs();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -180,19 +258,20 @@ async fn accept(
             let answer = router.clone().oneshot(request.map(axum::body::Body::new));
             async move { answer.await.map(|response| until_sent(response, in_flight)) }
         });
-        let (server, watcher) = (server.clone(), graceful.watcher());
+        let (wire, watcher) = (wire.clone(), graceful.watcher());
         let stream = Stalling::new(stream, settings.write_time);
-        let acceptor = tls.as_ref().map(|tls| tls.acceptor());
+        let acceptor = tls.as_ref().map(|tls| match &wire {
+            Wire::Http1(_) => tls.acceptor(),
+            Wire::Http2(_) => tls.http2_acceptor(),
+        });
         let head_time = settings.head_time;
         let served = async move {
             let Some(acceptor) = acceptor else {
-                return watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await;
+                return wire.serve(TokioIo::new(stream), service, watcher).await;
             };
             // A handshake has as long as the head of a request.
             match tokio::time::timeout(head_time, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => {
-                    watcher.watch(server.serve_connection(TokioIo::new(stream), service)).await
-                }
+                Ok(Ok(stream)) => wire.serve(TokioIo::new(stream), service, watcher).await,
                 Ok(Err(error)) => {
                     tracing::debug!(%peer, %error, "no TLS");
                     Ok(())

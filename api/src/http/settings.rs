@@ -14,6 +14,8 @@ use crate::network::Network;
 pub(crate) struct HttpSettings {
     /// Where to listen; port 0: any free one.
     pub(crate) listen: SocketAddr,
+    /// Where Envoy asks over gRPC; `None`: nowhere.
+    pub(crate) grpc: Option<SocketAddr>,
     /// Certificate and key, to serve HTTPS; without, plain HTTP.
     pub(crate) tls: Option<TlsFiles>,
     /// Connections at a time; one more takes the place of the one that is idle for longest, or is
@@ -53,6 +55,7 @@ impl Default for HttpSettings {
     fn default() -> Self {
         HttpSettings {
             listen: SocketAddr::from(([127, 0, 0, 1], 7777)),
+            grpc: None,
             tls: None,
             connections: 2_048,
             connections_per_address: 256,

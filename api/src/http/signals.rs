@@ -1,15 +1,16 @@
 //! Signals over HTTP: what people do about them ([`admin`]), what receivers ask ([`receivers`],
-//! [`metadata`]), what gateways ask ([`decide`]). Not what is sent to whom (see `sluice_signal`).
+//! [`metadata`]), what gateways ask ([`decide`], [`envoy`]). Not what is sent to whom (see `sluice_signal`).
 //!
 //! Receivers and gateways speak protocols of their own, with their own tokens and their own form of
 //! errors, so their routes stand outside the access table and the description of the API; they exist
 //! only where signals are configured. Each handler of [`receivers`] begins with
-//! [`receivers::bearer`], each of [`decide`] with [`decide::gateway`].
+//! [`receivers::bearer`], each of [`decide`] with [`decide::gateway`], that of [`envoy`] with the same check.
 
 pub(super) mod admin;
 mod bundle;
 mod cloudflare;
 mod decide;
+mod envoy;
 mod metadata;
 pub(super) mod quarantine;
 mod receivers;
@@ -59,6 +60,11 @@ pub(super) fn protocols() -> Router<Shared> {
         .route("/bundles/risk.tar.gz", get(bundle::risk))
         .route("/cloudflare/evaluate", post(cloudflare::evaluate))
         .route("/cloudflare/keys", get(cloudflare::keys))
+}
+
+/// What Envoy asks over gRPC.
+pub(super) fn grpc(shared: &Shared) -> Router {
+    Router::new().route_service(envoy::CHECK, envoy::service(shared))
 }
 
 /// Signals, or that there are none.

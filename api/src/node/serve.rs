@@ -89,6 +89,7 @@ pub(crate) fn tls_files(tls: &Tls) -> TlsFiles {
 fn http_settings(config: &Config) -> HttpSettings {
     HttpSettings {
         listen: config.api.listen,
+        grpc: config.signals.as_ref().and_then(|s| s.decisions.grpc_listen),
         tls: config.api.tls.as_ref().map(tls_files),
         connections: config.api.max_connections.0.get(),
         connections_per_address: config.api.max_connections_per_address.0.get(),

@@ -76,6 +76,8 @@ const OWNERS: &[(&str, &str)] = &[
     ("linfa", "sluice-baseline"),
     ("tantivy", "sluice-index"),
     ("axum", "sluice-api"),
+    ("tonic", "sluice-api"),
+    ("envoy-types", "sluice-api"),
     ("aho-corasick", "sluice-stream"),
 ];
 
