@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Real gateways ask a real server whether a user may pass, with the snippets of the README: Envoy
-(ext_authz over HTTP) and nginx (auth_request). A user is raised, let in again, and the server is stopped.
+(ext_authz over HTTP and over gRPC) and nginx (auth_request). A user is raised, let in again, quarantined, and
+the server is stopped.
 
 It is not a test of the build: the programs are named on the command line.
 
@@ -25,9 +26,7 @@ from pathlib import Path
 
 KEY = Path(__file__).parent.parent / "tests/it/keys/one.pem"
 
-ENVOY = """
-static_resources:
-  listeners:
+LISTENER = """
   - address: {{socket_address: {{address: 127.0.0.1, port_value: {gateway}}}}}
     filter_chains:
     - filters:
@@ -35,6 +34,12 @@ static_resources:
         typed_config:
           "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
           stat_prefix: gateway
+          access_log:
+          - name: envoy.access_loggers.file
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog
+              path: {dir}/access-{gateway}.log
+              log_format: {{text_format_source: {{inline_string: "%RESPONSE_CODE% %DYNAMIC_METADATA(envoy.filters.http.ext_authz:risk_reason)%\\n"}}}}
           route_config:
             virtual_hosts:
             - {{name: all, domains: ["*"], routes: [{{match: {{prefix: "/"}}, route: {{cluster: backend}}}}]}}
@@ -43,19 +48,43 @@ static_resources:
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
               failure_mode_allow: false
+{service}
+          - name: envoy.filters.http.router
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+"""
+
+HTTP = """
               allowed_headers: {{patterns: [{{exact: x-user}}, {{exact: x-device}}]}}
               http_service:
                 server_uri: {{uri: "http://127.0.0.1:{sluice}", cluster: sluice, timeout: 0.2s}}
                 path_prefix: /ext_authz
                 authorization_request:
                   headers_to_add: [{{key: authorization, value: "Bearer {token}"}}]
-          - name: envoy.filters.http.router
-            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+"""
+
+GRPC = """
+              encode_raw_headers: {raw}
+              grpc_service:
+                envoy_grpc: {{cluster_name: sluice_grpc}}
+                timeout: 0.2s
+                initial_metadata: [{{key: authorization, value: "Bearer {token}"}}]
+"""
+
+ENVOY = """
+static_resources:
+  listeners:
+{listeners}
   clusters:
   - name: backend
     load_assignment: {{cluster_name: backend, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {backend}}}}}}}}}]}}]}}
   - name: sluice
     load_assignment: {{cluster_name: sluice, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {sluice}}}}}}}}}]}}]}}
+  - name: sluice_grpc
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {{http2_protocol_options: {{}}}}
+    load_assignment: {{cluster_name: sluice_grpc, endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {grpc}}}}}}}}}]}}]}}
 """
 
 NGINX = """
@@ -79,6 +108,10 @@ http {{
     }}
 }}
 """
+
+
+# As they are asked: Envoy over HTTP and over gRPC with both forms of headers, nginx.
+GATEWAYS = ("envoy", "envoy_grpc", "envoy_grpc_raw", "nginx")
 
 
 class Backend(http.server.BaseHTTPRequestHandler):
@@ -139,7 +172,7 @@ def main():
 
 
 def gateways(args, folder, running):
-    ports = {name: free_port() for name in ("sluice", "backend", "envoy", "nginx")}
+    ports = {name: free_port() for name in ("sluice", "grpc", "backend", *GATEWAYS)}
     key = folder / "key.pem"
     key.write_text(KEY.read_text())
     key.chmod(0o600)
@@ -148,6 +181,7 @@ def gateways(args, folder, running):
     config.write_text(
         f'data_dir = "{data}"\nrules = []\n[sources.push]\nhttp = {{}}\n[api]\nlisten = "127.0.0.1:{ports["sluice"]}"\n'
         f'[signals]\nissuer = "http://127.0.0.1:{ports["sluice"]}"\nsigning_keys = ["file:{key}"]\n'
+        f'[signals.decisions]\ngrpc_listen = "127.0.0.1:{ports["grpc"]}"\n'
     )
     token = subprocess.run(
         [args.sluice, "token", "create", "--data-dir", data, "--role", "admin"],
@@ -160,8 +194,13 @@ def gateways(args, folder, running):
     backend = http.server.ThreadingHTTPServer(("127.0.0.1", ports["backend"]), Backend)
     threading.Thread(target=backend.serve_forever, daemon=True).start()
 
-    values = {"sluice": ports["sluice"], "backend": ports["backend"], "token": token, "dir": folder}
-    (folder / "envoy.yaml").write_text(ENVOY.format(gateway=ports["envoy"], **values))
+    values = {name: ports[name] for name in ("sluice", "grpc", "backend")} | {"token": token, "dir": folder}
+    services = {"envoy": HTTP, "envoy_grpc": GRPC, "envoy_grpc_raw": GRPC}
+    listeners = ""
+    for name, service in services.items():
+        service = service.format(raw=str(name.endswith("raw")).lower(), **values).strip("\n")
+        listeners += LISTENER.format(gateway=ports[name], service=service, dir=folder).strip("\n") + "\n"
+    (folder / "envoy.yaml").write_text(ENVOY.format(listeners=listeners, **values))
     (folder / "nginx.conf").write_text(NGINX.format(gateway=ports["nginx"], **values))
     log = open(folder / "gateways.log", "w")
     for command in (
@@ -173,11 +212,11 @@ def gateways(args, folder, running):
     def passes(gateway, user, path="/app?x=1"):
         return ask(f"http://127.0.0.1:{ports[gateway]}{path}", {"x-user": user})
 
-    for gateway in ("envoy", "nginx"):
+    for gateway in GATEWAYS:
         wait(f"{gateway}: {(folder / 'gateways.log').read_text()[-2000:]}", lambda: passes(gateway, "bob@example.com") == 200)
 
     def expect(what, expected):
-        for gateway in ("envoy", "nginx"):
+        for gateway in GATEWAYS:
             for user, status in expected.items():
                 found = passes(gateway, user)
                 if found != status:
@@ -194,7 +233,15 @@ def gateways(args, folder, running):
     assert ask(f"{level('ann@example.com')}?reason=found", people, "DELETE") == 200
     expect("taken back", {"ann@example.com": 200, "bob@example.com": 200})
 
-    for gateway in ("envoy", "nginx"):
+    apart = f"{api}/api/v1/risk/user/bob@example.com/quarantine"
+    assert ask(apart, people, "PUT", {"reason": "ransomware", "expires_in": "1h"}) == 200
+    expect("quarantined", {"bob@example.com": 403, "ann@example.com": 200})
+    for gateway in ("envoy_grpc", "envoy_grpc_raw"):
+        wait("dynamic metadata in the access log", lambda: "403 user is quarantined" in (folder / f"access-{ports[gateway]}.log").read_text())
+    assert ask(f"{apart}?reason=clean", people, "DELETE") == 200
+    expect("released", {"bob@example.com": 200})
+
+    for gateway in GATEWAYS:
         times = []
         for _ in range(500):
             begun = time.perf_counter()
@@ -206,7 +253,8 @@ def gateways(args, folder, running):
     server.kill()
     server.wait()
     # Each gateway decides by itself: Envoy 403 (failure_mode_allow: false), nginx 500.
-    for gateway, status in (("envoy", 403), ("nginx", 500)):
+    for gateway in GATEWAYS:
+        status = 500 if gateway == "nginx" else 403
         found = passes(gateway, "bob@example.com")
         if found != status:
             sys.exit(f"the server is gone: {gateway} answers {found}, not {status}")
