@@ -1,6 +1,7 @@
 //! Signals through the real binary: a person raises a level, receivers get it pushed and polled, gateways
 //! decide by it, also when the process is killed between any two steps.
 
+mod chain;
 mod grpc;
 mod opa;
 mod quarantine;
