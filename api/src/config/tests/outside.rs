@@ -80,3 +80,26 @@ fn a_wrong_transmitter_is_refused_with_what_to_write() {
     );
     refused(&own, "these would be our own signals");
 }
+
+#[test]
+fn q3_q7_q8_feeds_and_listeners_that_cannot_be_are_refused() {
+    for (more, wanted) in [
+        ("[signals.decisions]\ngrpc_listen = \"0.0.0.0:7778\"", "gRPC there is not encrypted"),
+        ("[signals.opa.x]\nurl = \"ftp://opa/v1/data\"", "no URL of a document"),
+        ("[signals.opa.x]\nurl = \"https://o.example.com/v1\"\nresync = \"0s\"", "no time between"),
+        ("[signals.opa.x]\nauthorization = \"Bearer x\"", "must not be in the"),
+        ("[signals.kafka]\nbrokers = \"k:9092\"\ntopic = \"a b\"", "cannot be the name of a topic"),
+        (
+            "[signals.kafka]\nbrokers = \"k:9092\"\nlibrdkafka = { acks = \"1\" }",
+            "`acks` cannot be set here",
+        ),
+        ("[signals.kafka]\ntopic = \"t\"", "brokers"),
+        ("[signals.kafka]\nbrokers = \"k:9092\"\ntopics = [\"t\"]", "no setting"),
+    ] {
+        let text = format!(
+            "[sources.push]\nhttp = {{}}\n[signals]\nissuer = \"https://s.example.com\"\n\
+             signing_keys = [\"${{env:K}}\"]\n{more}\n"
+        );
+        refused(&text, wanted);
+    }
+}
