@@ -144,4 +144,18 @@ mod tests {
         assert!(problem.diagnostic.span.is_some(), "{shown}");
         assert!(loaded.has_errors());
     }
+
+    #[test]
+    fn q8_a_build_without_kafka_names_the_topic_it_cannot_write() {
+        let text = "[sources.push]\nmapping = \"auto\"\nhttp = {}\n\
+                    [signals]\nissuer = \"https://s.example.com\"\nsigning_keys = [\"${env:K}\"]\n\
+                    [signals.kafka]\nbrokers = \"127.0.0.1:1\"\n";
+        let mut loaded = Layers::of_text("sluice.toml", text);
+        assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+        refuse_kafka(&mut loaded);
+        let [problem] = loaded.problems.as_slice() else { panic!("{:?}", loaded.problems) };
+        let shown = format!("{:?}", problem.diagnostic);
+        assert!(shown.contains("signals: this build has no Kafka client"), "{shown}");
+        assert!(problem.diagnostic.span.is_some(), "{shown}");
+    }
 }
