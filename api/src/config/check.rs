@@ -180,6 +180,11 @@ fn check_kafka(name: &str, kafka: &Kafka, notes: &mut Notes) {
 
 fn check_risk_topic(risk: &RiskTopic, notes: &mut Notes) {
     let path = |key: &str| format!("signals.kafka.{key}");
+    if risk.brokers.0.trim().is_empty() {
+        let problem = Diagnostic::error("C003", "", "no broker of the topic of levels is named")
+            .hint("brokers = \"127.0.0.1:9092\"");
+        notes.blame(&path("brokers"), problem);
+    }
     if !is_topic(&risk.topic) {
         let text = format!("`{}` cannot be the name of a topic", risk.topic);
         let problem = Diagnostic::error("C003", "", text)

@@ -28,6 +28,7 @@ pub(super) use topic::{Settings, settings, start};
 #[cfg(feature = "kafka")]
 mod topic {
     use std::{
+        collections::BTreeSet,
         sync::{
             Arc,
             atomic::{AtomicBool, Ordering},
@@ -116,8 +117,7 @@ mod topic {
             None => {
                 let open = TableTopic::open(settings)?;
                 let known = open.known(BATCH)?;
-                let there = records.iter().filter(|r| known.contains(&r.change));
-                let there: Vec<u64> = there.map(|r| r.seq).collect();
+                let there = done(records, |_, record| known.contains(&record.change));
                 *topic = Some(open);
                 if !there.is_empty() {
                     tracing::info!("{} changes of level are in the topic already", there.len());
@@ -137,8 +137,8 @@ mod topic {
             })
             .collect();
         let (written, error) = open.write(&rows);
-        let written: Vec<u64> =
-            written.iter().filter_map(|place| records.get(*place)).map(|r| r.seq).collect();
+        let places: BTreeSet<usize> = written.into_iter().collect();
+        let written = done(records, |place, _| places.contains(&place));
         let recovered = {
             let mut state = lock(&signals.0.topic);
             state.written += written.len() as u64;
@@ -167,6 +167,21 @@ mod topic {
         }
     }
 
+    /// Records that need not be written again: of each key those before the first that is missing. What
+    /// comes after that one is written again, so that the newest is the last.
+    fn done(records: &[FeedRecord], is_there: impl Fn(usize, &FeedRecord) -> bool) -> Vec<u64> {
+        let mut missing = BTreeSet::new();
+        let mut done = Vec::new();
+        for (place, record) in records.iter().enumerate() {
+            if !missing.contains(&record.key) && is_there(place, record) {
+                done.push(record.seq);
+            } else {
+                missing.insert(&record.key);
+            }
+        }
+        done
+    }
+
     /// Notes a failure; how long to wait.
     fn failed(signals: &Signals, error: String) -> Duration {
         let mut state = lock(&signals.0.topic);
@@ -178,6 +193,27 @@ mod topic {
         state.failed += 1;
         state.error = Some(error);
         Duration::from_secs_f64((most * jitter()).max(0.1))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        fn record(seq: u64, key: &str) -> FeedRecord {
+            FeedRecord { seq, key: key.into(), change: seq.to_string(), value: None }
+        }
+
+        #[test]
+        fn q8_a_record_that_is_missing_is_never_written_after_a_newer_one() {
+            let all = [record(1, "ann"), record(2, "bob"), record(3, "ann"), record(4, "bob")];
+            let there =
+                |seqs: &'static [u64]| move |_: usize, r: &FeedRecord| seqs.contains(&r.seq);
+            assert_eq!(done(&all, there(&[1, 2, 3, 4])), [1, 2, 3, 4]);
+            // The first of ann was given up: what is newer comes again, after it.
+            assert_eq!(done(&all, there(&[2, 3, 4])), [2, 4]);
+            assert_eq!(done(&all, there(&[1, 2])), [1, 2]);
+            assert_eq!(done(&all, there(&[])), [0; 0]);
+        }
     }
 }
 
