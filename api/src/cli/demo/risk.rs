@@ -82,6 +82,7 @@ impl RiskLog {
                 score: Some(change.score as f64 / 100.0),
                 at: change.at,
                 reasons: reasons.map(|r| r.source.to_string()).collect(),
+                signs: Default::default(),
                 cause: Cause::Computed,
                 stale_since: None,
                 stale: Vec::new(),

@@ -13,8 +13,7 @@ use axum::{
 use sluice_event::EntityKind;
 use sluice_rule::parse_duration;
 use sluice_signal::{
-    EntityKey, EventType, HistoryRow, Level, Override, RequestError, StreamStatus, SubjectId,
-    Transmitter,
+    EntityKey, EventType, Level, Override, RequestError, StreamStatus, SubjectId, Transmitter,
 };
 
 use super::{

@@ -207,9 +207,7 @@ async fn evaluate(shared: Shared, request: Request, several: bool) -> Result<Res
         serde_json::from_slice(&bytes).map_err(|e| bad(format!("the body is no JSON: {e}")))?;
     let (now, stale) = (clock::now(), shared.app.silence.stale_since());
     let answered = signals.evaluate(|policy, levels| match several {
-        true => {
-            authzen::evaluate_all(&body, policy, |e| signals.judged(levels, e), stale, now)
-        }
+        true => authzen::evaluate_all(&body, policy, |e| signals.judged(levels, e), stale, now),
         false => authzen::evaluate(&body, policy, |e| signals.judged(levels, e), stale, now),
     });
     let answer = match answered {
