@@ -105,7 +105,7 @@ impl Demo {
             sink.risk.lines().iter().for_each(|line| eprintln!("  {line}"));
             if let Some(signal) = sink.risk.signal() {
                 eprintln!(
-                    "what an identity provider would be told of the first (a signed token, see `sluice signal`):"
+                    "what an identity provider would be told of the first user (a signed token, see `sluice signal`):"
                 );
                 eprintln!("  {signal}");
             }

@@ -8,7 +8,7 @@ use sluice_engine::{
     Reported,
     durable::{LevelRow, RiskReason, reasons},
 };
-use sluice_event::rfc3339;
+use sluice_event::{EntityKind, rfc3339};
 use sluice_finding::{
     ContributionKind, Entity, Finding, FindingId, RiskLedger, RiskLevel, evidence, fold,
 };
@@ -55,11 +55,12 @@ impl RiskLog {
         told.into_iter().flat_map(|(_, lines)| lines).collect()
     }
 
-    /// What an identity provider would be told of the first entity that came to high: the claims of the
+    /// What an identity provider would be told of the first user who came to high: the claims of the
     /// security event token, which `sluice run` signs and delivers.
     pub(super) fn signal(&self) -> Option<Value> {
         let mut first: Option<LevelChange> = None;
-        for (entity, ledger) in self.ledgers() {
+        let users = self.ledgers().into_iter();
+        for (entity, ledger) in users.filter(|(entity, _)| entity.kind == EntityKind::User) {
             let timeline = ledger.timeline(self.end());
             let change = timeline.iter().position(|c| c.current == RiskLevel::High);
             let Some((number, change)) = change.and_then(|n| Some((n, timeline.get(n)?))) else {
