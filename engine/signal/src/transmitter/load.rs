@@ -10,8 +10,8 @@ use super::{
     FeedRecord, History, Live, Sent, Settings, Totals, Transmitter, sent_key, silence::BLIND_KEY,
 };
 use crate::{
-    Blind, Cause, DeadLetter, EntityKey, Level, LevelChange, Profile, Row, SigningKeys, Stream,
-    set::derive, stream::Delivery,
+    Blind, Cause, DeadLetter, EntityKey, Level, LevelChange, Profile, Row, SigningKeys, Signs,
+    Stream, set::derive, stream::Delivery,
 };
 
 /// A durable key that cannot be read.
@@ -41,6 +41,8 @@ pub(super) struct HeldRecord {
     score: Option<f64>,
     at: i64,
     reasons: Vec<String>,
+    #[serde(default)]
+    signs: (Signs, Signs),
 }
 
 impl HeldRecord {
@@ -52,6 +54,7 @@ impl HeldRecord {
             score: change.score,
             at: change.at,
             reasons: change.reasons.clone(),
+            signs: change.signs,
         }
     }
 
@@ -64,7 +67,7 @@ impl HeldRecord {
             score: self.score,
             at: self.at,
             reasons: self.reasons,
-            signs: Default::default(),
+            signs: self.signs,
             cause: Cause::Computed,
             stale_since: None,
             stale: Vec::new(),
