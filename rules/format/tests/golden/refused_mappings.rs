@@ -483,7 +483,7 @@ SELECT published AS time FROM okta_system
               --> ingest/mappings/okta.system/authentication.sql:25:12
             25 |   expect: [{table: netwrk}, {table: network, bytes_outt: 1}]
                |            ^ did you mean `network`?
-               = help: the tables are api_activity, authentication, detection, device_state, dns, file, http, identity_change, network, process
+               = help: the tables are api_activity, authentication, detection, device_state, dns, file, http, identity_change, network, process, findings
             error[R011]: no column `bytes_outt` in `network`
               --> ingest/mappings/okta.system/authentication.sql:25:46
             25 |   expect: [{table: netwrk}, {table: network, bytes_outt: 1}]

@@ -535,7 +535,7 @@ SELECT user_entity, count(*) AS n FROM authentication GROUP BY user_entity, slid
               --> rules/identity/x.sql:15:23
             15 |     - {t: +0s, table: authentification}
                |                       ^^^^^^^^^^^^^^^^ did you mean `authentication`?
-               = help: the tables are api_activity, authentication, detection, device_state, dns, file, http, identity_change, network, process
+               = help: the tables are api_activity, authentication, detection, device_state, dns, file, http, identity_change, network, process, findings
             error[R011]: the case expects `nn`, which the SELECT does not return
               --> rules/identity/x.sql:17:13
             17 |   expect: [{nn: 1, late: true}]
