@@ -8,7 +8,7 @@ use nix::sys::stat::{Mode, umask};
 use sluice_engine::service::{InputHealth, Phase, ReloadReport, RuleChange};
 use sluice_ingest::live::InputPhase;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::{JoinError, JoinHandle},
 };
 
@@ -86,12 +86,14 @@ impl Run {
                 let reloader = reloader.clone();
                 Arc::new(move || reloader.reload())
             };
+            // Whoever sees it serve may stop it.
+            let signals = Signals::listen()?;
             let server = node::serve(&loaded.config, &node, reload)?;
             recorded::start(&loaded.config.data_dir, &loaded.effective);
             if !quiet {
                 announce(&loaded, &node, &server)?;
             }
-            let end = until_end(&node, &reloader, &loaded).await;
+            let end = until_end(&node, &reloader, &loaded, signals).await;
             finish(node, server, end)
         });
         // A reload that hangs is left behind.
@@ -134,15 +136,31 @@ fn announce(loaded: &Loaded, node: &Node, server: &Server) -> Result<(), Failure
     Ok(())
 }
 
+/// What people and supervisors send. A signal that comes before somebody waits for it is kept.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, Failure> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Waits for a signal or for the service to fail; reloads in between. Signals are served whatever a
 /// reload waits for.
-async fn until_end(node: &Node, reloader: &Arc<Reloader>, loaded: &Loaded) -> End {
-    let kinds = (SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup());
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
-        (signal(kinds.0), signal(kinds.1), signal(kinds.2))
-    else {
-        return End::Failed("cannot listen for signals".to_owned());
-    };
+async fn until_end(
+    node: &Node,
+    reloader: &Arc<Reloader>,
+    loaded: &Loaded,
+    mut signals: Signals,
+) -> End {
     let (changed, mut changes) = tokio::sync::mpsc::channel(1);
     let _watcher = node::watch_files(&loaded.config, &loaded.files, changed);
     let mut look = tokio::time::interval(Duration::from_secs(1));
@@ -153,9 +171,9 @@ async fn until_end(node: &Node, reloader: &Arc<Reloader>, loaded: &Loaded) -> En
     let mut again = false;
     loop {
         let why = tokio::select! {
-            _ = terminate.recv() => return End::Terminated,
-            _ = interrupt.recv() => return End::Interrupted,
-            _ = hangup.recv() => "SIGHUP",
+            _ = signals.terminate.recv() => return End::Terminated,
+            _ = signals.interrupt.recv() => return End::Interrupted,
+            _ = signals.hangup.recv() => "SIGHUP",
             Some(()) = changes.recv() => "files changed",
             report = finished(&mut reloading) => {
                 reloading = None;
