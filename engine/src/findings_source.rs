@@ -204,9 +204,9 @@ impl<'a> FindingsSource<'a> {
 /// W and F are one: what comes is final.
 const TIME: TimeSettings = TimeSettings { delay: 0, lateness: 0, max_skew: 0, idle: 0 };
 
-/// The place of the position: how far findings have been read.
+/// The place of the position: how far findings have been read. No input can have this name.
 fn place() -> Place {
-    Place { input: finding_rows::SOURCE.into(), part: "".into() }
+    Place { input: "sluice.findings".into(), part: "".into() }
 }
 
 /// What the service says of itself is read by people.

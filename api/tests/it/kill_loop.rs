@@ -190,7 +190,9 @@ impl Node {
             return 0;
         }
         let checkpoint = self.store().checkpoint().unwrap();
-        checkpoint.map_or(0, |c| c.positions.values().sum())
+        let positions = checkpoint.map(|c| c.positions).unwrap_or_default();
+        let of_topics = positions.iter().filter(|(place, _)| !place.input.starts_with("sluice."));
+        of_topics.map(|(_, next)| next).sum()
     }
 
     /// Waits until the log says, after so many bytes, that a process reads its inputs.
