@@ -53,6 +53,7 @@ pub use counters::{Counters, RowCounts, RuleCounts, SourceCounts};
 pub use degraded::RULE_DEGRADED;
 pub use error::EngineError;
 pub use file_source::FileSource;
+pub use live_source::DEAD_LETTERS;
 pub use load::{Content, Problem};
 pub use rule_set::{LoadedRule, RuleSet, TableRules};
 pub use run::{DurableCheckpoint, Engine, Live, Observer, RunOptions, Summary, Unobserved};

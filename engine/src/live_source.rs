@@ -54,7 +54,7 @@ struct After {
 }
 
 /// The input of replayed dead letters.
-pub(crate) const DEAD_LETTERS: &str = "dead-letters";
+pub const DEAD_LETTERS: &str = "dead-letters";
 
 /// How long `next` waits before it reports that there is nothing.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(20);

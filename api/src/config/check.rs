@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sluice_engine::DEAD_LETTERS;
 use sluice_rule::{Diagnostic, parse_zone};
 
 use super::{
@@ -39,6 +40,11 @@ pub(crate) fn cross_field(config: &Config, notes: &mut Notes) {
     }
     bounds(config, notes);
     for (name, source) in &config.sources {
+        if name == DEAD_LETTERS {
+            let text = format!("`{DEAD_LETTERS}` is the input of replayed dead letters");
+            let problem = Diagnostic::error("C004", "", text).hint("another name");
+            notes.blame(&format!("sources.{name}.mapping"), problem);
+        }
         if let Some(kafka) = &source.kafka {
             check_kafka(name, kafka, notes);
         }

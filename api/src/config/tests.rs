@@ -51,6 +51,12 @@ fn check(text: &str, primary: &str, place: (u32, u32), help: &str) {
 }
 
 #[test]
+fn an_input_has_no_name_of_the_services_own() {
+    let text = "[sources.dead-letters]\nmapping = \"okta.system\"\nhttp = {}\n";
+    check(text, "is the input of replayed dead letters", (2, 11), "another name");
+}
+
+#[test]
 fn the_example_of_the_documentation() {
     let loaded = read(GOOD);
     assert!(loaded.problems.is_empty(), "{:#?}", loaded.problems);
