@@ -37,7 +37,8 @@ fn the_group_its_members_and_where_an_entity_differs_from_them_are_told() {
         if directory {
             assert_eq!(of.group.members, 15);
         } else {
-            assert!((5..=15).contains(&of.group.members), "{of:?}");
+            // Most of the team, and a few who use what it does.
+            assert!((5..=25).contains(&of.group.members), "{of:?}");
         }
         let [app] = told.features.as_slice() else { panic!("{told:?}") };
         let alike = app.alike.expect("shares are compared");
