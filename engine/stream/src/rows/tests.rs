@@ -114,7 +114,8 @@ fn rows_that_fail_do_not_match_and_harm_no_other() {
             (e.time, e.late, column.value(e.row))
         })
         .collect();
-    assert_eq!(found, [(0, false, 100), (30_000, true, 50), (60_000, false, 25)]);
+    // The second is late, and not too late for windows.
+    assert_eq!(found, [(0, false, 100), (30_000, false, 50), (60_000, false, 25)]);
     assert_eq!(emissions[0].key, row_key(batch.uid(0)));
     let uid = batch.uid(0);
     assert_eq!(
