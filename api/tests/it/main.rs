@@ -31,4 +31,5 @@ mod tidy;
 mod tls;
 mod trusted;
 mod unknown_logs;
+mod warm_start;
 mod webhooks;
