@@ -53,12 +53,13 @@ class Router {
 
   /** Changes parameters of the page that is shown; null removes one. */
   set(changes: Record<string, string | null>, how: "push" | "replace" = "push"): void {
-    const params = new URLSearchParams(this.route.params);
+    // Of the address as it is: the event of a change before this one may be on its way.
+    const { parts, params } = read();
     for (const [name, value] of Object.entries(changes)) {
       if (value === null) params.delete(name);
       else params.set(name, value);
     }
-    const next = address(this.route.parts.length === 0 ? ["findings"] : this.route.parts, params);
+    const next = address(parts.length === 0 ? ["findings"] : parts, params);
     if (how === "push") location.hash = next;
     else {
       history.replaceState(null, "", next);
