@@ -325,14 +325,19 @@ impl Transmitter {
             ..Default::default()
         };
         self.totals.delivered += 1;
+        self.sent_off(id, row, false, now);
+    }
+
+    /// A SET is with its receiver, or with nobody in shadow mode: it leaves the outbox, with a row of history.
+    pub(super) fn sent_off(&mut self, id: &str, row: Row, shadow: bool, now: i64) {
         let subject = row.subject.key();
         self.delete(row_key(id, row.seq));
         if let Some((_, level)) = row.levels {
-            self.told_level(id, &subject, Sent { level, at: now, shadow: false });
+            self.told_level(id, &subject, Sent { level, at: now, shadow });
         }
         self.record(HistoryRow {
             at: now,
-            action: "delivered".into(),
+            action: if shadow { "shadow" } else { "delivered" }.into(),
             stream: Some(id.to_owned()),
             jti: Some(row.jti),
             txn: row.txn,

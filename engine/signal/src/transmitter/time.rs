@@ -3,7 +3,7 @@
 
 use serde_json::Map;
 
-use super::{HistoryRow, Sent, Transmitter, dead_key, manage::is_push, row_key};
+use super::{HistoryRow, Transmitter, dead_key, manage::is_push};
 use crate::{EventType, Row, StreamStatus, SubjectId};
 
 /// Dead letters are kept for so long, milliseconds.
@@ -119,22 +119,7 @@ impl Transmitter {
     fn record_shadow(&mut self, id: &str, jti: &str, now: i64) {
         let Some(live) = self.streams.get_mut(id) else { return };
         let Some(row) = live.outbox.remove(jti) else { return };
-        self.delete(row_key(id, row.seq));
         self.totals.shadow += 1;
-        let subject = row.subject.key();
-        if let Some((_, level)) = row.levels {
-            self.told_level(id, &subject, Sent { level, at: now, shadow: true });
-        }
-        self.record(HistoryRow {
-            at: now,
-            action: "shadow".into(),
-            stream: Some(id.to_owned()),
-            jti: Some(row.jti),
-            txn: row.txn,
-            event_type: Some(row.event_type),
-            about: Some(subject),
-            detail: row.levels.map(|(from, to)| format!("{} to {}", from.name(), to.name())),
-            ..HistoryRow::default()
-        });
+        self.sent_off(id, row, true, now);
     }
 }
