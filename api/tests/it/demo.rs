@@ -161,9 +161,10 @@ fn twice_is_the_same() {
     let plain = |line: &str| {
         let mut finding: Value = serde_json::from_str(line).unwrap();
         let fields = finding.as_object_mut().unwrap();
-        fields.retain(|name, _| {
-            !["suppressed", "folded_into", "repeats", "revision"].contains(&name.as_str())
-        });
+        fields.retain(|name, _| !["suppressed", "folded_into", "repeats"].contains(&name.as_str()));
+        if fields["rule_id"].as_str().unwrap().ends_with(".three_tactics_in_a_day") {
+            fields.remove("revision");
+        }
         finding.to_string()
     };
     let sorted = |run: &Run| {
