@@ -36,7 +36,7 @@ mod syslog;
 mod twice;
 mod unread;
 
-pub(crate) use syslog::header;
+pub(crate) use syslog::{Doubt, header};
 pub(crate) use twice::name_given_twice;
 pub use unread::{Unmapped, UnmappedField, Unparsed};
 
@@ -82,6 +82,8 @@ pub struct Decoded {
     pub extras: BTreeMap<u32, Arc<Wrapper>>,
     /// Per row whose time could not be read: its text.
     pub unreadable_times: BTreeMap<u32, String>,
+    /// Per row whose time its clock showed twice or never: why, and the time with its zone.
+    pub(crate) doubtful_times: BTreeMap<u32, Doubt>,
     /// Records over a bound of which the first fields were decoded.
     pub truncated: Vec<u32>,
     /// Records evaluated after replacing invalid UTF-8 or lone surrogates.
@@ -120,6 +122,8 @@ struct RecordContext {
     reference: i64,
     /// The year of the first date without one of its file.
     first_year: Option<i32>,
+    /// Whether the records of its partition are in the order of their log.
+    in_order: bool,
     /// Whether the record is cut off: what was decoded of it counts.
     cut: bool,
 }
@@ -294,6 +298,7 @@ impl Decoder {
             partition: chunk.partition,
             reference: chunk.reference(at),
             first_year: chunk.first_year,
+            in_order: !chunk.messages,
             cut,
         };
         let columns = &mut self.columns;
@@ -336,7 +341,10 @@ impl Decoder {
                     if wrapper.is_none() && header::Header::is_comment(text) {
                         return Ok(Outcome::Skip);
                     }
-                    let matched = syslog.record(text, wrapper, columns, row, &context)?;
+                    let (matched, doubt) = syslog.record(text, wrapper, columns, row, &context)?;
+                    if let Some(doubt) = doubt {
+                        run.doubtful_times.insert(row as u32, doubt);
+                    }
                     if matched == Matched::Unparsed {
                         run.unparsed.note(text);
                     }
@@ -456,6 +464,7 @@ impl Decoder {
             unparsed: run.unparsed,
             extras: run.extras,
             unreadable_times,
+            doubtful_times: run.doubtful_times,
             truncated: run.truncated,
             lossy: std::mem::take(&mut self.tally.lossy),
             duplicate_keys: std::mem::take(&mut self.tally.duplicate_keys),
@@ -475,6 +484,7 @@ struct Run {
     extras: BTreeMap<u32, Arc<Wrapper>>,
     others: BTreeMap<u32, delimited::Others>,
     truncated: Vec<u32>,
+    doubtful_times: BTreeMap<u32, Doubt>,
 }
 
 enum Outcome {

@@ -59,7 +59,7 @@ pub use mapper::{DecodedChunk, Mapper, Processed};
 pub use route::{Message, RouteError, Router};
 pub use sketch::sketch;
 pub use spec::{
-    Codec, DelimitedCodec, InputOptions, MappingEntry, SourceSpec, SyslogCodec, SyslogProgram,
+    Codec, DelimitedCodec, InputOptions, MappingEntry, SourceSpec, SyslogCodec, SyslogProgram, Zone,
 };
 pub use surroundings::Surroundings;
 

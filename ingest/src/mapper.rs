@@ -22,7 +22,7 @@ use self::{
 };
 use crate::{
     Chunk, Counts, DeadLetter, DeadLetterCode, Decoded, Decoder, Limits, MappingEntry, SourceSpec,
-    Unmapped, spec::RAW_COLUMNS,
+    Unmapped, decode::Doubt, spec::RAW_COLUMNS,
 };
 
 mod columns;
@@ -381,12 +381,23 @@ impl<'a> Job<'a> {
             arrays[at] =
                 Arc::new(TimestampMillisecondArray::from(times.clone()).with_timezone("UTC"));
         }
-        if clamped.iter().any(|c| c.flag.is_some()) {
+        // What is doubtful of the time of its record; a time of its own is none of a clock.
+        let doubts: Vec<Option<&Doubt>> = clamped
+            .iter()
+            .zip(wire_row)
+            .map(|(c, wire)| {
+                let doubt = self.decoded.doubtful_times.get(wire)?;
+                (c.flag.is_none() && *c == record_times[*wire as usize]).then_some(doubt)
+            })
+            .collect();
+        if clamped.iter().any(|c| c.flag.is_some()) || doubts.iter().any(Option::is_some) {
             let claimed: Vec<Option<String>> = clamped
                 .iter()
                 .zip(wire_row)
-                .map(|(c, wire)| match c.original {
+                .zip(&doubts)
+                .map(|((c, wire), doubt)| match c.original {
                     Some(original) => Some(sluice_event::rfc3339(original)),
+                    None if doubt.is_some() => doubt.map(|doubt| doubt.said.clone()),
                     None if c.flag.is_some() => self.decoded.unreadable_times.get(wire).cloned(),
                     None => None,
                 })
@@ -395,9 +406,10 @@ impl<'a> Job<'a> {
             let flags: Vec<Option<&'static str>> = clamped
                 .iter()
                 .zip(&claimed)
-                .map(|(c, claimed)| match (c.flag, claimed) {
+                .zip(&doubts)
+                .map(|((c, claimed), doubt)| match (c.flag, claimed) {
                     (Some("missing"), Some(_)) => Some("invalid"),
-                    (flag, _) => flag,
+                    (flag, _) => flag.or(doubt.map(|doubt| doubt.flag)),
                 })
                 .collect();
             for (flag, claimed) in flags.iter().zip(&claimed) {

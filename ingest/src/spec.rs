@@ -14,7 +14,7 @@ mod load;
 /// How the bytes of a record become columns, as its mapping file says.
 pub use sluice_rule::{
     CodecSpec as Codec, Delimited as DelimitedCodec, Program as SyslogProgram,
-    Syslog as SyslogCodec,
+    Syslog as SyslogCodec, Zone,
 };
 
 /// The mappings of one source, merged so that a record is decoded once.
@@ -103,8 +103,8 @@ impl SourceSpec {
 /// What one input says of the codec of its records, over what their mapping says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InputOptions {
-    /// Minutes east of UTC of times without a zone.
-    pub zone: Option<i32>,
+    /// The zone of times without one.
+    pub zone: Option<Zone>,
     /// The year of dates without one; in a file that of the first.
     pub year: Option<i32>,
     /// The names of the fields of delimited lines, in order.

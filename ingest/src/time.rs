@@ -123,6 +123,20 @@ pub(crate) fn zoned(text: &str) -> Option<(i64, bool)> {
     rfc3339(text.as_bytes())
 }
 
+/// What a clock showed, in milliseconds since 1970: RFC 3339 without a zone, and `Jan 1, 2026 @ 10:00:00.000`
+/// as Kibana shows it.
+pub(crate) fn local(text: &str) -> Option<i64> {
+    let text = text.trim();
+    if let Some((at, zoned)) = zoned(text) {
+        return (!zoned).then_some(at);
+    }
+    let (date, clock) = text.split_once(" @ ")?;
+    let (day, year) = date.split_once(", ")?;
+    let day = format!("{day} {clock}");
+    let (time, None, "") = month_day(&day)? else { return None };
+    time.in_year(year.parse().ok().filter(|_| year.len() == 4)?)
+}
+
 /// Minutes east of UTC: `Z`, `UTC`, `+01:00`, `+0100`, `+01`. Not names, see [`named_zone`].
 pub(crate) fn zone(text: &str) -> Option<i32> {
     let is_name = text.len() > 1 && text.bytes().all(|b| b.is_ascii_alphabetic());
@@ -252,6 +266,16 @@ mod tests {
             "é026-01-01",
         ] {
             check(bad, auto(), None);
+        }
+    }
+
+    #[test]
+    fn reads_what_a_clock_showed() {
+        let at = |text: &str| rfc3339(text.as_bytes()).map(|(at, _)| at);
+        assert_eq!(local("2026-01-01 10:00:00.5"), at("2026-01-01T10:00:00.5Z"));
+        assert_eq!(local("Jan 1, 2026 @ 10:00:00.123"), at("2026-01-01T10:00:00.123Z"));
+        for bad in ["2026-01-01T10:00:00Z", "Jan 1, 26 @ 10", "Jan 1 @ 10:00:00", "soon", ""] {
+            assert_eq!(local(bad), None, "{bad}");
         }
     }
 

@@ -28,3 +28,5 @@ mod route;
 mod shapes;
 #[path = "ingest/wrapped.rs"]
 mod wrapped;
+#[path = "ingest/zones.rs"]
+mod zones;

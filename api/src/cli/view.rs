@@ -81,7 +81,10 @@ pub(crate) fn text(finding: &Finding) -> String {
         line.push_str(&format!("  [{}]", entities.join(", ")));
     }
     if let Some(flag) = finding.time_flag() {
-        line.push_str(&format!("  (time {flag}: it counts as when it was received)"));
+        // Of a clock that was put forward or back; the others are none that can be used.
+        let read = flag.split(", ").all(|flag| matches!(flag, "ambiguous" | "skipped"));
+        let counts = if read { "" } else { ": it counts as when it was received" };
+        line.push_str(&format!("  (time {flag}{counts})"));
     }
     if finding.contested {
         line.push_str("  (contested: another record with this id says something else)");

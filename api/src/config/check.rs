@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sluice_engine::DEAD_LETTERS;
-use sluice_rule::{Diagnostic, parse_zone};
+use sluice_rule::{Diagnostic, Zone};
 
 use super::{
     reader::Notes,
@@ -74,8 +74,10 @@ fn check_codec(name: &str, source: &Source, notes: &mut Notes) {
         let path = format!("sources.{name}.{key}");
         notes.blame(&path, Diagnostic::error("C005", "", problem).hint(hint));
     };
-    if let Some(zone) = source.zone.as_deref().filter(|z| parse_zone(z).is_none()) {
-        wrong("zone", format!("`{zone}` is not a zone"), "\"UTC\" or an offset: \"+02:00\"");
+    if let Some(zone) = &source.zone
+        && let Err(unknown) = Zone::parse(zone)
+    {
+        wrong("zone", format!("`{zone}` is not a zone"), &unknown.hint());
     }
     if source.year.is_some_and(|year| !(1970..=9999).contains(&year.0.get())) {
         wrong("year", "not a year".to_owned(), "1970 to 9999");

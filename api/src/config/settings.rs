@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use serde_json::{Value as Json, json};
 use sluice_ingest::{DuplicateKeys, InputOptions};
-use sluice_rule::parse_zone;
+use sluice_rule::Zone;
 
 use super::{
     options::Options,
@@ -113,7 +113,9 @@ section! {
         /// The mapping source its records are read as, `okta.system`; `auto` looks at each record
         /// and costs about a tenth of the decoding.
         mapping: String = "auto",
-        /// The zone of times that have none, `+02:00`. Unset: what the mapping says, mostly UTC.
+        /// The zone of times that have none: an offset, `+02:00`, or a place, `Europe/Berlin`. A time
+        /// that a clock there showed twice or never is read, marked and counted. Unset: what the
+        /// mapping says, mostly UTC.
         zone: Option<String> = "",
         /// The year of dates that have none. Unset: the one nearest to when the record came in.
         year: Option<Count> = "",
@@ -332,7 +334,7 @@ impl Source {
     /// What the input says of the codec of its records. A zone that is none was refused.
     pub(crate) fn options(&self) -> InputOptions {
         InputOptions {
-            zone: self.zone.as_deref().and_then(parse_zone),
+            zone: self.zone.as_deref().and_then(|zone| Zone::parse(zone).ok()),
             year: self.year.and_then(|year| i32::try_from(year.0.get()).ok()),
             fields: (!self.fields.is_empty()).then(|| self.fields.clone()),
             record_bytes: self.max_record.and_then(|size| usize::try_from(size.0).ok()),

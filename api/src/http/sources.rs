@@ -131,7 +131,7 @@ struct Records {
     /// Fields that a mapping reads and an object has twice; the last value was read. See
     /// `duplicate_keys` of the input.
     duplicate_keys: u64,
-    /// Rows whose time is not the one the record claims, by why: missing, invalid, future.
+    /// Rows by `time_flag`: missing, invalid, future, ambiguous, skipped.
     time_flags: BTreeMap<String, TimeFlag>,
     /// By table.
     rows: BTreeMap<String, Rows>,

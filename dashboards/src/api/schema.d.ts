@@ -2215,7 +2215,7 @@ export interface components {
             skipped: {
                 [key: string]: number;
             };
-            /** @description Rows whose time is not the one the record claims, by why: missing, invalid, future. */
+            /** @description Rows by `time_flag`: missing, invalid, future, ambiguous, skipped. */
             time_flags: {
                 [key: string]: components["schemas"]["TimeFlag"];
             };

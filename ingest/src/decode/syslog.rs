@@ -6,29 +6,36 @@ use std::collections::HashMap;
 use regex::{CaptureLocations, Regex};
 use sluice_event::{PartitionId, TimeFormat, WireSchema};
 
-use self::header::{Header, Time, Zone};
+use self::{
+    clock::Clock,
+    header::{Header, Time, Zone as Named},
+};
 use super::{Failure, RecordContext, column::Column, column_of};
 use crate::{
-    DeadLetterCode, SyslogCodec,
+    DeadLetterCode, SyslogCodec, Zone,
     envelope::{Field, Wrapper},
     time::{self, YearlessTime},
 };
 
+mod clock;
 pub(crate) mod header;
+
+pub(crate) use clock::Doubt;
 
 /// The layout of the lines of a source.
 #[derive(Debug)]
 pub(crate) struct Syslog {
     columns: HeaderColumns,
     year: Option<i32>,
-    /// Milliseconds east of UTC of times without a zone.
-    zone: i64,
+    /// The zone of times without one.
+    zone: Zone,
     /// The programs the source knows, each with the patterns of its messages.
     programs: Vec<(Vec<String>, Vec<Pattern>)>,
     /// Patterns for the messages of any program.
     patterns: Vec<Pattern>,
     /// Per partition in order: the last date without a year, and the year it was given.
     years: HashMap<PartitionId, (YearlessTime, i32)>,
+    clock: Clock,
 }
 
 /// The columns of the header fields that the source declares.
@@ -84,7 +91,7 @@ impl Syslog {
                 message: column("message"),
             },
             year: codec.year,
-            zone: i64::from(codec.zone) * 60_000,
+            zone: codec.zone,
             programs: codec
                 .programs
                 .iter()
@@ -92,6 +99,7 @@ impl Syslog {
                 .collect(),
             patterns: patterns(&codec.patterns),
             years: HashMap::new(),
+            clock: Clock::default(),
         }
     }
 
@@ -103,18 +111,28 @@ impl Syslog {
         columns: &mut [Column],
         row: usize,
         context: &RecordContext,
-    ) -> Result<Matched, Failure> {
+    ) -> Result<(Matched, Option<Doubt>), Failure> {
         let header = header_of(line, wrapper).ok_or_else(|| {
             Failure::new(DeadLetterCode::BadFraming, "not a syslog line: no priority and no time")
         })?;
         let zone = match header.zone {
-            Some(Zone::Of(minutes)) => i64::from(minutes) * 60_000,
-            Some(Zone::Likely(minutes)) if self.zone == 0 => i64::from(minutes) * 60_000,
-            Some(Zone::Likely(_)) | None => self.zone,
+            Some(Named::Of(minutes)) => Zone::Offset(minutes),
+            Some(Named::Likely(minutes)) if self.zone == Zone::UTC => Zone::Offset(minutes),
+            Some(Named::Likely(_)) | None => self.zone,
         };
-        let time = self.time(&header.time, zone, context).or_else(|| {
+        let mut doubt = None;
+        // A date without a year is near to when the wrapper says it was written.
+        let near = match header.time {
+            Time::Yearless(_) => wrapper.and_then(written),
+            Time::None | Time::At(_) | Time::Local(_) | Time::Unreadable(_) => None,
+        };
+        let context = &RecordContext { reference: near.unwrap_or(context.reference), ..*context };
+        let time = self.time(&header.time, zone, context, &mut doubt).or_else(|| {
             let text = wrapper?.get(&Field::Time)?;
-            time::parse(text, &[TimeFormat::Auto, TimeFormat::Syslog], context.reference)
+            let shown = time::local(text).map_or(Time::None, Time::Local);
+            self.time(&shown, self.zone, context, &mut doubt).or_else(|| {
+                time::parse(text, &[TimeFormat::Auto, TimeFormat::Syslog], context.reference)
+            })
         });
         if let Some(column) = self.columns.timestamp.and_then(|c| columns.get_mut(c)) {
             match (time, &header.time) {
@@ -168,26 +186,35 @@ impl Syslog {
             .chain(&mut self.patterns)
             .any(|pattern| pattern.append(message, &mut put));
         put(self.columns.message, header.message);
-        Ok(if known && !matched { Matched::Unparsed } else { Matched::Yes })
+        let matched = if known && !matched { Matched::Unparsed } else { Matched::Yes };
+        Ok((matched, doubt))
     }
 
-    fn time(&mut self, time: &Time<'_>, zone: i64, context: &RecordContext) -> Option<i64> {
-        match *time {
-            Time::At(at) => Some(at),
-            Time::Local(at) => Some(at - zone),
-            Time::None | Time::Unreadable(_) => None,
-            Time::Yearless(date) => {
-                let year = self.year_of(date, context);
-                date.in_year(year).map(|at| at - zone)
-            }
-        }
+    fn time(
+        &mut self,
+        time: &Time<'_>,
+        zone: Zone,
+        context: &RecordContext,
+        doubt: &mut Option<Doubt>,
+    ) -> Option<i64> {
+        let clock = match *time {
+            Time::At(at) => return Some(at),
+            Time::Local(clock) => clock,
+            Time::None | Time::Unreadable(_) => return None,
+            Time::Yearless(date) => date.in_year(self.year_of(date, context))?,
+        };
+        let (moment, doubtful) = self.clock.moment(clock, zone, context);
+        *doubt = doubtful;
+        Some(moment)
     }
 
     /// The year of a date without one: in a file the one its order says, in a stream the nearest to
     /// when the line was received.
     fn year_of(&mut self, date: YearlessTime, context: &RecordContext) -> i32 {
         let Some(first) = context.first_year else {
-            return self.year.unwrap_or_else(|| date.nearest_year(context.reference + self.zone));
+            return self
+                .year
+                .unwrap_or_else(|| date.nearest_year(self.zone.clock(context.reference)));
         };
         match self.years.get_mut(&context.partition) {
             None => {
@@ -261,6 +288,13 @@ fn folded(message: &str) -> Option<(&str, &str)> {
     let (times, rest) = message.strip_prefix("message repeated ")?.split_once(" times: [")?;
     let inner = rest.trim_end().strip_suffix(']')?;
     times.bytes().all(|b| b.is_ascii_digit()).then_some((times, inner.trim_start()))
+}
+
+/// When a record was written or received, by its wrapper, in milliseconds since 1970 UTC; without regard to
+/// the zone of a time that has none.
+fn written(wrapper: &Wrapper) -> Option<i64> {
+    let text = wrapper.get(&Field::Time).or_else(|| wrapper.get(&Field::Received))?;
+    time::parse(text, &[TimeFormat::Auto], 0).or_else(|| time::local(text))
 }
 
 /// The header of a line, completed by what a wrapper says of it.

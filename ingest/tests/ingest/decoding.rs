@@ -102,7 +102,7 @@ fn quoted_fields_may_hold_the_delimiter() {
     assert_eq!(outcome.raw("x"), [Some("1".into()), Some("x".into())]);
 }
 
-fn sshd() -> SourceSpec {
+pub(crate) fn sshd() -> SourceSpec {
     let pattern = r"^Failed (?<method>\w+) for (?<user>.*) from (?<ip>\S+) port (?<port>\d+)";
     SourceSpec {
         source: "linux.sshd".into(),

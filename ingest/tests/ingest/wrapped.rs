@@ -8,8 +8,8 @@ use std::{
 
 use sluice_event::PartitionId;
 use sluice_ingest::{
-    Chunk, DeadLetterCode, Decoder, Envelopes, InputOptions, Limits, SourceSpec, builtin_mappings,
-    detect,
+    Chunk, DeadLetterCode, Decoder, Envelopes, InputOptions, Limits, SourceSpec, Zone,
+    builtin_mappings, detect,
 };
 
 use crate::support::{RECEIVED, spec};
@@ -531,7 +531,11 @@ fn over_a_bound_the_first_fields_are_read() {
 
 #[test]
 fn an_input_names_its_zone_its_year_and_its_fields() {
-    let options = InputOptions { zone: Some(60), year: Some(2019), ..InputOptions::default() };
+    let options = InputOptions {
+        zone: Zone::parse("+01:00").ok(),
+        year: Some(2019),
+        ..InputOptions::default()
+    };
     let spec = source("linux.sshd").for_input(&options);
     let mut decoder = decoder_of(&spec);
     let decoded = decode(&mut decoder, &[SSHD.to_owned()]);

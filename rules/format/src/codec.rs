@@ -7,7 +7,7 @@ use regex::Regex;
 use sluice_event::{TimeFormat, WireType};
 
 use crate::{
-    Diagnostic, Span,
+    Diagnostic, Span, Zone,
     fields::Reader,
     suggest,
     yaml::{Entry, Node, Yaml},
@@ -21,7 +21,7 @@ use crate::{
 /// codec:
 ///   delimited: {delimiter: " ", null: "-", header: version account-id, fields: [version, account-id]}
 /// codec:
-///   syslog: {programs: {sshd: [..]}, patterns: ['^Failed (?<method>\w+) for (?<user>.*) from (?<ip>\S+)$'], zone: "+02:00"}
+///   syslog: {programs: {sshd: [..]}, patterns: ['^Failed (?<method>\w+) for (?<user>.*) from (?<ip>\S+)$'], zone: Europe/Berlin}
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CodecSpec {
@@ -66,8 +66,8 @@ pub struct Syslog {
     pub programs: Vec<Program>,
     /// The year of times that have none; `None` takes the one nearest to when it was received.
     pub year: Option<i32>,
-    /// Minutes east of UTC of times that have no zone; 0 unless given.
-    pub zone: i32,
+    /// The zone of times that have none; UTC unless given.
+    pub zone: Zone,
 }
 
 /// Programs that write the same messages.
@@ -280,17 +280,13 @@ fn syslog(reader: &mut Reader<'_>, node: &Node) -> Option<CodecSpec> {
     });
     let zone = fields.get("zone").and_then(|n| {
         let text = reader.text(n, "zone")?;
-        let zone = zone(&text);
-        if zone.is_none() {
-            reader.bad(
-                n.span,
-                format!("`{text}` is not a zone"),
-                r#""UTC" or an offset: "+02:00""#,
-            );
+        let zone = Zone::parse(&text);
+        if let Err(unknown) = &zone {
+            reader.bad(n.span, format!("`{text}` is not a zone"), &unknown.hint());
         }
-        zone
+        zone.ok()
     });
-    Some(CodecSpec::Syslog(Syslog { patterns, programs, year, zone: zone.unwrap_or(0) }))
+    Some(CodecSpec::Syslog(Syslog { patterns, programs, year, zone: zone.unwrap_or_default() }))
 }
 
 /// A list of regular expressions over a message.
@@ -309,27 +305,6 @@ fn message_patterns(reader: &mut Reader<'_>, node: &Node, key: &str) -> Vec<Stri
         }
     }
     patterns.into_iter().map(|(pattern, _)| pattern).collect()
-}
-
-/// The minutes of a zone: `UTC`, `Z`, `+02:00`.
-pub fn parse_zone(text: &str) -> Option<i32> {
-    zone(text)
-}
-
-fn zone(text: &str) -> Option<i32> {
-    if matches!(text, "UTC" | "Z") {
-        return Some(0);
-    }
-    let (sign, rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+')?),
-    };
-    let (hours, minutes) = rest.split_once(':')?;
-    let part = |text: &str, max: i32| {
-        let valid = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
-        text.parse::<i32>().ok().filter(|n| valid && *n <= max)
-    };
-    Some(sign * (part(hours, 14)? * 60 + part(minutes, 59)?))
 }
 
 /// A regular expression that compiles; R032 if it does not.
@@ -476,14 +451,5 @@ mod tests {
         for bad in ["", "Records", "$.", "$..a", "$.a[0]", "$.*", "$.a[*", "$ .a"] {
             assert!(!is_unwrap_path(bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn zones() {
-        assert_eq!(zone("UTC"), Some(0));
-        assert_eq!(zone("+02:00"), Some(120));
-        assert_eq!(zone("-05:30"), Some(-330));
-        assert_eq!(zone("CET"), None);
-        assert_eq!(zone("+2"), None);
     }
 }

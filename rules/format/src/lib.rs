@@ -44,6 +44,7 @@ mod suggest;
 mod time;
 mod token;
 mod yaml;
+mod zone;
 
 pub use attack::{Attack, attack, attack_name, attacks};
 pub use baseline::{
@@ -52,7 +53,7 @@ pub use baseline::{
 pub use baseline_features::{BaselineFeature, BaselineKind};
 pub use canonical::{Form, closed_values};
 pub use cases::{MappingTest, Row, RuleTest, TestConfig, TestEvent, TestLookup};
-pub use codec::{CodecSpec, Delimited, Program, Syslog, parse_zone};
+pub use codec::{CodecSpec, Delimited, Program, Syslog};
 pub use diagnostic::{Diagnostic, Level, Span, render_all, visible};
 pub use file::{Allow, Block, MAX_FILE_BYTES, SqlFile};
 pub use front::{About, RuleId};
@@ -64,3 +65,4 @@ pub use severity::{Severity, Status};
 pub use suggest::suggest;
 pub use time::{TEST_BASE, parse_duration, resolve_time};
 pub use token::{normalise, version};
+pub use zone::{Moment, UnknownZone, Zone};

@@ -123,6 +123,8 @@ fn left_out(counts: &SourceCounts, aside: &Aside, partition: PartitionId) -> Vec
         let what = match flag.as_str() {
             "missing" => "rows without a time",
             "invalid" => "rows whose time cannot be read",
+            "ambiguous" => "rows at a time that came twice",
+            "skipped" => "rows at a time that clocks went over",
             _ => "rows ahead of when they were received",
         };
         let example = example.as_ref().map_or(String::new(), |e| format!(" ({})", cut(e, 40)));

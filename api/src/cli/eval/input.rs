@@ -13,7 +13,7 @@ use sluice_ingest::{
     Detection, DuplicateKeys, FileInput, FoundFile, InputOptions, Limits, Looks, Mapper, NextChunk,
     detect, find_files,
 };
-use sluice_rule::{parse_duration, parse_zone, resolve_time, suggest};
+use sluice_rule::{Zone, parse_duration, resolve_time, suggest};
 
 use super::{Aside, files::Files};
 use crate::cli::{
@@ -38,7 +38,8 @@ pub(crate) struct InputArgs {
     /// times too far ahead of it are clamped to it.
     #[arg(long, value_name = "TIME")]
     received_at: Option<String>,
-    /// The zone of times that have none, `+02:00`; default: what the mapping says, mostly UTC.
+    /// The zone of times that have none: `+02:00`, or a place, `Europe/Berlin`; default: what the
+    /// mapping says, mostly UTC.
     #[arg(long, value_name = "ZONE", allow_hyphen_values = true)]
     zone: Option<String>,
     /// The year of the first date that has none; default: what the order of the file and its last
@@ -176,11 +177,8 @@ impl InputArgs {
     /// What is said of the codec on the command line.
     fn options(&self) -> Result<InputOptions, Failure> {
         let zone = self.zone.as_deref().map(|text| {
-            parse_zone(text).ok_or_else(|| {
-                Failure::argument(
-                    format!("--zone: `{text}` is not a zone"),
-                    "`UTC` or an offset: `+02:00`",
-                )
+            Zone::parse(text).map_err(|unknown| {
+                Failure::argument(format!("--zone: `{text}` is not a zone"), unknown.hint())
             })
         });
         let split = |text: &str| -> Vec<String> {

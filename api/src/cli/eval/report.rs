@@ -190,6 +190,14 @@ pub(crate) fn sources(counters: &BTreeMap<String, SourceCounts>, quiet: bool) {
                 "invalid" => {
                     "have a time that cannot be read, and count as when they were received"
                 }
+                "ambiguous" => {
+                    "have a time that clocks of the zone showed twice; it is taken as the first until \
+                     the log goes back"
+                }
+                "skipped" => {
+                    "have a time that clocks of the zone never showed; it is read as before they \
+                     were put forward"
+                }
                 _ => "are ahead of when they were received, and count as then",
             };
             let example =

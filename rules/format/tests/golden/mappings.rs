@@ -153,5 +153,5 @@ fn syslog_lines_give_the_envelope_and_the_groups() {
         Syslog::ENVELOPE.into_iter().chain(["ip", "method", "user", "what"]).collect();
     assert_eq!(names, expect);
     let CodecSpec::Syslog(syslog) = &mapping.codec else { panic!() };
-    assert_eq!((syslog.zone, syslog.year), (-330, None));
+    assert_eq!((syslog.zone, syslog.year), (sluice_rule::Zone::Offset(-330), None));
 }

@@ -351,7 +351,7 @@ columns:
   uuid: string
   actor: {id: string}
 time: published
-codec: {syslog: {patterns: ['^(?<uuid>\S+) (?<message>.*)$', '(oops'], zone: CET, year: 99999}}
+codec: {syslog: {patterns: ['^(?<uuid>\S+) (?<message>.*)$', '(oops'], zone: Europe/Berln, year: 99999}}
 ---*/
 SELECT published AS time FROM okta_system
 ",
@@ -368,23 +368,23 @@ SELECT published AS time FROM okta_system
               = help: it gives timestamp, hostname, appname, procid, msgid, facility, severity, repeated, message, message, uuid
             error[R009]: the group `message` has the name of a field of the envelope
               --> ingest/mappings/okta.system/authentication.sql:11:29
-            11 | codec: {syslog: {patterns: ['^(?<uuid>\S+) (?<message>.*)$', '(oops'], zone: CET, year: 99999}}
+            11 | codec: {syslog: {patterns: ['^(?<uuid>\S+) (?<message>.*)$', '(oops'], zone: Europe/Berln, year: 999…
                |                             ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
                = help: rename the group
             error[R032]: the regular expression cannot be used
               --> ingest/mappings/okta.system/authentication.sql:11:62
-            11 | codec: {syslog: {patterns: ['^(?<uuid>\S+) (?<message>.*)$', '(oops'], zone: CET, year: 99999}}
-               |                                                              ^^^^^^^ unclosed group
+            11 | …c: {syslog: {patterns: ['^(?<uuid>\S+) (?<message>.*)$', '(oops'], zone: Europe/Berln, year: 99999}}
+               |                                                           ^^^^^^^ unclosed group
                = help: linear-time syntax: no look-around, no back-references
-            error[R009]: `CET` is not a zone
+            error[R009]: `Europe/Berln` is not a zone
               --> ingest/mappings/okta.system/authentication.sql:11:78
-            11 | codec: {syslog: {patterns: ['^(?<uuid>\S+) (?<message>.*)$', '(oops'], zone: CET, year: 99999}}
-               |                                                                              ^^^
-               = help: "UTC" or an offset: "+02:00"
+            11 | …c: {syslog: {patterns: ['^(?<uuid>\S+) (?<message>.*)$', '(oops'], zone: Europe/Berln, year: 99999}}
+               |                                                                           ^^^^^^^^^^^^
+               = help: did you mean `Europe/Berlin`? "UTC", an offset: "+02:00", or a place: "Europe/Berlin"
             error[R009]: `99999` is not a year
-              --> ingest/mappings/okta.system/authentication.sql:11:89
-            11 | codec: {syslog: {patterns: ['^(?<uuid>\S+) (?<message>.*)$', '(oops'], zone: CET, year: 99999}}
-               |                                                                                         ^^^^^
+              --> ingest/mappings/okta.system/authentication.sql:11:98
+            11 | …c: {syslog: {patterns: ['^(?<uuid>\S+) (?<message>.*)$', '(oops'], zone: Europe/Berln, year: 99999}}
+               |                                                                                               ^^^^^
                = help: 1970 to 9999
         "#]],
     );
