@@ -25,6 +25,8 @@ pub struct Detection {
     pub runner_up: Option<Match>,
     /// What it is, if it holds no events at all: `cloudtrail digest`.
     pub bystander: Option<String>,
+    /// Why records in it are not read, if they are of a format that is known for that.
+    pub refused: Option<String>,
     /// The format of a binary file that begins in a known way.
     pub format: Option<&'static str>,
 }
@@ -67,11 +69,12 @@ pub fn detect<'s>(sources: impl IntoIterator<Item = &'s SourceSpec>, head: &[u8]
     let looks = looks(head);
     let mut found: Vec<(Match, usize)> = Vec::new();
     let mut sampled = 0;
-    let mut bystander = None;
+    let (mut bystander, mut refused) = (None, None);
     if matches!(looks, Looks::Json | Looks::Text) {
         for spec in sources {
             let seen = compare(spec, head);
             sampled = sampled.max(seen.sampled);
+            refused = refused.or(seen.refused);
             if seen.sampled == 0 && bystander.is_none() {
                 bystander = seen.bystander;
             }
@@ -102,7 +105,7 @@ pub fn detect<'s>(sources: impl IntoIterator<Item = &'s SourceSpec>, head: &[u8]
         first => (None, first),
     };
     let format = format_of(head);
-    Detection { looks, sampled, best, runner_up, bystander, format }
+    Detection { looks, sampled, best, runner_up, bystander, refused, format }
 }
 
 impl Match {
@@ -127,6 +130,9 @@ impl fmt::Display for Detection {
             (None, _) if self.bystander.is_some() => {
                 let what = self.bystander.as_deref().unwrap_or_default();
                 return write!(f, "{what}: no events");
+            }
+            (None, Looks::Json | Looks::Text) if self.refused.is_some() => {
+                return f.write_str(self.refused.as_deref().unwrap_or_default());
             }
             (None, Looks::Empty) => return f.write_str("the input is empty"),
             (None, Looks::Binary) => {
@@ -166,7 +172,7 @@ fn thousands(n: usize) -> String {
 }
 
 /// The formats that logs are also kept in and that are not read, by how they begin.
-const FORMATS: [(&[u8], &str); 12] = [
+const FORMATS: [(&[u8], &str); 14] = [
     (b"BZh", "bzip2: decompress it first"),
     (b"\xfd7zXZ\0", "xz: decompress it first"),
     (b"PK\x03\x04", "a zip archive: unpack it first"),
@@ -178,10 +184,21 @@ const FORMATS: [(&[u8], &str); 12] = [
     (b"ORC", "ORC: export it as JSON lines"),
     (b"ElfFile\0", "a Windows event log: export it as JSON lines"),
     (b"LPKSHHRH", "a journal: export it with `journalctl --file FILE -o json`"),
+    (b"\xd4\xc3\xb2\xa1", "a packet capture, which is no log"),
+    (b"\xa1\xb2\xc3\xd4", "a packet capture, which is no log"),
     (b"SQLite format 3\0", "SQLite: export the table as JSON lines"),
 ];
 
-fn format_of(head: &[u8]) -> Option<&'static str> {
+/// Bytes of a head that tell its format.
+pub(crate) const FORMAT_BYTES: usize = 512;
+
+/// The format of a head, and what to do with it, if it is one of those that are not read.
+pub(crate) fn format_of(head: &[u8]) -> Option<&'static str> {
+    // POSIX, ustar: the name of the first file is padded with zeros, which no text has.
+    let tar = head.get(257..262) == Some(b"ustar");
+    if tar && head.iter().take(257).any(|b| *b == 0) {
+        return Some("a tar archive: unpack it first");
+    }
     let (mark, format) = FORMATS.iter().find(|(mark, _)| head.starts_with(mark))?;
     // Text may begin with the letters of a mark.
     let is_text = mark.is_ascii() && !mark.iter().any(u8::is_ascii_control);
@@ -203,8 +220,11 @@ fn looks(head: &[u8]) -> Looks {
     if text.is_empty() {
         return if zeros == 0 { Looks::Empty } else { Looks::Binary };
     }
-    // Logs have few control characters other than tabs and line ends.
-    let control = head.iter().filter(|b| **b < 0x20 && !b.is_ascii_whitespace()).count();
+    // Logs have few control characters other than tabs and line ends; but where a machine lost its power
+    // while it wrote, there are blocks of zeros.
+    let zeros: usize =
+        head.chunk_by(|a, b| a == b).filter(|run| is_block(run)).map(<[u8]>::len).sum();
+    let control = head.iter().filter(|b| **b < 0x20 && !b.is_ascii_whitespace()).count() - zeros;
     let broken = match std::str::from_utf8(head) {
         Ok(_) => 0,
         Err(_) => String::from_utf8_lossy(head).matches('\u{fffd}').count(),
@@ -215,6 +235,11 @@ fn looks(head: &[u8]) -> Looks {
     if ask::looks_json(text) { Looks::Json } else { Looks::Text }
 }
 
+/// Whether a run of one byte is part of a block of zeros.
+fn is_block(run: &[u8]) -> bool {
+    run.len() >= 16 && run.first() == Some(&0)
+}
+
 /// What a head is to one source.
 #[derive(Default)]
 struct Seen {
@@ -223,6 +248,7 @@ struct Seen {
     /// Records that were looked at, bystanders left out.
     sampled: usize,
     bystander: Option<String>,
+    refused: Option<String>,
 }
 
 /// How many records of the head look like a source.
@@ -230,6 +256,10 @@ fn compare(spec: &SourceSpec, head: &[u8]) -> Seen {
     let (records, cut) = records_of(&spec.framing(), head);
     let mut asker = Asker::new(spec);
     let mut seen = Seen::default();
+    // `{"Records":[]}`, `[]`
+    if records.is_empty() && serde_json::from_slice::<serde::de::IgnoredAny>(head).is_ok() {
+        seen.bystander = Some("a list without records".to_owned());
+    }
     // Lines among which there is one of the source, and which it can read.
     let mut readable = 0;
     let records = records.iter().filter(|r| !r.trim_ascii().is_empty()).take(SAMPLE_MAX);
@@ -249,7 +279,10 @@ fn compare(spec: &SourceSpec, head: &[u8]) -> Seen {
                 skipped = true;
                 seen.bystander = Some(reason.to_string());
             }
-            Piece::Refused(..) => pieces += 1,
+            Piece::Refused(_, reason, _) => {
+                pieces += 1;
+                seen.refused = Some(reason);
+            }
         });
         if pieces == 0 && skipped {
             continue;
@@ -259,7 +292,7 @@ fn compare(spec: &SourceSpec, head: &[u8]) -> Seen {
         readable += usize::from(hits == 0 && pieces == 0 && asker.reads(record));
     }
     if seen.records == 0 && seen.sampled <= 1 && cut && asker.fits_cut(head) {
-        return Seen { records: 1, sampled: 1, bystander: None };
+        return Seen { records: 1, sampled: 1, ..Seen::default() };
     }
     // A log of many programs, one of which the source knows: it reads the lines of the others too.
     if seen.records > 0 && (seen.records + readable) * 2 >= seen.sampled && readable > 0 {

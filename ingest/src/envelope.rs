@@ -4,9 +4,14 @@
 //!
 //! A record that is one of its source is never asked; what is left is opened by the first envelope
 //! that recognises it, and the payload again, up to [`DEPTH_MAX`] times. An envelope with `skip` and
-//! no payload is a bystander: a record that lies beside logs and is no event.
+//! no payload is a bystander: a record that lies beside logs and is no event. One with `refuse` is a format
+//! that is known and not read: it says how to convert it.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use regex::Regex;
 use serde_json::value::RawValue;
@@ -50,6 +55,8 @@ pub struct EnvelopeSpec {
     /// Where its format is documented.
     pub references: Vec<String>,
     when: When,
+    /// Asked when no other envelope takes the record.
+    last: bool,
     content: Content,
     /// Its own examples.
     pub tests: Vec<EnvelopeTest>,
@@ -101,6 +108,8 @@ enum Kind {
 enum Content {
     /// No event: counted under this reason.
     Skip(Arc<str>),
+    /// Not read, for this reason.
+    Refuse(Arc<str>),
     Payload {
         /// The array whose elements hold a payload each; the object itself if empty.
         elements: Path,
@@ -180,7 +189,10 @@ impl Envelopes {
         for (path, text) in files {
             all.push(file::parse(&path, text)?);
         }
-        all.sort_by(|a: &EnvelopeSpec, b| b.special().cmp(&a.special()).then(a.id.cmp(&b.id)));
+        all.sort_by(|a: &EnvelopeSpec, b| {
+            let order = a.last.cmp(&b.last).then(b.special().cmp(&a.special()));
+            order.then(a.id.cmp(&b.id))
+        });
         Ok(Envelopes { all })
     }
 
@@ -226,22 +238,31 @@ impl Envelopes {
         if line.trim_start().starts_with('{') {
             return false;
         }
-        // Most lines are in none: a JSON value is in the line, a date is its first or second word, or it
-        // begins with a label in TAI64N.
+        // Most lines are in none: a JSON value or a bar is in the line, a date is its first or second word, or
+        // it begins with a label in TAI64N, a colour or the name of a pod.
         let bytes = line.as_bytes();
         let head = bytes.get(..8).unwrap_or(bytes);
         let second = memchr::memchr(b' ', head).map_or(0, |at| at + 1);
         let dated = |at: usize| bytes.get(at + 4) == Some(&b'-');
         export::begins(bytes)
-            || (bytes.first() == Some(&b'@')
+            || (matches!(bytes.first(), Some(b'@' | 0x1b))
                 || dated(0)
                 || dated(second)
-                || memchr::memchr(b'{', bytes).is_some())
+                || memchr::memchr2(b'{', b'|', bytes).is_some()
+                || bytes.starts_with(b"[pod/"))
                 && self.all.iter().any(|e| match &e.when {
                     When::Line(regex) => regex.is_match(line),
                     When::Object { .. } | When::Array(_) => false,
                 })
     }
+}
+
+/// Whether an object with these keys, whatever they hold, is a wrapper. For the header of a table.
+pub(crate) fn wraps_names(names: &[String]) -> bool {
+    static ALL: LazyLock<Envelopes> = LazyLock::new(|| Envelopes::builtin().unwrap_or_default());
+    let cells = names.iter().map(|name| (name.clone(), serde_json::Value::from("x")));
+    let object = serde_json::Value::Object(cells.collect()).to_string();
+    Object::read(&object).is_some_and(|object| ALL.of_object(&object).is_some())
 }
 
 impl EnvelopeSpec {

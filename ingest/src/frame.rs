@@ -10,6 +10,7 @@ use self::{
     octets::Octets,
     parts::{PartOf, Partial, Stream},
     scan::{Event, Scanner},
+    table::{Rows, Table},
 };
 use crate::{DeadLetterCode, Fault, Limits, Original, detect::ask::looks_json};
 
@@ -17,6 +18,8 @@ pub(crate) mod export;
 pub(crate) mod octets;
 mod parts;
 mod scan;
+mod table;
+mod verbose;
 
 pub(crate) use parts::is_part;
 
@@ -25,6 +28,8 @@ pub(crate) use parts::is_part;
 pub enum Framing {
     /// One record per line.
     Lines,
+    /// One record per line, of fields with these names.
+    Fields(Vec<String>),
     /// One record per line, whose time may have no year: then the order of the lines tells it.
     Syslog,
     /// JSON: one value per line, or pretty-printed values, or arrays of records, as the head of the
@@ -157,7 +162,7 @@ pub struct Framed {
 #[derive(Debug)]
 enum Mode {
     /// Until the head of the input says which: the bytes so far.
-    Undecided(Vec<u8>, Option<Unwrap>),
+    Undecided(Vec<u8>, Framing),
     /// One record per line; JSON lines may be unwrapped.
     Lines(Option<Wrapped>),
     /// JSON values that span lines, or arrays of records.
@@ -166,6 +171,10 @@ enum Mode {
     Export(Export),
     /// Frames that each have their length before them.
     Octets(Octets),
+    /// Rows of a table.
+    Table(Table),
+    /// Entries of a journal as people read them.
+    Verbose,
 }
 
 /// The record being read: `bytes[start..]`.
@@ -192,14 +201,9 @@ const HEAD_BYTES: usize = 64 * 1024;
 impl Framer {
     /// A framer at the start of its input.
     pub fn new(framing: &Framing, limits: Limits) -> Self {
-        let mode = match framing {
-            // What is sent as lines may be JSON around them.
-            Framing::Lines | Framing::Syslog => Mode::Undecided(Vec::new(), None),
-            Framing::Json(unwrap) => Mode::Undecided(Vec::new(), Some(unwrap.clone())),
-        };
         Framer {
             limits,
-            mode,
+            mode: Mode::Undecided(Vec::new(), framing.clone()),
             bytes: Vec::new(),
             spans: Vec::new(),
             lines: Vec::new(),
@@ -222,13 +226,13 @@ impl Framer {
 
     /// Reads more of the input.
     pub fn push(&mut self, input: &[u8]) {
-        if let Mode::Undecided(head, unwrap) = &mut self.mode {
+        if let Mode::Undecided(head, framing) = &mut self.mode {
             let room = HEAD_BYTES - head.len().min(HEAD_BYTES);
             let (now, later) = input.split_at(room.min(input.len()));
             head.extend_from_slice(now);
             // Lines are lines at once: what is typed is read while it is typed.
             let start = head.strip_prefix(BOM).unwrap_or(head);
-            let lines = unwrap.is_none() && start.trim_ascii_start().len() > 1;
+            let lines = !matches!(framing, Framing::Json(_)) && start.trim_ascii_start().len() > 1;
             let lines = lines && !looks_json(head) && !export::may_begin(head);
             // But for frames, and not before the first of them has ended: with what is to be seen.
             let lines =
@@ -245,6 +249,8 @@ impl Framer {
             Mode::Document(_) => self.push_document(input),
             Mode::Export(_) => self.push_export(input),
             Mode::Octets(_) => self.push_frames(input),
+            Mode::Table(_) => self.push_table(input),
+            Mode::Verbose => self.push_verbose(input),
         }
     }
 
@@ -257,6 +263,8 @@ impl Framer {
                 Mode::Undecided(..) | Mode::Octets(_) => {}
                 Mode::Lines(_) => self.end_line(),
                 Mode::Document(_) | Mode::Export(_) => self.close(),
+                Mode::Table(_) => self.end_row(),
+                Mode::Verbose => self.end_entry(),
             }
         }
         // Their last part never came.
@@ -312,17 +320,34 @@ impl Framer {
     }
 
     fn decide(&mut self) {
-        if let Mode::Undecided(head, unwrap) = &mut self.mode {
+        if let Mode::Undecided(head, framing) = &mut self.mode {
             let head = mem::take(head);
-            let unwrap = mem::take(unwrap);
+            let framing = mem::replace(framing, Framing::Lines);
             let start = head.strip_prefix(BOM).unwrap_or(&head);
             self.line_end = if self.is_message { b'\n' } else { line_end(&head) };
-            self.mode = match unwrap {
+            let rows = match &framing {
+                Framing::Lines | Framing::Syslog => Rows::Wrappers(&[]),
+                Framing::Fields(names) => Rows::Wrappers(names),
+                Framing::Json(_) => Rows::Records,
+            };
+            let table = Table::begin(start, rows);
+            let header = table.as_ref().map_or(0, |(_, length)| *length);
+            self.mode = match (table, &framing) {
                 _ if export::begins(start) => Mode::Export(Export::new()),
                 _ if octets::is_framed(start) => Mode::Octets(Octets::new()),
-                None if !looks_json(start) => Mode::Lines(None),
-                unwrap => {
-                    let unwrap = unwrap.unwrap_or_default();
+                _ if verbose::begins(start) => Mode::Verbose,
+                (Some((table, _)), _) => Mode::Table(table),
+                (None, Framing::Lines | Framing::Syslog | Framing::Fields(_))
+                    if !looks_json(start) =>
+                {
+                    Mode::Lines(None)
+                }
+                (None, framing) => {
+                    // What is sent as lines may be JSON around them.
+                    let unwrap = match framing {
+                        Framing::Json(unwrap) => unwrap.clone(),
+                        Framing::Lines | Framing::Syslog | Framing::Fields(_) => Unwrap::default(),
+                    };
                     match is_document(&head, self.line_end, &unwrap) {
                         true => Mode::Document(Box::new(Scanner::new(&unwrap))),
                         false => Mode::Lines(Some(Wrapped::new(unwrap))),
@@ -334,7 +359,13 @@ impl Framer {
                     self.offset = (head.len() - start.len()) as u64;
                     start
                 }
-                Mode::Undecided(..) | Mode::Lines(_) | Mode::Document(_) => &head,
+                Mode::Table(_) => {
+                    self.offset = (head.len() - start.len() + header) as u64;
+                    let lines = start.get(..header).unwrap_or_default();
+                    self.line += memchr::memchr_iter(b'\n', lines).count() as u64;
+                    start.get(header..).unwrap_or_default()
+                }
+                Mode::Undecided(..) | Mode::Lines(_) | Mode::Document(_) | Mode::Verbose => &head,
             };
             self.push(head);
         }

@@ -10,6 +10,7 @@ use sluice_event::PartitionId;
 
 use crate::{
     Chunk, DeadLetterCode, Framer, Framing, Limits,
+    detect::{FORMAT_BYTES, format_of},
     inflate::{Inflate, InflateError},
 };
 
@@ -224,6 +225,14 @@ impl OneFile {
 
     fn read_block(&mut self, limits: Limits, buffer: &mut [u8]) -> Result<usize, InflateError> {
         if matches!(self.state, FileState::Closed) {
+            if self.decoded == 0 && self.file.can_reopen() {
+                let reader = self.file.open().map_err(InflateError::Read)?;
+                let first = head(reader, FORMAT_BYTES, limits).map_err(InflateError::Read)?;
+                if let Some(format) = format_of(&first) {
+                    let error = io::Error::other(format!("it begins like {format}"));
+                    return Err(InflateError::Read(error));
+                }
+            }
             if self.yearless && self.decoded == 0 && self.file.can_reopen() {
                 let reader = self.file.open().map_err(InflateError::Read)?;
                 self.first_year = years::first(reader, limits, self.received_at);

@@ -44,6 +44,7 @@ pub mod spool;
 mod surroundings;
 mod time;
 mod utf16;
+mod utf32;
 
 pub use builtin::builtin_mappings;
 pub use chunk::{Chunk, Envelope, Fault};

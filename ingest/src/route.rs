@@ -14,7 +14,10 @@ use crate::{
     Chunk, Codec, DeadLetterCode, Decoder, DuplicateKeys, Envelope, Fault, Framing, InputOptions,
     Limits, Original, SourceSpec, Unwrap, Wrapper,
     decode::{Failure, duplicate_key, name_given_twice},
-    detect::ask::{Asker, looks_json},
+    detect::{
+        ask::{Asker, looks_json},
+        format_of,
+    },
     envelope::{Budget, Opener, Piece as Opened, Refused, is_compressed},
     frame::{Wrapped, is_part},
     live::{InputFailure, UNKNOWN},
@@ -168,6 +171,12 @@ impl Router {
         candidates.sort_by(|a, b| {
             b.asker.special().cmp(&a.asker.special()).then_with(|| a.name.cmp(&b.name))
         });
+        // Lines that may be of any of them: the names of all their fields.
+        let names = candidates.iter().filter_map(|c| match &c.cutter.framing {
+            Framing::Fields(names) => Some(names.clone()),
+            Framing::Lines | Framing::Syslog | Framing::Json(_) => None,
+        });
+        let lines = Framing::Fields(names.flatten().collect());
         let fixed = match mapping {
             None => None,
             Some(name) => {
@@ -179,7 +188,7 @@ impl Router {
             candidates,
             fixed,
             plain: Cutter::new(Framing::Json(Unwrap::default())),
-            lines: Cutter::new(Framing::Lines),
+            lines: Cutter::new(lines),
             limits,
             options: InputOptions::default(),
             opener,
@@ -421,7 +430,7 @@ impl Candidate {
 impl Cutter {
     fn new(framing: Framing) -> Arc<Self> {
         let wrapped = match &framing {
-            Framing::Lines | Framing::Syslog => None,
+            Framing::Lines | Framing::Syslog | Framing::Fields(_) => None,
             Framing::Json(unwrap) => Some(Wrapped::new(unwrap.clone())),
         };
         Arc::new(Cutter { framing, wrapped })
@@ -430,10 +439,16 @@ impl Cutter {
 
 /// A message as UTF-8 text, if it is UTF-16 or compressed: its lines show only then.
 fn unpacked(message: &[u8]) -> Result<Cow<'_, [u8]>, Refused> {
+    let readable = |bytes: &[u8]| match format_of(bytes) {
+        Some(format) => Err(Refused(format!("it begins like {format}"))),
+        None => Ok(()),
+    };
+    readable(message)?;
     if !is_compressed(message) {
         return Ok(utf16::decoded(message));
     }
     let bytes = Budget::default().inflate(message)?;
+    readable(&bytes)?;
     Ok(match utf16::decoded(&bytes) {
         Cow::Owned(text) => Cow::Owned(text),
         Cow::Borrowed(_) => Cow::Owned(bytes),

@@ -72,10 +72,17 @@ pub struct MappingEntry {
 impl SourceSpec {
     /// How its input is cut into records.
     pub fn framing(&self) -> Framing {
-        match self.codec {
+        match &self.codec {
             Codec::Json => Framing::Json(self.unwrap.clone()),
             Codec::Syslog(_) => Framing::Syslog,
-            Codec::Delimited(_) | Codec::Lines => Framing::Lines,
+            Codec::Delimited(codec) => {
+                let names = codec.fields.iter().chain(codec.layouts.iter().flatten());
+                let mut names: Vec<String> = names.chain(&codec.known).cloned().collect();
+                names.sort_unstable();
+                names.dedup();
+                Framing::Fields(names)
+            }
+            Codec::Lines => Framing::Lines,
         }
     }
 

@@ -1,5 +1,5 @@
-//! UTF-16, which Windows tools write, as UTF-8: told by its byte order mark, or by the zeros between
-//! its first letters. Not a guess of other encodings.
+//! UTF-16, which Windows tools write, and UTF-32 as UTF-8: told by the byte order mark, UTF-16 also by
+//! the zeros between its first letters. Not a guess of other encodings.
 
 use std::{
     borrow::Cow,
@@ -8,10 +8,14 @@ use std::{
 
 use encoding_rs_io::DecodeReaderBytesBuilder;
 
-/// Whether bytes are UTF-16: they begin with its byte order mark, or with two ASCII characters in it
+use crate::utf32::{self, Utf32};
+
+/// Whether bytes are UTF-16 or UTF-32: they begin with its byte order mark, or with two ASCII characters in it
 /// (RFC 4627, section 3: how JSON without a mark is told).
 pub(crate) fn is_marked(bytes: &[u8]) -> bool {
-    matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) || missing_mark(bytes).is_some()
+    matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
+        || utf32::mark(bytes).is_some()
+        || missing_mark(bytes).is_some()
 }
 
 /// The mark that UTF-16 without one lacks.
@@ -24,7 +28,7 @@ fn missing_mark(bytes: &[u8]) -> Option<[u8; 2]> {
     }
 }
 
-/// A reader of UTF-8 over one that may be UTF-16; other bytes pass as they are.
+/// A reader of UTF-8 over one that may be UTF-16 or UTF-32; other bytes pass as they are.
 pub(crate) fn reader(inner: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
     Box::new(Unread { inner: Some(inner), decoded: None })
 }
@@ -42,10 +46,15 @@ impl Read for Unread {
             // What is damaged there is found again by who reads on.
             let looked = inner.by_ref().take(4).read_to_end(&mut first);
             let mark = missing_mark(&first).map(|mark| mark.to_vec()).unwrap_or_default();
-            let all = Cursor::new(mark).chain(Cursor::new(first)).chain(inner);
-            self.decoded = Some(Box::new(
-                DecodeReaderBytesBuilder::new().bom_override(true).utf8_passthru(true).build(all),
-            ));
+            self.decoded = Some(match utf32::mark(&first) {
+                Some(big_endian) => Box::new(Utf32::new(inner, big_endian)),
+                None => Box::new(
+                    DecodeReaderBytesBuilder::new()
+                        .bom_override(true)
+                        .utf8_passthru(true)
+                        .build(Cursor::new(mark).chain(Cursor::new(first)).chain(inner)),
+                ),
+            });
             looked?;
         }
         self.decoded.as_mut().map_or(Ok(0), |decoded| decoded.read(out))
@@ -57,11 +66,17 @@ pub(crate) fn decoded(bytes: &[u8]) -> Cow<'_, [u8]> {
     if !is_marked(bytes) {
         return Cow::Borrowed(bytes);
     }
-    let mark = missing_mark(bytes).map(|mark| mark.to_vec()).unwrap_or_default();
     let mut text = Vec::with_capacity(bytes.len());
-    let all = Cursor::new(mark).chain(bytes);
-    let mut reader = DecodeReaderBytesBuilder::new().bom_override(true).build(all);
-    match reader.read_to_end(&mut text) {
+    let read = match (utf32::mark(bytes), bytes.get(4..)) {
+        (Some(big_endian), Some(units)) => Utf32::new(units, big_endian).read_to_end(&mut text),
+        _ => {
+            let mark = missing_mark(bytes).map(|mark| mark.to_vec()).unwrap_or_default();
+            let all = Cursor::new(mark).chain(bytes);
+            let mut reader = DecodeReaderBytesBuilder::new().bom_override(true).build(all);
+            reader.read_to_end(&mut text)
+        }
+    };
+    match read {
         Ok(_) => Cow::Owned(text),
         // Reading memory does not fail.
         Err(_) => Cow::Borrowed(bytes),
@@ -88,6 +103,22 @@ mod tests {
             }
         }
         assert_eq!(read, 4);
+        let units = |order: fn(u32) -> [u8; 4]| {
+            text.chars().flat_map(|c| order(c.into()).into_iter()).collect::<Vec<u8>>()
+        };
+        for bytes in [
+            [&[0xff, 0xfe, 0, 0][..], &units(u32::to_le_bytes)].concat(),
+            [&[0, 0, 0xfe, 0xff][..], &units(u32::to_be_bytes)].concat(),
+        ] {
+            assert!(is_marked(&bytes));
+            assert_eq!(decoded(&bytes), text.as_bytes());
+            let mut out = Vec::new();
+            reader(Box::new(Cursor::new(bytes.clone()))).read_to_end(&mut out).unwrap();
+            assert_eq!(out, text.as_bytes());
+            // Cut off in the middle of a character.
+            let cut = decoded(&bytes[..bytes.len() - 1]).into_owned();
+            assert_eq!(String::from_utf8(cut).unwrap(), text.replace('}', "\u{fffd}"));
+        }
         for plain in [&b"\xffplain"[..], b"a\xffb", b"", b"a", b"\0\0a\0b\0", b"a\0"] {
             assert_eq!(decoded(plain), plain);
             let mut out = Vec::new();

@@ -14,6 +14,8 @@ mod decoding;
 mod encodings;
 #[path = "ingest/envelope.rs"]
 mod envelope;
+#[path = "ingest/exports.rs"]
+mod exports;
 #[path = "ingest/files.rs"]
 mod files;
 #[path = "ingest/line_ends.rs"]

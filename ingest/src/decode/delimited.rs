@@ -77,6 +77,9 @@ impl Delimited {
         context: &RecordContext,
         others: &mut Others,
     ) -> Result<Outcome, Failure> {
+        // Of a file that another was appended to.
+        let text = text.trim_start_matches('\u{feff}');
+        let text = if self.delimiter == ' ' { text.trim_end_matches(' ') } else { text };
         if text.starts_with('#') {
             return Ok(Outcome::Skip);
         }

@@ -19,7 +19,11 @@ struct File {
     references: Vec<String>,
     when: Recognition,
     #[serde(default)]
+    last: bool,
+    #[serde(default)]
     skip: Option<String>,
+    #[serde(default)]
+    refuse: Option<String>,
     #[serde(default)]
     elements: String,
     #[serde(default)]
@@ -81,7 +85,10 @@ pub(super) fn parse(path: &str, text: &str) -> Result<EnvelopeSpec, EnvelopeErro
     let when = match &file.when.line {
         Some(line) => {
             let regex = Regex::new(line).map_err(|e| wrong(format!("`line`: {e}")))?;
-            if !regex.capture_names().flatten().any(|n| n == "payload") && file.skip.is_none() {
+            if !regex.capture_names().flatten().any(|n| n == "payload")
+                && file.skip.is_none()
+                && file.refuse.is_none()
+            {
                 return Err(wrong("`line` needs a group `payload`".into()));
             }
             When::Line(regex)
@@ -123,12 +130,15 @@ pub(super) fn parse(path: &str, text: &str) -> Result<EnvelopeSpec, EnvelopeErro
         ));
     }
     let is_line = matches!(when, When::Line(_));
-    let content = match file.skip {
-        Some(reason) => Content::Skip(reason.into()),
-        None if file.payload.is_empty() && !is_line => {
-            return Err(wrong("give `payload`, or `skip` for what is no event".into()));
+    let content = match (file.skip, file.refuse) {
+        (Some(_), Some(_)) => return Err(wrong("give `skip` or `refuse`, not both".into())),
+        (Some(reason), None) => Content::Skip(reason.into()),
+        (None, Some(reason)) => Content::Refuse(reason.into()),
+        (None, None) if file.payload.is_empty() && !is_line => {
+            let forms = "`payload`, `skip` for what is no event, or `refuse` for what is not read";
+            return Err(wrong(format!("give {forms}")));
         }
-        None => Content::Payload {
+        (None, None) => Content::Payload {
             elements: path_of(&file.elements)?,
             payload: file
                 .payload
@@ -156,6 +166,7 @@ pub(super) fn parse(path: &str, text: &str) -> Result<EnvelopeSpec, EnvelopeErro
         title: file.title,
         references: file.references,
         when,
+        last: file.last,
         content,
         tests: file
             .tests

@@ -122,14 +122,26 @@ impl Opening<'_> {
         match text.as_bytes().first() {
             Some(b'{') => self.json(text, around, depth),
             Some(b'[') if looks_json(text.as_bytes()) => self.json(text, around, depth),
-            Some(b'[') => self.line(text, around, depth) || self.json(text, around, depth),
+            Some(b'[') => {
+                // Brackets in a line of text, `sshd[7]`, are no arrays.
+                self.line(text, around, depth)
+                    || text.contains('{') && self.json(text, around, depth)
+            }
             Some(b'"') => match serde_json::from_str::<Cow<'_, str>>(text) {
                 // A record that was encoded twice.
                 Ok(inner) => {
                     self.inner(inner.as_bytes(), around.cloned(), depth);
                     true
                 }
-                Err(_) => false,
+                // An object as a cell of CSV.
+                Err(_) => match text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
+                    Some(cell) if cell.starts_with('{') => {
+                        let object = cell.replace("\"\"", "\"");
+                        self.inner(object.as_bytes(), around.cloned(), depth);
+                        true
+                    }
+                    _ => false,
+                },
             },
             Some(_) => match payload::base64_of_compressed(text) {
                 Some(bytes) => {
@@ -155,6 +167,7 @@ impl Opening<'_> {
         }
         match (&envelope.content, captures.name("payload")) {
             (Content::Skip(reason), _) => self.give(skipped(reason.clone(), text)),
+            (Content::Refuse(reason), _) => self.give(refused(reason, text)),
             (Content::Payload { .. }, Some(payload)) => {
                 let wrapper = wrapper(around, fields, Some(text));
                 self.inner(payload.as_str().as_bytes(), wrapper, depth);
@@ -227,6 +240,7 @@ impl Opening<'_> {
         let text = whole.get();
         match &envelope.content {
             Content::Skip(reason) => self.give(skipped(reason.clone(), text)),
+            Content::Refuse(reason) => self.give(refused(reason, text)),
             Content::Payload { elements, payload, fields } => {
                 let most = self.opener.most;
                 let found = elements.each(whole, most);
@@ -341,6 +355,11 @@ fn bytes_of(value: &RawValue) -> &[u8] {
     value.get().as_bytes()
 }
 
+fn refused(reason: &str, text: &str) -> Piece {
+    let reason = reason.to_owned();
+    Piece::Refused(DeadLetterCode::NotThisSource, reason, text.as_bytes().to_vec())
+}
+
 fn skipped(reason: Arc<str>, text: &str) -> Piece {
     Piece::Skipped(reason, text.as_bytes().to_vec())
 }
@@ -368,6 +387,7 @@ fn wrapper(
     // `sshd[4101]:` as rsyslog's `syslogtag` has it.
     if let Some(program) = said.get_mut(&Field::Program) {
         let tag = program.trim_end_matches(':');
+        let tag = tag.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(tag);
         let (name, pid) = match tag.strip_suffix(']').and_then(|t| t.rsplit_once('[')) {
             Some((name, pid)) => (name.to_owned(), Some(pid.to_owned())),
             None => (tag.to_owned(), None),

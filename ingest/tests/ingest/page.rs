@@ -106,7 +106,7 @@ fn page() -> String {
             writeln!(out, "| `{column}` | {} |", from.join(", ")).unwrap();
         }
     }
-    out.push_str("\n## Envelopes\n\nWrappers that shippers put around records, in `ingest/envelopes/`. They are tried on whatever is no record of its source, six deep at most; `skip` is a record that is no event, and is counted.\n\n| id | what | columns it fills | document |\n|---|---|---|---|\n");
+    out.push_str("\n## Envelopes\n\nWrappers that shippers put around records, in `ingest/envelopes/`. They are tried on whatever is no record of its source, six deep at most; `skip` is a record that is no event, and is counted; `refuse` is a format that is known and not read: a dead letter that says how to convert it. The rows of a CSV export whose header has the names of an envelope are its objects.\n\n| id | what | columns it fills | document |\n|---|---|---|---|\n");
     let envelopes = Envelopes::builtin().unwrap();
     let mut all: Vec<_> = envelopes.iter().collect();
     all.sort_by(|a, b| a.id.cmp(&b.id));
@@ -114,10 +114,12 @@ fn page() -> String {
         let fields: BTreeSet<&str> =
             envelope.tests.iter().flat_map(|t| t.fields.keys()).map(String::as_str).collect();
         let skip = envelope.tests[0].payloads.first().and_then(|p| p.strip_prefix("skipped: "));
-        let what = match skip {
-            Some(reason) => format!("skip: {reason}"),
-            None => fields.into_iter().map(|f| format!("`{f}`")).collect::<Vec<_>>().join(", "),
-        };
+        let refuse = envelope.tests[0].payloads.first().and_then(|p| p.strip_prefix("refused: "));
+        let what =
+            match skip.map(|s| format!("skip: {s}")).or(refuse.map(|r| format!("refuse: {r}"))) {
+                Some(what) => what,
+                None => fields.into_iter().map(|f| format!("`{f}`")).collect::<Vec<_>>().join(", "),
+            };
         let links: Vec<String> = envelope.references.iter().map(|r| format!("<{r}>")).collect();
         writeln!(out, "| `{}` | {} | {what} | {} |", envelope.id, envelope.title, links.join(", "))
             .unwrap();

@@ -316,7 +316,7 @@ fn level_follows(rest: &str) -> bool {
     rest.trim_start().split(' ').next().is_some_and(is_level)
 }
 
-/// ISO 8601 with `T` or a space, or seconds since 1970.
+/// ISO 8601 with `T` or a space, or a number since 1970.
 fn numeric_time(text: &str) -> Option<(Time<'_>, &str)> {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     // `2026 Nov 20 10:00:00`, as syslog-ng's FULLDATE has it.
@@ -344,9 +344,10 @@ fn numeric_time(text: &str) -> Option<(Time<'_>, &str)> {
     if let Some((at, zoned)) = time::zoned(word) {
         return Some((if zoned { Time::At(at) } else { Time::Local(at) }, rest));
     }
-    let seconds = word.split('.').next().filter(|s| s.len() == 10)?;
+    // Seconds since 1970, with a fraction or without; milli-, micro- and nanoseconds by their size.
+    let seconds = word.split('.').next().filter(|s| matches!(s.len(), 10 | 13 | 16 | 19))?;
     seconds.parse::<i64>().ok()?;
-    let at = time::parse(word, &[sluice_event::TimeFormat::EpochSeconds], 0)?;
+    let at = time::parse(word, &[sluice_event::TimeFormat::Auto], 0)?;
     Some((Time::At(at), rest))
 }
 
@@ -439,8 +440,13 @@ fn is_tag(word: &str) -> bool {
     word.ends_with(':') && !word.contains("::")
 }
 
-/// `/usr/sbin/sshd` and `sshd(pam_unix)` are `sshd`.
+/// `/usr/sbin/sshd`, `sshd(pam_unix)` and the unit of one connection, `sshd@2-10.0.0.1:22-..service`, are
+/// `sshd`.
 fn base_name(program: &str) -> &str {
+    if let Some((unit, _)) = program.split_once('@').filter(|_| program.ends_with(".service")) {
+        // Debian's unit has the name of its package.
+        return if unit == "ssh" { "sshd" } else { unit };
+    }
     let name = program.rsplit('/').next().filter(|n| !n.is_empty()).unwrap_or(program);
     match name.split_once('(') {
         Some((before, _)) if !before.is_empty() => before,
@@ -490,11 +496,16 @@ mod tests {
             "2026-11-20 10:00:00.5 +0100 h sshd[7]: m: n",
             "Fri 2026-11-20 10:00:00 UTC h sshd[7]: m: n",
             "1795168800.123456 h sshd[7]: m: n",
+            "1795168800123 h sshd[7]: m: n",
+            "1795168800123456 h sshd[7]: m: n",
+            "1795168800123456789 h sshd[7]: m: n",
             "Nov 20 10:00:00 h auth.info sshd[7]: m: n",
             "Nov 20 10:00:00 h auth|security:info sshd[7]: m: n",
             "Nov 20 10:00:00 h sshd[7]: [ID 800047 auth.info] m: n",
             "Nov 20 10:00:00 h /usr/sbin/sshd[7]: m: n",
             "Nov 20 10:00:00 h sshd(pam_unix)[7]: m: n",
+            "Fri 2026-11-20 10:00:00 UTC h sshd@0-10.0.0.1:22-203.0.113.9:50122.service[7]: m: n",
+            "Fri 2026-11-20 10:00:00 UTC h ssh@0-10.0.0.1:22-203.0.113.9:50122.service[7]: m: n",
             "Nov 20 10:00:01 relay Nov 20 10:00:00 h sshd[7]: m: n",
             "<86>Nov 20 10:00:01 relay 2026-11-20T10:00:00Z h sshd[7]: m: n",
             "2026-11-20T10:00:01Z 2026-11-20T10:00:00Z h sshd[7]: m: n",
