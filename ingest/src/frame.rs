@@ -173,8 +173,8 @@ enum Mode {
     Octets(Octets),
     /// Rows of a table.
     Table(Table),
-    /// Entries of a journal as people read them.
-    Verbose,
+    /// Entries of a journal as people read them; whether a line begins next.
+    Verbose(bool),
 }
 
 /// The record being read: `bytes[start..]`.
@@ -234,6 +234,7 @@ impl Framer {
             let start = head.strip_prefix(BOM).unwrap_or(head);
             let lines = !matches!(framing, Framing::Json(_)) && start.trim_ascii_start().len() > 1;
             let lines = lines && !looks_json(head) && !export::may_begin(head);
+            let lines = lines && !verbose::may_begin(start) && !Table::may_begin(start);
             // But for frames, and not before the first of them has ended: with what is to be seen.
             let lines =
                 lines && octets::begins(start).is_some() && memchr::memchr(b'\n', head).is_some();
@@ -250,7 +251,7 @@ impl Framer {
             Mode::Export(_) => self.push_export(input),
             Mode::Octets(_) => self.push_frames(input),
             Mode::Table(_) => self.push_table(input),
-            Mode::Verbose => self.push_verbose(input),
+            Mode::Verbose(_) => self.push_verbose(input),
         }
     }
 
@@ -264,7 +265,7 @@ impl Framer {
                 Mode::Lines(_) => self.end_line(),
                 Mode::Document(_) | Mode::Export(_) => self.close(),
                 Mode::Table(_) => self.end_row(),
-                Mode::Verbose => self.end_entry(),
+                Mode::Verbose(_) => self.end_entry(),
             }
         }
         // Their last part never came.
@@ -335,7 +336,7 @@ impl Framer {
             self.mode = match (table, &framing) {
                 _ if export::begins(start) => Mode::Export(Export::new()),
                 _ if octets::is_framed(start) => Mode::Octets(Octets::new()),
-                _ if verbose::begins(start) => Mode::Verbose,
+                _ if verbose::begins(start) => Mode::Verbose(true),
                 (Some((table, _)), _) => Mode::Table(table),
                 (None, Framing::Lines | Framing::Syslog | Framing::Fields(_))
                     if !looks_json(start) =>
@@ -365,7 +366,9 @@ impl Framer {
                     self.line += memchr::memchr_iter(b'\n', lines).count() as u64;
                     start.get(header..).unwrap_or_default()
                 }
-                Mode::Undecided(..) | Mode::Lines(_) | Mode::Document(_) | Mode::Verbose => &head,
+                Mode::Undecided(..) | Mode::Lines(_) | Mode::Document(_) | Mode::Verbose(_) => {
+                    &head
+                }
             };
             self.push(head);
         }

@@ -123,7 +123,7 @@ impl Syslog {
         let mut doubt = None;
         // A date without a year is near to when the wrapper says it was written.
         let near = match header.time {
-            Time::Yearless(_) => wrapper.and_then(written),
+            Time::Yearless(_) => wrapper.and_then(|w| written(w, context.reference)),
             Time::None | Time::At(_) | Time::Local(_) | Time::Unreadable(_) => None,
         };
         let context = &RecordContext { reference: near.unwrap_or(context.reference), ..*context };
@@ -291,10 +291,13 @@ fn folded(message: &str) -> Option<(&str, &str)> {
 }
 
 /// When a record was written or received, by its wrapper, in milliseconds since 1970 UTC; without regard to
-/// the zone of a time that has none.
-fn written(wrapper: &Wrapper) -> Option<i64> {
+/// the zone of a time that has none. A time before 2000, or after the record was received, is none.
+fn written(wrapper: &Wrapper, received: i64) -> Option<i64> {
+    const YEAR_2000: i64 = 946_684_800_000;
+    const DAY: i64 = 86_400_000;
     let text = wrapper.get(&Field::Time).or_else(|| wrapper.get(&Field::Received))?;
-    time::parse(text, &[TimeFormat::Auto], 0).or_else(|| time::local(text))
+    let at = time::parse(text, &[TimeFormat::Auto], 0).or_else(|| time::local(text))?;
+    (YEAR_2000..=received.saturating_add(DAY)).contains(&at).then_some(at)
 }
 
 /// The header of a line, completed by what a wrapper says of it.

@@ -64,6 +64,11 @@ impl Table {
         Some((table, skipped + line.len() + 1))
     }
 
+    /// Whether bytes that go on may begin a table: the header is yet to come.
+    pub(super) fn may_begin(head: &[u8]) -> bool {
+        head.starts_with(b"sep=") && memchr::memchr_iter(b'\n', head).count() < 2
+    }
+
     fn of_header(line: &[u8], rows: Rows<'_>) -> Option<Table> {
         let text = std::str::from_utf8(line).ok()?;
         [b',', b';', b'\t'].into_iter().find_map(|delimiter| {
@@ -298,14 +303,24 @@ mod tests {
             assert_eq!(
                 records,
                 [
-                    r#"{"_raw":"a \"b\", c\nsecond line","_time":"2026-01-01","host":"h"}"#,
-                    r#"{"_raw":"plain","_time":"2026-01-02"}"#,
+                    r#"{"_time":"2026-01-01","_raw":"a \"b\", c\nsecond line","host":"h"}"#,
+                    r#"{"_time":"2026-01-02","_raw":"plain"}"#,
                     r#"{"_raw":"m","_time":"2026-01-03"}"#,
                 ],
                 "{piece}"
             );
-            assert_eq!(lines, [2, 4, 8]);
+            assert_eq!(lines, [2, 4, 8], "{piece}");
             assert_eq!(faults, ["6: 2 cells, 3 names in the header of the table"]);
+        }
+    }
+
+    #[test]
+    fn the_delimiter_that_excel_is_told() {
+        for piece in [1, 4096] {
+            let (records, lines, _) =
+                framed(&Framing::Syslog, "sep=;\r\n_raw;host\r\nm,n;h", piece);
+            assert_eq!(records, [r#"{"_raw":"m,n","host":"h"}"#]);
+            assert_eq!(lines, [3]);
         }
     }
 
@@ -316,7 +331,7 @@ mod tests {
         let (records, _, faults) = framed(&json, text, 4096);
         assert_eq!(
             records,
-            [r#"{"eventName":"x","params":{"a":[1]},"sep":"{b","user":{"name":"ann"}}"#]
+            [r#"{"eventName":"x","user":{"name":"ann"},"params":{"a":[1]},"sep":"{b"}"#]
         );
         assert_eq!(faults.len(), 0);
         // A line that only looks like a header takes no record away.

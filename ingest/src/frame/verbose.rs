@@ -3,13 +3,25 @@
 
 use serde_json::{Map, Value};
 
-use super::{BOM, Framer};
+use super::{BOM, Framer, Mode};
 
-/// Whether bytes begin like an entry, or like the line before the first that older versions write.
+/// Lines before the first entry, `-- Boot 1a2b --`.
+const COMMENTS_MAX: usize = 3;
+
+/// Whether bytes begin like an entry, or like the lines before the first that journalctl writes.
 pub(super) fn begins(bytes: &[u8]) -> bool {
-    let mut lines = bytes.strip_prefix(BOM).unwrap_or(bytes).split(|b| *b == b'\n').take(4);
+    let mut lines = bytes.split(|b| *b == b'\n').take(COMMENTS_MAX + 1);
     let first = lines.find(|line| !line.starts_with(b"-- "));
     first.is_some_and(|line| cursor(line).is_some())
+}
+
+/// Whether bytes that go on may begin like one: there is nothing yet but the lines before.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split_inclusive(|b| *b == b'\n');
+    let comment = |line: &[u8]| line.starts_with(b"-- ") || !line.ends_with(b"\n");
+    bytes.starts_with(b"-- ")
+        && lines.by_ref().take(COMMENTS_MAX).all(comment)
+        && lines.next().is_none_or(|line| !line.ends_with(b"\n"))
 }
 
 /// The cursor of the line that begins an entry: `Fri 2026-11-20 10:00:00.123456 UTC [s=..;i=..]`.
@@ -55,15 +67,15 @@ impl Framer {
         while !input.is_empty() {
             let end = memchr::memchr(b'\n', input).map_or(input.len(), |end| end + 1);
             let (piece, after) = input.split_at(end);
-            let ended = match self.open.begun {
-                false => true,
-                true => self.bytes.last() == Some(&b'\n') || self.open.oversize.is_some(),
-            };
+            let at_start = matches!(self.mode, Mode::Verbose(true));
             // The next entry begins where a line is not indented.
-            if ended && self.open.begun && piece.first().is_some_and(|b| !matches!(b, b' ' | b'\n'))
+            if at_start
+                && self.open.begun
+                && piece.first().is_some_and(|b| !matches!(b, b' ' | b'\r' | b'\n'))
             {
                 self.end_entry();
             }
+            self.mode = Mode::Verbose(piece.ends_with(b"\n"));
             self.append(piece);
             self.advance(piece);
             self.line += u64::from(piece.ends_with(b"\n"));
@@ -104,17 +116,15 @@ mod tests {
 
     #[test]
     fn an_entry_is_its_json() {
-        let expected = [
-            "-- Logs begin at Fri 2026-11-20 09:00:00 CET. --",
-            r#"{"MESSAGE":"first a=b\nsecond","PRIORITY":"6","_COMM":"sshd","__REALTIME_TIMESTAMP":"1763632800200000"}"#,
-            r#"{"MESSAGE":"m","__REALTIME_TIMESTAMP":"1763632801200000"}"#,
-        ];
         assert!(begins(TEXT.as_bytes()));
-        let micros = |text: &str| u64::from_str_radix(text, 16).unwrap().to_string();
+        let micros = |text: &str| u64::from_str_radix(text, 16).unwrap();
+        let (first, second) = (micros("64405f6177640"), micros("64405f626b880"));
         let expected = [
-            expected[0].to_owned(),
-            expected[1].replace("1763632800200000", &micros("64405f6177640")),
-            expected[2].replace("1763632801200000", &micros("64405f626b880")),
+            "-- Logs begin at Fri 2026-11-20 09:00:00 CET. --".to_owned(),
+            format!(
+                r#"{{"__REALTIME_TIMESTAMP":"{first}","PRIORITY":"6","MESSAGE":"first a=b\nsecond","_COMM":"sshd"}}"#
+            ),
+            format!(r#"{{"__REALTIME_TIMESTAMP":"{second}","MESSAGE":"m"}}"#),
         ];
         for piece in [1, 40, 4096] {
             let mut framer = Framer::new(&Framing::Syslog, Limits::default());
