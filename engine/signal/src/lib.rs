@@ -3,8 +3,8 @@
 //!
 //! It is: SETs built, signed and verified ([`set`], [`keys`], [`verify`]) and those of others as records
 //! ([`inbound`]), event types and subjects ([`event`], [`subject`]), streams and their management
-//! ([`stream`], [`okta`]), levels of entities with what people override ([`ledger`]), what silence makes of them ([`staleness`])
-//! and whom people keep apart ([`quarantine`]), the outbox with its order,
+//! ([`stream`], [`okta`]), levels of entities with what people override ([`ledger`]), what silence makes of them ([`staleness`]),
+//! whom people keep apart ([`quarantine`]) and of whom nothing is told for a time ([`mute`]), the outbox with its order,
 //! retries and dead letters ([`transmitter`]), access decisions ([`policy`], [`cloudflare`]), notices to any other endpoint
 //! ([`webhook`]). It is not: HTTP, a clock, a store, the arithmetic of risk. Time is an argument; what must
 //! be durable is handed out as [`Change`]s of keys.
@@ -28,6 +28,7 @@ pub mod inbound;
 pub mod jws;
 pub mod keys;
 pub mod ledger;
+pub mod mute;
 pub mod oauth;
 pub mod okta;
 mod outbox;
@@ -45,6 +46,7 @@ pub mod webhook;
 pub use event::{EventType, Level};
 pub use keys::{KeyError, SigningKeys};
 pub use ledger::{Cause, EntityKey, EntityLevel, LevelChange, Observation, Override, Signs};
+pub use mute::{AfterMute, Mute, MutePurpose};
 pub use outbox::{DeadLetter, Row};
 pub use quarantine::{Proof, Quarantine, QuarantineState};
 pub use staleness::{Blind, Staleness};

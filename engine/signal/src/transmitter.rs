@@ -8,6 +8,7 @@ mod emit;
 mod feed;
 mod load;
 mod manage;
+mod mute;
 mod poll;
 mod quarantine;
 mod silence;
@@ -27,9 +28,9 @@ pub use load::LoadError;
 pub use poll::{PollAnswer, PollRequest};
 
 use crate::{
-    Blind, Cause, DeadLetter, EntityKey, EntityLevel, EventType, Level, LevelChange, Observation,
-    Override, Profile, Quarantine, Row, SigningKeys, Signs, Stream, StreamStatus, outbox::Outbox,
-    stream::Context,
+    Blind, Cause, DeadLetter, EntityKey, EntityLevel, EventType, Level, LevelChange, Mute,
+    Observation, Override, Profile, Quarantine, Row, SigningKeys, Signs, Stream, StreamStatus,
+    outbox::Outbox, stream::Context,
 };
 
 /// What is the same for all streams. Durations are milliseconds.
@@ -118,6 +119,8 @@ pub struct Totals {
     pub shadow: u64,
     /// Kept back by the storm guard.
     pub held: u64,
+    /// Kept back by mutes.
+    pub muted: u64,
     /// Accepted with another status than 202 (RFC 8935 section 2.2).
     pub nonconformant: u64,
     /// Falls that waited for a silent source.
@@ -136,6 +139,7 @@ pub struct Transmitter {
     entities: BTreeMap<EntityKey, EntityLevel>,
     storms: BTreeMap<EntityKind, Storm>,
     blind: Blind,
+    mutes: BTreeMap<String, Mute>,
     /// By name, what is not written yet, by place.
     feeds: BTreeMap<String, BTreeMap<u64, FeedRecord>>,
     seq: u64,
@@ -152,6 +156,8 @@ struct Live {
     dead: BTreeMap<String, DeadLetter>,
     /// What each subject was told last.
     sent: BTreeMap<String, Sent>,
+    /// Rises that it was not told of.
+    muted: BTreeMap<EntityKey, mute::Muted>,
     health: Health,
     /// When it was first looked at in this process, for keepalives.
     seen_at: Option<i64>,
@@ -301,9 +307,10 @@ impl Transmitter {
         Some(self.decide(entity, None, cause, now))
     }
 
-    /// Ends overrides, holds and waits that have run out, records what shadow streams would send, keeps idle
+    /// Ends overrides, holds, mutes and waits that have run out, records what shadow streams would send, keeps idle
     /// push streams alive, pauses those whose receiver is gone, drops what is too old.
     pub fn tick(&mut self, now: i64) {
+        self.end_mutes(now);
         self.record_shadows(now);
         self.keep_alive(now);
         self.pause_inactive(now);
@@ -407,6 +414,7 @@ impl Live {
             outbox: Outbox::default(),
             dead: BTreeMap::new(),
             sent: BTreeMap::new(),
+            muted: BTreeMap::new(),
             health: Health::default(),
             seen_at: None,
         }

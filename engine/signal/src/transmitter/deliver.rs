@@ -36,6 +36,8 @@ pub struct StreamHealth {
     pub oldest_at: Option<i64>,
     /// Dead letters.
     pub dead_letters: usize,
+    /// Entities whose rise mutes keep back.
+    pub muted: usize,
     /// When the last SET was acknowledged, since the start of the process.
     pub delivered_at: Option<i64>,
     /// When the last verification was: the stream was seen to work then.
@@ -247,6 +249,7 @@ impl Transmitter {
             queued: live.outbox.len(),
             oldest_at: live.outbox.rows().next().map(|r| r.created_at),
             dead_letters: live.dead.len(),
+            muted: live.muted.len(),
             delivered_at: live.health.delivered_at,
             proven_at: live.health.proven_at,
             failures: live.health.failures,

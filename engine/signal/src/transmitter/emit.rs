@@ -47,7 +47,7 @@ impl Transmitter {
             ..HistoryRow::default()
         });
         self.feed_all(&change.entity, &txn);
-        if self.is_storm(&change, now) {
+        if !self.is_muted_everywhere(&change, now) && self.is_storm(&change, now) {
             return;
         }
         self.tell(&change, now);
@@ -161,11 +161,10 @@ impl Transmitter {
         }
     }
 
-    /// Tells one stream of a change.
+    /// Tells one stream of a change, unless it is muted for it.
     pub(super) fn tell_one(&mut self, id: &str, change: &LevelChange, now: i64) {
-        for draft in self.drafts(id, change, now) {
-            self.enqueue(id, draft, now);
-        }
+        let drafts = self.drafts(id, change, now);
+        self.tell_unless_muted(id, change, drafts, now);
     }
 
     /// What a stream hears of a change.
@@ -322,7 +321,7 @@ impl Transmitter {
     }
 
     /// The level that a receiver was told last about a subject, and when: also one that is on its way.
-    fn last_told(&self, id: &str, subject: &str) -> Option<(Level, i64)> {
+    pub(super) fn last_told(&self, id: &str, subject: &str) -> Option<(Level, i64)> {
         let live = self.streams.get(id)?;
         let shadow = self.profiles.get(&live.stream.receiver).is_some_and(|p| p.shadow);
         let on_its_way = live
@@ -433,7 +432,7 @@ pub(super) fn compliance(complies: bool) -> Value {
 }
 
 /// A level as a receiver sees it.
-fn seen(level: Level, profile: &Profile) -> Level {
+pub(super) fn seen(level: Level, profile: &Profile) -> Level {
     if level < profile.min_level { Level::Low } else { level }
 }
 

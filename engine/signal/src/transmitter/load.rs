@@ -7,11 +7,14 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sluice_event::EntityKind;
 
 use super::{
-    FeedRecord, History, Live, Sent, Settings, Totals, Transmitter, sent_key, silence::BLIND_KEY,
+    FeedRecord, History, Live, Sent, Settings, Totals, Transmitter,
+    mute::{Muted, MutedRecord},
+    sent_key,
+    silence::BLIND_KEY,
 };
 use crate::{
-    Blind, Cause, DeadLetter, EntityKey, Level, LevelChange, Profile, Row, SigningKeys, Signs,
-    Stream, set::derive, stream::Delivery,
+    Blind, Cause, DeadLetter, EntityKey, Level, LevelChange, Mute, Profile, Row, SigningKeys,
+    Signs, Stream, set::derive, stream::Delivery,
 };
 
 /// A durable key that cannot be read.
@@ -58,7 +61,7 @@ impl HeldRecord {
         }
     }
 
-    fn change(self, entity: EntityKey) -> LevelChange {
+    pub(super) fn change(self, entity: EntityKey) -> LevelChange {
         LevelChange {
             entity,
             change_no: self.change_no,
@@ -97,6 +100,7 @@ impl Transmitter {
             entities: BTreeMap::new(),
             storms: BTreeMap::new(),
             blind: Blind::default(),
+            mutes: BTreeMap::new(),
             seq: 0,
             history: History::default(),
             changes: Vec::new(),
@@ -144,6 +148,14 @@ impl Transmitter {
         }
         if key == BLIND_KEY {
             self.blind = read(key, value)?;
+            return Ok(());
+        }
+        if space == "mute" {
+            let mute: Mute = read(key, value)?;
+            if mute.id != rest {
+                return Err(wrong("it is another mute"));
+            }
+            self.mutes.insert(mute.id.clone(), mute);
             return Ok(());
         }
         if space == "storm" {
@@ -202,6 +214,15 @@ impl Transmitter {
                     return Err(wrong("it is about another subject"));
                 }
                 live.sent.insert(record.subject, record.sent);
+            }
+            "muted" => {
+                let (kind, id) = name.split_once(':').ok_or_else(|| wrong("its key is cut off"))?;
+                let kind =
+                    EntityKind::parse(kind).ok_or_else(|| wrong("an unknown kind of entity"))?;
+                let entity = EntityKey { kind, id: id.to_owned() };
+                let MutedRecord { change, by } = read(key, value)?;
+                let muted = Muted { change: change.change(entity.clone()), by };
+                live.muted.insert(entity, muted);
             }
             _ => return Err(wrong("an unknown kind of record")),
         }

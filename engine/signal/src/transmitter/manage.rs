@@ -3,7 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{HistoryRow, Live, Transmitter, as_object, dead_key, row_key, sent_key};
+use super::{
+    HistoryRow, Live, Transmitter, as_object, dead_key, mute::muted_key, row_key, sent_key,
+};
 use crate::{
     EventType, Profile, RequestError, Stream, StreamStatus, SubjectId,
     set::derive,
@@ -344,6 +346,9 @@ impl Transmitter {
         }
         for subject in live.sent.keys() {
             self.delete(sent_key(id, subject));
+        }
+        for entity in live.muted.keys() {
+            self.delete(muted_key(id, entity));
         }
         self.delete(format!("stream/{id}"));
     }

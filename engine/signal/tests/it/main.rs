@@ -9,6 +9,7 @@ mod dialects;
 mod feeds;
 mod inbound;
 mod levels;
+mod mutes;
 mod opa_push;
 mod policy;
 mod quarantine;
