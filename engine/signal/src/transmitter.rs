@@ -11,6 +11,7 @@ mod manage;
 mod mute;
 mod poll;
 mod quarantine;
+mod said;
 mod silence;
 mod time;
 
@@ -26,6 +27,7 @@ pub use emit::claims_of;
 pub use feed::FeedRecord;
 pub use load::LoadError;
 pub use poll::{PollAnswer, PollRequest};
+pub use said::Said;
 
 use crate::{
     Blind, Cause, DeadLetter, EntityKey, EntityLevel, EventType, Level, LevelChange, Mute,
@@ -140,6 +142,10 @@ pub struct Transmitter {
     storms: BTreeMap<EntityKind, Storm>,
     blind: Blind,
     mutes: BTreeMap<String, Mute>,
+    /// What findings said, by cause, and when.
+    said: BTreeMap<String, i64>,
+    /// When rules said something within ten minutes.
+    saying: BTreeMap<String, Vec<i64>>,
     /// By name, what is not written yet, by place.
     feeds: BTreeMap<String, BTreeMap<u64, FeedRecord>>,
     seq: u64,
@@ -311,6 +317,7 @@ impl Transmitter {
     /// push streams alive, pauses those whose receiver is gone, drops what is too old.
     pub fn tick(&mut self, now: i64) {
         self.end_mutes(now);
+        self.forget_said(now);
         self.record_shadows(now);
         self.keep_alive(now);
         self.pause_inactive(now);

@@ -101,6 +101,8 @@ impl Transmitter {
             storms: BTreeMap::new(),
             blind: Blind::default(),
             mutes: BTreeMap::new(),
+            said: BTreeMap::new(),
+            saying: BTreeMap::new(),
             seq: 0,
             history: History::default(),
             changes: Vec::new(),
@@ -148,6 +150,10 @@ impl Transmitter {
         }
         if key == BLIND_KEY {
             self.blind = read(key, value)?;
+            return Ok(());
+        }
+        if space == "said" {
+            self.said.insert(rest.to_owned(), read(key, value)?);
             return Ok(());
         }
         if space == "mute" {

@@ -147,7 +147,8 @@ impl Transmitter {
         }
     }
 
-    fn keep_muted(&mut self, id: &str, by: &str, change: &LevelChange, drafts: &[Draft], now: i64) {
+    /// Counts and records what a mute kept from a stream.
+    pub(super) fn note_muted(&mut self, id: &str, by: &str, drafts: &[Draft], now: i64) {
         let Some(mute) = self.mutes.get_mut(by) else { return };
         mute.muted += drafts.len() as u64;
         let (why, record) = (format!("{}: {}", mute.purpose.name(), mute.reason), json(mute));
@@ -166,6 +167,10 @@ impl Transmitter {
                 ..HistoryRow::default()
             });
         }
+    }
+
+    fn keep_muted(&mut self, id: &str, by: &str, change: &LevelChange, drafts: &[Draft], now: i64) {
+        self.note_muted(id, by, drafts, now);
         let Some(live) = self.streams.get_mut(id) else { return };
         let mut change = change.clone();
         if let Some(kept) = live.muted.get(&change.entity) {

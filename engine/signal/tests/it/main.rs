@@ -14,6 +14,7 @@ mod opa_push;
 mod policy;
 mod quarantine;
 mod restart;
+mod said;
 mod signs;
 mod silence;
 mod streams;
