@@ -1,342 +1,320 @@
-//! The chain of signals with receivers that we did not write: a person raises a level; `easyssf-receiver`
-//! gets it pushed on a stream that it makes itself, `saml2-sp` polls it, a gateway denies; the level is
-//! taken back and both hear it. The process is killed between the steps. Not a part of the product.
+//! The chain of signals, with programs that we did not write on every side: records in a real Kafka, a rule and a
+//! baseline raise a user; `easyssf-receiver` hears it pushed, `saml2-sp` polled; Envoy denies the user and nobody
+//! else; a Rego decision of `regorus` flips; risk decays, and all of them hear and do the opposite. The server is
+//! killed between the steps. Beside it runs the same, undisturbed: both tell the same. Not a part of the product.
 //!
-//! `sluice-interop path/to/sluice`; exits with 0 if everything held.
+//! `chain SLUICE ENVOY JARS`: the server, Envoy, and a folder that `kafka.sh fetch` filled. It takes some 18
+//! minutes: a level is kept for 15 before it falls. Exits with 0 if everything held.
+
+mod broker;
+mod envoy;
+mod node;
+mod opa;
+mod receivers;
 
 use std::{
+    collections::BTreeSet,
     env,
     error::Error,
-    fs::{self, OpenOptions, Permissions},
     net::TcpListener,
-    os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
     thread,
-    time::Duration,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use easyssf_receiver::{
-    SsfReceiver,
-    config::SsfReceiverConfig,
-    event::{SsfEventContext, for_event},
-};
-use easyssf_receiver_axum::push_router_for;
-use saml2_sp::{ReceiverOptions, SignalEvent, SignalsReceiver};
+use broker::Broker;
+use envoy::Envoy;
+use node::{Api, Node, Ports};
+use opa::Opa;
+use receivers::{Ears, Heard};
 use serde_json::{Value, json};
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What a receiver heard.
-#[derive(Clone, Debug, PartialEq)]
-struct Heard {
-    jti: String,
-    txn: Option<String>,
-    current: String,
-    previous: String,
-    subject: String,
-}
-
-type Ears = Arc<Mutex<Vec<Heard>>>;
-
-const RISK: &str = "https://schemas.openid.net/secevent/caep/event-type/risk-level-change";
-const KEY: &str = include_str!("../../tests/it/keys/one.pem");
-const SECRET: &str = "s3cret-of-the-receivers";
-const PATIENCE: Duration = Duration::from_secs(40);
+const ANN: &str = "ann@example.com";
+const BOB: &str = "bob@example.com";
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A level falls after 15 minutes at the earliest.
+const DWELL: Duration = Duration::from_secs(15 * 60);
+/// Users and days of history: how unusual something can be is told by how many days are known.
+const USERS: usize = 400;
+const DAYS: i64 = 60;
+const DAY: i64 = 86_400_000;
 
 fn main() -> Outcome<()> {
-    let sluice = env::args().nth(1).ok_or("sluice-interop path/to/sluice")?;
-    let dir = tempfile::tempdir()?;
-    let (own, theirs) = (free_port()?, free_port()?);
-    let issuer = format!("http://127.0.0.1:{own}");
-    let config = configure(dir.path(), own)?;
-    let token = token(&sluice, dir.path())?;
-    let mut node = Node::start(&sluice, &config, &issuer, dir.path())?;
-    let api = Api { issuer: issuer.clone(), token };
-
-    let pushed = Ears::default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    start_push(&runtime, &issuer, theirs, &pushed)?;
-    let polled = Ears::default();
-    let poller = start_poll(&issuer, &api.access("saml", "ssf.read ssf.manage")?, &polled)?;
-    wait("the stream of easyssf", || {
-        Ok(api.get("/api/v1/signals")?["streams"].as_array().map_or(0, Vec::len) == 2)
-    })?;
-    println!("two streams: one pushed to easyssf-receiver-axum, one polled by saml2-sp");
-
-    assert_eq!(api.gate("ann@example.com")?, 200, "nobody is raised");
-    node = node.kill_and_start()?;
-    api.raise("ann@example.com")?;
-    node = node.kill_and_start()?;
-    hear("pushed HIGH", &pushed, "HIGH", "LOW")?;
-    hear("polled HIGH", &polled, "HIGH", "LOW")?;
-    assert_eq!(api.gate("ann@example.com")?, 403, "ann is high");
-    assert_eq!(api.gate("bob@example.com")?, 200, "bob is not");
-    println!("HIGH: pushed, polled, denied at the gateway");
-
-    node = node.kill_and_start()?;
-    // `min_interval` keeps two SETs of a subject apart.
-    thread::sleep(Duration::from_secs(2));
-    api.clear("ann@example.com")?;
-    node = node.kill_and_start()?;
-    hear("pushed LOW", &pushed, "LOW", "HIGH")?;
-    hear("polled LOW", &polled, "LOW", "HIGH")?;
-    assert_eq!(api.gate("ann@example.com")?, 200, "ann is low again");
-    println!("LOW with its previous level: pushed, polled, let in");
-
-    // Another kill, and time for whatever would come twice.
-    let _node = node.kill_and_start()?;
-    thread::sleep(Duration::from_secs(5));
-    for (name, ears) in [("easyssf-receiver-axum 0.7.0", &pushed), ("saml2-sp 0.1.1", &polled)] {
-        let heard = ears.lock().map_err(|_| "a receiver panicked")?.clone();
-        assert_eq!(heard.len(), 2, "{name} heard {heard:?}");
-        assert!(heard.iter().all(|h| h.subject == "ann@example.com"), "{name}: {heard:?}");
-        println!("{name}: {:?}", heard.iter().map(|h| h.jti.as_str()).collect::<Vec<_>>());
-    }
-    let causes = |ears: &Ears| -> Outcome<Vec<Option<String>>> {
-        let heard = ears.lock().map_err(|_| "a receiver panicked")?;
-        Ok(heard.iter().map(|h| h.txn.clone()).collect())
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [sluice, envoy, jars] = arguments.as_slice() else {
+        return Err("chain SLUICE ENVOY JARS".into());
     };
-    assert_eq!(causes(&pushed)?, causes(&polled)?, "both heard of the same causes");
-    poller.stop();
-    println!("every SET once, over five kills");
-    Ok(())
-}
-
-/// `easyssf-receiver` on axum: finds the metadata, makes its push stream, verifies what comes.
-fn start_push(
-    runtime: &tokio::runtime::Runtime,
-    issuer: &str,
-    port: u16,
-    ears: &Ears,
-) -> Outcome<()> {
-    let config: SsfReceiverConfig = toml::from_str(&format!(
-        r#"
-        transmitter-issuer = "{issuer}"
-        allow-insecure-http = true
-        expected-audience = "easyssf"
-        [oauth2]
-        token-uri = "{issuer}/ssf/token"
-        client-id = "easyssf"
-        client-secret = "{SECRET}"
-        scopes = ["ssf.read", "ssf.manage"]
-        [stream]
-        management = "receiver"
-        events-requested = ["{RISK}"]
-        [push]
-        delivery-endpoint-url = "http://127.0.0.1:{port}/ssf/push"
-        expected-auth-header = "Bearer of-the-receiver"
-        "#
-    ))?;
-    let ears = ears.clone();
-    let receiver = SsfReceiver::builder(config)
-        .handler(for_event(RISK, move |context: SsfEventContext| {
-            let ears = ears.clone();
-            async move {
-                let event = context.event_for(RISK).cloned().unwrap_or_default();
-                let token = context.event_token();
-                let claims = token.claims();
-                let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
-                let subject = claims.get("sub_id").and_then(|s| s["email"].as_str());
-                let heard = heard(text("jti").unwrap_or_default(), text("txn"), &event, subject);
-                ears.lock().map_err(|_| "poisoned")?.push(heard);
-                Ok(())
-            }
-        }))
-        .build()?;
-    runtime.spawn(async move {
-        let app = push_router_for(&receiver);
-        receiver.start();
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
-        axum::serve(listener, app).await?;
-        // Lives as long as the server.
-        drop(receiver);
-        Ok::<(), std::io::Error>(())
+    let broker = Broker::start(Path::new(jars))?;
+    let base = now()?;
+    let calm = Play { sluice, envoy, broker: &broker, base, disturbed: false };
+    let disturbed = Play { disturbed: true, ..calm };
+    let (calm, disturbed) = thread::scope(|scope| {
+        let calm = scope.spawn(|| calm.run());
+        let disturbed = disturbed.run();
+        (calm.join(), disturbed)
     });
+    let calm = calm.map_err(|_| "the undisturbed run panicked")??;
+    let disturbed = disturbed?;
+    let of = |heard: &[Heard]| -> Vec<_> {
+        let said = |h: &Heard| (h.txn.clone(), h.previous.clone(), h.current.clone());
+        heard.iter().map(said).collect()
+    };
+    for (name, one, other) in [
+        ("easyssf-receiver-axum 0.7.0", &calm.pushed, &disturbed.pushed),
+        ("saml2-sp 0.1.1", &calm.polled, &disturbed.polled),
+    ] {
+        require(of(one) == of(other), || format!("{name}: {one:?}, disturbed {other:?}"))?;
+        let ids: Vec<&str> = other.iter().map(|h| h.jti.as_str()).collect();
+        println!("{name}: {} of the causes {:?}", ids.join(", "), of(other));
+    }
+    println!(
+        "every SET once, none twice, none lost, over {} kills; the same causes as undisturbed",
+        disturbed.kills
+    );
     Ok(())
 }
 
-/// `saml2-sp`: finds the metadata by appending the well-known path, makes a poll stream, polls.
-fn start_poll(issuer: &str, access: &str, ears: &Ears) -> Outcome<SignalsReceiver> {
-    let authorization = format!("Bearer {access}");
-    let options = ReceiverOptions {
-        transmitter: issuer.to_owned(),
-        on_end_sessions: Some(Arc::new(|_, _| Ok(()))),
-        headers: Some(Arc::new(move || vec![("authorization".to_owned(), authorization.clone())])),
-        events_requested: Some(vec![RISK.to_owned()]),
-        poll_interval_ms: 500,
-        ..ReceiverOptions::default()
-    };
-    let receiver = SignalsReceiver::new(options).map_err(|e| e.to_string())?;
-    let ears = ears.clone();
-    receiver.on(RISK, move |event: &SignalEvent| {
-        let subject = event.subject.get("email").map(String::as_str);
-        let heard = heard(event.jti.clone(), event.txn.clone(), &event.payload, subject);
-        if let Ok(mut ears) = ears.lock() {
-            ears.push(heard);
+/// One run of the chain.
+#[derive(Clone, Copy)]
+struct Play<'a> {
+    sluice: &'a str,
+    envoy: &'a str,
+    broker: &'a Broker,
+    /// When it begins, milliseconds since 1970.
+    base: i64,
+    /// Whether the server is killed between the steps.
+    disturbed: bool,
+}
+
+/// What both receivers heard in the end.
+struct Told {
+    pushed: Vec<Heard>,
+    polled: Vec<Heard>,
+    kills: usize,
+}
+
+impl Play<'_> {
+    fn run(self) -> Outcome<Told> {
+        let said = self.play();
+        said.map_err(|error| {
+            let name = if self.disturbed { "the run with kills" } else { "the undisturbed run" };
+            format!("{name}: {error}").into()
+        })
+    }
+
+    fn play(self) -> Outcome<Told> {
+        let dir = tempfile::tempdir()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let topic = if self.disturbed { "okta-disturbed" } else { "okta-calm" }.to_owned();
+        let brokers = self.broker.bootstrap.clone();
+        let ports = Ports { own: free_port()?, opa: free_port()?, brokers, topic };
+        let issuer = format!("http://127.0.0.1:{}", ports.own);
+        let config = node::configure(dir.path(), &ports)?;
+        let token = node::token(self.sluice, dir.path())?;
+        let opa = Opa::start(&runtime, ports.opa)?;
+        let mut producer = self.broker.producer(&ports.topic)?;
+        producer.send(&history(self.base))?;
+        // The consumer finds the topic there.
+        thread::sleep(Duration::from_secs(3));
+        let mut node = Node::start(self.sluice, &config, &issuer, dir.path())?;
+        let api = Api { issuer: issuer.clone(), token };
+        let envoy = Envoy::start(self.envoy, &runtime, dir.path(), (ports.own, &api.token))?;
+        let (pushed, polled) = (Ears::default(), Ears::default());
+        receivers::start_push(&runtime, &issuer, free_port()?, &pushed)?;
+        let access = api.access("saml", "ssf.read ssf.manage")?;
+        let poller = receivers::start_poll(&issuer, &access, &polled)?;
+        wait("two streams", || {
+            Ok(api.get("/api/v1/signals")?["streams"].as_array().map_or(0, Vec::len) == 2)
+        })?;
+        let mut kills = 0;
+        let mut step = |node: &mut Node, said: &str| -> Outcome<()> {
+            if self.disturbed {
+                println!("{said}");
+                node.kill_and_start()?;
+                kills += 1;
+            }
+            Ok(())
+        };
+        step(
+            &mut node,
+            "two streams: one pushed to easyssf-receiver-axum, one polled by saml2-sp",
+        )?;
+
+        producer.send(&denials(self.base))?;
+        step(&mut node, "Kafka: 60 days of sign-ins, then three pushes that ann refuses")?;
+        wait("finding of the rule", || {
+            let found = api.get("/api/v1/findings?q=rule_id:chain.denied_pushes")?;
+            Ok(found["items"].as_array().is_some_and(|items| items.len() == 1))
+        })?;
+        require(risk(&api)?["level"] == "low", || "the rule alone is no level".into())?;
+        envoy.answers(ANN, 200, "")?;
+        step(&mut node, "the rule fires; alone it raises nobody, and Envoy lets ann pass")?;
+
+        producer.send(&[sign_in(now()?, ANN, &ELSEWHERE, "attack")])?;
+        step(&mut node, "Kafka: ann signs in from elsewhere with another device")?;
+        wait("HIGH", || Ok(risk(&api)?["level"] == "high"))?;
+        let behind = risk(&api)?["factors"].to_string();
+        let both = ["chain.denied_pushes", "baselines.chain_signin"].map(|of| behind.contains(of));
+        require(both == [true, true], || format!("rule and baseline are not behind it: {behind}"))?;
+        let since = Instant::now();
+        step(&mut node, "rule and baseline together: ann is HIGH")?;
+
+        let high = pushed.hear("pushed HIGH", "LOW", "HIGH")?;
+        step(&mut node, "HIGH pushed to easyssf-receiver-axum and verified there")?;
+        let same = polled.hear("polled HIGH", "LOW", "HIGH")?;
+        require(high.txn.is_some() && high.txn == same.txn, || "two causes".into())?;
+        step(&mut node, "HIGH of the same cause polled by saml2-sp")?;
+        envoy.answers(ANN, 403, "high")?;
+        envoy.answers(BOB, 200, "")?;
+        step(&mut node, "Envoy denies ann's next request and lets bob pass")?;
+        opa.decides(ANN, true)?;
+        opa.decides(BOB, false)?;
+        step(&mut node, "regorus denies ann by the data that was written to it, and allows bob")?;
+
+        // People go on working, and the level is kept for a while whatever the score.
+        let mut day = 0;
+        while since.elapsed() < DWELL {
+            day += 1;
+            producer.send(&[sign_in(now()?, BOB, &OFFICE, &format!("later-{day}"))])?;
+            thread::sleep(Duration::from_secs(20));
+            if day == 20 {
+                step(&mut node, "bob works on while ann's score decays")?;
+            }
+        }
+        wait("LOW", || Ok(risk(&api)?["level"] == "low"))?;
+        step(&mut node, "the score has decayed: ann is LOW")?;
+        let low = pushed.hear("pushed LOW", "HIGH", "LOW")?;
+        step(&mut node, "LOW with previous_level HIGH pushed")?;
+        let same = polled.hear("polled LOW", "HIGH", "LOW")?;
+        require(low.txn.is_some() && low.txn == same.txn, || "two causes".into())?;
+        step(&mut node, "LOW with previous_level HIGH polled")?;
+        envoy.answers(ANN, 200, "")?;
+        step(&mut node, "Envoy lets ann pass again")?;
+        opa.decides(ANN, false)?;
+        step(&mut node, "regorus allows ann again")?;
+
+        // Time for whatever would come twice.
+        thread::sleep(Duration::from_secs(10));
+        poller.stop();
+        let told = Told { pushed: pushed.heard(), polled: polled.heard(), kills };
+        told.check(&api)?;
+        Ok(told)
+    }
+}
+
+impl Told {
+    /// Each receiver heard what the server says it delivered, each once, and nothing waits or is dead.
+    fn check(&self, api: &Api) -> Outcome<()> {
+        let history = api.get("/api/v1/signals/history?limit=500")?;
+        let rows = history["items"].as_array().cloned().unwrap_or_default();
+        let delivered = rows.iter().filter(|row| row["action"] == "delivered");
+        let delivered = delivered.filter(|row| row["event_type"] == "risk-level-change");
+        let delivered: BTreeSet<&str> = delivered.filter_map(|row| row["jti"].as_str()).collect();
+        let all: Vec<&Heard> = self.pushed.iter().chain(&self.polled).collect();
+        let ids: BTreeSet<&str> = all.iter().map(|h| h.jti.as_str()).collect();
+        require(all.len() == 4 && ids.len() == 4, || format!("not each once: {all:?}"))?;
+        require(ids == delivered, || format!("heard {ids:?}, delivered {delivered:?}"))?;
+        require(all.iter().all(|h| h.subject == ANN), || format!("of somebody else: {all:?}"))?;
+        let streams = api.get("/api/v1/signals")?["streams"].clone();
+        for stream in streams.as_array().into_iter().flatten() {
+            let rest = [&stream["queued"], &stream["dead_letters"]];
+            require(rest.iter().all(|n| **n == json!(0)), || format!("it waits: {stream}"))?;
         }
         Ok(())
-    });
-    receiver.start().map_err(|e| e.to_string())?;
-    Ok(receiver)
-}
-
-fn heard(
-    jti: String,
-    txn: Option<String>,
-    event: &serde_json::Map<String, Value>,
-    subject: Option<&str>,
-) -> Heard {
-    let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Heard {
-        jti,
-        txn,
-        current: text("current_level"),
-        previous: text("previous_level"),
-        subject: subject.unwrap_or_default().to_owned(),
     }
 }
 
-/// Waits until the last SET of a receiver is this change.
-fn hear(what: &str, ears: &Ears, current: &str, previous: &str) -> Outcome<()> {
-    wait(what, || {
-        let heard = ears.lock().map_err(|_| "a receiver panicked")?;
-        Ok(heard.last().is_some_and(|h| h.current == current && h.previous == previous))
+/// Milliseconds since 1970.
+fn now() -> Outcome<i64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64)
+}
+
+fn risk(api: &Api) -> Outcome<Value> {
+    api.get(&format!("/api/v1/risk/user/{ANN}"))
+}
+
+/// Where somebody signs in from: country, network, address, device.
+type From = (&'static str, u32, &'static str, &'static str);
+const OFFICE: From = ("Germany", 64_496, "203.0.113.9", "Firefox on Linux");
+const ELSEWHERE: From = ("Brazil", 64_511, "198.51.100.77", "curl/8.5");
+
+/// Sixty days of sign-ins of everybody, from one place.
+fn history(base: i64) -> Vec<String> {
+    let mut records = Vec::new();
+    for day in (1..=DAYS).rev() {
+        for n in 0..USERS {
+            let user = match n {
+                0 => ANN.to_owned(),
+                1 => BOB.to_owned(),
+                n => format!("u{n}@example.com"),
+            };
+            let time = base - day * DAY + n as i64 * 100;
+            records.push(sign_in(time, &user, &OFFICE, &format!("{n}-{day}")));
+        }
+    }
+    records
+}
+
+/// Three pushes that ann refuses, in the minute before it begins.
+fn denials(base: i64) -> Vec<String> {
+    let denial = |n: i64| {
+        let time = base - 60_000 + n * 10_000;
+        okta(time, ANN, &OFFICE, &format!("denied-{n}"), "user.mfa.okta_verify.deny_push")
+    };
+    (0..3).map(denial).collect()
+}
+
+fn sign_in(time: i64, user: &str, from: &From, id: &str) -> String {
+    okta(time, user, from, id, "user.session.start")
+}
+
+fn okta(time: i64, user: &str, (country, asn, ip, agent): &From, id: &str, what: &str) -> String {
+    json!({
+        "uuid": format!("chain-{id}"), "published": rfc3339(time), "eventType": what,
+        "outcome": {"result": "SUCCESS"}, "displayMessage": what,
+        "actor": {"id": format!("id-{user}"), "type": "User", "alternateId": user},
+        "client": {
+            "ipAddress": ip, "geographicalContext": {"country": country},
+            "userAgent": {"rawUserAgent": agent},
+        },
+        "securityContext": {"asNumber": asn, "asOrg": "Example"}, "target": [],
     })
+    .to_string()
+}
+
+/// RFC 3339 in UTC of milliseconds since 1970 (civil from days, Howard Hinnant).
+fn rfc3339(time: i64) -> String {
+    let (days, ms) = (time.div_euclid(DAY), time.rem_euclid(DAY));
+    let z = days + 719_468;
+    let (era, of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year + era * 400 + i64::from(month <= 2);
+    let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
+    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{:03}Z", ms % 1_000)
+}
+
+fn require(holds: bool, else_say: impl FnOnce() -> String) -> Outcome<()> {
+    if holds { Ok(()) } else { Err(else_say().into()) }
 }
 
 fn wait(what: &str, mut holds: impl FnMut() -> Outcome<bool>) -> Outcome<()> {
-    let step = Duration::from_millis(100);
-    for _ in 0..PATIENCE.as_millis() / step.as_millis() {
-        if holds().unwrap_or(false) {
-            return Ok(());
+    let begun = Instant::now();
+    let mut last = String::new();
+    while begun.elapsed() < PATIENCE {
+        match holds() {
+            Ok(true) => return Ok(()),
+            Ok(false) => last = String::new(),
+            Err(error) => last = format!(": {error}"),
         }
-        thread::sleep(step);
+        thread::sleep(Duration::from_millis(200));
     }
-    Err(format!("no {what} within {PATIENCE:?}").into())
-}
-
-/// A running server; killed when dropped.
-struct Node {
-    child: Child,
-    start: Box<dyn Fn() -> Outcome<Child>>,
-    issuer: String,
-}
-
-impl Node {
-    fn start(sluice: &str, config: &str, issuer: &str, dir: &Path) -> Outcome<Node> {
-        let (sluice, config, log) = (sluice.to_owned(), config.to_owned(), dir.join("log"));
-        let start = Box::new(move || -> Outcome<Child> {
-            let log = OpenOptions::new().create(true).append(true).open(&log)?;
-            let arguments = ["run", "--config", &config];
-            let mut command = Command::new(&sluice);
-            Ok(command.args(arguments).stdout(Stdio::null()).stderr(log).spawn()?)
-        });
-        let node = Node { child: start()?, start, issuer: issuer.to_owned() };
-        node.wait()?;
-        Ok(node)
-    }
-
-    fn kill_and_start(mut self) -> Outcome<Node> {
-        self.child.kill()?;
-        self.child.wait()?;
-        self.child = (self.start)()?;
-        self.wait()?;
-        Ok(self)
-    }
-
-    fn wait(&self) -> Outcome<()> {
-        let url = format!("{}/healthz", self.issuer);
-        wait("answer of the server", || Ok(ureq::get(&url).call()?.status() == 200))
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-/// What people and gateways ask.
-struct Api {
-    issuer: String,
-    token: String,
-}
-
-impl Api {
-    fn get(&self, path: &str) -> Outcome<Value> {
-        let request = ureq::get(format!("{}{path}", self.issuer));
-        let mut answer =
-            request.header("authorization", format!("Bearer {}", self.token)).call()?;
-        Ok(answer.body_mut().read_json()?)
-    }
-
-    fn raise(&self, user: &str) -> Outcome<()> {
-        let url = format!("{}/api/v1/risk/user/{user}/override", self.issuer);
-        let body = json!({"level": "high", "reason": "stolen laptop", "expires_in": "8h"});
-        ureq::put(url).header("authorization", format!("Bearer {}", self.token)).send_json(body)?;
-        Ok(())
-    }
-
-    fn clear(&self, user: &str) -> Outcome<()> {
-        let url = format!("{}/api/v1/risk/user/{user}/override?reason=found", self.issuer);
-        ureq::delete(url).header("authorization", format!("Bearer {}", self.token)).call()?;
-        Ok(())
-    }
-
-    /// The status that a gateway gets for a user.
-    fn gate(&self, user: &str) -> Outcome<u16> {
-        let config = ureq::Agent::config_builder().http_status_as_error(false);
-        let agent: ureq::Agent = config.build().into();
-        let request = agent.get(format!("{}/ext_authz/app", self.issuer)).header("x-user", user);
-        let answer = request.header("authorization", format!("Bearer {}", self.token)).call()?;
-        Ok(answer.status().as_u16())
-    }
-
-    /// An access token of a receiver.
-    fn access(&self, client: &str, scopes: &str) -> Outcome<String> {
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", client),
-            ("client_secret", SECRET),
-            ("scope", scopes),
-        ];
-        let mut answer = ureq::post(format!("{}/ssf/token", self.issuer)).send_form(form)?;
-        let answer: Value = answer.body_mut().read_json()?;
-        Ok(answer["access_token"].as_str().ok_or("no access token")?.to_owned())
-    }
-}
-
-fn configure(dir: &Path, port: u16) -> Outcome<String> {
-    let secret = |name: &str, text: &str| -> Outcome<String> {
-        let path = dir.join(name);
-        fs::write(&path, text)?;
-        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-        Ok(path.display().to_string())
-    };
-    let (key, client) = (secret("key.pem", KEY)?, secret("client", SECRET)?);
-    let data = dir.join("data");
-    let text = format!(
-        "data_dir = \"{}\"\nrules = []\n[sources.push]\nhttp = {{}}\n[api]\nlisten = \"127.0.0.1:{port}\"\n\
-         [signals]\nissuer = \"http://127.0.0.1:{port}\"\nsigning_keys = [\"file:{key}\"]\n\
-         push_networks = [\"127.0.0.0/8\"]\n\
-         [signals.receivers.easyssf]\nclient_secret = \"file:{client}\"\nmin_interval = \"1s\"\n\
-         push_hosts = [\"127.0.0.1\"]\n\
-         [signals.receivers.saml]\nclient_secret = \"file:{client}\"\nmin_interval = \"1s\"\n",
-        data.display()
-    );
-    let path = dir.join("sluice.toml");
-    fs::write(&path, text)?;
-    Ok(path.display().to_string())
-}
-
-fn token(sluice: &str, dir: &Path) -> Outcome<String> {
-    let data = dir.join("data").display().to_string();
-    let arguments = ["token", "create", "--data-dir", &data, "--role", "admin"];
-    let output = Command::new(sluice).args(arguments).output()?;
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    Err(format!("no {what} within {PATIENCE:?}{last}").into())
 }
 
 fn free_port() -> Outcome<u16> {
