@@ -13,6 +13,7 @@ mod load;
 mod mapping;
 mod output;
 mod progress;
+mod quarantine;
 mod rule;
 mod run;
 mod schema;
@@ -91,6 +92,9 @@ enum Verb {
     /// Signals: streams of a running server, an event sent by hand, a SET looked into
     #[command(subcommand)]
     Signal(signal::SignalVerb),
+    /// Devices and accounts kept apart on a running server: list, begin, release
+    #[command(subcommand)]
+    Quarantine(quarantine::QuarantineVerb),
     /// Webhooks of a running server: how they do, a test, dead letters again
     #[command(subcommand)]
     Webhook(webhook::WebhookVerb),
@@ -146,6 +150,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Verb::Status(verb) => verb.run(&mut out),
         Verb::Dlq(verb) => verb.run(&mut out),
         Verb::Signal(verb) => verb.run(&mut out),
+        Verb::Quarantine(verb) => verb.run(&mut out),
         Verb::Webhook(verb) => verb.run(&mut out),
         Verb::Token(verb) => verb.run(&mut out),
         Verb::Audit(verb) => verb.run(&mut out),

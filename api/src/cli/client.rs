@@ -91,6 +91,51 @@ impl Client {
         self.answer(request.send(body.to_string()))
     }
 
+    /// PUT of a JSON body to the path below `/api/v1` that these parts make, each escaped.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) fn put(&self, path: &[&str], body: &Json) -> Result<Json, Failure> {
+        let mut request =
+            self.agent.put(self.below(path)).header("content-type", "application/json");
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {}", token.trim()));
+        }
+        self.answer(request.send(body.to_string()))
+    }
+
+    /// DELETE of the path below `/api/v1` that these parts make, each escaped.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) fn delete(&self, path: &[&str], query: &[(&str, String)]) -> Result<Json, Failure> {
+        let mut request = self.agent.delete(self.below(path));
+        for (name, value) in query {
+            request = request.query(*name, value);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {}", token.trim()));
+        }
+        self.answer(request.call())
+    }
+
+    /// The URL of parts of a path: what is not unreserved (RFC 3986) is escaped, so that each stays one.
+    fn below(&self, path: &[&str]) -> String {
+        let mut url = format!("{}/api/v1", self.url);
+        for part in path {
+            url.push('/');
+            for byte in part.bytes() {
+                match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                        url.push(char::from(byte));
+                    }
+                    other => url.push_str(&format!("%{other:02X}")),
+                }
+            }
+        }
+        url
+    }
+
     fn answer(
         &self,
         sent: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
@@ -133,7 +178,7 @@ fn refused(url: &str, status: u16, problem: Option<&Json>, with_token: bool) -> 
         401 => "SLUICE_TOKEN=.. ; `sluice token create --data-dir D --role ..` makes a token",
         403 => "the role of this token does not allow it",
         404 => {
-            "`sluice dlq list`, `sluice signal streams` and `sluice webhook list` show what is there"
+            "`sluice dlq list`, `sluice signal streams`, `sluice quarantine list` and `sluice webhook list` show what is there"
         }
         429 | 503 => "try again in a moment",
         _ => word("hint").unwrap_or("the server's log says more"),

@@ -197,3 +197,37 @@ fn h9_q_reason_and_expiry_are_needed_and_the_right_to_send() {
     put(&admin, path, over).is(422);
     service.stop();
 }
+
+#[test]
+fn q_the_command_line_sets_lists_and_releases() {
+    let receiver = Receiver::start();
+    let home = home(&receiver, "");
+    let service = home.start();
+    let run = |arguments: &[&str]| {
+        let all = [&["quarantine"], arguments, &["--url", service.url.as_str()]].concat();
+        crate::support::sluice_as(&all, &[("SLUICE_TOKEN", &service.token)], b"")
+    };
+    // A name with what a path cannot have.
+    let begun = ["set", "device", "lap/7 b", "--reason", "ransomware", "--for", "8h"];
+    let begun = run(&begun).exits(0).stdout;
+    let begun: Value = serde_json::from_str(&begun).unwrap();
+    assert_eq!((&begun["entity"], &begun["level"]), (&json!("device:lap/7 b"), &json!("high")));
+    run(&["set", "user", "ann@example.com", "--reason", "odd", "--for", "2h", "--suspect"])
+        .exits(0);
+    let shown = run(&["list", "--output", "table"]).exits(0);
+    shown.prints(&["ENTITY", "device:lap/7 b", "quarantined", "ransomware", "suspected", "odd"]);
+    let listed = run(&["list", "--state", "suspected", "--output", "ndjson"]).exits(0).stdout;
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    assert!(listed.contains("user:ann@example.com"), "{listed}");
+
+    let released = run(&["release", "device", "lap/7 b", "--reason", "reinstalled"]).exits(0);
+    let released: Value = serde_json::from_str(&released.stdout).unwrap();
+    assert_eq!(released["quarantine"]["state"], "released");
+    assert_eq!(released["quarantine"]["release"]["reason"], "reinstalled");
+    run(&["release", "device", "lap/7 b", "--reason", "again"]).exits(3).says(&["quarantine"]);
+    run(&["set", "ip", "10.0.0.1", "--reason", "x", "--for", "1h"])
+        .exits(3)
+        .says(&["a user or a device"]);
+    run(&["set", "user", "bob", "--reason", "x", "--for", "100d"]).exits(3).says(&["expires_in"]);
+    service.stop();
+}
