@@ -2,14 +2,16 @@
 //! (see [`super::signals`]), and not the pages about entities (see [`super::entities`]).
 
 pub(super) mod outlook;
+mod stream;
 pub(super) mod view;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Response, Sse, sse::Event},
 };
+use futures::Stream;
 use serde::{Deserialize, Serialize};
 use sluice_engine::{EngineError, durable::FindingStore};
 use sluice_event::EntityKind;
@@ -23,6 +25,7 @@ use super::{
     problem::{Code, Problem},
     shared::Shared,
 };
+use crate::tokens::Principal;
 
 /// Entities that may be asked for at once.
 const ASKED_MAX: usize = 1_000;
@@ -120,6 +123,31 @@ fn current(
         response.headers_mut().insert(header::ETAG, tag);
     }
     response
+}
+
+/// Levels as they change: server-sent events
+///
+/// `level` has a change of the level that risk computes: whose, from and to, the score, what caused it and what the
+/// score was made of. What people override is not among them: receivers hear of that, and `GET
+/// /api/v1/signals/history` lists it. `id` is the sequence of the change; with `Last-Event-ID` the stream begins
+/// after it, else now. A comment every 15 s keeps the connection open.
+#[utoipa::path(
+    get, path = "/api/v1/risk/stream", tag = "entities", operation_id = "stream_risk",
+    params(
+        stream::LevelStreamParams,
+        ("Last-Event-ID" = Option<u64>, Header, description = "Go on after this sequence.")
+    ),
+    responses((status = 200, description = "Events without end.", body = String,
+        content_type = "text/event-stream",
+        example = json!("event: level\nid: 42\ndata: {\"entity\":\"user:ann@example.com\",\"level\":\"high\"}\n\n")))
+)]
+pub(super) async fn stream(
+    State(shared): State<Shared>,
+    Extension(principal): Extension<Principal>,
+    headers: HeaderMap,
+    Params(params): Params<stream::LevelStreamParams>,
+) -> Result<Sse<impl Stream<Item = Result<Event, std::convert::Infallible>>>, Problem> {
+    stream::open(shared, principal, &headers, params).await
 }
 
 /// Whose risk.

@@ -45,6 +45,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(entities::peers::peers))
         .routes(routes!(risk::get))
         .routes(routes!(risk::query))
+        .routes(routes!(risk::stream))
         .routes(routes!(risk::outlook::outlook))
         .routes(routes!(signals::admin::put_override, signals::admin::delete_override))
         .routes(routes!(
@@ -55,6 +56,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(signals::quarantine::list))
         .routes(routes!(signals::admin::list))
         .routes(routes!(signals::admin::history))
+        .routes(routes!(signals::mutes::list, signals::mutes::create))
+        .routes(routes!(signals::mutes::end))
         .routes(routes!(signals::admin::stream))
         .routes(routes!(signals::admin::preview::preview))
         .routes(routes!(signals::admin::set_status))

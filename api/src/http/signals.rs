@@ -12,6 +12,7 @@ mod cloudflare;
 mod decide;
 mod envoy;
 mod metadata;
+pub(super) mod mutes;
 pub(super) mod quarantine;
 mod receivers;
 

@@ -655,6 +655,31 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/risk/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Levels as they change: server-sent events
+         * @description `level` has a change of the level that risk computes: whose, from and to, the score, what caused it and what the
+         *     score was made of. What people override is not among them: receivers hear of that, and `GET
+         *     /api/v1/signals/history` lists it. `id` is the sequence of the change; with `Last-Event-ID` the stream begins
+         *     after it, else now. A comment every 15 s keeps the connection open.
+         *
+         *     Needs `risk:read`: roles viewer, analyst, responder, admin.
+         */
+        get: operations["stream_risk"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rules": {
         parameters: {
             query?: never;
@@ -905,6 +930,58 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signals/mutes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Mutes that go on or are to come
+         * @description What each kept back is in the history of signals, action `muted`, and in the preview of a stream.
+         *
+         *     Needs `signals:read`: roles analyst, responder, admin.
+         */
+        get: operations["list_mutes"];
+        put?: never;
+        /**
+         * Keep rises of some entities from receivers for a time
+         * @description For maintenance, a test by people who attack on purpose, or accounts that nobody may lock out. Findings,
+         *     risk and levels are what they are, and gateways decide by them; what a person decides is told all the same,
+         *     and so is every fall to below what a receiver knows.
+         *
+         *     Needs `signals:send`: roles responder, admin.
+         */
+        post: operations["create_mute"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/signals/mutes/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a mute
+         * @description As when its time is over: a rise that goes on is told, unless the mute drops it.
+         *
+         *     Needs `signals:send`: roles responder, admin.
+         */
+        delete: operations["end_mute"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1900,6 +1977,49 @@ export interface components {
             /** @description What is refused for want of it: `nothing`, `queries` or `inputs`. */
             refused: string;
         };
+        /** @description A mute. */
+        Mute: {
+            /** @description Whether it has begun. */
+            active: boolean;
+            by: string;
+            entities: string[];
+            from: string;
+            id: string;
+            /**
+             * Format: int64
+             * @description SETs that it kept back so far.
+             */
+            muted: number;
+            /** @description `maintenance`, `pentest` or `privileged`. */
+            purpose: string;
+            reason: string;
+            /** @description Empty: all. */
+            receivers: string[];
+            /** @description `tell` or `drop`. */
+            then: string;
+            until: string;
+        };
+        /** @description Mutes. */
+        MutePage: {
+            items: components["schemas"]["Mute"][];
+        };
+        /** @description A mute that a person begins or plans. */
+        NewMute: {
+            /** @description `user:ann@example.com`, or `device:*` for every entity of a kind; at most 1,000. */
+            entities: string[];
+            /** @description How long from then, `8h`, at most `90d`. */
+            expires_in: string;
+            /** @description From when, RFC 3339; absent: now. */
+            from?: string | null;
+            /** @description `maintenance`, `pentest` or `privileged`. */
+            purpose: string;
+            /** @description Why. */
+            reason: string;
+            /** @description Which receivers are not told; absent: all. */
+            receivers?: string[];
+            /** @description Whether a rise that goes on at the end is told then (`tell`, the default) or never (`drop`). */
+            then?: string | null;
+        };
         /** @description A suppression to make: at least one of rule, entity and field; all that are given must hold. */
         NewSuppression: {
             /** @description `kind:id`. */
@@ -2663,7 +2783,7 @@ export interface components {
             by_change: {
                 [key: string]: number;
             };
-            /** @description Both, by event type. */
+            /** @description Recorded and delivered, by event type. */
             by_event_type: {
                 [key: string]: number;
             };
@@ -2677,8 +2797,13 @@ export interface components {
              */
             delivered: number;
             from: string;
-            /** @description The newest 500. */
+            /** @description The newest 500 of all three. */
             items: Record<string, never>[];
+            /**
+             * Format: int64
+             * @description SETs that mutes kept back; each says why in `detail`. Those that were told later are among the others too.
+             */
+            muted: number;
             receiver: string;
             /**
              * Format: int64
@@ -2857,6 +2982,11 @@ export interface components {
              */
             failures: number;
             id: string;
+            /**
+             * Format: int64
+             * @description Entities whose rise mutes keep back.
+             */
+            muted: number;
             next_attempt_at?: string | null;
             oldest_at?: string | null;
             /** @description When its receiver acknowledged a verification last, since the start of the process. */
@@ -2950,6 +3080,11 @@ export interface components {
             held: number;
             /** Format: int64 */
             made: number;
+            /**
+             * Format: int64
+             * @description Kept back by mutes.
+             */
+            muted: number;
             /**
              * Format: int64
              * @description Accepted with another status than 202.
@@ -5898,6 +6033,64 @@ export interface operations {
             };
         };
     };
+    stream_risk: {
+        parameters: {
+            query?: {
+                /** @description Only changes from or to this level or a higher one: `medium` or `high`. */
+                level?: string;
+            };
+            header?: {
+                /** @description Go on after this sequence. */
+                "Last-Event-ID"?: number | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events without end. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example event: level
+                     *     id: 42
+                     *     data: {"entity":"user:ann@example.com","level":"high"}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_rules: {
         parameters: {
             query?: never;
@@ -6261,6 +6454,7 @@ export interface operations {
                      *         "dropped": 0,
                      *         "shadow": 0,
                      *         "held": 0,
+                     *         "muted": 0,
                      *         "nonconformant": 0,
                      *         "stale": 0,
                      *         "flapping": 0
@@ -6333,6 +6527,7 @@ export interface operations {
                      *         ],
                      *         "queued": 0,
                      *         "awaiting_approval": 0,
+                     *         "muted": 0,
                      *         "oldest_at": null,
                      *         "dead_letters": 0,
                      *         "delivered_at": null,
@@ -6542,6 +6737,7 @@ export interface operations {
                      *       "to": "2026-11-24T08:15:00.000Z",
                      *       "recorded": 1,
                      *       "delivered": 0,
+                     *       "muted": 0,
                      *       "by_event_type": {
                      *         "risk-level-change": 1
                      *       },
@@ -6765,6 +6961,221 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["HistoryPage"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_mutes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Mutes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "items": [
+                     *         {
+                     *           "id": "0b7d1e4c385f2c9a5f2c9a0b7d1e4c38",
+                     *           "purpose": "pentest",
+                     *           "entities": [
+                     *             "user:red@example.com"
+                     *           ],
+                     *           "receivers": [],
+                     *           "reason": "red team, week 2",
+                     *           "by": "bob",
+                     *           "from": "2026-11-24T08:15:00.000Z",
+                     *           "until": "2026-11-25T08:15:00.000Z",
+                     *           "active": true,
+                     *           "then": "tell",
+                     *           "muted": 3
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MutePage"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    create_mute: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "purpose": "pentest",
+                 *       "entities": [
+                 *         "user:red@example.com"
+                 *       ],
+                 *       "reason": "red team, week 2",
+                 *       "expires_in": "24h"
+                 *     }
+                 */
+                "application/json": components["schemas"]["NewMute"];
+            };
+        };
+        responses: {
+            /** @description The mute. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0b7d1e4c385f2c9a5f2c9a0b7d1e4c38",
+                     *       "purpose": "pentest",
+                     *       "entities": [
+                     *         "user:red@example.com"
+                     *       ],
+                     *       "receivers": [],
+                     *       "reason": "red team, week 2",
+                     *       "by": "bob",
+                     *       "from": "2026-11-24T08:15:00.000Z",
+                     *       "until": "2026-11-25T08:15:00.000Z",
+                     *       "active": true,
+                     *       "then": "tell",
+                     *       "muted": 0
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Mute"];
+                };
+            };
+            /** @description No token, or one that is unknown, revoked or expired. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The token's role does not have the permission. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Any other problem. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_mute: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the mute. */
+                id: string;
+                /** @description Why. */
+                reason: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What it was. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0b7d1e4c385f2c9a5f2c9a0b7d1e4c38",
+                     *       "purpose": "pentest",
+                     *       "entities": [
+                     *         "user:red@example.com"
+                     *       ],
+                     *       "receivers": [],
+                     *       "reason": "red team, week 2",
+                     *       "by": "bob",
+                     *       "from": "2026-11-24T08:15:00.000Z",
+                     *       "until": "2026-11-25T08:15:00.000Z",
+                     *       "active": true,
+                     *       "then": "tell",
+                     *       "muted": 3
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Mute"];
                 };
             };
             /** @description No token, or one that is unknown, revoked or expired. */

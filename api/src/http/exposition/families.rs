@@ -82,6 +82,7 @@ fn signals(out: &mut Families, stats: &SignalStats) {
         ("dropped", totals.dropped),
         ("shadow", totals.shadow),
         ("held", totals.held),
+        ("muted", totals.muted),
         ("nonconformant", totals.nonconformant),
         ("stale", totals.stale),
         ("flapping", totals.flapping),

@@ -115,7 +115,7 @@ pub(in super::super) async fn delete_override(
     responses((status = 200, description = "Streams, storms and counters.", body = Overview, example = json!({
         "issuer": "https://sluice.example.com", "streams": [], "storms": [], "opa": [], "kafka": null, "raised": 1,
         "totals": {"made": 1, "delivered": 1, "retried": 0, "dead_letters": 0, "superseded": 0,
-        "dropped": 0, "shadow": 0, "held": 0, "nonconformant": 0, "stale": 0, "flapping": 0}
+        "dropped": 0, "shadow": 0, "held": 0, "muted": 0, "nonconformant": 0, "stale": 0, "flapping": 0}
     })))
 )]
 pub(in super::super) async fn list(
@@ -137,7 +137,7 @@ pub(in super::super) async fn list(
         "stream": {"id": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38", "receiver": "idp", "configured": true,
         "delivery": "push", "endpoint": "https://idp.example.com/ssf/push", "status": "enabled",
         "reason": null, "shadow": false, "events_delivered": ["risk-level-change"], "queued": 0,
-        "awaiting_approval": 0, "oldest_at": null, "dead_letters": 0, "delivered_at": null, "proven_at": null, "failures": 0, "error": null,
+        "awaiting_approval": 0, "muted": 0, "oldest_at": null, "dead_letters": 0, "delivered_at": null, "proven_at": null, "failures": 0, "error": null,
         "next_attempt_at": null}, "queue": [], "dead_letters": []
     })))
 )]

@@ -152,3 +152,85 @@ fn what_is_no_entity_no_level_and_no_instant_is_refused() {
     assert_eq!((&unknown["known"], &unknown["level"]), (&json!(false), &json!("low")));
     assert_eq!(fixture.get("/api/v1/entities").is(200).json()["total"], 0);
 }
+
+/// Events as (id, data) of a stream of levels that is read for a second.
+fn levels_after(fixture: &Fixture, query: &str, after: Option<u64>) -> Vec<(u64, Value)> {
+    let mut stream = open_levels(fixture, query, after);
+    level_events(&read_for(&mut stream, Duration::from_secs(1)))
+}
+
+fn open_levels(fixture: &Fixture, query: &str, after: Option<u64>) -> TcpStream {
+    let mut stream = fixture.connect();
+    let resume = after.map(|id| format!("last-event-id: {id}\r\n")).unwrap_or_default();
+    let head = fixture.head(&format!("GET /api/v1/risk/stream{query} HTTP/1.1"));
+    stream.write_all(format!("{head}{resume}\r\n").as_bytes()).unwrap();
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/event-stream"), "{head}");
+    stream
+}
+
+fn level_events(text: &str) -> Vec<(u64, Value)> {
+    let (mut id, mut events) = (0, Vec::new());
+    for line in text.lines() {
+        match line.split_once(": ") {
+            Some(("event", word)) => assert_eq!(word, "level"),
+            Some(("id", n)) => id = n.parse().unwrap(),
+            Some(("data", json)) => events.push((id, serde_json::from_str(json).unwrap())),
+            _ => {}
+        }
+    }
+    // The id of an event may follow its data.
+    events
+}
+
+#[test]
+fn q8_levels_come_as_they_change_and_a_client_that_comes_back_misses_none() {
+    let fixture = Fixture::new();
+    fixture.keep([about(1, "ann", "TA0001", 45)]);
+    let mut stream = open_levels(&fixture, "", None);
+    fixture.keep([about(2, "ann", "TA0006", 45)]);
+    // No level changes by it.
+    fixture.keep([about(3, "carl", "TA0001", 10)]);
+    fixture.keep([about(4, "bob", "TA0001", 45)]);
+    let seen = level_events(&read_for(&mut stream, Duration::from_secs(2)));
+    let said = |events: &[(u64, Value)]| -> Vec<String> {
+        let word = |value: &Value| value.as_str().unwrap().to_owned();
+        let said = events.iter().map(|(_, e)| {
+            format!(
+                "{} {} to {}",
+                word(&e["entity"]),
+                word(&e["previous_level"]),
+                word(&e["level"])
+            )
+        });
+        said.collect()
+    };
+    let (ann, bob) = ("user:ann medium to high", "user:bob low to medium");
+    assert_eq!(said(&seen), [ann, bob]);
+    assert_eq!(seen[0].1["cause"], "finding");
+    assert!(seen[0].1["score"].as_f64().unwrap() >= 70.0, "{seen:?}");
+    let ids: Vec<u64> = seen.iter().map(|(id, _)| *id).collect();
+    assert!(0 < ids[0] && ids[0] < ids[1], "{ids:?}");
+
+    // From the beginning, after the first of them, after the last.
+    let first = "user:ann low to medium";
+    assert_eq!(said(&levels_after(&fixture, "", Some(0))), [first, ann, bob]);
+    assert_eq!(levels_after(&fixture, "", Some(ids[0])), seen[1..]);
+    assert_eq!(levels_after(&fixture, "", Some(ids[1])), []);
+    assert_eq!(said(&levels_after(&fixture, "?level=high", Some(0))), [ann]);
+
+    for query in ["?level=severe", "?levle=high"] {
+        fixture.get(&format!("/api/v1/risk/stream{query}")).is(400);
+    }
+    let token = |role: Role| Some(fixture.secrets[&role].as_str());
+    let wrong = [("last-event-id", "abc")];
+    fixture.send(token(Role::Viewer), "GET", "/api/v1/risk/stream", &wrong, b"").is(400);
+    fixture.send(token(Role::Ingest), "GET", "/api/v1/risk/stream", &[], b"").is(403);
+    fixture.send(None, "GET", "/api/v1/risk/stream", &[], b"").is(401);
+}

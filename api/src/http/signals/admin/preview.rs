@@ -44,13 +44,15 @@ pub(in super::super::super) struct Preview {
     recorded: u64,
     /// SETs that its receiver has acknowledged.
     delivered: u64,
-    /// Both, by event type.
+    /// SETs that mutes kept back; each says why in `detail`. Those that were told later are among the others too.
+    muted: u64,
+    /// Recorded and delivered, by event type.
     by_event_type: BTreeMap<String, u64>,
     /// Changes of level of both, `low to high`.
     by_change: BTreeMap<String, u64>,
     /// SETs of either kind by receiver, all streams together.
     by_receiver: BTreeMap<String, u64>,
-    /// The newest 500.
+    /// The newest 500 of all three.
     #[schema(value_type = Vec<Object>)]
     items: Vec<HistoryView>,
 }
@@ -64,7 +66,7 @@ pub(in super::super::super) struct Preview {
     params(("stream" = String, Path, description = "The id of the stream."), view::PreviewParams),
     responses((status = 200, description = "Counts and rows.", body = Preview, example = json!({
         "stream": "5f2c9a0b7d1e4c385f2c9a0b7d1e4c38", "receiver": "idp", "shadow": true,
-        "from": "2026-11-23T08:15:00.000Z", "to": "2026-11-24T08:15:00.000Z", "recorded": 1, "delivered": 0,
+        "from": "2026-11-23T08:15:00.000Z", "to": "2026-11-24T08:15:00.000Z", "recorded": 1, "delivered": 0, "muted": 0,
         "by_event_type": {"risk-level-change": 1}, "by_change": {"low to high": 1}, "by_receiver": {"idp": 1},
         "items": [{"time": "2026-11-24T08:10:00.000Z", "action": "shadow", "event_type": "risk-level-change",
         "detail": "low to high"}]
@@ -92,7 +94,7 @@ pub(in super::super::super) async fn preview(
     });
     let (receivers, receiver, shadow) = known.await?.ok_or_else(unknown)?;
     let wanted = move |row: &HistoryRow| {
-        (from..=to).contains(&row.at) && matches!(&*row.action, "shadow" | "delivered")
+        (from..=to).contains(&row.at) && matches!(&*row.action, "shadow" | "delivered" | "muted")
     };
     let read = move || signals.history(usize::MAX, wanted);
     let rows = shared.pools.reads.run(read).await??;
@@ -104,6 +106,7 @@ pub(in super::super::super) async fn preview(
         to: sluice_event::rfc3339(to),
         recorded: 0,
         delivered: 0,
+        muted: 0,
         by_event_type: BTreeMap::new(),
         by_change: BTreeMap::new(),
         by_receiver: BTreeMap::new(),
@@ -118,19 +121,23 @@ pub(in super::super::super) async fn preview(
 impl Preview {
     fn take(&mut self, row: HistoryRow, receivers: &BTreeMap<String, String>) {
         let Some(stream) = &row.stream else { return };
-        let receiver = receivers.get(stream).map_or("(deleted)", String::as_str);
-        *self.by_receiver.entry(receiver.to_owned()).or_default() += 1;
+        let is_muted = row.action == "muted";
+        if !is_muted {
+            let receiver = receivers.get(stream).map_or("(deleted)", String::as_str);
+            *self.by_receiver.entry(receiver.to_owned()).or_default() += 1;
+        }
         if *stream != self.stream {
             return;
         }
         match &*row.action {
+            "muted" => self.muted += 1,
             "shadow" => self.recorded += 1,
             _ => self.delivered += 1,
         }
         for (counts, name) in
             [(&mut self.by_event_type, &row.event_type), (&mut self.by_change, &row.detail)]
         {
-            if let Some(name) = name {
+            if let Some(name) = name.as_ref().filter(|_| !is_muted) {
                 *counts.entry(name.clone()).or_default() += 1;
             }
         }

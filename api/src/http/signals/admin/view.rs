@@ -107,6 +107,8 @@ pub(in super::super::super) struct StreamView {
     pub(super) queued: u64,
     /// Those of them that a person has to approve first.
     pub(super) awaiting_approval: u64,
+    /// Entities whose rise mutes keep back.
+    pub(super) muted: u64,
     pub(super) oldest_at: Option<String>,
     pub(super) dead_letters: u64,
     pub(super) delivered_at: Option<String>,
@@ -182,6 +184,8 @@ pub(in super::super::super) struct TotalsView {
     pub(super) dropped: u64,
     pub(super) shadow: u64,
     pub(super) held: u64,
+    /// Kept back by mutes.
+    pub(super) muted: u64,
     /// Accepted with another status than 202.
     pub(super) nonconformant: u64,
     /// Falls that waited for a silent input.
@@ -388,6 +392,7 @@ impl Overview {
                 dropped: totals.dropped,
                 shadow: totals.shadow,
                 held: totals.held,
+                muted: totals.muted,
                 nonconformant: totals.nonconformant,
                 stale: totals.stale,
                 flapping: totals.flapping,
@@ -446,6 +451,7 @@ impl StreamView {
             queued: health.queued as u64,
             awaiting_approval: transmitter.queue(&stream.id).filter(|r| r.awaiting).count() as u64,
             oldest_at: health.oldest_at.map(rfc3339),
+            muted: health.muted as u64,
             dead_letters: health.dead_letters as u64,
             delivered_at: health.delivered_at.map(rfc3339),
             proven_at: health.proven_at.map(rfc3339),
