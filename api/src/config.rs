@@ -10,6 +10,7 @@ mod document;
 mod layers;
 mod options;
 mod reader;
+mod said;
 mod secret;
 mod settings;
 mod signals;
@@ -21,6 +22,7 @@ mod webhooks;
 
 pub(crate) use layers::Layers;
 pub(crate) use reader::{Effective, Problem};
+pub(crate) use said::RuleSignal;
 pub(crate) use secret::{Secret, readable_by_all};
 pub(crate) use settings::{Config, Kafka, Log, LogFormat, Source, Tls};
 pub(crate) use signals::{Opa, Receiver, Reference, RiskTopic, Signals};

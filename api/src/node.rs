@@ -163,6 +163,9 @@ impl Node {
         if let Some(webhooks) = &webhooks {
             followers.push(Follower::start(store.clone(), webhooks.follow(store.clone())));
         }
+        if let Some(said) = signals.as_ref().and_then(|signals| signals.follow(store.clone())) {
+            followers.push(Follower::start(store.clone(), said));
+        }
         let retainer = Retainer::start(store.clone());
         let silence = SilenceThread::start(config, &tenant, service.clone(), store.clone());
         let risk = RiskThread::start(&tenant, store.clone(), signals.clone(), silence.reader());

@@ -60,6 +60,7 @@ pub(crate) fn cross_field(config: &Config, notes: &mut Notes) {
     shared_topics(config, notes);
     if let Some(signals) = &config.signals {
         super::signals::check(signals, notes);
+        super::said::check(signals, notes);
         super::trust::check(signals, notes);
         if let Some(topic) = &signals.kafka {
             check_risk_topic(topic, notes);

@@ -16,6 +16,7 @@ use sluice_signal::{
 use super::{
     options::Options,
     reader::{Notes, Reader, Section, Setting, Value, Wrong, section},
+    said::RuleSignal,
     secret,
     tree::Raw,
     trust::{CloudflareAccess, TrustedIssuer},
@@ -66,6 +67,9 @@ section! {
         /// Rules after which whoever signed in is less sure than the factor says: with a rise of a user's
         /// level receivers hear assurance-level-change (NIST-AAL, 2 to 1), and again when it is low.
         less_assured_rules: Vec<String> = "[\"identity.mfa_fatigue_success\"]",
+        /// What findings of a rule say by themselves, `[signals.rules."identity.admin_role_granted"]`: a
+        /// credential that changed or was stolen, claims that changed. Each finding says it once.
+        rules: BTreeMap<String, RuleSignal> = "",
         /// Open Policy Agents that levels are written to, `[signals.opa.NAME]`. Those that fetch the bundle
         /// need none.
         opa: BTreeMap<String, Opa> = "",

@@ -13,6 +13,7 @@ mod kafka;
 mod opa;
 mod proof;
 mod push;
+mod said;
 mod trust;
 
 use std::{
@@ -26,19 +27,23 @@ use std::{
     time::Duration,
 };
 
-use sluice_engine::{Seq, history::EventHistory};
+use sluice_engine::{Seq, durable::FindingStore, history::EventHistory};
 use sluice_event::EntityKind;
 use sluice_signal::{
     EntityKey, EntityLevel, HistoryRow, Observation, Proof, SigningKeys, StreamStatus, Transmitter,
     oauth::{self, Bearer, Scope},
     policy::{self, Decision, Policy, opa::push::PushState},
-    transmitter::{HISTORY_PREFIX, Totals},
+    transmitter::{HISTORY_PREFIX, Said, Totals},
 };
 use sluice_store::{Layout, Memory, Space, Store};
 use tokio::sync::watch;
 
-use super::follower::{end, sleep, spawn};
-use crate::{clock, config::Signals as SignalSettings, exit::Failure};
+use super::follower::{Follow, end, sleep, spawn};
+use crate::{
+    clock,
+    config::{RuleSignal, Signals as SignalSettings},
+    exit::Failure,
+};
 
 use access::Access;
 pub(crate) use access::AccessError;
@@ -47,6 +52,7 @@ use config::Build;
 pub(crate) use config::DecisionSettings;
 pub(crate) use kafka::TopicStats;
 pub(crate) use opa::OpaStats;
+use said::FollowSaid;
 pub(crate) use trust::BearerError;
 use trust::Trust;
 
@@ -114,6 +120,8 @@ const LAYOUT: Layout<1> = Layout { name: "signals", version: 1, spaces: ["signal
 const MEMORY: Memory = Memory { cache: 2 << 20, memtable: 4 << 20 };
 /// The last change of the store of findings whose levels signals know.
 const CURSOR: &[u8] = b"cursor/levels";
+/// The last change of it whose findings have said what they say.
+const SAID: &[u8] = b"cursor/findings";
 /// How often time passes for overrides, holds and waits.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -233,7 +241,7 @@ impl Signals {
     /// # Errors
     /// As [`Signals::with`].
     pub(super) fn observe(&self, levels: Vec<Observed>, to: Seq) -> Result<(), NotReady> {
-        self.with_cursor(Some(to), |transmitter, now| {
+        self.with_cursor(Some((CURSOR, to)), |transmitter, now| {
             for (entity, seen) in levels {
                 transmitter.observe(&entity, seen, now);
             }
@@ -245,16 +253,46 @@ impl Signals {
     /// # Errors
     /// If the store cannot be read.
     pub(super) fn cursor(&self) -> Result<Option<Seq>, NotReady> {
-        let stored = self.0.store.snapshot().get(&self.0.space, CURSOR);
+        self.cursor_of(CURSOR)
+    }
+
+    /// Says what findings say, and remembers with it, in one batch, up to which change they have.
+    ///
+    /// # Errors
+    /// As [`Signals::with`].
+    fn say(&self, said: &[Said], to: Seq) -> Result<(), NotReady> {
+        self.with_cursor(Some((SAID, to)), |transmitter, now| {
+            said.iter().for_each(|said| transmitter.say(said, now));
+        })
+    }
+
+    /// Up to which change findings have said what they say; `None` if none ever did.
+    fn said_cursor(&self) -> Result<Option<Seq>, NotReady> {
+        self.cursor_of(SAID)
+    }
+
+    /// Rules whose findings say something, and what.
+    fn saying_rules(&self) -> &BTreeMap<String, RuleSignal> {
+        &self.0.build.rules
+    }
+
+    /// What follows the store for them; `None` where no rule says anything.
+    pub(super) fn follow(&self, store: FindingStore) -> Option<impl Follow + use<>> {
+        let says = !self.saying_rules().is_empty();
+        says.then(|| FollowSaid::new(self.clone(), store))
+    }
+
+    fn cursor_of(&self, key: &[u8]) -> Result<Option<Seq>, NotReady> {
+        let stored = self.0.store.snapshot().get(&self.0.space, key);
         let Some(bytes) = stored.map_err(|e| not_ready(&e))? else { return Ok(None) };
         let bytes = (*bytes).try_into();
-        let bytes = bytes.map_err(|_| NotReady("the cursor of levels is cut off".to_owned()))?;
+        let bytes = bytes.map_err(|_| NotReady("a cursor of signals is cut off".to_owned()))?;
         Ok(Some(Seq(u64::from_be_bytes(bytes))))
     }
 
     fn with_cursor<T>(
         &self,
-        cursor: Option<Seq>,
+        cursor: Option<(&'static [u8], Seq)>,
         work: impl FnOnce(&mut Transmitter, i64) -> T,
     ) -> Result<T, NotReady> {
         let mut held = lock(&self.0.transmitter);
@@ -459,7 +497,7 @@ impl Signals {
         let mut records = Vec::new();
         for row in snapshot.prefix(&self.0.space, b"") {
             let (key, value) = row.map_err(|e| not_ready(&e))?;
-            if &*key == CURSOR {
+            if &*key == CURSOR || &*key == SAID {
                 continue;
             }
             records.push((String::from_utf8_lossy(&key).into_owned(), value.to_vec()));
@@ -474,7 +512,11 @@ impl Signals {
     }
 
     /// Writes what changed, and shows it.
-    fn commit(&self, transmitter: &mut Transmitter, cursor: Option<Seq>) -> Result<(), NotReady> {
+    fn commit(
+        &self,
+        transmitter: &mut Transmitter,
+        cursor: Option<(&'static [u8], Seq)>,
+    ) -> Result<(), NotReady> {
         let changes = transmitter.take_changes();
         if changes.is_empty() && cursor.is_none() {
             return Ok(());
@@ -486,8 +528,8 @@ impl Signals {
                 None => batch.remove(&self.0.space, change.key.as_bytes()),
             }
         }
-        if let Some(Seq(cursor)) = cursor {
-            batch.put(&self.0.space, CURSOR, &cursor.to_be_bytes());
+        if let Some((key, Seq(cursor))) = cursor {
+            batch.put(&self.0.space, key, &cursor.to_be_bytes());
         }
         self.0.store.commit(batch).map_err(|e| not_ready(&e))?;
         let mut levels = self.0.levels.write().unwrap_or_else(PoisonError::into_inner);

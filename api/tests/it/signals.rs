@@ -3,8 +3,10 @@
 
 mod chain;
 mod grpc;
+mod mutes;
 mod opa;
 mod quarantine;
+mod said;
 mod topic;
 
 use std::{

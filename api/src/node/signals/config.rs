@@ -12,7 +12,7 @@ use sluice_signal::{
 };
 
 use crate::{
-    config::{Receiver, Reference, Secret, Signals},
+    config::{Receiver, Reference, RuleSignal, Secret, Signals},
     exit::Failure,
     network::Network,
 };
@@ -28,6 +28,8 @@ pub(super) struct Build {
     pub(super) networks: Vec<Network>,
     /// Open Policy Agents by name.
     pub(super) opa: BTreeMap<String, super::opa::Endpoint>,
+    /// What findings of rules say by themselves.
+    pub(super) rules: BTreeMap<String, RuleSignal>,
     /// The topic of levels.
     pub(super) kafka: Option<super::kafka::Settings>,
     /// Its name.
@@ -99,6 +101,7 @@ impl Build {
             token_key,
             networks,
             opa,
+            rules: signals.rules.clone(),
             topic: signals.kafka.as_ref().map(|kafka| kafka.topic.clone()),
             kafka: signals.kafka.as_ref().map(super::kafka::settings).transpose()?,
             decisions: DecisionSettings {
