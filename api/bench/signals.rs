@@ -1,9 +1,9 @@
-//! Measures signals on a running server of its own: a level that changes to its first push, and decisions of
-//! gateways at a rate. Not part of the product.
+//! Measures signals on a running server of its own: an event that changes a level to its first push, a level that
+//! changes to its first push, and decisions of gateways at a rate. Not part of the product.
 //!
-//! `signals SLUICE [RATE] [SECONDS]`: the binary, requests per second (5000) and how long (20). Prints lines of a
-//! table. Levels are changed by overrides, so that what is measured begins when the level is known: the way of an
-//! event to a finding, and with it to a computed level, is what `latency` measures.
+//! `signals SLUICE [RATE] [SECONDS] [EVENTS]`: the binary, requests per second (5000) and how long (20), and events
+//! per second (2000) beside those that raise somebody. Prints lines of a table. An event is timed from before it is
+//! posted; a level by itself is changed by an override, so that its time begins when the level is known.
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
@@ -22,7 +22,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -34,22 +34,37 @@ const CHANGES: usize = 500;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Connections that ask at once.
 const CONNECTIONS: usize = 16;
+/// One event of it raises somebody to `high`.
+const RULE: &str = "/*---
+id: bench.denied_push
+title: A refused push
+severity: high
+status: stable
+attack: [TA0006]
+entity: {user_entity: user}
+risk: 90
+false_positives: [none]
+runbook: Ask.
+---*/
+SELECT user_entity FROM authentication WHERE failure_reason = 'mfa_denied'
+";
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [sluice, more @ ..] = arguments.as_slice() else {
-        eprintln!("usage: signals SLUICE [RATE] [SECONDS]");
+        eprintln!("usage: signals SLUICE [RATE] [SECONDS] [EVENTS]");
         std::process::exit(3);
     };
     let number = |n: usize, default: u64| more.get(n).map_or(default, |t| t.parse().unwrap());
-    let (rate, seconds) = (number(0, 5_000), number(1, 20));
+    let (rate, seconds, events) = (number(0, 5_000), number(1, 20), number(2, 2_000));
     let dir = std::env::temp_dir().join(format!("sluice-signals-{}", std::process::id()));
     fs::create_dir_all(&dir).unwrap();
     let pushes: Arc<Mutex<BTreeMap<String, Instant>>> = Arc::default();
     let receiver = receive(pushes.clone());
     let server = Server::start(sluice, &dir, receiver);
-    println!("| what | requests/s | answers | p50 ms | p99 ms | max ms |");
+    println!("| what | events, changes or requests/s | answers | p50 ms | p99 ms | max ms |");
     println!("|---|---|---|---|---|---|");
+    server.events(events, &pushes);
     server.changes(&pushes);
     let path = "/ext_authz/app";
     server.decide("ext_authz", rate, seconds, |user| {
@@ -94,13 +109,18 @@ impl Server {
         let key = secret("key.pem", KEY);
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let data = dir.join("data").display().to_string();
+        let rules = dir.join("rules");
+        fs::create_dir_all(rules.join("bench")).unwrap();
+        fs::write(rules.join("bench/denied_push.sql"), RULE).unwrap();
+        let rules = rules.display();
         let config = secret(
             "sluice.toml",
             &format!(
-                "data_dir = \"{data}\"\nrules = []\n[sources.push]\nhttp = {{}}\n[api]\nlisten = \"{address}\"\n\
+                "data_dir = \"{data}\"\nrules = [\"{rules}\"]\n[sources.push]\nmapping = \"okta.system\"\n\
+                 http = {{}}\n[retention]\nfindings_per_minute = 1000000\n[api]\nlisten = \"{address}\"\n\
                  max_requests_per_token = 1000000\n\
                  [signals]\nissuer = \"http://{address}\"\nsigning_keys = [\"file:{key}\"]\n\
-                 push_networks = [\"127.0.0.0/8\"]\n\
+                 push_networks = [\"127.0.0.0/8\"]\nstorm_limit = 1000000\n\
                  [signals.receivers.idp]\nrate = 10000\npush_url = \"http://{receiver}/push\"\n"
             ),
         );
@@ -114,6 +134,39 @@ impl Server {
             thread::sleep(Duration::from_millis(50));
         }
         Server { child, address, token }
+    }
+
+    /// Events at a rate, and among them every 20 ms one that raises another user: when the first attempt to push
+    /// that came.
+    fn events(&self, rate: u64, pushes: &Mutex<BTreeMap<String, Instant>>) {
+        let mut connection = Connection::open(self.address);
+        let mut begun = BTreeMap::new();
+        let each = rate * PAUSE.as_millis() as u64 / 1_000;
+        let start = Instant::now();
+        for n in 0..CHANGES {
+            let due = start + PAUSE * n as u32;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            let user = format!("e{n}@example.com");
+            let mut body = String::new();
+            for m in 0..each {
+                let of = format!("b{m}@example.com");
+                body += &record(&format!("{n}-{m}"), &of, "user.session.start");
+            }
+            body += &record(&format!("{n}"), &user, "user.mfa.okta_verify.deny_push");
+            let head = format!(
+                "POST /api/v1/ingest/push HTTP/1.1\r\nhost: x\r\n\
+                 content-type: application/x-ndjson\r\ncontent-length: {}\r\n\u{0}{body}",
+                body.len()
+            );
+            begun.insert(user, Instant::now());
+            assert_eq!(connection.ask(&head, &self.token), 202);
+        }
+        let rate = CHANGES as u64 * (each + 1) * 1_000 / start.elapsed().as_millis() as u64;
+        thread::sleep(Duration::from_secs(5));
+        let pushes = pushes.lock().unwrap();
+        let waits =
+            begun.iter().filter_map(|(user, at)| Some(pushes.get(user)?.duration_since(*at)));
+        report("event to level change and its first push", rate, waits.collect());
     }
 
     /// Level changes, each of another user, and when the first attempt to push each came.
@@ -183,6 +236,17 @@ fn report(what: &str, rate: u64, mut waits: Vec<Duration>) {
         at(0.99),
         at(1.0)
     );
+}
+
+/// A line of Okta's log, now.
+fn record(id: &str, user: &str, what: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
+    let record = json!({
+        "uuid": format!("bench-{id}"), "published": sluice_event::rfc3339(now), "eventType": what,
+        "actor": {"id": "00u1", "type": "User", "alternateId": user},
+        "client": {"ipAddress": "203.0.113.9"}, "outcome": {"result": "SUCCESS"},
+    });
+    format!("{record}\n")
 }
 
 /// A connection that is kept.
