@@ -205,14 +205,20 @@ impl KeyedStage {
             self.told.restart();
             self.untold = false;
         }
-        let emissions = self.shard.take(pace);
+        let (passed, times) = (self.passed, &mut self.times);
+        let mut heard = true;
+        self.shard.take_parts(pace, &mut |emissions| {
+            watch.lap(&mut times.window);
+            heard &= committer.send(ToCommitter::Emissions(passed, emissions)).is_ok();
+            watch = Stopwatch::start();
+        });
         watch.lap(&mut self.times.window);
+        if !heard {
+            return Err(());
+        }
         let degraded = self.shard.degraded();
         if !degraded.is_empty() {
             committer.send(ToCommitter::Degraded(self.passed, degraded)).map_err(drop)?;
-        }
-        if !emissions.is_empty() {
-            committer.send(ToCommitter::Emissions(self.passed, emissions)).map_err(drop)?;
         }
         self.tell_closed(committer)
     }

@@ -52,6 +52,44 @@ pub enum Pace {
     Final,
 }
 
+/// Most emissions that are handed on at once: a step of event time that closes the windows of many
+/// keys does not hold all of their findings with the texts that they show.
+pub(crate) const PART: usize = 512;
+
+/// Where operators put what they emit: handed on in parts, each sorted by (rule, time, key).
+pub(crate) struct Outlet<'a> {
+    part: Vec<Emission>,
+    most: usize,
+    hand: &'a mut dyn FnMut(Vec<Emission>),
+}
+
+impl<'a> Outlet<'a> {
+    /// Hands on at most so many at once.
+    pub(crate) fn new(most: usize, hand: &'a mut dyn FnMut(Vec<Emission>)) -> Self {
+        Outlet { part: Vec::new(), most: most.max(1), hand }
+    }
+
+    pub(crate) fn push(&mut self, emission: Emission) {
+        self.part.push(emission);
+        if self.part.len() >= self.most {
+            self.flush();
+        }
+    }
+
+    /// Hands on what is left.
+    pub(crate) fn flush(&mut self) {
+        if self.part.is_empty() {
+            return;
+        }
+        let mut part = std::mem::take(&mut self.part);
+        let order = |a: &Emission, b: &Emission| {
+            (a.rule_index, a.time, &a.key).cmp(&(b.rule_index, b.time, &b.key))
+        };
+        part.sort_by(order);
+        (self.hand)(part);
+    }
+}
+
 /// What an emission does to the finding with its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {

@@ -8,9 +8,10 @@ use sluice_baseline::Verdicts;
 use sluice_event::EventUid;
 
 use crate::{
-    Bound, Degradation, Emission, EmitMode, Failures, Limits, Pace, StreamPlan,
+    Bound, Degradation, EmitMode, Failures, Limits, Pace, StreamPlan,
     cells::Cell,
     degraded::Degraded,
+    emission::Outlet,
     events::{EventRef, EventStore},
     exchange::{KeyedBatch, RowPlace, RuleRows},
     keys::{Keys, Slot},
@@ -166,7 +167,7 @@ pub(crate) trait Operator: Debug + Send {
         keys: &mut Keys<Self::Key>,
         due: Vec<Slot>,
         env: &mut Env<'_>,
-        out: &mut Vec<Emission>,
+        out: &mut Outlet<'_>,
     );
 
     /// These keys are given up: says what there is to say of them.
@@ -175,7 +176,7 @@ pub(crate) trait Operator: Debug + Send {
         _keys: &mut Keys<Self::Key>,
         _slots: Vec<Slot>,
         _env: &mut Env<'_>,
-        _out: &mut Vec<Emission>,
+        _out: &mut Outlet<'_>,
     ) {
     }
 
@@ -231,7 +232,7 @@ pub(crate) trait Running: Debug + Send {
         refs: &mut Refs,
         cx: &mut Shared<'_>,
     );
-    fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>);
+    fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Outlet<'_>);
     /// What could not be kept since the last call.
     fn degraded(&mut self) -> Vec<Degradation>;
     fn history(&mut self, since: i64);

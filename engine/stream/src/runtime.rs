@@ -4,6 +4,7 @@
 use crate::{
     Bound, Degradation, Emission, OperatorStats, Pace,
     degraded::Degraded,
+    emission::Outlet,
     exchange::{KeyedBatch, RuleRows},
     keys::{Keys, Slot},
     operator::{Arrival, Env, Operator, Part, Refs, Restore, Running, Shared},
@@ -65,7 +66,11 @@ impl<O: Operator> Runtime<O> {
             lost: None,
             waits: false,
         };
-        self.operator.give_up(&mut self.keys, slots.clone(), &mut env, &mut self.last_words);
+        let words = &mut self.last_words;
+        let mut keep = |part: Vec<Emission>| words.extend(part);
+        let mut out = Outlet::new(usize::MAX, &mut keep);
+        self.operator.give_up(&mut self.keys, slots.clone(), &mut env, &mut out);
+        out.flush();
         slots.into_iter().for_each(|slot| self.keys.remove(slot));
     }
 
@@ -152,8 +157,8 @@ impl<O: Operator> Running for Runtime<O> {
         }
     }
 
-    fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>) {
-        out.append(&mut self.last_words);
+    fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Outlet<'_>) {
+        std::mem::take(&mut self.last_words).into_iter().for_each(|words| out.push(words));
         let pace = cx.pace;
         if self.keys.is_idle(self.frontier, pace) && !self.operator.is_waiting() {
             return;

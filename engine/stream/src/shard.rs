@@ -13,6 +13,7 @@ use sluice_event::{PartitionId, TableName, defect::defect};
 use crate::{
     Degradation, Emission, KeyedBatch, Limits, OperatorStats, Pace, PartitionInfo, StateError,
     StreamPlan,
+    emission::{Outlet, PART},
     events::EventStore,
     exchange::RuleRows,
     operator::{Planned, Refs, Shared},
@@ -246,7 +247,19 @@ impl Shard {
 
     /// What is to be emitted at this pace since the last call, sorted by (rule, time, key).
     pub fn take(&mut self, pace: Pace) -> Vec<Emission> {
-        let mut out = Vec::new();
+        let mut all = Vec::new();
+        self.emit(pace, usize::MAX, &mut |part| all = part);
+        all
+    }
+
+    /// The same in parts of at most 512 emissions, each sorted: what is handed on is not held, so that
+    /// memory does not grow with the number of windows that close together.
+    pub fn take_parts(&mut self, pace: Pace, hand: &mut dyn FnMut(Vec<Emission>)) {
+        self.emit(pace, PART, hand);
+    }
+
+    fn emit(&mut self, pace: Pace, most: usize, hand: &mut dyn FnMut(Vec<Emission>)) {
+        let mut out = Outlet::new(most, hand);
         let mut horizons = [i64::MAX; REACHES.len() + 1];
         for operator in &mut self.operators {
             let mut shared = Shared {
@@ -263,11 +276,7 @@ impl Shard {
         for (store, horizon) in self.stores.iter_mut().zip(horizons) {
             store.release(horizon);
         }
-        let order = |a: &Emission, b: &Emission| {
-            (a.rule_index, a.time, &a.key).cmp(&(b.rule_index, b.time, &b.key))
-        };
-        out.sort_by(order);
-        out
+        out.flush();
     }
 
     /// Bounds that were hit since the last call and on which verdicts of a rule can depend.

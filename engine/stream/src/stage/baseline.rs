@@ -21,6 +21,7 @@ use crate::{
     StateEntry, StreamPlan,
     cells::Cell,
     degraded::Degraded,
+    emission::Outlet,
     events::EventStore,
     exchange::{RuleRows, vnode},
     operator::{Refs, Restore, Running, Shared},
@@ -159,7 +160,7 @@ impl BaselineOperator {
         &mut self,
         found: &[(Arc<Anomaly>, Change)],
         events: &mut EventStore,
-        out: &mut Vec<Emission>,
+        out: &mut Outlet<'_>,
     ) {
         if found.is_empty() {
             return;
@@ -270,7 +271,7 @@ impl Running for BaselineOperator {
         }
     }
 
-    fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>) {
+    fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Outlet<'_>) {
         if self.told != self.verdicts.version() {
             self.judge();
         }

@@ -11,6 +11,7 @@ use super::{IndexedPlan, KeyColumns, KeyedStage, Limits, StageView, grain};
 use crate::{
     Change, Emission, EmitMode, FindingState, Pace, StreamPlan,
     cells::Cell,
+    emission::Outlet,
     events::EventRef,
     keys::{Keys, Slot, Timers},
     operator::{Arrival, Env, Operator, OperatorStats, Restore, Running},
@@ -149,7 +150,7 @@ impl FirstSeenOperator {
         }
     }
 
-    fn emit(&self, updates: Vec<Update>, env: &mut Env<'_>, out: &mut Vec<Emission>) {
+    fn emit(&self, updates: Vec<Update>, env: &mut Env<'_>, out: &mut Outlet<'_>) {
         if updates.is_empty() {
             return;
         }
@@ -214,7 +215,7 @@ impl Operator for FirstSeenOperator {
         keys: &mut Keys<Tuple>,
         mut due: Vec<Slot>,
         env: &mut Env<'_>,
-        out: &mut Vec<Emission>,
+        out: &mut Outlet<'_>,
     ) {
         if self.history != History::Undecided {
             let waiting = std::mem::take(&mut self.waiting);

@@ -23,7 +23,8 @@ use sluice_event::Value;
 
 use super::{IndexedPlan, KeyColumns, KeyedStage, StageView, grain};
 use crate::{
-    Emission, EmitMode, Pace, Stage, StreamPlan,
+    EmitMode, Pace, Stage, StreamPlan,
+    emission::Outlet,
     events::EventRef,
     keys::{Keys, Slot, Timers},
     operator::{Arrival, Env, Lost, Operator, Restore, Running},
@@ -227,7 +228,7 @@ impl<K: Kind> WindowOperator<K> {
         keys: &mut Keys<WindowKey<K::Rows>>,
         batch: Vec<(Slot, Vec<Cell>, bool)>,
         env: &mut Env<'_>,
-        out: &mut Vec<Emission>,
+        out: &mut Outlet<'_>,
     ) {
         let mut verdicts = self.having(cx, keys, &batch, env).into_iter();
         let (mut updates, mut gone) = (Vec::new(), Vec::new());
@@ -329,7 +330,7 @@ impl<K: Kind> Operator for WindowOperator<K> {
         keys: &mut Keys<Self::Key>,
         due: Vec<Slot>,
         env: &mut Env<'_>,
-        out: &mut Vec<Emission>,
+        out: &mut Outlet<'_>,
     ) {
         let Some(plan) = window_plan(&self.plan) else { return };
         let cx = Context {
@@ -379,7 +380,7 @@ impl<K: Kind> Operator for WindowOperator<K> {
         keys: &mut Keys<Self::Key>,
         slots: Vec<Slot>,
         env: &mut Env<'_>,
-        out: &mut Vec<Emission>,
+        out: &mut Outlet<'_>,
     ) {
         self.fire(keys, slots, env, out);
     }

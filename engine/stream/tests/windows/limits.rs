@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sluice_event::{EventUid, PartitionId, Value};
 use sluice_stream::{
-    Bound, Change, EmitMode, FindingState, HistoryStart, KeyedRow, Limits, Pace, Shard,
+    Bound, Change, Emission, EmitMode, FindingState, HistoryStart, KeyedRow, Limits, Pace, Shard,
     ShardOptions, StateEntry, Window,
 };
 
@@ -340,4 +340,26 @@ fn state_of_another_version_warms_up() {
     push(&mut new, [keyed_row("a", 3)]);
     assert!(new.take(Pace::EveryChange).is_empty(), "the rows before are gone");
     assert_eq!(new.stats()[0].keys, 1);
+}
+
+/// Many keys whose windows close at once: what is handed on at a time is bounded, and nothing is left out.
+#[test]
+fn windows_that_close_together_are_handed_on_in_parts() {
+    let filled = || {
+        let mut shard = shard(Limits::default());
+        let user = |n: i64| (0..3).map(move |t| keyed_row(&format!("user{n}"), 10 * (n % 7) + t));
+        push(&mut shard, (0..1_300).flat_map(user));
+        shard.end(PartitionId(0));
+        shard
+    };
+    let whole = filled().take(Pace::Final);
+    let mut parts = Vec::new();
+    filled().take_parts(Pace::Final, &mut |part| parts.push(part));
+    let sizes: Vec<usize> = parts.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [512, 512, 276]);
+    let place = |e: &Emission| (e.time, e.key.clone());
+    assert!(parts.iter().all(|part| part.is_sorted_by_key(place)));
+    let mut all: Vec<_> = parts.iter().flatten().map(place).collect();
+    all.sort_unstable();
+    assert_eq!(all, whole.iter().map(place).collect::<Vec<_>>());
 }

@@ -23,8 +23,9 @@ use super::{
     thin,
 };
 use crate::{
-    Emission, EmitMode, Pace, StreamPlan,
+    EmitMode, Pace, StreamPlan,
     cells::Cell,
+    emission::Outlet,
     events::EventStore,
     keys::{Keys, Slot, Timers},
     operator::{Arrival, Env, Operator, Restore},
@@ -271,7 +272,7 @@ impl Family {
         keys: &Keys<FamilyKey>,
         updates: &mut [Vec<Update>],
         env: &mut Env<'_>,
-        out: &mut Vec<Emission>,
+        out: &mut Outlet<'_>,
     ) {
         for (number, (member, updates)) in self.members.iter().zip(updates).enumerate() {
             let Some(plan) = super::window_plan(&member.plan) else { continue };
@@ -341,7 +342,7 @@ impl Operator for Family {
         keys: &mut Keys<FamilyKey>,
         due: Vec<Slot>,
         env: &mut Env<'_>,
-        out: &mut Vec<Emission>,
+        out: &mut Outlet<'_>,
     ) {
         let horizon = self.horizon(env.frontier.closed);
         let mut updates: Vec<Vec<Update>> = self.members.iter().map(|_| Vec::new()).collect();
@@ -375,7 +376,7 @@ impl Operator for Family {
         keys: &mut Keys<FamilyKey>,
         slots: Vec<Slot>,
         env: &mut Env<'_>,
-        out: &mut Vec<Emission>,
+        out: &mut Outlet<'_>,
     ) {
         self.fire(keys, slots, env, out);
     }

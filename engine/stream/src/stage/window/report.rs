@@ -8,6 +8,7 @@ use sluice_event::Value;
 use super::{group, window_row_key};
 use crate::{
     Change, Emission, EmitMode, FindingState, StreamPlan, WindowPlan,
+    emission::Outlet,
     events::EventRef,
     keys::{Keys, Slot},
     operator::{Env, Restore},
@@ -88,7 +89,7 @@ pub(crate) fn emit<S>(
     keys: &Keys<S>,
     updates: Vec<Update>,
     env: &mut Env<'_>,
-    out: &mut Vec<Emission>,
+    out: &mut Outlet<'_>,
 ) {
     if updates.is_empty() {
         return;
