@@ -450,7 +450,7 @@ impl FamilyKey {
             let native = m.native.as_ref().map_or(0, NativeIds::bytes);
             120 + awake + native + m.tally.capacity() * 16
         });
-        72 + self.rows.bytes() + more
+        64 + self.rows.bytes() + more
     }
 }
 

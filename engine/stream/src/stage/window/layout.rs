@@ -240,54 +240,136 @@ impl Row {
 
 /// The rows of one key, in order of (time, id) after [`sort`](Rows::sort).
 #[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "most keys have one row without values: 48 bytes each")]
 pub(crate) struct Rows {
-    list: Vec<Row>,
+    list: List,
     /// Row after row.
-    values: Vec<Value>,
+    values: Option<Box<Vec<Value>>>,
     /// How many of the first rows are known to be in order.
     sorted: usize,
 }
 
+/// Rows; one alone is in place.
+#[derive(Debug, Default)]
+enum List {
+    #[default]
+    None,
+    One(Row),
+    Many(Vec<Row>),
+}
+
+impl List {
+    fn slice(&self) -> &[Row] {
+        match self {
+            List::None => &[],
+            List::One(row) => std::slice::from_ref(row),
+            List::Many(rows) => rows,
+        }
+    }
+
+    fn slice_mut(&mut self) -> &mut [Row] {
+        match self {
+            List::None => &mut [],
+            List::One(row) => std::slice::from_mut(row),
+            List::Many(rows) => rows,
+        }
+    }
+
+    fn push(&mut self, row: Row) {
+        match self {
+            List::None => *self = List::One(row),
+            List::One(first) => *self = List::Many(vec![*first, row]),
+            List::Many(rows) => {
+                grow(rows, 1);
+                rows.push(row);
+            }
+        }
+    }
+
+    /// Takes rows out.
+    fn reduce(&mut self, take: impl FnOnce(&mut Vec<Row>)) {
+        let mut rows = match std::mem::take(self) {
+            List::None => return,
+            List::One(row) => vec![row],
+            List::Many(rows) => rows,
+        };
+        take(&mut rows);
+        *self = match rows.as_slice() {
+            [] => List::None,
+            [row] => List::One(*row),
+            _ => List::Many(rows),
+        };
+    }
+
+    /// Bytes beside its own.
+    fn bytes(&self) -> usize {
+        match self {
+            List::None | List::One(_) => 0,
+            List::Many(rows) => rows.capacity() * size_of::<Row>(),
+        }
+    }
+}
+
+/// Makes room for some more, by half at once: of the many keys with few rows each, doubling would
+/// leave a third of the memory empty.
+fn grow<T>(list: &mut Vec<T>, more: usize) {
+    if list.capacity() - list.len() < more {
+        list.reserve_exact(more.max(list.len() / 2));
+    }
+}
+
 impl Rows {
     pub(crate) fn len(&self) -> usize {
-        self.list.len()
+        self.list().len()
     }
 
     pub(crate) fn list(&self) -> &[Row] {
-        &self.list
+        self.list.slice()
+    }
+
+    fn values(&self) -> &[Value] {
+        self.values.as_deref().map_or(&[][..], |values| values)
+    }
+
+    /// How many values a row has.
+    fn width(&self) -> usize {
+        self.values().len() / self.len().max(1)
     }
 
     pub(crate) fn view(&self, at: usize) -> RowView<'_> {
-        let width = self.values.len() / self.list.len().max(1);
-        let values = self.values.get(at * width..(at + 1) * width).unwrap_or_default();
-        RowView { row: self.list[at], values }
+        let width = self.width();
+        let values = self.values().get(at * width..(at + 1) * width).unwrap_or_default();
+        RowView { row: self.list()[at], values }
     }
 
     pub(crate) fn push(&mut self, layout: &Layout, arrival: &Arrival<'_>, texts: &mut Texts) {
-        self.first(layout.width());
-        let row = layout.keep(arrival, texts, &mut self.values);
+        let mut none = Vec::new();
+        let values = match layout.width() {
+            0 => &mut none,
+            width => {
+                let values = self.values.get_or_insert_default();
+                grow(values, width);
+                values
+            }
+        };
+        let row = layout.keep(arrival, texts, values);
         self.append(row);
     }
 
     /// A row with its values.
     pub(crate) fn push_row(&mut self, row: Row, values: &[Value]) {
-        self.first(values.len());
-        self.values.extend_from_slice(values);
-        self.append(row);
-    }
-
-    fn first(&mut self, width: usize) {
-        if self.list.is_empty() {
-            // Most keys have one row.
-            self.list.reserve_exact(1);
-            self.values.reserve_exact(width);
+        if !values.is_empty() {
+            let kept = self.values.get_or_insert_default();
+            grow(kept, values.len());
+            kept.extend_from_slice(values);
         }
+        self.append(row);
     }
 
     fn append(&mut self, row: Row) {
         // Ties are put in order by their ids with the next sort.
-        let in_order = self.list.last().is_none_or(|last| last.time < row.time);
-        if in_order && self.sorted == self.list.len() {
+        let in_order = self.list().last().is_none_or(|last| last.time < row.time);
+        if in_order && self.is_sorted() {
             self.sorted += 1;
         }
         self.list.push(row);
@@ -295,99 +377,120 @@ impl Rows {
 
     /// Whether all rows are known to be in order.
     pub(crate) fn is_sorted(&self) -> bool {
-        self.sorted == self.list.len()
+        self.sorted == self.len()
     }
 
     /// Puts rows that came out of order in their places. Rows before the one returned stay where
     /// they are.
     pub(crate) fn sort(&mut self, events: &EventStore) -> usize {
-        let sorted = self.sorted.min(self.list.len());
-        if sorted == self.list.len() {
+        let length = self.len();
+        let sorted = self.sorted.min(length);
+        if sorted == length {
             return sorted;
         }
         let id = |row: &Row| events.uid(row.event()).bits;
         let order = |a: &Row, b: &Row| a.time.cmp(&b.time).then_with(|| id(a).cmp(&id(b)));
         let ordered = |a: &Row, b: &Row| order(a, b).is_le();
-        self.sorted = self.list.len();
-        if self.list[sorted.saturating_sub(1)..].is_sorted_by(ordered) {
-            return self.list.len();
+        self.sorted = length;
+        let list = self.list();
+        if list[sorted.saturating_sub(1)..].is_sorted_by(ordered) {
+            return length;
         }
-        let least = self.list[sorted..].iter().map(|r| r.time).min().unwrap_or(i64::MIN);
-        let first = self.list[..sorted].partition_point(|r| r.time < least);
-        if self.values.is_empty() {
-            self.list[first..].sort_by(order);
+        let least = list[sorted..].iter().map(|r| r.time).min().unwrap_or(i64::MIN);
+        let first = list[..sorted].partition_point(|r| r.time < least);
+        if self.values().is_empty() {
+            self.list.slice_mut()[first..].sort_by(order);
             return first;
         }
-        let width = self.values.len() / self.list.len();
-        let mut places: Vec<usize> = (first..self.list.len()).collect();
-        places.sort_by(|a, b| order(&self.list[*a], &self.list[*b]));
-        let list: Vec<Row> = places.iter().map(|at| self.list[*at]).collect();
+        let width = self.width();
+        let mut places: Vec<usize> = (first..length).collect();
+        places.sort_by(|a, b| order(&list[*a], &list[*b]));
+        let rows: Vec<Row> = places.iter().map(|at| list[*at]).collect();
         let moved = places.iter().flat_map(|at| self.view(*at).values.iter().cloned());
         let values: Vec<Value> = moved.collect();
-        self.list.truncate(first);
-        self.list.extend(list);
-        self.values.truncate(first * width);
-        self.values.extend(values);
+        self.list.slice_mut()[first..].copy_from_slice(&rows);
+        if let Some(kept) = &mut self.values {
+            kept.truncate(first * width);
+            kept.extend(values);
+        }
         first
     }
 
     /// The first row at or after `time`.
     pub(crate) fn from(&self, time: i64) -> usize {
-        self.list.partition_point(|r| r.time < time)
+        self.list().partition_point(|r| r.time < time)
     }
 
     /// The first row after `time`.
     pub(crate) fn after(&self, time: i64) -> usize {
-        self.list.partition_point(|r| r.time <= time)
+        self.list().partition_point(|r| r.time <= time)
     }
 
     /// Drops the first rows.
     pub(crate) fn drop_first(&mut self, rows: usize) {
-        let rows = rows.min(self.list.len());
+        let rows = rows.min(self.len());
         if rows == 0 {
             return;
         }
-        let width = self.values.len() / self.list.len();
-        self.list.drain(..rows);
+        let width = self.width();
         self.sorted = self.sorted.saturating_sub(rows);
-        self.values.drain(..rows * width);
-        if self.list.capacity() > 64 && self.list.len() * 4 < self.list.capacity() {
-            self.list.shrink_to(self.list.len() * 2);
-            self.values.shrink_to(self.values.len() * 2);
-        }
+        self.list.reduce(|list| {
+            list.drain(..rows);
+            shrink(list);
+        });
+        self.keep_values(|values| {
+            values.drain(..rows * width);
+            shrink(values);
+        });
     }
 
     /// Keeps the rows for which `keep` says so; they are in order.
     pub(crate) fn retain(&mut self, keep: &[bool]) {
-        let width = self.values.len() / self.list.len().max(1);
+        let width = self.width();
         let mut at = 0;
-        self.list.retain(|_| {
-            at += 1;
-            keep.get(at - 1) == Some(&true)
+        self.list.reduce(|list| {
+            list.retain(|_| {
+                at += 1;
+                keep.get(at - 1) == Some(&true)
+            });
         });
-        self.sorted = self.list.len();
+        self.sorted = self.len();
         let mut at = 0;
-        self.values.retain(|_| {
-            at += 1;
-            keep.get((at - 1) / width) == Some(&true)
+        self.keep_values(|values| {
+            values.retain(|_| {
+                at += 1;
+                keep.get((at - 1) / width) == Some(&true)
+            });
         });
+    }
+
+    fn keep_values(&mut self, keep: impl FnOnce(&mut Vec<Value>)) {
+        if let Some(values) = &mut self.values {
+            keep(values);
+        }
+        self.values.take_if(|values| values.is_empty());
     }
 
     /// A row whose bits and values are to be changed.
     pub(crate) fn row_mut(&mut self, at: usize) -> Option<(&mut Row, &mut [Value])> {
-        let width = self.values.len() / self.list.len().max(1);
-        let values = self.values.get_mut(at * width..(at + 1) * width)?;
-        Some((self.list.get_mut(at)?, values))
+        let width = self.width();
+        let values = match &mut self.values {
+            Some(values) => values.get_mut(at * width..(at + 1) * width)?,
+            None => &mut [],
+        };
+        Some((self.list.slice_mut().get_mut(at)?, values))
     }
 
+    /// Bytes beside its own.
     pub(crate) fn bytes(&self) -> usize {
-        self.list.capacity() * 24 + self.values.capacity() * 24
+        let values = self.values.as_ref().map_or(0, |v| (v.capacity() + 1) * size_of::<Value>());
+        self.list.bytes() + values
     }
 
     pub(crate) fn encode(&self, w: &mut Writer) {
-        w.length(self.list.len());
+        w.length(self.len());
         let (mut time, mut tags) = (0_i64, 0_u64);
-        for at in 0..self.list.len() {
+        for at in 0..self.len() {
             let view = self.view(at);
             w.signed(view.row.time.wrapping_sub(time));
             w.signed(view.row.tags.wrapping_sub(tags) as i64);
@@ -404,15 +507,26 @@ impl Rows {
     ) -> Result<Self, StateError> {
         let mut rows = Rows::default();
         let (mut time, mut tags) = (0_i64, 0_u64);
+        let mut values = Vec::with_capacity(layout.width());
         for _ in 0..r.unsigned()? {
             time = time.wrapping_add(r.signed()?);
             tags = tags.wrapping_add(r.signed()? as u64);
             let bits = r.unsigned()?;
-            rows.list.push(Row { time, tags: restore.tagged(tags), bits });
+            values.clear();
             for _ in 0..layout.width() {
-                rows.values.push(restore.texts.value(Cell::of(&r.value()?)));
+                values.push(restore.texts.value(Cell::of(&r.value()?)));
             }
+            rows.push_row(Row { time, tags: restore.tagged(tags), bits }, &values);
         }
+        // Ids are those of the events, where these are now.
+        rows.sorted = 0;
         Ok(rows)
+    }
+}
+
+/// Gives memory back once three quarters of it are unused.
+fn shrink<T>(list: &mut Vec<T>) {
+    if list.capacity() > 64 && list.len() * 4 < list.capacity() {
+        list.shrink_to(list.len() * 2);
     }
 }

@@ -440,7 +440,7 @@ impl Kind for Sliding {
                 + m.sweep.as_ref().map_or(0, Sweep::bytes)
                 + m.folded.bytes()
         });
-        80 + key.rows.bytes() + more
+        64 + key.rows.bytes() + more
     }
 
     fn encode(&self, key: &SlidingRows, w: &mut Writer) {
