@@ -24,6 +24,8 @@ pub struct Checkpoint {
     /// Whether `state` is all of it. Otherwise it is what changed since the last checkpoint of the
     /// run, with `None` for what is gone.
     pub full: bool,
+    /// What changes with it in the list of the history: rows that it covers count as kept.
+    pub history: Vec<StateEntry>,
     /// Per partition: the greatest event time seen, `i64::MIN` before the first row.
     pub seen: BTreeMap<PartitionId, i64>,
     /// How many deliveries of the source it reflects.

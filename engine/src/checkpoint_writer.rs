@@ -11,6 +11,7 @@ use sluice_stream::StateEntry;
 
 use crate::{
     Checkpoint, CheckpointSink, DurableCheckpoint, EngineError, Observer,
+    history::EventHistory,
     message::CheckpointBarrier,
     stopwatch::{StageTimes, Stopwatch},
 };
@@ -26,6 +27,8 @@ pub(crate) struct CheckpointWriter<'a> {
     /// Where they are kept; without it they end here.
     pub sink: Option<Box<dyn CheckpointSink>>,
     pub observer: &'a dyn Observer,
+    /// Where the rows it covers are kept for hunts.
+    pub history: Option<EventHistory>,
     /// The number of the last barrier whose checkpoint is durable.
     pub durable: &'a AtomicU64,
 }
@@ -37,11 +40,17 @@ impl CheckpointWriter<'_> {
         inbox: &Receiver<SealedCheckpoint>,
     ) -> Result<StageTimes, EngineError> {
         let mut times = StageTimes::default();
-        while let Ok(SealedCheckpoint { barrier, checkpoint }) = inbox.recv() {
+        while let Ok(SealedCheckpoint { barrier, mut checkpoint }) = inbox.recv() {
             let mut watch = Stopwatch::start();
             let (bytes, epoch) = (checkpoint.state.iter().map(bytes).sum(), checkpoint.epoch);
+            if let Some(history) = &self.history {
+                checkpoint.history = history.seal(epoch);
+            }
             if let Some(sink) = &mut self.sink {
                 sink.keep(checkpoint)?;
+            }
+            if let Some(history) = &self.history {
+                history.kept(epoch);
             }
             self.durable.store(barrier.number, Ordering::Release);
             watch.lap(&mut times.checkpoint);

@@ -40,7 +40,7 @@ use sluice_ingest::{DeadLetter, live::Positions};
 use sluice_store::Store;
 use sluice_stream::StateEntry;
 
-use codec::CodecError;
+pub(crate) use codec::{CodecError, Reader, Writer};
 pub use incidents::IncidentError;
 use incidents::Incidents;
 pub use kept::{LetterFilter, Retention, StoreStats, Stored, StoredLetter, TriageError};
@@ -50,7 +50,7 @@ use risk::Risks;
 pub use risk::{Criticalities, LevelRow, RiskCause, RiskClock, RiskReason, RiskRow, reasons};
 use sink::DurableSink;
 pub use state::StateSnapshot;
-use state::StateStore;
+pub(crate) use state::StateStore;
 use suppressions::Suppressions;
 pub use suppressions::{StoredSuppression, SuppressionError};
 pub use tables::{TABLE_BYTES, TABLE_ROWS};
@@ -195,6 +195,11 @@ impl FindingStore {
     /// If the store fails.
     pub fn sweep_state(&self, operators: &[u64]) -> Result<u64, EngineError> {
         self.inner.checkpoints.sweep(operators)
+    }
+
+    /// Where the files of the history are listed: in the batches of checkpoints.
+    pub(crate) fn history_list(&self) -> StateStore {
+        self.inner.checkpoints.clone()
     }
 
     /// The state of the last checkpoint.
@@ -371,6 +376,6 @@ impl FindingStore {
 }
 
 /// What is stored under a name cannot be read.
-fn unreadable(what: impl Into<String>) -> impl FnOnce(CodecError) -> EngineError {
+pub(crate) fn unreadable(what: impl Into<String>) -> impl FnOnce(CodecError) -> EngineError {
     move |reason| EngineError::Stored { what: what.into(), reason: reason.to_string() }
 }

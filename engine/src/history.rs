@@ -1,31 +1,88 @@
-//! Recent events in memory, for hunts: a ring of batches per table, bounded in bytes. Not durable,
-//! not used by detection.
+//! Events for hunts: every row that came, by table. The newest are in memory, the others in Parquet files
+//! that anybody can read (the layout is in [`files`]). Not used by detection, which never waits for it.
+//!
+//! A row is in the history once, whatever happens. In memory, rows are kept by the checkpoint that will
+//! cover them. With the checkpoint they go to its tail file, which the store lists in the same batch; later
+//! to Parquet files, which the store lists in the same batch in which it forgets the tail. What is not listed
+//! does not count: after a crash those rows are read again by their input, from the last checkpoint on.
+//!
+//! 1. a worker pushes rows ([`memory`], [`ring`]), 2. the thread of checkpoints seals them ([`tail`]), 3. a thread
+//! of its own writes files, puts small ones together and applies retention ([`writer`], [`columnar`]),
+//! 4. a hunt reads all of it ([`reader`]). What is missing from an answer is in [`HuntResult::gaps`].
+
+mod columnar;
+mod files;
+mod list;
+mod memory;
+mod reader;
+mod recover;
+mod replay;
+mod ring;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
 };
 
-use arrow::{array::ArrayData, buffer::Buffer, compute::concat_batches, record_batch::RecordBatch};
-use sluice_event::{EventBatch, TableName};
-use sluice_sql::{Cancel, Lookups, QueryLimits, QueryResult, SqlError, query_with};
+use arrow::record_batch::RecordBatch;
+use sluice_event::{EventBatch, Schema, TableName};
+use sluice_sql::{Cancel, Lookups, QueryLimits, QueryResult, SqlError, StoredRows, query_stored};
+use sluice_stream::StateEntry;
 
-/// Rows of batches that were put together, at most.
-const MERGED_ROWS: usize = 4_096;
+pub use list::Loss;
+pub(crate) use list::PREFIX;
+use memory::{Table, Tables};
+pub use reader::HistoryGap;
+use reader::{ScanLog, TableView, schema_of};
+pub use replay::HistorySource;
+pub use writer::DiskSettings;
+use writer::{Disk, Wake, remove_tails};
 
-/// The newest rows of every table. Cheap to clone; clones share the rows.
+use crate::{EngineError, durable::FindingStore};
+
+/// The rows of every table. Cheap to clone; clones share the rows. The last one ends the thread that writes
+/// files.
 #[derive(Clone, Debug)]
 pub struct EventHistory {
-    rings: Arc<Mutex<BTreeMap<TableName, Ring>>>,
-    lookups: Arc<Mutex<Lookups>>,
-    table_bytes: usize,
+    inner: Arc<Inner>,
+    _thread: Option<Arc<WriterThread>>,
 }
 
-#[derive(Debug, Default)]
-struct Ring {
-    batches: VecDeque<(RecordBatch, usize)>,
-    bytes: usize,
-    dropped_rows: u64,
+#[derive(Debug)]
+struct Inner {
+    tables: Mutex<Tables>,
+    lookups: Mutex<Lookups>,
+    table_bytes: usize,
+    disk: Option<Disk>,
+    /// Files that hunts have opened.
+    files_read: AtomicU64,
+}
+
+#[derive(Debug)]
+struct WriterThread {
+    wake: Arc<Wake>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for WriterThread {
+    fn drop(&mut self) {
+        self.wake.stop.store(true, Ordering::Relaxed);
+        self.wake.wake();
+        if let Some(thread) = self.thread.take() {
+            // One that panicked has said so.
+            thread.join().ok();
+        }
+    }
 }
 
 /// The answer to a hunt.
@@ -33,37 +90,175 @@ struct Ring {
 pub struct HuntResult {
     /// Rows and whether they were cut off.
     pub result: QueryResult,
-    /// Rows looked at, all tables.
+    /// Rows read of all tables.
     pub rows_scanned: u64,
-    /// Their bytes.
+    /// Bytes of the columns that were read, in memory.
     pub bytes_scanned: u64,
-    /// Per table of the history: the event time its rows begin at, milliseconds, if any was dropped
-    /// or not; `None` for an empty one.
+    /// Parquet files opened.
+    pub files_scanned: u64,
+    /// Per table: the event time from which on every row that came is there, milliseconds; `None` for an
+    /// empty one.
     pub covers_from: BTreeMap<TableName, Option<i64>>,
+    /// Rows of the tables and times asked for that are not in the answer and should be.
+    pub gaps: Vec<HistoryGap>,
+}
+
+/// What the history holds and has thrown away.
+#[derive(Clone, Debug, Default)]
+pub struct HistoryStats {
+    /// Whether it is on disk.
+    pub is_on_disk: bool,
+    /// By table.
+    pub tables: BTreeMap<TableName, TableStats>,
+    /// Attempts to write to disk that failed since the process started.
+    pub write_failures: u64,
+    /// Why nothing can be written, if nothing can.
+    pub failing: Option<String>,
+    /// Files that hunts have opened since the process started.
+    pub files_read: u64,
+}
+
+/// What the history holds of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableStats {
+    /// Rows in memory, and their bytes.
+    pub memory_rows: u64,
+    /// See `memory_rows`.
+    pub memory_bytes: u64,
+    /// Parquet files, their rows and bytes.
+    pub files: u64,
+    /// See `files`.
+    pub file_rows: u64,
+    /// See `files`.
+    pub file_bytes: u64,
+    /// Files that cannot be read, and their rows.
+    pub unreadable_files: u64,
+    /// See `unreadable_files`.
+    pub unreadable_rows: u64,
+    /// Rows that retention has dropped, or that made room in memory where there are no files.
+    pub dropped_rows: u64,
+    /// Bytes of files that retention has dropped.
+    pub dropped_bytes: u64,
+    /// Rows that should be there and are not, by reason, beside those of unreadable files.
+    pub lost_rows: BTreeMap<Loss, u64>,
+    /// As [`HuntResult::covers_from`].
+    pub covers_from: Option<i64>,
 }
 
 impl EventHistory {
-    /// A history that keeps at most so many bytes of each table.
+    /// A history in memory alone, that keeps at most so many bytes of each table.
     pub fn new(table_bytes: usize) -> Self {
-        EventHistory { rings: Arc::default(), lookups: Arc::default(), table_bytes }
+        EventHistory { inner: Arc::new(Inner::new(table_bytes, None)), _thread: None }
+    }
+
+    /// A history on disk, listed in this store. Rows of a table go to a file when they take so many bytes
+    /// of memory; at most twice as many wait to be written.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or the list is damaged. A file that is missing or damaged is no error:
+    /// answers say so.
+    pub fn open(
+        settings: DiskSettings,
+        table_bytes: usize,
+        store: &FindingStore,
+    ) -> Result<Self, EngineError> {
+        let inner = Arc::new(recover::open(settings, table_bytes, store)?);
+        let wake = inner.disk.as_ref().map(|disk| disk.wake.clone()).unwrap_or_default();
+        let thread = std::thread::Builder::new().name("sluice-history".to_owned()).spawn({
+            let (inner, wake) = (inner.clone(), wake.clone());
+            move || writer::run(&inner, &wake)
+        });
+        let thread = Some(thread.map_err(|_| EngineError::Thread("history"))?);
+        Ok(EventHistory { inner, _thread: Some(Arc::new(WriterThread { wake, thread })) })
+    }
+
+    /// A history on disk that nothing is written to, for a store that no node runs on.
+    ///
+    /// # Errors
+    /// As [`EventHistory::open`].
+    pub fn at_rest(dir: &Path, store: &FindingStore) -> Result<Self, EngineError> {
+        let settings = DiskSettings {
+            dir: dir.to_path_buf(),
+            file_every: Duration::MAX,
+            age: Duration::MAX,
+            bytes: u64::MAX,
+            min_free: 0,
+        };
+        let inner = Arc::new(recover::open(settings, usize::MAX, store)?);
+        Ok(EventHistory { inner, _thread: None })
     }
 
     /// Sets the lookups that hunts ask.
     pub fn know(&self, lookups: &Lookups) {
-        *self.lookups.lock().unwrap_or_else(PoisonError::into_inner) = lookups.clone();
+        *self.inner.lookups.lock().unwrap_or_else(PoisonError::into_inner) = lookups.clone();
     }
 
-    /// Adds rows; the oldest batches of the table make room.
+    /// Adds rows that came outside of a run: the next checkpoint covers them.
     pub fn push(&self, batch: &EventBatch) {
-        let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        rings.entry(batch.table.clone()).or_default().push(batch.columns.clone(), self.table_bytes);
+        self.push_before(0, batch);
     }
 
-    /// Per table: rows held, their bytes, and rows dropped to make room.
-    pub fn sizes(&self) -> BTreeMap<TableName, (u64, usize, u64)> {
-        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = |ring: &Ring| ring.batches.iter().map(|(b, _)| b.num_rows() as u64).sum();
-        rings.iter().map(|(t, r)| (t.clone(), (rows(r), r.bytes, r.dropped_rows))).collect()
+    /// Adds rows that the checkpoint of this number will cover; the oldest of the table make room.
+    pub(crate) fn push_before(&self, epoch: u64, batch: &EventBatch) {
+        let on_disk = self.inner.disk.is_some();
+        let most = self.inner.table_bytes.saturating_mul(if on_disk { 2 } else { 1 });
+        self.inner.tables().push(&batch.table, epoch, &batch.columns, most, on_disk);
+    }
+
+    /// A run goes on from this checkpoint: rows that came after it come again.
+    pub(crate) fn begin(&self, epoch: u64) {
+        self.inner.tables().begin(epoch);
+    }
+
+    /// Every row that this checkpoint covers has been pushed: what it changes in the list of the history.
+    pub(crate) fn seal(&self, epoch: u64) -> Vec<StateEntry> {
+        let Some(disk) = &self.inner.disk else { return Vec::new() };
+        let (frames, mut changes) = self.inner.tables().seal(epoch);
+        if !frames.is_empty() {
+            changes.extend(disk.seal(epoch, &frames));
+        }
+        changes.push(list::put_sealed(list::Sealed {
+            epoch,
+            at: crate::clock::clock(),
+            since: disk.since,
+        }));
+        changes
+    }
+
+    /// This checkpoint is durable.
+    pub(crate) fn kept(&self, epoch: u64) {
+        let gone = self.inner.tables().kept(epoch, self.inner.disk.is_some());
+        if let Some(disk) = &self.inner.disk {
+            remove_tails(&disk.settings.dir, &gone);
+            disk.wake.wake();
+        }
+    }
+
+    /// Writes all rows that checkpoints cover to files, and applies retention, without waiting for the
+    /// time to do so.
+    pub fn write_files(&self) {
+        self.inner.pass(true);
+    }
+
+    /// Since when events are kept, milliseconds since 1970 UTC; `None` if that is since the process started.
+    pub fn kept_since(&self) -> Option<i64> {
+        self.inner.disk.as_ref().map(|disk| disk.since)
+    }
+
+    /// What it holds and has thrown away.
+    pub fn stats(&self) -> HistoryStats {
+        let tables = self.inner.tables();
+        let tables = tables.all.iter().map(|(name, t)| (name.clone(), TableStats::of(t))).collect();
+        let disk = self.inner.disk.as_ref();
+        let failing =
+            disk.map(|d| d.failing.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        HistoryStats {
+            is_on_disk: disk.is_some(),
+            tables,
+            write_failures: disk.map_or(0, |disk| disk.failures.load(Ordering::Relaxed)),
+            failing: failing.flatten(),
+            files_read: self.inner.files_read.load(Ordering::Relaxed),
+        }
     }
 
     /// Runs sandboxed SQL over the rows held now. Blocks until it is done or its deadline.
@@ -101,174 +296,93 @@ impl EventHistory {
         limits: QueryLimits,
         cancel: &Cancel,
     ) -> Result<HuntResult, SqlError> {
-        let mut tables: BTreeMap<TableName, Vec<RecordBatch>> = {
-            let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-            let batches = |ring: &Ring| ring.batches.iter().map(|(b, _)| b.clone()).collect();
-            rings.iter().map(|(table, ring)| (table.clone(), batches(ring))).collect()
-        };
-        tables.extend(beside);
-        let covers_from = tables.iter().map(|(t, b)| (t.clone(), oldest(b))).collect();
-        let tables: BTreeMap<TableName, Vec<RecordBatch>> = tables
-            .into_iter()
-            .map(|(table, batches)| Ok((table, within(batches, between)?)))
-            .collect::<Result<_, SqlError>>()?;
-        let lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let result = query_with(sql, &tables, &lookups, limits, cancel)?;
-        let all = || tables.values().flatten();
+        let log = Arc::<Mutex<ScanLog>>::default();
+        let (mut views, mut covers_from) = self.views(between, &log);
+        for (name, batches) in beside {
+            let oldest = ring::extents(&batches).times.map(|(from, _)| from);
+            covers_from.insert(name.clone(), oldest);
+            let (files, lost) = Default::default();
+            let view = view(name.clone(), batches, files, lost, (between, log.clone()));
+            views.insert(name, view);
+        }
+        let lookups = self.inner.lookups.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let result = query_stored(sql, &views, &lookups, limits, cancel)?;
+        let log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        let files_scanned = log.files.len() as u64;
+        self.inner.files_read.fetch_add(files_scanned, Ordering::Relaxed);
         Ok(HuntResult {
             result,
-            rows_scanned: all().map(|b| b.num_rows() as u64).sum(),
-            bytes_scanned: all().map(|b| bytes(b) as u64).sum(),
+            rows_scanned: log.rows,
+            bytes_scanned: log.bytes,
+            files_scanned,
             covers_from,
+            gaps: log.gaps.clone(),
         })
     }
-}
 
-impl Ring {
-    /// Adds rows to those of small batches before them: a batch of a single row takes as much memory
-    /// beside its values as one of thousands, and a hunt looks at each. A batch is put together with
-    /// others of its size, so that each row is copied a few times at most.
-    fn push(&mut self, mut batch: RecordBatch, most: usize) {
-        while let Some((last, size)) = self.batches.back()
-            && last.num_rows() <= 2 * batch.num_rows()
-            && last.num_rows() + batch.num_rows() <= MERGED_ROWS
-            // They differ across a reload.
-            && last.schema() == batch.schema()
-        {
-            let Ok(merged) = concat_batches(&last.schema(), [last, &batch]) else { break };
-            self.bytes -= size;
-            self.batches.pop_back();
-            batch = merged;
+    /// All tables at one moment, and since when each is complete.
+    fn views(
+        &self,
+        between: reader::Between,
+        log: &Arc<Mutex<ScanLog>>,
+    ) -> (BTreeMap<TableName, Arc<dyn StoredRows>>, BTreeMap<TableName, Option<i64>>) {
+        let (mut held, mut covers_from) = (Vec::new(), BTreeMap::new());
+        for (name, table) in &self.inner.tables().all {
+            let batches: Vec<RecordBatch> = table.ring.batches().cloned().collect();
+            held.push((name.clone(), batches, table.files.clone(), table.lost.clone()));
+            covers_from.insert(name.clone(), table.covers_from());
         }
-        let size = bytes(&batch);
-        self.bytes += size;
-        self.batches.push_back((batch, size));
-        while self.bytes > most
-            && let Some((old, size)) = self.batches.pop_front()
-        {
-            self.bytes -= size;
-            self.dropped_rows += old.num_rows() as u64;
-        }
+        // Nobody waits for files that are looked into.
+        let views = held.into_iter().map(|(name, batches, files, lost)| {
+            (name.clone(), view(name, batches, files, lost, (between, log.clone())))
+        });
+        (views.collect(), covers_from)
     }
 }
 
-/// Bytes of a column of a batch beside its values.
-const COLUMN_BYTES: usize = 160;
-
-/// The memory a batch takes. Columns share buffers (an entity is often a user's name as it is), which
-/// count once; columns that are all NULL share theirs with other batches and do not count.
-fn bytes(batch: &RecordBatch) -> usize {
-    fn add(data: &ArrayData, seen: &mut BTreeSet<usize>) -> usize {
-        let nulls = data.nulls().map(|nulls| nulls.buffer());
-        let own: usize = data
-            .buffers()
-            .iter()
-            .chain(nulls)
-            .filter(|buffer| seen.insert(buffer.data_ptr().as_ptr() as usize))
-            .map(Buffer::capacity)
-            .sum();
-        own + data.child_data().iter().map(|child| add(child, seen)).sum::<usize>()
-    }
-    let mut seen = BTreeSet::new();
-    let columns = batch.columns().iter().filter(|column| column.null_count() < column.len());
-    let values: usize = columns.map(|column| add(&column.to_data(), &mut seen)).sum();
-    values + batch.num_columns() * COLUMN_BYTES
-}
-
-/// The rows with a time in the range; a table that is left without any keeps an empty batch, so that
-/// it can still be named.
-fn within(
-    mut batches: Vec<RecordBatch>,
-    (from, to): (Option<i64>, Option<i64>),
-) -> Result<Vec<RecordBatch>, SqlError> {
-    use arrow::{
-        array::{AsArray, BooleanArray},
-        compute::filter_record_batch,
-        datatypes::TimestampMillisecondType,
+fn view(
+    name: TableName,
+    batches: Vec<RecordBatch>,
+    files: Vec<Arc<files::HistoryFile>>,
+    lost: BTreeMap<Loss, list::Lost>,
+    (between, log): (reader::Between, Arc<Mutex<ScanLog>>),
+) -> Arc<dyn StoredRows> {
+    let schema = match Schema::builtin().table(name.as_str()) {
+        Some(table) => table.arrow.clone(),
+        None => schema_of(&batches, &files),
     };
-    if from.is_none() && to.is_none() {
-        return Ok(batches);
-    }
-    for batch in &mut batches {
-        let time = batch.column_by_name("time");
-        let Some(time) = time.and_then(|t| t.as_primitive_opt::<TimestampMillisecondType>()) else {
-            continue;
-        };
-        let inside = |t: i64| from.is_none_or(|from| from <= t) && to.is_none_or(|to| t < to);
-        let keep: BooleanArray = time.iter().map(|t| t.map(inside)).collect();
-        *batch = filter_record_batch(batch, &keep).map_err(|e| SqlError::Failed(e.to_string()))?;
-    }
-    let empty = batches.first().map(|b| b.slice(0, 0));
-    batches.retain(|b| b.num_rows() > 0);
-    if batches.is_empty() {
-        batches.extend(empty);
-    }
-    Ok(batches)
+    Arc::new(TableView { name, schema, batches, files, lost, between, log })
 }
 
-fn oldest(batches: &[RecordBatch]) -> Option<i64> {
-    use arrow::{array::AsArray, datatypes::TimestampMillisecondType};
-    batches
-        .iter()
-        .filter_map(|b| {
-            let time = b.column_by_name("time")?;
-            let time = time.as_primitive_opt::<TimestampMillisecondType>()?;
-            time.values().iter().min().copied()
-        })
-        .min()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray, new_null_array};
-    use arrow::datatypes::DataType;
-
-    use super::*;
-
-    #[test]
-    fn shared_buffers_count_once_and_nulls_not_at_all() {
-        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1_000));
-        let texts: ArrayRef =
-            Arc::new(StringArray::from_iter_values((0..1_000).map(|n| n.to_string())));
-        let nulls = new_null_array(&DataType::Utf8, 1_000);
-        let batch = |columns: Vec<(&str, &ArrayRef)>| {
-            let columns = columns.into_iter().map(|(name, array)| (name, array.clone()));
-            RecordBatch::try_from_iter(columns).unwrap()
-        };
-        let one = bytes(&batch(vec![("a", &numbers), ("b", &texts)]));
-        assert!((8_000 + 4_000 + 2_890..40_000).contains(&one), "{one}");
-        let shared =
-            [("a", &numbers), ("b", &texts), ("c", &texts), ("d", &nulls), ("e", &numbers)];
-        assert_eq!(bytes(&batch(shared.to_vec())), one + 3 * COLUMN_BYTES);
+impl Inner {
+    fn new(table_bytes: usize, disk: Option<Disk>) -> Inner {
+        let (tables, lookups) = Default::default();
+        Inner { tables, lookups, table_bytes, disk, files_read: AtomicU64::new(0) }
     }
 
-    #[test]
-    fn rows_that_come_one_by_one_are_put_together_in_order() {
-        let row = |n: i64| {
-            let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values([n]));
-            RecordBatch::try_from_iter([("n", numbers)]).unwrap()
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TableStats {
+    fn of(table: &Table) -> TableStats {
+        let sum = |of: &dyn Fn(&files::HistoryFile) -> u64| -> u64 {
+            table.files.iter().map(|file| of(file)).sum()
         };
-        let mut ring = Ring::default();
-        (0..10_000).for_each(|n| ring.push(row(n), usize::MAX));
-        assert!(ring.batches.len() < 20, "{}", ring.batches.len());
-        let sizes: usize = ring.batches.iter().map(|(batch, _)| bytes(batch)).sum();
-        assert_eq!(ring.bytes, sizes);
-        let rows: Vec<i64> = ring
-            .batches
-            .iter()
-            .flat_map(|(batch, _)| {
-                let numbers = batch.column(0).as_primitive::<arrow::datatypes::Int64Type>();
-                numbers.values().to_vec()
-            })
-            .collect();
-        assert_eq!(rows, Vec::from_iter(0..10_000));
-        // What does not fit goes, the oldest first.
-        let most = ring.bytes / 2;
-        ring.push(row(10_000), most);
-        assert!(ring.bytes <= most && ring.dropped_rows >= 4_096);
-        let held: usize = ring.batches.iter().map(|(batch, _)| batch.num_rows()).sum();
-        assert_eq!(ring.dropped_rows as usize + held, 10_001);
+        let if_damaged = |file: &files::HistoryFile, n: u64| file.damaged().map_or(0, |_| n);
+        TableStats {
+            memory_rows: table.ring.rows(),
+            memory_bytes: table.ring.bytes() as u64,
+            files: table.files.len() as u64,
+            file_rows: sum(&|file| file.entry.extent.rows),
+            file_bytes: sum(&|file| file.entry.bytes),
+            unreadable_files: sum(&|file| if_damaged(file, 1)),
+            unreadable_rows: sum(&|file| if_damaged(file, file.entry.extent.rows)),
+            dropped_rows: table.dropped.extent.rows,
+            dropped_bytes: table.dropped.bytes,
+            lost_rows: table.lost.iter().map(|(loss, lost)| (*loss, lost.extent.rows)).collect(),
+            covers_from: table.covers_from(),
+        }
     }
 }

@@ -77,13 +77,17 @@ impl Engine {
         // One checkpoint is on its way at a time, and one more when the run is stopped.
         let (to_writer, checkpoints) = bounded(2);
         let stats = live.map(|l| l.stats.begin(workers, shards));
+        let history = live.map(|l| l.history.clone());
+        if let Some(history) = &history {
+            history.begin(resume.epoch);
+        }
 
         thread::scope(|scope| {
             let (worker_in, worker_threads): (Vec<_>, Vec<_>) = (0..workers)
                 .map(|index| {
                     let (sender, receiver) = bounded::<ToWorker>(self.config.queue);
                     let mut worker = Worker::new(self, index, &partitions, &resume, &progress);
-                    worker.history = live.map(|l| l.history.clone());
+                    worker.history = history.clone();
                     worker.stats = stats.as_ref().and_then(|b| b.workers.get(index).cloned());
                     let out = (shard_in.clone(), to_committer.clone());
                     (sender, scope.spawn(move || worker.run(&receiver, &out.0, &out.1)))
@@ -102,7 +106,8 @@ impl Engine {
                 })
                 .collect::<Result<_, EngineError>>()?;
             drop(to_committer);
-            let writer = CheckpointWriter { sink: sink.checkpoints(), observer, durable: &kept };
+            let writer =
+                CheckpointWriter { sink: sink.checkpoints(), observer, history, durable: &kept };
             let writer_thread = scope.spawn(move || writer.run(&checkpoints));
             let mut committer = Committer::new(
                 self,

@@ -41,7 +41,8 @@ pub(crate) struct Worker {
     rule_nanos: Vec<u64>,
     /// Per table: rows, and nanoseconds in its network.
     tables: BTreeMap<TableName, (u64, u64)>,
-    /// The number of the last barrier it has passed on.
+    /// The epoch this run began from, and the number of the last barrier that was passed on.
+    resumed: u64,
     passed: u64,
     times: StageTimes,
     /// Where rows are kept for hunts.
@@ -90,6 +91,7 @@ impl Worker {
             rule_counts: vec![RuleCounts::default(); engine.rules.rules().len()],
             rule_nanos: vec![0; engine.rules.rules().len()],
             tables: BTreeMap::new(),
+            resumed: resume.epoch,
             passed: 0,
             rules: engine.rules.clone(),
             times: StageTimes::default(),
@@ -296,7 +298,7 @@ impl Worker {
         }
         // Hunts read what was found from where it is kept.
         if let Some(history) = self.history.as_ref().filter(|_| !batch.table.is_findings()) {
-            history.push(batch);
+            history.push_before(self.resumed + self.passed + 1, batch);
         }
         let Some(state) = self.partitions.get_mut(&batch.origin.partition) else { return };
         if !state.first.contains_key(&batch.table) {

@@ -75,6 +75,7 @@ const OWNERS: &[(&str, &str)] = &[
     ("fjall", "sluice-store"),
     ("linfa", "sluice-baseline"),
     ("tantivy", "sluice-index"),
+    ("parquet", "sluice-engine"),
     ("axum", "sluice-api"),
     ("tonic", "sluice-api"),
     ("envoy-types", "sluice-api"),

@@ -28,6 +28,7 @@ mod refuse;
 mod rowwise;
 mod sandbox;
 mod session;
+mod stored;
 mod text;
 mod threshold;
 mod transform;
@@ -45,6 +46,7 @@ pub use known::{
     AskedKind, AskedValue, BaselineRows, BaselineTable, Baselines, KnownBaselines, baseline_columns,
 };
 pub use lookup::{Lookup, Lookups};
-pub use query::{QueryLimits, QueryResult, query, query_with, tables_named};
+pub use query::{QueryLimits, QueryResult, query, query_stored, query_with, tables_named};
 pub use reference::{FunctionDoc, FunctionGroup, reference};
+pub use stored::{StoredBatches, StoredRows, Wanted};
 pub use transform::compile_transform;

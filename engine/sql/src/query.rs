@@ -33,6 +33,7 @@ use crate::{
     lookup::Lookups,
     sandbox,
     session::{STACK, Session, Tables, with_stack},
+    stored::StoredRows,
 };
 
 /// What one query may use.
@@ -100,9 +101,32 @@ pub fn query_with(
     limits: QueryLimits,
     cancel: &Cancel,
 ) -> Result<QueryResult, SqlError> {
+    let over = |lookups: &Lookups| Tables::memory(tables, lookups);
+    query_tables(sql, &over, lookups, limits, cancel)
+}
+
+/// [`query_with`] over rows that are read as they are scanned.
+pub fn query_stored(
+    sql: &str,
+    rows: &BTreeMap<TableName, Arc<dyn StoredRows>>,
+    lookups: &Lookups,
+    limits: QueryLimits,
+    cancel: &Cancel,
+) -> Result<QueryResult, SqlError> {
+    let over = |lookups: &Lookups| Tables::stored(rows, lookups);
+    query_tables(sql, &over, lookups, limits, cancel)
+}
+
+fn query_tables(
+    sql: &str,
+    over: &dyn Fn(&Lookups) -> Result<Tables>,
+    lookups: &Lookups,
+    limits: QueryLimits,
+    cancel: &Cancel,
+) -> Result<QueryResult, SqlError> {
     sandbox::check_length(sql, limits.text).map_err(|e| SqlError::planning(&e))?;
     let lookups = &lookups.snapshot().map_err(SqlError::Failed)?;
-    let tables = Tables::memory(tables, lookups).map_err(|e| SqlError::planning(&e))?;
+    let tables = over(lookups).map_err(|e| SqlError::planning(&e))?;
     let session = Session::hunts(limits.memory).knowing(lookups).over(&tables);
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     let end = Instant::now() + limits.deadline;

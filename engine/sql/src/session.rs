@@ -54,6 +54,7 @@ use crate::{
     known::{self, BASELINE},
     lookup::{Joins, Lookups, joins_as_calls},
     lower, query, rowwise, sandbox,
+    stored::{StoredRows, StoredTable},
 };
 
 /// Bytes that planning and batch runs may hold in tracked memory.
@@ -302,9 +303,6 @@ impl Tables {
             }
             tables.insert(table.name.clone(), memory(&table.arrow, rows)?);
         }
-        for table in Schema::own().tables().filter(|t| !batches.contains_key(&t.name)) {
-            tables.insert(table.name.clone(), memory(&table.arrow, Vec::new())?);
-        }
         if let Some(schema) = &common {
             let union = memory(schema, union)?;
             tables.entry(TableName::new("events")).or_insert(union);
@@ -312,6 +310,43 @@ impl Tables {
         for (name, rows) in batches {
             if let (false, Some(first)) = (tables.contains_key(name), rows.first()) {
                 tables.insert(name.clone(), memory(&first.schema(), rows.clone())?);
+            }
+        }
+        Tables::beside(tables, lookups)
+    }
+
+    /// [`Tables::memory`] with rows that are read as they are scanned.
+    pub(crate) fn stored(
+        rows: &BTreeMap<TableName, Arc<dyn StoredRows>>,
+        lookups: &Lookups,
+    ) -> Result<Tables> {
+        let of = |schema: SchemaRef, parts: Vec<Arc<dyn StoredRows>>| -> Arc<dyn TableProvider> {
+            Arc::new(StoredTable { schema, parts })
+        };
+        let builtin = || Schema::builtin().tables();
+        let mut tables = BTreeMap::new();
+        for table in builtin() {
+            let parts = rows.get(&table.name).cloned().into_iter().collect();
+            tables.insert(table.name.clone(), of(Arc::clone(&table.arrow), parts));
+        }
+        if let Some(schema) = common_schema() {
+            let parts = builtin().filter_map(|table| rows.get(&table.name).cloned()).collect();
+            tables.entry(TableName::new("events")).or_insert_with(|| of(schema, parts));
+        }
+        for (name, rows) in rows {
+            tables.entry(name.clone()).or_insert_with(|| of(rows.schema(), vec![rows.clone()]));
+        }
+        Tables::beside(tables, lookups)
+    }
+
+    /// These with the tables that Sluice fills itself, where they are not given, and what can be asked.
+    fn beside(
+        mut tables: BTreeMap<TableName, Arc<dyn TableProvider>>,
+        lookups: &Lookups,
+    ) -> Result<Tables> {
+        for table in Schema::own().tables() {
+            if !tables.contains_key(&table.name) {
+                tables.insert(table.name.clone(), memory(&table.arrow, Vec::new())?);
             }
         }
         for (name, lookup) in lookups.iter() {

@@ -252,6 +252,7 @@ pub(crate) fn decode_checkpoint(bytes: &[u8]) -> Read<Checkpoint> {
             seq: Seq(r.unsigned()?),
             state: Vec::new(),
             full: false,
+            history: Vec::new(),
             delivered: r.unsigned()?,
             seen: r.list(|r| Ok((PartitionId(r.narrow()?), r.signed()?)))?,
             positions: r.list(|r| Ok((read_place(r)?, r.unsigned()?)))?,

@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | `entry` | state key | the value of a state entry |
 //! | `meta` | `checkpoint` | everything else: epoch, positions, partitions, newest times |
+//! | `meta` | `history/..` | which files of the history count (see `history/list.rs`) |
 //!
 //! A checkpoint is one atomic synced batch that overwrites what changed, so there is one at any moment
 //! and nothing of older ones to clean up. It refers to the findings by sequence: they are committed
@@ -14,14 +15,14 @@ use std::{collections::BTreeSet, ops::Bound, path::Path, sync::Arc};
 
 use sluice_event::Encoder;
 use sluice_ingest::live::Positions;
-use sluice_store::{Bytes, Layout, Memory, Snapshot, Space, Store, StoreError};
+use sluice_store::{Batch, Bytes, Layout, Memory, Snapshot, Space, Store, StoreError};
 use sluice_stream::StateEntry;
 
 use super::{
     records::{decode_checkpoint, encode_checkpoint},
     unreadable,
 };
-use crate::{Checkpoint, CheckpointSink, EngineError};
+use crate::{Checkpoint, CheckpointSink, EngineError, history::PREFIX};
 
 const LAYOUT: Layout<2> = Layout { name: "sluice-state", version: 1, spaces: ["entry", "meta"] };
 /// State is read once, at start, and written every few seconds: little is cached. Memtables of 8 MiB
@@ -43,7 +44,7 @@ const PARTITIONS: u64 = 0;
 
 /// The checkpoint of a node. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct StateStore {
+pub(crate) struct StateStore {
     store: Store,
     entries: Space,
     meta: Space,
@@ -115,6 +116,35 @@ impl StateStore {
         StateSnapshot { snapshot: Arc::new(self.store.snapshot()), entries: self.entries.clone() }
     }
 
+    /// What is listed of the history.
+    pub(crate) fn listed(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, EngineError> {
+        let rows = self.store.snapshot().prefix(&self.meta, PREFIX);
+        rows.map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec())))
+            .collect::<Result<_, StoreError>>()
+            .map_err(EngineError::from)
+    }
+
+    /// Changes what is listed, all of it or nothing. `frees` says that it removes more than it adds.
+    pub(crate) fn list(&self, changes: Vec<StateEntry>, frees: bool) -> Result<(), EngineError> {
+        let mut batch = self.store.batch();
+        self.put_list(&mut batch, changes);
+        Ok(if frees { self.store.commit_freeing(batch)? } else { self.store.commit(batch)? })
+    }
+
+    fn put_list(&self, batch: &mut Batch, changes: Vec<StateEntry>) {
+        for StateEntry { key, value } in changes {
+            match value {
+                Some(value) => batch.put(&self.meta, &key, &value),
+                None => batch.remove(&self.meta, &key),
+            }
+        }
+    }
+
+    /// Bytes free for this user on the disk it is on.
+    pub(crate) fn free_bytes(&self) -> Result<u64, EngineError> {
+        Ok(self.store.free_bytes()?)
+    }
+
     pub(super) fn disk_bytes(&self) -> Result<u64, EngineError> {
         Ok(self.store.disk_bytes()?)
     }
@@ -170,6 +200,7 @@ impl CheckpointSink for StateStore {
     fn keep(&mut self, mut checkpoint: Checkpoint) -> Result<(), EngineError> {
         let mut batch = self.store.batch();
         batch.put(&self.meta, CHECKPOINT, &encode_checkpoint(&checkpoint));
+        self.put_list(&mut batch, std::mem::take(&mut checkpoint.history));
         // What several shards export, such as the progress of a partition, is written once: a batch
         // holds a key once.
         let mut state = std::mem::take(&mut checkpoint.state);

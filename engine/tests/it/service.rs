@@ -10,12 +10,13 @@ use std::{
     time::Duration,
 };
 
+use arrow::{array::AsArray, datatypes::Int64Type};
 use crossbeam_channel::Sender;
 use sluice_engine::{
     Content, Delivery, Engine, EngineConfig, EngineError, History, MemorySink, Partition, Progress,
-    RunOptions, Seq, Source, Unobserved,
+    QueryLimits, RunOptions, Seq, Source, Unobserved,
     durable::{FindingStore, LetterFilter, Retention},
-    history::EventHistory,
+    history::{DiskSettings, EventHistory},
     replay::Dice,
     service::{
         LiveInput, Phase, RuleChange, Service, ServiceParts, ServiceSettings, ServiceStatus,
@@ -126,21 +127,44 @@ struct Bench {
     at: Option<PathBuf>,
     logs: Vec<Log>,
     seed: u64,
+    /// Of the last start.
+    history: Option<EventHistory>,
 }
 
 impl Bench {
     fn new(logs: Vec<Log>) -> Bench {
-        Bench { dir: tempfile::tempdir().unwrap(), at: None, logs, seed: 1 }
+        Bench { dir: tempfile::tempdir().unwrap(), at: None, logs, seed: 1, history: None }
     }
 
     fn store(&self) -> FindingStore {
-        let dir = self.at.as_deref().unwrap_or(self.dir.path());
-        FindingStore::open(&dir.join("store"), Retention::default()).unwrap()
+        FindingStore::open(&self.data().join("store"), Retention::default()).unwrap()
+    }
+
+    fn data(&self) -> &Path {
+        self.at.as_deref().unwrap_or(self.dir.path())
+    }
+
+    /// The number that a hunt over the history of the last start gives.
+    fn hunted(&self, sql: &str) -> i64 {
+        let found = self.history.as_ref().unwrap().hunt(sql, QueryLimits::default()).unwrap();
+        assert_eq!(found.gaps, []);
+        found.result.batches[0].column(0).as_primitive::<Int64Type>().value(0)
     }
 
     fn start(&mut self, content: Content) -> (Service, FindingStore) {
         self.seed += 1;
+        self.history = None;
         let store = self.store();
+        // Files are written again and again, and put together.
+        let disk = DiskSettings {
+            dir: self.data().join("history"),
+            file_every: Duration::from_millis(40),
+            age: Duration::from_secs(3_600),
+            bytes: 1 << 30,
+            min_free: 0,
+        };
+        let history = EventHistory::open(disk, 64 << 20, &store).unwrap();
+        self.history = Some(history.clone());
         let mut by_source: BTreeMap<Arc<str>, Vec<Log>> = BTreeMap::new();
         for log in &self.logs {
             by_source.entry(log.0.clone()).or_default().push(log.clone());
@@ -159,7 +183,7 @@ impl Bench {
             config: config(),
             inputs,
             store: store.clone(),
-            history: EventHistory::new(64 << 20),
+            history,
             settings,
         })
         .unwrap();
@@ -313,6 +337,11 @@ fn it_finds_what_a_run_over_the_files_finds_however_often_it_is_stopped() {
     service.stop().unwrap();
     assert_eq!(status.counters.violations(), Vec::<String>::new());
     same(&of_events(&content, kept(&store)), &of_events(&content, expected));
+    // Hunts see the rows of all runs, each once.
+
+    let hunted = bench.hunted("SELECT count(*) FROM events WHERE source = 'okta.system'");
+    let distinct = "SELECT count(DISTINCT native_uid) FROM events WHERE source = 'okta.system'";
+    assert_eq!((hunted > 100, hunted), (true, bench.hunted(distinct)));
 }
 
 /// Where a process that is to be killed finds its data.
@@ -415,6 +444,9 @@ fn rules_over_findings_find_the_same_however_often_they_are_killed() {
     service.stop().unwrap();
     assert_eq!(service.status().counters.violations(), Vec::<String>::new());
     same(&kept(&store), &expected);
+    let of = |what: &str| bench.hunted(&format!("SELECT count({what}) FROM authentication"));
+    assert_eq!((of("*"), of("DISTINCT native_uid")), (1_200, 1_200), "each row once");
+    assert!(bench.history.as_ref().unwrap().stats().tables.values().any(|t| t.file_rows > 0));
 }
 
 #[test]

@@ -150,6 +150,7 @@ fn checkpoint_and_totals_come_back() {
         seq: Seq(u64::MAX),
         state: Vec::new(),
         full: true,
+        history: Vec::new(),
         delivered: 12,
         seen: BTreeMap::from([(PartitionId(0), i64::MIN), (PartitionId(u32::MAX), 5)]),
         positions: BTreeMap::from([

@@ -1,0 +1,349 @@
+//! The rows of one table in memory, by the checkpoint that covers them: what is not in a file yet, or,
+//! without files, the newest. Bounded in bytes. Not which tables there are (see [`super::memory`]).
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use arrow::{
+    array::{ArrayData, AsArray},
+    buffer::Buffer,
+    compute::concat_batches,
+    datatypes::TimestampMillisecondType,
+    record_batch::RecordBatch,
+};
+
+use super::list::Extent;
+use crate::stopwatch::Stopwatch;
+
+/// Rows of batches that were put together, at most.
+const MERGED_ROWS: usize = 4_096;
+
+/// Rows of one table.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    /// In the order of their epochs.
+    groups: VecDeque<Group>,
+    bytes: usize,
+}
+
+/// Rows that the same checkpoint covers.
+#[derive(Debug)]
+struct Group {
+    /// Its number; 0 for rows that wait for none.
+    epoch: u64,
+    batches: VecDeque<(RecordBatch, usize)>,
+    bytes: usize,
+    /// Whether they are in the tail file of their checkpoint, so that there will be no more of them.
+    is_sealed: bool,
+    age: Stopwatch,
+}
+
+impl Ring {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.batches().map(|batch| batch.num_rows() as u64).sum()
+    }
+
+    /// All rows, oldest first.
+    pub(super) fn batches(&self) -> impl Iterator<Item = &RecordBatch> {
+        self.groups.iter().flat_map(|group| group.batches.iter().map(|(batch, _)| batch))
+    }
+
+    /// Adds rows that the checkpoint of this number will cover.
+    pub(super) fn push(&mut self, epoch: u64, batch: RecordBatch) {
+        let at = self.groups.iter().rposition(|group| group.epoch <= epoch);
+        let at = match at {
+            Some(at) if self.groups.get(at).is_some_and(|group| group.epoch == epoch) => at,
+            before => {
+                let at = before.map_or(0, |before| before + 1);
+                self.groups.insert(at, Group::new(epoch));
+                at
+            }
+        };
+        if let Some(group) = self.groups.get_mut(at) {
+            let before = group.bytes;
+            group.push(batch);
+            self.bytes = self.bytes + group.bytes - before;
+        }
+    }
+
+    /// Drops the oldest rows until there are at most so many bytes; what was dropped, and which sealed
+    /// checkpoints have no rows here any more. Those of checkpoints up to `spared`, which are being written,
+    /// stay, and rows that are sealed go all at once.
+    pub(super) fn trim(&mut self, most: usize, spared: u64) -> (Extent, Vec<u64>) {
+        let (mut dropped, mut unlisted) = (Extent::default(), Vec::new());
+        while self.bytes > most {
+            let at = self.groups.iter().position(|group| group.epoch > spared || spared == 0);
+            let Some(at) = at else { break };
+            let Some(group) = self.groups.get_mut(at) else { break };
+            loop {
+                let Some((batch, size)) = group.batches.pop_front() else { break };
+                group.bytes -= size;
+                self.bytes -= size;
+                dropped.add(extent(&batch));
+                if !group.is_sealed {
+                    break;
+                }
+            }
+            if group.batches.is_empty() {
+                if group.is_sealed {
+                    unlisted.push(group.epoch);
+                }
+                self.groups.remove(at);
+            }
+        }
+        (dropped, unlisted)
+    }
+
+    /// Rows up to this checkpoint wait for none any more.
+    pub(super) fn settle(&mut self, epoch: u64) {
+        while let Some(at) = self.groups.iter().position(|g| g.epoch > 0 && g.epoch <= epoch) {
+            let Some(group) = self.groups.remove(at) else { break };
+            self.bytes -= group.bytes;
+            group.batches.into_iter().for_each(|(batch, _)| self.push(0, batch));
+        }
+    }
+
+    /// Rows that come again, since the run goes on from this checkpoint, are dropped.
+    pub(super) fn forget_after(&mut self, epoch: u64) {
+        let gone: usize = self.groups.iter().filter(|g| g.epoch > epoch).map(|g| g.bytes).sum();
+        self.bytes -= gone;
+        self.groups.retain(|group| group.epoch <= epoch);
+    }
+
+    /// Seals the rows up to a checkpoint; those that it covers.
+    pub(super) fn seal(&mut self, epoch: u64) -> Vec<RecordBatch> {
+        let open = |group: &Group| group.epoch <= epoch && !group.is_sealed;
+        let mut sealed = Group::new(epoch);
+        while let Some(at) = self.groups.iter().position(open) {
+            let Some(group) = self.groups.remove(at) else { break };
+            sealed.bytes += group.bytes;
+            sealed.batches.extend(group.batches);
+        }
+        if sealed.batches.is_empty() {
+            return Vec::new();
+        }
+        sealed.is_sealed = true;
+        let batches = sealed.batches.iter().map(|(batch, _)| batch.clone()).collect();
+        self.insert(sealed);
+        batches
+    }
+
+    /// Takes back rows that were sealed by the checkpoint of this number.
+    pub(super) fn restore(&mut self, epoch: u64, batches: Vec<RecordBatch>) {
+        let mut group = Group::new(epoch);
+        batches.into_iter().for_each(|batch| group.push(batch));
+        group.is_sealed = true;
+        self.bytes += group.bytes;
+        self.insert(group);
+    }
+
+    fn insert(&mut self, group: Group) {
+        let at = self.groups.iter().rposition(|g| g.epoch <= group.epoch);
+        self.groups.insert(at.map_or(0, |at| at + 1), group);
+    }
+
+    /// The sealed rows up to a checkpoint and the number of the last one, if they are so many bytes or one
+    /// of them is so old.
+    pub(super) fn due(
+        &self,
+        durable: u64,
+        bytes: usize,
+        age: Duration,
+    ) -> Option<(u64, Vec<RecordBatch>)> {
+        let sealed = || self.groups.iter().filter(move |g| g.is_sealed && g.epoch <= durable);
+        let is_large = sealed().map(|group| group.bytes).sum::<usize>() >= bytes;
+        let is_old = sealed().any(|group| group.age.elapsed() >= age);
+        let last = sealed().map(|group| group.epoch).max()?;
+        let rows = || sealed().flat_map(|g| g.batches.iter().map(|(batch, _)| batch.clone()));
+        (is_large || is_old).then(|| (last, rows().collect()))
+    }
+
+    /// Which checkpoints have sealed rows here, up to this one.
+    pub(super) fn epochs(&self, last: u64) -> Vec<u64> {
+        let sealed = self.groups.iter().filter(|g| g.is_sealed && g.epoch <= last);
+        sealed.map(|group| group.epoch).collect()
+    }
+
+    /// Sealed rows up to this checkpoint are elsewhere.
+    pub(super) fn remove(&mut self, last: u64) {
+        let gone = |group: &Group| group.is_sealed && group.epoch <= last;
+        self.bytes -= self.groups.iter().filter(|g| gone(g)).map(|g| g.bytes).sum::<usize>();
+        self.groups.retain(|group| !gone(group));
+    }
+}
+
+impl Group {
+    fn new(epoch: u64) -> Group {
+        let (batches, age) = (VecDeque::new(), Stopwatch::start());
+        Group { epoch, batches, bytes: 0, is_sealed: false, age }
+    }
+
+    /// Adds rows to those of small batches before them: a batch of a single row takes as much memory
+    /// beside its values as one of thousands, and a hunt looks at each. A batch is put together with
+    /// others of its size, so that each row is copied a few times at most.
+    fn push(&mut self, mut batch: RecordBatch) {
+        while let Some((last, size)) = self.batches.back()
+            && last.num_rows() <= 2 * batch.num_rows()
+            && last.num_rows() + batch.num_rows() <= MERGED_ROWS
+            // They differ across a reload.
+            && last.schema() == batch.schema()
+        {
+            let Ok(merged) = concat_batches(&last.schema(), [last, &batch]) else { break };
+            self.bytes -= size;
+            self.batches.pop_back();
+            batch = merged;
+        }
+        let size = bytes(&batch);
+        self.bytes += size;
+        self.batches.push_back((batch, size));
+    }
+}
+
+/// Rows and event times of a batch.
+pub(super) fn extent(batch: &RecordBatch) -> Extent {
+    let time = batch.column_by_name("time");
+    let time = time.and_then(|t| t.as_primitive_opt::<TimestampMillisecondType>());
+    let times = time.map(|time| time.iter().flatten());
+    let times = times.and_then(|mut times| {
+        let first = times.next()?;
+        Some(times.fold((first, first), |(from, to), t| (from.min(t), to.max(t))))
+    });
+    Extent { rows: batch.num_rows() as u64, times }
+}
+
+/// Rows and event times of batches.
+pub(super) fn extents<'a>(batches: impl IntoIterator<Item = &'a RecordBatch>) -> Extent {
+    batches.into_iter().fold(Extent::default(), |mut all, batch| {
+        all.add(extent(batch));
+        all
+    })
+}
+
+/// Bytes of a column of a batch beside its values.
+const COLUMN_BYTES: usize = 160;
+
+/// The memory a batch takes. Columns share buffers (an entity is often a user's name as it is), which
+/// count once; columns that are all NULL share theirs with other batches and do not count.
+pub(super) fn bytes(batch: &RecordBatch) -> usize {
+    fn add(data: &ArrayData, seen: &mut BTreeSet<usize>) -> usize {
+        let nulls = data.nulls().map(|nulls| nulls.buffer());
+        let own: usize = data
+            .buffers()
+            .iter()
+            .chain(nulls)
+            .filter(|buffer| seen.insert(buffer.data_ptr().as_ptr() as usize))
+            .map(Buffer::capacity)
+            .sum();
+        own + data.child_data().iter().map(|child| add(child, seen)).sum::<usize>()
+    }
+    let mut seen = BTreeSet::new();
+    let columns = batch.columns().iter().filter(|column| column.null_count() < column.len());
+    let values: usize = columns.map(|column| add(&column.to_data(), &mut seen)).sum();
+    values + batch.num_columns() * COLUMN_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::{
+        array::{ArrayRef, Int64Array, StringArray, new_null_array},
+        datatypes::{DataType, Int64Type},
+    };
+
+    use super::*;
+
+    fn row(n: i64) -> RecordBatch {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values([n]));
+        RecordBatch::try_from_iter([("n", numbers)]).unwrap()
+    }
+
+    fn rows(ring: &Ring) -> Vec<i64> {
+        let numbers = |b: &RecordBatch| b.column(0).as_primitive::<Int64Type>().values().to_vec();
+        ring.batches().flat_map(numbers).collect()
+    }
+
+    #[track_caller]
+    fn adds_up(ring: &Ring) {
+        let sizes: usize = ring.batches().map(bytes).sum();
+        assert_eq!(ring.bytes, sizes);
+    }
+
+    #[test]
+    fn shared_buffers_count_once_and_nulls_not_at_all() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1_000));
+        let texts: ArrayRef =
+            Arc::new(StringArray::from_iter_values((0..1_000).map(|n| n.to_string())));
+        let nulls = new_null_array(&DataType::Utf8, 1_000);
+        let batch = |columns: Vec<(&str, &ArrayRef)>| {
+            let columns = columns.into_iter().map(|(name, array)| (name, array.clone()));
+            RecordBatch::try_from_iter(columns).unwrap()
+        };
+        let one = bytes(&batch(vec![("a", &numbers), ("b", &texts)]));
+        assert!((8_000 + 4_000 + 2_890..40_000).contains(&one), "{one}");
+        let shared =
+            [("a", &numbers), ("b", &texts), ("c", &texts), ("d", &nulls), ("e", &numbers)];
+        assert_eq!(bytes(&batch(shared.to_vec())), one + 3 * COLUMN_BYTES);
+    }
+
+    #[test]
+    fn rows_that_come_one_by_one_are_put_together_in_order() {
+        let mut ring = Ring::default();
+        (0..10_000).for_each(|n| ring.push(0, row(n)));
+        assert!(ring.batches().count() < 20, "{}", ring.batches().count());
+        adds_up(&ring);
+        assert_eq!(rows(&ring), Vec::from_iter(0..10_000));
+        // What does not fit goes, the oldest first.
+        let most = ring.bytes / 2;
+        ring.push(0, row(10_000));
+        let (dropped, unlisted) = ring.trim(most, 0);
+        assert!(ring.bytes <= most && dropped.rows >= 4_096 && unlisted.is_empty());
+        assert_eq!(dropped.rows + ring.rows(), 10_001);
+        adds_up(&ring);
+    }
+
+    #[test]
+    fn rows_go_by_the_checkpoint_that_covers_them() {
+        let mut ring = Ring::default();
+        // Two workers pass a barrier one after the other.
+        for (epoch, n) in [(1, 1), (2, 4), (1, 2), (2, 5), (3, 6), (1, 3)] {
+            ring.push(epoch, row(n));
+        }
+        assert_eq!(rows(&ring), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(ring.seal(1).iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
+        assert!(ring.seal(1).is_empty());
+        assert!(ring.due(0, 0, Duration::ZERO).is_none(), "no checkpoint is durable");
+        assert!(ring.due(1, usize::MAX, Duration::from_secs(60)).is_none());
+        assert_eq!(ring.due(1, 1, Duration::from_secs(60)).unwrap().0, 1);
+        assert_eq!(ring.due(1, usize::MAX, Duration::ZERO).unwrap().0, 1);
+        adds_up(&ring);
+        // The run begins anew from the first checkpoint.
+        ring.forget_after(1);
+        assert_eq!(rows(&ring), [1, 2, 3]);
+        ring.push(2, row(4));
+        ring.push(3, row(5));
+        assert_eq!(ring.seal(2).len(), 1);
+        assert_eq!(ring.epochs(2), [1, 2]);
+        ring.remove(1);
+        assert_eq!(rows(&ring), [4, 5]);
+        adds_up(&ring);
+        // Sealed rows go all at once, and those that are being written stay.
+        assert_eq!(ring.trim(0, 3), (Extent::default(), vec![]));
+        let (dropped, unlisted) = ring.trim(0, 0);
+        assert_eq!((dropped.rows, unlisted, ring.bytes), (2, vec![2], 0));
+        ring.restore(7, vec![row(8), row(9)]);
+        assert_eq!(ring.epochs(9), [7]);
+        adds_up(&ring);
+        let mut ring = Ring::default();
+        (1..=3).for_each(|n| ring.push(n as u64, row(n)));
+        ring.settle(2);
+        assert_eq!((rows(&ring), ring.groups.len()), (vec![1, 2, 3], 2));
+        adds_up(&ring);
+    }
+}
