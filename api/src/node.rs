@@ -32,7 +32,7 @@ use std::time::Duration;
 use sluice_engine::{
     Content, EngineConfig, EngineError, History,
     durable::{FindingStore, Retention, RiskClock},
-    history::EventHistory,
+    history::{DiskSettings, EventHistory},
     service::{LiveInput, Service, ServiceParts, ServiceSettings},
 };
 use sluice_ingest::live::Positions;
@@ -43,7 +43,9 @@ use crate::{
     exit::Failure,
 };
 
-pub(crate) use data_dir::{make as make_data_dir, open_for_state, open_store};
+pub(crate) use data_dir::{
+    history as history_dir, make as make_data_dir, open_for_state, open_store,
+};
 use follower::{Follower, ProgressReader};
 use live::Live;
 use memory::MemoryWatch;
@@ -67,7 +69,7 @@ pub(crate) struct Node {
     pub(crate) service: Service,
     /// Findings, triage and dead letters.
     pub(crate) store: FindingStore,
-    /// Recent events, for hunts.
+    /// Events, for hunts.
     pub(crate) history: EventHistory,
     /// Search over its findings, as far as the index has come.
     pub(crate) search: Searcher,
@@ -125,7 +127,7 @@ impl Node {
         data_dir::make(dir)?;
         let vnode_secret = data_dir::node_key(dir)?;
         let store = FindingStore::open_at(&data_dir::store(dir), retention(config), risk_clock)?;
-        let history = EventHistory::new(config.history.table_bytes.0 as usize);
+        let history = history(config, &store)?;
         let signals = match &config.signals {
             Some(settings) => {
                 let key = data_dir::receiver_key(dir)?;
@@ -250,6 +252,23 @@ fn engine(config: &Config, vnode_secret: [u8; 16]) -> EngineConfig {
         vnode_secret,
         ..cores
     }
+}
+
+fn history(config: &Config, store: &FindingStore) -> Result<EventHistory, EngineError> {
+    let settings = &config.history;
+    let table_bytes = settings.table_bytes.0 as usize;
+    if !settings.disk {
+        return Ok(EventHistory::new(table_bytes));
+    }
+    let duration = |millis: i64| Duration::from_millis(millis.unsigned_abs());
+    let disk = DiskSettings {
+        dir: data_dir::history(&config.data_dir),
+        file_every: duration(settings.file_every.0),
+        age: duration(settings.age.0),
+        bytes: settings.bytes.0,
+        min_free: config.engine.min_free.0,
+    };
+    EventHistory::open(disk, table_bytes, store)
 }
 
 fn retention(config: &Config) -> Retention {

@@ -162,7 +162,7 @@ test("what an entity is seen with comes from all its tables, and what is missing
   // Its only event is in api_activity.
   await expect(page.getByRole("region", { name: "Addresses" }).getByText("198.51.100.77")).toBeVisible();
   await expect(page.getByRole("region", { name: "Countries" }).getByText("Germany")).toBeVisible();
-  await expect(page.getByText("No devices, no sessions in its events in memory.")).toBeVisible();
+  await expect(page.getByText("No devices, no sessions in its events that are kept.")).toBeVisible();
 });
 
 test("the queue tells the risk of then and of now", async ({ page, service }) => {

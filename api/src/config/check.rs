@@ -97,6 +97,8 @@ fn bounds(config: &Config, notes: &mut Notes) {
         ("hunts.deadline", config.hunts.deadline.0, 100, "100ms"),
         ("retention.finding_age", config.retention.finding_age.0, 3_600_000, "1h"),
         ("retention.dead_letter_age", config.retention.dead_letter_age.0, 60_000, "1m"),
+        ("history.age", config.history.age.0, 3_600_000, "1h"),
+        ("history.file_every", config.history.file_every.0, 1_000, "1s"),
     ];
     for (path, value, least, shown) in least {
         if value < least {
@@ -116,6 +118,7 @@ fn bounds(config: &Config, notes: &mut Notes) {
     }
     let sizes = [
         ("history.table_bytes", config.history.table_bytes.0),
+        ("history.bytes", config.history.bytes.0),
         ("hunts.memory", config.hunts.memory.0),
         ("api.memory", config.api.memory.0),
         ("api.max_inflated", config.api.max_inflated.0),

@@ -41,7 +41,7 @@ section! {
         sources: BTreeMap<String, Source> = "",
         /// How events become findings.
         engine: EngineSettings = "",
-        /// Recent events in memory, for hunts.
+        /// Events for hunts, on disk and in memory.
         history: HistorySettings = "",
         /// Limits of one hunt.
         hunts: HuntSettings = "",
@@ -199,15 +199,29 @@ section! {
 }
 
 section! {
-    /// Recent events in memory, for hunts. Detection does not use them.
+    /// Events for hunts. Detection does not use them, and never waits for them.
     HistorySettings {
-        /// Memory for each table; the oldest rows make room. 64 MiB hold about 100,000 rows of 600 bytes.
+        /// Keeps events as Parquet files in `data_dir`/history, which other programs can read. With `false`
+        /// hunts see what `table_bytes` hold, and nothing of before the start.
+        disk: bool = "true",
+        /// Memory for each table. On disk: at this size its rows go to a file; while the disk is slower than
+        /// they come there are up to twice as many bytes, then the oldest rows are lost and counted. In memory
+        /// alone: the oldest rows make room; 64 MiB hold about 100,000 rows of 600 bytes.
         table_bytes: ByteSize = "64MiB",
+        /// Events are in a Parquet file this long after they came, if not before. Shorter makes more and
+        /// smaller files, which are put together later: at 60s there are 8 to 16 an hour and table.
+        file_every: Millis = "60s",
+        /// How long events are kept on disk after they came; then their file is dropped, and hunts say from
+        /// when on they are complete.
+        age: Millis = "30d",
+        /// Bytes of the files; beyond, the oldest by event time are dropped. An event takes 30 to 100 bytes:
+        /// 20 GiB hold 200 million or more, at 100 events a second three weeks.
+        bytes: ByteSize = "20GiB",
     }
 }
 
 section! {
-    /// Limits of one hunt: SQL over the recent events.
+    /// Limits of one hunt: SQL over the events of the history.
     HuntSettings {
         /// Time to the last row; then 408.
         deadline: Millis = "25s",

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use prometheus::{Encoder, TextEncoder};
-use sluice_engine::{durable::StoreStats, service::ServiceStatus};
+use sluice_engine::{durable::StoreStats, history::HistoryStats, service::ServiceStatus};
 
 use super::{
     clock,
@@ -49,6 +49,7 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> Result<Response, Pr
 struct Snapshot {
     status: ServiceStatus,
     stats: StoreStats,
+    history: HistoryStats,
     /// Milliseconds that search is behind; `None` if that is not known.
     index_lag: Option<i64>,
     followers: Vec<(&'static str, Progress)>,
@@ -77,6 +78,7 @@ fn snapshot(shared: &Shared) -> Snapshot {
     Snapshot {
         status: app.service.status(),
         stats: app.store.stats(),
+        history: app.history.stats(),
         index_lag: app.search.lag(),
         followers: app.followers.iter().map(|f| (f.name, f.now())).collect(),
         pools: shared.pools.all().map(BlockingPool::stats).to_vec(),

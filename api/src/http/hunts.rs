@@ -1,4 +1,4 @@
-//! Hunts: sandboxed SQL over recent events and what was found in them, answered in the format the
+//! Hunts: sandboxed SQL over the events of the history and what was found in them, answered in the format the
 //! caller accepts.
 
 mod format;
@@ -14,7 +14,11 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sluice_engine::{Cancel, QueryLimits, history::HuntResult, tables_named};
+use sluice_engine::{
+    Cancel, QueryLimits,
+    history::{HistoryGap, HuntResult},
+    tables_named,
+};
 use sluice_event::{TableName, rfc3339};
 use utoipa::ToSchema;
 
@@ -56,9 +60,34 @@ pub(super) struct Answer {
     truncated: bool,
     rows_scanned: u64,
     bytes_scanned: u64,
+    /// Parquet files of the history that were opened.
+    files_scanned: u64,
     elapsed_ms: u64,
-    /// Per table: the event time its rows begin at; null for an empty one.
+    /// Per table: the event time from which on it is complete, but for `gaps`; null for an empty one.
     covers_from: BTreeMap<String, Option<String>>,
+    /// Rows of the tables and times asked for that are missing from this answer; empty if none are.
+    gaps: Vec<Gap>,
+}
+
+/// Rows that are missing from an answer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = HuntGap)]
+struct Gap {
+    table: String,
+    /// `unreadable`: a file is missing or damaged; `unwritten`: the disk had no room for them and the
+    /// process ended; `overrun`: they came faster than the disk took them; `off`: they came while
+    /// `history.disk` was `false`.
+    reason: &'static str,
+    /// How many, at most; 0 if that is not known.
+    rows: u64,
+    /// Event time of the first of them; null if they have none.
+    #[schema(required)]
+    from: Option<String>,
+    /// Of the last.
+    #[schema(required)]
+    to: Option<String>,
+    /// Which file, and what is wrong.
+    detail: String,
 }
 
 /// A column of the answer.
@@ -78,10 +107,13 @@ const TRUNCATED: HeaderName = HeaderName::from_static("sluice-truncated");
 const ROWS: HeaderName = HeaderName::from_static("sluice-rows-scanned");
 const BYTES: HeaderName = HeaderName::from_static("sluice-bytes-scanned");
 const COVERS: HeaderName = HeaderName::from_static("sluice-covers-from");
+const GAPS: HeaderName = HeaderName::from_static("sluice-gaps");
 
-/// Run one SELECT over recent events and what was found
+/// Run one SELECT over events and what was found
 ///
-/// The events are those still in memory: `covers_from` says since when. The tables `findings`,
+/// The events are those of the history, on disk and in memory: `covers_from` says since when each table is
+/// complete, `gaps` what is missing nevertheless. Conditions on `time`, and `from` and `to`, spare reading
+/// other files. The tables `findings`,
 /// `incidents` and `entity_risk` hold what the API shows of them, all as of one moment: the newest
 /// 100,000 rows of each by event time, of findings at most 64 MiB; `entity_risk` needs the permission
 /// `risk:read`. Nothing but the tables of `GET /api/v1/schema` can be read. By `Accept`: JSON, `application/x-ndjson`, `text/csv` (a cell
@@ -98,8 +130,8 @@ const COVERS: HeaderName = HeaderName::from_static("sluice-covers-from");
         (status = 200, description = "The rows.", body = Answer, example = json!({
             "columns": [{"name": "user_name", "type": "Utf8"}, {"name": "n", "type": "Int64"}],
             "rows": [{"user_name": "ann", "n": 12}], "truncated": false,
-            "rows_scanned": 120000, "bytes_scanned": 9600000, "elapsed_ms": 14,
-            "covers_from": {"authentication": "2026-11-24T02:00:00.000Z"}
+            "rows_scanned": 120000, "bytes_scanned": 9600000, "files_scanned": 12, "elapsed_ms": 14,
+            "covers_from": {"authentication": "2026-11-24T02:00:00.000Z"}, "gaps": []
         })),
         (status = 202, description = "With `Prefer: respond-async`: it runs.", body = Object),
         (status = 400, description = "`invalid_sql`, with line, column and hint.", body = Problem,
@@ -142,8 +174,8 @@ pub(super) async fn run(
     responses(
         (status = 200, description = "The rows, in the format that was accepted.", body = Answer,
             example = json!({"columns": [{"name": "n", "type": "Int64"}], "rows": [{"n": 12}],
-                "truncated": false, "rows_scanned": 12, "bytes_scanned": 960, "elapsed_ms": 1,
-                "covers_from": {}})),
+                "truncated": false, "rows_scanned": 12, "bytes_scanned": 960, "files_scanned": 0,
+                "elapsed_ms": 1, "covers_from": {}, "gaps": []})),
         (status = 202, description = "It runs.", body = Object,
             example = json!({"id": "0f1e2d3c4b5a69788796a5b4c3d2e1f0", "state": "running"})),
         (status = 404, description = "This token has no such hunt.", body = Problem,
@@ -243,6 +275,8 @@ impl Query {
         if let Ok(covers) = HeaderValue::from_str(&serde_json::json!(covers(&found)).to_string()) {
             out.insert(COVERS, covers);
         }
+        // The texts may be long: how many there are, and the JSON answer says which.
+        out.insert(GAPS, HeaderValue::from(found.gaps.len()));
         Ok(response)
     }
 }
@@ -294,6 +328,21 @@ fn answer(found: &HuntResult, elapsed: std::time::Duration) -> Answer {
         rows_scanned: found.rows_scanned,
         bytes_scanned: found.bytes_scanned,
         elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        files_scanned: found.files_scanned,
         covers_from: covers(found),
+        gaps: found.gaps.iter().map(Gap::of).collect(),
+    }
+}
+
+impl Gap {
+    fn of(gap: &HistoryGap) -> Gap {
+        Gap {
+            table: gap.table.to_string(),
+            reason: gap.loss.name(),
+            rows: gap.rows,
+            from: gap.times.map(|(from, _)| rfc3339(from)),
+            to: gap.times.map(|(_, to)| rfc3339(to)),
+            detail: gap.detail.clone(),
+        }
     }
 }

@@ -4,6 +4,7 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use sluice_engine::{
     durable::StoreStats,
+    history::{HistoryStats, TableStats},
     service::{Phase, ServiceStatus},
 };
 use sluice_event::rfc3339;
@@ -33,6 +34,7 @@ pub(super) struct Status {
     uptime_seconds: i64,
     checkpoint: Checkpoint,
     store: Store,
+    history: HistoryState,
     search: SearchState,
     /// What follows the store, each with a cursor of its own.
     followers: Vec<Follower>,
@@ -76,6 +78,48 @@ struct Store {
     disk_bytes: u64,
     /// The last commit.
     seq: u64,
+}
+
+/// The events that are kept for hunts, all tables together; `/metrics` has them by table.
+#[derive(Serialize, ToSchema)]
+struct HistoryState {
+    /// Whether they are kept on disk.
+    on_disk: bool,
+    memory_rows: u64,
+    memory_bytes: u64,
+    files: u64,
+    file_rows: u64,
+    file_bytes: u64,
+    /// Rows that retention dropped.
+    dropped_rows: u64,
+    /// Rows that were not kept and should be.
+    lost_rows: u64,
+    /// Files that are missing or damaged.
+    unreadable_files: u64,
+    /// Attempts to write that failed since the start.
+    write_failures: u64,
+    /// Why nothing can be written, if nothing can: it is tried again, and detection does not wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl HistoryState {
+    fn of(stats: &HistoryStats) -> HistoryState {
+        let sum = |of: &dyn Fn(&TableStats) -> u64| stats.tables.values().map(of).sum();
+        HistoryState {
+            on_disk: stats.is_on_disk,
+            memory_rows: sum(&|t| t.memory_rows),
+            memory_bytes: sum(&|t| t.memory_bytes),
+            files: sum(&|t| t.files),
+            file_rows: sum(&|t| t.file_rows),
+            file_bytes: sum(&|t| t.file_bytes),
+            dropped_rows: sum(&|t| t.dropped_rows),
+            lost_rows: sum(&|t| t.lost_rows.values().sum()),
+            unreadable_files: sum(&|t| t.unreadable_files),
+            write_failures: stats.write_failures,
+            error: stats.failing.clone(),
+        }
+    }
 }
 
 /// The index.
@@ -122,6 +166,9 @@ struct Memory {
         "store": {"findings": 14, "finding_bytes": 30000, "findings_expired": 0,
             "dead_letters": 2, "dead_letter_bytes": 900, "dead_letters_expired": 0,
             "disk_bytes": 1048576, "seq": 43},
+        "history": {"on_disk": true, "memory_rows": 1200, "memory_bytes": 400000, "files": 40,
+            "file_rows": 900000, "file_bytes": 45000000, "dropped_rows": 0, "lost_rows": 0,
+            "unreadable_files": 0, "write_failures": 0},
         "search": {"lag_ms": 40}, "followers": [{"name": "index", "at": 43, "failures": 0}],
         "signals": true, "memory": {"bytes": 210000000, "limit_bytes": 4000000000u64, "refused": "nothing"}, "rules": 60, "inputs": 2, "disk_free_bytes": 80000000000u64,
         "conservation_errors": []
@@ -171,6 +218,7 @@ impl Status {
                 disk_bytes: stats.disk_bytes,
                 seq: app.store.last().0,
             },
+            history: HistoryState::of(&app.history.stats()),
             search: SearchState { lag_ms: app.search.lag(), error: app.search.error() },
             followers: app
                 .followers

@@ -19,8 +19,9 @@ use crate::{
 };
 
 /// What this program keeps in it.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     recorded::FILE,
+    HISTORY,
     "received",
     silence::FILE,
     "store",
@@ -35,6 +36,14 @@ const OURS: [&str; 12] = [
 ];
 /// The key of the hash that spreads entities over shards.
 const KEY: &str = "node.key";
+
+/// The folder of the history.
+const HISTORY: &str = "history";
+
+/// The history's folder.
+pub(crate) fn history(dir: &Path) -> PathBuf {
+    dir.join(HISTORY)
+}
 
 /// The store's folder.
 pub(super) fn store(dir: &Path) -> PathBuf {

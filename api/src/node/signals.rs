@@ -143,13 +143,14 @@ impl Signals {
             Failure::argument(format!("signals: {error}{cause}"), hint)
         };
         let (store, [space]) = Store::open(dir, &LAYOUT, MEMORY).map_err(|e| failed(&e))?;
+        let kept_since = events.kept_since().unwrap_or_else(clock::now);
         let signals = Signals(Arc::new(Inside {
             build,
             trust: Trust::new(settings),
             access: settings.cloudflare_access.as_ref().map(Access::new).transpose()?,
             store,
             space,
-            events: (events, clock::now()),
+            events: (events, kept_since),
             denied: Mutex::default(),
             opa: Mutex::default(),
             topic: Mutex::default(),

@@ -313,8 +313,10 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Run one SELECT over recent events and what was found
-         * @description The events are those still in memory: `covers_from` says since when. The tables `findings`,
+         * Run one SELECT over events and what was found
+         * @description The events are those of the history, on disk and in memory: `covers_from` says since when each table is
+         *     complete, `gaps` what is missing nevertheless. Conditions on `time`, and `from` and `to`, spare reading
+         *     other files. The tables `findings`,
          *     `incidents` and `entity_risk` hold what the API shows of them, all as of one moment: the newest
          *     100,000 rows of each by event time, of findings at most 64 MiB; `entity_risk` needs the permission
          *     `risk:read`. Nothing but the tables of `GET /api/v1/schema` can be read. By `Accept`: JSON, `application/x-ndjson`, `text/csv` (a cell
@@ -1789,6 +1791,43 @@ export interface components {
         HistoryPage: {
             items: Record<string, never>[];
         };
+        /** @description The events that are kept for hunts, all tables together; `/metrics` has them by table. */
+        HistoryState: {
+            /**
+             * Format: int64
+             * @description Rows that retention dropped.
+             */
+            dropped_rows: number;
+            /** @description Why nothing can be written, if nothing can: it is tried again, and detection does not wait. */
+            error?: string | null;
+            /** Format: int64 */
+            file_bytes: number;
+            /** Format: int64 */
+            file_rows: number;
+            /** Format: int64 */
+            files: number;
+            /**
+             * Format: int64
+             * @description Rows that were not kept and should be.
+             */
+            lost_rows: number;
+            /** Format: int64 */
+            memory_bytes: number;
+            /** Format: int64 */
+            memory_rows: number;
+            /** @description Whether they are kept on disk. */
+            on_disk: boolean;
+            /**
+             * Format: int64
+             * @description Files that are missing or damaged.
+             */
+            unreadable_files: number;
+            /**
+             * Format: int64
+             * @description Attempts to write that failed since the start.
+             */
+            write_failures: number;
+        };
         /** @description What to look for. */
         Hunt: {
             /** @description Event time at or after: RFC 3339, or `now-1h`. Rows before are not scanned. */
@@ -1808,12 +1847,19 @@ export interface components {
             /** Format: int64 */
             bytes_scanned: number;
             columns: components["schemas"]["HuntColumn"][];
-            /** @description Per table: the event time its rows begin at; null for an empty one. */
+            /** @description Per table: the event time from which on it is complete, but for `gaps`; null for an empty one. */
             covers_from: {
                 [key: string]: string | null;
             };
             /** Format: int64 */
             elapsed_ms: number;
+            /**
+             * Format: int64
+             * @description Parquet files of the history that were opened.
+             */
+            files_scanned: number;
+            /** @description Rows of the tables and times asked for that are missing from this answer; empty if none are. */
+            gaps: components["schemas"]["HuntGap"][];
             /** @description An object a row; NULL is null. */
             rows: Record<string, never>[];
             /** Format: int64 */
@@ -1825,6 +1871,27 @@ export interface components {
         HuntColumn: {
             name: string;
             type: string;
+        };
+        /** @description Rows that are missing from an answer. */
+        HuntGap: {
+            /** @description Which file, and what is wrong. */
+            detail: string;
+            /** @description Event time of the first of them; null if they have none. */
+            from: string | null;
+            /**
+             * @description `unreadable`: a file is missing or damaged; `unwritten`: the disk had no room for them and the
+             *     process ended; `overrun`: they came faster than the disk took them; `off`: they came while
+             *     `history.disk` was `false`.
+             */
+            reason: string;
+            /**
+             * Format: int64
+             * @description How many, at most; 0 if that is not known.
+             */
+            rows: number;
+            table: string;
+            /** @description Of the last. */
+            to: string | null;
         };
         /** @description An incident without its findings. */
         Incident: {
@@ -2892,6 +2959,7 @@ export interface components {
             disk_free_bytes?: number | null;
             /** @description What follows the store, each with a cursor of its own. */
             followers: components["schemas"]["Follower"][];
+            history: components["schemas"]["HistoryState"];
             /** Format: int64 */
             inputs: number;
             memory: components["schemas"]["Memory"];
@@ -4483,10 +4551,12 @@ export interface operations {
                      *       "truncated": false,
                      *       "rows_scanned": 120000,
                      *       "bytes_scanned": 9600000,
+                     *       "files_scanned": 12,
                      *       "elapsed_ms": 14,
                      *       "covers_from": {
                      *         "authentication": "2026-11-24T02:00:00.000Z"
-                     *       }
+                     *       },
+                     *       "gaps": []
                      *     }
                      */
                     "application/json": components["schemas"]["HuntAnswer"];
@@ -4591,8 +4661,10 @@ export interface operations {
                      *       "truncated": false,
                      *       "rows_scanned": 12,
                      *       "bytes_scanned": 960,
+                     *       "files_scanned": 0,
                      *       "elapsed_ms": 1,
-                     *       "covers_from": {}
+                     *       "covers_from": {},
+                     *       "gaps": []
                      *     }
                      */
                     "application/json": components["schemas"]["HuntAnswer"];
@@ -7423,6 +7495,18 @@ export interface operations {
                      *         "dead_letters_expired": 0,
                      *         "disk_bytes": 1048576,
                      *         "seq": 43
+                     *       },
+                     *       "history": {
+                     *         "on_disk": true,
+                     *         "memory_rows": 1200,
+                     *         "memory_bytes": 400000,
+                     *         "files": 40,
+                     *         "file_rows": 900000,
+                     *         "file_bytes": 45000000,
+                     *         "dropped_rows": 0,
+                     *         "lost_rows": 0,
+                     *         "unreadable_files": 0,
+                     *         "write_failures": 0
                      *       },
                      *       "search": {
                      *         "lag_ms": 40

@@ -1,14 +1,16 @@
-//! `sluice baseline warm-start`: what baselines learn from log files before a node goes live. The node
-//! must not run meanwhile.
+//! `sluice baseline warm-start`: what baselines learn from log files, or from the events that a node keeps,
+//! before it goes live. The node must not run meanwhile.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use serde_json::json;
 use sluice_engine::{
-    EngineConfig, FileSource,
+    Content, EngineConfig, FileSource, Unobserved,
     baseline::{WarmStart, Warmed, warm_start},
+    history::EventHistory,
 };
+use sluice_event::TableName;
 
 use crate::{
     cli::{
@@ -19,7 +21,7 @@ use crate::{
         output::Output,
         setup,
     },
-    node::open_for_state,
+    node::{history_dir, open_for_state},
 };
 
 /// Learn from log files what is usual, before a node goes live
@@ -28,8 +30,12 @@ use crate::{
 /// directory; the service must not run meanwhile. Nothing is found of that time: no finding, no risk,
 /// no signal. Rows that come later and are older than the files are too late for these baselines.
 /// Name the rules, mappings and lookups of the configuration: what a baseline learned is of its text.
+/// The folder `history` of the data directory stands for the events that are kept there: a baseline that
+/// is new, or was edited, learns what it would have learned had it been there. What comes later goes on
+/// from there.
 ///
-///   sluice baseline warm-start --data-dir ./data history/*.ndjson.zst
+///   sluice baseline warm-start --data-dir ./data logs/*.ndjson.zst
+///   sluice baseline warm-start --data-dir ./data --replace ./data/history
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Warm {
@@ -58,9 +64,11 @@ impl Warm {
             return Err(Failure::argument("no baselines", hint));
         }
         let (store, vnode_secret) = open_for_state(&self.data_dir)?;
-        let opened = self.input.open(&mut content, quiet)?;
-        let aside = Aside::new(opened.files.names(), quiet);
-        let mut source = FileSource::new(opened.input, opened.partitions);
+        let from_history = self.input.is_folder(&history_dir(&self.data_dir));
+        let opened = match from_history {
+            true => None,
+            false => Some(self.input.open(&mut content, quiet)?),
+        };
         let warm = WarmStart {
             content: &content,
             config: EngineConfig { vnode_secret, ..EngineConfig::default() },
@@ -68,7 +76,23 @@ impl Warm {
             replace: self.replace,
             stop: setup::interrupt(),
         };
-        let warmed = warm_start(warm, &mut source, &aside)?;
+        let warmed = match opened {
+            Some(opened) => {
+                let aside = Aside::new(opened.files.names(), quiet);
+                let mut source = FileSource::new(opened.input, opened.partitions);
+                warm_start(warm, &mut source, &aside)?
+            }
+            None => {
+                let history = EventHistory::at_rest(&history_dir(&self.data_dir), &store)?;
+                let mut source = history.source(&tables(&content), EngineConfig::TENANT);
+                let warmed = warm_start(warm, &mut source, &Unobserved)?;
+                for gap in source.gaps() {
+                    let (rows, table, detail) = (gap.rows, gap.table, gap.detail);
+                    eprintln!("not learned: {rows} rows of {table}, {}: {detail}", gap.loss.name());
+                }
+                warmed
+            }
+        };
         if !warmed.known.is_empty() {
             let names: Vec<&str> = warmed.known.iter().map(AsRef::as_ref).collect();
             return Err(Failure::argument(
@@ -83,6 +107,13 @@ impl Warm {
         show(&warmed, out)?;
         Ok(Exit::Done)
     }
+}
+
+/// The tables that baselines read.
+fn tables(content: &Content) -> BTreeSet<TableName> {
+    let rules = content.baselines.iter().filter_map(|baseline| baseline.rule.as_ref());
+    let branches = rules.flat_map(|rule| &rule.plan.branches);
+    branches.map(|branch| branch.table.clone()).collect()
 }
 
 fn show(warmed: &Warmed, out: &mut Output) -> Result<(), Failure> {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -88,6 +88,15 @@ enum Found {
 }
 
 impl InputArgs {
+    /// Whether what is to be read is this folder and nothing else.
+    pub(crate) fn is_folder(&self, folder: &Path) -> bool {
+        let same = |file: &PathBuf| match (file.canonicalize(), folder.canonicalize()) {
+            (Ok(file), Ok(folder)) => file == folder,
+            _ => false,
+        };
+        matches!(self.files.as_slice(), [file] if same(file))
+    }
+
     /// Finds the files and the source of each.
     pub(crate) fn open(&self, content: &mut Content, quiet: bool) -> Result<Opened, Failure> {
         let options = self.options()?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use sluice_engine::{
     durable::StoreStats,
+    history::{HistoryStats, Loss},
     service::{Phase, RuleHealth, ServiceStatus},
 };
 
@@ -41,6 +42,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     }
     service(&mut out, status, now);
     store(&mut out, stats);
+    history(&mut out, &snapshot.history);
     if let Some(lag) = index_lag {
         let help = "How far search is behind the store.";
         out.add("sluice_index_lag_seconds", help, &[], lag as f64 / 1_000.0);
@@ -381,6 +383,38 @@ fn store(out: &mut Families, stats: &StoreStats) {
         out.add("sluice_dlq_letters", "Dead letters held.", &labels, *n as f64);
         out.add("sluice_dlq_bytes", "Bytes of dead letters held.", &labels, *bytes as f64);
     }
+}
+
+fn history(out: &mut Families, stats: &HistoryStats) {
+    for (table, kept) in &stats.tables {
+        let table = ("table", table.as_str());
+        for (place, rows, bytes) in [
+            ("memory", kept.memory_rows, kept.memory_bytes),
+            ("files", kept.file_rows, kept.file_bytes),
+        ] {
+            let of = [table, ("place", place)];
+            out.add("sluice_history_rows", "Events kept for hunts.", &of, rows as f64);
+            out.add("sluice_history_bytes", "Bytes of them.", &of, bytes as f64);
+        }
+        let of = [table];
+        out.add("sluice_history_files", "Parquet files of events.", &of, kept.files as f64);
+        let help = "Parquet files of events that are missing or damaged.";
+        out.add("sluice_history_unreadable_files", help, &of, kept.unreadable_files as f64);
+        let help = "Events that retention dropped.";
+        out.add("sluice_history_dropped_rows_total", help, &of, kept.dropped_rows as f64);
+        let help = "Bytes of files that retention dropped.";
+        out.add("sluice_history_dropped_bytes_total", help, &of, kept.dropped_bytes as f64);
+        for loss in Loss::ALL {
+            let rows = kept.lost_rows.get(&loss).copied().unwrap_or(0);
+            let help = "Events that should be kept for hunts and are not.";
+            let of = [table, ("reason", loss.name())];
+            out.add("sluice_history_lost_rows", help, &of, rows as f64);
+        }
+    }
+    let help = "Attempts to write events to disk that failed.";
+    out.add("sluice_history_write_failures_total", help, &[], stats.write_failures as f64);
+    let help = "Parquet files that hunts opened.";
+    out.add("sluice_history_files_read_total", help, &[], stats.files_read as f64);
 }
 
 impl Families {

@@ -28,6 +28,7 @@ fn scraped() -> String {
     let snapshot = Snapshot {
         status,
         stats: StoreStats::default(),
+        history: HistoryStats::default(),
         index_lag: Some(40),
         followers: vec![("index", progress)],
         pools: vec![pool],

@@ -14,8 +14,8 @@ use sluice_signal::{EntityKey, Proof};
 /// Tables whose rows are accesses.
 const TABLES: [&str; 4] = ["authentication", "api_activity", "http", "network"];
 
-/// Counts what an entity was let into and kept out of after `since`, in the events in memory. `started`
-/// is when these began to be kept. All times are milliseconds since 1970. Blocks for a scan of memory.
+/// Counts what an entity was let into and kept out of after `since`, in the events of the history. `started`
+/// is when these began to be kept. All times are milliseconds since 1970. Blocks for a scan of them.
 ///
 /// # Errors
 /// Why the events cannot be read.
@@ -38,7 +38,7 @@ pub(super) fn proof(
     let is_device = entity.kind == EntityKind::Device;
     let column = if is_device { "device_entity" } else { "user_entity" };
     let limits = QueryLimits { deadline: Duration::from_secs(10), rows: 1, ..Default::default() };
-    for (table, (_, _, dropped)) in history.sizes() {
+    for (table, kept) in history.stats().tables {
         if !TABLES.contains(&table.as_str()) {
             continue;
         }
@@ -48,10 +48,15 @@ pub(super) fn proof(
         let found = history
             .hunt_between(&sql, between, limits, &Cancel::default())
             .map_err(|error| format!("events of {table} cannot be read: {error}"))?;
-        if dropped > 0
+        if kept.dropped_rows > 0
             && let Some(Some(oldest)) = found.covers_from.get(&table)
         {
             proof.covers_from = proof.covers_from.max(*oldest);
+        }
+        // What is missing may have been anything: only what is after it proves something.
+        for gap in &found.gaps {
+            let end = gap.times.map_or(now, |(_, to)| to.saturating_add(1));
+            proof.covers_from = proof.covers_from.max(end);
         }
         for batch in &found.result.batches {
             let count = |name| number(batch, name).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
