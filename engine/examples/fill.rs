@@ -94,6 +94,8 @@ fn finding(n: u64, now: i64) -> Finding {
         count: denied,
         late: false,
         capped: false,
+        capped_by: Vec::new(),
+        time_flags: sluice_event::TimeFlags::NONE,
         contested: false,
         evidence,
         evidence_total: 5,

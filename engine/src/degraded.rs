@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sluice_event::{Encoder, rfc3339};
-use sluice_finding::{Entity, Finding};
+use sluice_finding::{CappedBy, Entity, Finding};
 use sluice_rule::Severity;
 use sluice_stream::{Bound, Degradation, Limits, Stage};
 
@@ -19,23 +19,28 @@ pub const RULE_DEGRADED: &str = "sluice.rule_degraded";
 pub(crate) fn finding(tenant: &str, loaded: &LoadedRule, degradation: &Degradation) -> Finding {
     let rule = &*loaded.plan.rule;
     let limits = Limits::default();
+    let (name, limit) = match degradation.bound {
+        Bound::RowsOfKey | Bound::ValuesOfWindow => ("window_events_max", limits.window_events_max),
+        Bound::Entities => ("entities_max", entities_max(loaded)),
+        Bound::Keys => ("keys_max", limits.keys_max),
+    };
     let (bound, consequence) = match degradation.bound {
         Bound::RowsOfKey => (
-            format!("{} rows of a key are kept one by one", limits.window_events_max),
+            format!("{limit} rows of a key are kept one by one"),
             "older rows were judged before the watermark and summed up: a late event may no longer \
              change what was found of them",
         ),
         Bound::ValuesOfWindow => (
-            format!("{} distinct values of a window are kept", limits.window_events_max),
+            format!("{limit} distinct values of a window are kept"),
             "values after them were not counted: what counts them shows a lower bound",
         ),
         Bound::Entities => (
-            format!("{} entities are kept", entities_max(loaded)),
+            format!("{limit} entities are kept"),
             "rows of further entities were left out until the end of the day, when those with the \
              least history are given up: what they did is not scored",
         ),
         Bound::Keys => (
-            format!("{} keys are kept", limits.keys_max),
+            format!("{limit} keys are kept"),
             "those with the fewest rows were judged before the watermark and given up: what they \
              would have reached later is missed",
         ),
@@ -78,6 +83,7 @@ pub(crate) fn finding(tenant: &str, loaded: &LoadedRule, degradation: &Degradati
         shadow: loaded.rule.is_shadow(),
         window: Some((degradation.hour, time)),
         capped: true,
+        capped_by: vec![CappedBy { bound: name.into(), limit: limit as u64 }],
         ..finding
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use serde_json::{Map, Value};
-use sluice_event::Encoder;
+use sluice_event::{Encoder, TimeFlags};
 use sluice_finding::{
-    Entity, Finding, FindingId, FindingState, RepeatGroup, anomaly_weight, risk_of_weight,
+    CappedBy, Entity, Finding, FindingId, FindingState, RepeatGroup, anomaly_weight, risk_of_weight,
 };
 use sluice_rule::Severity;
-use sluice_stream::{Change, Emission, Stage};
+use sluice_stream::{Cap, Change, Emission, Stage};
 
 use crate::{json, rule_set::LoadedRule};
 
@@ -32,11 +32,17 @@ pub fn finding(tenant: &str, loaded: &LoadedRule, emission: &Emission) -> Findin
         window: emission.window,
         count: emission.count,
         late: emission.late,
-        capped: emission.capped,
+        capped: emission.is_capped(),
+        capped_by: emission.capped_by.iter().map(capped_by).collect(),
+        time_flags: emission.time_flags,
         evidence: emission.evidence.clone(),
         evidence_total: emission.evidence_total,
         ..of_row(tenant, loaded, &emission.key, fields, emission.time)
     }
+}
+
+fn capped_by(cap: &Cap) -> CappedBy {
+    CappedBy { bound: cap.bound.into(), limit: cap.limit }
 }
 
 /// The finding of a row that a rule has returned: confirmed, of one event, without evidence.
@@ -83,6 +89,8 @@ pub(crate) fn of_row(
         count: 1,
         late: false,
         capped: false,
+        capped_by: Vec::new(),
+        time_flags: TimeFlags::NONE,
         contested: false,
         evidence: Vec::new(),
         evidence_total: 0,

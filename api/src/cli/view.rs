@@ -57,6 +57,10 @@ fn head(finding: &Finding, repeats: Repeats) -> Map<String, Value> {
     }
     set("late", finding.late.into());
     set("capped", finding.capped.into());
+    if !finding.capped_by.is_empty() {
+        let by = finding.capped_by.iter().map(|c| json!({"bound": *c.bound, "limit": c.limit}));
+        set("capped_by", by.collect());
+    }
     set("contested", finding.contested.into());
     if let Some(flag) = finding.time_flag() {
         set("time_flag", flag.into());

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sluice_event::{Encoder, rfc3339};
 use sluice_rule::Severity;
 
-use crate::{Entity, Finding, FindingId};
+use crate::{CappedBy, Entity, Finding, FindingId};
 
 /// The rule id of the finding that reports those that are not kept.
 pub const FINDINGS_CAPPED: &str = "sluice.findings_capped";
@@ -135,6 +135,7 @@ impl RuleMinute {
             window: Some((self.start, self.start.saturating_add(MINUTE))),
             count: more,
             capped: true,
+            capped_by: vec![CappedBy { bound: "findings_per_minute".into(), limit: self.kept }],
             ..Finding::of_service(FINDINGS_CAPPED, "default", &key, title, severity, time, fields)
         })
     }
@@ -205,6 +206,8 @@ mod tests {
             count: 1,
             late: false,
             capped: false,
+            capped_by: Vec::new(),
+            time_flags: sluice_event::TimeFlags::NONE,
             contested: false,
             evidence: Vec::new(),
             evidence_total: 0,

@@ -129,6 +129,8 @@ mod tests {
             count: 1,
             late: false,
             capped: false,
+            capped_by: Vec::new(),
+            time_flags: sluice_event::TimeFlags::NONE,
             contested: false,
             evidence: vec![event.to_string().into()],
             evidence_total: 1,

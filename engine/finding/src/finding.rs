@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use sluice_event::{Encoder, EntityKind};
+use sluice_event::{Encoder, EntityKind, TimeFlags};
 use sluice_rule::Severity;
 
 use crate::{FindingId, RepeatGroup};
@@ -48,6 +48,10 @@ pub struct Finding {
     pub late: bool,
     /// Whether a limit was hit, so that counts are lower bounds.
     pub capped: bool,
+    /// Which limits: none of a finding that is not capped.
+    pub capped_by: Vec<CappedBy>,
+    /// What is wrong with times of the events that contributed, those that it does not show included.
+    pub time_flags: TimeFlags,
     /// Whether its event has the id of another event that was known before and says something else:
     /// see [`contest`](crate::contest).
     pub contested: bool,
@@ -64,6 +68,16 @@ pub struct Entity {
     pub kind: EntityKind,
     /// Its canonical name.
     pub id: String,
+}
+
+/// A limit that a finding has hit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CappedBy {
+    /// Its name: `keys_max`, `window_events_max`, `session_max`, `array_agg`, `findings_per_minute`, or a bound
+    /// of a baseline's policy.
+    pub bound: Arc<str>,
+    /// What it was: a number of keys, rows, values, entities or findings; milliseconds for `session_max`.
+    pub limit: u64,
 }
 
 /// Whether a finding can still change.
@@ -108,27 +122,29 @@ impl Finding {
             count: 1,
             late: false,
             capped: false,
+            capped_by: Vec::new(),
+            time_flags: TimeFlags::NONE,
             contested: false,
             evidence: Vec::new(),
             evidence_total: 0,
         }
     }
 
-    /// What is wrong with times of the events it shows, in name order: `missing`, `invalid`,
-    /// `future`. Those events count as when they were received, so that a burst of them may be none.
+    /// What is wrong with times of the events that contributed, in name order: `future`, `invalid`,
+    /// `missing`. Those events count as when they were received, so that a burst of them may be none.
     pub fn time_flag(&self) -> Option<String> {
-        let flag = |event: &str| -> Option<String> {
+        let flag = |event: &str| -> Option<TimeFlags> {
             // Most events have none, and need not be read.
             if !event.contains("\"time_flag\":") {
                 return None;
             }
             let columns: Map<String, Value> = serde_json::from_str(event).ok()?;
-            columns.get("time_flag")?.as_str().map(str::to_owned)
+            Some(TimeFlags::of(columns.get("time_flag")?.as_str()?))
         };
-        let mut flags: Vec<String> = self.evidence.iter().filter_map(|e| flag(e)).collect();
-        flags.sort_unstable();
-        flags.dedup();
-        Some(flags.join(", ")).filter(|flags| !flags.is_empty())
+        let shown = self.evidence.iter().filter_map(|event| flag(event));
+        let flags = shown.fold(self.time_flags, |all, flags| all | flags);
+        let names: Vec<&str> = flags.names().collect();
+        Some(names.join(", ")).filter(|names| !names.is_empty())
     }
 }
 

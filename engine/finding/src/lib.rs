@@ -19,7 +19,7 @@ mod risk;
 mod suppression;
 mod triage;
 
-pub use finding::{Entity, Finding, FindingState};
+pub use finding::{CappedBy, Entity, Finding, FindingState};
 pub use fold::fold;
 pub use id::FindingId;
 pub use incident::{

@@ -166,6 +166,10 @@ impl<'a> Reader<'a> {
         }
     }
 
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     pub(crate) fn byte(&mut self) -> Result<u8, CodecError> {
         let (&first, rest) = self.rest.split_first().ok_or(CodecError::Truncated)?;
         self.rest = rest;

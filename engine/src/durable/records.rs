@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use sluice_event::{EntityKind, PartitionId};
+use sluice_event::{EntityKind, PartitionId, TimeFlags};
 use sluice_finding::{
-    Entity, Finding, FindingId, FindingState, Reason, RepeatGroup, Triage, TriageChange,
+    CappedBy, Entity, Finding, FindingId, FindingState, Reason, RepeatGroup, Triage, TriageChange,
     TriageEntry, TriageStatus,
 };
 use sluice_ingest::{DeadLetter, DeadLetterCode, Envelope, Original, live::Place};
@@ -58,13 +58,18 @@ pub(crate) fn encode_finding(record: &FindingRecord) -> Vec<u8> {
     w.list(evidence.iter(), |w, hash| w.wide(*hash));
     w.unsigned(finding.evidence_total);
     w.bool(finding.contested);
+    w.unsigned(finding.time_flags.bits().into());
+    w.list(finding.capped_by.iter(), |w, cap| {
+        w.text(&cap.bound);
+        w.unsigned(cap.limit);
+    });
     w.finish()
 }
 
 pub(crate) fn decode_finding(bytes: &[u8]) -> Read<FindingRecord> {
     Reader::whole(bytes, |r| {
         let evidence;
-        let finding = Finding {
+        let mut finding = Finding {
             id: FindingId(r.wide()?),
             rule_id: r.text()?.into(),
             rule_version: r.text()?.into(),
@@ -94,7 +99,15 @@ pub(crate) fn decode_finding(bytes: &[u8]) -> Read<FindingRecord> {
             },
             evidence_total: r.unsigned()?,
             contested: r.bool()?,
+            capped_by: Vec::new(),
+            time_flags: TimeFlags::NONE,
         };
+        // Records may end here: such a one says nothing of either.
+        if !r.is_at_end() {
+            finding.time_flags = TimeFlags::from_bits(r.narrow()?);
+            finding.capped_by =
+                r.list(|r| Ok(CappedBy { bound: r.text()?.into(), limit: r.unsigned()? }))?;
+        }
         Ok(FindingRecord { finding, evidence })
     })
 }

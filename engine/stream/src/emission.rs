@@ -4,6 +4,9 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
+use sluice_event::TimeFlags;
+
+use crate::Cap;
 
 /// One update of one finding.
 #[derive(Clone, Debug)]
@@ -23,8 +26,11 @@ pub struct Emission {
     /// Whether a row older than the watermark contributed: depends on arrival. Of a stateless rule,
     /// whether its row was too late for rules with state: the same in every run.
     pub late: bool,
-    /// Whether a limit was hit: counts are lower bounds.
-    pub capped: bool,
+    /// What is wrong with times of its rows, those that it does not show included. Of a unit of a
+    /// baseline only the rows that it shows say it.
+    pub time_flags: TimeFlags,
+    /// The bounds that were hit: counts are lower bounds.
+    pub capped_by: Vec<Cap>,
     /// The finding's columns: row `row` of a batch in the plan's output schema.
     pub columns: Arc<RecordBatch>,
     /// Which row of `columns`.
@@ -34,6 +40,13 @@ pub struct Emission {
     pub evidence: Vec<Arc<str>>,
     /// How many rows there were to choose evidence from.
     pub evidence_total: u64,
+}
+
+impl Emission {
+    /// Whether a bound was hit.
+    pub fn is_capped(&self) -> bool {
+        !self.capped_by.is_empty()
+    }
 }
 
 /// How soon findings that can still change are emitted. Whatever the pace, the last emission of each

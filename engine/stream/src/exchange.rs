@@ -5,7 +5,7 @@ use std::{hash::Hasher, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use siphasher::sip::SipHasher13;
-use sluice_event::{EventUid, Value};
+use sluice_event::{EventUid, TimeFlags, Value};
 
 use crate::cells::{Cell, Cells};
 
@@ -32,6 +32,8 @@ pub(crate) struct KeyedEvent {
     pub(crate) uid: EventUid,
     /// Whether it came after the watermark of its partition.
     pub(crate) late: bool,
+    /// What is wrong with the time it claims.
+    pub(crate) time_flags: TimeFlags,
     pub(crate) packed: Span,
 }
 
@@ -80,6 +82,8 @@ pub struct KeyedRow {
     pub uid: EventUid,
     /// Whether it came after the watermark of its partition.
     pub late: bool,
+    /// What is wrong with the time it claims.
+    pub time_flags: TimeFlags,
     /// The encoded key: of a window [`encode_key`](crate::encode_key), of first-seen rules
     /// [`tuple_hash`] of the encoded tuple.
     pub key: Vec<u8>,
@@ -101,7 +105,13 @@ impl KeyedBatch {
         let (mut events, mut places) = (Vec::new(), Vec::new());
         for (at, row) in rows.iter().enumerate() {
             let event = Span::append(&mut packed, &row.packed);
-            events.push(KeyedEvent { time: row.time, uid: row.uid, late: row.late, packed: event });
+            events.push(KeyedEvent {
+                time: row.time,
+                uid: row.uid,
+                late: row.late,
+                time_flags: row.time_flags,
+                packed: event,
+            });
             let (at, key) = (at as u32, Span::append(&mut keys, &row.key));
             places.push(RowPlace { event: at, row: at, at, key });
         }

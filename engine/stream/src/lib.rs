@@ -14,12 +14,14 @@ mod network;
 mod plan;
 mod predicate;
 
+pub use caps::Cap;
 pub use emission::{Change, Emission, FindingState, Pace};
 pub use explain::{ExplainNode, explain};
 pub use network::{Fault, NetworkStats, NetworkView, PredicateNetwork, Scratch, SlotCounters};
 pub use plan::{Branch, EmitMode, StreamPlan};
 pub use predicate::{Atom, Leaf, Predicate, Test, Text};
 
+mod caps;
 mod cells;
 mod degraded;
 mod events;

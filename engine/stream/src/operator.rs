@@ -5,7 +5,7 @@ use std::{fmt::Debug, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
 use sluice_baseline::Verdicts;
-use sluice_event::EventUid;
+use sluice_event::{EventUid, TimeFlags};
 
 use crate::{
     Bound, Degradation, EmitMode, Failures, Limits, Pace, StreamPlan,
@@ -58,6 +58,8 @@ pub(crate) struct Arrival<'a> {
     pub(crate) uid: EventUid,
     /// Whether it came after the watermark of its partition.
     pub(crate) late: bool,
+    /// What is wrong with the time it claims.
+    pub(crate) time_flags: TimeFlags,
     pub(crate) event: EventRef,
     /// The rules of the operator that want it, in order; at least one.
     pub(crate) parts: &'a [Part<'a>],

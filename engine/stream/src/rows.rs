@@ -17,7 +17,7 @@ use arrow::{
     compute::take,
 };
 use foldhash::fast::RandomState;
-use sluice_event::{Encoder, Eval, EventBatch, EventUid, RowPacker, packed_json};
+use sluice_event::{Encoder, Eval, EventBatch, EventUid, RowPacker, TimeFlags, packed_json};
 
 use crate::{
     Change, Emission, FindingState, KeyedBatch, StreamPlan,
@@ -51,6 +51,8 @@ pub struct Keyed {
 pub struct BatchRows<'a> {
     batch: &'a EventBatch,
     times: &'a [i64],
+    /// The column `time_flag`, once it was asked for.
+    time_flags: Option<Cells>,
     secret: &'a [u8; 16],
     /// Expressions evaluated over the whole batch; `None`: one fails on some row.
     whole: HashMap<u64, Option<ArrayRef>, RandomState>,
@@ -101,6 +103,7 @@ impl<'a> BatchRows<'a> {
         BatchRows {
             batch,
             times: batch.times(),
+            time_flags: None,
             secret,
             whole: HashMap::default(),
             asked: HashSet::default(),
@@ -152,7 +155,8 @@ impl<'a> BatchRows<'a> {
             window: None,
             count: 1,
             late: self.is_too_late(origin),
-            capped: false,
+            time_flags: self.time_flags(origin),
+            capped_by: Vec::new(),
             columns: columns.clone(),
             row,
             evidence: vec![self.text(origin)],
@@ -255,6 +259,21 @@ impl<'a> BatchRows<'a> {
         self.age(row) > self.batch.origin.time.delay
     }
 
+    /// What is wrong with the time that a row claims.
+    fn time_flags(&mut self, row: u32) -> TimeFlags {
+        let batch = self.batch;
+        let flags = self.time_flags.get_or_insert_with(|| {
+            let column = batch.columns.column_by_name("time_flag");
+            column.and_then(Cells::new).unwrap_or(Cells::Null)
+        });
+        match flags.get(row as usize) {
+            Cell::Text(flag) => TimeFlags::of(flag),
+            Cell::Null | Cell::Bool(_) | Cell::Int(_) | Cell::Float(_) | Cell::Time(_) => {
+                TimeFlags::NONE
+            }
+        }
+    }
+
     fn time(&self, row: u32) -> i64 {
         self.times.get(row as usize).copied().unwrap_or_default()
     }
@@ -301,8 +320,9 @@ impl<'a> BatchRows<'a> {
         if part.places[row as usize] == 0 {
             let (uid, packed) = (self.uid(row), self.packed(row));
             let (time, late) = (self.time(row), self.is_late(row));
+            let time_flags = self.time_flags(row);
             let part = &mut self.parts[shard];
-            part.events.push(KeyedEvent { time, uid, late, packed });
+            part.events.push(KeyedEvent { time, uid, late, time_flags, packed });
             part.places[row as usize] = part.events.len() as u32;
         }
         self.parts[shard].places[row as usize] - 1

@@ -99,6 +99,7 @@ impl<O: Operator> Runtime<O> {
             time: head.time,
             uid: head.uid,
             late: head.late,
+            time_flags: head.time_flags,
             event: refs.of(batch, place.event, cx.events),
             parts,
             key,

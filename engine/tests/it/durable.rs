@@ -49,6 +49,8 @@ fn finding(id: u128, count: u64) -> Finding {
         count,
         late: false,
         capped: false,
+        capped_by: Vec::new(),
+        time_flags: sluice_event::TimeFlags::NONE,
         contested: false,
         evidence: vec!["{}".into()],
         evidence_total: count,

@@ -25,6 +25,7 @@ mod packed;
 mod schema;
 mod table;
 mod time;
+mod time_flags;
 mod transform;
 mod uid;
 mod value;
@@ -45,6 +46,7 @@ pub use time::{
     parse::{civil_millis, named_zone, parse_rfc3339, zone_minutes},
     rfc3339,
 };
+pub use time_flags::TimeFlags;
 pub use transform::{Mapped, RowError, Transform};
 pub use uid::EventUid;
 pub use value::{Value, ValueList};

@@ -115,6 +115,8 @@ mod tests {
             count: 1,
             late: false,
             capped: false,
+            capped_by: Vec::new(),
+            time_flags: sluice_event::TimeFlags::NONE,
             contested: false,
             evidence: Vec::new(),
             evidence_total: 1,

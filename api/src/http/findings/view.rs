@@ -88,10 +88,13 @@ pub(in super::super) struct Item {
     late: bool,
     /// A limit was hit: counts are lower bounds.
     capped: bool,
+    /// Which limits were hit.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    capped_by: Vec<CappedBy>,
     /// Its event has the id of another event that was known before and says something else.
     contested: bool,
-    /// What is wrong with times of the events shown (`missing`, `invalid`, `future`): those events
-    /// count as when they were received, and a burst of them may be none.
+    /// What is wrong with times of events that contributed, shown or not (`missing`, `invalid`,
+    /// `future`): those events count as when they were received, and a burst of them may be none.
     #[serde(skip_serializing_if = "Option::is_none")]
     time_flag: Option<String>,
     /// What the rule selected.
@@ -125,6 +128,17 @@ pub(in super::super) struct Detail {
     history: Vec<Entry>,
     /// Suppressions that apply to it: it weighs nothing and opens no incident.
     suppressed_by: Vec<String>,
+}
+
+/// A limit that a finding has hit.
+#[derive(Serialize, ToSchema)]
+#[schema(as = FindingCappedBy)]
+struct CappedBy {
+    /// `keys_max`, `window_events_max`, `session_max`, `array_agg`, `findings_per_minute`, or a bound of a
+    /// baseline's policy.
+    bound: String,
+    /// What it was: a number of keys, rows, values, entities or findings; milliseconds for `session_max`.
+    limit: u64,
 }
 
 /// Someone or something a finding is about.
@@ -183,6 +197,11 @@ impl Item {
             repeats: repeats.count,
             late: finding.late,
             capped: finding.capped,
+            capped_by: finding
+                .capped_by
+                .iter()
+                .map(|cap| CappedBy { bound: cap.bound.to_string(), limit: cap.limit })
+                .collect(),
             contested: finding.contested,
             time_flag: finding.time_flag(),
             fields: finding.fields.clone(),

@@ -127,6 +127,8 @@ pub(super) fn finding(n: u128, time: i64, rule: &str, severity: Severity) -> Fin
         count: 2,
         late: false,
         capped: false,
+        capped_by: Vec::new(),
+        time_flags: sluice_event::TimeFlags::NONE,
         contested: false,
         evidence: vec![r#"{"user_name":"ann"}"#.into()],
         evidence_total: 1,

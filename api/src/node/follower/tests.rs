@@ -85,6 +85,8 @@ fn finding(n: u128, count: u64) -> Finding {
         count,
         late: false,
         capped: false,
+        capped_by: Vec::new(),
+        time_flags: sluice_event::TimeFlags::NONE,
         contested: false,
         evidence: Vec::new(),
         evidence_total: count,

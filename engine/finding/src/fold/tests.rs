@@ -26,6 +26,8 @@ fn finding(state: FindingState, window: Option<(i64, i64)>, count: u64) -> Findi
         count,
         late: false,
         capped: false,
+        capped_by: Vec::new(),
+        time_flags: sluice_event::TimeFlags::NONE,
         contested: false,
         evidence: Vec::new(),
         evidence_total: count,

@@ -60,6 +60,8 @@ pub(crate) fn finding(id: u128) -> Finding {
         count: 5,
         late: false,
         capped: false,
+        capped_by: Vec::new(),
+        time_flags: sluice_event::TimeFlags::NONE,
         contested: false,
         evidence: Vec::new(),
         evidence_total: 0,

@@ -13,11 +13,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use sluice_baseline::{
     Anomaly, Baseline, FeatureKind, Policy, Row, Sample, Spec, Stats, Unit, Verdicts,
 };
-use sluice_event::Encoder;
+use sluice_event::{Encoder, TimeFlags};
 
 use super::{IndexedPlan, KeyColumns, KeyedStage, Limits, StageView};
 use crate::{
-    Bound, Change, Degradation, Emission, Failures, FindingState, KeyedBatch, OperatorStats,
+    Bound, Cap, Change, Degradation, Emission, Failures, FindingState, KeyedBatch, OperatorStats,
     StateEntry, StreamPlan,
     cells::Cell,
     degraded::Degraded,
@@ -170,7 +170,7 @@ impl BaselineOperator {
             Ok(columns) => Arc::new(columns),
             Err(error) => return self.stats[0].failures.add(found.len(), error),
         };
-        let stats = self.baseline.stats();
+        let capped_by = caps(&self.baseline.stats(), &self.stage.policy);
         for (row, (anomaly, change)) in found.iter().enumerate() {
             out.push(Emission {
                 rule_index: self.stats[0].rule_index,
@@ -180,8 +180,8 @@ impl BaselineOperator {
                 window: window(self.stage.spec.unit, anomaly),
                 count: anomaly.events,
                 late: false,
-                capped: stats.evicted + stats.refused + stats.values_dropped + stats.unremembered
-                    > 0,
+                time_flags: TimeFlags::NONE,
+                capped_by: capped_by.clone(),
                 columns: columns.clone(),
                 row,
                 evidence: self.evidence.of(anomaly, anomaly.unit.div_euclid(DAY), events),
@@ -490,4 +490,15 @@ fn window(unit: Unit, anomaly: &Anomaly) -> Option<(i64, i64)> {
         Unit::Session(_) => Some((anomaly.unit, anomaly.time)),
         Unit::Events(_) => None,
     }
+}
+
+/// The bounds that a baseline has hit.
+fn caps(stats: &Stats, policy: &Policy) -> Vec<Cap> {
+    let bounds = [
+        ("entities_max", stats.evicted + stats.refused, policy.entities_max),
+        ("population_values_max", stats.values_dropped, policy.population_values_max),
+        ("seen_max", stats.unremembered, policy.seen_max),
+    ];
+    let hit = bounds.into_iter().filter(|(_, times, _)| *times > 0);
+    hit.map(|(bound, _, limit)| Cap { bound, limit: limit as u64 }).collect()
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use arrow::{datatypes::SchemaRef, record_batch::RecordBatch};
-use sluice_event::Value;
+use sluice_event::{TimeFlags, Value};
 
 use super::{IndexedPlan, KeyColumns, KeyedStage, Limits, StageView, grain};
 use crate::{
@@ -89,6 +89,7 @@ pub(crate) struct First {
     time: i64,
     event: EventRef,
     late: bool,
+    time_flags: TimeFlags,
     /// The finding's columns.
     values: Box<[Value]>,
 }
@@ -167,7 +168,11 @@ impl FirstSeenOperator {
                 window: None,
                 count: 1,
                 late: first.late,
-                capped: first.time.saturating_sub(self.span) <= env.evicted_through,
+                time_flags: first.time_flags,
+                capped_by: match first.time.saturating_sub(self.span) <= env.evicted_through {
+                    true => vec![env.limits.cap_of_keys()],
+                    false => Vec::new(),
+                },
                 columns: columns.clone(),
                 row,
                 evidence: env.events.text(first.event).into_iter().collect(),
@@ -179,7 +184,7 @@ impl FirstSeenOperator {
 
 impl Operator for FirstSeenOperator {
     type Key = Tuple;
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn rules(&self) -> Vec<usize> {
         vec![self.rule_index]
@@ -194,6 +199,7 @@ impl Operator for FirstSeenOperator {
             time: row.time,
             event: row.event,
             late: row.late,
+            time_flags: row.time_flags,
             values: (0..self.outputs).map(|c| texts.value(row.cell(c))).collect(),
         };
         if self.history == History::Undecided {
@@ -453,15 +459,16 @@ impl First {
     fn encode(&self, w: &mut Writer) {
         w.signed(self.time);
         w.unsigned(self.event.0);
-        w.bool(self.late);
+        w.byte(u8::from(self.late) | self.time_flags.bits() << 1);
         w.values(&self.values);
     }
 
     fn decode(r: &mut Reader<'_>, restore: &mut Restore<'_>) -> Result<Self, StateError> {
         let (time, event) = (r.signed()?, restore.tagged(r.unsigned()?));
-        let late = r.bool()?;
+        let flags = r.byte()?;
+        let (late, time_flags) = (flags & 1 != 0, TimeFlags::from_bits(flags >> 1));
         let values = r.list(|r| Ok(restore.texts.value(Cell::of(&r.value()?))))?.into();
-        Ok(First { time, event: EventRef(event), late, values })
+        Ok(First { time, event: EventRef(event), late, time_flags, values })
     }
 }
 

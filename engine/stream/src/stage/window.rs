@@ -23,7 +23,8 @@ use sluice_event::Value;
 
 use super::{IndexedPlan, KeyColumns, KeyedStage, StageView, grain};
 use crate::{
-    EmitMode, Pace, Stage, StreamPlan,
+    Cap, EmitMode, Pace, Stage, StreamPlan,
+    caps::Caps,
     emission::Outlet,
     events::EventRef,
     keys::{Keys, Slot, Timers},
@@ -62,6 +63,39 @@ pub struct Limits {
     pub window_events_max: usize,
     /// Greatest length of a session in milliseconds; then it is split.
     pub session_max: i64,
+}
+
+impl Limits {
+    /// The bound of the number of keys.
+    pub(crate) fn cap_of_keys(&self) -> Cap {
+        Cap { bound: "keys_max", limit: self.keys_max as u64 }
+    }
+
+    /// The bounds that a finding of a window has hit, each by its name and number.
+    pub(crate) fn caps(&self, caps: Caps, plan: &WindowPlan) -> Vec<Cap> {
+        let rows = |limit: usize| Cap { bound: "window_events_max", limit: limit as u64 };
+        let mut all = Vec::new();
+        if caps.has(Caps::KEYS) {
+            all.push(self.cap_of_keys());
+        }
+        if caps.has(Caps::ROWS) {
+            all.push(rows(self.window_events_max));
+        }
+        if caps.has(Caps::VALUES) {
+            let layout = Layout::new(plan);
+            let condition = plan.condition.as_ref();
+            let threshold = condition.map_or(0, |c| thin::greatest_threshold(c, &layout));
+            all.push(rows(bucket::remembered(self, threshold)));
+        }
+        if caps.has(Caps::SESSION) {
+            all.push(Cap { bound: "session_max", limit: self.session_max.unsigned_abs() });
+        }
+        if caps.has(Caps::LIST) {
+            all.push(Cap { bound: "array_agg", limit: LIST_MAX as u64 });
+        }
+        all.dedup();
+        all
+    }
 }
 
 impl Default for Limits {
@@ -236,7 +270,7 @@ impl<K: Kind> WindowOperator<K> {
             let Some(state) = keys.get_mut(slot) else { continue };
             let first = updates.len();
             for cell in cells {
-                let place = (cell.id, cell.closed, cell.capped);
+                let place = (cell.id, cell.closed, cell.caps);
                 let best = match cell.verdict {
                     Verdict::Open { groups, whole } => {
                         let best =

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use sluice_event::{EventUid, PartitionId, Value};
+use sluice_event::{EventUid, PartitionId, TimeFlags, Value};
 use sluice_stream::{
-    Bound, Change, Emission, EmitMode, FindingState, HistoryStart, KeyedRow, Limits, Pace, Shard,
-    ShardOptions, StateEntry, Window,
+    Bound, Cap, Change, Emission, EmitMode, FindingState, HistoryStart, KeyedRow, Limits, Pace,
+    Shard, ShardOptions, StateEntry, Window,
 };
 
 use crate::{
@@ -53,7 +53,7 @@ fn filtered(time: i64, number: u128) -> KeyedRow {
 fn too_many_rows_of_a_key_give_a_lower_bound_that_is_never_withdrawn() {
     let mut shard = shard(Limits { window_events_max: 50, ..Limits::default() });
     push(&mut shard, (0..50).map(|t| keyed_row("a", t)));
-    assert!(shard.take(Pace::EveryChange).iter().all(|e| !e.capped && e.count == 50));
+    assert!(shard.take(Pace::EveryChange).iter().all(|e| !e.is_capped() && e.count == 50));
     push(&mut shard, (50..100).map(|t| keyed_row("a", t)));
     let emissions = shard.take(Pace::EveryChange);
     assert_eq!(emissions.len(), 1);
@@ -61,7 +61,8 @@ fn too_many_rows_of_a_key_give_a_lower_bound_that_is_never_withdrawn() {
     assert!(shard.stats()[0].truncated > 50);
     push(&mut shard, [keyed_row("a", 100)]);
     let emissions = shard.take(Pace::EveryChange);
-    assert!(emissions.iter().all(|e| e.capped && e.count >= 20), "{emissions:?}");
+    let cap = Cap { bound: "window_events_max", limit: 50 };
+    assert!(emissions.iter().all(|e| e.capped_by == [cap] && e.count >= 20), "{emissions:?}");
     shard.end(PartitionId(0));
     let emissions = shard.take(Pace::EveryChange);
     assert!(emissions.iter().all(|e| e.change == Change::Upsert(FindingState::Confirmed)));
@@ -115,7 +116,7 @@ fn flood_does_not_hide_what_completes_a_condition() {
         shard.end(PartitionId(0));
         let found = shard.take(Pace::EveryChange);
         assert_eq!(found.len(), 1, "flood first: {flood_first}");
-        assert!(found[0].capped);
+        assert!(found[0].is_capped());
     }
 }
 
@@ -222,7 +223,11 @@ fn rows_that_cannot_wait_for_the_watermark_are_judged_early() {
     push(&mut shard, (0..400).map(|n| row(90, "x", 1_000 + n)));
     let found = shard.take(Pace::EveryChange);
     assert_eq!(found.len(), 1, "the flood does not push out what qualified before it");
-    assert_eq!((found[0].count, found[0].capped), (4, false), "all rows of its window were there");
+    assert_eq!(
+        (found[0].count, found[0].is_capped()),
+        (4, false),
+        "all rows of its window were there"
+    );
     assert!(shard.stats()[0].judged_early > 0);
     let told = shard.degraded();
     assert_eq!((told.len(), told[0].bound, told[0].hour), (1, Bound::RowsOfKey, 0));
@@ -295,7 +300,7 @@ fn key_that_is_given_up_is_judged() {
             let found = shard.take(Pace::EveryChange);
             assert_eq!(found.len(), 1, "{window:?}, {emit:?}");
             assert_eq!(found[0].change, Change::Upsert(FindingState::Confirmed));
-            assert!(found[0].capped);
+            assert_eq!(found[0].capped_by, [Cap { bound: "keys_max", limit: 2 }]);
             assert_eq!(shard.degraded()[0].bound, Bound::Keys);
         }
     }
@@ -311,7 +316,8 @@ fn too_many_keys_give_up_the_smallest_quiet_one() {
     push(&mut shard, [keyed_row("near", 2)]);
     let emissions = shard.take(Pace::EveryChange);
     assert_eq!(emissions.len(), 1, "the one nearest to its threshold was kept");
-    assert!(emissions[0].capped, "some key lost rows in this window");
+    let cap = Cap { bound: "keys_max", limit: 2 };
+    assert_eq!(emissions[0].capped_by, [cap], "some key lost rows in this window");
     assert_eq!((shard.stats()[0].evicted, shard.stats()[0].keys), (1, 2));
 }
 
@@ -362,4 +368,33 @@ fn windows_that_close_together_are_handed_on_in_parts() {
     let mut all: Vec<_> = parts.iter().flatten().map(place).collect();
     all.sort_unstable();
     assert_eq!(all, whole.iter().map(place).collect::<Vec<_>>());
+}
+
+/// Of a flood whose rows have no time of their own only some are kept, and fewer are shown: the finding
+/// says it all the same, after a restart too.
+#[test]
+fn flagged_times_are_said_of_rows_that_are_not_kept() {
+    let limits = Limits { window_events_max: 50, ..Limits::default() };
+    let (missing, future) = (TimeFlags::of("missing"), TimeFlags::of("future"));
+    for window in [Window::Sliding { size: 100 }, Window::Tumble { size: 100 }] {
+        let make = || new(window, Having::Count(30), EmitMode::OnMatch, limits);
+        let mut shard = make();
+        let flags = |t: i64| match t {
+            35 => missing,
+            60 => future,
+            _ => TimeFlags::NONE,
+        };
+        let flood = (0..95).map(|t| KeyedRow { time_flags: flags(t), ..keyed_row("a", t) });
+        for part in flood.collect::<Vec<_>>().chunks(10) {
+            push(&mut shard, part.to_vec());
+            shard.take(Pace::EveryChange);
+        }
+        let mut again = make();
+        assert!(again.import(shard.export(true)).unwrap().is_empty());
+        push(&mut again, [keyed_row("a", 96)]);
+        again.end(PartitionId(0));
+        let found = again.take(Pace::EveryChange);
+        assert_eq!(found.len(), 1, "{window:?}");
+        assert_eq!(found[0].time_flags, missing | future, "{window:?}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_event::{Encoder, EventUid, Value};
+use sluice_event::{Encoder, EventUid, TimeFlags, Value};
 use sluice_stream::{Comparison, Condition, EmitMode, Window};
 
 use crate::run::{Random, SESSION_MAX};
@@ -12,6 +12,7 @@ use crate::run::{Random, SESSION_MAX};
 pub(crate) struct Row {
     pub(crate) time: i64,
     pub(crate) uid: EventUid,
+    pub(crate) time_flags: TimeFlags,
     pub(crate) values: [Value; 4],
 }
 
@@ -131,6 +132,7 @@ pub(crate) struct Finding {
     pub(crate) evidence: Vec<String>,
     pub(crate) total: u64,
     pub(crate) capped: bool,
+    pub(crate) time_flags: TimeFlags,
 }
 
 pub(crate) type Findings = BTreeMap<Vec<u8>, Finding>;
@@ -163,6 +165,7 @@ fn windows(window: Window, having: Having, key: &Value, rows: &[&Row]) -> Findin
                 evidence: shown(&inside),
                 total: inside.len() as u64,
                 capped,
+                time_flags: inside.iter().fold(TimeFlags::NONE, |all, r| all | r.time_flags),
             };
             // Rows come in time order: the last one of a cell wins.
             found.insert(row_key(window, key, id), finding);
@@ -239,6 +242,7 @@ fn first_seen(span: i64, rows: &[Row], history_start: Option<i64>) -> Findings {
             evidence: vec![e.evidence()],
             total: 1,
             capped: false,
+            time_flags: e.time_flags,
         };
         found.insert(key.into_bytes(), finding);
     }

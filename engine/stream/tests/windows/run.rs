@@ -12,7 +12,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use sluice_event::{
-    Encoder, Eval, EvalError, EventUid, PartitionId, TableName, TimeSettings, Value,
+    Encoder, Eval, EvalError, EventUid, PartitionId, TableName, TimeFlags, TimeSettings, Value,
 };
 use sluice_stream::{
     Aggregate, AggregateFunction, Branch, Change, Emission, EmitMode, FindingState, FirstSeenPlan,
@@ -189,6 +189,10 @@ fn rows(shape: &Shape, random: &mut Random) -> Vec<Row> {
         rows.push(Row {
             time: (now - back).div_euclid(shape.grid) * shape.grid,
             uid: EventUid { bits, native: random.one_in(2) },
+            time_flags: match random.below(24) {
+                place @ 0..3 => TimeFlags::at([place as usize]),
+                _ => TimeFlags::NONE,
+            },
             values,
         });
     }
@@ -297,7 +301,15 @@ impl Run {
             _ => encoder.into_bytes(),
         };
         let text = format!("{} {:x}", row.time, row.uid.bits);
-        KeyedRow { time: row.time, uid: row.uid, late, key, values, packed: packed(&text) }
+        KeyedRow {
+            time: row.time,
+            uid: row.uid,
+            late,
+            time_flags: row.time_flags,
+            key,
+            values,
+            packed: packed(&text),
+        }
     }
 
     fn take(&mut self, pace: Pace) {
@@ -388,7 +400,8 @@ pub(crate) fn finding(e: &Emission) -> Finding {
         columns: e.columns.columns().iter().map(column).collect(),
         evidence: e.evidence.iter().map(|t| t.to_string()).collect(),
         total: e.evidence_total,
-        capped: e.capped,
+        capped: e.is_capped(),
+        time_flags: e.time_flags,
     }
 }
 
@@ -408,6 +421,7 @@ pub(crate) fn keyed_row(key: &str, time: i64) -> KeyedRow {
         time,
         uid: EventUid { bits: time as u128, native: false },
         late: false,
+        time_flags: TimeFlags::NONE,
         key: encoder.into_bytes(),
         values: vec![Value::Text(key.into()), Value::Null, Value::Null, Value::Null],
         packed: Vec::new(),

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
+use sluice_event::TimeFlags;
 
 use super::{
     Limits,
@@ -25,6 +26,8 @@ pub(crate) struct Bucket {
     pub(crate) accumulators: Accumulators,
     pub(crate) rows: u64,
     pub(crate) late: bool,
+    /// What is wrong with times of its rows.
+    pub(crate) time_flags: TimeFlags,
     /// Of the newest row.
     pub(crate) time: i64,
     /// A limit was hit: distinct values or native ids beyond it are not remembered.
@@ -40,6 +43,7 @@ impl Bucket {
             accumulators: Accumulators::new(&layout.aggregates, Mode::Growing),
             rows: 0,
             late: false,
+            time_flags: TimeFlags::NONE,
             time: i64::MIN,
             capped: false,
             native: None,
@@ -72,6 +76,7 @@ impl Bucket {
         self.capped |= !self.accumulators.add(&layout.aggregates, row, most);
         self.rows += 1;
         self.late |= row.row.is_late();
+        self.time_flags |= row.row.time_flags();
         self.time = self.time.max(row.row.time);
         self.evidence.add(row.row.time, event, events);
         true
@@ -82,6 +87,7 @@ impl Bucket {
         self.accumulators.merge(&other.accumulators, 0..other.accumulators.len(), Way::In);
         self.rows += other.rows;
         self.late |= other.late;
+        self.time_flags |= other.time_flags;
         self.capped |= other.capped;
         self.time = self.time.max(other.time);
         if let Some(native) = &other.native {
@@ -106,7 +112,7 @@ impl Bucket {
     pub(crate) fn encode(&self, w: &mut Writer) {
         self.accumulators.encode(w);
         w.unsigned(self.rows);
-        w.byte(u8::from(self.late) | u8::from(self.capped) << 1);
+        w.byte(u8::from(self.late) | u8::from(self.capped) << 1 | self.time_flags.bits() << 2);
         w.signed(self.time);
         let mut native: Vec<u128> = self.native.iter().flat_map(|n| n.iter().copied()).collect();
         native.sort_unstable();
@@ -137,7 +143,8 @@ impl Bucket {
         let evidence = Evidence { first: r.list(&mut shown)?, last: r.list(&mut shown)? };
         let (late, capped) = (flags & 1 != 0, flags & 2 != 0);
         let native = (!native.is_empty()).then(|| Box::new(native));
-        Ok(Bucket { accumulators, rows, late, time, capped, native, evidence })
+        let time_flags = TimeFlags::from_bits(flags >> 2);
+        Ok(Bucket { accumulators, rows, late, time_flags, time, capped, native, evidence })
     }
 }
 

@@ -13,7 +13,7 @@ mod stored;
 
 use std::sync::Arc;
 
-use sluice_event::Value;
+use sluice_event::{TimeFlags, Value};
 
 use super::{
     Context, GROUPS,
@@ -67,6 +67,8 @@ struct More {
     native: Option<NativeIds>,
     /// Rows up to this time were thinned: windows that start at or before it show too little.
     truncated_through: Option<i64>,
+    /// What is wrong with times of the rows that went.
+    truncated_flags: TimeFlags,
     /// How many rows are kept before the next thinning.
     room: usize,
 }
@@ -149,10 +151,11 @@ impl Family {
                 limits: env.limits,
                 evicted_through: env.evicted_through,
             };
-            let cells = member.cells(&key.rows, awake, more.truncated_through, crowded, &cx);
+            let truncated = (more.truncated_through, more.truncated_flags);
+            let cells = member.cells(&key.rows, awake, truncated, crowded, &cx);
             waits |= awake.waits;
             for cell in cells {
-                let place = (cell.id, cell.closed, cell.capped);
+                let place = (cell.id, cell.closed, cell.caps);
                 let best = cell.best(&awake.reported);
                 let said = awake.reported.reconcile(place, best, cx.rule_emit);
                 let Some((said, group)) = said else {
@@ -207,7 +210,11 @@ impl Family {
             }
         }
         let thinned = key.rows.list().iter().zip(&keep).filter(|(_, keep)| !**keep);
-        let dropped = thinned.map(|(row, _)| row.time).max();
+        let (mut dropped, mut flags) = (None, TimeFlags::NONE);
+        for (row, _) in thinned {
+            dropped = dropped.max(Some(row.time));
+            flags |= row.time_flags();
+        }
         key.rows.retain(&keep);
         for stats in env.stats.iter_mut() {
             stats.truncated += (before - key.rows.len()) as u64;
@@ -216,6 +223,7 @@ impl Family {
         let more = key.more.get_or_insert_default();
         more.awake.iter_mut().for_each(|awake| awake.sweep = None);
         more.truncated_through = more.truncated_through.max(dropped);
+        more.truncated_flags |= flags;
         more.room = room;
         key.count();
     }
@@ -288,7 +296,7 @@ impl Family {
 
 impl Operator for Family {
     type Key = FamilyKey;
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 
     fn rules(&self) -> Vec<usize> {
         self.members.iter().map(|m| m.rule_index).collect()
@@ -320,7 +328,7 @@ impl Operator for Family {
                 }
             }
         }
-        key.rows.push_row(Row::new(row.time, row.event, row.late, bits), &self.values);
+        key.rows.push_row(Row::new(row, bits), &self.values);
         key.waking |= bits & self.all;
         if let Some(more) = &mut key.more {
             for awake in &mut more.awake {

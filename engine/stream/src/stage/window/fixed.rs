@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     Bound, EmitMode, Pace, Window,
+    caps::Caps,
     events::EventRef,
     keys::Timers,
     operator::{Arrival, Env, Lost, Restore},
@@ -53,7 +54,7 @@ impl Fixed {
 
 impl Kind for Fixed {
     type Rows = Windows;
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn start(&self) -> Windows {
         Windows::default()
@@ -122,14 +123,16 @@ impl Kind for Fixed {
             }
             (open.changed, open.passed) = (false, passed);
             let bucket = &open.bucket;
-            let capped = bucket.capped || start <= cx.evicted_through;
+            let caps =
+                Caps::VALUES.when(bucket.capped) | Caps::KEYS.when(start <= cx.evicted_through);
             let group = || Group {
                 id: start,
                 window: (start, end),
                 time: bucket.time,
                 rows: bucket.rows,
                 late: bucket.late,
-                capped,
+                time_flags: bucket.time_flags,
+                caps,
                 aggregates: bucket.accumulators.values(),
             };
             let verdict = match &cx.plan.condition {
@@ -147,7 +150,7 @@ impl Kind for Fixed {
                 }
                 None => Verdict::Open { groups: vec![group()], whole: true },
             };
-            cells.push(Cell { id: start, closed, capped, verdict });
+            cells.push(Cell { id: start, closed, caps, verdict });
         }
         cells
     }

@@ -6,6 +6,8 @@
 //! of it, and what it gives is no more than near. Stretches begin as one millisecond and are made
 //! twice as long whenever there are too many of them.
 
+use sluice_event::TimeFlags;
+
 use super::{
     aggregate::{Accumulators, Mode, Way},
     layout::{Layout, RowView, Rows},
@@ -33,6 +35,8 @@ pub(crate) struct Stretch {
     pub(crate) last: i64,
     pub(crate) rows: u64,
     pub(crate) late: bool,
+    /// What is wrong with times of its rows.
+    pub(crate) time_flags: TimeFlags,
     /// Distinct values of it were left out.
     pub(crate) lossy: bool,
     /// Of every aggregate of the plan.
@@ -83,6 +87,7 @@ impl Folded {
                 last: time,
                 rows: 0,
                 late: false,
+                time_flags: TimeFlags::NONE,
                 lossy: false,
                 accumulators,
                 shown: [event; 2],
@@ -98,6 +103,7 @@ impl Folded {
         }
         stretch.rows += 1;
         stretch.late |= row.row.is_late();
+        stretch.time_flags |= row.row.time_flags();
         stretch.lossy |= !stretch.accumulators.add(&layout.aggregates, row, DISTINCT);
     }
 
@@ -112,6 +118,7 @@ impl Folded {
                 earlier.shown[1] = later.shown[1];
                 earlier.rows += later.rows;
                 earlier.late |= later.late;
+                earlier.time_flags |= later.time_flags;
                 earlier.lossy |= later.lossy;
                 let all = 0..later.accumulators.len();
                 earlier.accumulators.merge(&later.accumulators, all, Way::In);
@@ -174,7 +181,8 @@ impl Folded {
             w.signed(stretch.first);
             w.signed(stretch.last);
             w.unsigned(stretch.rows);
-            w.byte(u8::from(stretch.late) | u8::from(stretch.lossy) << 1);
+            let flags = stretch.time_flags.bits() << 2;
+            w.byte(u8::from(stretch.late) | u8::from(stretch.lossy) << 1 | flags);
             stretch.accumulators.encode(w);
             stretch.shown.iter().for_each(|event| w.unsigned(event.0));
         }
@@ -193,7 +201,8 @@ impl Folded {
             let mut shown = || Ok(EventRef(restore.tagged(r.unsigned()?)));
             let shown = [shown()?, shown()?];
             let (late, lossy) = (flags & 1 != 0, flags & 2 != 0);
-            Ok(Stretch { first, last, rows, late, lossy, accumulators, shown })
+            let time_flags = TimeFlags::from_bits(flags >> 2);
+            Ok(Stretch { first, last, rows, late, time_flags, lossy, accumulators, shown })
         })?;
         Ok(Folded { stretches, grain })
     }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use sluice_event::Value;
+use sluice_event::{TimeFlags, Value};
 
 use crate::{
     AggregateFunction, WindowPlan,
@@ -53,12 +53,16 @@ pub(crate) enum Argument {
 
 /// The bit above an event reference that marks late rows.
 const LATE: u32 = 63;
+/// The first of the bits that say what is wrong with the time of a row.
+const TIME_FLAGS: u32 = LATE - TimeFlags::COUNT as u32;
+// Flags, and the reference below them.
+const _: () = assert!(TIME_FLAGS >= EventRef::BITS);
 
 /// A kept row: 24 bytes, and 24 for each value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
     pub(crate) time: i64,
-    /// Its event and whether it was late.
+    /// Its event, whether it was late and what is wrong with its time.
     tags: u64,
     /// Which filters it passes.
     pub(crate) bits: u64,
@@ -160,7 +164,7 @@ impl Layout {
             }
         }
         values.extend(self.columns.iter().map(|column| texts.value(arrival.cell(*column))));
-        Row::new(arrival.time, arrival.event, arrival.late, bits)
+        Row::new(arrival, bits)
     }
 
     /// The values of the group keys by number.
@@ -215,8 +219,10 @@ impl Compiled {
 }
 
 impl Row {
-    pub(crate) fn new(time: i64, event: EventRef, late: bool, bits: u64) -> Row {
-        Row { time, tags: event.0 | u64::from(late) << LATE, bits }
+    pub(crate) fn new(arrival: &Arrival<'_>, bits: u64) -> Row {
+        let flags = u64::from(arrival.time_flags.bits()) << TIME_FLAGS;
+        let tags = arrival.event.0 | u64::from(arrival.late) << LATE | flags;
+        Row { time: arrival.time, tags, bits }
     }
 
     /// With the tags that [`tags`](Row::tags) gave.
@@ -224,7 +230,7 @@ impl Row {
         Row { time, tags, bits }
     }
 
-    /// Its event and whether it was late.
+    /// Its event, whether it was late and what is wrong with its time.
     pub(crate) fn tags(&self) -> u64 {
         self.tags
     }
@@ -235,6 +241,10 @@ impl Row {
 
     pub(crate) fn is_late(&self) -> bool {
         self.tags >> LATE == 1
+    }
+
+    pub(crate) fn time_flags(&self) -> TimeFlags {
+        TimeFlags::from_bits((self.tags >> TIME_FLAGS) as u8)
     }
 }
 

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use sluice_event::Value;
+use sluice_event::{TimeFlags, Value};
 
 use super::{group, window_row_key};
 use crate::{
     Change, Emission, EmitMode, FindingState, StreamPlan, WindowPlan,
+    caps::Caps,
     emission::Outlet,
     events::EventRef,
     keys::{Keys, Slot},
@@ -30,7 +31,8 @@ pub(crate) struct Group {
     pub(super) time: i64,
     pub(super) rows: u64,
     pub(super) late: bool,
-    pub(super) capped: bool,
+    pub(super) time_flags: TimeFlags,
+    pub(super) caps: Caps,
     pub(super) aggregates: Box<[Value]>,
 }
 
@@ -40,8 +42,8 @@ pub(crate) struct Cell {
     pub(super) id: i64,
     /// Nothing can change it any more.
     pub(super) closed: bool,
-    /// Rows of it were lost to a limit, so that not qualifying proves nothing.
-    pub(super) capped: bool,
+    /// The limits to which rows of it were lost, so that not qualifying proves nothing.
+    pub(super) caps: Caps,
     pub(super) verdict: Verdict,
 }
 
@@ -112,7 +114,11 @@ pub(crate) fn emit<S>(
             window: Some(group.window),
             count: group.rows,
             late: group.late,
-            capped: group.capped || group.has_truncated_list(),
+            time_flags: group.time_flags,
+            capped_by: match group.caps | Caps::LIST.when(group.has_truncated_list()) {
+                Caps::NONE => Vec::new(),
+                caps => env.limits.caps(caps, window),
+            },
             columns: columns.clone(),
             row,
             evidence: evidence.iter().filter_map(|event| env.events.text(*event)).collect(),
@@ -122,22 +128,24 @@ pub(crate) fn emit<S>(
 }
 
 impl Reported {
-    /// What to report of a window `(id, closed, capped)`, given the group that qualifies now.
+    /// What to report of a window `(id, closed, caps)`, given the group that qualifies now.
     pub(super) fn reconcile(
         &mut self,
-        (id, closed, capped): (i64, bool, bool),
+        (id, closed, caps): (i64, bool, Caps),
         best: Option<Group>,
         emit: EmitMode,
     ) -> Option<(Said, Group)> {
         let before = self.remove(id);
-        let sticks = emit == EmitMode::OnMatch || capped;
+        let sticks = emit == EmitMode::OnMatch || !caps.is_none();
+        // What grows and holds no more has lost rows.
+        let lost = if caps.is_none() { Caps::ROWS } else { caps };
         let group = match (best, &before) {
             // A report never shrinks because rows were thinned.
-            (Some(group), Some(before)) if group.capped && group.rows <= before.rows => {
-                Group { capped: true, ..before.clone() }
+            (Some(group), Some(before)) if !group.caps.is_none() && group.rows <= before.rows => {
+                Group { caps: before.caps | group.caps, ..before.clone() }
             }
             (Some(group), _) => group,
-            (None, Some(before)) if sticks => Group { capped: true, ..before.clone() },
+            (None, Some(before)) if sticks => Group { caps: before.caps | lost, ..before.clone() },
             (None, Some(before)) => return Some((Said::gone(), before.clone())),
             (None, None) => return None,
         };
@@ -192,7 +200,8 @@ impl Reported {
                 w.signed(n);
             }
             w.unsigned(group.rows);
-            w.byte(u8::from(group.late) | u8::from(group.capped) << 1);
+            w.byte(u8::from(group.late) | group.time_flags.bits() << 1);
+            w.byte(group.caps.bits());
             w.values(&group.aggregates);
         }
     }
@@ -204,9 +213,11 @@ impl Reported {
         let reported = r.list(|r| {
             let (id, start, end, time) = (r.signed()?, r.signed()?, r.signed()?, r.signed()?);
             let (rows, flags) = (r.unsigned()?, r.byte()?);
-            let (late, capped) = (flags & 1 != 0, flags & 2 != 0);
+            let (late, time_flags) = (flags & 1 != 0, TimeFlags::from_bits(flags >> 1));
+            let caps = Caps::from_bits(r.byte()?);
             let aggregates = r.list(|r| Ok(restore.texts.held(r.value()?)))?.into();
-            Ok(Group { id, window: (start, end), time, rows, late, capped, aggregates })
+            let window = (start, end);
+            Ok(Group { id, window, time, rows, late, time_flags, caps, aggregates })
         })?;
         Ok(Reported((!reported.is_empty()).then(|| Box::new(reported))))
     }
@@ -225,7 +236,7 @@ impl Cell {
         match self.verdict {
             Verdict::AsReported => {
                 let known = reported.get(self.id)?;
-                Some(Group { capped: known.capped | self.capped, ..known.clone() })
+                Some(Group { caps: known.caps | self.caps, ..known.clone() })
             }
             Verdict::Judged(best) => best,
             Verdict::Open { .. } => None,

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Bound, EmitMode, Pace,
+    caps::Caps,
     events::{EventRef, EventStore},
     keys::Timers,
     operator::{Arrival, Env, Lost, Restore},
@@ -176,7 +177,7 @@ impl Open {
 
 impl Kind for Sessions {
     type Rows = Open;
-    const VERSION: u8 = 3;
+    const VERSION: u8 = 4;
 
     fn start(&self) -> Open {
         Open::default()
@@ -232,15 +233,16 @@ impl Kind for Sessions {
                 continue;
             }
             let bucket = &session.bucket;
-            let capped =
-                bucket.capped || session.start.saturating_sub(self.gap) <= cx.evicted_through;
+            let given_up = session.start.saturating_sub(self.gap) <= cx.evicted_through;
+            let caps = Caps::VALUES.when(bucket.capped) | Caps::KEYS.when(given_up);
             let group = || Group {
                 id: session.start,
                 window: (session.start, session.last.saturating_add(self.gap)),
                 time: session.last,
                 rows: bucket.rows,
                 late: bucket.late,
-                capped: capped || session.split || session.rest,
+                time_flags: bucket.time_flags,
+                caps: caps | Caps::SESSION.when(session.split || session.rest),
                 aggregates: bucket.accumulators.values(),
             };
             let verdict = match &cx.plan.condition {
@@ -257,7 +259,7 @@ impl Kind for Sessions {
                 }
                 None => Verdict::Open { groups: vec![group()], whole: true },
             };
-            cells.push(Cell { id: session.start, closed, capped, verdict });
+            cells.push(Cell { id: session.start, closed, caps, verdict });
         }
         // A start that is none any more was joined to an older session.
         let sessions = &open.sessions;
@@ -265,7 +267,7 @@ impl Kind for Sessions {
         cells.extend(gone.map(|id| Cell {
             id,
             closed: true,
-            capped: Self::lost(open),
+            caps: Caps::VALUES.when(Self::lost(open)),
             verdict: Verdict::Judged(None),
         }));
         cells

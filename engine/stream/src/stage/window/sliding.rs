@@ -10,6 +10,8 @@
 mod key;
 mod sweep;
 
+use sluice_event::TimeFlags;
+
 use super::{
     Cell, Context, Group, Kind, Reported, Verdict,
     aggregate::{Accumulators, Mode, Way},
@@ -21,6 +23,7 @@ use super::{
 };
 use crate::{
     Bound, Condition, EmitMode, Pace, WindowPlan,
+    caps::Caps,
     events::{EventRef, EventStore},
     keys::Timers,
     operator::{Arrival, Env, Lost, Restore},
@@ -103,16 +106,18 @@ impl Sliding {
         let (from, to) = (rows.from(start), rows.after(time));
         let aggregates = &cx.layout.aggregates;
         let mut accumulators = Accumulators::new(aggregates, Mode::Growing);
-        let mut late = false;
+        let (mut late, mut time_flags) = (false, TimeFlags::NONE);
         let mut count = to.saturating_sub(from) as u64;
         for stretch in key.stretches().within(start, time) {
             accumulators.merge(&stretch.accumulators, 0..aggregates.len(), Way::In);
             late |= stretch.late;
+            time_flags |= stretch.time_flags;
             count += stretch.rows;
         }
         for at in from..to {
             accumulators.add(aggregates, &rows.view(at), usize::MAX);
             late |= rows.list()[at].is_late();
+            time_flags |= rows.list()[at].time_flags();
         }
         Group {
             id: self.cell(time),
@@ -120,15 +125,18 @@ impl Sliding {
             time,
             rows: count,
             late,
-            capped: start <= cx.evicted_through || !key.stretches().is_exact(start, time),
+            time_flags,
+            caps: Caps::KEYS.when(start <= cx.evicted_through)
+                | Caps::ROWS.when(!key.stretches().is_exact(start, time)),
             aggregates: accumulators.values(),
         }
     }
 
-    /// Whether what a cell shows now may not be what all rows of its windows would.
-    fn is_unsure(&self, key: &SlidingRows, cell: i64, cx: &Context<'_>) -> bool {
+    /// Why what a cell shows now may not be what all rows of its windows would.
+    fn lost(&self, key: &SlidingRows, cell: i64, cx: &Context<'_>) -> Caps {
         let first = cell.saturating_sub(self.size);
-        first <= cx.evicted_through || !key.stretches().is_exact_from(first)
+        Caps::KEYS.when(first <= cx.evicted_through)
+            | Caps::ROWS.when(!key.stretches().is_exact_from(first))
     }
 
     /// Cells that changed or close, judged by the moving window; and whether one that only grew waits,
@@ -182,14 +190,14 @@ impl Sliding {
                 false if closed => Verdict::AsReported,
                 false => continue,
             };
-            cells.push(Cell { id, closed, capped: false, verdict });
+            cells.push(Cell { id, closed, caps: Caps::NONE, verdict });
         }
         let lost = reported.ids().filter(|id| best.binary_search_by_key(id, |b| b.0).is_err());
         for id in lost {
             let closed = cx.frontier.closed >= self.end(id);
             if closed || self.end(id) > start {
-                let (capped, verdict) = (self.is_unsure(key, id, cx), Verdict::Judged(None));
-                cells.push(Cell { id, closed, capped, verdict });
+                let (caps, verdict) = (self.lost(key, id, cx), Verdict::Judged(None));
+                cells.push(Cell { id, closed, caps, verdict });
             }
         }
         if let Some(more) = &mut key.more {
@@ -257,7 +265,9 @@ impl Sliding {
                     time,
                     rows: sweep.rows() as u64,
                     late: sweep.is_late(),
-                    capped: first <= cx.evicted_through || !sweep.is_exact(first, time),
+                    time_flags: sweep.time_flags(),
+                    caps: Caps::KEYS.when(first <= cx.evicted_through)
+                        | Caps::ROWS.when(!sweep.is_exact(first, time)),
                     aggregates: values.collect(),
                 };
                 let id = group.id;
@@ -269,20 +279,20 @@ impl Sliding {
                     }
                     _ => {
                         let verdict = Verdict::Open { groups: vec![group], whole: start <= id };
-                        cells.push(Cell { id, closed: false, capped: false, verdict });
+                        cells.push(Cell { id, closed: false, caps: Caps::NONE, verdict });
                     }
                 }
             });
             for cell in &mut cells {
                 cell.closed = cx.frontier.closed >= self.end(cell.id);
-                cell.capped = self.is_unsure(key, cell.id, cx);
+                cell.caps = self.lost(key, cell.id, cx);
             }
             key.fresh = key.first_from(before);
         }
         for id in reported.ids() {
             if cx.frontier.closed >= self.end(id) && !cells.iter().any(|c| c.id == id) {
                 let verdict = Verdict::AsReported;
-                cells.push(Cell { id, closed: true, capped: false, verdict });
+                cells.push(Cell { id, closed: true, caps: Caps::NONE, verdict });
             }
         }
         cells
@@ -320,7 +330,7 @@ impl Sliding {
 
 impl Kind for Sliding {
     type Rows = SlidingRows;
-    const VERSION: u8 = 4;
+    const VERSION: u8 = 5;
 
     fn start(&self) -> SlidingRows {
         SlidingRows { rows: Rows::default(), fresh: i64::MAX, more: None }

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use sluice_event::Value;
+use sluice_event::{TimeFlags, Value};
 
 use super::at_once;
 use crate::{
     AggregateFunction, Comparison, Condition, EmitMode, Pace, StreamPlan,
+    caps::Caps,
     events::EventRef,
     keys::Timers,
     operator::Env,
@@ -164,7 +165,7 @@ impl Member {
         &self,
         rows: &Rows,
         awake: &mut Awake,
-        truncated: Option<i64>,
+        (truncated, flags): (Option<i64>, TimeFlags),
         all: bool,
         cx: &Context<'_>,
     ) -> Vec<Cell> {
@@ -190,14 +191,16 @@ impl Member {
             let closed = cx.frontier.closed >= self.end(id);
             let known = awake.reported.get(id);
             let first = time.saturating_sub(self.size);
-            let capped = truncated.is_some_and(|t| first <= t) || first <= cx.evicted_through;
+            let thinned = truncated.is_some_and(|t| first <= t);
+            let caps = Caps::ROWS.when(thinned) | Caps::KEYS.when(first <= cx.evicted_through);
             if let Some(known) = known {
                 let same = known.time == time && known.rows == count;
                 // Fewer rows than were reported: they were thinned since.
+                let capped = !caps.is_none();
                 if same || (capped && count <= known.rows) {
-                    if closed || (capped && !known.capped) {
+                    if closed || (capped && known.caps.is_none()) {
                         let verdict = Verdict::AsReported;
-                        cells.push(Cell { id, closed, capped, verdict });
+                        cells.push(Cell { id, closed, caps, verdict });
                     }
                     continue;
                 }
@@ -210,20 +213,21 @@ impl Member {
                     && !all
                     && known.rows >= BUSY
                     && grown < known.rows / 32
-                    && known.capped == capped;
+                    && known.caps.is_none() != capped;
                 if slow && !closed && cx.frontier.watermark <= time {
                     awake.held = awake.held.max(Some(time.saturating_add(1)));
                     continue;
                 }
             }
-            let verdict = Verdict::Judged(Some(self.group(rows, time, capped, cx)));
-            cells.push(Cell { id, closed, capped, verdict });
+            let lost = if thinned { flags } else { TimeFlags::NONE };
+            let verdict = Verdict::Judged(Some(self.group(rows, time, (caps, lost), cx)));
+            cells.push(Cell { id, closed, caps, verdict });
         }
         for id in awake.reported.ids() {
             let closed = cx.frontier.closed >= self.end(id);
             if closed && !awake.best.iter().any(|(best, _, _)| *best == id) {
                 let verdict = Verdict::AsReported;
-                cells.push(Cell { id, closed, capped: false, verdict });
+                cells.push(Cell { id, closed, caps: Caps::NONE, verdict });
             }
         }
         let closed = cx.frontier.closed;
@@ -345,13 +349,21 @@ impl Member {
         placed.filter(move |(_, row)| row.bits & bit != 0)
     }
 
-    fn group(&self, rows: &Rows, time: i64, capped: bool, cx: &Context<'_>) -> Group {
+    /// The window that ends at `time`; `lost`: what is wrong with times of rows that are not there any more.
+    fn group(
+        &self,
+        rows: &Rows,
+        time: i64,
+        (caps, lost): (Caps, TimeFlags),
+        cx: &Context<'_>,
+    ) -> Group {
         let aggregates = &cx.layout.aggregates;
         let mut accumulators = Accumulators::new(aggregates, Mode::Growing);
-        let (mut late, mut count) = (false, 0);
+        let (mut late, mut time_flags, mut count) = (false, lost, 0);
         for (at, row) in self.window(rows, time) {
             accumulators.add(aggregates, &rows.view(at), usize::MAX);
             late |= row.is_late();
+            time_flags |= row.time_flags();
             count += 1;
         }
         Group {
@@ -360,7 +372,8 @@ impl Member {
             time,
             rows: count,
             late,
-            capped,
+            time_flags,
+            caps,
             aggregates: accumulators.values(),
         }
     }

@@ -1,7 +1,7 @@
 //! What a rule has of a key of its family, as bytes: in its own terms, so that it can be read
 //! whichever rules it shares a family with then.
 
-use sluice_event::Value;
+use sluice_event::{TimeFlags, Value};
 
 use super::{Awake, FamilyKey, member::Member};
 use crate::{
@@ -27,6 +27,7 @@ pub(super) fn encode(member: &Member, number: usize, key: &FamilyKey, w: &mut Wr
         return false;
     }
     w.option(more.and_then(|m| m.truncated_through));
+    w.byte(more.map_or(0, |m| m.truncated_flags.bits()));
     w.length(more.map_or(0, |m| m.room));
     w.bool(awake.is_some());
     if let Some(awake) = awake {
@@ -64,6 +65,7 @@ pub(super) fn decode(
     restore: &mut Restore<'_>,
 ) -> Result<(), StateError> {
     let truncated = r.option()?;
+    let flags = TimeFlags::from_bits(r.byte()?);
     let room = r.unsigned()? as usize;
     let awake = match r.bool()? {
         false => None,
@@ -108,6 +110,7 @@ pub(super) fn decode(
         let more = key.more.get_or_insert_default();
         more.awake.extend(awake);
         more.truncated_through = more.truncated_through.max(truncated);
+        more.truncated_flags |= flags;
         more.room = more.room.max(room);
     }
     key.count();

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use sluice_event::Value;
+use sluice_event::{TimeFlags, Value};
 
 use super::{Read, Sliding, SlidingRows};
 use crate::stage::window::{
@@ -24,6 +24,8 @@ pub(super) struct Sweep {
     folded: u64,
     /// How many of either have a late row.
     late: usize,
+    /// How many of either have a row with each flag of its time.
+    flagged: [usize; TimeFlags::COUNT],
     /// How many of the stretches are without some of their values.
     lossy: usize,
     /// The first row of its first stretch and the last one of its last.
@@ -38,6 +40,19 @@ impl Sweep {
 
     pub(super) fn is_late(&self) -> bool {
         self.late > 0
+    }
+
+    pub(super) fn time_flags(&self) -> TimeFlags {
+        TimeFlags::at((0..TimeFlags::COUNT).filter(|place| self.flagged[*place] > 0))
+    }
+
+    fn flag(&mut self, flags: TimeFlags, way: Way) {
+        for place in flags.places() {
+            match way {
+                Way::In => self.flagged[place] += 1,
+                Way::Out => self.flagged[place] -= 1,
+            }
+        }
     }
 
     /// Whether it holds just the rows from `start` to `end`.
@@ -112,6 +127,7 @@ impl Sliding {
             stretches: stretch..stretch,
             folded: 0,
             late: 0,
+            flagged: [0; TimeFlags::COUNT],
             lossy: 0,
             bounds: None,
         };
@@ -141,6 +157,7 @@ impl Sliding {
 
     fn row(&self, sweep: &mut Sweep, rows: &Rows, at: usize, way: Way) {
         let late = usize::from(rows.list()[at].is_late());
+        sweep.flag(rows.list()[at].time_flags(), way);
         match way {
             Way::In => {
                 sweep.accumulators.add(&self.moving, &rows.view(at), usize::MAX);
@@ -159,6 +176,7 @@ impl Sliding {
         let of = self.places.iter().copied();
         sweep.accumulators.merge(&stretch.accumulators, of, way);
         let (late, lossy) = (usize::from(stretch.late), usize::from(stretch.lossy));
+        sweep.flag(stretch.time_flags, way);
         match way {
             Way::In => {
                 sweep.stretches.end += 1;
