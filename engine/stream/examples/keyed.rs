@@ -158,7 +158,7 @@ fn row(n: u64, load: &Load) -> KeyedRow {
         time: (n as i64 * load.step).div_euclid(1_000),
         uid: EventUid { bits: u128::from(mixed) << 64 | u128::from(n), native: false },
         late: false,
-        time_flags: TimeFlags::NONE,
+        time_flags: sluice_event::TimeFlags::NONE,
         key: key.into_bytes(),
         values: vec![Value::Text(name.into())],
         packed,

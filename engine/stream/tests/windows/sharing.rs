@@ -96,7 +96,7 @@ fn rows(count: usize, rules: usize, step: u64, random: &mut Random) -> Vec<Wante
                 native: random.below(2) == 0,
             },
             late: false,
-            time_flags: TimeFlags::NONE,
+            time_flags: sluice_event::TimeFlags::NONE,
             key: key.into_bytes(),
             values: vec![
                 Value::Text(user.into()),
