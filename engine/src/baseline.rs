@@ -23,6 +23,7 @@ use crate::{
 use columns::Columns;
 
 pub use known::StoredBaselines;
+pub(crate) use known::{sample, table, tables};
 pub(crate) use profiles::{BaselineState, comparisons, profiles};
 pub use profiles::{ComparedEntity, KnownEntity};
 pub use test::test_baseline;

@@ -39,6 +39,10 @@ pub(crate) fn finding(tenant: &str, loaded: &LoadedRule, degradation: &Degradati
             "rows of further entities were left out until the end of the day, when those with the \
              least history are given up: what they did is not scored",
         ),
+        Bound::RowsWaiting => (
+            "rows that wait for their day are bounded".to_owned(),
+            "the oldest were judged by what the baseline knew about the day before",
+        ),
         Bound::Keys => (
             format!("{limit} keys are kept"),
             "those with the fewest rows were judged before the watermark and given up: what they \

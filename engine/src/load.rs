@@ -122,6 +122,7 @@ impl Content {
         let (baseline_files, rule_files) =
             read_sql(rules, builtin)?.into_iter().partition(baseline::is_baseline);
         let baselines = baseline::load_files(&compiler, baseline_files, &mut problems);
+        let compiler = compiler.asking(baseline::tables(&baselines));
         let parsed = parse(rule_files, &mut problems, Rule::parse);
         problems.extend(duplicate_ids(&parsed).into_iter().map(|diagnostic| {
             let file = parsed.iter().find(|r| r.file.path == diagnostic.path);

@@ -2,6 +2,7 @@
 //! DataFusion in batch. Not the oracle's random rules: that is in `engine/tests`, over the same
 //! [`agree`].
 
+mod asking;
 mod compare;
 mod rows;
 
@@ -15,12 +16,14 @@ use arrow::record_batch::RecordBatch;
 use sluice_event::TableName;
 use sluice_finding::{Finding, FindingId, FindingState};
 use sluice_rule::{Rule, RuleTest};
-use sluice_sql::Compiler;
+use sluice_sql::{BatchFindings, Compiler};
 use sluice_stream::{ExplainNode, Pace};
 
 use crate::{
     Content, Engine, EngineConfig, History, LoadedRule, MemorySink, RuleSet, RunOptions,
-    Unobserved, finding_rows, findings, lookups,
+    Unobserved,
+    baseline::LoadedBaseline,
+    finding_rows, findings, lookups,
     replay::{Dice, Replay},
 };
 
@@ -80,9 +83,10 @@ fn run_case(
     let (compiler, loaded) =
         own.as_ref().map_or((&content.compiler, loaded), |(compiler, loaded)| (compiler, loaded));
     let aliases = lookups::aliases(compiler.lookups()).map_err(|d| d.primary)?;
-    let replay = rows::replay(content, &aliases, case)?;
+    let asks = asking::asked(content, loaded).is_some();
+    let replay = rows::replay(content, &aliases, case, asks && !case.ordered)?;
     let listed: Vec<usize> = (0..replay.rows.len()).collect();
-    let bench = Bench::over(compiler, loaded, history);
+    let bench = Bench::over(content, compiler, loaded, history);
     let found = bench.run(&replay, &Way { ends: case.flush, ..Way::whole(&listed) })?;
     let mut failures = compare::expected(&case.expect, &found);
     failures.extend(case.alerts.and_then(|alerts| compare::alerts(alerts, &found)));
@@ -99,6 +103,8 @@ pub struct Bench<'a> {
     loaded: &'a LoadedRule,
     /// Rules whose findings it reads, each after those it reads itself.
     below: &'a [LoadedRule],
+    /// The baseline that it asks.
+    asked: Option<&'a LoadedBaseline>,
     rules: Arc<RuleSet>,
     history: History,
 }
@@ -141,14 +147,27 @@ impl Way {
 }
 
 impl<'a> Bench<'a> {
-    /// Prepares one rule.
+    /// Prepares one rule, with the baseline of the content that it asks.
     pub fn new(content: &'a Content, loaded: &'a LoadedRule, history: History) -> Self {
-        Bench::over(&content.compiler, loaded, history)
+        Bench::over(content, &content.compiler, loaded, history)
     }
 
-    fn over(compiler: &'a Compiler, loaded: &'a LoadedRule, history: History) -> Self {
-        let rules = RuleSet::new(vec![loaded.clone()], |table| compiler.schema(table));
-        Bench { compiler, loaded, below: &[], rules: Arc::new(rules), history }
+    fn over(
+        content: &'a Content,
+        compiler: &'a Compiler,
+        loaded: &'a LoadedRule,
+        history: History,
+    ) -> Self {
+        let asked = asking::asked(content, loaded);
+        let running = asked.and_then(|asked| asked.rule.as_ref());
+        let all = std::iter::once(loaded).chain(running).cloned().collect();
+        let rules = Arc::new(RuleSet::new(all, |table| compiler.schema(table)));
+        Bench { compiler, loaded, below: &[], asked, rules, history }
+    }
+
+    /// The rules that it runs.
+    fn running(&self) -> impl Iterator<Item = &LoadedRule> {
+        self.rules.rules().iter()
     }
 
     /// The rule above others whose findings it reads: each comes after those it reads itself, and gives
@@ -241,6 +260,9 @@ impl<'a> Bench<'a> {
         replay: &Replay,
         order: &[usize],
     ) -> Result<BTreeMap<FindingId, serde_json::Map<String, serde_json::Value>>, String> {
+        if let Some(asked) = self.asked {
+            return asking::batch(self, asked, replay, order);
+        }
         let mut tables = self.batch_tables(replay, order)?;
         if !self.below.is_empty() {
             let read = self.read_in_batch(replay, order)?;
@@ -264,6 +286,10 @@ impl<'a> Bench<'a> {
             .compiler
             .batch(&loaded.rule, tables, history)
             .map_err(|e| format!("batch form of {}: {e}", loaded.plan.rule))?;
+        Ok(Self::findings(loaded, &found))
+    }
+
+    fn findings(loaded: &LoadedRule, found: &BatchFindings) -> Vec<Finding> {
         let findings = found.key.iter().enumerate().map(|(row, key)| {
             let mut fields = serde_json::Map::new();
             for (field, column) in found.rows.schema().fields().iter().zip(found.rows.columns()) {
@@ -275,7 +301,7 @@ impl<'a> Bench<'a> {
             let time = time.and_then(sluice_rule::resolve_time).unwrap_or_default();
             findings::of_row(EngineConfig::TENANT, loaded, key, fields, time)
         });
-        Ok(findings.collect())
+        findings.collect()
     }
 
     /// The findings of the rules below, computed in batch, as the rule reads them: rules of a layer get
@@ -337,9 +363,9 @@ pub fn agree(
     shuffle: bool,
 ) -> Result<Agreement, String> {
     let mut dice = Dice::new(seed);
-    let rules = || bench.below.iter().chain([bench.loaded]);
-    let reads =
-        |table: &TableName| rules().flat_map(|r| &r.plan.branches).any(|b| b.table == *table);
+    let reads = |table: &TableName| {
+        bench.running().flat_map(|r| &r.plan.branches).any(|b| b.table == *table)
+    };
     let listed: Vec<usize> =
         (0..replay.rows.len()).filter(|i| reads(&replay.rows[*i].table)).collect();
     let reference = net(bench.run(replay, &Way::whole(&listed))?);

@@ -35,7 +35,7 @@ pub(crate) use stored::{
 };
 
 /// The format; state of another is refused, and the baseline starts to learn again.
-const VERSION: u64 = 3;
+const VERSION: u64 = 4;
 
 /// A part of the state of a baseline.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,13 +7,12 @@
 use std::sync::Arc;
 
 use crate::{
-    Confidence, FeatureKind, POLICY, Sample, Spec, StateError,
+    Confidence, POLICY, Sample, Spec, StateError,
     codec::{Edit, entity_key, entity_name, read_entity_entry, read_known, read_text, text_key},
     entity::{Entity, FeatureProfile},
     peers::MEMBERS_MIN,
     population::Population,
-    row::resolve,
-    score::{View, surprise, value_text, window_text},
+    score::{View, surprise_of, value_text, window_text},
     shard::confidence,
 };
 
@@ -149,9 +148,7 @@ impl Known {
         out
     }
 
-    /// How unusual it would be for an entity to have a value once in a unit: `-ln` of the tail probability
-    /// of that score among usual units, 0 to 14. `time` is the instant of a `time_of_week`, milliseconds.
-    /// `None` for a feature of counts or none of the declaration, and for a sample that says nothing.
+    /// [`Baseline::surprise`](crate::Baseline::surprise) as of the export.
     pub fn surprise(
         &self,
         KnownEntity(entity): &KnownEntity,
@@ -159,22 +156,7 @@ impl Known {
         time: i64,
         sample: Sample<'_>,
     ) -> Option<f64> {
-        let at = self.spec.features.iter().position(|f| *f.name == *feature)?;
-        let (declared, known) = (self.spec.features.get(at)?, self.population.features.get(at)?);
-        let FeatureProfile::Values(profile) = entity.profile.get(at)? else { return None };
-        let key = resolve(declared, time, sample).ok()??;
-        let prior = POLICY.prior_units * self.population.median;
-        let view = View { declared, profile, known, group: entity.group, prior, policy: &POLICY };
-        let (score, _) = match declared.kind {
-            FeatureKind::Numeric => {
-                view.numbers(&[(crate::unit::number_bin(f64::from_bits(key)), 1)])
-            }
-            FeatureKind::Categorical | FeatureKind::Edge | FeatureKind::TimeOfWeek => {
-                view.values(&[(key, 1)])
-            }
-            FeatureKind::Count(_) | FeatureKind::Distinct(_) => return None,
-        };
-        Some(surprise(known.closed.p(score, 1, POLICY.calibration_min), &POLICY))
+        surprise_of(&self.spec, &POLICY, &self.population, entity, (feature, time, sample))
     }
 }
 

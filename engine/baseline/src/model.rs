@@ -4,12 +4,14 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    Anomaly, Policy, Row, Spec, Unit, UnitScore,
+    Anomaly, Policy, Row, Sample, Spec, Unit, UnitScore,
     clusters::Point,
+    entity::Entity,
     export::Exported,
     hash_value,
     peers::{self, PeerGroups},
     population::Population,
+    score::surprise_of,
     shard::{DAY, Shard, Waiting, World},
 };
 
@@ -229,26 +231,68 @@ impl Baseline {
         found
     }
 
-    /// Makes the population of `day` from what all shards report of the days before, then merges what
-    /// is due on the day itself (P1: profiles may know one day more than the population).
+    /// Closes the days before `day`, as [`advance`](Self::advance) to its start does, and makes what is
+    /// known for it: that answers [`surprise`](Self::surprise) until a later day begins. Scores and state are
+    /// the same whether it is called or not.
+    pub fn begin(&mut self, day: i64) -> Vec<UnitScore> {
+        let units = self.advance(day.saturating_mul(DAY));
+        self.publish(day);
+        units
+    }
+
+    /// How unusual it would be for an entity to have a value once in a unit: `-ln` of the tail probability
+    /// of that score among usual units, 0 to 14. `time` is the instant of a `time_of_week`, milliseconds.
+    /// An entity without history has that of its organisation. `None` for a feature of counts or none of the
+    /// declaration, for a sample that says nothing, and while no unit of anybody is known. Units in
+    /// quarantine are no part of what is known.
+    pub fn surprise(
+        &self,
+        entity: &str,
+        feature: &str,
+        time: i64,
+        sample: Sample<'_>,
+    ) -> Option<f64> {
+        let ask = |known: &Entity| {
+            let asked = (feature, time, sample);
+            surprise_of(&self.spec, &self.policy, &self.population, known, asked)
+        };
+        let shard = self.shards.get(self.shard_of(entity))?;
+        match shard.entities.get(entity) {
+            Some(known) => ask(known),
+            None => ask(&Entity::new(&self.spec.features)),
+        }
+    }
+
+    /// Makes what units of `day` are scored with.
     fn prepare(&mut self, day: i64) {
-        if self.population.version >= day {
-            return;
-        }
-        each(&mut self.shards, |shard| shard.release(day - 1, &self.population));
-        for shard in &mut self.shards {
-            self.population.apply(&self.policy, shard.changes.drain(..));
-            shard.changes_exported = 0;
-        }
-        self.exported.applied.append(&mut self.exported.chunks);
-        self.exported.population.change();
-        self.population.publish(day, &self.spec.features);
-        each(&mut self.shards, |shard| shard.release(day, &self.population));
-        if self.spec.peers.learned {
+        self.publish(day);
+        if self.spec.peers.learned && self.groups.day < Some(day) {
             self.groups.adopt();
             let sample = self.sample();
-            self.groups.begin(sample);
+            self.groups.begin(day, sample);
             self.exported.groups.change();
+        }
+    }
+
+    /// Makes the population of `day` from what all shards report of the days before, then merges what
+    /// is due on the day itself (P1: profiles may know one day more than the population). Days in between
+    /// are made one after the other, so that it does not matter which of them anybody asked about.
+    fn publish(&mut self, day: i64) {
+        while self.population.version < day {
+            let after = self.population.version.saturating_add(1);
+            let untold = self.shards.iter().any(|shard| !shard.changes.is_empty());
+            let due = self.shards.iter().filter_map(|s| s.due.keys().next().copied()).min();
+            // A day on which nothing is told or due is like the one before.
+            let next = if untold { after } else { due.map_or(day, |due| due.max(after)) };
+            let next = next.min(day);
+            for shard in &mut self.shards {
+                self.population.apply(&self.policy, shard.changes.drain(..));
+                shard.changes_exported = 0;
+            }
+            self.exported.applied.append(&mut self.exported.chunks);
+            self.exported.population.change();
+            self.population.publish(next, &self.spec.features);
+            each(&mut self.shards, |shard| shard.release(next, &self.population));
         }
     }
 
@@ -339,7 +383,7 @@ fn in_order(out: &mut [UnitScore], from: usize) {
 
 /// Restoring: each thing goes to the shard it belongs to.
 impl Baseline {
-    pub(crate) fn put_entity(&mut self, name: &str, entity: crate::entity::Entity) {
+    pub(crate) fn put_entity(&mut self, name: &str, entity: Entity) {
         let at = self.shard_of(name);
         if let Some(shard) = self.shards.get_mut(at) {
             shard.put_entity(name, entity);

@@ -40,6 +40,8 @@ pub(crate) struct Group {
 /// The groups of today, and what those of tomorrow are found from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PeerGroups {
+    /// The event day that they are of.
+    pub(crate) day: Option<i64>,
     pub(crate) groups: Vec<Group>,
     pub(crate) next: Option<Pending>,
 }
@@ -61,8 +63,9 @@ impl PeerGroups {
         }
     }
 
-    /// Begins to find the groups of tomorrow.
-    pub(crate) fn begin(&mut self, sample: Vec<Point>) {
+    /// Begins to find the groups of tomorrow on `day`.
+    pub(crate) fn begin(&mut self, day: i64, sample: Vec<Point>) {
+        self.day = Some(day);
         let pending = Pending { sample: Arc::new(sample), found: Arc::default() };
         let (sample, found) = (Arc::clone(&pending.sample), Arc::clone(&pending.found));
         let today = self.centres();
@@ -171,7 +174,7 @@ mod tests {
     #[test]
     fn groups_that_are_there_are_found_and_keep_their_names() {
         let mut groups = PeerGroups::default();
-        groups.begin(sample(8, 30));
+        groups.begin(1, sample(8, 30));
         groups.adopt();
         let names: std::collections::BTreeSet<u64> = groups.groups.iter().map(|g| g.id).collect();
         assert_eq!((groups.groups.len(), names.len()), (8, 8));
@@ -179,15 +182,15 @@ mod tests {
         // Others are there, and in another order.
         let mut next = sample(8, 41);
         next.reverse();
-        groups.begin(next);
+        groups.begin(2, next);
         groups.adopt();
         for point in sample(8, 1) {
             assert_eq!(before.of(&point), groups.of(&point));
         }
         let (mut again, mut twice) = (groups.clone(), groups);
-        again.begin(sample(8, 30));
+        again.begin(3, sample(8, 30));
         again.adopt();
-        twice.begin(sample(8, 30));
+        twice.begin(3, sample(8, 30));
         twice.adopt();
         assert_eq!(twice.groups, again.groups, "the same sample, the same groups");
     }

@@ -1,14 +1,15 @@
 //! The score of a unit against its entity's profile and the day's population. Reads, never learns.
 
 use crate::{
-    Feature, FeatureKind, Policy, Spec,
+    Feature, FeatureKind, Policy, Sample, Spec,
     anomaly::{FeatureScore, ValueScore},
     counts::ProfileCounts,
     entity::{Entity, FeatureProfile, Scores, WindowProfile},
     peers::MEMBERS_MIN,
     population::{FeaturePopulation, Frequencies, Population},
+    row::resolve,
     tail::negative_binomial_tail,
-    unit::{ClosedFeature, ClosedUnit, bin_number},
+    unit::{ClosedFeature, ClosedUnit, bin_number, number_bin},
 };
 
 /// What the likelihood ratio of one value rests on.
@@ -89,6 +90,34 @@ pub(crate) fn score(
         .collect();
     let confidence = confidences.0 / f64::from(confidences.1.max(1));
     Scored { scores: Scores { total, features }, confidence }
+}
+
+/// How unusual it would be for an entity to have a value once in a unit. See
+/// [`Baseline::surprise`](crate::Baseline::surprise).
+pub(crate) fn surprise_of(
+    spec: &Spec,
+    policy: &Policy,
+    population: &Population,
+    entity: &Entity,
+    (feature, time, sample): (&str, i64, Sample<'_>),
+) -> Option<f64> {
+    let at = spec.features.iter().position(|f| *f.name == *feature)?;
+    let (declared, known) = (spec.features.get(at)?, population.features.get(at)?);
+    let FeatureProfile::Values(profile) = entity.profile.get(at)? else { return None };
+    let key = resolve(declared, time, sample).ok()??;
+    if population.sizes.is_empty() {
+        return None;
+    }
+    let prior = policy.prior_units * population.median;
+    let view = View { declared, profile, known, group: entity.group, prior, policy };
+    let (score, _) = match declared.kind {
+        FeatureKind::Numeric => view.numbers(&[(number_bin(f64::from_bits(key)), 1)]),
+        FeatureKind::Categorical | FeatureKind::Edge | FeatureKind::TimeOfWeek => {
+            view.values(&[(key, 1)])
+        }
+        FeatureKind::Count(_) | FeatureKind::Distinct(_) => return None,
+    };
+    Some(surprise(known.closed.p(score, 1, policy.calibration_min), policy))
 }
 
 /// The features of a unit that was scored, with the values that speak most for an anomaly.

@@ -8,7 +8,7 @@ mod rows;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 
 pub(crate) use groups::{Groups, unbounded};
-pub(crate) use rows::{Arm, Rows};
+pub(crate) use rows::{Arm, Rows, bare};
 
 use crate::{
     error::SqlProblem,

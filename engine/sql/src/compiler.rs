@@ -3,6 +3,7 @@
 //! conditions ([`crate::predicate`]), lowering (`lowering`).
 
 mod alive;
+mod asking;
 mod lowering;
 mod report;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use crate::{
     dialect,
     error::SqlProblem,
     eval::Interner,
+    known::{Asked, BaselineTable, KnownBaselines},
     lookup::{self, Joins, Lookups, joins_as_calls},
     refuse, sandbox,
     session::{Session, Tables, planned},
@@ -64,6 +66,8 @@ pub struct Compiler {
     tables: Result<Tables, SqlProblem>,
     raw: BTreeMap<TableName, SchemaRef>,
     lookups: Lookups,
+    /// The baselines that rules may ask, by name; `None` where nothing may.
+    baselines: Option<Asked>,
     interner: Interner,
 }
 
@@ -121,16 +125,34 @@ impl Compiler {
         let tables =
             Tables::stream(&raw).map_err(|e| SqlProblem::new("R011", crate::error::plain(&e)));
         let lookups = Lookups::default();
-        Compiler { session: Session::rules(), tables, raw, lookups, interner: Interner::default() }
+        Compiler {
+            session: Session::rules(),
+            tables,
+            raw,
+            lookups,
+            baselines: None,
+            interner: Interner::default(),
+        }
     }
 
     /// A compiler over the same tables with these lookups. What both compile shares ids.
     pub fn knowing(&self, lookups: &Lookups) -> Compiler {
+        self.over(lookups, self.baselines.clone())
+    }
+
+    /// A compiler over the same tables and lookups of rules that may ask these baselines with `surprise`.
+    pub fn asking(&self, baselines: Vec<BaselineTable>) -> Compiler {
+        self.over(&self.lookups, Some(Asked::declared(baselines)))
+    }
+
+    fn over(&self, lookups: &Lookups, baselines: Option<Asked>) -> Compiler {
+        let session = Session::rules().knowing(lookups);
         Compiler {
-            session: Session::rules().knowing(lookups),
+            session: baselines.iter().fold(session, |session, asked| session.asking(asked)),
             tables: self.tables.clone(),
             raw: self.raw.clone(),
             lookups: lookups.clone(),
+            baselines,
             interner: self.interner.clone(),
         }
     }
@@ -204,6 +226,21 @@ impl Compiler {
         history_start: Option<i64>,
     ) -> Result<BatchFindings, SqlError> {
         crate::batch_with(&rule.file.sql, tables, &self.lookups, history_start)
+    }
+
+    /// [`Compiler::batch`] of a rule that asks baselines: over rows of one day, `known` being what is known
+    /// about it.
+    ///
+    /// # Errors
+    /// What is wrong with the text, or the value it fails on.
+    pub fn batch_of_day(
+        &self,
+        rule: &Rule,
+        tables: &BTreeMap<TableName, Vec<RecordBatch>>,
+        known: Arc<dyn KnownBaselines>,
+    ) -> Result<BatchFindings, SqlError> {
+        let lookups = self.lookups.asking(Asked(known));
+        crate::batch_with(&rule.file.sql, tables, &lookups, None)
     }
 
     pub(crate) fn compile_text(

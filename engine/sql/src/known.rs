@@ -1,8 +1,9 @@
-//! What baselines know, for hunts: the tables `baseline.<name>` and the function `surprise`. Not how it is
-//! kept or scored: who has it implements [`Baselines`].
+//! What baselines know: the tables `baseline.<name>` and the function `surprise`. Not how it is kept or
+//! scored: who has it implements [`Baselines`].
 //!
-//! Rules have neither. What a baseline knows changes with every day that is learned, so the same events
-//! would give other findings when they are read again; and a row asks about one unit that is not closed.
+//! Hunts have both, as of a moment. What is known changes with every day that is learned, so that tables of
+//! it would give a rule other findings when the same events are read again: rules have `surprise` alone, which
+//! answers about the day of the row (`compiler::asking`), and here only names and types of what it asks.
 
 mod surprise;
 mod table;
@@ -18,7 +19,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 
-pub(crate) use surprise::surprise;
+pub(crate) use surprise::{surprise, surprise_call};
 pub(crate) use table::tables;
 
 /// The schema of the tables, and the first part of their names.
@@ -67,6 +68,10 @@ pub type BaselineRows = Box<dyn Iterator<Item = Result<RecordBatch, String>> + S
 pub struct BaselineTable {
     /// `user_signin`.
     pub name: String,
+    /// The id of the rule its findings are of, `baselines.user_signin`.
+    pub id: String,
+    /// Whether its unit is a day: then what it knows about a day stays the same on it, and rules may ask it.
+    pub by_day: bool,
     /// Its features in order of declaration, each with what a value of it is.
     pub features: Vec<(String, AskedKind)>,
 }
@@ -119,6 +124,38 @@ pub fn baseline_columns() -> SchemaRef {
 /// Baselines as part of what a text may ask; the same if they are one and the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked(pub(crate) Arc<dyn KnownBaselines>);
+
+impl Asked {
+    /// Names and types, for texts that are compiled and asked elsewhere.
+    pub(crate) fn declared(mut baselines: Vec<BaselineTable>) -> Asked {
+        baselines.sort_by(|a, b| a.name.cmp(&b.name));
+        Asked(Arc::new(Declared(baselines)))
+    }
+}
+
+/// Baselines that are named and not asked here.
+#[derive(Debug)]
+struct Declared(Vec<BaselineTable>);
+
+impl KnownBaselines for Declared {
+    fn baselines(&self) -> &[BaselineTable] {
+        &self.0
+    }
+
+    fn rows(&self, name: &str, _: Option<&[String]>) -> Result<BaselineRows, String> {
+        Err(format!("`baseline.{name}` is for hunts"))
+    }
+
+    fn surprise(
+        &self,
+        name: &str,
+        _: &str,
+        _: &str,
+        _: &AskedValue<'_>,
+    ) -> Result<Option<f64>, String> {
+        Err(format!("`{name}` is asked where it runs"))
+    }
+}
 
 impl PartialEq for Asked {
     fn eq(&self, other: &Asked) -> bool {

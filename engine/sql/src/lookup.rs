@@ -144,7 +144,12 @@ impl Lookups {
     /// If it cannot be read.
     pub(crate) fn snapshot(&self) -> Result<Lookups, String> {
         let asked = self.baselines.as_ref().map(|baselines| baselines.snapshot()).transpose()?;
-        Ok(Lookups { asked: asked.map(Asked), ..self.clone() })
+        Ok(asked.map_or_else(|| self.clone(), |asked| self.asking(Asked(asked))))
+    }
+
+    /// These and what is known at one moment.
+    pub(crate) fn asking(&self, asked: Asked) -> Lookups {
+        Lookups { asked: Some(asked), ..self.clone() }
     }
 
     /// The baselines of this query.

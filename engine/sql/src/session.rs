@@ -51,7 +51,7 @@ use crate::{
     error::SqlProblem,
     eval::PhysicalEval,
     functions,
-    known::{self, BASELINE},
+    known::{self, Asked, BASELINE},
     lookup::{Joins, Lookups, joins_as_calls},
     lower, query, rowwise, sandbox,
     stored::{StoredRows, StoredTable},
@@ -167,6 +167,13 @@ impl Session {
         functions.extend(functions::asking(lookups));
         functions.extend(lookups.asked().map(known::surprise));
         Session { state: Arc::new(builder.build()), lookups: lookups.clone() }
+    }
+
+    /// The same session with the function `surprise` over these baselines.
+    pub(crate) fn asking(&self, asked: &Asked) -> Session {
+        let mut builder = SessionStateBuilder::new_from_existing((*self.state).clone());
+        builder.scalar_functions().get_or_insert_default().push(known::surprise(asked));
+        Session { state: Arc::new(builder.build()), lookups: self.lookups.clone() }
     }
 
     /// The same session over other tables.

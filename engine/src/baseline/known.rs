@@ -10,12 +10,13 @@ use arrow::{
     array::{ArrayRef, Float64Builder, StringBuilder, TimestampMillisecondBuilder},
     record_batch::RecordBatch,
 };
-use sluice_baseline::{FeatureKind, Known, KnownEntity, KnownValue, Sample, Spec};
+use sluice_baseline::{Feature, FeatureKind, Known, KnownEntity, KnownValue, Sample, Spec, Unit};
 use sluice_sql::{
     AskedKind, AskedValue, BaselineRows, BaselineTable, Baselines, KnownBaselines, baseline_columns,
 };
 use sluice_stream::{BaselineEntries, Stage};
 
+use super::LoadedBaseline;
 use crate::{
     Content,
     durable::{FindingStore, StateSnapshot},
@@ -50,24 +51,36 @@ impl StoredBaselines {
             let Stage::Baseline(stage) = &rule.plan.stage else { continue };
             let id = &*stage.spec.id;
             all.push(Declared {
-                name: id.strip_prefix("baselines.").unwrap_or(id).to_owned(),
+                name: name(id).to_owned(),
                 spec: stage.spec.clone(),
                 entries: BaselineEntries::of(&rule.plan, secret),
             });
         }
         all.sort_by(|a, b| a.name.cmp(&b.name));
-        let table = |declared: &Declared| BaselineTable {
-            name: declared.name.clone(),
-            features: declared
-                .spec
-                .features
-                .iter()
-                .map(|feature| (feature.name.to_string(), asked(&feature.kind)))
-                .collect(),
-        };
-        let tables = Arc::new(all.iter().map(table).collect());
+        let tables = Arc::new(all.iter().map(|declared| table(&declared.spec)).collect());
         StoredBaselines { all: Arc::new(all), tables, store }
     }
+}
+
+/// What may be asked of the baselines that run.
+pub(crate) fn tables(baselines: &[LoadedBaseline]) -> Vec<BaselineTable> {
+    let running = baselines.iter().filter(|baseline| baseline.rule.is_some());
+    running.map(|baseline| table(&baseline.spec())).collect()
+}
+
+/// What may be asked of a baseline.
+pub(crate) fn table(spec: &Spec) -> BaselineTable {
+    let feature = |feature: &Feature| (feature.name.to_string(), asked(&feature.kind));
+    BaselineTable {
+        name: name(&spec.id).to_owned(),
+        id: spec.id.to_string(),
+        by_day: spec.unit == Unit::Day,
+        features: spec.features.iter().map(feature).collect(),
+    }
+}
+
+fn name(id: &str) -> &str {
+    id.strip_prefix("baselines.").unwrap_or(id)
 }
 
 fn asked(kind: &FeatureKind) -> AskedKind {
@@ -237,12 +250,17 @@ impl KnownBaselines for AsOf {
         let declared = self.declared(name)?;
         let Some(known) = self.known(declared)? else { return Ok(None) };
         let entity = self.entity(declared, &known, entity)?;
-        let (time, sample) = match *value {
-            AskedValue::Text(text) => (0, Sample::Text(text)),
-            AskedValue::Number(number) => (0, Sample::Number(number)),
-            AskedValue::Time(time) => (time, Sample::Missing),
-        };
+        let (time, sample) = sample(value);
         Ok(known.surprise(&entity, feature, time, sample))
+    }
+}
+
+/// A value as the model reads it, with its time.
+pub(crate) fn sample<'a>(value: &AskedValue<'a>) -> (i64, Sample<'a>) {
+    match *value {
+        AskedValue::Text(text) => (0, Sample::Text(text)),
+        AskedValue::Number(number) => (0, Sample::Number(number)),
+        AskedValue::Time(time) => (time, Sample::Missing),
     }
 }
 

@@ -14,7 +14,7 @@ use arrow::{
 use serde_json::Value;
 use sluice_event::{Aliases, PartitionId, TableName, TimeSettings};
 use sluice_ingest::{Chunk, Mapper, SourceSpec};
-use sluice_rule::{RuleTest, TEST_BASE, resolve_time};
+use sluice_rule::{RuleTest, TEST_BASE, TestEvent, resolve_time};
 
 use crate::{
     Content, Partition,
@@ -23,11 +23,13 @@ use crate::{
 
 const ONLY: PartitionId = PartitionId(0);
 
-/// The events of a case, in listing order, on one partition.
+/// The events of a case on one partition: in listing order, or `by_time`, for histories that are listed one
+/// after the other and came side by side.
 pub(super) fn replay(
     content: &Content,
     aliases: &Aliases,
     case: &RuleTest,
+    by_time: bool,
 ) -> Result<Replay, String> {
     let default = TimeSettings::default();
     let lateness = case.config.lateness.unwrap_or(default.lateness);
@@ -35,7 +37,11 @@ pub(super) fn replay(
     let time = TimeSettings { lateness, delay, ..default };
     let only = Partition { id: ONLY, source: None, name: None, tables: Vec::new(), time };
     let mut builder = ReplayBuilder::new(vec![only]).knowing(aliases);
-    for (index, event) in case.events.iter().enumerate() {
+    let mut events: Vec<(usize, &TestEvent)> = case.events.iter().enumerate().collect();
+    if by_time {
+        events.sort_by_key(|(_, event)| event.t.unwrap_or(TEST_BASE));
+    }
+    for (index, event) in events {
         let added = match (&event.table, &event.raw) {
             (Some(table), _) => {
                 builder.row(ONLY, table, event.t.unwrap_or(TEST_BASE), &event.columns)

@@ -17,8 +17,8 @@ pub struct Degradation {
     pub rule_index: usize,
     /// Which bound.
     pub bound: Bound,
-    /// The group key that hit it, names and values; empty for [`Bound::Keys`] and
-    /// [`Bound::Entities`].
+    /// The group key that hit it, names and values; empty for [`Bound::Keys`],
+    /// [`Bound::Entities`] and [`Bound::RowsWaiting`].
     pub key: Vec<(Arc<str>, Value)>,
     /// Rows up to this event time, milliseconds, are concerned.
     pub time: i64,
@@ -37,6 +37,8 @@ pub enum Bound {
     Keys,
     /// Entities of a baseline: further ones were not taken on, or others were given up.
     Entities,
+    /// Rows that wait for what a baseline knows about their day: the oldest were judged before.
+    RowsWaiting,
 }
 
 const HOUR: i64 = 3_600_000;

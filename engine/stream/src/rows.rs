@@ -187,12 +187,13 @@ impl<'a> BatchRows<'a> {
             return out;
         };
         let (order, hashed, whole) = match plan.stage.keyed().map(|k| k.key(columns.len())) {
-            Some(KeyColumns::Values(order)) => (order, false, false),
-            Some(KeyColumns::Hash(order)) => (order, true, false),
-            Some(KeyColumns::Rule) => (Vec::new(), false, true),
+            Some(KeyColumns::Values(order)) => (order, false, None),
+            Some(KeyColumns::Hash(order)) => (order, true, None),
+            Some(KeyColumns::Rule) => (Vec::new(), false, Some(plan.rule.clone())),
+            Some(KeyColumns::OtherRule(rule)) => (Vec::new(), false, Some(rule)),
             None => return out,
         };
-        let whole = whole.then(|| self.key([Cell::Text(&plan.rule)].into_iter(), false));
+        let whole = whole.map(|rule| self.key([Cell::Text(&rule)].into_iter(), false));
         // An expression over the rule's rows only has no identity in the batch.
         let ids = order.iter().map(|i| columns[*i].id.filter(|_| columns[*i].whole));
         let ids = ids.chain([Some(u64::from(hashed))]).collect::<Option<Vec<u64>>>();

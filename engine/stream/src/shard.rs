@@ -17,7 +17,7 @@ use crate::{
     events::EventStore,
     exchange::RuleRows,
     operator::{Planned, Refs, Shared},
-    stage::{GRAIN, KeyedStage, families},
+    stage::{GRAIN, IndexedPlan, KeyedStage, sharing},
     texts::Texts,
     watermark::{Frontier, Watermarks},
 };
@@ -91,7 +91,8 @@ struct Operator {
     planned: Planned,
     /// Under which state of each of its rules is stored.
     ids: Vec<u64>,
-    clock: usize,
+    /// One for each lateness of its rules: its time is that of the one furthest behind.
+    clocks: Vec<usize>,
     /// Which of the event stores it uses.
     store: usize,
     /// How far before F it refers to events, milliseconds.
@@ -131,7 +132,7 @@ impl Shard {
             orphaned: Vec::new(),
             options,
         };
-        for rules in families(plans) {
+        for rules in sharing(plans) {
             shard.add(&rules);
         }
         partitions.iter().for_each(|p| shard.watermarks.assign(p));
@@ -143,16 +144,16 @@ impl Shard {
         let Some(rule) = rules.first() else { return };
         let (_, plan) = rule;
         let Some(keyed) = plan.stage.keyed() else { return };
-        let running = keyed.operator(rule, rules, &self.options);
-        let mut tables: Vec<TableName> = plan.branches.iter().map(|b| b.table.clone()).collect();
+        let Some(running) = keyed.operator(rule, rules, &self.options) else { return };
+        // What feeds any of them moves the time of all: one whose input is idle does not hold the others.
+        let branches = rules.iter().flat_map(|(_, plan)| &plan.branches);
+        let mut tables: Vec<TableName> = branches.map(|branch| branch.table.clone()).collect();
         tables.sort_unstable();
         tables.dedup();
-        let same = |c: &Clock| c.tables == tables && c.lateness == plan.lateness;
-        let clock = self.clocks.iter().position(same).unwrap_or_else(|| {
-            let frontier = Frontier::START;
-            self.clocks.push(Clock { tables, lateness: plan.lateness, frontier });
-            self.clocks.len() - 1
-        });
+        let clock = |(_, plan): &IndexedPlan| self.clock(&tables, plan.lateness);
+        let mut clocks: Vec<usize> = rules.iter().map(clock).collect();
+        clocks.sort_unstable();
+        clocks.dedup();
         let limits = &self.options.limits;
         let reaches = rules.iter().filter_map(|(_, p)| Some(p.stage.keyed()?.reach(limits)));
         let reach = reaches.max().unwrap_or(0).saturating_add(4 * GRAIN);
@@ -165,7 +166,16 @@ impl Shard {
         }
         let planned = Planned { plan: plan.clone(), running };
         let ids = rules.iter().map(|(_, plan)| operator(plan)).collect();
-        self.operators.push(Operator { planned, ids, clock, store, reach });
+        self.operators.push(Operator { planned, ids, clocks, store, reach });
+    }
+
+    fn clock(&mut self, tables: &[TableName], lateness: Option<i64>) -> usize {
+        let same = |c: &Clock| c.tables == tables && c.lateness == lateness;
+        self.clocks.iter().position(same).unwrap_or_else(|| {
+            let (tables, frontier) = (tables.to_vec(), Frontier::START);
+            self.clocks.push(Clock { tables, lateness, frontier });
+            self.clocks.len() - 1
+        })
     }
 
     /// Has baselines look at what people decide.
@@ -320,9 +330,10 @@ impl Shard {
             clock.frontier = self.watermarks.frontier(&clock.tables, clock.lateness);
         }
         for operator in &mut self.operators {
-            let Some(clock) = self.clocks.get(operator.clock) else { continue };
+            let mut clocks = operator.clocks.iter().filter_map(|at| self.clocks.get(*at));
+            let Some(clock) = clocks.next() else { continue };
             let running = &mut operator.planned.running;
-            running.advance(clock.frontier);
+            running.advance(clocks.fold(clock.frontier, |least, c| least.least(c.frontier)));
             if operator.planned.plan.stage.keyed().is_some_and(KeyedStage::needs_history)
                 && running.frontier().watermark > i64::MIN
                 && let Some(start) = self.watermarks.history_start(&clock.tables)

@@ -4,18 +4,23 @@
 
 mod baseline;
 mod first_seen;
+mod surprise;
 mod window;
 
 use std::{ops::Range, sync::Arc};
 
+use sluice_event::defect::defect;
+
 use crate::{StreamPlan, operator::Running, shard::ShardOptions};
 pub use baseline::{BaselineEntries, BaselinePlan, baseline_output};
 pub use first_seen::FirstSeenPlan;
+pub use surprise::{Question, SurprisePlan};
+use window::families;
+pub(crate) use window::key_order;
 pub use window::{
     Aggregate, AggregateFunction, AggregateRange, Comparison, Condition, GroupColumn, Growth,
     LIST_MAX, Limits, Window, WindowPlan, encode_key, window_row_key,
 };
-pub(crate) use window::{families, key_order};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -28,6 +33,8 @@ pub enum Stage {
     FirstSeen(FirstSeenPlan),
     /// Rows are scored against what their entity usually does; unusual units are findings.
     Baseline(BaselinePlan),
+    /// Each row is a finding if what a baseline knows makes it one.
+    Surprise(SurprisePlan),
 }
 
 impl Stage {
@@ -56,6 +63,7 @@ impl Stage {
             Stage::Window(plan) => Some(plan),
             Stage::FirstSeen(plan) => Some(plan),
             Stage::Baseline(plan) => Some(plan),
+            Stage::Surprise(plan) => Some(plan),
         }
     }
 }
@@ -79,13 +87,14 @@ pub(crate) type IndexedPlan = (usize, Arc<StreamPlan>);
 
 /// What the plan of a stage that remembers says.
 pub(crate) trait KeyedStage {
-    /// The operator of `rule`, whose plan this is, and of all `rules` that share it.
+    /// The operator of `rule`, whose plan this is, and of all `rules` that share it; `None` if it runs in
+    /// that of another one.
     fn operator(
         &self,
         rule: &IndexedPlan,
         rules: &[IndexedPlan],
         options: &ShardOptions,
-    ) -> Box<dyn Running>;
+    ) -> Option<Box<dyn Running>>;
 
     /// What the key of a row is, of so many intermediate columns.
     fn key(&self, columns: usize) -> KeyColumns;
@@ -111,7 +120,36 @@ pub(crate) enum KeyColumns {
     Hash(Vec<usize>),
     /// The rule itself: all of it is on one shard.
     Rule,
+    /// Another rule: all of it is on the shard of that one.
+    OtherRule(Arc<str>),
 }
+
+/// The rules, those that share an operator together: first the one whose plan makes it.
+pub(crate) fn sharing(plans: &[IndexedPlan]) -> Vec<Vec<IndexedPlan>> {
+    let asks = |(_, plan): &&IndexedPlan| matches!(plan.stage, Stage::Surprise(_));
+    let others: Vec<IndexedPlan> = plans.iter().filter(|rule| !asks(rule)).cloned().collect();
+    let mut all = families(&others);
+    for rule in plans.iter().filter(asks) {
+        let Stage::Surprise(stage) = &rule.1.stage else { continue };
+        let asked = |rules: &&mut Vec<IndexedPlan>| {
+            rules.first().is_some_and(|(_, first)| first.rule == stage.baseline)
+        };
+        match all.iter_mut().find(asked) {
+            Some(rules) => rules.push(rule.clone()),
+            None => {
+                let (rule, baseline) = (&rule.1.rule, &stage.baseline);
+                defect(
+                    "stage.surprise",
+                    format_args!("{rule} asks {baseline}, which does not run"),
+                );
+            }
+        }
+    }
+    all
+}
+
+/// Milliseconds.
+const DAY: i64 = 86_400_000;
 
 /// Timers may expire so many milliseconds late.
 pub(crate) const GRAIN: i64 = 1_000;

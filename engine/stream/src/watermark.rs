@@ -34,6 +34,14 @@ impl Frontier {
         self.watermark = self.watermark.max(other.watermark);
         self.closed = self.closed.max(other.closed);
     }
+
+    /// What both have come to.
+    pub(crate) fn least(self, other: Frontier) -> Frontier {
+        Frontier {
+            watermark: self.watermark.min(other.watermark),
+            closed: self.closed.min(other.closed),
+        }
+    }
 }
 
 /// What is known of every partition.

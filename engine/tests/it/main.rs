@@ -1,6 +1,7 @@
 //! Integration tests of the engine, one binary.
 #![expect(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
+mod asking;
 mod baselines;
 mod checkpoint;
 mod durable;

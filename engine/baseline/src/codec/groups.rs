@@ -10,6 +10,7 @@ use crate::{
 };
 
 pub(super) fn groups(w: &mut Writer, of: &PeerGroups) {
+    w.i64(of.day.unwrap_or(i64::MIN));
     w.list(of.groups.iter(), |w, group| {
         w.u64(group.id);
         point(w, &group.centre);
@@ -22,9 +23,10 @@ pub(super) fn groups(w: &mut Writer, of: &PeerGroups) {
 /// Those of tomorrow begin to be found anew.
 pub(super) fn read_groups(r: &mut Reader<'_>) -> Result<PeerGroups, StateError> {
     let group = |r: &mut Reader<'_>| Ok(Group { id: r.u64()?, centre: read_point(r)? });
-    let mut groups = PeerGroups { groups: r.list(group)?, next: None };
+    let day = r.i64()?;
+    let mut groups = PeerGroups { day: Some(day), groups: r.list(group)?, next: None };
     if let Some(sample) = r.option(|r| r.list(read_point))? {
-        groups.begin(sample);
+        groups.begin(day, sample);
     }
     Ok(groups)
 }

@@ -1,5 +1,6 @@
 //! Tests of the crate; names carry the ids of the design note.
 
+mod asking;
 mod comparison;
 mod learning;
 mod peers;

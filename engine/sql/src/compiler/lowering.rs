@@ -15,7 +15,7 @@ use sluice_stream::{
     Branch, EmitMode, FirstSeenPlan, Growth, Limits, Stage, StreamPlan, Window, WindowPlan,
 };
 
-use super::{Compiler, Emit, RuleText};
+use super::{Compiler, Emit, RuleText, asking};
 use crate::{
     classify::{Arm, Groups, Rows, Shape},
     error::SqlProblem,
@@ -43,8 +43,12 @@ pub(super) fn lower(
         schemas: BTreeMap::new(),
     };
     let (branches, intermediate, stage, emit, fingerprint) = match shape {
+        Shape::Rows(rows) if asking::rows_ask(&rows) => lowering.asking(rows, &output)?,
         Shape::Rows(rows) => lowering.rows(rows, &output)?,
-        Shape::Groups(groups) => lowering.groups(groups, &output)?,
+        Shape::Groups(groups) => {
+            asking::refuse_groups(&groups)?;
+            lowering.groups(groups, &output)?
+        }
     };
     let emit = match text.emit {
         None => emit,
@@ -72,7 +76,7 @@ pub(super) struct Lowering<'a> {
     schemas: BTreeMap<TableName, DFSchema>,
 }
 
-type Lowered = (Vec<Branch>, SchemaRef, Stage, EmitMode, u64);
+pub(super) type Lowered = (Vec<Branch>, SchemaRef, Stage, EmitMode, u64);
 
 impl Lowering<'_> {
     fn rows(&mut self, rows: Rows, output: &SchemaRef) -> Result<Lowered, Problems> {
@@ -201,7 +205,7 @@ impl Lowering<'_> {
     }
 
     /// The simplified conjuncts of an arm: texts that mean the same are often the same.
-    fn conditions(&mut self, arm: &Arm) -> Result<Vec<String>, Problems> {
+    pub(super) fn conditions(&mut self, arm: &Arm) -> Result<Vec<String>, Problems> {
         let schema = self.schema(arm)?;
         let mut all = Vec::new();
         for filter in &arm.filters {
@@ -214,7 +218,7 @@ impl Lowering<'_> {
     }
 
     /// `keys`: how many leading columns are group keys, if any.
-    fn branches(
+    pub(super) fn branches(
         &mut self,
         arms: Vec<Arm>,
         columns: &SchemaRef,
@@ -255,8 +259,18 @@ impl Lowering<'_> {
         to: &DataType,
         schema: &DFSchema,
     ) -> Result<Arc<dyn Eval>, Problems> {
+        self.eval_as(expr, sql_text(expr), to, schema)
+    }
+
+    /// The same; `sql` is what people read.
+    pub(super) fn eval_as(
+        &self,
+        expr: &Expr,
+        sql: String,
+        to: &DataType,
+        schema: &DFSchema,
+    ) -> Result<Arc<dyn Eval>, Problems> {
         let session = &self.compiler.session;
-        let sql = sql_text(expr);
         let mut eval = session.eval(expr.clone(), sql.clone(), schema).map_err(problems)?;
         if eval.output() != to {
             let field = Arc::new(Field::new("", to.clone(), true));
@@ -367,21 +381,21 @@ fn file_place(span: Option<sluice_rule::Span>) -> Option<(u64, u64, u64)> {
 const ENGINE_COLUMNS: &[&str] = &["window_start", "window_end", "count", "late", "rule_version"];
 
 /// What state depends on, as bytes that are the same in every run.
-struct Identity(Encoder);
+pub(super) struct Identity(Encoder);
 
 impl Identity {
-    fn new(kind: &str) -> Self {
+    pub(super) fn new(kind: &str) -> Self {
         let mut encoder = Encoder::default();
         encoder.text(kind);
         Identity(encoder)
     }
 
-    fn part(&mut self, text: &str) {
+    pub(super) fn part(&mut self, text: &str) {
         self.0.text(text);
     }
 
     /// A table, its conditions in any order, and the columns that are kept.
-    fn arm(&mut self, arm: &Arm, mut filters: Vec<String>, columns: &[Expr]) {
+    pub(super) fn arm(&mut self, arm: &Arm, mut filters: Vec<String>, columns: &[Expr]) {
         self.part(arm.table.as_str());
         filters.sort_unstable();
         filters.dedup();
@@ -390,7 +404,7 @@ impl Identity {
         columns.iter().for_each(|c| self.part(&c.to_string()));
     }
 
-    fn hash(&self) -> u64 {
+    pub(super) fn hash(&self) -> u64 {
         (self.0.hash128() >> 64) as u64
     }
 }

@@ -20,6 +20,7 @@ fn summary(plan: &StreamPlan) -> String {
     }
     match &plan.stage {
         Stage::Stateless => out.push_str("stateless"),
+        Stage::Surprise(asking) => out += &format!("surprise {}", asking.baseline),
         Stage::Baseline(baseline) => out += &format!("baseline {}", baseline.spec.id),
         Stage::FirstSeen(first) => {
             out += &format!("first_seen {} over {}", first.span, first.outputs);

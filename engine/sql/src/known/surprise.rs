@@ -11,8 +11,8 @@ use arrow::{
 use datafusion::{
     common::{Result, ScalarValue, exec_datafusion_err, internal_err, plan_err},
     logical_expr::{
-        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-        Volatility,
+        ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+        Signature, Volatility,
     },
 };
 
@@ -25,6 +25,24 @@ const USAGE: &str = "surprise('user_signin', 'country', user_entity, src_country
 pub(crate) fn surprise(asked: &Asked) -> Arc<ScalarUDF> {
     let signature = Signature::user_defined(Volatility::Immutable);
     Arc::new(ScalarUDF::new_from_impl(Surprise { asked: asked.clone(), signature }))
+}
+
+/// Of a call of it: baseline and feature as they are named, the entity and the value.
+pub(crate) fn surprise_call(expr: &Expr) -> Option<(String, String, &Expr, &Expr)> {
+    let Expr::ScalarFunction(call) = expr else { return None };
+    call.func.inner().downcast_ref::<Surprise>()?;
+    let [baseline, feature, entity, value] = call.args.as_slice() else { return None };
+    Some((literal(baseline)?, literal(feature)?, entity, value))
+}
+
+/// A text, without what coercion added.
+fn literal(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned),
+        Expr::Cast(cast) => literal(&cast.expr),
+        Expr::Alias(alias) => literal(&alias.expr),
+        _ => None,
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -53,6 +71,11 @@ impl Surprise {
         // Under the name of its table or its id.
         let name = name.strip_prefix("baselines.").unwrap_or(&name);
         let all = self.asked.0.baselines();
+        if all.is_empty() {
+            return Err(SqlProblem::new("R011", format!("no baseline `{name}`: none is loaded"))
+                .hint("they lie in a folder `baselines/` below that of the rules; of a rule that is named alone: sluice rule test rules/identity/my_rule.sql rules/baselines/")
+                .into());
+        }
         let Some(known) = all.iter().find(|b| b.name == name) else {
             let names: Vec<&str> = all.iter().map(|b| b.name.as_str()).collect();
             return Err(unknown("baseline", name, &names));

@@ -124,11 +124,11 @@ pub(super) fn lookup(factor: &TableFactor) -> Option<String> {
     }
 }
 
-/// What baselines know is for hunts.
+/// What baselines know in all is for hunts.
 fn of_hunts(name: &str) -> SqlProblem {
     SqlProblem::new("R016", format!("`{name}` is for hunts, a rule cannot ask it"))
         .detail("it changes with every day that is learned: the same events would give other findings when they are read again")
-        .hint("declare the column in a file of rules/baselines/: what is unusual is a finding, with its surprise")
+        .hint("WHERE surprise('user_signin', 'country', user_entity, src_country) > 3 asks about the day of the row")
 }
 
 fn folded(ident: &Ident) -> String {
@@ -184,8 +184,11 @@ impl Checker<'_> {
                 .hint("event time is `time`; lateness is a setting");
             return self.refuse(call.name.span(), problem);
         }
-        if name == "surprise" {
-            return self.refuse(call.name.span(), of_hunts(&name));
+        if name == "surprise" && state.udf(&name).is_err() {
+            let problem = SqlProblem::new("R016", "`surprise` is for rules and hunts")
+                .detail("a baseline does not ask another: what it counts would follow from what that learned")
+                .hint("declare the column as a feature");
+            return self.refuse(call.name.span(), problem);
         }
         let known = state.udf(&name).is_ok()
             || state.udaf(&name).is_ok()

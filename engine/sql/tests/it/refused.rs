@@ -4,12 +4,17 @@
 use std::{fs, path::Path};
 
 use sluice_rule::{Rule, render_all};
-use sluice_sql::Compiler;
+use sluice_sql::{AskedKind, BaselineTable, Compiler};
 
 #[test]
 fn refusals_say_where_and_what_to_write_instead() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/rules/_refused");
-    let compiler = Compiler::new(vec![]);
+    let compiler = Compiler::new(vec![]).asking(vec![BaselineTable {
+        name: "user_signin".to_owned(),
+        id: "baselines.user_signin".to_owned(),
+        by_day: true,
+        features: vec![("country".to_owned(), AskedKind::Text)],
+    }]);
     let mut files: Vec<_> = fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())

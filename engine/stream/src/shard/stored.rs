@@ -124,7 +124,9 @@ impl Shard {
         for operator in
             self.operators.iter_mut().filter(|o| !o.ids.iter().any(|id| known.contains(id)))
         {
-            let Some(clock) = self.clocks.get(operator.clock) else { continue };
+            let Some(clock) = operator.clocks.first().and_then(|at| self.clocks.get(*at)) else {
+                continue;
+            };
             if let Some(newest) = self.watermarks.newest(&clock.tables) {
                 operator.planned.running.history(newest);
             }

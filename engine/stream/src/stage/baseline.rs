@@ -11,11 +11,11 @@ mod evidence;
 use std::{collections::BTreeSet, sync::Arc};
 
 use sluice_baseline::{
-    Anomaly, Baseline, FeatureKind, Policy, Row, Sample, Spec, Stats, Unit, Verdicts,
+    Anomaly, Baseline, FeatureKind, Policy, Row, Sample, Spec, Stats, Unit, UnitScore, Verdicts,
 };
 use sluice_event::{Encoder, TimeFlags};
 
-use super::{IndexedPlan, KeyColumns, KeyedStage, Limits, StageView};
+use super::{DAY, IndexedPlan, KeyColumns, KeyedStage, Limits, StageView, surprise::Asking};
 use crate::{
     Bound, Cap, Change, Degradation, Emission, Failures, FindingState, KeyedBatch, OperatorStats,
     StateEntry, StreamPlan,
@@ -33,7 +33,6 @@ use crate::{
 pub use columns::baseline_output;
 use evidence::Evidence;
 
-const DAY: i64 = 86_400_000;
 /// Threads that work on one baseline when a day ends, at most.
 const PARTS_MAX: u32 = 8;
 
@@ -78,19 +77,21 @@ pub(crate) struct BaselineOperator {
     reading: Vec<(Box<[u8]>, Vec<u8>)>,
     /// Stored entries to be removed with the next export.
     removed: Vec<Box<[u8]>>,
-    /// Of its only rule.
-    stats: [OperatorStats; 1],
+    /// Rules that ask it.
+    asking: Vec<Asking>,
+    /// Of the baseline, then of those.
+    stats: Vec<OperatorStats>,
 }
 
 impl KeyedStage for BaselinePlan {
     fn operator(
         &self,
         rule: &IndexedPlan,
-        _rules: &[IndexedPlan],
+        rules: &[IndexedPlan],
         options: &ShardOptions,
-    ) -> Box<dyn Running> {
+    ) -> Option<Box<dyn Running>> {
         let parts = options.shards.clamp(1, PARTS_MAX) as usize;
-        Box::new(BaselineOperator::new(self, rule, parts))
+        Some(Box::new(BaselineOperator::new(self, rule, rules, parts)))
     }
 
     fn key(&self, _columns: usize) -> KeyColumns {
@@ -134,8 +135,17 @@ impl BaselineOperator {
     /// Of the stored form of what is beside the model, which has a version of its own.
     const VERSION: u8 = 1;
 
-    /// `parts`: how many threads may work on it when a day ends.
-    fn new(stage: &BaselinePlan, (rule_index, plan): &IndexedPlan, parts: usize) -> Self {
+    /// `rules`: it and those that ask it. `parts`: how many threads may work on it when a day ends.
+    fn new(
+        stage: &BaselinePlan,
+        (_, plan): &IndexedPlan,
+        rules: &[IndexedPlan],
+        parts: usize,
+    ) -> Self {
+        let stats = |(rule_index, _): &IndexedPlan| OperatorStats {
+            rule_index: *rule_index,
+            ..OperatorStats::default()
+        };
         BaselineOperator {
             owner: owner(plan),
             plan: plan.clone(),
@@ -152,8 +162,65 @@ impl BaselineOperator {
             degraded: Degraded::default(),
             reading: Vec::new(),
             removed: Vec::new(),
-            stats: [OperatorStats { rule_index: *rule_index, ..OperatorStats::default() }],
+            asking: rules.iter().filter_map(|(_, plan)| Asking::new(plan)).collect(),
+            stats: rules.iter().map(stats).collect(),
         }
+    }
+
+    /// Rows of the baseline itself.
+    fn learn(&mut self, batch: &KeyedBatch, rows: &RuleRows, refs: &mut Refs, cx: &mut Shared<'_>) {
+        let mut samples = Vec::with_capacity(self.stage.features.len());
+        for place in &rows.rows {
+            self.stats[0].rows_in += 1;
+            let Some(head) = batch.events.get(place.event as usize) else { continue };
+            if head.time < self.frontier.closed {
+                self.stats[0].too_late += 1;
+                continue;
+            }
+            let entity = match rows.cell(self.stage.entity, place) {
+                Cell::Text(name) => name,
+                Cell::Null | Cell::Bool(_) | Cell::Int(_) | Cell::Float(_) | Cell::Time(_) => "",
+            };
+            self.newest = self.newest.max(head.time);
+            samples.clear();
+            for (feature, column) in self.stage.spec.features.iter().zip(&self.stage.features) {
+                let cell = column.map_or(Cell::Null, |column| rows.cell(column, place));
+                samples.push(sample(&feature.kind, cell));
+            }
+            let peers = self.stage.peers.map(|column| rows.cell(column, place));
+            let peers = match peers {
+                Some(Cell::Text(group)) if !group.is_empty() => Some(group),
+                Some(_) | None => None,
+            };
+            let (time, uid) = (head.time, head.uid.bits);
+            let row = Row { entity, time, uid, peers, samples: &samples };
+            let Some((entity, mut keys)) = self.baseline.push(&row) else { continue };
+            for (key, feature) in keys.iter_mut().zip(&self.stage.spec.features) {
+                *key = key.filter(|_| is_named(&feature.kind));
+            }
+            let (day, at) = (head.time.div_euclid(DAY), (head.time, head.uid));
+            let event = || refs.of(batch, place.event, cx.events);
+            self.evidence.add((day, entity), at, &keys, event);
+        }
+    }
+
+    /// Closes the units that F has passed, and answers the rules that ask about days that have begun, in the
+    /// order of days: each day is asked about after those before it and before its own rows are learned.
+    fn close(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>) -> Vec<UnitScore> {
+        let mut units = Vec::new();
+        let closed = self.frontier.closed;
+        while let Some(day) = self.asking.iter().filter_map(|rule| rule.day(closed)).min() {
+            units.extend(self.baseline.begin(day));
+            for (rule, stats) in self.asking.iter_mut().zip(self.stats.iter_mut().skip(1)) {
+                rule.answer(day, &self.baseline, cx.events, stats, out);
+            }
+        }
+        units.extend(self.baseline.advance(closed));
+        for (rule, stats) in self.asking.iter_mut().zip(self.stats.iter_mut().skip(1)) {
+            let of = (&self.baseline, &mut *cx.events, stats);
+            rule.give_up(cx.limits, of, &mut self.degraded, out);
+        }
+        units
     }
 
     fn emit(
@@ -234,40 +301,16 @@ impl Running for BaselineOperator {
         refs: &mut Refs,
         cx: &mut Shared<'_>,
     ) {
-        let Some((_, rows)) = rules.first() else { return };
         (self.is_owner, self.is_due) = (true, true);
-        let mut samples = Vec::with_capacity(self.stage.features.len());
-        for place in &rows.rows {
-            self.stats[0].rows_in += 1;
-            let Some(head) = batch.events.get(place.event as usize) else { continue };
-            if head.time < self.frontier.closed {
-                self.stats[0].too_late += 1;
+        for (member, rows) in rules {
+            let Some(asking) = member.checked_sub(1) else {
+                self.learn(batch, rows, refs, cx);
                 continue;
-            }
-            let entity = match rows.cell(self.stage.entity, place) {
-                Cell::Text(name) => name,
-                Cell::Null | Cell::Bool(_) | Cell::Int(_) | Cell::Float(_) | Cell::Time(_) => "",
             };
-            self.newest = self.newest.max(head.time);
-            samples.clear();
-            for (feature, column) in self.stage.spec.features.iter().zip(&self.stage.features) {
-                let cell = column.map_or(Cell::Null, |column| rows.cell(column, place));
-                samples.push(sample(&feature.kind, cell));
+            let asking = self.asking.get_mut(asking);
+            if let (Some(asking), Some(stats)) = (asking, self.stats.get_mut(*member)) {
+                asking.push(batch, rows, self.frontier.closed, (&mut *refs, &mut *cx), stats);
             }
-            let peers = self.stage.peers.map(|column| rows.cell(column, place));
-            let peers = match peers {
-                Some(Cell::Text(group)) if !group.is_empty() => Some(group),
-                Some(_) | None => None,
-            };
-            let (time, uid) = (head.time, head.uid.bits);
-            let row = Row { entity, time, uid, peers, samples: &samples };
-            let Some((entity, mut keys)) = self.baseline.push(&row) else { continue };
-            for (key, feature) in keys.iter_mut().zip(&self.stage.spec.features) {
-                *key = key.filter(|_| is_named(&feature.kind));
-            }
-            let (day, at) = (head.time.div_euclid(DAY), (head.time, head.uid));
-            let event = || refs.of(batch, place.event, cx.events);
-            self.evidence.add((day, entity), at, &keys, event);
         }
     }
 
@@ -278,7 +321,7 @@ impl Running for BaselineOperator {
         if !std::mem::take(&mut self.is_due) {
             return;
         }
-        let units = self.baseline.advance(self.frontier.closed);
+        let units = self.close(cx, out);
         let closed = !units.is_empty();
         if closed {
             // They may be about a day that was open until now.
@@ -332,6 +375,9 @@ impl Running for BaselineOperator {
     fn export(&mut self, full: bool) -> Vec<(usize, Box<[u8]>, Option<Writer>)> {
         let removed = std::mem::take(&mut self.removed);
         let mut out: Vec<(usize, Box<[u8]>, Option<Writer>)> = Vec::new();
+        for (member, rule) in (1..).zip(&mut self.asking) {
+            out.extend(rule.export(full).into_iter().map(|(key, value)| (member, key, value)));
+        }
         if !self.is_owner {
             out.extend(removed.into_iter().map(|key| (0, key, None)));
             return out;
@@ -349,7 +395,10 @@ impl Running for BaselineOperator {
         // What could not be read may have been written anew.
         let written: BTreeSet<Box<[u8]>> = match removed.is_empty() {
             true => BTreeSet::new(),
-            false => out.iter().map(|(_, key, _)| key.clone()).collect(),
+            false => {
+                let own = out.iter().filter(|(member, ..)| *member == 0);
+                own.map(|(_, key, _)| key.clone()).collect()
+            }
         };
         let gone = removed.into_iter().filter(|key| !written.contains(key));
         out.extend(gone.map(|key| (0, key, None)));
@@ -366,11 +415,15 @@ impl Running for BaselineOperator {
 
     fn import(
         &mut self,
-        _: usize,
+        member: usize,
         key: &[u8],
         r: &mut Reader<'_>,
         restore: &mut Restore<'_>,
     ) -> Result<(), StateError> {
+        if let Some(asking) = member.checked_sub(1).and_then(|at| self.asking.get_mut(at)) {
+            (self.is_owner, self.is_due) = (true, true);
+            return asking.import(key, r, restore);
+        }
         if key.first() == Some(&Evidence::TAG) {
             return self.evidence.import(key, r, restore);
         }
@@ -404,7 +457,10 @@ impl Running for BaselineOperator {
         imported.map_err(StateError::Baseline)
     }
 
-    fn reset(&mut self, _: usize, stored: Vec<Box<[u8]>>) {
+    fn reset(&mut self, member: usize, stored: Vec<Box<[u8]>>) {
+        if let Some(asking) = member.checked_sub(1).and_then(|at| self.asking.get_mut(at)) {
+            return asking.reset(stored);
+        }
         let read = std::mem::take(&mut self.reading).into_iter().map(|(key, _)| key);
         self.removed.extend(read.chain(stored));
         self.baseline = Baseline::new(self.stage.spec.clone(), self.stage.policy, self.parts);

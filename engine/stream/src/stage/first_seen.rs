@@ -100,14 +100,14 @@ impl KeyedStage for FirstSeenPlan {
         rule: &IndexedPlan,
         _rules: &[IndexedPlan],
         options: &ShardOptions,
-    ) -> Box<dyn Running> {
+    ) -> Option<Box<dyn Running>> {
         let history = match options.history_start {
             HistoryStart::Always => History::Complete,
             HistoryStart::At(time) => History::Since(time),
             HistoryStart::FirstAccepted => History::Undecided,
         };
         let operator = FirstSeenOperator::new(self, rule, history);
-        Box::new(Runtime::new(operator, grain(self.span)))
+        Some(Box::new(Runtime::new(operator, grain(self.span))))
     }
 
     fn key(&self, columns: usize) -> KeyColumns {

@@ -110,14 +110,14 @@ impl KeyedStage for WindowPlan {
         rule: &IndexedPlan,
         rules: &[IndexedPlan],
         options: &ShardOptions,
-    ) -> Box<dyn Running> {
+    ) -> Option<Box<dyn Running>> {
         let layout = Layout::new(self);
         let limits = &options.limits;
         let threshold = self.condition.as_ref().map_or(0, |c| thin::greatest_threshold(c, &layout));
         macro_rules! run {
             ($kind:expr, $size:expr) => {{
                 let operator = WindowOperator::new(rule, $kind, layout);
-                Box::new(Runtime::new(operator, grain($size)))
+                Some(Box::new(Runtime::new(operator, grain($size))))
             }};
         }
         match self.window {
@@ -125,7 +125,7 @@ impl KeyedStage for WindowPlan {
                 run!(Fixed::new(self.window, limits, threshold), size)
             }
             Window::Sliding { size } if thinnable(self, &layout) => {
-                Box::new(Runtime::new(Family::new(rules), grain(size)))
+                Some(Box::new(Runtime::new(Family::new(rules), grain(size))))
             }
             Window::Sliding { size } => run!(Sliding::new(size, self, &layout), size),
             Window::Session { gap } => run!(Sessions::new(gap, limits, threshold), gap),
