@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sluice_event::{Encoder, rfc3339};
 use sluice_finding::{CappedBy, Entity, Finding};
 use sluice_rule::Severity;
-use sluice_stream::{Bound, Degradation, Limits, Stage};
+use sluice_stream::{Bound, Degradation, Limits, Stage, rows_waiting_max};
 
 use crate::LoadedRule;
 
@@ -22,6 +22,7 @@ pub(crate) fn finding(tenant: &str, loaded: &LoadedRule, degradation: &Degradati
     let (name, limit) = match degradation.bound {
         Bound::RowsOfKey | Bound::ValuesOfWindow => ("window_events_max", limits.window_events_max),
         Bound::Entities => ("entities_max", entities_max(loaded)),
+        Bound::RowsWaiting => ("rows_waiting", rows_waiting_max(&limits)),
         Bound::Keys => ("keys_max", limits.keys_max),
     };
     let (bound, consequence) = match degradation.bound {
@@ -40,7 +41,7 @@ pub(crate) fn finding(tenant: &str, loaded: &LoadedRule, degradation: &Degradati
              least history are given up: what they did is not scored",
         ),
         Bound::RowsWaiting => (
-            "rows that wait for their day are bounded".to_owned(),
+            format!("{limit} rows wait for their day"),
             "the oldest were judged by what the baseline knew about the day before",
         ),
         Bound::Keys => (

@@ -6,9 +6,9 @@
 //! to Parquet files, which the store lists in the same batch in which it forgets the tail. What is not listed
 //! does not count: after a crash those rows are read again by their input, from the last checkpoint on.
 //!
-//! 1. a worker pushes rows ([`memory`], [`ring`]), 2. the thread of checkpoints seals them ([`tail`]), 3. a thread
-//! of its own writes files, puts small ones together and applies retention ([`writer`], [`columnar`]),
-//! 4. a hunt reads all of it ([`reader`]). What is missing from an answer is in [`HuntResult::gaps`].
+//! A worker pushes rows ([`memory`], [`ring`]); the thread of checkpoints seals them ([`tail`]); a thread of its
+//! own writes files, puts small ones together and applies retention ([`writer`], [`columnar`]); a hunt reads
+//! all of it ([`reader`]). What is missing from an answer is in [`HuntResult::gaps`].
 
 mod columnar;
 mod files;
@@ -325,7 +325,7 @@ impl EventHistory {
         &self,
         between: reader::Between,
         log: &Arc<Mutex<ScanLog>>,
-    ) -> (BTreeMap<TableName, Arc<dyn StoredRows>>, BTreeMap<TableName, Option<i64>>) {
+    ) -> (Views, BTreeMap<TableName, Option<i64>>) {
         let (mut held, mut covers_from) = (Vec::new(), BTreeMap::new());
         for (name, table) in &self.inner.tables().all {
             let batches: Vec<RecordBatch> = table.ring.batches().cloned().collect();
@@ -339,6 +339,9 @@ impl EventHistory {
         (views.collect(), covers_from)
     }
 }
+
+/// The rows of each table.
+type Views = BTreeMap<TableName, Arc<dyn StoredRows>>;
 
 fn view(
     name: TableName,

@@ -147,7 +147,7 @@ pub(super) async fn stream(
     headers: HeaderMap,
     Params(params): Params<stream::LevelStreamParams>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, std::convert::Infallible>>>, Problem> {
-    stream::open(shared, principal, &headers, params).await
+    stream::open(shared, principal, &headers, params)
 }
 
 /// Whose risk.

@@ -1672,6 +1672,8 @@ export interface components {
             attack: string[];
             /** @description A limit was hit: counts are lower bounds. */
             capped: boolean;
+            /** @description Which limits were hit. */
+            capped_by?: components["schemas"]["FindingCappedBy"][];
             /** @description Its event has the id of another event that was known before and says something else. */
             contested: boolean;
             /**
@@ -1728,8 +1730,8 @@ export interface components {
             /** @description Event time of the row that decided it. */
             time: string;
             /**
-             * @description What is wrong with times of the events shown (`missing`, `invalid`, `future`): those events
-             *     count as when they were received, and a burst of them may be none.
+             * @description What is wrong with times of events that contributed, shown or not (`missing`, `invalid`,
+             *     `future`): those events count as when they were received, and a burst of them may be none.
              */
             time_flag?: string | null;
             title: string;
@@ -1740,6 +1742,19 @@ export interface components {
             version: number;
             window_end?: string | null;
             window_start?: string | null;
+        };
+        /** @description A limit that a finding has hit. */
+        FindingCappedBy: {
+            /**
+             * @description `keys_max`, `window_events_max`, `session_max`, `array_agg`, `findings_per_minute`, or a bound of a
+             *     baseline's policy.
+             */
+            bound: string;
+            /**
+             * Format: int64
+             * @description What it was: a number of keys, rows, values, entities or findings; milliseconds for `session_max`.
+             */
+            limit: number;
         };
         /** @description A finding with its evidence and history. */
         FindingDetail: components["schemas"]["Finding"] & {

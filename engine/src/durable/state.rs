@@ -42,6 +42,9 @@ const SWEEP: usize = 10_000;
 /// The operator of entries about partitions, which belong to every operator.
 const PARTITIONS: u64 = 0;
 
+/// Key and value of what is listed.
+type ListedRow = (Vec<u8>, Vec<u8>);
+
 /// The checkpoint of a node. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct StateStore {
@@ -117,7 +120,7 @@ impl StateStore {
     }
 
     /// What is listed of the history.
-    pub(crate) fn listed(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, EngineError> {
+    pub(crate) fn listed(&self) -> Result<Vec<ListedRow>, EngineError> {
         let rows = self.store.snapshot().prefix(&self.meta, PREFIX);
         rows.map(|row| row.map(|(key, value)| (key.to_vec(), value.to_vec())))
             .collect::<Result<_, StoreError>>()
@@ -128,7 +131,9 @@ impl StateStore {
     pub(crate) fn list(&self, changes: Vec<StateEntry>, frees: bool) -> Result<(), EngineError> {
         let mut batch = self.store.batch();
         self.put_list(&mut batch, changes);
-        Ok(if frees { self.store.commit_freeing(batch)? } else { self.store.commit(batch)? })
+        let committed =
+            if frees { self.store.commit_freeing(batch) } else { self.store.commit(batch) };
+        committed.map_err(EngineError::from)
     }
 
     fn put_list(&self, batch: &mut Batch, changes: Vec<StateEntry>) {

@@ -14,7 +14,7 @@ use sluice_event::defect::defect;
 use crate::{StreamPlan, operator::Running, shard::ShardOptions};
 pub use baseline::{BaselineEntries, BaselinePlan, baseline_output};
 pub use first_seen::FirstSeenPlan;
-pub use surprise::{Question, SurprisePlan};
+pub use surprise::{Question, SurprisePlan, rows_waiting_max};
 use window::families;
 pub(crate) use window::key_order;
 pub use window::{

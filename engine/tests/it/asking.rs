@@ -159,7 +159,7 @@ fn found(sql: &str, more: &str, seeds: std::ops::Range<u64>) -> Vec<i64> {
     let bench = Bench::new(&content, &rule, History::None);
     let mut times = Vec::new();
     for seed in seeds {
-        let replay = organisation(seed, 9, 31);
+        let replay = organisation(seed, 9, 45);
         let agreement = agree(&bench, &replay, seed, true).unwrap();
         assert!(agreement.failures.is_empty(), "seed {seed}: {}", agreement.failures.join("\n"));
         let (found, failures) = same_in_every_way(&bench, &replay, seed).unwrap();

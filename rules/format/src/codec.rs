@@ -282,7 +282,7 @@ fn syslog(reader: &mut Reader<'_>, node: &Node) -> Option<CodecSpec> {
         let text = reader.text(n, "zone")?;
         let zone = Zone::parse(&text);
         if let Err(unknown) = &zone {
-            reader.bad(n.span, format!("`{text}` is not a zone"), &unknown.hint());
+            reader.bad(n.span, format!("`{text}` is not a zone"), unknown.hint());
         }
         zone.ok()
     });

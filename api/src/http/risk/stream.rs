@@ -64,7 +64,7 @@ struct Client {
 }
 
 /// Opens the stream of one client.
-pub(super) async fn open(
+pub(super) fn open(
     shared: Shared,
     principal: Principal,
     headers: &HeaderMap,

@@ -6,6 +6,7 @@
 //! has passed its end, the whole of it is, and the finding is confirmed or withdrawn.
 
 mod columns;
+mod entries;
 mod evidence;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -18,19 +19,21 @@ use sluice_event::{Encoder, TimeFlags};
 use super::{DAY, IndexedPlan, KeyColumns, KeyedStage, Limits, StageView, surprise::Asking};
 use crate::{
     Bound, Cap, Change, Degradation, Emission, Failures, FindingState, KeyedBatch, OperatorStats,
-    StateEntry, StreamPlan,
+    StreamPlan,
     cells::Cell,
     degraded::Degraded,
     emission::Outlet,
     events::EventStore,
-    exchange::{RuleRows, vnode},
+    exchange::RuleRows,
     operator::{Refs, Restore, Running, Shared},
-    shard::{ShardOptions, operator},
+    shard::ShardOptions,
     state::{Reader, StateError, Writer},
     watermark::Frontier,
 };
 
 pub use columns::baseline_output;
+pub use entries::BaselineEntries;
+use entries::owner;
 use evidence::Evidence;
 
 /// Threads that work on one baseline when a day ends, at most.
@@ -206,7 +209,7 @@ impl BaselineOperator {
 
     /// Closes the units that F has passed, and answers the rules that ask about days that have begun, in the
     /// order of days: each day is asked about after those before it and before its own rows are learned.
-    fn close(&mut self, cx: &mut Shared<'_>, out: &mut Vec<Emission>) -> Vec<UnitScore> {
+    fn close(&mut self, cx: &mut Shared<'_>, out: &mut Outlet<'_>) -> Vec<UnitScore> {
         let mut units = Vec::new();
         let closed = self.frontier.closed;
         while let Some(day) = self.asking.iter().filter_map(|rule| rule.day(closed)).min() {
@@ -466,51 +469,6 @@ impl Running for BaselineOperator {
         self.baseline = Baseline::new(self.stage.spec.clone(), self.stage.policy, self.parts);
         self.evidence.pass(i64::MAX);
     }
-}
-
-/// Where the entries of a baseline are in a checkpoint.
-#[derive(Clone, Copy, Debug)]
-pub struct BaselineEntries {
-    vnode: u16,
-    operator: u64,
-}
-
-impl BaselineEntries {
-    /// Of a baseline's plan, with the secret of the node.
-    pub fn of(plan: &StreamPlan, secret: &[u8; 16]) -> BaselineEntries {
-        BaselineEntries { vnode: vnode(secret, &owner(plan)), operator: operator(plan) }
-    }
-
-    /// The key there of an entry of the model. Entries of the model that begin with the same bytes begin
-    /// with the same bytes there.
-    pub fn key(&self, key: &[u8]) -> Vec<u8> {
-        StateEntry::new(self.vnode, self.operator, key, None).key
-    }
-
-    /// The key of the model that a key there stands for.
-    pub fn model_key<'a>(&self, stored: &'a [u8]) -> Option<&'a [u8]> {
-        stored.strip_prefix(self.key(&[]).as_slice())
-    }
-
-    /// Whether a key there is one of the model, or of the time that it has come to: what another node can
-    /// go on from. The events that show an anomaly stay with the node that read them.
-    pub fn carries(&self, stored: &[u8]) -> bool {
-        let shared = StateEntry::new(StateEntry::SHARED, self.operator, &[], None).key;
-        let model = self.model_key(stored);
-        stored.starts_with(&shared) || model.is_some_and(|key| key.first() != Some(&Evidence::TAG))
-    }
-
-    /// The value of the model in a value there; `None` if it cannot be read.
-    pub fn value(stored: &[u8]) -> Option<Vec<u8>> {
-        Reader::new(stored).and_then(|mut r| r.bytes().map(<[u8]>::to_vec)).ok()
-    }
-}
-
-/// The key that decides which shard a baseline is on.
-fn owner(plan: &StreamPlan) -> Vec<u8> {
-    let mut owner = Encoder::default();
-    Cell::Text(&plan.rule).encode(&mut owner);
-    owner.into_bytes()
 }
 
 /// Whether a value of such a feature has events that show it.

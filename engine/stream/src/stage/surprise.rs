@@ -14,13 +14,14 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use sluice_baseline::{Baseline, Sample};
-use sluice_event::{Eval, EventUid, Value};
+use sluice_event::{Eval, EventUid, TimeFlags, Value};
 
 use super::{DAY, IndexedPlan, KeyColumns, KeyedStage, Limits, StageView};
 use crate::{
-    Bound, Change, Emission, FindingState, KeyedBatch, OperatorStats, StreamPlan,
+    Bound, Cap, Change, Emission, FindingState, KeyedBatch, OperatorStats, StreamPlan,
     cells::Cell,
     degraded::Degraded,
+    emission::Outlet,
     events::{EventRef, EventStore},
     exchange::RuleRows,
     operator::{Refs, Restore, Running, Shared},
@@ -30,7 +31,6 @@ use crate::{
     texts::Texts,
 };
 
-/// Rows of a rule that wait for their day, at most.
 const WAITING_MAX: usize = 262_144;
 /// Rows that are judged together, at most.
 const ROWS: usize = 8_192;
@@ -93,13 +93,14 @@ impl KeyedStage for SurprisePlan {
             bounds: vec![format!(
                 "{} rows wait; above it the oldest are judged by what is known of the day before, \
                  their findings are `capped`, and `sluice.rule_degraded` says so",
-                waiting_max(limits)
+                rows_waiting_max(limits)
             )],
         }
     }
 }
 
-fn waiting_max(limits: &Limits) -> usize {
+/// Rows of a rule that wait for their day, at most.
+pub fn rows_waiting_max(limits: &Limits) -> usize {
     WAITING_MAX.min(limits.keys_max)
 }
 
@@ -119,6 +120,7 @@ pub(super) struct Asking {
 struct Waiting {
     event: EventRef,
     late: bool,
+    time_flags: TimeFlags,
     /// The intermediate columns.
     values: Box<[Value]>,
     is_stored: bool,
@@ -162,7 +164,8 @@ impl Asking {
             let columns = self.plan.intermediate.fields().len();
             let values = (0..columns).map(|c| texts.value(rows.cell(c, place))).collect();
             let event = refs.of(batch, place.event, cx.events);
-            let waiting = Waiting { event, late: head.late, values, is_stored: false };
+            let (late, time_flags) = (head.late, head.time_flags);
+            let waiting = Waiting { event, late, time_flags, values, is_stored: false };
             self.waiting.insert(at, waiting);
         }
         self.count(stats);
@@ -188,12 +191,12 @@ impl Asking {
         baseline: &Baseline,
         events: &mut EventStore,
         stats: &mut OperatorStats,
-        out: &mut Vec<Emission>,
+        out: &mut Outlet<'_>,
     ) {
         let end = day.saturating_add(1).saturating_mul(DAY);
         let later = self.waiting.split_off(&(end, 0));
         let rows = std::mem::replace(&mut self.waiting, later);
-        self.judge(rows.into_iter().collect(), false, (baseline, events, stats), out);
+        self.judge(rows.into_iter().collect(), None, (baseline, events, stats), out);
     }
 
     /// Judges the oldest rows before their day has begun, if too many wait.
@@ -202,9 +205,9 @@ impl Asking {
         limits: &Limits,
         (baseline, events, stats): (&Baseline, &mut EventStore, &mut OperatorStats),
         degraded: &mut Degraded,
-        out: &mut Vec<Emission>,
+        out: &mut Outlet<'_>,
     ) {
-        let beyond = self.waiting.len().saturating_sub(waiting_max(limits));
+        let beyond = self.waiting.len().saturating_sub(rows_waiting_max(limits));
         if beyond == 0 {
             return;
         }
@@ -214,15 +217,16 @@ impl Asking {
         let rule = self.plan.rule.as_bytes();
         let first = degraded.tell(stats.rule_index, Bound::RowsWaiting, rule, newest, Vec::new);
         stats.degraded += u64::from(first);
-        self.judge(rows, true, (baseline, events, stats), out);
+        let cap = Cap { bound: "rows_waiting", limit: rows_waiting_max(limits) as u64 };
+        self.judge(rows, Some(cap), (baseline, events, stats), out);
     }
 
     fn judge(
         &mut self,
         rows: Vec<Row>,
-        capped: bool,
+        cap: Option<Cap>,
         (baseline, events, stats): (&Baseline, &mut EventStore, &mut OperatorStats),
-        out: &mut Vec<Emission>,
+        out: &mut Outlet<'_>,
     ) {
         let stored = rows.iter().filter(|(_, row)| row.is_stored);
         self.gone.extend(stored.map(|((time, uid), _)| key(*time, *uid)));
@@ -245,7 +249,8 @@ impl Asking {
                     window: None,
                     count: 1,
                     late: waiting.late,
-                    capped,
+                    time_flags: waiting.time_flags,
+                    capped_by: cap.into_iter().collect(),
                     columns: columns.clone(),
                     row,
                     evidence: events.text(waiting.event).into_iter().collect(),
@@ -305,7 +310,7 @@ impl Asking {
             let mut w = Writer::new();
             w.byte(Self::VERSION);
             w.unsigned(row.event.0);
-            w.bool(row.late);
+            w.byte(u8::from(row.late) | row.time_flags.bits() << 1);
             w.values(&row.values);
             out.push((key(*time, *uid), Some(w)));
         }
@@ -325,11 +330,12 @@ impl Asking {
         let (time, uid) = key.split_first_chunk().ok_or(StateError::Truncated)?;
         let uid = <[u8; 16]>::try_from(uid).map_err(|_| StateError::Truncated)?;
         let event = EventRef(restore.tagged(r.unsigned()?));
-        let late = r.bool()?;
+        let flags = r.byte()?;
+        let (late, time_flags) = (flags & 1 != 0, TimeFlags::from_bits(flags >> 1));
         let texts: &mut Texts = restore.texts;
         let values = r.list(|r| Ok(texts.value(Cell::of(&r.value()?))))?.into();
         let place = (i64::from_be_bytes(*time), u128::from_be_bytes(uid));
-        self.waiting.insert(place, Waiting { event, late, values, is_stored: true });
+        self.waiting.insert(place, Waiting { event, late, time_flags, values, is_stored: true });
         Ok(())
     }
 
@@ -448,7 +454,7 @@ mod tests {
     }
 
     fn times(out: &[Emission]) -> Vec<(i64, bool)> {
-        out.iter().map(|emission| (emission.time - DAY, emission.capped)).collect()
+        out.iter().map(|emission| (emission.time - DAY, emission.is_capped())).collect()
     }
 
     #[test]
@@ -461,6 +467,7 @@ mod tests {
             time: DAY + at,
             uid: EventUid { bits: at as u128, native: true },
             late: false,
+            time_flags: TimeFlags::NONE,
             key: Vec::new(),
             values: vec![Value::Text("ann".into()), Value::Text("DE".into())],
             packed: Vec::new(),
@@ -482,8 +489,11 @@ mod tests {
         assert_eq!(asking.export(false).iter().filter(|(_, value)| value.is_some()).count(), 5);
 
         let mut out = Vec::new();
+        let mut hand = |part: Vec<Emission>| out.extend(part);
+        let mut outlet = Outlet::new(8, &mut hand);
         let of = (&baseline, &mut events, &mut stats);
-        asking.give_up(&limits, of, &mut degraded, &mut out);
+        asking.give_up(&limits, of, &mut degraded, &mut outlet);
+        outlet.flush();
         assert_eq!(times(&out), [(1, true), (2, true), (3, true)]);
         assert_eq!((stats.judged_early, stats.degraded, stats.keys), (3, 1, 2));
         let told = degraded.take();
@@ -492,7 +502,10 @@ mod tests {
         assert_eq!(gone.iter().filter(|(_, value)| value.is_none()).count(), 3);
 
         let mut out = Vec::new();
-        asking.answer(1, &baseline, &mut events, &mut stats, &mut out);
+        let mut hand = |part: Vec<Emission>| out.extend(part);
+        let mut outlet = Outlet::new(8, &mut hand);
+        asking.answer(1, &baseline, &mut events, &mut stats, &mut outlet);
+        outlet.flush();
         assert_eq!(times(&out), [(4, false), (5, false)]);
         assert!(out[0].columns.column(1).is_null(0), "nothing is known");
         assert_eq!((asking.day(i64::MAX), stats.keys), (None, 0));
