@@ -16,7 +16,7 @@ import tempfile
 SOURCES = ["okta.system", "aws.cloudtrail", "kubernetes.audit", "aws.vpc_flow", "linux.sshd"]
 STAGES = ["decode", "map"]
 RULE = """/*---
-id: bench.nothing
+id: nothing
 title: Takes nothing
 severity: low
 ---*/
@@ -57,7 +57,7 @@ def main():
             with path.open("wb") as out:
                 subprocess.run([options.generator, "bulk", source, "--bytes", options.bytes], stdout=out, check=True)
             events = path.read_bytes().count(b"\n")
-            rule = pathlib.Path(folder) / f"{source}.sql"
+            rule = pathlib.Path(folder) / "nothing.sql"
             rule.write_text(RULE.format(table=TABLES[source]))
             took = {label: {stage: [] for stage in STAGES} for label in labels}
             for run in range(options.runs + 1):

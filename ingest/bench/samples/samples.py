@@ -12,6 +12,7 @@ import collections
 import json
 import pathlib
 import subprocess
+import sys
 import tempfile
 
 # Per question the columns that answer it; one is enough.
@@ -55,6 +56,9 @@ def run(events, *command):
         file.writelines(json.dumps(event) + "\n" for event in events)
         file.flush()
         done = subprocess.run([*command, file.name], capture_output=True, text=True, check=False)
+    # 1: records that became dead letters.
+    if done.returncode > 1:
+        sys.exit(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
@@ -74,7 +78,7 @@ def fill(sluice, source, events):
 
 def findings(sluice, source, events):
     """{rule: findings}."""
-    found = run(events, sluice, "eval", "--source", source, "--format", "json")
+    found = run(events, sluice, "eval", "--source", source, "--output", "ndjson")
     return collections.Counter(finding["rule_id"] for finding in found)
 
 

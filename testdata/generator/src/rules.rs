@@ -3,8 +3,8 @@
 //!
 //! A copy differs in the text literals of its WHERE that a column is compared with for equality, in a
 //! LIKE or as a needle. Literals of a negation stay (another value would match almost every row), and so
-//! do `source`, `activity` and `status` beside other literals: all rules of a real set share those. Not
-//! so as an alternative of an OR: there they alone would let most rows through.
+//! do `source` and those of columns with closed values, which a rule may not make up and all rules of a
+//! real set share. A rule with no other literal looks for an `event_code` that nothing has.
 
 use std::{
     fs, io,
@@ -13,7 +13,16 @@ use std::{
 
 const TESTS: &str = "/*--- tests";
 /// Columns whose values rules of one source have in common.
-const SHARED: [&str; 3] = ["source", "activity", "status"];
+const SHARED: [&str; 8] = [
+    "source",
+    "action",
+    "activity",
+    "change",
+    "direction",
+    "failure_reason",
+    "severity",
+    "status",
+];
 /// Functions whose literals are needles.
 const NEEDLES: [&str; 5] = ["icontains", "istarts", "iends", "ieq", "sigma_like"];
 
@@ -25,20 +34,26 @@ const NEEDLES: [&str; 5] = ["icontains", "istarts", "iends", "ieq", "sigma_like"
 pub fn multiply(from: &Path, to: &Path, total: usize) -> io::Result<usize> {
     let mut files = Vec::new();
     sql_files(from, &mut files)?;
-    let rules = files.len();
+    let mut texts = Vec::with_capacity(files.len());
+    for path in files {
+        let text = fs::read_to_string(&path)?;
+        texts.push((path.strip_prefix(from).unwrap_or(&path).to_owned(), text));
+    }
+    let once = texts.iter().map(|rule| (rule, 0));
+    // What rules over findings look for is what other rules found.
+    let of_events = || texts.iter().filter(|(_, text)| !text.contains("FROM findings"));
+    let again = (1..).flat_map(|copy| of_events().map(move |rule| (rule, copy)));
+    let more = total.saturating_sub(texts.len());
+    let more = if of_events().next().is_some() { more } else { 0 };
     let mut written = 0;
-    while written < total.max(rules) && rules > 0 {
-        let path = &files[written % rules];
-        let copy = written / rules;
-        let text = fs::read_to_string(path)?;
-        let relative = path.strip_prefix(from).unwrap_or(path);
-        let stem = relative.file_stem().unwrap_or_default().to_string_lossy();
+    for ((path, text), copy) in once.chain(again.take(more)) {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let name = if copy == 0 { format!("{stem}.sql") } else { format!("{stem}_{copy}.sql") };
-        let target = to.join(relative).with_file_name(name);
+        let target = to.join(path).with_file_name(name);
         if let Some(folder) = target.parent() {
             fs::create_dir_all(folder)?;
         }
-        fs::write(target, copy_of(&text, copy))?;
+        fs::write(target, copy_of(text, copy))?;
         written += 1;
     }
     Ok(written)
@@ -75,18 +90,15 @@ fn copy_of(text: &str, copy: usize) -> String {
     }
     out.push_str("---*/");
     let tokens = tokens(sql);
-    let mut kinds = kinds(&tokens);
-    for (kind, alternative) in kinds.iter_mut().zip(alternatives(&tokens)) {
-        if *kind == Literal::Shared && alternative {
-            *kind = Literal::Own;
-        }
-    }
+    let kinds = kinds(&tokens);
     let others = kinds.contains(&Literal::Own);
     for (token, kind) in tokens.iter().zip(kinds) {
         match kind {
             Literal::Own => out.push_str(&changed(token, copy)),
-            Literal::Shared if !others => out.push_str(&changed(token, copy)),
-            Literal::Shared | Literal::No => out.push_str(token),
+            Literal::No => out.push_str(token),
+        }
+        if !others && token.eq_ignore_ascii_case("where") {
+            out.push_str(&format!(" event_code = 'none~{copy}' AND"));
         }
     }
     out
@@ -104,34 +116,7 @@ fn changed(literal: &str, copy: usize) -> String {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Literal {
     Own,
-    Shared,
     No,
-}
-
-/// Which tokens are in parentheses that hold an OR.
-fn alternatives(tokens: &[&str]) -> Vec<bool> {
-    let mut group_of = Vec::with_capacity(tokens.len());
-    let mut groups = vec![false];
-    let mut open = vec![0];
-    for token in tokens {
-        match token.to_ascii_lowercase().as_str() {
-            "(" => {
-                groups.push(false);
-                open.push(groups.len() - 1);
-            }
-            ")" if open.len() > 1 => {
-                open.pop();
-            }
-            "or" => {
-                if let Some(group) = open.last().and_then(|g| groups.get_mut(*g)) {
-                    *group = true;
-                }
-            }
-            _ => {}
-        }
-        group_of.push(open.last().copied().unwrap_or(0));
-    }
-    group_of.into_iter().map(|group| group != 0 && groups[group]).collect()
 }
 
 /// Which tokens are literals to change.
@@ -156,8 +141,9 @@ fn kinds(tokens: &[&str]) -> Vec<Literal> {
             let needle = words.iter().rev().any(|w| NEEDLES.contains(&w.as_str()));
             if inside && !negated && (compared || needle) {
                 let column = if last(1) == "(" { last(3) } else { last(2) };
-                let shared = SHARED.contains(&column);
-                kind = if shared { Literal::Shared } else { Literal::Own };
+                if !SHARED.contains(&column) {
+                    kind = Literal::Own;
+                }
             }
         } else if matches!(lower.as_str(), "and" | "or" | "where" | "when" | "then" | "else" | ")")
         {
@@ -225,9 +211,9 @@ mod tests {
         assert_eq!(copy, expect);
         assert!(copy_of(rule, 0).ends_with("a = 'm'\n"));
         let beside = "WHERE a = 'x' AND (status = 'Success' OR b = 'y')";
-        let copied = "---*/WHERE a = 'x~3' AND (status = 'Success~3' OR b = 'y~3')";
+        let copied = "---*/WHERE a = 'x~3' AND (status = 'Success' OR b = 'y~3')";
         assert_eq!(copy_of(beside, 3), copied);
         let only_shared = "WHERE status = 'Success'";
-        assert_eq!(copy_of(only_shared, 3), "---*/WHERE status = 'Success~3'");
+        assert_eq!(copy_of(only_shared, 3), "---*/WHERE event_code = 'none~3' AND status = 'Success'");
     }
 }
