@@ -51,14 +51,15 @@ pub(super) fn open(
     }
     tables.all.values_mut().for_each(|table| table.sort());
     let mut changes = Vec::new();
+    let tails: BTreeSet<PathBuf> =
+        listed.tails.keys().map(|(epoch, _)| files::tail(&dir, *epoch)).collect();
+    read_tails(&mut tables, &dir, listed.tails, &mut changes);
+    // Of every table that is known by now, those in memory among them.
     if let Some(sealed) = listed.sealed
         && sealed.epoch < epoch
     {
         note_off(&mut tables, sealed.at);
     }
-    let tails: BTreeSet<PathBuf> =
-        listed.tails.keys().map(|(epoch, _)| files::tail(&dir, *epoch)).collect();
-    read_tails(&mut tables, &dir, listed.tails, &mut changes);
     changes.extend(tables.seal(0).1);
     let read = |source| EngineError::Read { path: dir.clone(), source };
     let greatest = files::clean(&dir, &paths, &tails).map_err(read)?;

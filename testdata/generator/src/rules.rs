@@ -13,16 +13,8 @@ use std::{
 
 const TESTS: &str = "/*--- tests";
 /// Columns whose values rules of one source have in common.
-const SHARED: [&str; 8] = [
-    "source",
-    "action",
-    "activity",
-    "change",
-    "direction",
-    "failure_reason",
-    "severity",
-    "status",
-];
+const SHARED: [&str; 8] =
+    ["source", "action", "activity", "change", "direction", "failure_reason", "severity", "status"];
 /// Functions whose literals are needles.
 const NEEDLES: [&str; 5] = ["icontains", "istarts", "iends", "ieq", "sigma_like"];
 
@@ -214,6 +206,9 @@ mod tests {
         let copied = "---*/WHERE a = 'x~3' AND (status = 'Success' OR b = 'y~3')";
         assert_eq!(copy_of(beside, 3), copied);
         let only_shared = "WHERE status = 'Success'";
-        assert_eq!(copy_of(only_shared, 3), "---*/WHERE event_code = 'none~3' AND status = 'Success'");
+        assert_eq!(
+            copy_of(only_shared, 3),
+            "---*/WHERE event_code = 'none~3' AND status = 'Success'"
+        );
     }
 }
