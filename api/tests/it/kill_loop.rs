@@ -204,11 +204,19 @@ impl Node {
         }
     }
 
-    /// Runs, stopped gently now and then, until so many records are behind the checkpoint.
+    /// Runs, stopped gently now and then, until so many records are behind the checkpoint and one more
+    /// run finds nothing more: what is found over findings comes after them.
     fn run_to(&self, total: u64) {
         let started = now();
         let mut patience = 6;
-        while self.positions() < total {
+        let mut before = None;
+        loop {
+            let done = self.positions() >= total;
+            let found = done.then(|| self.findings());
+            if done && before == found {
+                return;
+            }
+            before = found;
             let waited = started.elapsed();
             assert!(waited < Duration::from_secs(600), "{}: {}", self.log(), self.positions());
             let mut process = self.start();

@@ -64,6 +64,7 @@ fn h4_a_mute_keeps_signals_back_and_nothing_else() {
     service.wait_for("bob told", || receiver.accepted(&jwks).len() == 1);
     service.signal("-KILL");
     drop(service);
+    let viewer = home.token("viewer");
     service = home.start();
     // Findings are what they are.
     service.wait_for("both findings", || service.total("rule_id:mute.many_denials") == Some(2));
@@ -90,7 +91,6 @@ fn h4_a_mute_keeps_signals_back_and_nothing_else() {
     );
 
     // Its end tells what goes on, with the id that it would have had.
-    let viewer = home.token("viewer");
     let end = format!("/api/v1/signals/mutes/{id}?reason=done");
     service.with_token(&viewer, "DELETE", &end, "text/plain", "").is(403);
     service.ask("DELETE", &end, "text/plain", "").is(200);

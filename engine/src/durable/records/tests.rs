@@ -184,8 +184,11 @@ fn checkpoint_and_totals_come_back() {
 #[test]
 fn what_is_damaged_says_how_and_never_panics() {
     let bytes = encode_finding(&record(finding()));
+    let silent = Finding { capped_by: Vec::new(), time_flags: TimeFlags::NONE, ..finding() };
+    // Where a record may end: before what not every one has.
+    let short = encode_finding(&record(silent)).len() - 2;
     for end in 0..bytes.len() {
-        assert!(decode_finding(&bytes[..end]).is_err(), "cut at {end}");
+        assert_eq!(decode_finding(&bytes[..end]).is_err(), end != short, "cut at {end}");
     }
     for at in 0..bytes.len() {
         for bit in [0x01, 0x80] {
