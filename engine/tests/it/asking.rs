@@ -108,8 +108,9 @@ fn organisation(seed: u64, users: u64, days: i64) -> Replay {
         for user in 0..users {
             let works = day % 7 < 5 && !(16..20).contains(&day);
             for _ in 0..if works { 1 + dice.below(2) } else { 0 } {
-                let strange = dice.one_in(8);
-                let of_day = match dice.one_in(6) {
+                let night = dice.one_in(6);
+                let strange = dice.one_in(if night { 3 } else { 8 });
+                let of_day = match night {
                     true => dice.below(20 * MINUTE as usize) as i64,
                     false => 8 * HOUR + dice.below(9 * HOUR as usize) as i64,
                 };

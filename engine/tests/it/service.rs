@@ -451,7 +451,9 @@ fn rules_over_findings_find_the_same_however_often_they_are_killed() {
 
 #[test]
 fn rules_change_while_it_runs_and_the_others_do_not_notice() {
-    let content = shipped();
+    let mut content = shipped();
+    // What asks a baseline cannot be loaded without it.
+    content.rules.retain(|rule| !matches!(rule.plan.stage, sluice_stream::Stage::Surprise(_)));
     let mut bench = Bench::new(logs());
     let expected = expected(&content, &bench.logs);
     let folder = tempfile::tempdir().unwrap();
