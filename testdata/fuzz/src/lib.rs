@@ -105,8 +105,10 @@ pub fn rule(data: &[u8]) {
 
 /// Saved state with a right checksum and any content is taken over or refused.
 pub fn state(data: &[u8]) {
-    static RULES: LazyLock<Vec<Arc<sluice_stream::StreamPlan>>> =
-        LazyLock::new(|| content().rules.iter().map(|loaded| loaded.plan.clone()).collect());
+    static RULES: LazyLock<Vec<Arc<sluice_stream::StreamPlan>>> = LazyLock::new(|| {
+        let baselines = content().baselines.iter().filter_map(|baseline| baseline.rule.as_ref());
+        content().rules.iter().chain(baselines).map(|loaded| loaded.plan.clone()).collect()
+    });
     let plans: Vec<_> = RULES.iter().cloned().enumerate().collect();
     let tables =
         plans.iter().flat_map(|(_, p)| p.branches.iter().map(|b| b.table.clone())).collect();
