@@ -181,6 +181,24 @@ pub(crate) fn is_baseline(file: &SqlText) -> bool {
     file.below.starts_with("baselines/")
 }
 
+/// The shipped baselines that rules ask by name and that are not among those given: rules of one folder ask
+/// what lies beside the folder.
+pub(crate) fn asked_of_builtin(rules: &[SqlText], given: &[SqlText]) -> Vec<SqlText> {
+    let asks = |name: &str| {
+        let texts = rules.iter().filter_map(|rule| rule.text.as_deref().ok());
+        let mut asking = texts.filter(|text| text.contains("surprise("));
+        let names = [format!("'{name}'"), format!("'baselines.{name}'")];
+        asking.any(|text| names.iter().any(|name| text.contains(name)))
+    };
+    let name =
+        |below: &str| below.strip_prefix("baselines/")?.strip_suffix(".sql").map(str::to_owned);
+    let is_asked = |file: &SqlText| {
+        let is_given = given.iter().any(|other| other.below == file.below);
+        !is_given && name(&file.below).is_some_and(|name| asks(&name))
+    };
+    builtin_baselines().into_iter().filter(is_asked).collect()
+}
+
 /// The baselines that compiled, in id order.
 pub(crate) fn load_files(
     compiler: &Compiler,

@@ -119,8 +119,9 @@ impl Content {
         let mappings_loaded = problems.iter().all(|p| p.diagnostic.level != Level::Error);
         let builtin = || [builtin_rules(), builtin_baselines()].into_iter().flatten().collect();
         // Baselines lie beside the rules.
-        let (baseline_files, rule_files) =
+        let (mut baseline_files, rule_files): (Vec<SqlText>, Vec<SqlText>) =
             read_sql(rules, builtin)?.into_iter().partition(baseline::is_baseline);
+        baseline_files.extend(baseline::asked_of_builtin(&rule_files, &baseline_files));
         let baselines = baseline::load_files(&compiler, baseline_files, &mut problems);
         let compiler = compiler.asking(baseline::tables(&baselines));
         let parsed = parse(rule_files, &mut problems, Rule::parse);

@@ -352,3 +352,16 @@ fn a_case_gives_the_days_that_are_learned() {
     assert!(reports[..2].iter().all(|report| report.failures.is_empty()), "{reports:?}");
     assert!(!reports[2].failures.is_empty());
 }
+
+#[test]
+fn a_shipped_baseline_that_a_rule_asks_comes_with_the_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rules/identity");
+    std::fs::create_dir_all(&path).unwrap();
+    let sql = "SELECT time, user_entity FROM authentication \
+               WHERE surprise('user_signin', 'country', user_entity, src_country) > 3";
+    std::fs::write(path.join("asks.sql"), file("", sql)).unwrap();
+    let content = Content::load(&["builtin".into()], &[folder.path().join("rules")]).unwrap();
+    let errors: Vec<_> = content.errors().map(|p| p.diagnostic.render(p.text.as_deref())).collect();
+    assert_eq!((content.rules.len(), content.baselines.len(), errors), (1, 1, Vec::new()));
+}
