@@ -1,14 +1,14 @@
 //! Events for hunts: every row that came, by table. The newest are in memory, the others in Parquet files
-//! that anybody can read (the layout is in [`files`]). Not used by detection, which never waits for it.
+//! that anybody can read (the layout is in `files`). Not used by detection, which never waits for it.
 //!
 //! A row is in the history once, whatever happens. In memory, rows are kept by the checkpoint that will
 //! cover them. With the checkpoint they go to its tail file, which the store lists in the same batch; later
 //! to Parquet files, which the store lists in the same batch in which it forgets the tail. What is not listed
 //! does not count: after a crash those rows are read again by their input, from the last checkpoint on.
 //!
-//! A worker pushes rows ([`memory`], [`ring`]); the thread of checkpoints seals them ([`tail`]); a thread of its
-//! own writes files, puts small ones together and applies retention ([`writer`], [`columnar`]); a hunt reads
-//! all of it ([`reader`]). What is missing from an answer is in [`HuntResult::gaps`].
+//! A worker pushes rows (`memory`, `ring`); the thread of checkpoints seals them (`tail`); a thread of its
+//! own writes files, puts small ones together and applies retention (`writer`, `columnar`); a hunt reads
+//! all of it (`reader`). What is missing from an answer is in [`HuntResult::gaps`].
 
 mod columnar;
 mod files;
