@@ -1730,8 +1730,9 @@ export interface components {
             /** @description Event time of the row that decided it. */
             time: string;
             /**
-             * @description What is wrong with times of events that contributed, shown or not (`missing`, `invalid`,
-             *     `future`): those events count as when they were received, and a burst of them may be none.
+             * @description What is wrong with times of events that contributed, shown or not: `missing`, `invalid`, `future`
+             *     (they count as when they were received, and a burst of them may be none), `ambiguous`, `skipped`
+             *     (their clock showed the time twice, or never).
              */
             time_flag?: string | null;
             title: string;

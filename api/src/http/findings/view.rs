@@ -93,8 +93,9 @@ pub(in super::super) struct Item {
     capped_by: Vec<CappedBy>,
     /// Its event has the id of another event that was known before and says something else.
     contested: bool,
-    /// What is wrong with times of events that contributed, shown or not (`missing`, `invalid`,
-    /// `future`): those events count as when they were received, and a burst of them may be none.
+    /// What is wrong with times of events that contributed, shown or not: `missing`, `invalid`, `future`
+    /// (they count as when they were received, and a burst of them may be none), `ambiguous`, `skipped`
+    /// (their clock showed the time twice, or never).
     #[serde(skip_serializing_if = "Option::is_none")]
     time_flag: Option<String>,
     /// What the rule selected.
