@@ -1,11 +1,12 @@
 //! Query parameters: strict, so that a misspelt one is an error and not an answer to another
-//! question. Bodies are in [`super::body`].
+//! question; and where a stream goes on. Bodies are in [`super::body`].
 
 use axum::{
     extract::{FromRequestParts, Query},
-    http::request::Parts,
+    http::{HeaderMap, request::Parts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
+use sluice_engine::Seq;
 
 use super::problem::{Code, Fault, Problem};
 
@@ -35,6 +36,14 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
+
+/// The sequence after which a client of server-sent events goes on.
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<Seq>, Problem> {
+    let Some(id) = headers.get("last-event-id") else { return Ok(None) };
+    let number = id.to_str().ok().and_then(|id| id.trim().parse().ok()).map(Seq);
+    let wrong = || Problem::new(Code::InvalidParameter, "Last-Event-ID is a sequence, a number");
+    number.map(Some).ok_or_else(wrong)
+}
 
 /// A page size, 1 to 500.
 pub(super) fn limit(text: Option<&str>) -> Result<usize, Problem> {

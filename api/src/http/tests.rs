@@ -156,6 +156,23 @@ impl Fixture {
         TcpStream::connect(self.address).unwrap()
     }
 
+    /// A client of server-sent events that has got the head of the response.
+    fn stream(&self, path: &str, after: Option<u64>) -> TcpStream {
+        let mut stream = self.connect();
+        let resume = after.map(|id| format!("last-event-id: {id}\r\n")).unwrap_or_default();
+        let head = self.head(&format!("GET {path} HTTP/1.1"));
+        stream.write_all(format!("{head}{resume}\r\n").as_bytes()).unwrap();
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap();
+        assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/event-stream"), "{head}");
+        stream
+    }
+
     /// The head of a request with an admin's token, without the last line break.
     fn head(&self, first: &str) -> String {
         self.head_of(Role::Admin, first)

@@ -20,10 +20,7 @@ use utoipa::IntoParams;
 
 use super::{
     super::{
-        clock,
-        pool::as_token,
-        problem::{Code, Problem},
-        shared::Shared,
+        clock, params::last_event_id, pool::as_token, problem::Problem, shared::Shared,
         throttle::StreamPlace,
     },
     query, view,
@@ -58,14 +55,7 @@ pub(super) async fn open(
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>, Problem> {
     let shadow = query::shadow(params.include.as_deref())?.is_none();
     let filter = Filter::parse(params.q.as_deref().unwrap_or_default(), shadow)?;
-    let resume = match headers.get("last-event-id") {
-        None => None,
-        Some(id) => {
-            Some(id.to_str().ok().and_then(|id| id.trim().parse().ok()).map(Seq).ok_or_else(
-                || Problem::new(Code::InvalidParameter, "Last-Event-ID is a sequence, a number"),
-            )?)
-        }
-    };
+    let resume = last_event_id(headers)?;
     let place = shared.throttle.stream(&principal.id)?;
     // Subscribed before the store is read: nothing falls between.
     let live = shared.app.live.subscribe();

@@ -18,10 +18,7 @@ use utoipa::IntoParams;
 
 use super::{
     super::{
-        clock,
-        pool::as_token,
-        problem::{Code, Problem},
-        shared::Shared,
+        clock, params::last_event_id, pool::as_token, problem::Problem, shared::Shared,
         throttle::StreamPlace,
     },
     view,
@@ -75,13 +72,7 @@ pub(super) fn open(
         Some(word) => RiskLevel::parse(word)
             .ok_or_else(|| Problem::parameter("level", format!("`{word}` is no level")))?,
     };
-    let resume = headers.get("last-event-id").map(|id| {
-        let number = id.to_str().ok().and_then(|id| id.trim().parse().ok());
-        let wrong =
-            || Problem::new(Code::InvalidParameter, "Last-Event-ID is a sequence, a number");
-        number.map(Seq).ok_or_else(wrong)
-    });
-    let resume = resume.transpose()?;
+    let resume = last_event_id(headers)?;
     let place = shared.throttle.stream(&principal.id)?;
     let at = resume.unwrap_or_else(|| shared.app.store.last());
     shared.counters.streams.inc();

@@ -160,19 +160,7 @@ fn levels_after(fixture: &Fixture, query: &str, after: Option<u64>) -> Vec<(u64,
 }
 
 fn open_levels(fixture: &Fixture, query: &str, after: Option<u64>) -> TcpStream {
-    let mut stream = fixture.connect();
-    let resume = after.map(|id| format!("last-event-id: {id}\r\n")).unwrap_or_default();
-    let head = fixture.head(&format!("GET /api/v1/risk/stream{query} HTTP/1.1"));
-    stream.write_all(format!("{head}{resume}\r\n").as_bytes()).unwrap();
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8(head).unwrap();
-    assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/event-stream"), "{head}");
-    stream
+    fixture.stream(&format!("/api/v1/risk/stream{query}"), after)
 }
 
 fn level_events(text: &str) -> Vec<(u64, Value)> {

@@ -9,21 +9,8 @@ fn some(n: u128, severity: Severity) -> Finding {
     finding(n, 1_000, "identity.x", severity)
 }
 
-/// A client that has got the head of the response.
 fn open(fixture: &Fixture, query: &str, after: Option<u64>) -> TcpStream {
-    let mut stream = fixture.connect();
-    let resume = after.map(|id| format!("last-event-id: {id}\r\n")).unwrap_or_default();
-    let head = fixture.head(&format!("GET /api/v1/findings/stream{query} HTTP/1.1"));
-    stream.write_all(format!("{head}{resume}\r\n").as_bytes()).unwrap();
-    let mut head = Vec::new();
-    let mut byte = [0];
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8(head).unwrap();
-    assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/event-stream"), "{head}");
-    stream
+    fixture.stream(&format!("/api/v1/findings/stream{query}"), after)
 }
 
 /// Events as (event, id, finding).
