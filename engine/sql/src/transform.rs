@@ -3,6 +3,7 @@
 
 mod compile;
 mod json;
+mod shared;
 
 use std::{
     fmt,
@@ -23,6 +24,7 @@ use sluice_event::{Mapped, RowError, TableName, Transform};
 pub use compile::compile_transform;
 pub(crate) use compile::{placed, plain_expression, shape, stages_below};
 
+use self::shared::Shared;
 use crate::error::plain;
 
 /// A compiled mapping.
@@ -35,6 +37,8 @@ struct SqlTransform {
     stages: Vec<Stage>,
     /// Distinct expressions over the last stage; each is evaluated once.
     sources: Vec<Arc<dyn PhysicalExpr>>,
+    /// Which of them have few values.
+    shared: Shared,
     /// The schema of what the sources give.
     evaluated: SchemaRef,
     /// Per column of the table.
@@ -125,7 +129,9 @@ impl SqlTransform {
     /// The sources over some records, and which of them are left.
     fn evaluate(&self, wire: &RecordBatch) -> Result<(RecordBatch, Vec<u32>), String> {
         let (batch, rows) = run_stages(&self.stages, wire)?;
-        Ok((evaluate_columns(&self.sources, &self.evaluated, &batch)?, rows))
+        let mut known = vec![None; self.sources.len()];
+        self.shared.evaluate(&batch, &self.evaluated, &mut known);
+        Ok((evaluate_unknown(&self.sources, &self.evaluated, &batch, known)?, rows))
     }
 
     /// The table's columns from the sources; conflicts are values that could not be cast.
@@ -224,10 +230,24 @@ pub(crate) fn evaluate_columns(
     schema: &SchemaRef,
     batch: &RecordBatch,
 ) -> Result<RecordBatch, String> {
+    evaluate_unknown(exprs, schema, batch, vec![None; exprs.len()])
+}
+
+/// The same where some arrays are `known` already.
+fn evaluate_unknown(
+    exprs: &[Arc<dyn PhysicalExpr>],
+    schema: &SchemaRef,
+    batch: &RecordBatch,
+    known: Vec<Option<ArrayRef>>,
+) -> Result<RecordBatch, String> {
     let arrays = exprs
         .iter()
         .zip(schema.fields())
-        .map(|(expr, field)| {
+        .zip(known)
+        .map(|((expr, field), known)| {
+            if let Some(array) = known {
+                return Ok(array);
+            }
             let array = expr
                 .evaluate(batch)
                 .and_then(|value| value.into_array(batch.num_rows()))

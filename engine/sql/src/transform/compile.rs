@@ -21,7 +21,7 @@ use datafusion::{
 };
 use sluice_event::{ColumnType, TableSchema, Transform};
 
-use super::{NullColumns, Output, SqlTransform, Stage};
+use super::{NullColumns, Output, Shared, SqlTransform, Stage};
 use crate::{
     blame,
     compiler::place_in,
@@ -102,6 +102,7 @@ fn compile(
         }
     }
     let (sources, fields, columns, unmapped) = builder.finish()?;
+    let shared = Shared::new(&sources, &fields, input.as_arrow()).map_err(all)?;
     let output = table.arrow.fields().iter().map(|f| match f.name().as_str() {
         "time" => Arc::new(f.as_ref().clone().with_nullable(true)),
         _ => Arc::clone(f),
@@ -112,6 +113,7 @@ fn compile(
         when,
         stages,
         sources,
+        shared,
         evaluated: Arc::new(ArrowSchema::new(fields)),
         columns,
         unmapped,
@@ -297,6 +299,7 @@ impl<'a> Columns<'a> {
     }
 
     fn finish(mut self) -> Result<Compiled, Vec<SqlProblem>> {
+        self.keywords();
         let unmapped = match self.table.index("unmapped") {
             _ if self.unmapped.is_empty() => None,
             Some(index) if matches!(self.outputs[index], Output::Null) => {
@@ -314,6 +317,29 @@ impl<'a> Columns<'a> {
             Ok((self.sources, self.fields, self.outputs, unmapped))
         } else {
             Err(self.problems)
+        }
+    }
+}
+
+impl Columns<'_> {
+    /// Sources that fill keyword columns only give keywords: the few values of a batch are sorted once.
+    fn keywords(&mut self) {
+        let keyword = ColumnType::Keyword.arrow();
+        for (number, field) in self.fields.iter_mut().enumerate() {
+            let mut uses =
+                self.outputs.iter().zip(&self.table.columns).filter_map(|(output, column)| {
+                    match output {
+                        Output::Source(source) if *source == number => {
+                            Some(column.kind == ColumnType::Keyword)
+                        }
+                        Output::Json(source) if *source == number => Some(false),
+                        Output::Source(_) | Output::Json(_) | Output::Null => None,
+                    }
+                });
+            let in_unmapped = self.unmapped.iter().any(|(_, source)| *source == number);
+            if *field.data_type() == DataType::Utf8 && !in_unmapped && uses.all(|keyword| keyword) {
+                *field = Field::new(field.name(), keyword.clone(), true);
+            }
         }
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
-        StructArray, TimestampMillisecondArray,
+        StructArray, TimestampMillisecondArray, UInt32Array,
     },
     buffer::OffsetBuffer,
+    compute::{cast, concat_batches, take_record_batch},
     datatypes::{DataType, Field},
 };
 use sluice_event::{Schema, Transform};
@@ -318,4 +319,49 @@ fn every_problem_of_a_mapping_has_a_place() {
         assert!(text.starts_with(message), "{sql}: {text}");
         assert_eq!(found[0].span, Some(place), "{sql}: {text}");
     }
+}
+
+/// Fields of few values are evaluated once per value: the same rows, types and failures as one by one.
+#[test]
+fn a_batch_maps_as_its_records_do_one_by_one() {
+    let sql = "SELECT published AS time, eventType AS event_code, actor.alternateId AS user_name, \
+                      CASE WHEN eventType LIKE '%.end' THEN 'Logoff' WHEN eventType LIKE '%start' THEN 'Logon' END AS activity, \
+                      CASE WHEN outcome.result = 'FAILURE' THEN outcome.reason END AS status_detail, \
+                      nullif(outcome.result, 'SUCCESS') AS status, port AS app_name, \
+                      upper(port) AS auth_protocol, 100 / score AS src_port, \
+                      coalesce(actor.id, eventType) AS user_uid, \
+                      eventType AS \"unmapped.kind\" FROM okta_system";
+    let transform = compile(Some("eventType LIKE 'user.%'"), sql).unwrap();
+    let mut failed = 0;
+    for (records, step) in [(31usize, 1usize), (32, 2), (600, 1), (600, 7), (5_000, 5)] {
+        let order = (0..records).map(|at| ((at * step * 7 + at / 3) % 3) as u32);
+        // No failing record in some of the batches.
+        let order: UInt32Array = order.map(|row| row.max(u32::from(step == 7))).collect();
+        let wire = take_record_batch(&okta(), &order).unwrap();
+        let whole = transform.apply(&wire);
+        let mut rows = Vec::new();
+        let mut failing = Vec::new();
+        for at in 0..records {
+            let one = transform.apply(&wire.slice(at, 1));
+            failing.extend(one.failed.iter().map(|e| (at as u32, e.message.clone())));
+            rows.push(one.rows);
+        }
+        let rows = concat_batches(&rows[0].schema(), &rows).unwrap();
+        assert_eq!(whole.rows.schema(), rows.schema());
+        for (field, (a, b)) in
+            rows.schema().fields().iter().zip(whole.rows.columns().iter().zip(rows.columns()))
+        {
+            let plain = match field.data_type() {
+                DataType::Dictionary(_, values) => values.as_ref().clone(),
+                other => other.clone(),
+            };
+            let (a, b) = (cast(a, &plain).unwrap(), cast(b, &plain).unwrap());
+            assert_eq!(&a, &b, "{} of {records}", field.name());
+        }
+        let at_once: Vec<(u32, String)> =
+            whole.failed.iter().map(|e| (e.record, e.message.clone())).collect();
+        assert_eq!(at_once, failing);
+        failed += failing.len();
+    }
+    assert!(failed > 1_000, "{failed} records failed");
 }

@@ -1,0 +1,290 @@
+//! Expressions over fields of few values, evaluated once per value of a batch. Not the others, which are
+//! evaluated on every record.
+//!
+//! What a mapping decides by (the name of an event, its outcome, the type of its actor) has a handful of
+//! values in a batch of hundreds of records: a `CASE` of several `LIKE`s costs as much as there are values.
+
+use std::{collections::HashMap, hash::Hash, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, UInt32Array},
+    compute::{cast, take},
+    datatypes::{DataType, Field, Int64Type, Schema, SchemaRef},
+    record_batch::RecordBatch,
+};
+use datafusion::{
+    common::{
+        Result,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
+    physical_expr::{
+        PhysicalExpr, ScalarFunctionExpr,
+        expressions::{Column, Literal},
+    },
+};
+use foldhash::fast::RandomState;
+
+/// Fields that an expression may combine: their values multiply.
+const FIELDS_MAX: usize = 2;
+/// Below this many records there is nothing to gain.
+const RECORDS_MIN: usize = 32;
+/// A batch has few values of a field if each occurs this often on average, and if they are no more than
+/// [`VALUES_MAX`].
+const REPEATS_MIN: usize = 4;
+/// Two fields have as many pairs at most as this squared, in a table of four bytes each.
+const VALUES_MAX: usize = 256;
+
+/// Those of the sources of a mapping that can be evaluated once per value.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// The fields they read, as expressions over the record.
+    fields: Vec<Arc<dyn PhysicalExpr>>,
+    groups: Vec<Group>,
+}
+
+/// Sources over the same fields.
+#[derive(Debug)]
+struct Group {
+    /// Places in [`Shared::fields`], ascending.
+    fields: Vec<usize>,
+    /// The fields alone, in that order.
+    schema: SchemaRef,
+    /// Per source: its number, and the expression over `schema`.
+    sources: Vec<(usize, Arc<dyn PhysicalExpr>)>,
+}
+
+/// The values of a batch by number.
+struct Values {
+    /// Per record: the number of its value.
+    of: Vec<u32>,
+    /// Per value: the first record that has it.
+    first: Vec<u32>,
+}
+
+impl Shared {
+    /// Sorts the sources, expressions over `record`, of which `evaluated` has the types that are wanted.
+    pub(super) fn new(
+        sources: &[Arc<dyn PhysicalExpr>],
+        evaluated: &[Field],
+        record: &Schema,
+    ) -> Result<Shared> {
+        let mut shared = Shared::default();
+        for (number, (source, wanted)) in sources.iter().zip(evaluated).enumerate() {
+            let mut fields = Vec::new();
+            let is_field = is_field(source) && source.data_type(record)? == *wanted.data_type();
+            if is_field || !only_fields(source, record, &mut fields)? || fields.is_empty() {
+                continue;
+            }
+            let mut places: Vec<usize> = fields.iter().map(|f| shared.field(f)).collect();
+            places.sort_unstable();
+            places.dedup();
+            if places.len() <= FIELDS_MAX {
+                shared.add(number, source, places, record)?;
+            }
+        }
+        Ok(shared)
+    }
+
+    fn field(&mut self, field: &Arc<dyn PhysicalExpr>) -> usize {
+        self.fields.iter().position(|known| known == field).unwrap_or_else(|| {
+            self.fields.push(Arc::clone(field));
+            self.fields.len() - 1
+        })
+    }
+
+    fn add(
+        &mut self,
+        number: usize,
+        source: &Arc<dyn PhysicalExpr>,
+        places: Vec<usize>,
+        record: &Schema,
+    ) -> Result<()> {
+        let fields: Vec<&Arc<dyn PhysicalExpr>> = places.iter().map(|p| &self.fields[*p]).collect();
+        let over_fields = Arc::clone(source).transform_down(|part| {
+            Ok(match fields.iter().position(|field| field.as_ref() == part.as_ref()) {
+                Some(at) => {
+                    let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(&name(at), at));
+                    Transformed::new(column, true, TreeNodeRecursion::Jump)
+                }
+                None => Transformed::no(part),
+            })
+        })?;
+        let group = match self.groups.iter().position(|group| group.fields == places) {
+            Some(at) => &mut self.groups[at],
+            None => {
+                let columns = fields
+                    .iter()
+                    .enumerate()
+                    .map(|(at, field)| Ok(Field::new(name(at), field.data_type(record)?, true)));
+                let schema = Arc::new(Schema::new(columns.collect::<Result<Vec<_>>>()?));
+                self.groups.push(Group { fields: places, schema, sources: Vec::new() });
+                let last = self.groups.len() - 1;
+                &mut self.groups[last]
+            }
+        };
+        group.sources.push((number, over_fields.data));
+        Ok(())
+    }
+
+    /// Evaluates into `out`, in the types of `evaluated`, what has few values in this batch. A source on which
+    /// that fails is left out: it fails, or not, where it is evaluated on every record.
+    pub(super) fn evaluate(
+        &self,
+        batch: &RecordBatch,
+        evaluated: &Schema,
+        out: &mut [Option<ArrayRef>],
+    ) {
+        if batch.num_rows() < RECORDS_MIN {
+            return;
+        }
+        let most = (batch.num_rows() / REPEATS_MIN).min(VALUES_MAX);
+        let field = |field: &Arc<dyn PhysicalExpr>| {
+            let array = field.evaluate(batch).ok()?.into_array(batch.num_rows()).ok()?;
+            let values = Values::of(&array, most)?;
+            Some((array, values))
+        };
+        let fields: Vec<Option<(ArrayRef, Values)>> = self.fields.iter().map(field).collect();
+        for group in &self.groups {
+            let of: Option<Vec<&(ArrayRef, Values)>> =
+                group.fields.iter().map(|at| fields.get(*at)?.as_ref()).collect();
+            let Some(of) = of else { continue };
+            let combined;
+            let values = match of.as_slice() {
+                [(_, values)] => values,
+                [(_, a), (_, b)] => match a.with(b, most) {
+                    Some(values) => {
+                        combined = values;
+                        &combined
+                    }
+                    None => continue,
+                },
+                _ => continue,
+            };
+            let arrays: Vec<&ArrayRef> = of.iter().map(|(array, _)| array).collect();
+            group.evaluate(&arrays, values, evaluated, out);
+        }
+    }
+}
+
+impl Group {
+    fn evaluate(
+        &self,
+        arrays: &[&ArrayRef],
+        values: &Values,
+        evaluated: &Schema,
+        out: &mut [Option<ArrayRef>],
+    ) {
+        let first = UInt32Array::from(values.first.clone());
+        let columns: Result<Vec<_>, _> =
+            arrays.iter().map(|array| take(array, &first, None)).collect();
+        let batch = columns.and_then(|columns| RecordBatch::try_new(self.schema.clone(), columns));
+        let Ok(batch) = batch else { return };
+        let of = UInt32Array::from(values.of.clone());
+        for (number, source) in &self.sources {
+            let kind = evaluated.field(*number).data_type();
+            let one_each = || {
+                let array = source.evaluate(&batch).ok()?.into_array(batch.num_rows()).ok()?;
+                let array =
+                    if array.data_type() == kind { array } else { cast(&array, kind).ok()? };
+                take(&array, &of, None).ok()
+            };
+            if let Some(place) = out.get_mut(*number) {
+                *place = one_each();
+            }
+        }
+    }
+}
+
+impl Values {
+    /// The values of an array; `None` if there are more than `most`, or of a type that is not told apart.
+    fn of(array: &ArrayRef, most: usize) -> Option<Values> {
+        match array.data_type() {
+            DataType::Utf8 => Values::among(array.as_string::<i32>().iter(), most),
+            DataType::Int64 => Values::among(array.as_primitive::<Int64Type>().iter(), most),
+            DataType::Boolean => Values::among(array.as_boolean().iter(), most),
+            _ => None,
+        }
+    }
+
+    fn among<T: Copy + Eq + Hash>(
+        cells: impl ExactSizeIterator<Item = Option<T>>,
+        most: usize,
+    ) -> Option<Values> {
+        let mut known: HashMap<Option<T>, u32, RandomState> = HashMap::default();
+        let mut values = Values { of: Vec::with_capacity(cells.len()), first: Vec::new() };
+        let mut last: Option<(Option<T>, u32)> = None;
+        for (row, value) in cells.enumerate() {
+            // Records of one kind often come together.
+            let number = match last {
+                Some((before, number)) if before == value => number,
+                _ => *known.entry(value).or_insert_with(|| {
+                    values.first.push(row as u32);
+                    values.first.len() as u32 - 1
+                }),
+            };
+            if values.first.len() > most {
+                return None;
+            }
+            last = Some((value, number));
+            values.of.push(number);
+        }
+        Some(values)
+    }
+
+    /// The pairs of values of two fields.
+    fn with(&self, other: &Values, most: usize) -> Option<Values> {
+        const NONE: u32 = u32::MAX;
+        let mut known = vec![NONE; self.first.len().checked_mul(other.first.len())?];
+        let mut pairs = Values { of: Vec::with_capacity(self.of.len()), first: Vec::new() };
+        for (row, (a, b)) in self.of.iter().zip(&other.of).enumerate() {
+            let number = known.get_mut(*a as usize * other.first.len() + *b as usize)?;
+            if *number == NONE {
+                *number = pairs.first.len() as u32;
+                pairs.first.push(row as u32);
+            }
+            pairs.of.push(*number);
+        }
+        (pairs.first.len() <= most).then_some(pairs)
+    }
+}
+
+/// The name of the field at a place of a group.
+fn name(at: usize) -> String {
+    format!("f{at}")
+}
+
+/// Whether an expression is a column of the record or a field of one.
+fn is_field(expr: &Arc<dyn PhysicalExpr>) -> bool {
+    if expr.downcast_ref::<Column>().is_some() {
+        return true;
+    }
+    let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() else { return false };
+    let [object, keys @ ..] = call.args() else { return false };
+    call.name() == "get_field"
+        && is_field(object)
+        && keys.iter().all(|key| key.downcast_ref::<Literal>().is_some())
+}
+
+/// Whether an expression reads nothing but fields whose values can be told apart; adds those to `fields`.
+fn only_fields(
+    expr: &Arc<dyn PhysicalExpr>,
+    record: &Schema,
+    fields: &mut Vec<Arc<dyn PhysicalExpr>>,
+) -> Result<bool> {
+    if is_field(expr) {
+        let kind = expr.data_type(record)?;
+        fields.push(Arc::clone(expr));
+        return Ok(matches!(kind, DataType::Utf8 | DataType::Int64 | DataType::Boolean));
+    }
+    let children = expr.children();
+    if expr.is_volatile_node() || (children.is_empty() && expr.downcast_ref::<Literal>().is_none())
+    {
+        return Ok(false);
+    }
+    for child in children {
+        if !only_fields(child, record, fields)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
