@@ -52,6 +52,9 @@ pub(super) fn native(
     wire_row: &[u32],
     native: Option<&ArrayRef>,
 ) -> RecordBatch {
+    if rows.column_by_name("native_uid").is_none_or(|set| set.null_count() == 0) {
+        return rows;
+    }
     let filled = || {
         let taken = take(native?, &UInt32Array::from(wire_row.to_vec()), None).ok()?;
         let texts = cast(&taken, &DataType::Utf8).ok()?;

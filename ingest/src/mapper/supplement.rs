@@ -130,10 +130,11 @@ pub(super) fn absent(rows: RecordBatch) -> RecordBatch {
 
 /// Which texts are empty, if any is.
 fn empty_texts(texts: &StringArray) -> Option<BooleanArray> {
-    let lengths = texts.value_offsets().windows(2);
-    let empty: Vec<bool> = lengths.map(|pair| matches!(pair, [a, b] if a == b)).collect();
-    let any = empty.iter().enumerate().any(|(row, empty)| *empty && texts.is_valid(row));
-    any.then(|| empty.into())
+    let is_empty = |(row, pair): (usize, &[i32])| {
+        matches!(pair, [start, end] if start == end) && texts.is_valid(row)
+    };
+    let rows = || texts.value_offsets().windows(2).enumerate();
+    rows().any(is_empty).then(|| rows().map(is_empty).collect::<Vec<bool>>().into())
 }
 
 /// `rows` with other columns.
