@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 use sluice_baseline::Anomaly;
 use sluice_event::EventUid;
 
@@ -26,7 +28,7 @@ const OF_FEATURE: usize = 3;
 /// First events by day, entity and value.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence {
-    days: BTreeMap<(i64, Arc<str>), Day>,
+    days: BTreeMap<i64, HashMap<Arc<str>, Day, RandomState>>,
     /// Stored days that are over.
     gone: Vec<Box<[u8]>>,
 }
@@ -59,7 +61,7 @@ impl Evidence {
         event: impl FnOnce() -> EventRef,
     ) {
         let uid = uid.bits;
-        let day = self.days.entry((day, entity)).or_default();
+        let day = self.days.entry(day).or_default().entry(entity).or_default();
         let is_first = |day: &Day, key: &(u8, u64)| match day.first.get(key) {
             Some(known) => (time, uid) < (known.time, known.uid),
             None => {
@@ -84,7 +86,8 @@ impl Evidence {
 
     /// The events that show an anomaly: of its most surprising values, else the first of the day.
     pub(crate) fn of(&self, anomaly: &Anomaly, day: i64, events: &mut EventStore) -> Vec<Arc<str>> {
-        let Some(known) = self.days.get(&(day, anomaly.entity.clone())) else { return Vec::new() };
+        let known = self.days.get(&day).and_then(|entities| entities.get(&anomaly.entity));
+        let Some(known) = known else { return Vec::new() };
         let values = anomaly.features.iter().flat_map(|feature| {
             let at = u8::try_from(feature.place).unwrap_or(u8::MAX);
             feature.values.iter().take(OF_FEATURE).map(move |value| (at, value.key))
@@ -106,23 +109,26 @@ impl Evidence {
 
     /// Days before this one are over.
     pub(crate) fn pass(&mut self, day: i64) {
-        let rest = self.days.split_off(&(day, "".into()));
-        for ((day, entity), over) in std::mem::replace(&mut self.days, rest) {
-            if over.is_stored {
-                self.gone.push(key(day, &entity));
-            }
+        let rest = self.days.split_off(&day);
+        for (day, entities) in std::mem::replace(&mut self.days, rest) {
+            let stored = entities.iter().filter(|(_, over)| over.is_stored);
+            self.gone.extend(stored.map(|(entity, _)| key(day, entity)));
         }
     }
 
     /// Bytes it takes, about.
     pub(crate) fn bytes(&self) -> u64 {
-        self.days.values().map(|day| 128 + 64 * day.first.len() as u64).sum()
+        let days = self.days.values().flat_map(HashMap::values);
+        days.map(|day| 128 + 64 * day.first.len() as u64).sum()
     }
 
     /// What changed since the last call, or all of it.
     pub(crate) fn export(&mut self, full: bool) -> Vec<(Box<[u8]>, Option<Writer>)> {
         let mut out = Vec::new();
-        for ((of, entity), day) in &mut self.days {
+        let days = self.days.iter_mut().flat_map(|(of, entities)| {
+            entities.iter_mut().map(move |(entity, day)| (of, entity, day))
+        });
+        for (of, entity, day) in days {
             if !full && !day.has_changed {
                 continue;
             }
@@ -160,8 +166,8 @@ impl Evidence {
             Ok((key, First { time, uid, event }))
         })?;
         let first = first.into_iter().collect();
-        let day_of = (i64::from_be_bytes(*day), Arc::from(entity));
-        self.days.insert(day_of, Day { first, is_stored: true, has_changed: false });
+        let entities = self.days.entry(i64::from_be_bytes(*day)).or_default();
+        entities.insert(entity.into(), Day { first, is_stored: true, has_changed: false });
         Ok(())
     }
 }
