@@ -64,7 +64,7 @@ pub fn compile_transform(
     })
 }
 
-fn compile(
+pub(super) fn compile(
     table: &TableSchema,
     source_table: &str,
     wire: &SchemaRef,

@@ -288,3 +288,54 @@ fn only_fields(
     }
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::StringArray;
+    use sluice_event::Schema as Vocabulary;
+
+    use super::*;
+    use crate::transform::compile::compile;
+
+    #[test]
+    fn sources_over_few_values_are_evaluated_once_per_value() {
+        let text = |name: &str| Field::new(name, DataType::Utf8, true);
+        let wire = Arc::new(Schema::new(vec![text("kind"), text("outcome"), text("name")]));
+        let sql = "SELECT CASE WHEN kind LIKE 'a%' THEN 'Logon' END AS activity, kind AS event_code, \
+                          CASE WHEN outcome = '1' THEN kind END AS status_detail, \
+                          nullif(name, 'x') AS user_name, name AS user_uid, \
+                          concat(kind, outcome, name) AS message FROM t";
+        let table = Vocabulary::builtin().table("authentication").unwrap();
+        let transform = compile(table, "t", &wire, None, sql).unwrap();
+        let shared = &transform.shared;
+        let of = |fields: &[&str]| -> Vec<String> {
+            let group = |group: &&Group| {
+                let names = group.fields.iter().map(|at| shared.fields[*at].to_string());
+                names.zip(fields).all(|(a, b)| a.starts_with(b))
+                    && group.fields.len() == fields.len()
+            };
+            let sources = shared.groups.iter().find(group).map(|group| &group.sources);
+            sources.into_iter().flatten().map(|(_, source)| source.to_string()).collect()
+        };
+        assert_eq!(of(&["kind"]).len(), 2);
+        assert_eq!(of(&["kind", "outcome"]).len(), 1);
+        // A field as it is gains nothing, and three fields have too many combinations.
+        assert_eq!(of(&["name"]).len(), 1);
+        assert_eq!(shared.groups.iter().map(|group| group.sources.len()).sum::<usize>(), 4);
+
+        let records = 64;
+        let column = |values: usize| -> ArrayRef {
+            let texts = (0..records).map(|at| Some((at % values).to_string()));
+            Arc::new(texts.collect::<StringArray>())
+        };
+        let batch =
+            RecordBatch::try_new(wire, vec![column(3), column(2), column(records)]).unwrap();
+        let mut out = vec![None; transform.sources.len()];
+        shared.evaluate(&batch, &transform.evaluated, &mut out);
+        // All but `nullif(name, ..)`, which has a value per record.
+        assert_eq!(out.iter().flatten().count(), 3);
+        let mut out = vec![None; transform.sources.len()];
+        shared.evaluate(&batch.slice(0, RECORDS_MIN - 1), &transform.evaluated, &mut out);
+        assert_eq!(out.iter().flatten().count(), 0);
+    }
+}
