@@ -42,6 +42,7 @@ impl CheckpointWriter<'_> {
         let mut times = StageTimes::default();
         while let Ok(SealedCheckpoint { barrier, mut checkpoint }) = inbox.recv() {
             let mut watch = Stopwatch::start();
+            checkpoint.state.iter_mut().for_each(StateEntry::pack);
             let (bytes, epoch) = (checkpoint.state.iter().map(bytes).sum(), checkpoint.epoch);
             if let Some(history) = &self.history {
                 checkpoint.history = history.seal(epoch);

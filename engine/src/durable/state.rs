@@ -7,8 +7,8 @@
 //! | `meta` | `checkpoint` | everything else: epoch, positions, partitions, newest times |
 //! | `meta` | `history/..` | which files of the history count (see `history/list.rs`) |
 //!
-//! A checkpoint is one atomic synced batch that overwrites what changed, so there is one at any moment
-//! and nothing of older ones to clean up. It refers to the findings by sequence: they are committed
+//! A checkpoint is one atomic synced batch that adds what changed and removes what it replaces, so there
+//! is one at any moment and nothing of older ones to clean up. It refers to the findings by sequence: they are committed
 //! before it.
 
 use std::{collections::BTreeSet, ops::Bound, path::Path, sync::Arc};

@@ -2,19 +2,23 @@
 //! written to checkpoints once and dropped together. Does not know who refers to an event: a segment
 //! goes when it is older than anything an operator may still show.
 //!
-//! An event costs its packed bytes under LZ4 (blocks of 4 KiB) and 17 bytes for its identity. The
-//! newest blocks are not compressed yet: most findings show what has just come.
+//! An event costs its packed bytes under zstd (blocks of 8 KiB, see `packing`) and 17 bytes for its
+//! identity. The newest blocks are not compressed yet: most findings show what has just come.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    io,
     sync::Arc,
 };
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use foldhash::fast::RandomState;
-use sluice_event::{EventUid, packed_json};
+use sluice_event::{EventUid, defect::defect, packed_json};
 
-use crate::state::{Reader, StateError, Writer};
+use crate::{
+    packing::Packing,
+    state::{Reader, StateError, Writer},
+};
 
 /// An event of a shard, in 52 bits: segment, then row. The 12 bits above are free for who holds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,13 +44,17 @@ const ROW_BITS: u32 = 12;
 /// Most events of a segment.
 const ROWS: usize = 1 << ROW_BITS;
 /// A block has about so many bytes: what one event costs to be read.
-const BLOCK: usize = 4 * 1024;
+const BLOCK: usize = 8 * 1024;
+/// No block has more bytes: it ends with the event that fills it.
+const BLOCK_MAX: usize = 64 << 20;
 /// Bytes of the newest blocks, which are compressed when others have come.
-const RECENT: usize = 8 << 20;
+const RECENT: usize = 2 << 20;
 /// Compressed blocks kept open as text is made of them.
-const OPENED: usize = 64;
+const OPENED: usize = 32;
 /// Texts kept: an event is shown by several rules, and again as a finding grows.
 const TEXTS: usize = 4_096;
+/// Of the stored form of a segment.
+const FORMAT: u8 = 2;
 /// A closed segment's payload may be dropped before its time, oldest first, above this.
 const BYTES_MAX: usize = 512 << 20;
 
@@ -65,9 +73,11 @@ pub(crate) struct EventStore {
     texts: HashMap<u64, Arc<str>, RandomState>,
     /// Which texts there are, oldest first.
     shown: VecDeque<u64>,
-    /// Blocks that are not compressed, by segment and place, oldest first; and their bytes.
-    recent: VecDeque<(u64, usize)>,
+    /// Blocks that are not compressed, by segment and place, oldest first, with their bytes; and the
+    /// sum of those.
+    recent: VecDeque<(u64, usize, usize)>,
     recent_bytes: usize,
+    packing: Packing,
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +104,7 @@ struct Segment {
 struct Block {
     first: usize,
     size: usize,
-    /// LZ4 without a header, or as they are.
+    /// Compressed, or as they are.
     bytes: Box<[u8]>,
     compressed: bool,
 }
@@ -122,6 +132,7 @@ impl EventStore {
             shown: VecDeque::new(),
             recent: VecDeque::new(),
             recent_bytes: 0,
+            packing: Packing::default(),
         }
     }
 
@@ -134,9 +145,16 @@ impl EventStore {
     ) -> EventRef {
         let full = |s: &Segment| s.closed || s.bits.len() >= ROWS;
         if self.segments.back().is_none_or(full) {
+            let number = (self.first + self.segments.len() as u64).saturating_sub(1);
             if let Some(last) = self.segments.back_mut() {
+                // Its last block waits with the other recent ones.
+                let blocks = last.blocks.len();
                 last.close();
                 last.recount(&mut self.bytes);
+                if let Some(block) = last.blocks.get(blocks) {
+                    self.recent_bytes += block.size;
+                    self.recent.push_back((number, blocks, block.size));
+                }
             }
             self.segments.push_back(Segment::default());
             self.shed();
@@ -147,8 +165,9 @@ impl EventStore {
         segment.push(schema, uid, time, packed);
         if segment.open.len() >= BLOCK {
             segment.end_block();
-            self.recent_bytes += segment.blocks.last().map_or(0, |b| b.size);
-            self.recent.push_back((number, segment.blocks.len() - 1));
+            let size = segment.blocks.last().map_or(0, |b| b.size);
+            self.recent_bytes += size;
+            self.recent.push_back((number, segment.blocks.len() - 1, size));
         }
         segment.recount(&mut self.bytes);
         while self.recent_bytes > RECENT {
@@ -158,17 +177,14 @@ impl EventStore {
     }
 
     fn compress_oldest(&mut self) {
-        let Some((number, at)) = self.recent.pop_front() else {
+        let Some((number, at, size)) = self.recent.pop_front() else {
             self.recent_bytes = 0;
             return;
         };
+        self.recent_bytes = self.recent_bytes.saturating_sub(size);
         let place = number.checked_sub(self.first).and_then(|n| usize::try_from(n).ok());
-        let segment = place.and_then(|n| self.segments.get_mut(n));
-        if let Some(segment) = segment
-            && let Some(block) = segment.blocks.get(at)
-        {
-            self.recent_bytes = self.recent_bytes.saturating_sub(block.size);
-            segment.compress(at);
+        if let Some(segment) = place.and_then(|n| self.segments.get_mut(n)) {
+            segment.compress(at, number, &mut self.packing);
             segment.recount(&mut self.bytes);
         }
     }
@@ -220,8 +236,7 @@ impl EventStore {
         let bytes = match cached {
             Some((_, _, bytes)) => bytes.clone(),
             None => {
-                let bytes: Arc<[u8]> =
-                    lz4_flex::block::decompress(&block.bytes, block.size).ok()?.into();
+                let bytes: Arc<[u8]> = segment.open(at, number, &mut self.packing)?.into();
                 self.opened.push_back((number, at, bytes.clone()));
                 if self.opened.len() > OPENED {
                     self.opened.pop_front();
@@ -267,7 +282,9 @@ impl EventStore {
                 continue;
             }
             segment.close();
-            (0..segment.blocks.len()).for_each(|at| segment.compress(at));
+            for at in 0..segment.blocks.len() {
+                segment.compress(at, number, &mut self.packing);
+            }
             segment.recount(&mut self.bytes);
             segment.exported = true;
             let mut w = Writer::new();
@@ -316,18 +333,32 @@ impl EventStore {
 pub(crate) struct StoredSegment(Segment);
 
 impl StoredSegment {
+    /// Stands for one that cannot be read: its number is taken, and its entry goes.
+    pub(crate) fn unreadable() -> Self {
+        StoredSegment(Segment { closed: true, exported: true, ..Segment::default() })
+    }
+
     pub(crate) fn decode(r: &mut Reader<'_>) -> Result<Self, StateError> {
+        match r.byte()? {
+            FORMAT => {}
+            format => return Err(StateError::Version(format)),
+        }
         let newest = r.option()?;
-        let uids = r.list(|r| Ok((r.wide()?, r.bool()?)))?;
+        let bits = r.list(Reader::wide)?;
+        let marks = r.bytes()?;
+        let mark = |at: usize| marks.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1);
+        let native: Vec<bool> = (0..bits.len()).map(mark).collect();
         let schemas = r.list(|r| {
             let fields = r.list(|r| Ok(Field::new(&*r.text()?, DataType::Null, true)))?;
             Ok(Arc::new(Schema::new(fields)))
         })?;
         let blocks: Vec<Block> = r.list(|r| {
             let (first, size) = (r.unsigned()? as usize, r.unsigned()? as usize);
+            if size > BLOCK_MAX {
+                return Err(StateError::Truncated);
+            }
             Ok(Block { first, size, bytes: r.bytes()?.into(), compressed: true })
         })?;
-        let (bits, native): (Vec<u128>, Vec<bool>) = uids.into_iter().unzip();
         Ok(StoredSegment(Segment {
             open_first: bits.len(),
             bits,
@@ -373,18 +404,51 @@ impl Segment {
         self.open_first = self.bits.len();
     }
 
-    fn compress(&mut self, at: usize) {
-        let Some(block) = self.blocks.get_mut(at).filter(|block| !block.compressed) else { return };
-        let bytes = lz4_flex::block::compress(&block.bytes).into_boxed_slice();
-        self.held = self.held + bytes.len() - block.bytes.len();
-        (block.bytes, block.compressed) = (bytes, true);
+    fn compress(&mut self, at: usize, number: u64, packing: &mut Packing) {
+        let Some(block) = self.blocks.get(at).filter(|block| !block.compressed) else { return };
+        let packed = match at {
+            0 => packing.pack_head(number, &block.bytes),
+            _ if packing.is_ready(number) => packing.pack(&block.bytes),
+            _ => match self.head(packing) {
+                Ok(head) => {
+                    packing.use_head(number, &head).and_then(|()| packing.pack(&block.bytes))
+                }
+                Err(error) => Err(error),
+            },
+        };
+        match (packed, self.blocks.get_mut(at)) {
+            (Ok(packed), Some(block)) => {
+                self.held = self.held + packed.len() - block.bytes.len();
+                (block.bytes, block.compressed) = (packed, true);
+            }
+            (Err(error), _) => defect("events.compress", format_args!("{error}")),
+            (Ok(_), None) => {}
+        }
+    }
+
+    /// The first block.
+    fn head(&self, packing: &mut Packing) -> io::Result<Vec<u8>> {
+        match self.blocks.first() {
+            Some(head) if head.compressed => packing.open_head(&head.bytes, head.size),
+            Some(head) => Ok(head.bytes.to_vec()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// A compressed block; `None` if it is damaged.
+    fn open(&self, at: usize, number: u64, packing: &mut Packing) -> Option<Vec<u8>> {
+        let block = self.blocks.get(at)?;
+        let opened = match at {
+            0 => packing.open_head(&block.bytes, block.size),
+            _ => packing.open(number, |packing| self.head(packing), &block.bytes, block.size),
+        };
+        opened.ok()
     }
 
     /// Nothing is appended any more.
     fn close(&mut self) {
         if !self.closed {
             self.end_block();
-            self.compress(self.blocks.len().saturating_sub(1));
             self.open = Vec::new();
             self.bits.shrink_to_fit();
             self.native.shrink_to_fit();
@@ -404,12 +468,12 @@ impl Segment {
     }
 
     fn encode(&self, w: &mut Writer) {
+        w.byte(FORMAT);
         w.option(self.newest);
         w.length(self.bits.len());
-        for (bits, native) in self.bits.iter().zip(&self.native) {
-            w.wide(*bits);
-            w.bool(*native);
-        }
+        self.bits.iter().for_each(|bits| w.wide(*bits));
+        let mark = |eight: &[bool]| (0..).zip(eight).map(|(n, is)| u8::from(*is) << n).sum();
+        w.bytes(&self.native.chunks(8).map(mark).collect::<Vec<u8>>());
         w.length(self.schemas.len());
         for schema in &self.schemas {
             w.length(schema.fields().len());
@@ -455,3 +519,6 @@ fn nth(mut block: &[u8], n: usize) -> Option<(usize, &[u8])> {
     let length = number(&mut block)?;
     Some((schema, block.get(..length)?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,8 +50,14 @@ pub(crate) struct Keys<S> {
     bytes: usize,
 }
 
-/// A key, and what a checkpoint has of it: a bit for each rule of the operator.
-pub(crate) type Gone = (Box<[u8]>, u64);
+/// A key that is gone, and in which part a checkpoint last wrote it.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    pub(crate) key: Box<[u8]>,
+    /// A bit for each rule of the operator.
+    pub(crate) stored: u64,
+    pub(crate) part: u32,
+}
 
 #[derive(Debug)]
 struct Entry<S> {
@@ -62,6 +68,8 @@ struct Entry<S> {
     closed: i64,
     /// What a checkpoint has of it: a bit for each rule of the operator.
     stored: u64,
+    /// The part of the checkpoint that has its latest state; 0: none.
+    part: u32,
     bytes: u32,
     flags: u8,
 }
@@ -123,6 +131,7 @@ impl<S> Keys<S> {
             watermark: NEVER,
             closed: NEVER,
             stored: 0,
+            part: 0,
             bytes: 0,
             flags: 0,
         };
@@ -264,15 +273,15 @@ impl<S> Keys<S> {
         let key = std::mem::take(&mut entry.key);
         self.bytes -= entry.bytes as usize;
         (entry.watermark, entry.closed, entry.bytes) = (NEVER, NEVER, 0);
-        let stored = std::mem::take(&mut entry.stored);
+        let (stored, part) = (std::mem::take(&mut entry.stored), std::mem::take(&mut entry.part));
         entry.flags = 0;
         let hash = self.hasher.hash_one(&*key);
         if let Ok(found) = self.index.find_entry(hash, |s| *s == slot.0) {
             found.remove();
         }
         self.free.push(slot.0);
-        if stored != 0 {
-            self.removed.push((key, stored));
+        if part != 0 {
+            self.removed.push(Gone { key, stored, part });
         }
     }
 
@@ -309,29 +318,30 @@ impl<S> Keys<S> {
         });
         let mut removed = std::mem::take(&mut self.removed);
         // One that came back is written anew, as far as it did.
-        removed.retain(|(key, stored)| match self.find(key) {
+        removed.retain(|gone| match self.find(&gone.key) {
             None => true,
             Some(slot) => {
-                self.set_stored(slot, self.stored(slot) | stored);
+                self.set_stored(slot, self.stored(slot).0 | gone.stored, gone.part);
                 false
             }
         });
         (slots, removed)
     }
 
-    /// A checkpoint has an entry of a key that is not there: it is removed with the next one.
-    pub(crate) fn forget_stored(&mut self, key: Box<[u8]>, stored: u64) {
-        self.removed.push((key, stored));
+    /// The keys whose latest state is in a part up to this one.
+    pub(crate) fn in_parts(&self, through: u32) -> Vec<Slot> {
+        let within = |slot: &Slot| (1..=through).contains(&self.stored(*slot).1);
+        self.iter().map(|(slot, _)| slot).filter(within).collect()
     }
 
-    /// What a checkpoint has of a key: a bit for each rule of the operator.
-    pub(crate) fn stored(&self, slot: Slot) -> u64 {
-        self.entries.get(slot.0).map_or(0, |e| e.stored)
+    /// What a checkpoint has of a key: a bit for each rule of the operator, and in which part.
+    pub(crate) fn stored(&self, slot: Slot) -> (u64, u32) {
+        self.entries.get(slot.0).map_or((0, 0), |e| (e.stored, e.part))
     }
 
-    pub(crate) fn set_stored(&mut self, slot: Slot, stored: u64) {
+    pub(crate) fn set_stored(&mut self, slot: Slot, stored: u64, part: u32) {
         if let Some(entry) = self.entries.get_mut(slot.0) {
-            entry.stored = stored;
+            (entry.stored, entry.part) = (stored, part);
         }
     }
 }

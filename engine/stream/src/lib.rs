@@ -28,6 +28,8 @@ mod events;
 mod exchange;
 mod keys;
 mod operator;
+mod packing;
+mod parts;
 mod rows;
 mod runtime;
 mod shard;

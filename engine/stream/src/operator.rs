@@ -15,6 +15,7 @@ use crate::{
     events::{EventRef, EventStore},
     exchange::{KeyedBatch, RowPlace, RuleRows},
     keys::{Keys, Slot},
+    parts::{PartOf, Said},
     state::{Reader, StateError, Writer},
     texts::Texts,
     watermark::Frontier,
@@ -243,9 +244,15 @@ pub(crate) trait Running: Debug + Send {
     fn frontier(&self) -> Frontier;
     fn advance(&mut self, frontier: Frontier);
     fn stats(&self) -> &[OperatorStats];
-    /// Rule, key bytes and value of keys that changed; `None` for those that are gone.
+    /// Rule, key bytes and value of keys that changed and have entries of their own; `None` for those
+    /// that are gone.
     fn export(&mut self, full: bool) -> Vec<(usize, Box<[u8]>, Option<Writer>)>;
+    /// What changed of keys that are kept in parts, and parts that are gone.
+    fn export_parts(&mut self, _full: bool) -> Vec<PartOf> {
+        Vec::new()
+    }
     fn export_shared(&self) -> Writer;
+    /// A key that has an entry of its own.
     fn import(
         &mut self,
         member: usize,
@@ -253,6 +260,22 @@ pub(crate) trait Running: Debug + Send {
         r: &mut Reader<'_>,
         restore: &mut Restore<'_>,
     ) -> Result<(), StateError>;
+    /// Keys of a part of a rule, none of which a later part of it names. Number 0: the part is none of
+    /// this shard, and goes.
+    fn import_part(
+        &mut self,
+        _part: (usize, u32),
+        _said: (u8, &[Said<'_>]),
+        _restore: &mut Restore<'_>,
+    ) -> Result<(), StateError> {
+        Ok(())
+    }
+    /// There is such a part of a rule of this shard.
+    fn found_part(&mut self, _member: usize, _number: u32, _said: &[Said<'_>]) {}
+    /// Whether its keys are kept in parts.
+    fn has_parts(&self) -> bool {
+        false
+    }
     fn import_shared(&mut self, r: &mut Reader<'_>) -> Result<(), StateError>;
     /// The key whose shard has an exported key.
     fn owner<'k>(&'k self, key: &'k [u8]) -> &'k [u8] {

@@ -8,6 +8,7 @@ use crate::{
     exchange::{KeyedBatch, RuleRows},
     keys::{Keys, Slot},
     operator::{Arrival, Env, Operator, Part, Refs, Restore, Running, Shared},
+    parts::{PartOf, PartWriter, Parts, Said},
     state::{Reader, StateError, Writer},
     watermark::Frontier,
 };
@@ -17,6 +18,8 @@ use crate::{
 pub(crate) struct Runtime<O: Operator> {
     operator: O,
     keys: Keys<O::Key>,
+    /// What a checkpoint has of the keys.
+    parts: Parts,
     frontier: Frontier,
     evicted_through: i64,
     stats: Vec<OperatorStats>,
@@ -33,6 +36,7 @@ impl<O: Operator> Runtime<O> {
             stats: operator.rules().into_iter().map(stats).collect(),
             operator,
             keys: Keys::new(grain),
+            parts: Parts::default(),
             frontier: Frontier::START,
             evicted_through: i64::MIN,
             degraded: Degraded::default(),
@@ -205,29 +209,51 @@ impl<O: Operator> Running for Runtime<O> {
         &self.stats
     }
 
-    fn export(&mut self, full: bool) -> Vec<(usize, Box<[u8]>, Option<Writer>)> {
-        let (slots, removed) = self.keys.take_changed(full);
-        let members = 0..self.stats.len();
-        let mut out = Vec::new();
-        for (key, stored) in removed {
-            let had = members.clone().filter(|member| stored >> member & 1 == 1);
-            out.extend(had.map(|member| (member, key.clone(), None)));
+    fn export(&mut self, _full: bool) -> Vec<(usize, Box<[u8]>, Option<Writer>)> {
+        Vec::new()
+    }
+
+    fn export_parts(&mut self, full: bool) -> Vec<PartOf> {
+        let (mut slots, removed) = self.keys.take_changed(full);
+        if full {
+            self.parts.drop_all();
+        } else if let Some(through) = self.parts.sparse(self.keys.len()) {
+            slots.extend(self.keys.in_parts(through));
+            slots.sort_unstable_by_key(|slot| slot.number());
+            slots.dedup();
         }
+        let mut writer = PartWriter::new(self.stats.len());
+        let mut scratch = Writer::new();
         for slot in slots {
-            let (before, mut now) = (self.keys.stored(slot), 0);
+            let ((before, old), mut now) = (self.keys.stored(slot), 0);
             let Some(state) = self.keys.get(slot) else { continue };
-            for member in members.clone() {
-                let mut w = Writer::new();
-                w.byte(O::VERSION);
-                if self.operator.encode(state, member, &mut w) {
+            let (key, number) = (self.keys.key(slot), writer.number(&mut self.parts));
+            for member in 0..self.stats.len() {
+                if self.operator.encode(state, member, &mut scratch) {
                     now |= 1 << member;
-                    out.push((member, self.keys.key(slot).into(), Some(w)));
-                } else if before >> member & 1 == 1 {
-                    out.push((member, self.keys.key(slot).into(), None));
+                    writer.say(member, O::VERSION, key, Some(&mut scratch));
+                } else if before >> member & 1 == 1 && !full {
+                    writer.say(member, O::VERSION, key, None);
                 }
             }
-            self.keys.set_stored(slot, now);
+            self.parts.leave(old);
+            let number = if now == 0 { 0 } else { number };
+            if now != 0 {
+                self.parts.enter(number);
+            }
+            self.keys.set_stored(slot, now, number);
         }
+        removed.iter().for_each(|gone| self.parts.leave(gone.part));
+        // What is in no part that stays needs no word.
+        let dead = if full { u32::MAX } else { self.parts.dead_through() };
+        for gone in removed.iter().filter(|gone| gone.part > dead) {
+            writer.number(&mut self.parts);
+            for member in (0..self.stats.len()).filter(|member| gone.stored >> member & 1 == 1) {
+                writer.say(member, O::VERSION, &gone.key, None);
+            }
+        }
+        let mut out = writer.finish(&mut self.parts);
+        out.extend(self.parts.take_gone());
         out
     }
 
@@ -243,24 +269,60 @@ impl<O: Operator> Running for Runtime<O> {
 
     fn import(
         &mut self,
-        member: usize,
-        key: &[u8],
-        r: &mut Reader<'_>,
+        _member: usize,
+        _key: &[u8],
+        _r: &mut Reader<'_>,
+        _restore: &mut Restore<'_>,
+    ) -> Result<(), StateError> {
+        Err(StateError::KeyByKey)
+    }
+
+    fn import_part(
+        &mut self,
+        (member, number): (usize, u32),
+        (version, said): (u8, &[Said<'_>]),
         restore: &mut Restore<'_>,
     ) -> Result<(), StateError> {
-        version::<O>(r)?;
-        // A key that cannot be read leaves no trace.
-        let mut fresh = self.operator.start();
-        let known = self.keys.find(key);
-        let state = match known {
-            Some(slot) => self.keys.get_mut(slot).unwrap_or(&mut fresh),
-            None => &mut fresh,
-        };
-        self.operator.decode(state, member, key, r, restore)?;
-        let slot = self.keys.touch(key, || fresh);
-        self.keys.set_stored(slot, self.keys.stored(slot) | 1 << member);
-        if let Some(state) = self.keys.get(slot) {
-            self.operator.restored(slot, state);
+        if version != O::VERSION {
+            return Err(StateError::Version(version));
+        }
+        for Said { key, state } in said {
+            let Some(state) = state else { continue };
+            // A key that cannot be read leaves no trace.
+            let mut fresh = self.operator.start();
+            let known = self.keys.find(key);
+            let state_of = match known {
+                Some(slot) => self.keys.get_mut(slot).unwrap_or(&mut fresh),
+                None => &mut fresh,
+            };
+            let mut r = Reader::of(state);
+            self.operator.decode(state_of, member, key, &mut r, restore)?;
+            let slot = self.keys.touch(key, || fresh);
+            if number > 0 {
+                let (stored, part) = self.keys.stored(slot);
+                let part = if part == 0 { number } else { part.min(number) };
+                self.keys.set_stored(slot, stored | 1 << member, part);
+            }
+            if let Some(state) = self.keys.get(slot) {
+                self.operator.restored(slot, state);
+            }
+        }
+        Ok(())
+    }
+
+    fn found_part(&mut self, member: usize, number: u32, said: &[Said<'_>]) {
+        let buries = said.iter().any(|said| said.state.is_none());
+        self.parts.found(member, number, said.len(), buries);
+    }
+
+    fn has_parts(&self) -> bool {
+        true
+    }
+
+    fn imported(&mut self) -> Result<(), StateError> {
+        // Each key was touched, so that the next export writes it anew, wherever its rules have it.
+        for (slot, _) in self.keys.iter() {
+            self.parts.enter(self.keys.stored(slot).1);
         }
         Ok(())
     }
@@ -273,7 +335,7 @@ impl<O: Operator> Running for Runtime<O> {
         self.operator.decode_shared(r)
     }
 
-    fn reset(&mut self, member: usize, stored: Vec<Box<[u8]>>) {
+    fn reset(&mut self, member: usize, _stored: Vec<Box<[u8]>>) {
         let all: Vec<Slot> = self.keys.iter().map(|(slot, _)| slot).collect();
         for slot in all {
             let Some(state) = self.keys.get_mut(slot) else { continue };
@@ -281,7 +343,7 @@ impl<O: Operator> Running for Runtime<O> {
                 self.keys.remove(slot);
             }
         }
-        stored.into_iter().for_each(|key| self.keys.forget_stored(key, 1 << member));
+        self.parts.forget(member);
     }
 }
 

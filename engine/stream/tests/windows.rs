@@ -9,6 +9,8 @@
 mod limits;
 #[path = "windows/model.rs"]
 mod model;
+#[path = "windows/parts.rs"]
+mod parts;
 #[path = "windows/run.rs"]
 mod run;
 #[path = "windows/sessions.rs"]

@@ -1,16 +1,17 @@
 //! The state of a shard as entries of a checkpoint, and back, for whatever number of shards. Not the
 //! form of a key's entry: that is its operator's.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sluice_event::{PartitionId, TableName};
 
-use super::{COMMON, REACHES, Shard, StateReset};
+use super::{COMMON, REACHES, Shard, ShardOptions, StateReset};
 use crate::{
     StateEntry, StateError,
     events::{EventRef, EventStore, StoredSegment},
     operator::Restore,
-    state::{Reader, Writer},
+    parts::read,
+    state::{Reader, Writer, payload},
     vnode,
     watermark::{Activity, Progress},
 };
@@ -19,14 +20,12 @@ impl Shard {
     /// State to be stored: all of it, or what changed since the last call, `None` for what is gone.
     /// Emissions taken before belong to what is exported: store them first.
     ///
-    /// What an entry costs: a key's is its rows at 3 to 6 bytes each and what was reported, written
-    /// whenever a row of the key came; an event segment's is the events that came since the last
-    /// export, compressed, written once and removed once.
+    /// What an entry costs: of a part, which holds the keys of a rule that changed, a key is its rows at
+    /// 3 to 6 bytes each, their values and what was reported, before the part is
+    /// [packed](StateEntry::pack); an event segment's is the events that came since the last export,
+    /// compressed, written once and removed once.
     pub fn export(&mut self, full: bool) -> Vec<StateEntry> {
-        let mut entries: Vec<StateEntry> = std::mem::take(&mut self.orphaned)
-            .into_iter()
-            .map(|key| StateEntry { key, value: None })
-            .collect();
+        let mut entries = Vec::new();
         let shared =
             |operator, key: &[u8], value| StateEntry::new(StateEntry::SHARED, operator, key, value);
         if full || std::mem::take(&mut self.moved) {
@@ -53,12 +52,24 @@ impl Shard {
         }
         for operator in &mut self.operators {
             let running = &mut operator.planned.running;
+            entries.extend(running.export_parts(full).into_iter().filter_map(|part| {
+                let id = *operator.ids.get(part.member)?;
+                Some(shared(id, &part_key(self.options.index, part.number), part.value))
+            }));
             let keys = running.export(full);
             entries.extend(keys.into_iter().filter_map(|(member, key, value)| {
                 let id = *operator.ids.get(member)?;
                 let vnode = vnode(&self.options.secret, running.owner(&key));
                 Some(StateEntry::new(vnode, id, &key, value))
             }));
+        }
+        let orphaned = std::mem::take(&mut self.orphaned);
+        if !orphaned.is_empty() {
+            // A batch holds a key once: one that is written anew is not removed.
+            let put = entries.iter().filter(|entry: &&StateEntry| entry.value.is_some());
+            let put: HashSet<Vec<u8>> = put.map(|entry| entry.key.clone()).collect();
+            let gone = orphaned.into_iter().filter(|key| !put.contains(key));
+            entries.extend(gone.map(|key| StateEntry { key, value: None }));
         }
         entries
     }
@@ -78,6 +89,7 @@ impl Shard {
             .flat_map(|(at, o)| o.ids.iter().enumerate().map(move |(m, id)| (*id, (at, m))))
             .collect();
         let mut moved: [HashMap<u64, EventRef>; REACHES.len() + 1] = Default::default();
+        let mut parts: BTreeMap<(usize, usize, u32), BTreeMap<u32, &StateEntry>> = BTreeMap::new();
         for entry in &entries {
             let Some(value) = &entry.value else { continue };
             let (id, key) = entry.parts()?;
@@ -85,6 +97,13 @@ impl Shard {
             let Some(operator) = self.operators.get_mut(at) else { continue };
             let running = &mut operator.planned.running;
             let is_shared = entry.vnode() == StateEntry::SHARED;
+            if is_shared && let Some((shard, number)) = split_part_key(key) {
+                parts.entry((at, member, shard)).or_default().insert(number, entry);
+                continue;
+            }
+            if !is_shared && running.has_parts() {
+                self.orphaned.push(entry.key.clone());
+            }
             let read = Reader::new(value).and_then(|mut r| {
                 if is_shared {
                     known.insert(id);
@@ -104,6 +123,12 @@ impl Shard {
                 if !is_shared {
                     failure.1.push(key.into());
                 }
+            }
+        }
+        for ((at, member, origin), parts) in parts {
+            if let Err(error) = self.import_parts((at, member, origin), parts, &stored, &mut moved)
+            {
+                failed.entry((at, member)).or_insert_with(|| (error, Vec::new()));
             }
         }
         for (at, operator) in self.operators.iter_mut().enumerate() {
@@ -135,6 +160,55 @@ impl Shard {
         Ok(resets)
     }
 
+    /// The parts of one rule that shard `origin` has written, the latest first: it has the last word on
+    /// a key. Of parts of another number of shards this one's keys are taken.
+    fn import_parts(
+        &mut self,
+        (at, member, origin): (usize, usize, u32),
+        parts: BTreeMap<u32, &StateEntry>,
+        stored: &Stored,
+        moved: &mut [HashMap<u64, EventRef>; REACHES.len() + 1],
+    ) -> Result<(), StateError> {
+        let is_own = stored.shards.is_none();
+        if is_own && origin != self.options.index {
+            return Ok(());
+        }
+        if !is_own && is_for(origin, &self.options) {
+            self.orphaned.extend(parts.values().map(|entry| entry.key.clone()));
+        }
+        let Some(operator) = self.operators.get_mut(at) else { return Ok(()) };
+        let running = &mut operator.planned.running;
+        if is_own {
+            parts.keys().for_each(|number| running.found_part(member, *number, &[]));
+        }
+        let payloads = parts.values().filter_map(|entry| entry.value.as_deref()).map(payload);
+        let payloads = payloads.collect::<Result<Vec<_>, StateError>>()?;
+        let (events, map) = (&mut self.stores[operator.store], &mut moved[operator.store]);
+        let mut place = |event: EventRef| match is_own {
+            true => event,
+            false => stored.copy(origin, operator.store, event, map, events),
+        };
+        let (secret, shards) = (&self.options.secret, self.options.shards.max(1));
+        let is_mine =
+            |key: &[u8]| is_own || u32::from(vnode(secret, key)) % shards == self.options.index;
+        let mut known: HashSet<&[u8]> = HashSet::new();
+        let first = parts.keys().next().copied();
+        for (number, payload) in parts.keys().zip(&payloads).rev() {
+            let (version, mut said) = read(payload)?;
+            if is_own {
+                running.found_part(member, *number, &said);
+            }
+            said.retain(|said| is_mine(said.key) && !known.contains(said.key));
+            if first != Some(*number) {
+                known.extend(said.iter().map(|said| said.key));
+            }
+            let number = if is_own { *number } else { 0 };
+            let mut restore = Restore { texts: &mut self.texts, moved: &mut place };
+            running.import_part((member, number), (version, &said), &mut restore)?;
+        }
+        Ok(())
+    }
+
     /// Partitions and events. Events of the same number of shards are taken over as they are, else
     /// given back to be copied as keys refer to them.
     fn common(&mut self, entries: &[StateEntry]) -> Result<Stored, StateError> {
@@ -149,10 +223,10 @@ impl Shard {
                 self.watermarks.restore(PartitionId(u32::from_be_bytes(id)), progress);
             } else if key.is_empty() {
                 shards = Some(Reader::new(value)?.unsigned()? as u32);
-            } else if let Some((index, store, number)) = split_segment_key(key)
-                && let Ok(segment) =
-                    Reader::new(value).and_then(|mut r| StoredSegment::decode(&mut r))
-            {
+            } else if let Some((index, store, number)) = split_segment_key(key) {
+                let segment = Reader::new(value).and_then(|mut r| StoredSegment::decode(&mut r));
+                // Of events that cannot be read findings show less.
+                let segment = segment.unwrap_or_else(|_| StoredSegment::unreadable());
                 keys.push((index, entry.key.clone()));
                 segments.entry((index, store)).or_default().insert(number, segment);
             }
@@ -164,11 +238,8 @@ impl Shard {
             }
             return Ok(Stored::default());
         }
-        // Of several shards the first removes what shards that are no more have left.
-        let mine = |index: u32| {
-            index == self.options.index || (self.options.index == 0 && index >= self.options.shards)
-        };
-        self.orphaned = keys.into_iter().filter(|(i, _)| mine(*i)).map(|(_, key)| key).collect();
+        let mine = keys.into_iter().filter(|(index, _)| is_for(*index, &self.options));
+        self.orphaned.extend(mine.map(|(_, key)| key));
         let stores = segments.into_iter().map(|(place, segments)| {
             let mut events = EventStore::new();
             events.restore(segments);
@@ -209,6 +280,21 @@ impl Stored {
             }
         })
     }
+}
+
+/// Whether this shard removes what a shard of another number of them has written: of several the first
+/// removes what shards that are no more have left.
+fn is_for(origin: u32, options: &ShardOptions) -> bool {
+    origin == options.index || (options.index == 0 && origin >= options.shards)
+}
+
+fn part_key(shard: u32, number: u32) -> Vec<u8> {
+    [shard.to_be_bytes(), number.to_be_bytes()].concat()
+}
+
+fn split_part_key(key: &[u8]) -> Option<(u32, u32)> {
+    let (shard, number) = key.split_first_chunk()?;
+    Some((u32::from_be_bytes(*shard), u32::from_be_bytes(number.try_into().ok()?)))
 }
 
 fn segment_key(shard: u32, store: u8, number: u64) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sluice_event::{EventUid, PartitionId, TimeFlags, Value};
 use sluice_stream::{
     Bound, Cap, Change, Emission, EmitMode, FindingState, HistoryStart, KeyedRow, Limits, Pace,
-    Shard, ShardOptions, StateEntry, Window,
+    Shard, ShardOptions, StateEntry, StateError, Window,
 };
 
 use crate::{
@@ -337,12 +337,21 @@ fn state_of_another_version_warms_up() {
     old.observe(PartitionId(0), 2);
     old.take(Pace::EveryChange);
     let mut entries = old.export(true);
-    let tampered = entries.iter_mut().filter(|e| e.vnode() != StateEntry::SHARED);
-    tampered.for_each(|e| e.value.as_mut().unwrap()[1] ^= 0x40);
+    // A part has the number of its shard and its own after virtual node and operator.
+    let tampered = entries.iter_mut().filter(|e| e.key.len() == 18);
+    tampered.for_each(|e| {
+        let value = e.value.as_mut().unwrap();
+        value.truncate(value.len() - 4);
+        value[1] ^= 0x40;
+        value.extend(crc32c::crc32c(value).to_be_bytes());
+    });
     let mut new = shard(Limits::default());
     let resets = new.import(entries).unwrap();
     assert_eq!(resets.len(), 1);
     assert_eq!(resets[0].rule_index, RULE);
+    assert!(matches!(resets[0].reason, StateError::Version(_)), "{:?}", resets[0].reason);
+    let gone = new.export(false).into_iter().filter(|e| e.value.is_none());
+    assert_eq!(gone.map(|e| e.key.len()).collect::<Vec<_>>(), [18], "what cannot be read goes");
     push(&mut new, [keyed_row("a", 3)]);
     assert!(new.take(Pace::EveryChange).is_empty(), "the rows before are gone");
     assert_eq!(new.stats()[0].keys, 1);
