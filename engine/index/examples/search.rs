@@ -69,6 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         findings as f64 / took.as_secs_f64(),
         bytes(dir.path())? as f64 / 1e6
     );
+    resident("indexed")?;
 
     println!("{:<44} {:>9} {:>9} {:>9} {:>10}", "query", "p50 ms", "p99 ms", "max ms", "found");
     let facets = Facet::ALL.to_vec();
@@ -104,7 +105,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         every.extend(times);
     }
     let mut times = Vec::new();
-    let mut request = SearchRequest { limit: SearchRequest::MAX_LIMIT, ..plain };
+    let mut request = SearchRequest { limit: SearchRequest::MAX_LIMIT, ..plain.clone() };
     for _ in 0..REPEATS {
         let start = now();
         let page = index.search(&request)?;
@@ -115,6 +116,43 @@ fn main() -> Result<(), Box<dyn Error>> {
     every.extend(times);
     let asked = every.len() as u64;
     report("all of these", &mut every, asked);
+    resident("searched")?;
+    large(&index, &with)
+}
+
+/// Queries as large as they may be: how long an answer or its refusal takes.
+fn large(index: &FindingIndex, with: &dyn Fn(&str) -> SearchRequest) -> Result<(), Box<dyn Error>> {
+    let each = |part: &dyn Fn(u32) -> String, between: &str| {
+        (0..64).map(part).collect::<Vec<_>>().join(between)
+    };
+    for (name, query) in [
+        ("64 beginnings of 39,000 words each", each(&|n| format!("{n:02x}*"), " OR ")),
+        ("64 phrases, all of them", each(&|_| "\"example com vpn gateway\"".to_owned(), " ")),
+        ("64 phrases, none of them", each(&|n| format!("-\"com status u{n}\""), " ")),
+        ("64 phrases with 1,000 endings", each(&|n| format!("\"com {n:02x}\"*"), " OR ")),
+        ("64 ranges", each(&|n| format!("fields.denied:>{}", n % 9), " ")),
+        ("a phrase of 32 words", format!("\"{}\"", "vpn gateway ".repeat(16))),
+    ] {
+        let start = now();
+        let answer = index.search(&with(&query));
+        let took = start.elapsed().as_secs_f64() * 1e3;
+        match answer {
+            Ok(page) => println!("{name:<44} {took:>9.0} ms, {} found", page.total),
+            Err(error) => println!("{name:<44} {took:>9.0} ms, {error}"),
+        }
+    }
+    Ok(())
+}
+
+/// What the process holds, that of files, which the system may take back, apart.
+fn resident(when: &str) -> Result<(), Box<dyn Error>> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let of = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().nth(1)?.parse::<f64>().ok().map(|kib| kib * 1_024.0 / 1e6)
+    };
+    let [own, files] = ["RssAnon", "RssFile"].map(|name| of(name).unwrap_or_default());
+    println!("{when}: {own:.0} MB of memory, {files:.0} MB of files in it");
     Ok(())
 }
 

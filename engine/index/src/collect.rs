@@ -1,222 +1,172 @@
-//! One pass over the matches: the page, the total and the facets. Not how values are counted (see
-//! [`crate::facets`]).
+//! From a query to its page: the matches of each segment, their number, the newest of them and the
+//! values of facets. Not how values are counted (see [`crate::facets`]).
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
 };
 
 use sluice_finding::FindingId;
 use tantivy::{
-    DocId, Score, SegmentOrdinal, SegmentReader, TantivyError,
-    collector::{Collector, SegmentCollector},
-    columnar::{Cardinality, Column, ColumnValues},
+    COLLECT_BLOCK_BUFFER_LEN, DocId, DocSet, SegmentReader, TERMINATED, Term,
+    columnar::{Column, ColumnValues},
+    query::{EnableScoring, Weight},
+    schema::IndexRecordOption,
 };
 
 use crate::{
-    Facet, SearchError, SearchPage, SearchRequest, SortKey,
-    facets::{FacetCounts, FacetTotals, TooLarge, ValueCounts},
+    SearchError, SearchPage, SearchRequest, SortKey,
+    compile::Compiled,
+    deadline::Deadline,
+    facets::{Buffer, TooLarge},
+    matches::{BLOCK, Matches},
+    snapshot::{SegmentFacts, Snapshot},
 };
 
-/// Collects one page.
-pub(crate) struct Page {
-    limit: usize,
-    after: Option<SortKey>,
-    facets: Vec<Facet>,
-    facet_limit: usize,
-    max_facet_values: usize,
-    totals: Arc<FacetTotals>,
-}
+/// Buffers of matches between two looks at the clock.
+const LOOK_EVERY: u32 = 16;
 
-impl Page {
-    pub(crate) fn new(
-        request: &SearchRequest,
-        max_facet_values: usize,
-        totals: Arc<FacetTotals>,
-    ) -> Self {
-        let mut facets = request.facets.clone();
-        facets.sort_unstable();
-        facets.dedup();
-        Page {
-            limit: request.limit,
-            after: request.after,
-            facets,
-            facet_limit: request.facet_limit,
-            max_facet_values,
-            totals,
+/// The page of a request.
+///
+/// # Errors
+/// Inside: what is wrong with the request. Outside: what is wrong with the index.
+pub(crate) fn page(
+    snapshot: &Snapshot,
+    compiled: &Compiled,
+    request: &SearchRequest,
+    deadline: &Deadline,
+) -> tantivy::Result<Result<SearchPage, SearchError>> {
+    let weight =
+        compiled.query.weight(EnableScoring::disabled_from_searcher(&snapshot.searcher))?;
+    let mut segments = Vec::with_capacity(snapshot.segments.len());
+    for (reader, facts) in snapshot.searcher.segment_readers().iter().zip(&snapshot.segments) {
+        let matches = matches(&*weight, reader, &compiled.without, deadline);
+        if deadline.is_over() {
+            return Ok(Err(deadline.refusal()));
         }
+        segments.push((&**facts, matches?));
     }
-}
-
-/// What a segment has.
-pub(crate) struct Part {
-    total: u64,
-    /// The first `limit + 1`, in no order.
-    hits: Vec<SortKey>,
-    /// In the order of [`Page::facets`].
-    facets: Vec<ValueCounts>,
-}
-
-impl Collector for Page {
-    type Fruit = Result<SearchPage, SearchError>;
-    type Child = SegmentPage;
-
-    fn for_segment(
-        &self,
-        _: SegmentOrdinal,
-        segment: &SegmentReader,
-    ) -> tantivy::Result<SegmentPage> {
-        let columns = segment.fast_fields();
-        let facets = FacetCounts::new(&self.facets, self.max_facet_values, &self.totals, segment)?;
-        let page = SegmentPage {
-            keep: self.limit + 1,
-            after: self.after,
-            time: columns.i64("time")?,
-            id_high: columns.u64("id_high")?,
-            id_low: columns.u64("id_low")?,
-            total: 0,
-            hits: BinaryHeap::with_capacity(self.limit + 2),
-            facets,
-            docs: Vec::with_capacity(BLOCK),
-            times: vec![0; BLOCK],
-        };
-        let order = [
-            ("time", page.time.get_cardinality()),
-            ("id_high", page.id_high.get_cardinality()),
-            ("id_low", page.id_low.get_cardinality()),
-        ];
-        match order.iter().find(|(_, cardinality)| *cardinality != Cardinality::Full) {
-            // They are read by document, not by row.
-            Some((name, _)) => {
-                Err(TantivyError::InternalError(format!("a finding has no {name}, or two")))
-            }
-            None => Ok(page),
-        }
+    let mut page = SearchPage {
+        total: segments.iter().map(|(_, matches)| matches.count()).sum(),
+        ..SearchPage::default()
+    };
+    page.hits = newest(snapshot, &segments, request);
+    if page.hits.len() > request.limit {
+        page.hits.truncate(request.limit);
+        page.next = page.hits.last().copied();
     }
-
-    fn requires_scoring(&self) -> bool {
-        false
-    }
-
-    fn merge_fruits(&self, parts: Vec<Result<Part, TooLarge>>) -> tantivy::Result<Self::Fruit> {
-        let mut page = SearchPage::default();
-        let mut facets: Vec<BTreeMap<String, u64>> = vec![BTreeMap::new(); self.facets.len()];
-        for part in parts {
-            let part = match part {
-                Ok(part) => part,
-                Err(TooLarge { facet, values }) => {
-                    let facet = self.facets.get(facet).map_or("", |f| f.name());
-                    let most = self.max_facet_values;
+    let mut buffer = Buffer::default();
+    for facet in request.facets.iter().collect::<BTreeSet<_>>() {
+        let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+        for (facts, matches) in &segments {
+            let Some(column) = facts.facet(*facet) else { continue };
+            match column.count(matches, &mut buffer) {
+                Ok(counts) => {
+                    for (value, count) in counts? {
+                        *sums.entry(value).or_default() += count;
+                    }
+                }
+                Err(TooLarge { values, most }) => {
+                    let facet = facet.name();
                     return Ok(Err(SearchError::FacetTooLarge { facet, values, most }));
                 }
-            };
-            page.total += part.total;
-            page.hits.extend(part.hits);
-            for (sum, counts) in facets.iter_mut().zip(part.facets) {
-                for (value, count) in counts? {
-                    *sum.entry(value).or_default() += count;
-                }
             }
         }
-        page.hits.sort_unstable();
-        if page.hits.len() > self.limit {
-            page.hits.truncate(self.limit);
-            page.next = page.hits.last().copied();
-        }
-        for (facet, counts) in self.facets.iter().zip(facets) {
-            let mut counts: Vec<_> = counts.into_iter().collect();
-            // Stable: equal counts stay in the order of values.
-            counts.sort_by_key(|(_, count)| Reverse(*count));
-            counts.truncate(self.facet_limit);
-            page.facets.insert(facet.name(), counts);
-        }
-        Ok(Ok(page))
+        let mut counts: Vec<_> = sums.into_iter().collect();
+        // Stable: equal counts stay in the order of values.
+        counts.sort_by_key(|(_, count)| Reverse(*count));
+        counts.truncate(request.facet_limit);
+        page.facets.insert(facet.name(), counts);
     }
+    Ok(Ok(page))
 }
 
-/// Collects in one segment.
-pub(crate) struct SegmentPage {
-    keep: usize,
-    after: Option<SortKey>,
-    time: Column<i64>,
-    id_high: Column<u64>,
-    id_low: Column<u64>,
-    total: u64,
-    /// The last in the order on top.
-    hits: BinaryHeap<SortKey>,
-    facets: FacetCounts,
-    /// Matches not looked at yet.
-    docs: Vec<DocId>,
-    times: Vec<i64>,
+/// What a query matches in a segment, without what is replaced since and what has one of the terms in
+/// `without`.
+fn matches(
+    weight: &dyn Weight,
+    segment: &SegmentReader,
+    without: &[Term],
+    deadline: &Deadline,
+) -> tantivy::Result<Matches> {
+    let mut matches = Matches::none(segment.max_doc());
+    let mut found = weight.scorer(segment, 1.0)?;
+    let mut docs = [0; COLLECT_BLOCK_BUFFER_LEN];
+    for filled in 1_u32.. {
+        let count = found.fill_buffer(&mut docs);
+        let docs = docs.get(..count).unwrap_or_default();
+        match segment.alive_bitset() {
+            None => matches.add(docs),
+            Some(alive) => {
+                let alive = docs.iter().filter(|doc| alive.is_alive(**doc));
+                alive.for_each(|doc| matches.add(&[*doc]));
+            }
+        }
+        let last = count < COLLECT_BLOCK_BUFFER_LEN;
+        if last || (filled.is_multiple_of(LOOK_EVERY) && deadline.passes()) {
+            break;
+        }
+    }
+    for term in without {
+        let postings =
+            segment.inverted_index(term.field())?.read_postings(term, IndexRecordOption::Basic)?;
+        let Some(mut postings) = postings else { continue };
+        while postings.doc() != TERMINATED {
+            matches.remove(postings.doc());
+            postings.advance();
+        }
+    }
+    Ok(matches)
 }
 
-/// Matches are looked at so many at a time, column by column: reading a column for a block costs a
-/// tenth of reading it for each match.
-const BLOCK: usize = 1_024;
-
-impl SegmentCollector for SegmentPage {
-    type Fruit = Result<Part, TooLarge>;
-
-    fn collect(&mut self, doc: DocId, _: Score) {
-        self.docs.push(doc);
-        if self.docs.len() == BLOCK {
-            self.look();
+/// The first `limit + 1` in the order of a request.
+fn newest(
+    snapshot: &Snapshot,
+    segments: &[(&SegmentFacts, Matches)],
+    request: &SearchRequest,
+) -> Vec<SortKey> {
+    let keep = request.limit + 1;
+    // The last in the order on top.
+    let mut hits: BinaryHeap<SortKey> = BinaryHeap::with_capacity(keep + 1);
+    let mut docs = Vec::with_capacity(BLOCK);
+    let mut times = [0; BLOCK];
+    for block in &snapshot.blocks {
+        if hits.len() >= keep && hits.peek().is_some_and(|last| block.newest < last.time) {
+            // What follows is older still.
+            break;
+        }
+        if request.after.is_some_and(|after| block.oldest > after.time) {
+            continue;
+        }
+        let Some((facts, matches)) = segments.get(block.segment) else { continue };
+        docs.clear();
+        matches.block(block.block, &mut docs);
+        let times = &mut times[..docs.len()];
+        read(&*facts.time.values, &docs, times);
+        for (doc, time) in docs.iter().zip(times) {
+            let full = hits.len() >= keep;
+            // Most matches are older than the page; their ids are not looked at.
+            if request.after.is_some_and(|after| *time > after.time)
+                || (full && hits.peek().is_some_and(|last| *time < last.time))
+            {
+                continue;
+            }
+            let key = SortKey { time: *time, id: id(facts, *doc) };
+            if request.after.is_some_and(|after| key <= after) {
+                continue;
+            }
+            hits.push(key);
+            if full {
+                hits.pop();
+            }
         }
     }
-
-    fn collect_block(&mut self, mut docs: &[DocId]) {
-        while let Some((block, rest)) = docs.split_at_checked(BLOCK - self.docs.len()) {
-            self.docs.extend_from_slice(block);
-            self.look();
-            docs = rest;
-        }
-        self.docs.extend_from_slice(docs);
-    }
-
-    fn harvest(mut self) -> Result<Part, TooLarge> {
-        self.look();
-        let facets = self.facets.finish()?;
-        Ok(Part { total: self.total, hits: self.hits.into_vec(), facets })
-    }
+    hits.into_sorted_vec()
 }
 
-impl SegmentPage {
-    /// Counts the matches gathered, and takes those that belong on the page.
-    fn look(&mut self) {
-        let docs = std::mem::take(&mut self.docs);
-        self.total += docs.len() as u64;
-        self.facets.add(&docs);
-        let mut times = std::mem::take(&mut self.times);
-        // Every finding has a time: its column is full.
-        read(&*self.time.values, &docs, &mut times[..docs.len()]);
-        for (doc, time) in docs.iter().zip(&times) {
-            self.hit(*doc, *time);
-        }
-        self.times = times;
-        self.docs = docs;
-        self.docs.clear();
-    }
-
-    fn hit(&mut self, doc: DocId, time: i64) {
-        let full = self.hits.len() >= self.keep;
-        // Most matches are older than the page; their ids are not looked at.
-        if self.after.is_some_and(|after| time > after.time)
-            || (full && self.hits.peek().is_some_and(|last| time < last.time))
-        {
-            return;
-        }
-        let half = |column: &Column<u64>| u128::from(column.values.get_val(doc));
-        let id = FindingId(half(&self.id_high) << 64 | half(&self.id_low));
-        let key = SortKey { time, id };
-        if self.after.is_some_and(|after| key <= after) {
-            return;
-        }
-        self.hits.push(key);
-        if full {
-            self.hits.pop();
-        }
-    }
+fn id(facts: &SegmentFacts, doc: DocId) -> FindingId {
+    let half = |column: &Column<u64>| u128::from(column.values.get_val(doc));
+    FindingId(half(&facts.id_high) << 64 | half(&facts.id_low))
 }
 
 /// The values of rows in ascending order; of a run of rows at once.

@@ -17,6 +17,7 @@ use tantivy::{
 
 use crate::{
     QueryError, SearchError, SearchRequest,
+    deadline::{Bounded, Deadline},
     document::id_term,
     fields::{FieldKind, Fields, column_term, words},
     forward::Forward,
@@ -30,41 +31,56 @@ const SHORTEST_PREFIX: usize = 2;
 /// Endings of the last word of a phrase with a wildcard that are tried in each segment.
 const MOST_ENDINGS: u32 = 1_000;
 
-type Compiled = Box<dyn Query>;
+type Part = Box<dyn Query>;
+
+/// A query of the index.
+pub(crate) struct Compiled {
+    pub(crate) query: Part,
+    /// What has one of these terms is no match.
+    pub(crate) without: Vec<Term>,
+}
 
 /// The query of a request: its text, its times, and without withdrawn findings unless asked for.
 pub(crate) fn compile(
     fields: &Fields,
     parsed: &Parsed,
     request: &SearchRequest,
+    deadline: &Deadline,
 ) -> Result<Compiled, SearchError> {
-    let compiler = Compiler { fields, now: request.now };
-    let mut parts = vec![(Occur::Must, compiler.node(&parsed.root)?)];
+    let compiler = Compiler { fields, now: request.now, deadline };
+    let mut parts = vec![compiler.node(&parsed.root)?];
+    let mut without = Vec::new();
     if let Some(time) = fields.named("time").filter(|_| request.from.or(request.to).is_some()) {
         let (from, to) = (request.from.unwrap_or(i64::MIN), request.to.unwrap_or(i64::MAX));
         if from > to {
             return Err(SearchError::Request("`from` is after `to`".to_owned()));
         }
-        parts.push((Occur::Must, between(time, from, to)));
+        parts.push(between(time, from, to));
     }
-    if let Some(shadow) = request.shadow {
-        let word = if shadow { "true" } else { "false" };
-        parts.push((Occur::Must, compiler.term("shadow", word)));
+    match request.shadow {
+        Some(true) => parts.push(compiler.term("shadow", "true")),
+        // Few are on trial: taking them away reads less than finding all others.
+        Some(false) => without.extend(fields.term("shadow", "true")),
+        None => {}
     }
     if !parsed.withdrawn {
-        let withdrawn = compiler.term("state", FindingState::Withdrawn.name());
-        parts.push((Occur::MustNot, withdrawn));
+        without.extend(fields.term("state", FindingState::Withdrawn.name()));
     }
-    Ok(Box::new(BooleanQuery::new(parts)))
+    let query = match parts.len() {
+        1 => parts.remove(0),
+        _ => Box::new(BooleanQuery::intersection(parts)),
+    };
+    Ok(Compiled { query, without })
 }
 
 struct Compiler<'a> {
     fields: &'a Fields,
     now: i64,
+    deadline: &'a Deadline,
 }
 
 impl Compiler<'_> {
-    fn node(&self, node: &QueryNode) -> Result<Compiled, QueryError> {
+    fn node(&self, node: &QueryNode) -> Result<Part, QueryError> {
         Ok(match node {
             QueryNode::Clause(clause) => self.clause(clause)?,
             QueryNode::And(nodes) if nodes.is_empty() => Box::new(AllQuery),
@@ -76,11 +92,11 @@ impl Compiler<'_> {
         })
     }
 
-    fn all_of(&self, nodes: &[QueryNode]) -> Result<Compiled, QueryError> {
+    fn all_of(&self, nodes: &[QueryNode]) -> Result<Part, QueryError> {
         let mut parts = nodes
             .iter()
             .map(|node| {
-                Ok::<(Occur, Compiled), QueryError>(match node {
+                Ok::<(Occur, Part), QueryError>(match node {
                     QueryNode::Not(inner) => (Occur::MustNot, Box::new(Forward(self.node(inner)?))),
                     node => (Occur::Must, self.node(node)?),
                 })
@@ -93,7 +109,7 @@ impl Compiler<'_> {
         Ok(Box::new(BooleanQuery::new(parts)))
     }
 
-    fn clause(&self, clause: &Clause) -> Result<Compiled, QueryError> {
+    fn clause(&self, clause: &Clause) -> Result<Part, QueryError> {
         let Clause { target, value, at } = clause;
         let compiled = match target {
             Target::All => self.bare(value),
@@ -117,14 +133,14 @@ impl Compiler<'_> {
         compiled.map_err(|error| error.at(*at))
     }
 
-    fn bare(&self, value: &Value) -> Result<Compiled, QueryError> {
+    fn bare(&self, value: &Value) -> Result<Part, QueryError> {
         let all = self.fields.all;
         match value {
             Value::Any => Ok(Box::new(AllQuery)),
             Value::Range(..) => Err(no_range("a bare word")),
-            Value::Prefix(text) => phrase(text, true, |word| Term::from_field_text(all, word)),
+            Value::Prefix(text) => self.phrase(text, true, |word| Term::from_field_text(all, word)),
             Value::Text(text) => {
-                let found = phrase(text, false, |word| Term::from_field_text(all, word))?;
+                let found = self.phrase(text, false, |word| Term::from_field_text(all, word))?;
                 let id = (text.len() == 32).then(|| text.parse().ok()).flatten();
                 Ok(match id.and_then(|id: FindingId| id_term(self.fields, id)) {
                     Some(id) => Box::new(BooleanQuery::union(vec![found, exactly(id)])),
@@ -134,7 +150,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn exact(&self, name: &str, value: &Value) -> Result<Compiled, QueryError> {
+    fn exact(&self, name: &str, value: &Value) -> Result<Part, QueryError> {
         match value {
             Value::Range(..) => Err(no_range(name)),
             Value::Any => Ok(match name {
@@ -149,7 +165,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn word(&self, name: &str, value: &Value) -> Result<Compiled, QueryError> {
+    fn word(&self, name: &str, value: &Value) -> Result<Part, QueryError> {
         let known = known_words(name);
         let find = |text: &str| {
             let text = text.to_lowercase();
@@ -184,23 +200,23 @@ impl Compiler<'_> {
         }
     }
 
-    fn text(&self, name: &str, value: &Value) -> Result<Compiled, QueryError> {
+    fn text(&self, name: &str, value: &Value) -> Result<Part, QueryError> {
         let Some(field) = self.fields.named(name) else { return Ok(Box::new(EmptyQuery)) };
         let term = |word: &str| Term::from_field_text(field, word);
         match value {
             Value::Any => Ok(Box::new(AllQuery)),
-            Value::Text(text) => phrase(text, false, term),
-            Value::Prefix(text) => phrase(text, true, term),
+            Value::Text(text) => self.phrase(text, false, term),
+            Value::Prefix(text) => self.phrase(text, true, term),
             Value::Range(..) => Err(no_range(name)),
         }
     }
 
-    fn column(&self, path: &str, value: &Value) -> Result<Compiled, QueryError> {
+    fn column(&self, path: &str, value: &Value) -> Result<Part, QueryError> {
         let field = self.fields.columns;
         match value {
-            Value::Any => Ok(starts_with(column_term(field, path, ""))),
-            Value::Text(text) => phrase(text, false, |w| column_term(field, path, w)),
-            Value::Prefix(text) => phrase(text, true, |w| column_term(field, path, w)),
+            Value::Any => Ok(self.starts_with(column_term(field, path, ""))),
+            Value::Text(text) => self.phrase(text, false, |w| column_term(field, path, w)),
+            Value::Prefix(text) => self.phrase(text, true, |w| column_term(field, path, w)),
             Value::Range(low, high) => {
                 let bound = |end: &End| {
                     let number = |text: &String| {
@@ -219,7 +235,7 @@ impl Compiler<'_> {
                 let (low, high) = (bound(low)?, bound(high)?);
                 match (&low, &high) {
                     (Bound::Unbounded, Bound::Unbounded) => {
-                        Ok(starts_with(column_term(field, path, "")))
+                        Ok(self.starts_with(column_term(field, path, "")))
                     }
                     _ => Ok(Box::new(RangeQuery::new(low, high))),
                 }
@@ -233,7 +249,7 @@ impl Compiler<'_> {
         name: &str,
         value: &Value,
         read: impl Fn(&str) -> Result<(i64, i64), QueryError>,
-    ) -> Result<Compiled, QueryError> {
+    ) -> Result<Part, QueryError> {
         let Some(field) = self.fields.named(name) else { return Ok(Box::new(EmptyQuery)) };
         let (from, to) = match value {
             Value::Any => return Ok(Box::new(AllQuery)),
@@ -260,31 +276,98 @@ impl Compiler<'_> {
     }
 
     /// The whole value of a field, case aside.
-    fn term(&self, name: &str, value: &str) -> Compiled {
-        match self.fields.named(name) {
-            Some(field) => exactly(Term::from_field_text(field, &value.to_lowercase())),
+    fn term(&self, name: &str, value: &str) -> Part {
+        match self.fields.term(name, value) {
+            Some(term) => exactly(term),
             None => Box::new(EmptyQuery),
         }
     }
 
-    fn starts(&self, name: &str, start: &str) -> Compiled {
-        match self.fields.named(name) {
-            Some(field) => starts_with(Term::from_field_text(field, &start.to_lowercase())),
+    fn starts(&self, name: &str, start: &str) -> Part {
+        match self.fields.term(name, start) {
+            Some(term) => self.starts_with(term),
             None => Box::new(EmptyQuery),
         }
+    }
+
+    /// Every term with these first bytes.
+    fn starts_with(&self, term: Term) -> Part {
+        let bytes = term.serialized_value_bytes();
+        let mut end = bytes.to_vec();
+        // 0xFF ends no UTF-8 text: the last byte always has a next one.
+        if let Some(last) = end.last_mut() {
+            *last = last.saturating_add(1);
+        }
+        let end = match end.is_empty() {
+            true => Bound::Unbounded,
+            false => {
+                let mut next = term.clone();
+                next.truncate_value_bytes(0);
+                next.append_bytes(&end);
+                Bound::Excluded(next)
+            }
+        };
+        self.bounded(InvertedIndexRangeQuery::new(Bound::Included(term), end))
+    }
+
+    /// The words of a text next to each other, in order; with `prefix` the last one is a beginning.
+    fn phrase(
+        &self,
+        text: &str,
+        prefix: bool,
+        term: impl Fn(&str) -> Term,
+    ) -> Result<Part, QueryError> {
+        let mut analyzer = words();
+        let mut stream = analyzer.token_stream(text);
+        let mut terms = Vec::new();
+        let mut last = String::new();
+        while stream.advance() {
+            let token = stream.token();
+            if terms.len() == LONGEST_PHRASE {
+                return Err(QueryError::new(format!(
+                    "a phrase of more than {LONGEST_PHRASE} words"
+                )));
+            }
+            terms.push((token.position, term(&token.text)));
+            last.clone_from(&token.text);
+        }
+        if prefix && last.chars().count() < SHORTEST_PREFIX {
+            return Err(QueryError::new("too short for a wildcard")
+                .hint(format!("at least {SHORTEST_PREFIX} letters or digits before `*`")));
+        }
+        // `end-*` is the word `end`, whatever follows.
+        let prefix = prefix && text.ends_with(char::is_alphanumeric);
+        match terms.len() {
+            0 => Err(QueryError::new(format!("`{text}` has no letter or digit to search for"))
+                .hint("words are runs of letters and digits; combine with AND, OR, NOT")),
+            1 => Ok(match terms.remove(0).1 {
+                term if prefix => self.starts_with(term),
+                term => exactly(term),
+            }),
+            _ if prefix => {
+                let mut query = PhrasePrefixQuery::new_with_offset(terms);
+                query.set_max_expansions(MOST_ENDINGS);
+                Ok(self.bounded(query))
+            }
+            _ => Ok(self.bounded(PhraseQuery::new_with_offset(terms))),
+        }
+    }
+
+    fn bounded(&self, query: impl Query) -> Part {
+        Box::new(Bounded { query: Box::new(query), deadline: self.deadline.clone() })
     }
 }
 
-fn exactly(term: Term) -> Compiled {
+fn exactly(term: Term) -> Part {
     Box::new(TermQuery::new(term, IndexRecordOption::Basic))
 }
 
-fn exists(name: &str) -> Compiled {
+fn exists(name: &str) -> Part {
     Box::new(ExistsQuery::new(name.to_owned(), false))
 }
 
 /// Values from `from` to before `to`.
-fn between(field: Field, from: i64, to: i64) -> Compiled {
+fn between(field: Field, from: i64, to: i64) -> Part {
     if from >= to {
         return Box::new(EmptyQuery);
     }
@@ -292,62 +375,6 @@ fn between(field: Field, from: i64, to: i64) -> Compiled {
         Bound::Included(Term::from_field_i64(field, from)),
         Bound::Excluded(Term::from_field_i64(field, to)),
     ))
-}
-
-/// Every term with these first bytes.
-fn starts_with(term: Term) -> Compiled {
-    let bytes = term.serialized_value_bytes();
-    let mut end = bytes.to_vec();
-    // 0xFF ends no UTF-8 text: the last byte always has a next one.
-    if let Some(last) = end.last_mut() {
-        *last = last.saturating_add(1);
-    }
-    let end = match end.is_empty() {
-        true => Bound::Unbounded,
-        false => {
-            let mut next = term.clone();
-            next.truncate_value_bytes(0);
-            next.append_bytes(&end);
-            Bound::Excluded(next)
-        }
-    };
-    Box::new(InvertedIndexRangeQuery::new(Bound::Included(term), end))
-}
-
-/// The words of a text next to each other, in order; with `prefix` the last one is a beginning.
-fn phrase(text: &str, prefix: bool, term: impl Fn(&str) -> Term) -> Result<Compiled, QueryError> {
-    let mut analyzer = words();
-    let mut stream = analyzer.token_stream(text);
-    let mut terms = Vec::new();
-    let mut last = String::new();
-    while stream.advance() {
-        let token = stream.token();
-        if terms.len() == LONGEST_PHRASE {
-            return Err(QueryError::new(format!("a phrase of more than {LONGEST_PHRASE} words")));
-        }
-        terms.push((token.position, term(&token.text)));
-        last.clone_from(&token.text);
-    }
-    if prefix && last.chars().count() < SHORTEST_PREFIX {
-        return Err(QueryError::new("too short for a wildcard")
-            .hint(format!("at least {SHORTEST_PREFIX} letters or digits before `*`")));
-    }
-    // `end-*` is the word `end`, whatever follows.
-    let prefix = prefix && text.ends_with(char::is_alphanumeric);
-    match terms.len() {
-        0 => Err(QueryError::new(format!("`{text}` has no letter or digit to search for"))
-            .hint("words are runs of letters and digits; combine with AND, OR, NOT")),
-        1 => Ok(match terms.remove(0).1 {
-            term if prefix => starts_with(term),
-            term => exactly(term),
-        }),
-        _ if prefix => {
-            let mut query = PhrasePrefixQuery::new_with_offset(terms);
-            query.set_max_expansions(MOST_ENDINGS);
-            Ok(Box::new(query))
-        }
-        _ => Ok(Box::new(PhraseQuery::new_with_offset(terms))),
-    }
 }
 
 fn known_words(name: &str) -> Vec<&'static str> {

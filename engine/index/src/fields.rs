@@ -121,6 +121,11 @@ impl Fields {
     pub(crate) fn named(&self, name: &str) -> Option<Field> {
         self.named.iter().find(|(n, ..)| *n == name).map(|(.., field)| *field)
     }
+
+    /// The term of a value of a text field in [`NAMES`], or of its beginning; case aside.
+    pub(crate) fn term(&self, name: &str, value: &str) -> Option<Term> {
+        Some(Term::from_field_text(self.named(name)?, &value.to_lowercase()))
+    }
 }
 
 /// Makes the index cut text as the schema says.

@@ -1,39 +1,35 @@
-//! The index on disk: opening, following the store, committing, searching.
+//! The index on disk: opening, following the store, committing, searching. Not the checks of its
+//! folder (see [`crate::place`]).
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
-    io,
+    fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 use sluice_finding::{Finding, FindingId, Triage};
 use tantivy::{
     Index, IndexReader, IndexWriter, ReloadPolicy, TantivyError,
-    directory::{
-        MmapDirectory,
-        error::{LockError, OpenReadError},
-    },
+    directory::MmapDirectory,
     indexer::{IndexWriterOptions, LogMergePolicy},
 };
 
 use crate::{
-    IndexError, SearchError, SearchPage, SearchRequest,
-    collect::Page,
-    compile,
+    IndexError, SearchError, SearchPage, SearchRequest, collect, compile,
+    deadline::Deadline,
     document::{document, id_term},
-    facets::FacetTotals,
     fields::{self, FORMAT, Fields},
+    place::{Place, sync},
     query,
+    snapshot::Snapshot,
 };
-
-const META: &str = "meta.json";
 
 /// What the index may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +46,9 @@ pub struct IndexSettings {
     pub verify_up_to: u64,
     /// Values of a facet above which it is refused. Counting takes 8 bytes a value: 512 KiB.
     pub max_facet_values: usize,
+    /// A search that takes longer is refused: see [`FindingIndex::search`]. Of a million findings no
+    /// measured one takes a tenth of the default of 5 s.
+    pub longest_search: Duration,
 }
 
 impl Default for IndexSettings {
@@ -59,6 +58,7 @@ impl Default for IndexSettings {
             commit_every: 10_000,
             verify_up_to: 256 << 20,
             max_facet_values: 65_536,
+            longest_search: Duration::from_secs(5),
         }
     }
 }
@@ -78,8 +78,8 @@ struct Shared {
     index: Index,
     reader: IndexReader,
     fields: Fields,
-    /// What is known of facets over whole segments.
-    totals: Arc<FacetTotals>,
+    /// What searches see.
+    snapshot: Mutex<Arc<Snapshot>>,
     writer: Mutex<Writer>,
     /// The sequence of the last commit.
     committed: AtomicU64,
@@ -140,13 +140,14 @@ impl FindingIndex {
             cursor: committed,
             pending: 0,
         };
+        let snapshot = at.snapshot(&reader, None, &settings)?;
         let shared = Shared {
             dir: dir.to_owned(),
             settings,
             index,
             reader,
             fields,
-            totals: Arc::default(),
+            snapshot: Mutex::new(Arc::new(snapshot)),
             writer: Mutex::new(writer),
             committed: AtomicU64::new(committed),
         };
@@ -170,7 +171,7 @@ impl FindingIndex {
 
     /// How many findings the last commit holds.
     pub fn len(&self) -> u64 {
-        self.shared.reader.searcher().num_docs()
+        self.snapshot().searcher.num_docs()
     }
 
     /// Whether the last commit holds nothing.
@@ -250,7 +251,7 @@ impl FindingIndex {
         let committed = at.cursor(&self.shared.index)?;
         *writer = Writer { open: Some(open), cursor: committed, pending: 0 };
         self.shared.committed.store(committed, Ordering::Release);
-        self.shared.reader.reload().map_err(|e| at.read(e))?;
+        self.reload()?;
         Ok(committed)
     }
 
@@ -265,8 +266,10 @@ impl FindingIndex {
     /// Answers one page of the findings that a query matches.
     ///
     /// # Errors
-    /// [`SearchError::Query`] with the place for what is wrong with the query. Nothing that was asked
-    /// panics, and neither does a damaged index.
+    /// [`SearchError::Query`] with the place for what is wrong with the query, or because it takes
+    /// longer than [`IndexSettings::longest_search`], which is looked at between the parts of a query,
+    /// between the segments and every few hundred findings of a phrase. Nothing that was asked panics,
+    /// and neither does a damaged index.
     pub fn search(&self, request: &SearchRequest) -> Result<SearchPage, SearchError> {
         if !(1..=SearchRequest::MAX_LIMIT).contains(&request.limit) {
             return Err(SearchError::Request(format!(
@@ -283,13 +286,14 @@ impl FindingIndex {
                 request.facet_limit
             )));
         }
+        let deadline = Deadline::after(self.shared.settings.longest_search);
         let query = query::parse(&request.query)?;
-        let query = compile::compile(&self.shared.fields, &query, request)?;
-        let page =
-            Page::new(request, self.shared.settings.max_facet_values, self.shared.totals.clone());
+        let compiled = compile::compile(&self.shared.fields, &query, request, &deadline)?;
+        let snapshot = self.snapshot();
         // tantivy asserts where it meets bytes it did not write.
-        let answer =
-            catch_unwind(AssertUnwindSafe(|| self.shared.reader.searcher().search(&*query, &page)));
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            collect::page(&snapshot, &compiled, request, &deadline)
+        }));
         match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Err(SearchError::Engine(error.to_string())),
@@ -320,12 +324,21 @@ impl FindingIndex {
         sync(&self.shared.dir)?;
         writer.pending = 0;
         self.shared.committed.store(cursor, Ordering::Release);
-        let at = Place { dir: &self.shared.dir };
-        self.shared.reader.reload().map_err(|e| at.read(e))?;
-        let searcher = self.shared.reader.searcher();
-        let segments = searcher.segment_readers().iter().map(|segment| segment.segment_id());
-        self.shared.totals.retain(&segments.collect());
+        self.reload()
+    }
+
+    /// Lets searches see the last commit.
+    fn reload(&self) -> Result<(), IndexError> {
+        let Shared { dir, reader, settings, .. } = &*self.shared;
+        let at = Place { dir };
+        reader.reload().map_err(|e| at.read(e))?;
+        let snapshot = at.snapshot(reader, Some(&self.snapshot()), settings)?;
+        *self.shared.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         Ok(())
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn failed(&self, writer: &mut Writer, error: TantivyError) -> IndexError {
@@ -356,150 +369,4 @@ fn open_writer(index: &Index, settings: &IndexSettings) -> Result<IndexWriter, T
     merge.set_del_docs_ratio_before_merge(0.3);
     writer.set_merge_policy(Box::new(merge));
     Ok(writer)
-}
-
-fn sync(dir: &Path) -> Result<(), IndexError> {
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|source| IndexError::Io { path: dir.to_owned(), source })
-}
-
-/// The folder, for reading what is in it and naming it in errors.
-struct Place<'a> {
-    dir: &'a Path,
-}
-
-impl Place<'_> {
-    /// Whether no index is there. Leftovers of a start that was cut short do not count.
-    fn is_fresh(&self) -> Result<bool, IndexError> {
-        let mut segments = false;
-        for entry in fs::read_dir(self.dir).map_err(|e| self.io(self.dir, e))? {
-            let entry = entry.map_err(|e| self.io(self.dir, e))?;
-            let name = entry.file_name();
-            if name == META {
-                return Ok(false);
-            }
-            let name = name.to_string_lossy();
-            let stem = name.split('.').next().unwrap_or_default();
-            segments |= stem.len() == 32 && stem.bytes().all(|b| b.is_ascii_hexdigit());
-        }
-        match segments {
-            true => Err(self.damaged(META, "it is gone, and findings are there".to_owned())),
-            false => Ok(true),
-        }
-    }
-
-    /// The sequence in the payload of the last commit.
-    fn cursor(&self, index: &Index) -> Result<u64, IndexError> {
-        let meta = index.load_metas().map_err(|e| self.read(e))?;
-        let Some(payload) = meta.payload else {
-            // Cut short between making the index and its first commit: empty, and ours by its fields.
-            return match meta.segments.is_empty() {
-                true => Ok(0),
-                false => {
-                    Err(self.foreign("its last commit does not say how far it goes".to_owned()))
-                }
-            };
-        };
-        let payload: Value = serde_json::from_str(&payload)
-            .map_err(|e| self.damaged(META, format!("its payload is no JSON: {e}")))?;
-        let number = |name: &str| payload.get(name).and_then(Value::as_u64);
-        match (number("format"), number("cursor")) {
-            (Some(FORMAT), Some(cursor)) => Ok(cursor),
-            (Some(FORMAT), None) => Err(self.damaged(META, "its payload has no cursor".to_owned())),
-            (Some(other), _) => {
-                Err(self.foreign(format!("format {other}, this program writes {FORMAT}")))
-            }
-            (None, _) => Err(self.foreign("its payload names no format".to_owned())),
-        }
-    }
-
-    fn bytes(&self) -> Result<u64, IndexError> {
-        let mut bytes = 0;
-        for entry in fs::read_dir(self.dir).map_err(|e| self.io(self.dir, e))? {
-            let entry = entry.map_err(|e| self.io(self.dir, e))?;
-            match entry.metadata() {
-                Ok(meta) => bytes += meta.len(),
-                // A merge has just deleted it.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                Err(e) => return Err(self.io(&entry.path(), e)),
-            }
-        }
-        Ok(bytes)
-    }
-
-    fn verify(&self, index: &Index) -> Result<(), IndexError> {
-        let meta = index.load_metas().map_err(|e| self.read(e))?;
-        let known = index.directory().list_managed_files();
-        let mut files: Vec<_> = meta.list_segment_files().into_iter().collect();
-        files.sort();
-        for file in files {
-            let name = file.to_string_lossy();
-            // The list has the names of parts that a segment may have; those written are managed.
-            if !known.contains(&file) {
-                continue;
-            }
-            match index.directory().validate_checksum(&file) {
-                Ok(true) => {}
-                Ok(false) => {
-                    return Err(self.damaged(&name, "its checksum differs".to_owned()));
-                }
-                // A merge may have replaced the segment meanwhile.
-                Err(OpenReadError::FileDoesNotExist(_))
-                    if !index
-                        .load_metas()
-                        .map_err(|e| self.read(e))?
-                        .list_segment_files()
-                        .contains(&file) => {}
-                Err(OpenReadError::FileDoesNotExist(_)) => {
-                    return Err(self.damaged(&name, "it is gone".to_owned()));
-                }
-                Err(error) => return Err(self.damaged(&name, error.to_string())),
-            }
-        }
-        Ok(())
-    }
-
-    fn read(&self, error: TantivyError) -> IndexError {
-        let file = match &error {
-            TantivyError::OpenReadError(
-                OpenReadError::FileDoesNotExist(file)
-                | OpenReadError::IoError { filepath: file, .. },
-            ) => file.to_string_lossy().into_owned(),
-            TantivyError::LockFailure(LockError::LockBusy, _) => {
-                return IndexError::Locked { dir: self.dir.to_owned() };
-            }
-            TantivyError::IncompatibleIndex(detail)
-            | TantivyError::OpenReadError(OpenReadError::IncompatibleIndex(detail)) => {
-                return self.foreign(format!("{detail:?}"));
-            }
-            // Its path is private; of those at open only meta.json is read as text.
-            TantivyError::DataCorruption(_) => {
-                return self.damaged(META, "it cannot be read as the list of segments".to_owned());
-            }
-            _ => String::new(),
-        };
-        self.damaged(&file, error.to_string())
-    }
-
-    fn write(&self, error: TantivyError) -> IndexError {
-        match error {
-            TantivyError::LockFailure(LockError::LockBusy, _) => {
-                IndexError::Locked { dir: self.dir.to_owned() }
-            }
-            error => IndexError::Write { dir: self.dir.to_owned(), detail: error.to_string() },
-        }
-    }
-
-    fn io(&self, path: &Path, source: io::Error) -> IndexError {
-        IndexError::Io { path: path.to_owned(), source }
-    }
-
-    fn damaged(&self, file: &str, detail: String) -> IndexError {
-        IndexError::Damaged { dir: self.dir.to_owned(), file: self.dir.join(file), detail }
-    }
-
-    fn foreign(&self, detail: String) -> IndexError {
-        IndexError::Foreign { dir: self.dir.to_owned(), detail }
-    }
 }

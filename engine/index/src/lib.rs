@@ -2,7 +2,8 @@
 //!
 //! It is: [`FindingIndex`], a follower of the store that keeps the sequence it has read, and the
 //! query language of `q=`. It is not: the findings themselves. The index answers with ids and times,
-//! the caller reads the store; a lost index is built again from it. Nothing here has a clock.
+//! the caller reads the store; a lost index is built again from it. No answer depends on a clock; one
+//! bounds how long a search may take ([`IndexSettings::longest_search`]).
 //!
 //! # The query language
 //!
@@ -37,14 +38,18 @@
 
 mod collect;
 mod compile;
+mod deadline;
 mod document;
 mod error;
 mod facets;
 mod fields;
 mod forward;
 mod index;
+mod matches;
+mod place;
 mod query;
 mod request;
+mod snapshot;
 
 pub use error::{IndexError, QueryError, SearchError};
 pub use index::{FindingIndex, IndexSettings};

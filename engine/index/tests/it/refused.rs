@@ -6,11 +6,13 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use sluice_index::{QueryError, SearchError, SearchRequest, check};
+use serde_json::json;
+use sluice_finding::Finding;
+use sluice_index::{FindingIndex, IndexSettings, QueryError, SearchError, SearchRequest, check};
 
-use crate::common::{NOW, filled, mixed, search};
+use crate::common::{NOW, columns, filled, finding, mixed, put, search, settings};
 
-fn refusal(index: &sluice_index::FindingIndex, query: &str) -> QueryError {
+fn refusal(index: &FindingIndex, query: &str) -> QueryError {
     match search(index, query) {
         Err(SearchError::Query(error)) => error,
         other => panic!("{}: {other:?}", query.chars().take(80).collect::<String>()),
@@ -103,6 +105,67 @@ fn hostile_queries_are_refused_at_once() {
     }
     assert!(check("push OR (spray -x)").is_ok());
     assert!(check("push OR (").is_err());
+}
+
+/// Queries as large as they may be, each part of which reads much.
+fn large() -> Vec<String> {
+    let each = |part: &dyn Fn(usize) -> String, between: &str| {
+        (0..64).map(part).collect::<Vec<_>>().join(between)
+    };
+    let letters = |n: usize| char::from(b'a' + (n % 26) as u8);
+    vec![
+        each(&|n| format!("w{}*", letters(n)), " OR "),
+        each(&|n| format!("fields.n:[{n} TO 99999999]"), " "),
+        each(&|n| format!("time:>now-{}d", n + 1), " OR "),
+        each(&|n| format!("-\"of the {}\"", letters(n)), " "),
+        each(&|_| "\"of the of the of the of\"".to_owned(), " "),
+        each(&|n| format!("\"of the of the w{}\"*", letters(n)), " OR "),
+        each(&|_| "fields.text:*".to_owned(), " "),
+        format!("\"{}\"", "of the ".repeat(16)),
+        format!("{}\"of the\"{}", "-(wa* ".repeat(8), ")".repeat(8)),
+        format!("fields.{}:*", "a.".repeat(2_000)),
+    ]
+}
+
+fn wordy(n: u128) -> Finding {
+    let mut one = finding(n + 1);
+    let words: Vec<String> = (0..10).map(|w| format!("of the w{:x}", n * 31 + w * w)).collect();
+    one.fields = columns(json!({ "text": words.join(" "), "n": n as u64 }));
+    one.time = NOW - n as i64;
+    one
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the time it takes is what is tested")]
+fn large_queries_are_answered_or_refused_by_name_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let unbounded = Duration::from_secs(3_600);
+    let findings: Vec<_> = (0..1_500).map(wordy).collect();
+    for longest_search in [unbounded, Duration::from_millis(5), Duration::ZERO] {
+        let index =
+            FindingIndex::open(dir.path(), IndexSettings { longest_search, ..settings() }).unwrap();
+        if index.is_empty() {
+            put(&index, &findings, 1);
+        }
+        for query in large() {
+            let start = std::time::Instant::now();
+            let answer = search(&index, &query);
+            let took = start.elapsed();
+            // A part of one that is not looked into takes some milliseconds; a machine under load some
+            // seconds.
+            let bounded = longest_search < unbounded;
+            assert!(!bounded || took < Duration::from_secs(10), "{took:?} for {query}");
+            match answer {
+                Ok(page) => assert!(longest_search > Duration::ZERO, "{query}: {}", page.total),
+                Err(SearchError::Query(error)) => {
+                    assert!(bounded, "{query}: {error}");
+                    let text = format!("takes longer than {longest_search:?}");
+                    assert!(error.primary.contains(&text) && error.hint.is_some(), "{error}");
+                }
+                Err(other) => panic!("{query}: {other}"),
+            }
+        }
+    }
 }
 
 #[test]
