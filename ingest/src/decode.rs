@@ -10,12 +10,10 @@ use arrow::{
 use sluice_event::{PartitionId, WireSchema, defect::defect};
 
 use self::{
+    codec::{Decode, Record},
     column::Column,
-    delimited::Delimited,
     envelope::EnvelopeColumns,
-    json::Json,
     rewrite::Rewrite,
-    syslog::{Matched, Syslog},
 };
 use crate::{
     Chunk, Codec, DeadLetterCode, DuplicateKeys, Limits, Original, SourceSpec, Surroundings,
@@ -26,19 +24,33 @@ use crate::{
     utf16,
 };
 
+mod codec;
 mod column;
 mod delimited;
 mod envelope;
 mod json;
+mod json_source;
 mod keys;
+mod lines;
 mod rewrite;
 mod syslog;
 mod twice;
 mod unread;
 
+pub(crate) use codec::Form;
 pub(crate) use syslog::{Doubt, header};
 pub(crate) use twice::name_given_twice;
 pub use unread::{Unmapped, UnmappedField, Unparsed};
+
+/// What each codec is: the one list of them.
+pub(crate) fn form(codec: &Codec) -> &dyn Form {
+    match codec {
+        Codec::Json => &json_source::JsonSource,
+        Codec::Delimited(delimited) => delimited,
+        Codec::Syslog(syslog) => syslog,
+        Codec::Lines => &lines::Lines,
+    }
+}
 
 /// Decodes chunks of one source. Keeps its buffers, what it learned of field orders, and the header
 /// line of each partition.
@@ -48,7 +60,9 @@ pub use unread::{Unmapped, UnmappedField, Unparsed};
 #[derive(Debug)]
 pub struct Decoder {
     source: Arc<str>,
-    codec: State,
+    codec: Box<dyn Decode>,
+    /// Whether records are JSON values.
+    json: bool,
     wanted: Wanted,
     surroundings: Arc<Surroundings>,
     names: Vec<String>,
@@ -105,15 +119,6 @@ pub struct FailedRecord {
     pub message: String,
 }
 
-#[derive(Debug)]
-enum State {
-    Json(Json),
-    Delimited(Delimited),
-    Syslog(Syslog),
-    /// The column of the line.
-    Lines(Option<usize>),
-}
-
 /// What a codec is told with a record.
 #[derive(Clone, Copy, Debug)]
 struct RecordContext {
@@ -148,6 +153,11 @@ impl Failure {
         Failure { code, message: message.into() }
     }
 
+    /// Of a JSON value where lines of text are decoded.
+    fn not_a_line() -> Self {
+        Failure::new(DeadLetterCode::NotThisSource, "a JSON value, not a line")
+    }
+
     /// Of a part of a line that does not decode by itself.
     pub(crate) fn part_of_line(Failure { message, .. }: Failure) -> Self {
         let message = format!(
@@ -167,9 +177,7 @@ impl Decoder {
         decoder.time.clone_from(&spec.time);
         decoder.surroundings = spec.surroundings.clone();
         decoder.wanted = Wanted::of(spec);
-        if let State::Json(json) = &mut decoder.codec {
-            json.want(&decoder.wanted);
-        }
+        decoder.codec.want(&decoder.wanted);
         decoder
     }
 
@@ -183,15 +191,11 @@ impl Decoder {
         let schema = wire.arrow();
         let (envelope, wire) = EnvelopeColumns::split(wire);
         let wire = &wire;
-        let codec = match codec {
-            Codec::Json => State::Json(Json::new(wire, limits)),
-            Codec::Delimited(codec) => State::Delimited(Delimited::new(codec, wire)),
-            Codec::Syslog(codec) => State::Syslog(Syslog::new(codec, wire)),
-            Codec::Lines => State::Lines(column_of(wire, &["line"])),
-        };
+        let form = form(codec);
         Decoder {
             source: "".into(),
-            codec,
+            codec: form.decoder(wire, limits),
+            json: form.is_json(),
             wanted: Wanted::default(),
             surroundings: Arc::default(),
             names: wire.columns.iter().map(|(name, _)| name.clone()).collect(),
@@ -219,10 +223,8 @@ impl Decoder {
         let mut run = Run { record: Vec::with_capacity(chunk.records.len()), ..Run::default() };
         let mut rewrite = Rewrite::default();
         for (at, bytes) in chunk.records.iter().enumerate() {
-            if chunk.begins_message(at)
-                && let State::Delimited(layout) = &mut self.codec
-            {
-                layout.end_message(chunk.partition);
+            if chunk.begins_message(at) {
+                self.codec.end_message(chunk.partition);
             }
             let wrapper = chunk.wrapper(at).cloned();
             let failure = match self.attempt(bytes, wrapper.as_ref(), chunk, at, false, &mut run) {
@@ -301,8 +303,6 @@ impl Decoder {
             in_order: !chunk.messages,
             cut,
         };
-        let columns = &mut self.columns;
-        let tally = &mut self.tally;
         let json = looks_json(bytes);
         if json
             && self.duplicate_keys == DuplicateKeys::SetAside
@@ -310,55 +310,18 @@ impl Decoder {
         {
             return Err(Failure::new(DeadLetterCode::DuplicateKeys, duplicate_key(&name)));
         }
-        match &mut self.codec {
-            State::Json(codec) => codec.record(bytes, columns, row, &context, tally),
-            State::Syslog(_) | State::Lines(_) if json => {
-                Err(Failure::new(DeadLetterCode::NotThisSource, "a JSON value, not a line"))
-            }
-            State::Delimited(_) if json && self.wanted.is_empty() => {
-                Err(Failure::new(DeadLetterCode::NotThisSource, "a JSON value, not a line"))
-            }
-            State::Delimited(layout) => {
-                let mut others = BTreeMap::new();
-                let outcome = text_record(bytes, tally, |text| {
-                    self.surroundings.refuse_wrapped(text)?;
-                    layout.record(text, columns, row, &context, &mut others)
-                });
-                if outcome.is_err() {
-                    columns.iter_mut().for_each(|c| c.truncate(row));
-                }
-                if !others.is_empty() {
-                    run.others.insert(row as u32, others);
-                }
-                outcome
-            }
-            State::Syslog(syslog) => {
-                let wrapper = wrapper.map(AsRef::as_ref);
-                text_record(bytes, tally, |text| {
-                    if wrapper.is_none() {
-                        self.surroundings.refuse_wrapped(text)?;
-                    }
-                    if wrapper.is_none() && header::Header::is_comment(text) {
-                        return Ok(Outcome::Skip);
-                    }
-                    let (matched, doubt) = syslog.record(text, wrapper, columns, row, &context)?;
-                    if let Some(doubt) = doubt {
-                        run.doubtful_times.insert(row as u32, doubt);
-                    }
-                    if matched == Matched::Unparsed {
-                        run.unparsed.note(text);
-                    }
-                    Ok(Outcome::Row)
-                })
-            }
-            State::Lines(line) => text_record(bytes, tally, |text| {
-                if let Some(column) = line.and_then(|c| columns.get_mut(c)) {
-                    column.pad(row);
-                    column.push_text(text, context.reference);
-                }
-                Ok(Outcome::Row)
-            }),
-        }
+        self.codec.decode(Record {
+            bytes,
+            json,
+            keyed: !self.wanted.is_empty(),
+            wrapper: wrapper.map(AsRef::as_ref),
+            surroundings: &self.surroundings,
+            context: &context,
+            row,
+            columns: &mut self.columns,
+            tally: &mut self.tally,
+            run,
+        })
     }
 
     /// Notes what became of record `index`, which stands where the `at`-th of the chunk stood.
@@ -395,9 +358,8 @@ impl Decoder {
 
     /// What a record wraps; `None` if it is no wrapper.
     fn open(&self, bytes: &[u8]) -> Option<Vec<Piece>> {
-        let json_source = matches!(self.codec, State::Json(_));
         let envelopes = self.surroundings.opener.envelopes();
-        let mut is_record = |bytes: &[u8]| match json_source {
+        let mut is_record = |bytes: &[u8]| match self.json {
             true => self.wanted.takes(bytes),
             false => !looks_json(bytes) && !envelopes.wraps_line(&String::from_utf8_lossy(bytes)),
         };
@@ -487,7 +449,7 @@ struct Run {
     doubtful_times: BTreeMap<u32, Doubt>,
 }
 
-enum Outcome {
+pub(crate) enum Outcome {
     Row,
     /// A row of the first fields of a record over a bound.
     Cut,

@@ -11,9 +11,9 @@ use self::{
     part::{At, Part},
 };
 use crate::{
-    Chunk, Codec, DeadLetterCode, Decoder, DuplicateKeys, Envelope, Fault, Framing, InputOptions,
-    Limits, Original, SourceSpec, Unwrap, Wrapper,
-    decode::{Failure, duplicate_key, name_given_twice},
+    Chunk, DeadLetterCode, Decoder, DuplicateKeys, Envelope, Fault, Framing, InputOptions, Limits,
+    Original, SourceSpec, Unwrap, Wrapper,
+    decode::{Failure, duplicate_key, form, name_given_twice},
     detect::{
         ask::{Asker, looks_json},
         format_of,
@@ -419,7 +419,7 @@ impl Candidate {
     fn new(spec: Arc<SourceSpec>) -> Self {
         Candidate {
             name: spec.source.clone(),
-            json: matches!(spec.codec, Codec::Json),
+            json: form(&spec.codec).is_json(),
             cutter: Cutter::new(spec.framing()),
             asker: Asker::new(spec),
             checker: None,

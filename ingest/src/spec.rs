@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, SchemaRef, TimeUn
 use regex::Regex;
 use sluice_event::{Aliases, TableName, TimeSettings, Transform, WireSchema};
 
-use crate::{DuplicateKeys, Framing, Limits, Surroundings, Unwrap};
+use crate::{DuplicateKeys, Framing, Limits, Surroundings, Unwrap, decode::form};
 
 mod load;
 
@@ -72,18 +72,7 @@ pub struct MappingEntry {
 impl SourceSpec {
     /// How its input is cut into records.
     pub fn framing(&self) -> Framing {
-        match &self.codec {
-            Codec::Json => Framing::Json(self.unwrap.clone()),
-            Codec::Syslog(_) => Framing::Syslog,
-            Codec::Delimited(codec) => {
-                let names = codec.fields.iter().chain(codec.layouts.iter().flatten());
-                let mut names: Vec<String> = names.chain(&codec.known).cloned().collect();
-                names.sort_unstable();
-                names.dedup();
-                Framing::Fields(names)
-            }
-            Codec::Lines => Framing::Lines,
-        }
+        form(&self.codec).framing(self)
     }
 
     /// The table of its typed records before mapping.
@@ -137,16 +126,14 @@ impl InputOptions {
         &self,
         sources: impl Iterator<Item = &'s SourceSpec> + Clone,
     ) -> Vec<(&'static str, &'static str)> {
-        let any = |of: fn(&Codec) -> bool| sources.clone().any(|s| of(&s.codec));
-        let syslog = any(|c| matches!(c, Codec::Syslog(_)));
-        let delimited = any(|c| matches!(c, Codec::Delimited(_)));
+        let heeded = |setting: &str| sources.clone().any(|s| form(&s.codec).heeds(setting));
         [
-            ("zone", "syslog", self.zone.is_some() && !syslog),
-            ("year", "syslog", self.year.is_some() && !syslog),
-            ("fields", "delimited", self.fields.is_some() && !delimited),
+            ("zone", "syslog", self.zone.is_some()),
+            ("year", "syslog", self.year.is_some()),
+            ("fields", "delimited", self.fields.is_some()),
         ]
         .into_iter()
-        .filter(|(_, _, unused)| *unused)
+        .filter(|(name, _, given)| *given && !heeded(name))
         .map(|(name, codec, _)| (name, codec))
         .collect()
     }
@@ -159,18 +146,7 @@ impl SourceSpec {
             return self.clone();
         }
         let own = SourceSpec::clone(self);
-        let codec = match own.codec {
-            Codec::Syslog(codec) => Codec::Syslog(SyslogCodec {
-                zone: options.zone.unwrap_or(codec.zone),
-                year: options.year.or(codec.year),
-                ..codec
-            }),
-            Codec::Delimited(codec) => Codec::Delimited(DelimitedCodec {
-                fields: options.fields.clone().unwrap_or(codec.fields),
-                ..codec
-            }),
-            codec @ (Codec::Json | Codec::Lines) => codec,
-        };
+        let codec = form(&own.codec).for_input(options);
         let limits = Limits {
             record_bytes: options.record_bytes.unwrap_or(own.limits.record_bytes),
             depth: options.depth.unwrap_or(own.limits.depth),

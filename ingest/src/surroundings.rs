@@ -6,8 +6,8 @@ use std::sync::Arc;
 use regex::Regex;
 
 use crate::{
-    Codec, DeadLetterCode, EnvelopeError, Envelopes, SourceSpec,
-    decode::{Failure, header::Header},
+    DeadLetterCode, EnvelopeError, Envelopes, SourceSpec,
+    decode::{Failure, form, header::Header},
     detect::ask::{Wanted, looks_json},
     envelope::Opener,
 };
@@ -52,10 +52,7 @@ impl Surroundings {
             source: spec.source.clone(),
             wanted: Wanted::of(spec),
             line: spec.detect_line.clone(),
-            programs: match &spec.codec {
-                Codec::Syslog(s) => Some(s.programs.iter().flat_map(|p| p.names.clone()).collect()),
-                Codec::Json | Codec::Delimited(_) | Codec::Lines => None,
-            },
+            programs: form(&spec.codec).programs(),
         });
         Surroundings { opener: Opener::new(envelopes, &unwraps), signatures: signatures.collect() }
     }

@@ -5,8 +5,62 @@ use std::collections::{BTreeMap, HashMap};
 
 use sluice_event::WireSchema;
 
-use super::{Failure, Outcome, RecordContext, column::Column};
-use crate::{DeadLetterCode, DelimitedCodec};
+use super::{
+    Failure, Outcome, RecordContext,
+    codec::{Decode, Form, Record},
+    column::Column,
+    text_record,
+};
+use crate::{
+    Codec, DeadLetterCode, DelimitedCodec, Framing, InputOptions, Limits, SourceSpec,
+    detect::ask::{Line, Question},
+};
+
+impl Form for DelimitedCodec {
+    fn framing(&self, _: &SourceSpec) -> Framing {
+        let names = self.fields.iter().chain(self.layouts.iter().flatten());
+        let mut names: Vec<String> = names.chain(&self.known).cloned().collect();
+        names.sort_unstable();
+        names.dedup();
+        Framing::Fields(names)
+    }
+
+    fn heeds(&self, setting: &str) -> bool {
+        setting == "fields"
+    }
+
+    fn for_input(&self, options: &InputOptions) -> Codec {
+        let fields = options.fields.as_ref().unwrap_or(&self.fields).clone();
+        Codec::Delimited(DelimitedCodec { fields, ..self.clone() })
+    }
+
+    fn is_told_by_decoding(&self, _: &SourceSpec) -> bool {
+        true
+    }
+
+    fn fits(&self, question: &mut Question<'_>) -> bool {
+        if question.json {
+            return question.is_keyed() && question.has_keys();
+        }
+        match question.spec.detect_line.is_some() {
+            // A header line looks like its source whatever the pattern says.
+            true => question.line() || question.decodes() == Some(Line::Header),
+            false => question.decodes().is_some(),
+        }
+    }
+
+    fn reads(&self, question: &mut Question<'_>) -> bool {
+        question.decodes().is_some()
+    }
+
+    fn has_headers(&self) -> bool {
+        true
+    }
+
+    fn decoder(&self, wire: &WireSchema, _: Limits) -> Box<dyn Decode> {
+        Box::new(Delimited::new(self, wire))
+    }
+}
 
 /// What the fields of a line are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +93,33 @@ pub(crate) struct Delimited {
 
 /// Fields that no mapping reads, by name.
 pub(crate) type Others = BTreeMap<String, String>;
+
+impl Decode for Delimited {
+    /// Forgets the header of a partition.
+    fn end_message(&mut self, partition: sluice_event::PartitionId) {
+        self.orders.remove(&partition);
+    }
+
+    fn decode(&mut self, record: Record<'_>) -> Result<Outcome, Failure> {
+        let Record { bytes, json, keyed, surroundings, context, row, columns, tally, run, .. } =
+            record;
+        if json && !keyed {
+            return Err(Failure::not_a_line());
+        }
+        let mut others = BTreeMap::new();
+        let outcome = text_record(bytes, tally, |text| {
+            surroundings.refuse_wrapped(text)?;
+            self.record(text, columns, row, context, &mut others)
+        });
+        if outcome.is_err() {
+            columns.iter_mut().for_each(|c| c.truncate(row));
+        }
+        if !others.is_empty() {
+            run.others.insert(row as u32, others);
+        }
+        outcome
+    }
+}
 
 impl Delimited {
     pub(crate) fn new(codec: &DelimitedCodec, wire: &WireSchema) -> Self {
@@ -121,11 +202,6 @@ impl Delimited {
             put(target, value, columns, row, context, others);
         }
         Ok(Outcome::Row)
-    }
-
-    /// Forgets the header of a partition: its message has ended.
-    pub(crate) fn end_message(&mut self, partition: sluice_event::PartitionId) {
-        self.orders.remove(&partition);
     }
 
     /// Whether a line names fields and nothing else, most of them known; then their order.

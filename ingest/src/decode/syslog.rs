@@ -10,9 +10,15 @@ use self::{
     clock::Clock,
     header::{Header, Time, Zone as Named},
 };
-use super::{Failure, RecordContext, column::Column, column_of};
+use super::{
+    Failure, Outcome, RecordContext,
+    codec::{Decode, Form, Record},
+    column::Column,
+    column_of, text_record,
+};
 use crate::{
-    DeadLetterCode, SyslogCodec, Zone,
+    Codec, DeadLetterCode, Framing, InputOptions, Limits, SourceSpec, SyslogCodec, Zone,
+    detect::ask::Question,
     envelope::{Field, Wrapper},
     time::{self, YearlessTime},
 };
@@ -21,6 +27,59 @@ mod clock;
 pub(crate) mod header;
 
 pub(crate) use clock::Doubt;
+
+impl Form for SyslogCodec {
+    fn framing(&self, _: &SourceSpec) -> Framing {
+        Framing::Syslog
+    }
+
+    fn heeds(&self, setting: &str) -> bool {
+        matches!(setting, "zone" | "year")
+    }
+
+    fn for_input(&self, options: &InputOptions) -> Codec {
+        let zone = options.zone.unwrap_or(self.zone);
+        let year = options.year.or(self.year);
+        Codec::Syslog(SyslogCodec { zone, year, ..self.clone() })
+    }
+
+    fn programs(&self) -> Option<Vec<String>> {
+        Some(self.programs.iter().flat_map(|p| p.names.clone()).collect())
+    }
+
+    /// A source with known programs is told by the header of a line: cheaper than decoding.
+    fn is_told_by_decoding(&self, spec: &SourceSpec) -> bool {
+        spec.detect_line.is_none() && self.programs.is_empty()
+    }
+
+    fn fits(&self, question: &mut Question<'_>) -> bool {
+        if question.json {
+            return false;
+        }
+        let text = String::from_utf8_lossy(question.record);
+        let known = |p: &str| self.programs.iter().any(|of| of.names.iter().any(|n| n == p));
+        let said = question.wrapper.and_then(|w| w.get(&Field::Program));
+        let program = said.or_else(|| Header::parse(&text).and_then(|h| h.program));
+        let spec = question.spec;
+        let bare = |message: &Regex| question.wrapper.is_some() && message.is_match(&text);
+        match (program, spec.detect_line.is_some() || !self.programs.is_empty()) {
+            (Some(program), true) if known(program) => true,
+            (None, true) if spec.detect_message.as_ref().is_some_and(bare) => true,
+            (_, true) => question.line(),
+            // A source that declares nothing: a line that decodes looks like it.
+            (_, false) => question.decodes().is_some(),
+        }
+    }
+
+    fn reads(&self, question: &mut Question<'_>) -> bool {
+        let line = String::from_utf8_lossy(question.record);
+        Header::is_comment(&line) || Header::parse(&line).is_some()
+    }
+
+    fn decoder(&self, wire: &WireSchema, _: Limits) -> Box<dyn Decode> {
+        Box::new(Syslog::new(self, wire))
+    }
+}
 
 /// The layout of the lines of a source.
 #[derive(Debug)]
@@ -68,6 +127,33 @@ pub(crate) enum Matched {
     Yes,
     /// The source knows the program, and no pattern takes the message.
     Unparsed,
+}
+
+impl Decode for Syslog {
+    fn decode(&mut self, record: Record<'_>) -> Result<Outcome, Failure> {
+        let Record {
+            bytes, json, wrapper, surroundings, context, row, columns, tally, run, ..
+        } = record;
+        if json {
+            return Err(Failure::not_a_line());
+        }
+        text_record(bytes, tally, |text| {
+            if wrapper.is_none() {
+                surroundings.refuse_wrapped(text)?;
+            }
+            if wrapper.is_none() && Header::is_comment(text) {
+                return Ok(Outcome::Skip);
+            }
+            let (matched, doubt) = self.record(text, wrapper, columns, row, context)?;
+            if let Some(doubt) = doubt {
+                run.doubtful_times.insert(row as u32, doubt);
+            }
+            if matched == Matched::Unparsed {
+                run.unparsed.note(text);
+            }
+            Ok(Outcome::Row)
+        })
+    }
 }
 
 impl Syslog {

@@ -4,14 +4,13 @@
 use std::{borrow::Cow, fmt, ops::Deref};
 
 use memchr::memmem::Finder;
-use regex::Regex;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use sluice_event::PartitionId;
 
 use crate::{
-    Chunk, Codec, Decoder, SourceSpec, Wrapper,
-    decode::header::Header,
-    envelope::{Field, Piece},
+    Chunk, Decoder, SourceSpec, Wrapper,
+    decode::{Form, form},
+    envelope::Piece,
     repair,
 };
 
@@ -135,12 +134,7 @@ impl Wanted {
 impl<S: Deref<Target = SourceSpec>> Asker<S> {
     pub(crate) fn new(spec: S) -> Self {
         let wanted = Wanted::of(&spec);
-        // A syslog source with known programs is told by the header of a line: cheaper than decoding.
-        let decodes = match &spec.codec {
-            Codec::Delimited(_) => true,
-            Codec::Syslog(s) => spec.detect_line.is_none() && s.programs.is_empty(),
-            Codec::Json | Codec::Lines => false,
-        };
+        let decodes = form(&spec.codec).is_told_by_decoding(&spec);
         let decoder = decodes.then(|| Decoder::plain(&spec));
         Asker { spec, wanted, decoder }
     }
@@ -156,32 +150,18 @@ impl<S: Deref<Target = SourceSpec>> Asker<S> {
 
     /// Whether the record looks like the source.
     pub(crate) fn fits(&mut self, record: &[u8], wrapper: Option<&Wrapper>) -> bool {
-        let json = looks_json(record);
-        match &self.spec.codec {
-            Codec::Json => self.fits_json(record),
-            Codec::Delimited(_) if json => !self.wanted.is_empty() && self.wanted.takes(record),
-            Codec::Delimited(_) | Codec::Syslog(_) | Codec::Lines if json => false,
-            Codec::Syslog(syslog) => {
-                let text = String::from_utf8_lossy(record);
-                let known =
-                    |p: &str| syslog.programs.iter().any(|of| of.names.iter().any(|n| n == p));
-                let said = wrapper.and_then(|w| w.get(&Field::Program));
-                let program = said.or_else(|| Header::parse(&text).and_then(|h| h.program));
-                let bare = |message: &Regex| wrapper.is_some() && message.is_match(&text);
-                match (program, self.spec.detect_line.is_some() || !syslog.programs.is_empty()) {
-                    (Some(program), true) if known(program) => true,
-                    (None, true) if self.spec.detect_message.as_ref().is_some_and(bare) => true,
-                    (_, true) => self.line(record),
-                    // A source that declares nothing: a line that decodes looks like it.
-                    (_, false) => self.decodes(record).is_some(),
-                }
-            }
-            Codec::Delimited(_) | Codec::Lines => match self.spec.detect_line.is_some() {
-                // A header line looks like its source whatever the pattern says.
-                true => self.line(record) || self.decodes(record) == Some(Line::Header),
-                false => self.decodes(record).is_some(),
-            },
-        }
+        self.ask(record, wrapper, |form, question| form.fits(question))
+    }
+
+    fn ask(
+        &mut self,
+        record: &[u8],
+        wrapper: Option<&Wrapper>,
+        ask: impl FnOnce(&dyn Form, &mut Question<'_>) -> bool,
+    ) -> bool {
+        let Asker { spec, wanted, decoder } = self;
+        let (json, spec, decoder) = (looks_json(record), &**spec, decoder.as_mut());
+        ask(form(&spec.codec), &mut Question { spec, record, wrapper, json, wanted, decoder })
     }
 
     /// Whether the record looks like the source as it stands, in no envelope.
@@ -197,7 +177,7 @@ impl<S: Deref<Target = SourceSpec>> Asker<S> {
     pub(crate) fn open(&mut self, record: &[u8], give: &mut dyn FnMut(Piece, bool)) {
         let surroundings = self.spec.surroundings.clone();
         let envelopes = surroundings.opener.envelopes();
-        let json_source = matches!(self.spec.codec, Codec::Json);
+        let json_source = form(&self.spec.codec).is_json();
         let mut pieces = Vec::new();
         let mut is_record = |bytes: &[u8]| match json_source {
             true => self.wanted.takes(bytes),
@@ -221,38 +201,51 @@ impl<S: Deref<Target = SourceSpec>> Asker<S> {
     /// Whether the record is one that the source can read among others that look like it: a line
     /// of another program, a line below a header.
     pub(crate) fn reads(&mut self, record: &[u8]) -> bool {
-        match self.spec.codec {
-            Codec::Json => false,
-            Codec::Syslog(_) => {
-                let line = String::from_utf8_lossy(record);
-                Header::is_comment(&line) || Header::parse(&line).is_some()
-            }
-            Codec::Delimited(_) => self.decodes(record).is_some(),
-            Codec::Lines => true,
-        }
+        self.ask(record, None, |form, question| form.reads(question))
     }
 
     /// Whether the record is a line that names the fields of those below it.
     pub(crate) fn is_header(&mut self, record: &[u8]) -> bool {
-        matches!(self.spec.codec, Codec::Delimited(_))
-            && !record.starts_with(b"#")
-            && self.decodes(record) == Some(Line::Header)
+        self.ask(record, None, |form, question| {
+            form.has_headers()
+                && !record.starts_with(b"#")
+                && question.decodes() == Some(Line::Header)
+        })
+    }
+}
+
+/// A record of which a codec is asked, and what is known of the source.
+pub(crate) struct Question<'a> {
+    pub(crate) spec: &'a SourceSpec,
+    pub(crate) record: &'a [u8],
+    /// What came around the record.
+    pub(crate) wrapper: Option<&'a Wrapper>,
+    /// Whether the record begins like a JSON value.
+    pub(crate) json: bool,
+    wanted: &'a Wanted,
+    decoder: Option<&'a mut Decoder>,
+}
+
+impl Question<'_> {
+    /// Whether the source says which keys its records have.
+    pub(crate) fn is_keyed(&self) -> bool {
+        !self.wanted.is_empty()
     }
 
-    fn fits_json(&self, record: &[u8]) -> bool {
-        if self.spec.detect_line.is_some() && !self.line(record) {
-            return false;
-        }
-        self.wanted.takes(record)
+    /// Whether the record has the keys of the source.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.wanted.takes(self.record)
     }
 
-    fn line(&self, record: &[u8]) -> bool {
+    /// Whether the record matches the pattern for lines of the source.
+    pub(crate) fn line(&self) -> bool {
         let pattern = self.spec.detect_line.as_ref();
-        pattern.is_some_and(|line| line.is_match(&String::from_utf8_lossy(record)))
+        pattern.is_some_and(|line| line.is_match(&String::from_utf8_lossy(self.record)))
     }
 
-    fn decodes(&mut self, record: &[u8]) -> Option<Line> {
-        let text = String::from_utf8_lossy(record).into_owned();
+    /// What the record is if it decodes; `None` for sources that are not told so.
+    pub(crate) fn decodes(&mut self) -> Option<Line> {
+        let text = String::from_utf8_lossy(self.record).into_owned();
         let chunk = Chunk::of_lines(PartitionId(0), &[text], 0);
         let decoded = self.decoder.as_mut()?.decode(&chunk);
         match (decoded.record.len(), decoded.skipped) {
@@ -291,9 +284,11 @@ pub(crate) fn special(spec: &SourceSpec) -> usize {
     spec.detect_has.len() + usize::from(spec.detect_line.is_some())
 }
 
+/// What a line is.
 #[derive(PartialEq, Eq)]
-enum Line {
+pub(crate) enum Line {
     Record,
+    /// It names the fields of those below it.
     Header,
 }
 
