@@ -6,12 +6,15 @@
 //! to Parquet files, which the store lists in the same batch in which it forgets the tail. What is not listed
 //! does not count: after a crash those rows are read again by their input, from the last checkpoint on.
 //!
-//! A worker pushes rows (`memory`, `ring`); the thread of checkpoints seals them (`tail`); a thread of its
-//! own writes files, puts small ones together and applies retention (`writer`, `columnar`); a hunt reads
-//! all of it (`reader`). What is missing from an answer is in [`HuntResult::gaps`].
+//! A worker pushes rows (`memory`, `ring`), with a copy of their records, from which their `event_uid` is
+//! computed when they are sealed or a hunt asks for it (`identity`). The thread of checkpoints seals them
+//! (`tail`); a thread of its own writes files, puts small ones together and applies retention (`writer`,
+//! `columnar`); a hunt reads all of it (`reader`). What is missing from an answer is in
+//! [`HuntResult::gaps`].
 
 mod columnar;
 mod files;
+mod identity;
 mod list;
 mod memory;
 mod reader;
@@ -202,7 +205,8 @@ impl EventHistory {
     pub(crate) fn push_before(&self, epoch: u64, batch: &EventBatch) {
         let on_disk = self.inner.disk.is_some();
         let most = self.inner.table_bytes.saturating_mul(if on_disk { 2 } else { 1 });
-        self.inner.tables().push(&batch.table, epoch, &batch.columns, most, on_disk);
+        let rows = identity::with_records(batch);
+        self.inner.tables().push(&batch.table, epoch, rows, most, on_disk);
     }
 
     /// A run goes on from this checkpoint: rows that came after it come again.
@@ -213,8 +217,13 @@ impl EventHistory {
     /// Every row that this checkpoint covers has been pushed: what it changes in the list of the history.
     pub(crate) fn seal(&self, epoch: u64) -> Vec<StateEntry> {
         let Some(disk) = &self.inner.disk else { return Vec::new() };
-        let (frames, mut changes) = self.inner.tables().seal(epoch);
+        let (mut frames, mut changes) = self.inner.tables().seal(epoch);
         if !frames.is_empty() {
+            // Not behind the lock that workers take.
+            for frame in &mut frames {
+                frame.batches = frame.batches.iter().map(identity::identified).collect();
+            }
+            self.inner.tables().identified(epoch, &frames);
             changes.extend(disk.seal(epoch, &frames));
         }
         changes.push(list::put_sealed(list::Sealed {

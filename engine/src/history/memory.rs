@@ -50,12 +50,13 @@ impl Tables {
         &mut self,
         name: &TableName,
         epoch: u64,
-        batch: &RecordBatch,
+        batch: RecordBatch,
         most: usize,
         on_disk: bool,
     ) {
         let table = self.all.entry(name.clone()).or_default();
-        table.ring.push(epoch, batch.clone());
+        table.ring.push(epoch, batch);
+        table.ring.forget_records(most);
         let (gone, unlisted) = table.ring.trim(most, table.writing);
         if gone.rows == 0 {
             return;
@@ -92,6 +93,15 @@ impl Tables {
             }
         }
         (frames, changes)
+    }
+
+    /// Rows of a checkpoint that was sealed, with their identity.
+    pub(super) fn identified(&mut self, epoch: u64, frames: &[Frame]) {
+        for frame in frames {
+            if let Some(table) = self.all.get_mut(&frame.table) {
+                table.ring.replace(epoch, &frame.batches);
+            }
+        }
     }
 
     /// A checkpoint is durable; those whose tail files nothing refers to any more.

@@ -19,6 +19,7 @@ use sluice_sql::{StoredBatches, StoredRows, Wanted};
 use super::{
     columnar::VerifiedFile,
     files::{self, HistoryFile},
+    identity::{self, UID},
     list::{Extent, Loss, Lost},
     ring,
 };
@@ -195,7 +196,10 @@ struct Scan {
 impl Scan {
     /// What of a batch is wanted, and counted.
     fn taken(&self, batch: &RecordBatch) -> Result<RecordBatch, String> {
-        let mut taken = conform(batch, &self.schema)?;
+        let mut taken = match self.schema.field_with_name(UID) {
+            Ok(_) => conform(&identity::identified(batch), &self.schema)?,
+            Err(_) => conform(batch, &self.schema)?,
+        };
         if let Some(keep) = within(batch, self.between) {
             taken = filter_record_batch(&taken, &keep).map_err(|error| error.to_string())?;
         }

@@ -14,7 +14,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 
-use super::list::Extent;
+use super::{identity, list::Extent};
 use crate::stopwatch::Stopwatch;
 
 /// Rows of batches that were put together, at most.
@@ -35,6 +35,8 @@ struct Group {
     epoch: u64,
     batches: VecDeque<(RecordBatch, usize)>,
     bytes: usize,
+    /// From the first: batches without what their identity is computed from.
+    plain: usize,
     /// Whether they are in the tail file of their checkpoint, so that there will be no more of them.
     is_sealed: bool,
     age: Stopwatch,
@@ -72,6 +74,25 @@ impl Ring {
         }
     }
 
+    /// While there are more bytes than this, the oldest rows lose what their identity is computed from: their
+    /// `event_uid` is then NULL.
+    pub(super) fn forget_records(&mut self, most: usize) {
+        for group in self.groups.iter_mut().filter(|group| !group.is_sealed) {
+            // Batches before these have none.
+            while let Some((batch, size)) = group.batches.get_mut(group.plain) {
+                if self.bytes <= most {
+                    return;
+                }
+                group.plain += 1;
+                let plain = identity::without_records(batch);
+                let smaller = bytes(&plain);
+                self.bytes = self.bytes - *size + smaller;
+                group.bytes = group.bytes - *size + smaller;
+                (*batch, *size) = (plain, smaller);
+            }
+        }
+    }
+
     /// Drops the oldest rows until there are at most so many bytes; what was dropped, and which sealed
     /// checkpoints have no rows here any more. Those of checkpoints up to `spared`, which are being written,
     /// stay, and rows that are sealed go all at once.
@@ -83,6 +104,7 @@ impl Ring {
             let Some(group) = self.groups.get_mut(at) else { break };
             loop {
                 let Some((batch, size)) = group.batches.pop_front() else { break };
+                group.plain = group.plain.saturating_sub(1);
                 group.bytes -= size;
                 self.bytes -= size;
                 dropped.add(extent(&batch));
@@ -134,6 +156,16 @@ impl Ring {
         batches
     }
 
+    /// Puts rows in the place of the same ones that were sealed by the checkpoint of this number.
+    pub(super) fn replace(&mut self, epoch: u64, batches: &[RecordBatch]) {
+        let sealed = |group: &&mut Group| group.is_sealed && group.epoch == epoch;
+        let Some(group) = self.groups.iter_mut().find(sealed) else { return };
+        self.bytes -= group.bytes;
+        group.batches = batches.iter().map(|batch| (batch.clone(), bytes(batch))).collect();
+        group.bytes = group.batches.iter().map(|(_, size)| size).sum();
+        self.bytes += group.bytes;
+    }
+
     /// Takes back rows that were sealed by the checkpoint of this number.
     pub(super) fn restore(&mut self, epoch: u64, batches: Vec<RecordBatch>) {
         let mut group = Group::new(epoch);
@@ -181,7 +213,7 @@ impl Ring {
 impl Group {
     fn new(epoch: u64) -> Group {
         let (batches, age) = (VecDeque::new(), Stopwatch::start());
-        Group { epoch, batches, bytes: 0, is_sealed: false, age }
+        Group { epoch, batches, bytes: 0, plain: 0, is_sealed: false, age }
     }
 
     /// Adds rows to those of small batches before them: a batch of a single row takes as much memory
@@ -197,6 +229,7 @@ impl Group {
             let Ok(merged) = concat_batches(&last.schema(), [last, &batch]) else { break };
             self.bytes -= size;
             self.batches.pop_back();
+            self.plain = self.plain.min(self.batches.len());
             batch = merged;
         }
         let size = bytes(&batch);

@@ -567,3 +567,40 @@ fn times_are_those_of_the_schema() {
     let kind = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
     assert_eq!(sign_ins(&users(0, 1)).columns.column_by_name("time").unwrap().data_type(), &kind);
 }
+
+#[test]
+fn a_hunt_finds_a_row_by_the_identity_that_findings_show() {
+    let mut bench = Bench::new();
+    let mut rows = sign_ins(&users(0, 90));
+    let text: Vec<u8> = (0..90).flat_map(|n| format!("{n:02}").into_bytes()).collect();
+    rows.records = Records::new(text.into(), (0..90).map(|n| 2 * n..2 * n + 2).collect());
+    rows.record = (0..90).collect();
+    bench.push(&rows);
+    let shown = |row: usize| {
+        let row = rows.evidence(row);
+        let uid = row.split_once("\"event_uid\":\"").and_then(|(_, uid)| uid.get(..32));
+        uid.map(str::to_owned).unwrap_or_else(|| panic!("{row}"))
+    };
+    let found = |bench: &Bench, row: usize| {
+        let uid = shown(row);
+        let sql = format!("SELECT user_name FROM authentication WHERE event_uid = '{uid}'");
+        texts(&bench.hunt(&sql))
+    };
+    let is_found = |bench: &Bench, place: &str| {
+        for row in [0, 59, 60, 89] {
+            assert_eq!(found(bench, row), [format!("user{row:06}")], "{place}");
+        }
+    };
+    is_found(&bench, "in memory");
+    let wide = bench.hunt("SELECT * FROM authentication").bytes_scanned;
+    assert!(bench.hunt("SELECT user_name FROM authentication").bytes_scanned * 3 < wide);
+    bench.checkpoint();
+    is_found(&bench, "in memory and in the file of a checkpoint");
+    bench.restart();
+    is_found(&bench, "read from the file of a checkpoint");
+    bench.history().write_files();
+    assert_eq!((bench.files().len(), bench.tails().len()), (2, 0));
+    is_found(&bench, "in Parquet files");
+    bench.restart();
+    is_found(&bench, "in Parquet files, after a restart");
+}

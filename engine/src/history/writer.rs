@@ -25,6 +25,7 @@ use super::{
     Inner,
     columnar::{self, FileWriter},
     files::{self, HistoryFile},
+    identity,
     list::{self, FileEntry, Loss, Lost, TailEntry},
     memory::Table,
     reader::{self, conform, union},
@@ -228,6 +229,7 @@ impl Inner {
             table.writing = last;
             (last, batches)
         };
+        let batches: Vec<RecordBatch> = batches.iter().map(identity::identified).collect();
         let now = clock();
         let mut written = Vec::new();
         let outcome = (|| {
