@@ -1,31 +1,15 @@
 //! What a sender posts, from the bytes of a request to records for the spool and the answer about
 //! them. Pure: not HTTP, not the spool.
 
-use std::{
-    io::{self, Read},
-    ops::ControlFlow,
-    sync::Arc,
-};
+mod inflate;
 
-use flate2::{Decompress, FlushDecompress, Status};
+use std::{ops::ControlFlow, sync::Arc};
+
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::{DeadLetterCode, Framer, Framing, Limits, Router, Unwrap, inflate, spool::SpoolRecord};
-
-/// How a body is compressed: one `Content-Encoding`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encoding {
-    /// Not at all.
-    #[default]
-    Identity,
-    /// `gzip`, one or more members.
-    Gzip,
-    /// `zstd`, with a window of 8 MiB at most (RFC 9659).
-    Zstd,
-    /// `deflate`: zlib as RFC 9110 has it, or raw as some senders have it.
-    Deflate,
-}
+pub use self::inflate::{Encoding, inflate};
+use crate::{DeadLetterCode, Framer, Framing, Limits, Router, Unwrap, spool::SpoolRecord};
 
 /// How far a body may inflate, and into how many records it may fall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,145 +72,6 @@ impl PushError {
             PushError::TooLarge { .. } | PushError::TooMany { .. } => 413,
             PushError::NoMemory => 503,
         }
-    }
-}
-
-impl Encoding {
-    /// Of the value of a `Content-Encoding` header; several layers are refused.
-    ///
-    /// # Errors
-    /// [`PushError::Encoding`].
-    pub fn parse(header: &str) -> Result<Encoding, PushError> {
-        match header.trim().to_ascii_lowercase().as_str() {
-            "" | "identity" => Ok(Encoding::Identity),
-            "gzip" | "x-gzip" => Ok(Encoding::Gzip),
-            "zstd" => Ok(Encoding::Zstd),
-            "deflate" => Ok(Encoding::Deflate),
-            _ => Err(PushError::Encoding(header.chars().take(80).collect())),
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Encoding::Identity => "identity",
-            Encoding::Gzip => "gzip",
-            Encoding::Zstd => "zstd",
-            Encoding::Deflate => "deflate",
-        }
-    }
-}
-
-/// A window of 8 MiB: what every zstd sender over HTTP keeps to.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-
-/// The body as it was before compression. Never holds much more than the cap, whatever the body
-/// would inflate to. `grow` is asked before more bytes are held, and may say no.
-///
-/// # Errors
-/// [`PushError::Damaged`], [`PushError::TooLarge`], [`PushError::NoMemory`].
-pub fn inflate(
-    encoding: Encoding,
-    body: &[u8],
-    limits: PushLimits,
-    grow: &mut dyn FnMut(u64) -> bool,
-) -> Result<Vec<u8>, PushError> {
-    let damaged = |detail: &dyn std::fmt::Display| PushError::Damaged {
-        encoding: encoding.name(),
-        detail: detail.to_string(),
-    };
-    let ratio = limits.ratio.saturating_mul(body.len() as u64);
-    let max = match encoding {
-        Encoding::Identity => limits.decoded_bytes,
-        _ => limits.decoded_bytes.min(ratio.saturating_add(inflate::FREE_BYTES)),
-    };
-    match encoding {
-        Encoding::Identity if body.len() as u64 > max => Err(PushError::TooLarge { max }),
-        Encoding::Identity if !grow(body.len() as u64) => Err(PushError::NoMemory),
-        Encoding::Identity => Ok(body.to_vec()),
-        Encoding::Gzip => fill(&mut inflate::Members::new(body), max, grow, damaged),
-        Encoding::Zstd => {
-            let frames = inflate::Frames::new(body, ZSTD_WINDOW_LOG_MAX);
-            fill(&mut frames.map_err(|e| damaged(&e))?, max, grow, damaged)
-        }
-        Encoding::Deflate => {
-            let zlib = matches!(body, [a, b, ..]
-                if a & 0x0f == 8 && (u16::from(*a) << 8 | u16::from(*b)).is_multiple_of(31));
-            let first = fill(&mut Deflated::new(body, zlib), max, grow, damaged);
-            match first {
-                // Raw data may begin like a zlib header.
-                Err(PushError::Damaged { .. }) if zlib => {
-                    fill(&mut Deflated::new(body, false), max, grow, damaged).or(first)
-                }
-                first => first,
-            }
-        }
-    }
-}
-
-/// Bytes that are inflated at a time.
-const STEP_BYTES: usize = 128 << 10;
-
-/// Reads to the end, or a little more than `max` bytes.
-fn fill(
-    reader: &mut dyn Read,
-    max: u64,
-    grow: &mut dyn FnMut(u64) -> bool,
-    damaged: impl Fn(&dyn std::fmt::Display) -> PushError,
-) -> Result<Vec<u8>, PushError> {
-    let mut out = Vec::new();
-    let mut step = vec![0; STEP_BYTES];
-    loop {
-        let read = reader.read(&mut step).map_err(|e| damaged(&e))?;
-        if read == 0 {
-            return Ok(out);
-        }
-        if !grow(read as u64) {
-            return Err(PushError::NoMemory);
-        }
-        out.extend_from_slice(step.get(..read).unwrap_or_default());
-        if out.len() as u64 > max {
-            return Err(PushError::TooLarge { max });
-        }
-    }
-}
-
-/// One zlib or raw deflate stream. (The readers of flate2 take a stream that is cut off for one that
-/// ends.)
-struct Deflated<'b> {
-    body: &'b [u8],
-    stream: Decompress,
-    ended: bool,
-}
-
-impl<'b> Deflated<'b> {
-    fn new(body: &'b [u8], zlib: bool) -> Self {
-        Deflated { body, stream: Decompress::new(zlib), ended: false }
-    }
-}
-
-impl Read for Deflated<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.ended {
-            return Ok(0);
-        }
-        let (read, made) = (self.stream.total_in(), self.stream.total_out());
-        let rest = self.body.get(read as usize..).unwrap_or_default();
-        let status = self.stream.decompress(rest, out, FlushDecompress::None)?;
-        let given = (self.stream.total_out() - made) as usize;
-        if status == Status::StreamEnd {
-            self.ended = true;
-            let more = self.body.len() as u64 - self.stream.total_in();
-            if more > 0 {
-                return Err(io::Error::other(format!("{more} bytes after its end")));
-            }
-        } else if self.stream.total_in() == read && given == 0 {
-            return Err(io::Error::other("it is cut off"));
-        }
-        if given == 0 && !self.ended {
-            // It has read and made nothing yet: go on.
-            return self.read(out);
-        }
-        Ok(given)
     }
 }
 
@@ -297,29 +142,39 @@ pub fn read(
     source: Option<&Arc<str>>,
     limits: PushLimits,
 ) -> Result<Pushed, PushError> {
-    let mut pushed = Pushed { records: Vec::new(), answer: PushAnswer::default() };
-    let spooled =
-        |bytes: &[u8]| SpoolRecord { received_at, source: source.cloned(), bytes: bytes.to_vec() };
-    // Lines below a header line go with it: alone they would be read in another order of fields.
-    let mut header: Option<SpoolRecord> = None;
-    let mut seen = 0;
+    // All of them are counted before one is looked at, which costs far more.
+    let (mut records, mut seen) = (Vec::new(), 0);
     let all = split(body, |line, record| {
         seen += records_in(record);
         if seen > limits.records {
             return ControlFlow::Break(());
         }
-        if router.is_header(record) {
-            header = Some(spooled(record));
+        records.push((line, record.to_vec()));
+        ControlFlow::Continue(())
+    });
+    if all.is_break() {
+        return Err(PushError::TooMany { max: limits.records });
+    }
+    if records.is_empty() {
+        return Err(PushError::Empty);
+    }
+    let mut pushed = Pushed { records: Vec::new(), answer: PushAnswer::default() };
+    let spooled = |bytes: Vec<u8>| SpoolRecord { received_at, source: source.cloned(), bytes };
+    // Lines below a header line go with it: alone they would be read in another order of fields.
+    let mut header: Option<SpoolRecord> = None;
+    for (line, record) in records {
+        if router.is_header(&record) {
+            header = Some(spooled(record.clone()));
             pushed.records.push(spooled(record));
-            return ControlFlow::Continue(());
+            continue;
         }
-        match router.check(record) {
+        match router.check(&record) {
             Ok(()) => pushed.answer.accepted += 1,
             Err((code, detail)) => pushed.answer.reject(line, code, detail),
         }
         let Some(header) = &header else {
             pushed.records.push(spooled(record));
-            return ControlFlow::Continue(());
+            continue;
         };
         match pushed.records.last_mut() {
             Some(last) if last.bytes.len() + record.len() < GROUP_BYTES => last.bytes.push(b'\n'),
@@ -330,14 +185,10 @@ pub fn read(
             }
         }
         if let Some(last) = pushed.records.last_mut() {
-            last.bytes.extend_from_slice(record);
+            last.bytes.extend_from_slice(&record);
         }
-        ControlFlow::Continue(())
-    });
-    if all.is_break() {
-        return Err(PushError::TooMany { max: limits.records });
     }
-    if pushed.records.is_empty() { Err(PushError::Empty) } else { Ok(pushed) }
+    Ok(pushed)
 }
 
 /// How many records a line becomes when it is decoded: JSON values may follow each other on it, and a
