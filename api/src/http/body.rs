@@ -1,6 +1,7 @@
 //! Request bodies: read under a cap and a deadline, JSON with unknown fields refused.
 
 mod objects;
+pub(super) mod once;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use sluice_signal::policy::{Action, NotReady};
 
 use super::{
     super::{
-        body::{BODY_TIME, read},
+        body::{BODY_TIME, once, read},
         problem::{Code, Problem},
         shared::Shared,
     },
@@ -30,7 +30,7 @@ pub(super) async fn evaluate(
 ) -> Result<Response, Problem> {
     let signals = configured(&shared)?;
     let bytes = read(request.into_body(), BODY, BODY_TIME, None).await?;
-    let body: Option<Value> = serde_json::from_slice(&bytes).ok();
+    let body: Option<Value> = once::value(&bytes).ok();
     let token = body.as_ref().and_then(|body| body["token"].as_str()).map(str::to_owned);
     let Some(token) = token else { return Ok(refused("the body is {\"token\": \"..\"}")) };
     let work = move || {

@@ -21,7 +21,7 @@ use sluice_signal::{
 use super::{
     super::{
         access,
-        body::{BODY_TIME, read},
+        body::{BODY_TIME, once, read},
         problem::{Code, Problem},
         shared::Shared,
     },
@@ -203,8 +203,7 @@ async fn evaluate(shared: Shared, request: Request, several: bool) -> Result<Res
     let request_id = request.headers().get("x-request-id").cloned();
     let bytes = read(request.into_body(), BODY, BODY_TIME, None).await?;
     let bad = |text: String| Problem::new(Code::InvalidBody, text);
-    let body: Value =
-        serde_json::from_slice(&bytes).map_err(|e| bad(format!("the body is no JSON: {e}")))?;
+    let body: Value = once::value(&bytes).map_err(|e| bad(format!("the body is no JSON: {e}")))?;
     let (now, stale) = (clock::now(), shared.app.silence.stale_since());
     let answered = signals.evaluate(|policy, levels| match several {
         true => authzen::evaluate_all(&body, policy, |e| signals.judged(levels, e), stale, now),
