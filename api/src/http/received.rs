@@ -9,7 +9,7 @@ use axum::{
 use serde_json::json;
 use sluice_signal::verify::MAX_BYTES;
 
-use super::{body, problem::Problem, shared::Shared};
+use super::{body, pool::as_token, problem::Problem, shared::Shared};
 use crate::node::received::ReceiveError;
 
 /// `/ssf/receive/{input}`: 202 when the rows of the token are durable.
@@ -24,12 +24,14 @@ pub(super) async fn push(
     };
     let bytes = body::read(body, MAX_BYTES, body::BODY_TIME, None).await?;
     let authorization = headers.get(header::AUTHORIZATION).map(|h| h.as_bytes().to_vec());
+    let whose = if received.knows(&input) { format!("ssf {input}") } else { String::new() };
     let work = move || {
         // What is no text is no token.
         let token = String::from_utf8_lossy(&bytes);
         received.push(&input, authorization.as_deref(), &token)
     };
-    Ok(match shared.pools.signals.run(work).await? {
+    // A place of its own input: one that waits for the keys of its issuer holds up no other.
+    Ok(match as_token(&whose, shared.pools.signals.run(work)).await? {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
         Err(error) => refused(&error),
     })

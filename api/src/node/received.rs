@@ -152,6 +152,11 @@ impl Received {
         self.receive(transmitter, token)
     }
 
+    /// Whether an input of this name takes SETs.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.0.transmitters.contains_key(name)
+    }
+
     /// By input and outcome: SETs since the start of the process.
     pub(crate) fn counts(&self) -> Vec<(&str, [(&'static str, u64); 5])> {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);

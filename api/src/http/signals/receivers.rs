@@ -20,16 +20,20 @@ use sluice_signal::{
 };
 
 use super::{
-    super::{body, problem::Problem, server::ended, shared::Shared},
+    super::{body, pool::as_token, problem::Problem, server::ended, shared::Shared},
     signals,
 };
 use crate::{
+    clock,
+    network::{self, Peer},
     node::signals::{BearerError, Signals},
     tokens,
 };
 
 /// Bytes of a body: a poll that acknowledges a hundred SETs has 4 KiB.
 const BODY: usize = 1 << 20;
+/// Bytes of a request for an access token.
+const FORM: usize = 16 << 10;
 /// How long a poll is held while there is nothing: less than the time a request may take.
 const HOLD: Duration = Duration::from_secs(25);
 
@@ -44,9 +48,19 @@ pub(super) struct Refusal {
 
 /// `POST /ssf/token`.
 pub(super) async fn token(State(shared): State<Shared>, request: Request) -> Response {
+    let peer = request.extensions().get::<Peer>();
+    let peer = peer.map(|p| network::client(p.0.ip(), request.headers(), &shared.trusted_proxies));
     match access_token(&shared, request).await {
         Ok(answer) => answer.into_response(),
         Err((status, error)) => {
+            // A wrong secret counts as a refused token does: the right one is taken at any time.
+            let failed = peer.filter(|_| status == StatusCode::UNAUTHORIZED);
+            let wait = failed.and_then(|ip| shared.throttle.failed(ip, clock::monotonic()));
+            if let Some(wait) = wait {
+                let error = axum::Json(json!({"error": error}));
+                let wait = [(header::RETRY_AFTER, wait.to_string())];
+                return (StatusCode::TOO_MANY_REQUESTS, wait, error).into_response();
+            }
             let mut response = (status, axum::Json(json!({"error": error}))).into_response();
             if status == StatusCode::UNAUTHORIZED {
                 let basic = HeaderValue::from_static("Basic realm=\"sluice\"");
@@ -64,7 +78,7 @@ pub(super) async fn read(
 ) -> Result<Response, Refusal> {
     let bearer = bearer(&shared, shown(&request), Scope::Read).await?;
     let id = query(&request, "stream_id");
-    ask(&shared, move |t, _| t.read_streams(&bearer.receiver, id.as_deref())).await
+    ask(&shared, bearer, move |t, receiver, _| t.read_streams(receiver, id.as_deref())).await
 }
 
 /// `POST /ssf/streams`.
@@ -77,7 +91,8 @@ pub(super) async fn create(
     let nonce = tokens::random::<16>().map_err(|e| Refusal::failed(e.to_string()))?;
     let nonce = tokens::hex(&nonce);
     let answer =
-        ask(&shared, move |t, now| t.create_stream(&bearer.receiver, &body, &nonce, now)).await?;
+        ask(&shared, bearer, move |t, receiver, now| t.create_stream(receiver, &body, &nonce, now))
+            .await?;
     Ok((StatusCode::CREATED, answer).into_response())
 }
 
@@ -111,8 +126,10 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Refusal> {
     let bearer = bearer(&shared, shown(&request), Scope::Delete).await?;
     let id = query(&request, "stream_id").ok_or_else(|| Refusal::bad("`stream_id` is needed"))?;
-    ask(&shared, move |t, now| t.delete_stream(&bearer.receiver, &id, now).map(|()| Value::Null))
-        .await?;
+    ask(&shared, bearer, move |t, receiver, now| {
+        t.delete_stream(receiver, &id, now).map(|()| Value::Null)
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -123,7 +140,7 @@ pub(super) async fn status(
 ) -> Result<Response, Refusal> {
     let bearer = bearer(&shared, shown(&request), Scope::Read).await?;
     let id = query(&request, "stream_id").ok_or_else(|| Refusal::bad("`stream_id` is needed"))?;
-    ask(&shared, move |t, _| t.status(&bearer.receiver, &id)).await
+    ask(&shared, bearer, move |t, receiver, _| t.status(receiver, &id)).await
 }
 
 /// `POST /ssf/status`.
@@ -188,8 +205,9 @@ pub(super) async fn poll(
     loop {
         changes.mark_unchanged();
         let (receiver, stream, asked) = (bearer.receiver.clone(), id.clone(), poll.clone());
-        let answer =
-            signals.run(&shared, move |t, now| t.poll(&receiver, &stream, &asked, now)).await??;
+        let place = place_of(&receiver);
+        let work = move |t: &mut Transmitter, now| t.poll(&receiver, &stream, &asked, now);
+        let answer = as_token(&place, signals.run(&shared, work)).await??;
         if !answer.is_empty() || poll.at_once || poll.most == 0 {
             return Ok(axum::Json(answer.to_value()).into_response());
         }
@@ -273,20 +291,29 @@ async fn change(
 ) -> Result<Response, Refusal> {
     let bearer = bearer(shared, shown(&request), Scope::Update).await?;
     let body = json_body(request).await?;
-    ask(shared, move |t, now| work(t, &bearer.receiver, &body, now)).await
+    ask(shared, bearer, move |t, receiver, now| work(t, receiver, &body, now)).await
 }
 
 async fn ask(
     shared: &Shared,
-    work: impl FnOnce(&mut Transmitter, i64) -> Result<Value, RequestError> + Send + 'static,
+    bearer: Bearer,
+    work: impl FnOnce(&mut Transmitter, &str, i64) -> Result<Value, RequestError> + Send + 'static,
 ) -> Result<Response, Refusal> {
-    let answer = signals(shared)?.run(shared, work).await??;
+    let signals = signals(shared)?;
+    let (receiver, place) = (bearer.receiver.clone(), place_of(&bearer.receiver));
+    let work = move |t: &mut Transmitter, now| work(t, &receiver, now);
+    let answer = as_token(&place, signals.run(shared, work)).await??;
     Ok(axum::Json(answer).into_response())
+}
+
+/// Whose places in a pool the work for a receiver takes: no name of a token of ours.
+fn place_of(receiver: &str) -> String {
+    format!("receiver {receiver}")
 }
 
 async fn json_body(request: Request) -> Result<Value, Refusal> {
     let bytes = read_body(request.into_body()).await?;
-    serde_json::from_slice(&bytes).map_err(|e| Refusal::bad(&format!("the body is no JSON: {e}")))
+    body::once::value(&bytes).map_err(|e| Refusal::bad(&format!("the body is no JSON: {e}")))
 }
 
 async fn read_body(body: Body) -> Result<axum::body::Bytes, Refusal> {
@@ -307,7 +334,9 @@ async fn access_token(shared: &Shared, request: Request) -> Result<Response, Tok
     const CLIENT: TokenRefusal = (StatusCode::UNAUTHORIZED, "invalid_client");
     let signals = signals(shared).map_err(|_| (StatusCode::NOT_FOUND, "invalid_request"))?;
     let basic = basic(request.headers());
-    let body = read_body(request.into_body()).await.map_err(|_| INVALID)?;
+    // Nobody knows yet whose body it is.
+    let body = body::read(request.into_body(), FORM, body::BODY_TIME, None).await;
+    let body = body.map_err(|_| INVALID)?;
     let form = form(&body).ok_or(INVALID)?;
     let field = |name: &str| form.iter().find(|(key, _)| key == name).map(|(_, v)| v.clone());
     if field("grant_type").as_deref() != Some("client_credentials") {
