@@ -35,6 +35,8 @@ struct Answers {
     /// The order in which they were given.
     order: VecDeque<Name>,
     bytes: usize,
+    /// Answers and bytes of each token.
+    of: BTreeMap<String, (usize, usize)>,
 }
 
 /// A token's id and its key.
@@ -62,8 +64,10 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 /// how many are, of all tokens,
 const ANSWERS: usize = 10_000;
-/// and how many bytes; the oldest go first.
+/// and how many bytes; the oldest go first,
 const BYTES: usize = 32 << 20;
+/// those of a token that has more than this part of either before those of others.
+const PART: usize = 8;
 /// A larger answer is not kept.
 const ANSWER_BYTES: usize = 1 << 20;
 /// Characters of a key.
@@ -115,6 +119,8 @@ impl Idempotency {
         if let Some(answer) = state.answers.get(&name) {
             return Err(Box::new(answer.again(&request)));
         }
+        state.make_room(&name.0);
+        state.of.entry(name.0.clone()).or_default().0 += 1;
         state.answers.insert(name.clone(), Answer { request, given: now, response: None });
         state.order.push_back(name.clone());
         Ok(Running { all: self.clone(), name, kept: false })
@@ -152,10 +158,33 @@ impl Answers {
             if !old && self.answers.len() < ANSWERS && self.bytes <= BYTES {
                 return;
             }
-            if let Some(name) = self.order.pop_front()
-                && let Some(answer) = self.answers.remove(&name)
-            {
-                self.bytes -= answer.response.map_or(0, |(_, _, bytes)| bytes.len());
+            if let Some(name) = self.order.pop_front() {
+                self.remove(&name);
+            }
+        }
+    }
+
+    /// Forgets the oldest answers of a token while it has its part of what there may be.
+    fn make_room(&mut self, token: &str) {
+        let has_its_part = |all: &Answers| {
+            let (answers, bytes) = all.of.get(token).copied().unwrap_or_default();
+            answers >= ANSWERS / PART || bytes > BYTES / PART
+        };
+        while has_its_part(self) {
+            let oldest = self.order.iter().position(|name| name.0 == token);
+            let Some(name) = oldest.and_then(|at| self.order.remove(at)) else { return };
+            self.remove(&name);
+        }
+    }
+
+    fn remove(&mut self, name: &Name) {
+        let Some(answer) = self.answers.remove(name) else { return };
+        let bytes = answer.response.map_or(0, |(_, _, bytes)| bytes.len());
+        self.bytes -= bytes;
+        if let Some(of) = self.of.get_mut(&name.0) {
+            *of = (of.0.saturating_sub(1), of.1.saturating_sub(bytes));
+            if of.0 == 0 {
+                self.of.remove(&name.0);
             }
         }
     }
@@ -178,6 +207,9 @@ impl Running {
         if let Some(answer) = state.answers.get_mut(&self.name) {
             answer.response = Some((parts.status, headers, bytes.clone()));
             state.bytes += bytes.len();
+            if let Some(of) = state.of.get_mut(&self.name.0) {
+                of.1 += bytes.len();
+            }
             self.kept = true;
         }
         drop(state);
@@ -188,7 +220,61 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.kept {
-            self.all.lock().answers.remove(&self.name);
+            let mut state = self.all.lock();
+            state.remove(&self.name);
+            let at = state.order.iter().rposition(|name| *name == self.name);
+            at.and_then(|at| state.order.remove(at));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keep(all: &Idempotency, token: &str, key: usize, bytes: usize) {
+        let name = (token.to_owned(), key.to_string());
+        let running = all.begin(name, [0; 32]).ok().unwrap();
+        let answer = Response::new(Body::from(vec![b'x'; bytes]));
+        let kept = futures::executor::block_on(running.keep(answer));
+        assert!(kept.is_ok());
+    }
+
+    fn is_kept(all: &Idempotency, token: &str, key: usize) -> bool {
+        all.lock().answers.contains_key(&(token.to_owned(), key.to_string()))
+    }
+
+    #[test]
+    fn a_token_that_uses_many_keys_forgets_its_own_answers_first() {
+        let all = Idempotency::default();
+        keep(&all, "calm", 0, 10);
+        for key in 0..2 * ANSWERS {
+            keep(&all, "many", key, 1);
+        }
+        assert!(is_kept(&all, "calm", 0) && is_kept(&all, "many", 2 * ANSWERS - 1));
+        assert!(!is_kept(&all, "many", 0));
+        assert_eq!(all.lock().answers.len(), 1 + ANSWERS / PART);
+    }
+
+    #[test]
+    fn a_token_with_large_answers_forgets_its_own_first() {
+        let all = Idempotency::default();
+        keep(&all, "calm", 0, 10);
+        for key in 0..100 {
+            keep(&all, "large", key, ANSWER_BYTES);
+        }
+        assert!(is_kept(&all, "calm", 0) && is_kept(&all, "large", 99));
+        let state = all.lock();
+        assert!(state.bytes <= BYTES / PART + 2 * ANSWER_BYTES, "{}", state.bytes);
+        let sum: usize = state.of.values().map(|(_, bytes)| bytes).sum();
+        assert_eq!(sum, state.bytes);
+    }
+
+    #[test]
+    fn a_request_that_fails_takes_no_room() {
+        let all = Idempotency::default();
+        drop(all.begin(("a".to_owned(), "1".to_owned()), [0; 32]).ok().unwrap());
+        let state = all.lock();
+        assert!(state.answers.is_empty() && state.of.is_empty() && state.order.is_empty());
     }
 }
