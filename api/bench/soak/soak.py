@@ -7,7 +7,8 @@ Starts `sluice run` in a folder of its own, with 20 senders (a token each), 5 an
 one attacker at a time, each with a token of the role it needs. Prints a table: for the calm and for each
 attacker the p99 of answers to honest pushes and of event -> finding on the live stream, honest requests
 that were refused, probes whose finding did not come, what the attacker was answered, and the memory of the
-process. Needs nothing but Python 3.11. Exits with 1 if a finding was lost or the process has ended.
+process. An attacker is another machine: its process gets only the processor time that nothing else wants
+(SCHED_IDLE), while what the service does for it counts in full. Needs nothing but Python 3.11. Exits with 1 if a finding was lost or the process has ended.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -231,8 +233,18 @@ WORKERS = {growth: 2, tiny: 4, others_id: 2, connections: 1, special_files: 1, l
            slow_readers: 1, bad_requests: 2, searches: 8}
 
 
+def behind_everybody():
+    """What an attacker computes is done elsewhere: it takes no processor from the service."""
+    os.nice(19)
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError) as error:
+        print(f"attackers run at nice 19 only: {error}", file=sys.stderr)
+
+
 def attack(name, node, folder, until, answers):
     """The process of an attacker: its steps, in threads, until the time is over."""
+    behind_everybody()
     step = globals()[name]
     counts = collections.Counter()
     state = {"folder": folder}
@@ -365,6 +377,7 @@ def main():
     parser.add_argument("--sluice", required=True, help="the binary, built with --release")
     parser.add_argument("--seconds", type=float, default=600, help="of the whole soak, in equal parts")
     parser.add_argument("--memory-limit", default="2GiB")
+    parser.add_argument("--only", help="attackers by the names of their functions, with commas: tiny,searches")
     parser.add_argument("--keep", action="store_true", help="keep the folder with the log and the data")
     options = parser.parse_args()
     sluice = str(pathlib.Path(options.sluice).resolve())
@@ -416,12 +429,13 @@ http = {{}}
             time.sleep(0.1)
         honest = Honest(node)
         honest.start()
-        part = options.seconds / (len(ATTACKS) + 1)
+        attacks = [step for step in ATTACKS if not options.only or step.__name__ in options.only.split(",")]
+        part = options.seconds / (len(attacks) + 1)
         time.sleep(min(10, part))
         rows = []
         print("| beside | push p99 ms | event to finding p99 ms | analyst p99 ms | findings | honest refusals | lost | attacker was answered | RSS MiB |")
         print("|---|---|---|---|---|---|---|---|---|", flush=True)
-        for step in [None, *ATTACKS]:
+        for step in [None, *attacks]:
             answers = multiprocessing.Queue()
             attacker = None
             if step:
