@@ -5,16 +5,12 @@ use std::collections::BTreeMap;
 
 use sluice_rule::Severity;
 
-use crate::{Entity, Finding, FindingId, RiskLevel};
+use crate::{Entity, Finding, FindingId, RiskLevel, history};
 
 /// Milliseconds without a finding after which the next one opens another incident.
 pub const QUIET: i64 = 24 * 3_600_000;
 /// Findings of one incident: one more of its entity opens another.
 pub const INCIDENT_FINDINGS: usize = 1_000;
-/// Changes that are kept of one incident: each reading of it carries them all.
-const HISTORY_ENTRIES: usize = 500;
-/// Bytes of their texts.
-const HISTORY_BYTES: usize = 256 << 10;
 
 /// An incident (OCSF Incident Finding, class 2005).
 #[derive(Clone, Debug, PartialEq)]
@@ -305,12 +301,9 @@ impl Incident {
             return Err(Refused::Empty);
         }
         let ends = change.status.is_some_and(IncidentStatus::ends);
-        // Closing is always possible: it must not wait for room.
-        let closes = ends && change.comment.is_none();
-        let bytes = self.history.iter().map(|e| e.change.bytes()).sum::<usize>() + change.bytes();
-        if !closes && (self.history.len() >= HISTORY_ENTRIES || bytes > HISTORY_BYTES)
-            || self.history.len() >= 2 * HISTORY_ENTRIES
-        {
+        let moves = change.status.is_some() || change.verdict.is_some();
+        let history = self.history.iter().map(|e| (&*e.by, e.change.bytes()));
+        if !history::has_room(history, by, moves, change.bytes()) {
             return Err(Refused::HistoryFull);
         }
         if ends && change.verdict.is_none() && self.verdict.is_none() {
@@ -425,10 +418,13 @@ mod tests {
         }
         assert!(!incident.join(&finding(5_000, Severity::Low, 1), 0), "the next opens another");
         let note = |n: usize| IncidentChange { comment: Some("x".repeat(n)), ..Default::default() };
-        for _ in 0..HISTORY_BYTES / 4_096 {
-            assert_eq!(incident.change(1, "bob", note(4_096)), Ok(()));
+        for name in ["ann", "bob"] {
+            for _ in 0..history::BYTES / 2 / 4_096 {
+                assert_eq!(incident.change(1, name, note(4_096)), Ok(()));
+            }
+            assert_eq!(incident.change(1, name, note(1)), Err(Refused::HistoryFull));
         }
-        assert_eq!(incident.change(1, "bob", note(1)), Err(Refused::HistoryFull));
+        assert_eq!(incident.change(1, "cem", note(1)), Err(Refused::HistoryFull));
         let close = IncidentChange {
             status: Some(IncidentStatus::Closed),
             verdict: Some(IncidentVerdict::Benign),
@@ -436,7 +432,13 @@ mod tests {
         };
         assert_eq!(incident.change(1, "bob", close), Ok(()));
         let mut incident = opened();
-        (0..HISTORY_ENTRIES).for_each(|_| incident.change(1, "bob", note(1)).unwrap());
+        (0..history::ENTRIES / 2).for_each(|_| incident.change(1, "bob", note(1)).unwrap());
         assert_eq!(incident.change(1, "bob", note(1)), Err(Refused::HistoryFull));
+        // One name leaves half of it to others, with changes of status too.
+        let take = |status| IncidentChange { status: Some(status), ..Default::default() };
+        while incident.change(1, "bob", take(IncidentStatus::OnHold)).is_ok() {
+            assert!(incident.history.len() <= history::ENTRIES);
+        }
+        assert_eq!(incident.change(1, "ann", take(IncidentStatus::InProgress)), Ok(()));
     }
 }

@@ -12,6 +12,7 @@ pub mod capped;
 pub mod contest;
 mod finding;
 mod fold;
+mod history;
 mod id;
 mod incident;
 pub mod repeats;

@@ -1,5 +1,7 @@
 //! What people did about a finding: kept apart from it, so that a replay never overwrites an analyst.
 
+use crate::history;
+
 /// The state of the work on a finding, and how it came about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Triage {
@@ -72,16 +74,13 @@ pub enum TriageRefused {
     Invalid(String),
     /// There is no room for it in the history.
     #[error(
-        "the history is full: a finding keeps {HISTORY_ENTRIES} changes and {} KiB of remarks",
-        HISTORY_BYTES >> 10
+        "the history is full: a finding keeps {} changes and {} KiB of remarks, half of them under \
+         one name",
+        history::ENTRIES,
+        history::BYTES >> 10
     )]
     HistoryFull,
 }
-
-/// Changes that are kept of one finding: each reading of it carries them all.
-const HISTORY_ENTRIES: usize = 500;
-/// Bytes of their texts.
-const HISTORY_BYTES: usize = 256 << 10;
 
 impl Triage {
     /// The state after a change.
@@ -94,12 +93,8 @@ impl Triage {
         if change == TriageChange::default() {
             return Err(invalid("nothing to change: give status, assignee or comment"));
         }
-        // Closing is always possible: it must not wait for room.
-        let closes = change.status == Some(TriageStatus::Resolved) && change.comment.is_none();
-        let bytes = self.history.iter().map(|e| e.change.bytes()).sum::<usize>() + change.bytes();
-        if !closes && (self.history.len() >= HISTORY_ENTRIES || bytes > HISTORY_BYTES)
-            || self.history.len() >= 2 * HISTORY_ENTRIES
-        {
+        let history = self.history.iter().map(|e| (&*e.by, e.change.bytes()));
+        if !history::has_room(history, by, change.status.is_some(), change.bytes()) {
             return Err(TriageRefused::HistoryFull);
         }
         let mut next = self.clone();
@@ -177,29 +172,59 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::{BYTES, ENTRIES};
 
     #[test]
     fn a_history_has_an_end_and_closing_goes_on() {
         let note =
             |n: usize| TriageChange { comment: Some("x".repeat(n)), ..TriageChange::default() };
         let mut triage = Triage::default();
-        for _ in 0..HISTORY_ENTRIES {
-            triage = triage.apply(note(1), 0, "ann").unwrap();
+        for name in ["ann", "bob"] {
+            for _ in 0..ENTRIES / 2 {
+                triage = triage.apply(note(1), 0, name).unwrap();
+            }
+            assert_eq!(triage.apply(note(1), 0, name), Err(TriageRefused::HistoryFull), "{name}");
         }
-        let full = triage.apply(note(1), 0, "ann").unwrap_err();
+        let full = triage.apply(note(1), 0, "cem").unwrap_err();
         assert_eq!(full, TriageRefused::HistoryFull);
         assert!(full.to_string().contains("500 changes and 256 KiB"), "{full}");
-        let close = TriageChange {
-            status: Some(TriageStatus::Resolved),
-            reason: Some(Reason::Benign),
-            ..TriageChange::default()
-        };
-        assert!(triage.apply(close, 0, "ann").is_ok());
+        assert!(triage.apply(close(None), 0, "ann").is_ok());
+        // With the remark that the verdict of an incident leaves.
+        let verdict = close(Some(format!("incident {:032x}", 7)));
+        assert!(triage.apply(verdict, 0, "ann").is_ok());
+        assert!(triage.apply(close(Some("x".repeat(65))), 0, "ann").is_err());
         let mut triage = Triage::default();
-        for _ in 0..HISTORY_BYTES / 4_096 {
-            triage = triage.apply(note(4_096), 0, "ann").unwrap();
+        for name in ["ann", "bob"] {
+            for _ in 0..BYTES / 2 / 4_096 {
+                triage = triage.apply(note(4_096), 0, name).unwrap();
+            }
+            assert!(triage.apply(note(1), 0, name).is_err(), "{name}");
         }
-        assert!(triage.apply(note(1), 0, "ann").is_err());
+        assert!(triage.apply(note(1), 0, "cem").is_err());
+    }
+
+    #[test]
+    fn one_name_fills_no_history_that_others_need() {
+        let mut triage = Triage::default();
+        while let Ok(next) = triage.apply(close(None), 0, "ann") {
+            triage = next;
+            assert!(triage.history.len() <= ENTRIES, "closing has an end too");
+        }
+        let reopen = TriageChange { status: Some(TriageStatus::New), ..TriageChange::default() };
+        assert!(triage.apply(reopen.clone(), 0, "ann").is_err());
+        assert!(triage.apply(reopen, 0, "bob").is_ok());
+        let mut triage = Triage::default();
+        let note = TriageChange { comment: Some("x".into()), ..TriageChange::default() };
+        while let Ok(next) = triage.apply(note.clone(), 0, "ann") {
+            triage = next;
+        }
+        assert_eq!(triage.history.len(), ENTRIES / 2);
+        assert!(triage.apply(note, 0, "bob").is_ok());
+    }
+
+    fn close(comment: Option<String>) -> TriageChange {
+        let (status, reason) = (Some(TriageStatus::Resolved), Some(Reason::Benign));
+        TriageChange { status, reason, comment, ..TriageChange::default() }
     }
 
     #[test]
