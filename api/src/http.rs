@@ -34,6 +34,7 @@ mod openapi;
 mod params;
 mod pool;
 mod problem;
+mod processor;
 mod received;
 mod reload;
 mod risk;

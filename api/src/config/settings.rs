@@ -77,6 +77,10 @@ section! {
         trusted_proxies: Networks = "[]",
         /// Requests of one token at once, until their answers are taken; one more gets 429.
         max_requests_per_token: Count = "64",
+        /// Percent of all cores that the requests of one token, and detection over what it pushes, may
+        /// use over ten seconds while other tokens ask too and the process uses more than 60 percent.
+        /// Beyond, a request of it waits for at most 2 s, then gets 429 with `Retry-After`. 100: no limit.
+        max_processor_per_token: Count = "25",
         /// Clients of the live stream, all together; one more gets 503.
         max_streams: Count = "1000",
         /// Clients of the live stream with one token; one more gets 429.

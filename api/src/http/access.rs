@@ -148,6 +148,8 @@ pub(super) async fn check(
     }
     let token = principal.id.clone();
     let place = shared.throttle.request(&token)?;
+    // Before the body is read: what is not begun costs nothing.
+    shared.processor.turn(&token).await?;
     let is_recorded = audit::is_recorded(request.method(), &route);
     let asked = audit::Asked::default();
     request.extensions_mut().insert(principal.clone());
@@ -155,10 +157,11 @@ pub(super) async fn check(
     let response = if is_recorded {
         as_token(&token, audit::ready(&shared)).await?;
         let pending = audit::Pending::new(&shared, &principal, &route, &request, asked);
-        let answer = as_token(&token, async move {
+        let answer = async move {
             let response = next.run(request).await;
             pending.answered(response).await
-        });
+        };
+        let answer = as_token(&token, shared.processor.serving(&token, answer));
         if audit::ends_with_its_client(&route) {
             answer.await
         } else {
@@ -169,7 +172,7 @@ pub(super) async fn check(
             })?
         }
     } else {
-        as_token(&token, next.run(request)).await
+        as_token(&token, shared.processor.serving(&token, next.run(request))).await
     };
     // The answer is in memory until the client has taken it.
     let mut memory = shared.memory.of(&token);

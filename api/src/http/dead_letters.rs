@@ -6,6 +6,7 @@ mod view;
 use axum::{
     Extension, Json,
     extract::{Path, State},
+    response::Response,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -70,7 +71,7 @@ const TENANT: &str = "default";
 pub(super) async fn list(
     State(shared): State<Shared>,
     Params(params): Params<select::ListParams>,
-) -> Result<Json<view::Page>, Problem> {
+) -> Result<Response, Problem> {
     let list = [
         TENANT,
         "dead-letters",
@@ -99,7 +100,9 @@ pub(super) async fn list(
     let (letters, more) = shared.pools.reads.run(read).await??;
     let next_cursor = letters.last().filter(|_| more);
     let next_cursor = next_cursor.map(|l| shared.cursors.seal(&list, l.id.as_bytes()));
-    Ok(Json(view::Page { items: letters.iter().map(view::Item::of).collect(), next_cursor }))
+    let make =
+        move || view::Page { items: letters.iter().map(view::Item::of).collect(), next_cursor };
+    shared.answer(make).await
 }
 
 /// One dead letter, with its bytes

@@ -15,6 +15,7 @@ use super::{
     clock,
     pool::{BlockingPool, PoolStats},
     problem::{Code, Problem},
+    processor::ProcessorStats,
     shared::Shared,
 };
 use crate::node::{
@@ -54,6 +55,7 @@ struct Snapshot {
     index_lag: Option<i64>,
     followers: Vec<(&'static str, Progress)>,
     pools: Vec<PoolStats>,
+    processor: ProcessorStats,
     /// Bytes for requests in flight: the most, those held, and requests refused for want of them.
     request_memory: (u64, u64, u64),
     /// Bytes of the process: resident, the limit.
@@ -82,6 +84,7 @@ fn snapshot(shared: &Shared) -> Snapshot {
         index_lag: app.search.lag(),
         followers: app.followers.iter().map(|f| (f.name, f.now())).collect(),
         pools: shared.pools.all().map(BlockingPool::stats).to_vec(),
+        processor: shared.processor.stats(),
         request_memory: shared.memory.stats(),
         memory: (app.memory.used(), app.memory.limit()),
         pressure: app.memory.pressure(),

@@ -53,8 +53,8 @@ use crate::{node::search::SearchFailure, tokens::Principal};
 pub(super) async fn list(
     State(shared): State<Shared>,
     Params(params): Params<query::ListParams>,
-) -> Result<axum::Json<view::Page>, Problem> {
-    query::list(shared, params).await.map(axum::Json)
+) -> Result<Response, Problem> {
+    query::list(shared, params).await
 }
 
 /// One finding, with its evidence and what people did about it
@@ -241,9 +241,8 @@ fn refused(error: TriageError) -> Problem {
         TriageError::Conflict(version) => Problem::new(Code::VersionMismatch, text)
             .hint(format!("read it again, then send If-Match: \"{version}\"")),
         TriageError::Refused(TriageRefused::Invalid(_)) => Problem::new(Code::Unprocessable, text),
-        TriageError::Refused(TriageRefused::HistoryFull) => {
-            Problem::new(Code::Conflict, text).hint("resolve it, or go on in a ticket")
-        }
+        TriageError::Refused(TriageRefused::HistoryFull) => Problem::new(Code::Conflict, text)
+            .hint("one name fills at most half of it; resolve it, or go on in a ticket"),
         TriageError::Store(error) => error.into(),
     }
 }

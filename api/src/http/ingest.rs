@@ -112,6 +112,7 @@ pub(super) async fn push(
         endpoint.push(encoding.as_deref(), &bytes, limits, &mut grow, clock::now())
     };
     let answer = shared.pools.pushes.run(work).await?.map_err(failed)?;
+    shared.processor.owes(&principal.id, answer.accepted + answer.rejected);
     Ok(outcome(answer))
 }
 

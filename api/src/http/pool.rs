@@ -3,6 +3,8 @@
 //!
 //! - One token holds at most three quarters of the places of a pool (one of two): another always gets in.
 //! - A place that becomes free goes to the waiting token that holds the fewest.
+//! - A token that uses much of the processor while others work ([`Standing::Heavy`]) holds at most a
+//!   quarter of the places, gets one after all others, and its work runs at a lower priority.
 //! - A place is held until its work has ended, whether or not the request is still there; the work is
 //!   informed when the request is gone ([`Work::is_cancelled`]).
 
@@ -17,7 +19,10 @@ use std::{
 
 use tokio::{runtime::Handle, sync::oneshot};
 
-use super::problem::{Code, Problem};
+use super::{
+    problem::{Code, Problem},
+    processor::{Processor, Standing},
+};
 use crate::clock;
 
 tokio::task_local! {
@@ -46,9 +51,23 @@ struct Inside {
     places: usize,
     /// Places that one token may hold.
     share: usize,
-    /// Where its work runs; `None`: on threads of the runtime at hand.
-    threads: Option<Handle>,
+    /// Places that a token has that uses much of the processor.
+    heavy_share: usize,
+    threads: Lanes,
+    /// Who is charged with the work.
+    processor: Option<Processor>,
     state: Mutex<State>,
+}
+
+/// Where the work of a token runs, by how it stands; `None`: on threads of the runtime at hand.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lanes {
+    /// Of one that uses next to nothing.
+    pub(super) light: Option<Handle>,
+    /// Of one that uses some.
+    pub(super) ordinary: Option<Handle>,
+    /// Of one that uses much while others work.
+    pub(super) heavy: Option<Handle>,
 }
 
 #[derive(Debug)]
@@ -56,10 +75,18 @@ struct State {
     free: usize,
     /// Places held, by token.
     held: BTreeMap<Arc<str>, usize>,
-    waiting: VecDeque<(Arc<str>, oneshot::Sender<Place>)>,
+    waiting: VecDeque<Waiting>,
     /// Seconds that a piece of work takes, a moving average.
     mean: f64,
     refused: u64,
+}
+
+/// A request that has no place yet.
+#[derive(Debug)]
+struct Waiting {
+    token: Arc<str>,
+    standing: Standing,
+    sender: oneshot::Sender<Place>,
 }
 
 /// What a pool shows of itself.
@@ -102,11 +129,16 @@ const RETRY_MOST: f64 = 60.0;
 impl BlockingPool {
     /// At most `places` pieces of work at a time.
     pub(super) fn new(name: &'static str, places: usize) -> Self {
-        BlockingPool::on(name, places, None)
+        BlockingPool::on(name, places, Lanes::default(), None)
     }
 
-    /// As [`BlockingPool::new`], on threads of others.
-    pub(super) fn on(name: &'static str, places: usize, threads: Option<Handle>) -> Self {
+    /// As [`BlockingPool::new`], on threads of others, the work charged to the token it is for.
+    pub(super) fn on(
+        name: &'static str,
+        places: usize,
+        threads: Lanes,
+        processor: Option<Processor>,
+    ) -> Self {
         let places = places.max(1);
         let reserve = if places > 1 { (places / 4).max(1) } else { 0 };
         let state = State {
@@ -117,8 +149,10 @@ impl BlockingPool {
             refused: 0,
         };
         let share = places - reserve;
+        let heavy_share = (places / 4).max(1);
         let state = Mutex::new(state);
-        BlockingPool { inside: Arc::new(Inside { name, places, share, threads, state }) }
+        let inside = Inside { name, places, share, heavy_share, threads, processor, state };
+        BlockingPool { inside: Arc::new(inside) }
     }
 
     /// Does work that is short on a thread that may block.
@@ -134,14 +168,19 @@ impl BlockingPool {
         &self,
         work: impl FnOnce(Work) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        let place = self.enter().await?;
+        let (place, standing) = self.enter().await?;
         let cancelled = Arc::new(AtomicBool::new(false));
         // Dropped with the request, wherever it is dropped: deadline, disconnect, end of the server.
         let _end = CancelOnDrop(cancelled.clone());
+        let token = place.token.clone();
         let handle = Work { cancelled, _place: Arc::new(place) };
         let name = self.inside.name;
-        let work = move || work(handle);
-        let running = match &self.inside.threads {
+        let processor = self.inside.processor.clone();
+        let work = move || match processor {
+            Some(processor) => processor.charged(&token, || work(handle)),
+            None => work(handle),
+        };
+        let running = match self.inside.threads.of(standing) {
             Some(threads) => threads.spawn_blocking(work),
             None => tokio::task::spawn_blocking(work),
         };
@@ -163,23 +202,26 @@ impl BlockingPool {
         }
     }
 
-    async fn enter(&self) -> Result<Place, Problem> {
+    async fn enter(&self) -> Result<(Place, Standing), Problem> {
         let token = TOKEN.try_with(Arc::clone).unwrap_or_else(|_| "".into());
+        let standing =
+            self.inside.processor.as_ref().map_or(Standing::Light, |p| p.standing(&token));
         let (sender, receiver) = oneshot::channel();
         let granted = {
             let mut state = self.inside.lock();
-            state.waiting.push_back((token.clone(), sender));
+            state.waiting.push_back(Waiting { token: token.clone(), standing, sender });
             self.inside.grant(&mut state)
         };
         hand_out(granted);
         if let Ok(Ok(place)) = tokio::time::timeout(PATIENCE, receiver).await {
-            return Ok(place);
+            return Ok((place, standing));
         }
         let mut state = self.inside.lock();
-        state.waiting.retain(|(_, sender)| !sender.is_closed());
+        state.waiting.retain(|waiting| !waiting.sender.is_closed());
         state.refused += 1;
-        let whose = if state.held.get(&token).is_some_and(|held| *held >= self.inside.share) {
-            format!("this token has {} {} running", self.inside.share, self.inside.name)
+        let share = self.inside.share_of(standing);
+        let whose = if state.held.get(&token).is_some_and(|held| *held >= share) {
+            format!("this token has {share} {} running", self.inside.name)
         } else {
             format!("all {} places for {} are taken", self.inside.places, self.inside.name)
         };
@@ -212,17 +254,27 @@ impl Inside {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives free places to those who wait: the token that holds the fewest first, then who came first.
+    /// Places that a token may hold.
+    fn share_of(&self, standing: Standing) -> usize {
+        match standing {
+            Standing::Light | Standing::Ordinary => self.share,
+            Standing::Heavy => self.share.min(self.heavy_share),
+        }
+    }
+
+    /// Gives free places to those who wait: who uses much of the processor last, the token that holds the
+    /// fewest first, then who came first.
     fn grant(self: &Arc<Self>, state: &mut State) -> Granted {
         let mut granted = Vec::new();
         while state.free > 0 {
-            let held = |token: &Arc<str>| state.held.get(token).copied().unwrap_or(0);
+            let held = |w: &Waiting| state.held.get(&w.token).copied().unwrap_or(0);
             let waiting = state.waiting.iter().enumerate();
             let next = waiting
-                .filter(|(_, (token, sender))| held(token) < self.share && !sender.is_closed())
-                .min_by_key(|(at, (token, _))| (held(token), *at))
+                .filter(|(_, w)| held(w) < self.share_of(w.standing) && !w.sender.is_closed())
+                .min_by_key(|(at, w)| (w.standing == Standing::Heavy, held(w), *at))
                 .map(|(at, _)| at);
-            let Some((token, sender)) = next.and_then(|at| state.waiting.remove(at)) else { break };
+            let next = next.and_then(|at| state.waiting.remove(at));
+            let Some(Waiting { token, sender, .. }) = next else { break };
             state.free -= 1;
             *state.held.entry(token.clone()).or_default() += 1;
             let place = Place { pool: self.clone(), token, since: clock::monotonic() };
@@ -235,6 +287,16 @@ impl Inside {
     fn retry_after(&self, state: &State) -> u64 {
         let ahead = (state.waiting.len() + 1) as f64;
         (ahead * state.mean / self.places as f64).ceil().clamp(1.0, RETRY_MOST) as u64
+    }
+}
+
+impl Lanes {
+    fn of(&self, standing: Standing) -> Option<&Handle> {
+        match standing {
+            Standing::Light => self.light.as_ref(),
+            Standing::Ordinary => self.ordinary.as_ref(),
+            Standing::Heavy => self.heavy.as_ref(),
+        }
     }
 }
 
@@ -270,7 +332,10 @@ mod tests {
 
     fn hold(pool: &BlockingPool, token: &'static str) -> tokio::task::JoinHandle<Option<Place>> {
         let pool = pool.clone();
-        tokio::spawn(as_token(token, async move { pool.enter().await.ok() }))
+        tokio::spawn(as_token(
+            token,
+            async move { pool.enter().await.ok().map(|(place, _)| place) },
+        ))
     }
 
     #[tokio::test]
@@ -303,6 +368,43 @@ mod tests {
         assert!(late.await.unwrap().is_some(), "before eight that came earlier");
         drop(a);
         greedy.into_iter().for_each(|task| task.abort());
+    }
+
+    #[tokio::test]
+    async fn who_uses_much_of_the_processor_has_few_places_and_gets_them_last() {
+        let processor = Processor::new(2, 25);
+        let pool = BlockingPool::on("reads", 8, Lanes::default(), Some(processor.clone()));
+        processor.used("greedy", 100.0);
+        processor.used("calm", 0.01);
+        let first = hold(&pool, "greedy").await.unwrap().unwrap();
+        let second = hold(&pool, "greedy").await.unwrap().unwrap();
+        let mut calm = Vec::new();
+        for _ in 0..6 {
+            calm.push(hold(&pool, "calm").await.unwrap().unwrap());
+        }
+        drop(second);
+        let third = hold(&pool, "other").await.unwrap().unwrap();
+        let greedy = hold(&pool, "greedy");
+        tokio::task::yield_now().await;
+        let late = hold(&pool, "other");
+        tokio::task::yield_now().await;
+        drop(first);
+        let fourth = late.await.unwrap();
+        assert!(fourth.is_some(), "before who came earlier and uses much");
+        let share = hold(&pool, "greedy");
+        drop(calm);
+        assert!(greedy.await.unwrap().is_some() && share.await.unwrap().is_some());
+        assert_eq!(pool.stats().refused, 0);
+        drop((third, fourth));
+    }
+
+    #[tokio::test]
+    async fn work_is_charged_to_its_token() {
+        let processor = Processor::new(2, 25);
+        let pool = BlockingPool::on("reads", 2, Lanes::default(), Some(processor.clone()));
+        let work = || (0..3_000_000_u64).fold(0, |sum, n| std::hint::black_box(sum ^ n));
+        as_token("a", pool.run(work)).await.unwrap();
+        assert!(processor.stats().charged > 0.001, "{:?}", processor.stats());
     }
 
     #[tokio::test]

@@ -28,6 +28,8 @@ pub(crate) struct HttpSettings {
     pub(crate) trusted_proxies: Vec<Network>,
     /// Requests of one token at a time, until their answers are taken; one more gets 429. 64.
     pub(crate) requests_per_token: usize,
+    /// Percent of the processor that one token may use while others work, over ten seconds. 25.
+    pub(crate) processor_per_token: usize,
     /// Clients of the live stream; one more gets 503. 1,000.
     pub(crate) streams: usize,
     /// Clients of the live stream with one token; one more gets 429. 32.
@@ -61,6 +63,7 @@ impl Default for HttpSettings {
             connections_per_address: 256,
             trusted_proxies: Vec::new(),
             requests_per_token: 64,
+            processor_per_token: 25,
             streams: 1_000,
             streams_per_token: 32,
             memory: 512 << 20,

@@ -8,6 +8,11 @@ use std::{
     time::Duration,
 };
 
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
 use sluice_engine::QueryLimits;
 use sluice_ingest::push::PushLimits;
 use tokio::sync::watch;
@@ -19,8 +24,9 @@ use super::{
     idempotency::Idempotency,
     jobs::Jobs,
     memory::Budget,
-    pool::BlockingPool,
+    pool::{BlockingPool, Lanes},
     problem::{Code, Problem},
+    processor::Processor,
     throttle::Throttle,
 };
 use crate::{
@@ -44,6 +50,8 @@ pub(super) struct Inside {
     /// Bytes of bodies and answers in flight.
     pub(super) memory: Budget,
     pub(super) pools: Pools,
+    /// Who has used how much of the processor.
+    pub(super) processor: Processor,
     /// What reads and hunts run on.
     _threads: [Threads; 2],
     /// Hunts whose answers are fetched later.
@@ -119,6 +127,16 @@ impl Shared {
             .map_or_else(|_| format!("{:x}", clock::now()), |b| tokens::hex(&b));
         let readers = Threads::new("sluice-reads", Priority::Reads);
         let hunters = Threads::new("sluice-hunts", Priority::Hunts);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let processor = Processor::new(cores, settings.processor_per_token);
+        let (ordinary, heavy) = (readers.handle(), hunters.handle());
+        // Who uses next to nothing is served at once; who waits for what waits for the disk holds locks
+        // that detection takes, and is never behind it.
+        let lanes = Lanes { light: None, ordinary, heavy: heavy.clone() };
+        let far = Lanes { light: heavy.clone(), ordinary: heavy.clone(), heavy };
+        let charged = |name, places, lanes: &Lanes| {
+            BlockingPool::on(name, places, lanes.clone(), Some(processor.clone()))
+        };
         Ok(Shared(Arc::new(Inside {
             counters: Counters::new()?,
             jobs: Jobs::default(),
@@ -128,15 +146,16 @@ impl Shared {
             memory: Budget::new(settings.memory),
             pools: Pools {
                 health: BlockingPool::new("health checks", 2),
-                reads: BlockingPool::on("reads", 16, readers.handle()),
-                writes: BlockingPool::new("changes", 32),
-                pushes: BlockingPool::on("pushes", 16, readers.handle()),
-                hunts: BlockingPool::on("hunts", settings.hunts, hunters.handle()),
+                reads: charged("reads", 16, &lanes),
+                writes: charged("changes", 32, &Lanes::default()),
+                pushes: charged("pushes", 16, &lanes),
+                hunts: charged("hunts", settings.hunts, &far),
                 signals: BlockingPool::new("signals", 16),
                 reloads: BlockingPool::new("reloads", 1),
                 audit: BlockingPool::new("audit records", 4),
-                chores: BlockingPool::new("replays and drops", 1),
+                chores: charged("replays and drops", 1, &Lanes::default()),
             },
+            processor,
             _threads: [readers, hunters],
             trusted_proxies: settings.trusted_proxies.clone(),
             stopped,
@@ -164,6 +183,17 @@ impl Inside {
         }
         let text = "the process is near its `memory_limit`: searches and hunts are refused";
         Err(Problem::new(Code::Unavailable, text).retry(5))
+    }
+
+    /// The JSON of an answer that may be large, made off the async runtime.
+    ///
+    /// # Errors
+    /// 429 if no thread becomes free for it.
+    pub(super) async fn answer<T: Serialize>(
+        &self,
+        make: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Response, Problem> {
+        self.pools.reads.run(move || Json(make()).into_response()).await
     }
 
     /// The name of the next request: unique over restarts.

@@ -95,6 +95,7 @@ fn http_settings(config: &Config) -> HttpSettings {
         connections_per_address: config.api.max_connections_per_address.0.get(),
         trusted_proxies: config.api.trusted_proxies.0.clone(),
         requests_per_token: config.api.max_requests_per_token.0.get(),
+        processor_per_token: config.api.max_processor_per_token.0.get(),
         streams: config.api.max_streams.0.get(),
         streams_per_token: config.api.max_streams_per_token.0.get(),
         memory: config.api.memory.0,

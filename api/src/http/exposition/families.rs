@@ -175,6 +175,15 @@ fn requests(out: &mut Families, snapshot: &Snapshot) {
         let help = "Requests refused because no place became free in time.";
         out.add("sluice_pool_refused_total", help, &of, pool.refused as f64);
     }
+    let processor = &snapshot.processor;
+    let help = "Seconds of processor time charged to tokens.";
+    out.add("sluice_token_processor_seconds_total", help, &[], processor.charged);
+    let help = "Tokens that use much of the processor while others work.";
+    out.add("sluice_tokens_heavy", help, &[], processor.heavy as f64);
+    let help = "Requests that waited because their token had used its share of the processor.";
+    out.add("sluice_token_processor_waited_total", help, &[], processor.waited as f64);
+    let help = "Those of them that were refused.";
+    out.add("sluice_token_processor_refused_total", help, &[], processor.refused as f64);
     let (most, held, refused) = snapshot.request_memory;
     let help = "Bytes that bodies and answers in flight may take.";
     out.add("sluice_request_memory_limit_bytes", help, &[], most as f64);

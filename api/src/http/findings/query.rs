@@ -1,5 +1,6 @@
 //! `GET /findings`: search for ids, read the findings from the store.
 
+use axum::response::Response;
 use serde::Deserialize;
 use sluice_engine::durable::Stored;
 use sluice_finding::FindingId;
@@ -45,7 +46,7 @@ const FACET_VALUES: usize = 20;
 const TENANT: &str = "default";
 
 /// A page.
-pub(super) async fn list(shared: Shared, params: ListParams) -> Result<view::Page, Problem> {
+pub(super) async fn list(shared: Shared, params: ListParams) -> Result<Response, Problem> {
     let list = [
         TENANT,
         "findings",
@@ -69,21 +70,22 @@ pub(super) async fn list(shared: Shared, params: ListParams) -> Result<view::Pag
         ..SearchRequest::new(query(params.q.as_deref())?, place.now)
     };
     let Found { page, items, shadow } = search(&shared, request).await?;
-    let cursor = |after| {
+    let next_cursor = page.next.map(|after| {
         let place = PageCursor { now: place.now, after: Some(after) };
         shared.cursors.seal(&list, &place.bytes())
-    };
+    });
     let facet = |(value, count)| view::Facet { value, count };
     let facets = page.facets.into_iter();
-    Ok(view::Page {
+    let make = move || view::Page {
         items: items.iter().map(view::Item::of).collect(),
-        next_cursor: page.next.map(cursor),
+        next_cursor,
         total: view::Total::exactly(page.total),
         shadow_total: view::Total::exactly(shadow),
         facets: facets
             .map(|(field, values)| (field.to_owned(), values.into_iter().map(facet).collect()))
             .collect(),
-    })
+    };
+    shared.answer(make).await
 }
 
 /// What a search found.
