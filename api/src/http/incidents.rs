@@ -198,7 +198,9 @@ pub(super) async fn patch(
     let change = change.checked()?;
     let recorded = Detail(view::recorded(&change));
     let store = shared.app.store.clone();
+    let webhooks = shared.app.webhooks.clone();
     let work = move || {
+        let _judging = webhooks.as_ref().map(|webhooks| webhooks.judging(id));
         let incident = store.change_incident(id, expected, change, &principal.name)?;
         let risk = store.risk(&incident.entity)?;
         Ok::<_, IncidentError>((incident, risk, store.now()))

@@ -8,6 +8,7 @@
 
 mod config;
 mod follow;
+mod judged;
 mod notices;
 mod send;
 
@@ -24,6 +25,7 @@ use std::{
 };
 
 use sluice_engine::{Seq, durable::FindingStore};
+use sluice_finding::FindingId;
 use sluice_signal::{
     LoadError,
     webhook::{NOTIFIED_PREFIX, Notice, TargetHealth, WebhookTotals, Webhooks as Machine},
@@ -35,6 +37,8 @@ use crate::{clock, config::Webhook, exit::Failure};
 
 use config::Endpoint;
 use follow::FollowFindings;
+use judged::Judged;
+pub(crate) use judged::Judging;
 
 /// Webhooks of a node. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +50,7 @@ struct Inside {
     space: Space,
     /// `None` after a write that failed, until it is read again.
     machine: Mutex<Option<Machine>>,
+    judged: Judged,
     changes: (Mutex<u64>, Condvar),
 }
 
@@ -107,6 +112,7 @@ impl Webhooks {
             store,
             space,
             machine: Mutex::new(None),
+            judged: Judged::default(),
             changes: (Mutex::new(0), Condvar::new()),
         }));
         webhooks.with(|_, _| ()).map_err(|e| failed(&e))?;
@@ -124,6 +130,11 @@ impl Webhooks {
     /// What follows the store of findings for them.
     pub(super) fn follow(&self, store: FindingStore) -> impl Follow + use<> {
         FollowFindings::new(self.clone(), store)
+    }
+
+    /// To be held while an incident is changed: its end is told then.
+    pub(crate) fn judging(&self, id: FindingId) -> Judging {
+        self.0.judged.begin(id)
     }
 
     /// Does something with the state machine and makes what it changed durable before it returns. Blocks

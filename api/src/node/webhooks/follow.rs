@@ -3,15 +3,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use sluice_engine::{Seq, durable::FindingStore};
-use sluice_finding::{Entity, FindingId, FindingState};
+use sluice_finding::{Entity, FindingId, FindingState, Incident};
 use sluice_signal::webhook::{Notice, NoticeKind};
 
 use super::{Cursor, Webhooks, notices};
 use crate::{
+    clock,
     exit::engine_error,
     node::follower::{Follow, Page},
 };
@@ -23,17 +25,21 @@ pub(super) struct FollowFindings {
     cursor: Cursor,
     /// Incidents, and whether they are over, as far as this process has offered them.
     incidents: BTreeMap<FindingId, bool>,
+    /// When all incidents there are were looked at.
+    looked: Option<Instant>,
 }
 
 /// Levels that are read at a time.
 const LEVELS: usize = 500;
+/// All incidents are looked at this often: those that retention removes are forgotten then.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The place is remembered this often while there is nothing to tell.
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 impl FollowFindings {
     pub(super) fn new(webhooks: Webhooks, store: FindingStore) -> FollowFindings {
         let cursor = Cursor { findings: Seq(0), levels: Seq(0) };
-        FollowFindings { webhooks, store, cursor, incidents: BTreeMap::new() }
+        FollowFindings { webhooks, store, cursor, incidents: BTreeMap::new(), looked: None }
     }
 
     fn findings(&self, page: &Page) -> Vec<Notice> {
@@ -49,16 +55,33 @@ impl FollowFindings {
         offered.map(notices::finding).collect()
     }
 
-    /// Incidents of the findings of a page and those that are over since; and those that are gone.
+    /// Incidents of the findings of a page and those that are over since; and those that are gone. All
+    /// there are when it begins and once a minute, since retention tells of none; between that those of
+    /// the page, and those that people change.
     fn incidents(&mut self, page: &Page) -> (Vec<Notice>, Vec<String>) {
         let ids: BTreeSet<FindingId> = page.changed.iter().map(|s| s.finding.id).collect();
         let entities: BTreeSet<&Entity> =
             page.changed.iter().flat_map(|s| &s.finding.entities).collect();
+        let judged = self.webhooks.0.judged.take();
+        let now = clock::monotonic();
+        let all = self.looked.is_none_or(|at| now.duration_since(at) >= LOOK_EVERY);
+        let incidents: Vec<Arc<Incident>> = if all {
+            self.looked = Some(now);
+            self.store.incidents()
+        } else {
+            let near = entities.iter().flat_map(|entity| self.store.incidents_of(entity));
+            let judged = judged.into_iter().filter_map(|id| self.store.incident(id));
+            let near = near.chain(judged).map(|incident| (incident.id, incident));
+            near.collect::<BTreeMap<_, _>>().into_values().collect()
+        };
+        let mut gone = if all { std::mem::take(&mut self.incidents) } else { BTreeMap::new() };
         let mut offered = Vec::new();
-        let mut gone = std::mem::take(&mut self.incidents);
-        for incident in self.store.incidents() {
+        for incident in incidents {
             let over = incident.status.ends();
-            let known = gone.remove(&incident.id);
+            let known = match all {
+                true => gone.remove(&incident.id),
+                false => self.incidents.get(&incident.id).copied(),
+            };
             let touched = entities.contains(&incident.entity)
                 && incident.findings.keys().any(|id| ids.contains(id));
             if known.is_none() && touched {
@@ -103,6 +126,7 @@ impl Follow for FollowFindings {
             }
         };
         self.incidents.clear();
+        self.looked = None;
         Ok(self.cursor.findings)
     }
 
@@ -126,5 +150,91 @@ impl Follow for FollowFindings {
 
     fn commit_every(&self) -> Duration {
         COMMIT_EVERY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+    use sluice_engine::{Commit, FindingSink, Reported, durable::Retention};
+    use sluice_event::{EntityKind, TimeFlags};
+    use sluice_finding::{Finding, IncidentChange, IncidentStatus, IncidentVerdict};
+    use sluice_rule::Severity;
+
+    use super::*;
+
+    /// A finding that opens an incident.
+    fn critical(n: u128, user: &str) -> Finding {
+        Finding {
+            id: FindingId(n),
+            rule_id: "identity.x".into(),
+            rule_version: "1f2e3d4c5b6a".into(),
+            title: "t".to_owned(),
+            severity: Severity::Critical,
+            time: clock::now(),
+            state: FindingState::Confirmed,
+            revision: 1,
+            entities: vec![Entity { kind: EntityKind::User, id: user.to_owned() }],
+            attack: Arc::new([]),
+            risk: 90,
+            shadow: false,
+            suppression: None,
+            fields: Map::new(),
+            window: None,
+            count: 1,
+            late: false,
+            capped: false,
+            capped_by: Vec::new(),
+            time_flags: TimeFlags::NONE,
+            contested: false,
+            evidence: Vec::new(),
+            evidence_total: 1,
+        }
+    }
+
+    /// What is told of incidents for what the store has since the last time.
+    fn told(follow: &mut FollowFindings, cursor: &mut Seq) -> Vec<(NoticeKind, String)> {
+        let (changed, to) = follow.store.after(*cursor, 200).unwrap();
+        *cursor = to;
+        let notices = follow.incidents(&Page { changed, removed: Vec::new(), to }).0;
+        notices.into_iter().map(|notice| (notice.kind, notice.subject)).collect()
+    }
+
+    #[test]
+    fn it_looks_at_incidents_that_change_and_at_all_once_a_minute() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = FindingStore::open(&dir.path().join("findings"), Retention::default()).unwrap();
+        let webhooks = Webhooks::open(&BTreeMap::new(), &dir.path().join("webhooks")).unwrap();
+        let mut follow = FollowFindings::new(webhooks.clone(), store.clone());
+        let mut cursor = follow.open(&store).unwrap();
+        assert!(told(&mut follow, &mut cursor).is_empty());
+        let findings = [critical(1, "ann"), critical(2, "bob")].map(Reported::from).to_vec();
+        store.sink().commit(Commit { findings, ..Commit::default() }).unwrap();
+        let opened = told(&mut follow, &mut cursor);
+        assert_eq!(opened.len(), 2, "{opened:?}");
+        let id = |user: &str| {
+            let entity = Entity { kind: EntityKind::User, id: user.to_owned() };
+            store.incidents_of(&entity).first().unwrap().id
+        };
+        let change = |id, status, verdict| {
+            let change = IncidentChange { status, verdict, ..IncidentChange::default() };
+            store.change_incident(id, None, change, "ann").unwrap();
+        };
+        for user in ["ann", "bob"] {
+            change(id(user), None, Some(IncidentVerdict::Benign));
+        }
+        assert!(told(&mut follow, &mut cursor).is_empty(), "a verdict is no end");
+        // The end itself changes no finding.
+        let judging = webhooks.judging(id("ann"));
+        change(id("ann"), Some(IncidentStatus::Closed), None);
+        let closed = |user| vec![(NoticeKind::IncidentClosed, id(user).to_string())];
+        assert_eq!(told(&mut follow, &mut cursor), closed("ann"));
+        drop(judging);
+        change(id("bob"), Some(IncidentStatus::Closed), None);
+        assert!(told(&mut follow, &mut cursor).is_empty(), "nobody said which has changed");
+        follow.looked = None;
+        assert_eq!(told(&mut follow, &mut cursor), closed("bob"));
+        follow.looked = None;
+        assert!(told(&mut follow, &mut cursor).is_empty(), "each is told once");
     }
 }
