@@ -81,6 +81,17 @@ section! {
         /// use over ten seconds while other tokens ask too and the process uses more than 60 percent.
         /// Beyond, a request of it waits for at most 2 s, then gets 429 with `Retry-After`. 100: no limit.
         max_processor_per_token: Count = "25",
+        /// Changes that one token may ask for in a minute; one more gets 429 with `Retry-After`. Each is a
+        /// record of some 500 bytes in the audit log, which is never shortened: 2 GB a day at this rate.
+        max_changes_per_minute: Count = "3000",
+        /// Suppressions under one token name, of the 10,000 that there may be; those that are over count
+        /// until retention removes them. One more gets 409.
+        max_suppressions_per_token: Count = "1000",
+        /// Mutes under one token name, of the 1,000 that there may be; one more gets 409.
+        max_mutes_per_token: Count = "100",
+        /// Entities whose level somebody overrides, or that he holds in quarantine, under one token name;
+        /// one more gets 409. Each takes about 1 KB of memory.
+        max_decisions_per_token: Count = "10000",
         /// Clients of the live stream, all together; one more gets 503.
         max_streams: Count = "1000",
         /// Clients of the live stream with one token; one more gets 429.

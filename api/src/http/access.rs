@@ -151,6 +151,9 @@ pub(super) async fn check(
     // Before the body is read: what is not begun costs nothing.
     shared.processor.turn(&token).await?;
     let is_recorded = audit::is_recorded(request.method(), &route);
+    if is_recorded {
+        shared.throttle.change(&token, clock::monotonic())?;
+    }
     let asked = audit::Asked::default();
     request.extensions_mut().insert(principal.clone());
     request.extensions_mut().insert(asked.clone());

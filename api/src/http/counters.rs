@@ -8,6 +8,8 @@ use prometheus::{
     proto::MetricFamily,
 };
 
+use super::problem::{Code, Problem};
+
 /// Counters of the HTTP layer.
 #[derive(Clone)]
 pub(super) struct Counters {
@@ -18,6 +20,7 @@ pub(super) struct Counters {
     queries: IntCounterVec,
     query_seconds: HistogramVec,
     reloads: IntCounterVec,
+    shares: IntCounterVec,
     /// Clients of the live stream.
     pub(super) streams: IntGauge,
     /// Gaps reported to clients of the live stream.
@@ -70,6 +73,11 @@ impl Counters {
                 "Reloads asked for over the API, by how they ended.",
                 &["kind", "outcome"],
             )?,
+            shares: counter(
+                "sluice_share_refused_total",
+                "Requests refused because one name has as many of something as one may have.",
+                &["what"],
+            )?,
             streams: IntGauge::new("sluice_stream_clients", "Clients of the live stream.")?,
             gaps: IntCounter::new(
                 "sluice_stream_gaps_total",
@@ -80,6 +88,7 @@ impl Counters {
             counters.registry.register(Box::new(family.clone()))?;
         }
         counters.registry.register(Box::new(counters.reloads.clone()))?;
+        counters.registry.register(Box::new(counters.shares.clone()))?;
         counters.registry.register(Box::new(counters.seconds.clone()))?;
         counters.registry.register(Box::new(counters.query_seconds.clone()))?;
         counters.registry.register(Box::new(counters.streams.clone()))?;
@@ -107,6 +116,13 @@ impl Counters {
     pub(super) fn query(&self, kind: &str, outcome: &str, took: Duration) {
         self.queries.with_label_values(&[kind, outcome]).inc();
         self.query_seconds.with_label_values(&[kind]).observe(took.as_secs_f64());
+    }
+
+    /// A request for one more of something than a name may have: its answer.
+    pub(super) fn share_refused(&self, what: &str, setting: &str, most: usize) -> Problem {
+        self.shares.with_label_values(&[what]).inc();
+        let text = format!("there are {most} {what} under this name, of those that all share");
+        Problem::new(Code::Conflict, text).hint(format!("`api.{setting}` is the limit"))
     }
 
     /// A reload that ended.

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use sluice_engine::durable::IncidentError;
-use sluice_finding::{FindingId, Incident, IncidentStatus, Refused};
+use sluice_finding::{FindingId, Incident, IncidentStatus, IncidentVerdict, Refused};
 use utoipa::ToSchema;
 
 use super::{
@@ -177,7 +177,7 @@ pub(super) async fn get(
             })),
         (status = 404, description = "There is no such incident.", body = Problem,
             content_type = "application/problem+json"),
-        (status = 409, description = "Its history is full.", body = Problem,
+        (status = 409, description = "Its history is full, or the name of the token has as many suppressions as one may have.", body = Problem,
             content_type = "application/problem+json"),
         (status = 412, description = "It has changed since.", body = Problem,
             content_type = "application/problem+json"),
@@ -199,13 +199,21 @@ pub(super) async fn patch(
     let recorded = Detail(view::recorded(&change));
     let store = shared.app.store.clone();
     let webhooks = shared.app.webhooks.clone();
+    let own = shared.clone();
     let work = move || {
+        // A false positive suppresses its rules about the entity.
+        let suppresses = change.verdict == Some(IncidentVerdict::FalsePositive);
+        let _counting = suppresses.then(|| own.shares.counting.lock());
+        if suppresses {
+            own.room_for_suppressions(&principal.name)?;
+        }
         let _judging = webhooks.as_ref().map(|webhooks| webhooks.judging(id));
-        let incident = store.change_incident(id, expected, change, &principal.name)?;
+        let changed = store.change_incident(id, expected, change, &principal.name);
+        let incident = changed.map_err(refused)?;
         let risk = store.risk(&incident.entity)?;
-        Ok::<_, IncidentError>((incident, risk, store.now()))
+        Ok::<_, Problem>((incident, risk, store.now()))
     };
-    let (incident, risk, now) = shared.pools.writes.run(work).await?.map_err(refused)?;
+    let (incident, risk, now) = shared.pools.writes.run(work).await??;
     let signals = shared.app.signals.as_ref();
     let seen = signals.and_then(|s| s.level(&super::risk::key(&incident.entity)));
     let changed = view::Changed::of(&incident, risk.as_deref(), seen.as_ref(), now);
@@ -240,9 +248,8 @@ fn refused(error: IncidentError) -> Problem {
         IncidentError::NotFound(_) => Problem::new(Code::NotFound, text),
         IncidentError::Conflict(version) => Problem::new(Code::VersionMismatch, text)
             .hint(format!("read it again, then send If-Match: \"{version}\"")),
-        IncidentError::Refused(Refused::HistoryFull) => {
-            Problem::new(Code::Conflict, text).hint("close it, or go on in a ticket")
-        }
+        IncidentError::Refused(Refused::HistoryFull) => Problem::new(Code::Conflict, text)
+            .hint("one name fills at most half of it; close it, or go on in a ticket"),
         IncidentError::Refused(_) | IncidentError::Finding(..) => {
             Problem::new(Code::Unprocessable, text)
         }

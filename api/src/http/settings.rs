@@ -30,6 +30,14 @@ pub(crate) struct HttpSettings {
     pub(crate) requests_per_token: usize,
     /// Percent of the processor that one token may use while others work, over ten seconds. 25.
     pub(crate) processor_per_token: usize,
+    /// Changes that one token may ask for in a minute; one more gets 429. 3,000.
+    pub(crate) changes_per_minute: usize,
+    /// Suppressions under one name, of 10,000; one more gets 409. 1,000.
+    pub(crate) suppressions_per_token: usize,
+    /// Mutes under one name, of 1,000; one more gets 409. 100.
+    pub(crate) mutes_per_token: usize,
+    /// Overrides and quarantines under one name; one more gets 409. 10,000.
+    pub(crate) decisions_per_token: usize,
     /// Clients of the live stream; one more gets 503. 1,000.
     pub(crate) streams: usize,
     /// Clients of the live stream with one token; one more gets 429. 32.
@@ -64,6 +72,10 @@ impl Default for HttpSettings {
             trusted_proxies: Vec::new(),
             requests_per_token: 64,
             processor_per_token: 25,
+            changes_per_minute: 3_000,
+            suppressions_per_token: 1_000,
+            mutes_per_token: 100,
+            decisions_per_token: 10_000,
             streams: 1_000,
             streams_per_token: 32,
             memory: 512 << 20,

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -57,6 +57,7 @@ pub(super) struct Inside {
     /// Hunts whose answers are fetched later.
     pub(super) jobs: Jobs,
     pub(super) idempotency: Idempotency,
+    pub(super) shares: Shares,
     /// Whose `X-Forwarded-For` is believed.
     pub(super) trusted_proxies: Vec<Network>,
     pub(super) stopped: watch::Receiver<bool>,
@@ -71,6 +72,15 @@ pub(super) struct Inside {
     pub(super) openapi: String,
     boot: String,
     requests: AtomicU64,
+}
+
+/// What one name may have of what all share.
+pub(super) struct Shares {
+    pub(super) suppressions: usize,
+    pub(super) mutes: usize,
+    pub(super) decisions: usize,
+    /// Held from counting suppressions until there is one more.
+    pub(super) counting: Mutex<()>,
 }
 
 /// Blocking work by kind: one kind never waits for another.
@@ -141,6 +151,12 @@ impl Shared {
             counters: Counters::new()?,
             jobs: Jobs::default(),
             idempotency: Idempotency::default(),
+            shares: Shares {
+                suppressions: settings.suppressions_per_token,
+                mutes: settings.mutes_per_token,
+                decisions: settings.decisions_per_token,
+                counting: Mutex::default(),
+            },
             cursors: Cursors::new(app.cursor_key),
             throttle: Throttle::new(settings),
             memory: Budget::new(settings.memory),
@@ -194,6 +210,12 @@ impl Inside {
         make: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Response, Problem> {
         self.pools.reads.run(move || Json(make()).into_response()).await
+    }
+
+    /// The answer to a decision about one more entity than a name may have decided about.
+    pub(super) fn too_many_decisions(&self) -> Problem {
+        let most = self.shares.decisions;
+        self.counters.share_refused("decisions", "max_decisions_per_token", most)
     }
 
     /// The name of the next request: unique over restarts.

@@ -20,7 +20,7 @@ use super::{
     params::{Nothing, Params},
     problem::{Code, Problem},
     risk::entity,
-    shared::Shared,
+    shared::{Inside, Shared},
 };
 use crate::tokens::Principal;
 
@@ -138,6 +138,8 @@ pub(super) async fn list(
             "from": "2026-11-24T08:00:00.000Z", "until": "2026-12-24T08:00:00.000Z", "over": false,
             "hits": 0, "last_hit": null, "created_by": "ann", "ended_by": null
         })),
+        (status = 409, description = "There are as many under the name of the token as one may have.",
+            body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "It makes no sense.", body = Problem,
             content_type = "application/problem+json")
     )
@@ -187,8 +189,13 @@ pub(super) async fn create(
     let store = shared.app.store.clone();
     let now = store.now();
     let until = now.saturating_add(length);
-    let work = move || store.suppress(matcher, &owner, &new.reason, until, &principal.name);
-    let made = shared.pools.writes.run(work).await?.map_err(refused)?;
+    let own = shared.clone();
+    let work = move || {
+        let _counting = own.shares.counting.lock();
+        own.room_for_suppressions(&principal.name)?;
+        store.suppress(matcher, &owner, &new.reason, until, &principal.name).map_err(refused)
+    };
+    let made = shared.pools.writes.run(work).await??;
     Ok((StatusCode::CREATED, Extension(recorded), Json(SuppressionView::of(&made, now))))
 }
 
@@ -222,6 +229,22 @@ pub(super) async fn end(
     let work = move || store.end_suppression(known, &principal.name);
     let ended = shared.pools.writes.run(work).await?.map_err(refused)?;
     Ok(Json(SuppressionView::of(&ended, now.max(ended.suppression.until))))
+}
+
+impl Inside {
+    /// Whether a name may have another suppression.
+    ///
+    /// # Errors
+    /// 409, counted.
+    pub(super) fn room_for_suppressions(&self, name: &str) -> Result<(), Problem> {
+        let most = self.shares.suppressions;
+        let all = self.app.store.suppressions();
+        let own = all.iter().filter(|stored| stored.created_by == name).count();
+        if own < most {
+            return Ok(());
+        }
+        Err(self.counters.share_refused("suppressions", "max_suppressions_per_token", most))
+    }
 }
 
 /// The problem of a suppression that was not made or ended.

@@ -1,5 +1,5 @@
-//! Bounds on callers: how fast an address learns that its tokens are wrong, and how many requests and
-//! streams one token has at once.
+//! Bounds on callers: how fast an address learns that its tokens are wrong, how many requests and
+//! streams one token has at once, and how many changes it asks for in a minute.
 
 use std::{
     collections::BTreeMap,
@@ -16,9 +16,12 @@ use super::{
 /// Shared by all requests.
 #[derive(Clone, Debug)]
 pub(super) struct Throttle {
-    failures: Arc<Mutex<BTreeMap<IpAddr, Failures>>>,
+    failures: Arc<Mutex<BTreeMap<IpAddr, Window>>>,
     requests: Arc<Places>,
     streams: Arc<Places>,
+    /// Changes of each token in the minute at hand.
+    changes: Arc<Mutex<BTreeMap<String, Window>>>,
+    changes_per_minute: usize,
 }
 
 /// How many of something each token has.
@@ -32,8 +35,8 @@ struct Places {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Failures {
-    count: u32,
+struct Window {
+    count: usize,
     since: Instant,
 }
 
@@ -45,7 +48,7 @@ pub(super) struct StreamPlace {
 }
 
 /// Refused tokens of an address in a window that get a 401; beyond, 429 until the window ends.
-const FAILURES: u32 = 20;
+const FAILURES: usize = 20;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Addresses remembered; beyond, the oldest windows are forgotten.
 const ADDRESSES: usize = 10_000;
@@ -55,6 +58,8 @@ impl Throttle {
     pub(super) fn new(settings: &HttpSettings) -> Self {
         Throttle {
             failures: Arc::default(),
+            changes: Arc::default(),
+            changes_per_minute: settings.changes_per_minute,
             requests: Arc::new(Places {
                 what: "requests",
                 taken: Mutex::default(),
@@ -79,13 +84,25 @@ impl Throttle {
                 return Some(WINDOW.as_secs());
             }
         }
-        let failures = all.entry(address).or_insert(Failures { count: 0, since: now });
-        if now.duration_since(failures.since) >= WINDOW {
-            *failures = Failures { count: 0, since: now };
+        let failures = all.entry(address).or_insert(Window { count: 0, since: now });
+        failures.one_more(FAILURES, now)
+    }
+
+    /// Counts a change that a token asks for.
+    ///
+    /// # Errors
+    /// 429 if it has asked for too many in this minute.
+    pub(super) fn change(&self, token: &str, now: Instant) -> Result<(), Problem> {
+        let mut all = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.contains_key(token) {
+            all.retain(|_, window| now.duration_since(window.since) < WINDOW);
         }
-        failures.count = failures.count.saturating_add(1);
-        let left = WINDOW.saturating_sub(now.duration_since(failures.since));
-        (failures.count > FAILURES).then(|| left.as_secs().max(1))
+        let window = all.entry(token.to_owned()).or_insert(Window { count: 0, since: now });
+        let Some(wait) = window.one_more(self.changes_per_minute, now) else { return Ok(()) };
+        let text = format!("this token asked for {} changes in a minute", self.changes_per_minute);
+        Err(Problem::new(Code::TooManyRequests, text)
+            .hint("`api.max_changes_per_minute` is the limit; a bulk change counts as one")
+            .retry(wait))
     }
 
     /// A place for one request of a token, held until its answer is taken.
@@ -96,6 +113,18 @@ impl Throttle {
     /// A place for one live stream of a token.
     pub(super) fn stream(&self, token: &str) -> Result<StreamPlace, Problem> {
         Places::enter(&self.streams, token)
+    }
+}
+
+impl Window {
+    /// Counts one; the seconds to wait if it is one too many.
+    fn one_more(&mut self, most: usize, now: Instant) -> Option<u64> {
+        if now.duration_since(self.since) >= WINDOW {
+            *self = Window { count: 0, since: now };
+        }
+        self.count = self.count.saturating_add(1);
+        let left = WINDOW.saturating_sub(now.duration_since(self.since));
+        (self.count > most).then(|| left.as_secs().max(1))
     }
 }
 
@@ -144,6 +173,20 @@ mod tests {
         assert_eq!(throttle.failed(one, start + Duration::from_secs(20)), Some(40));
         assert_eq!(throttle.failed(two, start), None);
         assert_eq!(throttle.failed(one, start + WINDOW), None);
+    }
+
+    #[test]
+    fn a_token_asks_for_so_many_changes_in_a_minute() {
+        let throttle =
+            Throttle::new(&HttpSettings { changes_per_minute: 2, ..HttpSettings::default() });
+        let start = clock::monotonic();
+        assert!(throttle.change("a", start).is_ok() && throttle.change("a", start).is_ok());
+        let refused = throttle.change("a", start + Duration::from_secs(20)).unwrap_err();
+        assert!(refused.text().contains("2 changes in a minute"), "{}", refused.text());
+        assert!(throttle.change("b", start).is_ok());
+        assert!(throttle.change("a", start + WINDOW).is_ok());
+        assert!(throttle.change("c", start + 3 * WINDOW).is_ok());
+        assert_eq!(throttle.changes.lock().unwrap().len(), 1, "others are forgotten");
     }
 
     #[test]

@@ -5066,7 +5066,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Its history is full. */
+            /** @description Its history is full, or the name of the token has as many suppressions as one may have. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -7704,6 +7704,15 @@ export interface operations {
             };
             /** @description The token's role does not have the permission. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description There are as many under the name of the token as one may have. */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -72,7 +72,12 @@ pub(in super::super) async fn put_override(
     let now = clock::now();
     let over = Override { level, reason, by: principal.name, since: now, until: now + length };
     let about = entity.clone();
-    let after = signals(&shared)?.run(&shared, move |t, now| t.raise(&entity, over, now)).await?;
+    let most = shared.shares.decisions;
+    let raise = move |t: &mut Transmitter, now| {
+        (t.decided_by(&over.by, &entity) < most).then(|| t.raise(&entity, over, now))
+    };
+    let after = signals(&shared)?.run(&shared, raise).await?;
+    let after = after.ok_or_else(|| shared.too_many_decisions())?;
     Ok(Json(Risk::of(&about, Some(&after))))
 }
 

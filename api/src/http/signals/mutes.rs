@@ -130,10 +130,17 @@ pub(in super::super) async fn create(
     let now = clock::now();
     let mute = planned.read(principal.name, now)?;
     let shown = MuteView::of(&mute, now);
-    signals(&shared)?
-        .run(&shared, move |transmitter, now| transmitter.mute(mute, now))
-        .await?
-        .map_err(refused)?;
+    let most = shared.shares.mutes;
+    let made = signals(&shared)?
+        .run(&shared, move |transmitter, now| {
+            if transmitter.mutes().filter(|other| other.by == mute.by).count() >= most {
+                return None;
+            }
+            Some(transmitter.mute(mute, now))
+        })
+        .await?;
+    let full = || shared.counters.share_refused("mutes", "max_mutes_per_token", most);
+    made.ok_or_else(full)?.map_err(refused)?;
     Ok((axum::http::StatusCode::CREATED, Json(shown)))
 }
 

@@ -175,8 +175,12 @@ pub(in super::super) async fn put(
         .ok_or_else(|| invalid("`expires_in` is a duration up to 90d: \"8h\"".into()))?;
     let reason = admin::reason(&asked.reason)?;
     let about = entity.clone();
+    let most = shared.shares.decisions;
     let after = signals(&shared)?
         .run(&shared, move |transmitter, now| {
+            if transmitter.decided_by(&principal.name, &entity) >= most {
+                return None;
+            }
             let begun = Quarantine {
                 state,
                 reason,
@@ -187,9 +191,10 @@ pub(in super::super) async fn put(
                 denied_at: None,
                 release: None,
             };
-            transmitter.quarantine(&entity, begun, now)
+            Some(transmitter.quarantine(&entity, begun, now))
         })
         .await?
+        .ok_or_else(|| shared.too_many_decisions())?
         .map_err(refused)?;
     Ok(Json(Answer::of(&about, Some(&after), None)))
 }

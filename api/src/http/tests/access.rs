@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::{
     super::access::{Access, ROUTES, access},
     *,
@@ -239,4 +241,40 @@ fn a_flood_of_bad_tokens_does_not_slow_good_requests() {
     });
     times.sort();
     assert!(times[98] < Duration::from_secs(2), "p99 is {:?}", times[98]);
+}
+
+#[test]
+fn a_token_asks_for_so_many_changes_in_a_minute_and_others_go_on() {
+    let fixture = Fixture::with(|settings| settings.changes_per_minute = 5);
+    let change = |role| {
+        let path = "/api/v1/findings/00000000000000000000000000000007";
+        fixture.ask(role, "PATCH", path, Some(json!({"comment": "x"})))
+    };
+    for _ in 0..5 {
+        change(Role::Analyst).is(404);
+    }
+    let refused = change(Role::Analyst).is(429);
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&wait), "{wait}");
+    let problem = refused.problem("too_many_requests");
+    assert!(problem["hint"].as_str().unwrap().contains("max_changes_per_minute"), "{problem}");
+    fixture.ask(Role::Analyst, "GET", "/api/v1/findings", None).is(200);
+    change(Role::Responder).is(404);
+    let audit = fixture.ask(Role::Auditor, "GET", "/api/v1/audit", None).is(200).json();
+    let of_analyst = |item: &&Value| item["actor"] == "analyst";
+    let records = audit["items"].as_array().unwrap().iter().filter(of_analyst).count();
+    assert_eq!(records, 5, "{audit}");
+}
+
+#[test]
+fn what_requests_cost_is_charged_and_shown() {
+    let fixture = Fixture::new();
+    for _ in 0..20 {
+        fixture.get("/api/v1/rules").is(200);
+    }
+    let metrics = fixture.get("/metrics").text();
+    let charged = "sluice_token_processor_seconds_total ";
+    let charged = metrics.lines().find_map(|line| line.strip_prefix(charged)).unwrap();
+    assert!(charged.parse::<f64>().unwrap() > 0.001, "{charged}");
+    assert!(metrics.contains("sluice_token_processor_refused_total 0"), "{metrics}");
 }

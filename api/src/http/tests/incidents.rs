@@ -86,3 +86,72 @@ fn a_suppression_has_an_owner_a_reason_and_an_end() {
         fixture.post("/api/v1/suppressions", bad).is(422).problem("unprocessable");
     }
 }
+
+#[test]
+fn one_name_has_a_share_of_suppressions_and_others_have_theirs() {
+    let fixture = Fixture::with(|settings| settings.suppressions_per_token = 2);
+    fixture.keep([about(1, "ann", "TA0001", 45), about(2, "ann", "TA0006", 45)]);
+    let suppress = |role, entity: &str| {
+        let new = json!({"entity": entity, "reason": "x", "expires_in": "1d"});
+        fixture.ask(role, "POST", "/api/v1/suppressions", Some(new))
+    };
+    let first = suppress(Role::Analyst, "user:a").is(201).json();
+    suppress(Role::Analyst, "user:b").is(201);
+    let full = suppress(Role::Analyst, "user:c").is(409).problem("conflict");
+    assert!(full["hint"].as_str().unwrap().contains("max_suppressions_per_token"), "{full}");
+    // One that is over is kept with its hits, and counts.
+    let path = format!("/api/v1/suppressions/{}", first["id"].as_str().unwrap());
+    fixture.ask(Role::Analyst, "DELETE", &path, None).is(200);
+    suppress(Role::Analyst, "user:d").is(409);
+    suppress(Role::Responder, "user:c").is(201);
+    // The verdict that suppresses counts as well; another one is possible.
+    let page = fixture.get("/api/v1/incidents").is(200).json();
+    let path = format!("/api/v1/incidents/{}", page["items"][0]["id"].as_str().unwrap());
+    let close = |verdict| json!({"status": "closed", "verdict": verdict});
+    fixture.ask(Role::Analyst, "PATCH", &path, Some(close("false_positive"))).is(409);
+    fixture.ask(Role::Analyst, "PATCH", &path, Some(close("benign"))).is(200);
+    let metrics = fixture.get("/metrics").text();
+    assert!(metrics.contains("sluice_share_refused_total{what=\"suppressions\"} 3"), "{metrics}");
+}
+
+#[test]
+fn suppressions_made_at_once_are_counted_one_by_one() {
+    let fixture = Fixture::with(|settings| settings.suppressions_per_token = 3);
+    let made: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..12)
+            .map(|n| {
+                let fixture = &fixture;
+                scope.spawn(move || {
+                    let new = json!({"rule": format!("identity.r{n}"), "reason": "x",
+                        "expires_in": "1d"});
+                    fixture.ask(Role::Analyst, "POST", "/api/v1/suppressions", Some(new)).status
+                })
+            })
+            .collect();
+        threads.into_iter().map(|t| usize::from(t.join().unwrap() == 201)).sum()
+    });
+    assert_eq!(made, 3);
+}
+
+#[test]
+fn one_name_fills_no_history_and_a_verdict_reaches_full_findings() {
+    let fixture = Fixture::new();
+    fixture.keep([about(1, "ann", "TA0001", 45), about(2, "ann", "TA0006", 45)]);
+    let finding = format!("/api/v1/findings/{:032x}", 1);
+    let note = |role| fixture.ask(role, "PATCH", &finding, Some(json!({"comment": "x"})));
+    let mut kept = 0;
+    while note(Role::Analyst).status == 200 {
+        kept += 1;
+    }
+    assert_eq!(kept, 250);
+    note(Role::Analyst).is(409).problem("conflict");
+    note(Role::Responder).is(200);
+    while note(Role::Responder).status == 200 {}
+    note(Role::Admin).is(409).problem("conflict");
+    let page = fixture.get("/api/v1/incidents").is(200).json();
+    let path = format!("/api/v1/incidents/{}", page["items"][0]["id"].as_str().unwrap());
+    let close = json!({"status": "closed", "verdict": "benign"});
+    fixture.ask(Role::Admin, "PATCH", &path, Some(close)).is(200);
+    let shown = fixture.get(&finding).is(200).json();
+    assert_eq!((&shown["status"], &shown["reason"]), (&json!("resolved"), &json!("benign")));
+}

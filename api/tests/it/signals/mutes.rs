@@ -110,5 +110,16 @@ fn h4_a_mute_keeps_signals_back_and_nothing_else() {
     ] {
         service.post("/api/v1/signals/mutes", &wrong).is(422);
     }
+
+    // One name has a hundred of the thousand that there may be.
+    let another = |n: usize| {
+        let planned = json!({"purpose": "maintenance", "entities": [format!("user:{n}")],
+            "reason": "r", "expires_in": "1h"});
+        service.post("/api/v1/signals/mutes", &planned)
+    };
+    for n in 0..100 {
+        another(n).is(201);
+    }
+    assert_eq!(another(100).is(409).json()["code"], "conflict");
     service.stop();
 }

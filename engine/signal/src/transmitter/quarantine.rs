@@ -81,6 +81,17 @@ impl Transmitter {
         self.entities.iter().filter_map(|(e, l)| Some((e, l.quarantine.as_ref()?)))
     }
 
+    /// How many entities somebody has decided about, by an override or a quarantine that goes on; one is
+    /// left out.
+    pub fn decided_by(&self, name: &str, without: &EntityKey) -> usize {
+        let decided = self.entities.iter().filter(|(entity, level)| {
+            let over = level.over.as_ref().is_some_and(|over| over.by == name);
+            let active = level.quarantine.as_ref().filter(|q| q.is_active());
+            *entity != without && (over || active.is_some_and(|q| q.by == name))
+        });
+        decided.count()
+    }
+
     /// Counts requests that gateways denied because of a quarantine.
     pub fn count_denied(&mut self, entity: &EntityKey, requests: u64, last: i64) {
         let level = self.entities.get_mut(entity);
