@@ -140,8 +140,8 @@ impl Shared {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let processor = Processor::new(cores, settings.processor_per_token);
         let (ordinary, heavy) = (readers.handle(), hunters.handle());
-        // Who uses next to nothing is served at once; who waits for what waits for the disk holds locks
-        // that detection takes, and is never behind it.
+        // Who uses next to nothing is served at once. Changes hold locks that detection takes while they
+        // wait for the disk: they are never behind it.
         let lanes = Lanes { light: None, ordinary, heavy: heavy.clone() };
         let far = Lanes { light: heavy.clone(), ordinary: heavy.clone(), heavy };
         let charged = |name, places, lanes: &Lanes| {
