@@ -255,7 +255,7 @@ fn row(n: u64, load: &Load) -> KeyedRow {
     let user = match load.spread {
         Spread::Over(keys) => mixed % keys,
         Spread::Each => n,
-        Spread::Hot(_) if mixed % 10 > 0 => 0,
+        Spread::Hot(_) if !mixed.is_multiple_of(10) => 0,
         Spread::Hot(keys) => mixed / 10 % keys,
         // The logarithm of ranks is spread evenly.
         Spread::Zipf(keys) => (keys as f64).powf((mixed % 65_536) as f64 / 65_536.0) as u64 - 1,
