@@ -1,6 +1,6 @@
 //! What the identity of a row is computed from, kept beside rows that are in memory until a checkpoint
-//! covers them. Whoever adds rows copies the record, which costs some tens of nanoseconds; the hash of it,
-//! several times as much, is computed where rows are sealed, or when a hunt asks for `event_uid`.
+//! covers them. Whoever adds rows only copies the record; the hash of it is computed where rows are sealed,
+//! or when a hunt asks for `event_uid`.
 
 use std::sync::Arc;
 
