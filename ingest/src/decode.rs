@@ -39,7 +39,7 @@ mod unread;
 
 pub(crate) use codec::Form;
 pub(crate) use syslog::{Doubt, header};
-pub(crate) use twice::name_given_twice;
+pub use twice::name_given_twice;
 pub use unread::{Unmapped, UnmappedField, Unparsed};
 
 /// What each codec is: the one list of them.

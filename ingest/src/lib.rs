@@ -50,7 +50,9 @@ pub use builtin::builtin_mappings;
 pub use chunk::{Chunk, Envelope, Fault};
 pub use counts::{Counts, TimeFlagged};
 pub use dead_letter::{DeadLetter, DeadLetterCode, Original};
-pub use decode::{Decoded, Decoder, FailedRecord, Unmapped, UnmappedField, Unparsed};
+pub use decode::{
+    Decoded, Decoder, FailedRecord, Unmapped, UnmappedField, Unparsed, name_given_twice,
+};
 pub use detect::{Detection, Looks, Match, detect};
 pub use drift::{Drift, DriftField};
 pub use envelope::{EnvelopeError, EnvelopeSpec, EnvelopeTest, Envelopes, Wrapper};

@@ -6,7 +6,7 @@ use std::{collections::HashSet, fmt};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// The first name that an object of a JSON text has twice, if any. A text that is no JSON has none.
-pub(crate) fn name_given_twice(text: &[u8]) -> Option<String> {
+pub fn name_given_twice(text: &[u8]) -> Option<String> {
     let mut twice = None;
     let mut json = serde_json::Deserializer::from_slice(text);
     // An error ends the walk, ours as well.
