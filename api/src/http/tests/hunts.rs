@@ -63,7 +63,7 @@ fn the_format_is_the_one_accepted_and_csv_is_no_formula() {
 }
 
 #[test]
-fn what_was_found_is_a_table_and_agrees_with_the_api() {
+fn m9_what_was_found_is_a_table_and_agrees_with_the_api() {
     let fixture = Fixture::new();
     let now = clock::now();
     let at =

@@ -397,7 +397,7 @@ fn one_finding_that_raises_a_level_is_named_and_it_does() {
 }
 
 #[test]
-fn without_a_factor_the_score_is_that_of_the_others() {
+fn x2_without_a_factor_the_score_is_that_of_the_others() {
     let both = ledger(&[evidence(1, "a.one", "TA0001", 60), evidence(2, "a.two", "TA0006", 40)]);
     let one = ledger(&[evidence(1, "a.one", "TA0001", 60)]);
     let key = FactorKey { source: "a.two".into(), value: "".into() };

@@ -66,7 +66,7 @@ fn levels(store: &FindingStore) -> Vec<(RiskLevel, RiskLevel)> {
 use RiskLevel::{High, Low, Medium};
 
 #[test]
-fn a_finding_raises_its_entity_in_the_same_commit_and_time_lowers_it() {
+fn b3_a_finding_raises_its_entity_in_the_same_commit_and_time_lowers_it() {
     let world = World::new();
     let store = world.open();
     commit(&store, [world.finding(1, "TA0001", 45)]);
@@ -196,7 +196,7 @@ fn each_entity_of_a_finding_has_its_own_ledger_and_names_have_any_length() {
 }
 
 #[test]
-fn ledgers_are_the_same_after_reopening_and_go_with_their_findings() {
+fn x3_ledgers_are_the_same_after_reopening_and_go_with_their_findings() {
     let world = World::new();
     let store = world.open();
     commit(&store, (1..=40).map(|id| world.finding(id, "TA0001", 30)));
