@@ -12,7 +12,7 @@ use arrow::{
     record_batch::RecordBatch,
 };
 use serde_json::Value;
-use sluice_event::{Aliases, PartitionId, TableName, TimeSettings};
+use sluice_event::{Aliases, EventUids, PartitionId, TableName, TimeSettings};
 use sluice_ingest::{Chunk, Mapper, SourceSpec};
 use sluice_rule::{RuleTest, TEST_BASE, TestEvent, resolve_time};
 
@@ -130,7 +130,8 @@ pub(super) fn batch_tables(
         let columns =
             take_record_batch(&replay.tables[&table], &indices).map_err(|e| e.to_string())?;
         let batch = replay.batch_of(&rows, columns, i64::MIN).0;
-        let uids: Vec<_> = (0..batch.len()).map(|row| batch.uid(row)).collect();
+        let mut uids = EventUids::new(&batch);
+        let uids: Vec<_> = (0..batch.len()).map(|row| uids.of(row)).collect();
         let mut seen = BTreeSet::new();
         let first: BooleanArray =
             uids.iter().map(|u| Some(!u.native || seen.insert(u.bits))).collect();

@@ -17,7 +17,9 @@ use arrow::{
     compute::take,
 };
 use foldhash::fast::RandomState;
-use sluice_event::{Encoder, Eval, EventBatch, EventUid, RowPacker, TimeFlags, packed_json};
+use sluice_event::{
+    Encoder, Eval, EventBatch, EventUid, EventUids, RowPacker, TimeFlags, packed_json,
+};
 
 use crate::{
     Change, Emission, FindingState, KeyedBatch, StreamPlan,
@@ -59,7 +61,9 @@ pub struct BatchRows<'a> {
     /// Expressions that a rule has asked for over its rows only.
     asked: HashSet<u64, RandomState>,
     cells: HashMap<u64, Option<Arc<Cells>>, RandomState>,
-    uids: Vec<Option<EventUid>>,
+    uids: EventUids<'a>,
+    /// Per row: its identity, if it was asked for.
+    known_uids: Vec<Option<EventUid>>,
     packer: Option<RowPacker<'a>>,
     packed: Vec<u8>,
     /// Per row: where it is in `packed`, if it has been.
@@ -108,7 +112,8 @@ impl<'a> BatchRows<'a> {
             whole: HashMap::default(),
             asked: HashSet::default(),
             cells: HashMap::default(),
-            uids: Vec::new(),
+            uids: EventUids::new(batch),
+            known_uids: Vec::new(),
             packer: None,
             packed: Vec::new(),
             spans: Vec::new(),
@@ -280,10 +285,10 @@ impl<'a> BatchRows<'a> {
     }
 
     fn uid(&mut self, row: u32) -> EventUid {
-        if self.uids.is_empty() {
-            self.uids = vec![None; self.batch.len()];
+        if self.known_uids.is_empty() {
+            self.known_uids = vec![None; self.batch.len()];
         }
-        *self.uids[row as usize].get_or_insert_with(|| self.batch.uid(row as usize))
+        *self.known_uids[row as usize].get_or_insert_with(|| self.uids.of(row as usize))
     }
 
     fn packed(&mut self, row: u32) -> Span {

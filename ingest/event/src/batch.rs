@@ -3,13 +3,10 @@
 use std::{fmt, ops::Range, sync::Arc};
 
 use arrow::{
-    array::{Array, AsArray, StringArray},
-    buffer::Buffer,
-    datatypes::TimestampMillisecondType,
-    record_batch::RecordBatch,
+    array::AsArray, buffer::Buffer, datatypes::TimestampMillisecondType, record_batch::RecordBatch,
 };
 
-use crate::{EventUid, TableName};
+use crate::{EventUid, EventUids, TableName};
 
 /// Rows of one table, decoded from consecutive records of one partition.
 #[derive(Clone, Debug)]
@@ -55,28 +52,9 @@ impl EventBatch {
         self.records.get(self.record[row] as usize)
     }
 
-    /// The identity of a row; computed on demand, since most rows never need one.
+    /// The identity of a row; of many rows, [`EventUids`] gives them faster.
     pub fn uid(&self, row: usize) -> EventUid {
-        // The same for every layer of rules that read it.
-        let findings = self.table.is_findings();
-        let (native, table) = match findings {
-            true => ("id", TableName::findings(1)),
-            false => ("native_uid", self.table.clone()),
-        };
-        let native = self
-            .columns
-            .column_by_name(native)
-            .and_then(|c| c.as_any().downcast_ref::<StringArray>())
-            .filter(|c| c.is_valid(row))
-            .map(|c| c.value(row).as_bytes());
-        EventUid::derive(
-            &self.origin.tenant,
-            &self.origin.source,
-            native.unwrap_or_else(|| self.original(row)),
-            native.is_some(),
-            table.as_str(),
-            self.sub_index[row],
-        )
+        EventUids::new(self).of(row)
     }
 }
 

@@ -78,6 +78,11 @@ impl Encoder {
         self.bytes.extend_from_slice(encoded);
     }
 
+    /// Forgets what was written, and keeps its room.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     /// How many bytes there are so far.
     pub fn len(&self) -> usize {
         self.bytes.len()

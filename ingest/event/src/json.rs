@@ -1,9 +1,9 @@
 //! Rows as compact JSON text: the evidence a finding holds. Not a reader, and not a wire format.
 
-use std::fmt::Write;
+use std::{fmt::Write, ops::Range};
 
 use arrow::{
-    array::{Array, AsArray},
+    array::{Array, AsArray, StringArray},
     datatypes::{
         DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
         TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
@@ -119,6 +119,21 @@ pub(crate) fn write_value(out: &mut String, array: &dyn Array, row: usize) {
     }
 }
 
+/// Some of a column's texts, as an array.
+pub(crate) fn write_texts(out: &mut String, texts: &StringArray, range: Range<usize>) {
+    out.push('[');
+    for at in range.clone() {
+        if at > range.start {
+            out.push(',');
+        }
+        match texts.is_null(at) {
+            true => out.push_str("null"),
+            false => write_text(out, texts.value(at)),
+        }
+    }
+    out.push(']');
+}
+
 /// NaN and the infinities have no JSON number: their text is better than nothing.
 pub(crate) fn write_float(out: &mut String, value: f64) {
     match value.is_finite() {
@@ -130,17 +145,22 @@ pub(crate) fn write_float(out: &mut String, value: f64) {
 /// A JSON string (RFC 8259 s.7).
 pub(crate) fn write_text(out: &mut String, text: &str) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c < ' ' => push(out, format_args!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
+    let mut rest = text;
+    // What needs an escape is one byte, so that `split_at` is at the end of a character.
+    while let Some(at) = rest.bytes().position(|b| b < b' ' || b == b'"' || b == b'\\') {
+        let (plain, escaped) = rest.split_at(at);
+        out.push_str(plain);
+        match escaped.as_bytes()[0] {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            control => push(out, format_args!("\\u{control:04x}")),
         }
+        rest = &escaped[1..];
     }
+    out.push_str(rest);
     out.push('"');
 }
 

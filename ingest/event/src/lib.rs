@@ -7,7 +7,7 @@
 //! - [`EventBatch`]: rows of one table with where each came from;
 //! - [`Eval`] and [`Transform`]: what `sql` compiles expressions and mappings into, so that nobody
 //!   else needs to know DataFusion;
-//! - [`EventUid`] and [`Encoder`]: identity that does not depend on position, clock or order;
+//! - [`{EventUid, EventUids}`] and [`Encoder`]: identity that does not depend on position, clock or order;
 //! - [`defect`](mod@defect): the one path for defects of ours.
 #![forbid(unsafe_code)]
 
@@ -48,6 +48,6 @@ pub use time::{
 };
 pub use time_flags::TimeFlags;
 pub use transform::{Mapped, RowError, Transform};
-pub use uid::EventUid;
+pub use uid::{EventUid, EventUids};
 pub use value::{Value, ValueList};
 pub use wire::{EnvelopeColumn, TimeFormat, WireSchema, WireType};

@@ -7,7 +7,7 @@
 use arrow::{
     array::{
         Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Float64Array, Int32Array,
-        Int64Array, StringArray, TimestampMillisecondArray,
+        Int64Array, ListArray, StringArray, TimestampMillisecondArray,
     },
     datatypes::{
         DataType, Float64Type, Int32Type, Int64Type, Schema, TimeUnit, TimestampMillisecondType,
@@ -16,7 +16,7 @@ use arrow::{
 
 use crate::{
     EventBatch, EventUid,
-    json::{is_absent, push, write_float, write_text, write_value},
+    json::{is_absent, push, write_float, write_text, write_texts, write_value},
     time::write_rfc3339,
 };
 
@@ -32,6 +32,7 @@ enum Cells<'a> {
     Uid,
     Text(&'a StringArray),
     Dictionary(&'a DictionaryArray<Int32Type>, &'a StringArray),
+    Texts(&'a ListArray, &'a StringArray),
     Int(&'a Int64Array),
     Small(&'a Int32Array),
     Bool(&'a BooleanArray),
@@ -94,6 +95,11 @@ impl<'a> Cells<'a> {
             DataType::Timestamp(TimeUnit::Millisecond, _) => {
                 Cells::Time(column.as_primitive::<TimestampMillisecondType>())
             }
+            DataType::List(_) => {
+                let texts = column.as_list_opt::<i32>();
+                let texts = texts.and_then(|l| Some((l, l.values().as_string_opt::<i32>()?)));
+                texts.map_or(Cells::Other(column), |(l, v)| Cells::Texts(l, v))
+            }
             _ => {
                 let texts = column
                     .as_dictionary_opt::<Int32Type>()
@@ -120,6 +126,13 @@ impl<'a> Cells<'a> {
                     text(values.value(key), out);
                 }
             }
+            Cells::Texts(lists, values) if lists.is_valid(row) && lists.value_length(row) > 0 => {
+                head(JSON);
+                let mut json = String::with_capacity(64);
+                let [start, end] = [row, row + 1].map(|at| lists.value_offsets()[at] as usize);
+                write_texts(&mut json, values, start..end);
+                text(&json, out);
+            }
             Cells::Int(a) if a.is_valid(row) => {
                 head(INT);
                 signed(a.value(row), out);
@@ -144,6 +157,7 @@ impl<'a> Cells<'a> {
                 text(&json, out);
             }
             Cells::Text(_)
+            | Cells::Texts(..)
             | Cells::Int(_)
             | Cells::Small(_)
             | Cells::Bool(_)
@@ -175,7 +189,7 @@ pub fn packed_json(packed: &[u8], schema: &Schema, uid: EventUid) -> Option<Stri
             UID => push(&mut out, format_args!("\"{uid}\"")),
             FALSE => out.push_str("false"),
             TRUE => out.push_str("true"),
-            INT => push(&mut out, format_args!("{}", r.signed()?)),
+            INT => out.push_str(itoa::Buffer::new().format(r.signed()?)),
             FLOAT => write_float(&mut out, f64::from_le_bytes(r.chunk()?)),
             TEXT => write_text(&mut out, r.text()?),
             TIME => {

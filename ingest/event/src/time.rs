@@ -48,12 +48,25 @@ pub(crate) fn write_rfc3339(text: &mut String, millis: i64) {
     let ms = millis.rem_euclid(DAY);
     let (hour, minute, second, milli) =
         (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60, ms % 1_000);
-    let year = match year {
-        0..=9999 => format!("{year:04}"),
-        _ => format!("{year:+05}"),
-    };
-    // Writing to a String cannot fail.
-    write!(text, "{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z").ok();
+    match year {
+        0..=9999 => digits(text, year, 4, '-'),
+        // Writing to a String cannot fail.
+        _ => write!(text, "{year:+05}-").unwrap_or_default(),
+    }
+    digits(text, month, 2, '-');
+    digits(text, day, 2, 'T');
+    digits(text, hour, 2, ':');
+    digits(text, minute, 2, ':');
+    digits(text, second, 2, '.');
+    digits(text, milli, 3, 'Z');
+}
+
+/// A number in so many digits, and what follows it.
+fn digits(text: &mut String, number: i64, width: u32, next: char) {
+    for place in (0..width).rev() {
+        text.push((b'0' + (number / 10_i64.pow(place) % 10) as u8).into());
+    }
+    text.push(next);
 }
 
 /// Year, month and day of a day number since 1970-01-01 in the proleptic Gregorian calendar.

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::Encoder;
+use arrow::array::{Array, StringArray};
+
+use crate::{Encoder, EventBatch, TableName};
 
 /// 128 bits of BLAKE3 over (tenant, mapping source, native id or original bytes, table, sub-index).
 ///
@@ -27,7 +29,24 @@ impl EventUid {
         table: &str,
         sub_index: u16,
     ) -> Self {
-        let mut encoder = Encoder::default();
+        Self::derive_by(
+            &mut Encoder::default(),
+            (tenant, source),
+            identity,
+            native,
+            (table, sub_index),
+        )
+    }
+
+    /// The same, with the room of an encoder.
+    fn derive_by(
+        encoder: &mut Encoder,
+        (tenant, source): (&str, &str),
+        identity: &[u8],
+        native: bool,
+        (table, sub_index): (&str, u16),
+    ) -> Self {
+        encoder.clear();
         encoder.text(tenant);
         encoder.text(source);
         encoder.bool(native);
@@ -35,6 +54,43 @@ impl EventUid {
         encoder.text(table);
         encoder.int(i64::from(sub_index));
         EventUid { bits: encoder.hash128(), native }
+    }
+}
+
+/// The identities of the rows of a batch, each computed when it is asked for: most rows never need one.
+#[derive(Debug)]
+pub struct EventUids<'a> {
+    batch: &'a EventBatch,
+    /// What the source calls its events.
+    native: Option<&'a StringArray>,
+    table: TableName,
+    encoder: Encoder,
+}
+
+impl<'a> EventUids<'a> {
+    /// Those of a batch.
+    pub fn new(batch: &'a EventBatch) -> Self {
+        // The same for every layer of rules that read it.
+        let (native, table) = match batch.table.is_findings() {
+            true => ("id", TableName::findings(1)),
+            false => ("native_uid", batch.table.clone()),
+        };
+        let native = batch.columns.column_by_name(native);
+        let native = native.and_then(|c| c.as_any().downcast_ref::<StringArray>());
+        EventUids { batch, native, table, encoder: Encoder::default() }
+    }
+
+    /// The identity of a row.
+    pub fn of(&mut self, row: usize) -> EventUid {
+        let batch = self.batch;
+        let native = self.native.filter(|c| c.is_valid(row)).map(|c| c.value(row).as_bytes());
+        EventUid::derive_by(
+            &mut self.encoder,
+            (&batch.origin.tenant, &batch.origin.source),
+            native.unwrap_or_else(|| batch.original(row)),
+            native.is_some(),
+            (self.table.as_str(), batch.sub_index[row]),
+        )
     }
 }
 
