@@ -478,7 +478,8 @@ fn text_record(
     tally: &mut Tally,
     decode: impl FnOnce(&str) -> Result<Outcome, Failure>,
 ) -> Result<Outcome, Failure> {
-    let text = String::from_utf8_lossy(bytes);
+    let text = std::str::from_utf8(bytes)
+        .map_or_else(|_| String::from_utf8_lossy(bytes), std::borrow::Cow::Borrowed);
     if text.trim_ascii().is_empty() {
         return Err(Failure::new(DeadLetterCode::Empty, "an empty record"));
     }

@@ -17,6 +17,8 @@ use crate::{
 const HEAD_BYTES: usize = 64 << 10;
 /// Bytes of a line that its time is in.
 const TIME_BYTES: usize = 64;
+/// A line that begins with as many of the same bytes as the one before is of the same day, or nearly.
+const SAME_BYTES: usize = 24;
 
 /// The year of the first date without one; `None` if there is none, or the file cannot be read.
 pub(super) fn first(reader: Box<dyn Read + Send>, limits: Limits, received_at: i64) -> Option<i32> {
@@ -51,6 +53,8 @@ pub(super) fn first(reader: Box<dyn Read + Send>, limits: Limits, received_at: i
 #[derive(Default)]
 struct Years {
     last: Option<YearlessTime>,
+    /// How the line that it is of begins.
+    start: Vec<u8>,
     /// Turns of the year so far.
     turns: i32,
     /// The first date that not every year has, and the turns before it.
@@ -63,6 +67,10 @@ impl Years {
     }
 
     fn line(&mut self, start: &[u8]) {
+        let begin = start.get(..SAME_BYTES).unwrap_or_default();
+        if !begin.is_empty() && begin == self.start {
+            return;
+        }
         let text = String::from_utf8_lossy(start);
         let Some(Time::Yearless(date)) = Header::parse(&text).map(|h| h.time) else { return };
         match self.last.map_or(0, |last| date.years_after(last)) {
@@ -70,6 +78,8 @@ impl Years {
             turns => {
                 self.turns += turns;
                 self.last = Some(date);
+                self.start.clear();
+                self.start.extend_from_slice(begin);
                 if self.leap_day.is_none() && date.in_year(2023).is_none() {
                     self.leap_day = Some((date, self.turns));
                 }
@@ -103,6 +113,9 @@ mod tests {
         let glued = "27 <38>Nov 25 08:00:00 h a: x\n27 <38>Jan  5 08:00:00 h a: x";
         assert_eq!(of(glued), Some(2025));
         assert_eq!(of("Nov 25 08:00:00 h a: x\rJan  5 08:00:00 h a: x\r"), Some(2025));
+        // Lines that begin alike are of one date.
+        let alike = "Nov 25 08:00:00 host-1.example a: x\n".repeat(3);
+        assert_eq!(of(&format!("{alike}Jan  5 08:00:00 host-1.example a: x\n{alike}")), Some(2025));
         let leap = "Dec 31 08:00:00 h a: x\nFeb 29 08:00:00 h a: x\nMar  1 08:00:00 h a: x\n";
         assert_eq!(of(leap), Some(2023));
     }

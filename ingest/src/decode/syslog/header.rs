@@ -105,9 +105,12 @@ impl<'l> Header<'l> {
             return Some(Header { priority, ..rfc3164(rest, false) });
         }
         // socklog: `auth.info: Nov 20 10:00:00 sshd[7]: ..`
-        let (level, rest) = match rest.split_once(": ") {
-            Some((level, after)) if is_level(level) => (Some(level), after),
-            _ => (None, rest),
+        let (level, rest) = match rest.split_once(' ') {
+            Some((word, after)) => match word.strip_suffix(':').filter(|level| is_level(level)) {
+                Some(level) => (Some(level), after),
+                None => (None, rest),
+            },
+            None => (None, rest),
         };
         let (time, weekday_form, rest) = leading_time(rest);
         if matches!(time, Time::None) && priority.is_none() {
@@ -456,6 +459,9 @@ fn base_name(program: &str) -> &str {
 
 /// `auth.info`, `auth|security:info`.
 fn is_level(word: &str) -> bool {
+    if !word.as_bytes().first().is_some_and(u8::is_ascii_lowercase) {
+        return false;
+    }
     let Some((facility, severity)) = word.rsplit_once(['.', ':']) else { return false };
     let facility = facility.split('|').next().unwrap_or(facility);
     let known = |list: &[&str], word: &str| list.contains(&word);
