@@ -2,21 +2,21 @@
 //! written to checkpoints once and dropped together. Does not know who refers to an event: a segment
 //! goes when it is older than anything an operator may still show.
 //!
-//! An event costs its packed bytes under zstd (blocks of 8 KiB, see `packing`) and 17 bytes for its
-//! identity. The newest blocks are not compressed yet: most findings show what has just come.
+//! An event costs its packed bytes under LZ4 (blocks of 8 KiB, see `packing`) and 17 bytes for its
+//! identity. The newest blocks are not compressed yet: most findings show what has just come. A checkpoint
+//! has a segment under zstd, in one piece, made by its own thread.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    io,
     sync::Arc,
 };
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use foldhash::fast::RandomState;
-use sluice_event::{EventUid, defect::defect, packed_json};
+use sluice_event::{EventUid, packed_json};
 
 use crate::{
-    packing::Packing,
+    packing,
     state::{Reader, StateError, Writer},
 };
 
@@ -54,7 +54,7 @@ const OPENED: usize = 32;
 /// Texts kept: an event is shown by several rules, and again as a finding grows.
 const TEXTS: usize = 4_096;
 /// Of the stored form of a segment.
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 /// A closed segment's payload may be dropped before its time, oldest first, above this.
 const BYTES_MAX: usize = 512 << 20;
 
@@ -77,7 +77,6 @@ pub(crate) struct EventStore {
     /// sum of those.
     recent: VecDeque<(u64, usize, usize)>,
     recent_bytes: usize,
-    packing: Packing,
 }
 
 #[derive(Debug, Default)]
@@ -132,7 +131,6 @@ impl EventStore {
             shown: VecDeque::new(),
             recent: VecDeque::new(),
             recent_bytes: 0,
-            packing: Packing::default(),
         }
     }
 
@@ -184,7 +182,7 @@ impl EventStore {
         self.recent_bytes = self.recent_bytes.saturating_sub(size);
         let place = number.checked_sub(self.first).and_then(|n| usize::try_from(n).ok());
         if let Some(segment) = place.and_then(|n| self.segments.get_mut(n)) {
-            segment.compress(at, number, &mut self.packing);
+            segment.compress(at);
             segment.recount(&mut self.bytes);
         }
     }
@@ -236,7 +234,7 @@ impl EventStore {
         let bytes = match cached {
             Some((_, _, bytes)) => bytes.clone(),
             None => {
-                let bytes: Arc<[u8]> = segment.open(at, number, &mut self.packing)?.into();
+                let bytes: Arc<[u8]> = segment.open(at)?.into();
                 self.opened.push_back((number, at, bytes.clone()));
                 if self.opened.len() > OPENED {
                     self.opened.pop_front();
@@ -283,7 +281,7 @@ impl EventStore {
             }
             segment.close();
             for at in 0..segment.blocks.len() {
-                segment.compress(at, number, &mut self.packing);
+                segment.compress(at);
             }
             segment.recount(&mut self.bytes);
             segment.exported = true;
@@ -303,6 +301,7 @@ impl EventStore {
             while self.first + (self.segments.len() as u64) < number {
                 self.segments.push_back(Segment { closed: true, ..Segment::default() });
             }
+            (0..segment.blocks.len()).for_each(|at| segment.compress(at));
             segment.recount(&mut self.bytes);
             self.segments.push_back(segment);
         }
@@ -333,6 +332,24 @@ impl EventStore {
 pub(crate) struct StoredSegment(Segment);
 
 impl StoredSegment {
+    /// The same with its blocks as they are, for what compresses all of it; `None` if it is damaged or large.
+    pub(crate) fn plain(r: &mut Reader<'_>) -> Option<Writer> {
+        let StoredSegment(mut segment) = StoredSegment::decode(r).ok()?;
+        if segment.blocks.iter().map(|b| b.size).sum::<usize>() > BLOCK_MAX {
+            return None;
+        }
+        for at in 0..segment.blocks.len() {
+            if segment.blocks[at].compressed {
+                let bytes = segment.open(at)?.into();
+                let block = &mut segment.blocks[at];
+                (block.bytes, block.compressed) = (bytes, false);
+            }
+        }
+        let mut w = Writer::new();
+        segment.encode(&mut w);
+        Some(w)
+    }
+
     /// Stands for one that cannot be read: its number is taken, and its entry goes.
     pub(crate) fn unreadable() -> Self {
         StoredSegment(Segment { closed: true, exported: true, ..Segment::default() })
@@ -357,7 +374,8 @@ impl StoredSegment {
             if size > BLOCK_MAX {
                 return Err(StateError::Truncated);
             }
-            Ok(Block { first, size, bytes: r.bytes()?.into(), compressed: true })
+            let bytes: Box<[u8]> = r.bytes()?.into();
+            Ok(Block { first, size, compressed: bytes.len() != size, bytes })
         })?;
         Ok(StoredSegment(Segment {
             open_first: bits.len(),
@@ -404,45 +422,27 @@ impl Segment {
         self.open_first = self.bits.len();
     }
 
-    fn compress(&mut self, at: usize, number: u64, packing: &mut Packing) {
-        let Some(block) = self.blocks.get(at).filter(|block| !block.compressed) else { return };
-        let packed = match at {
-            0 => packing.pack_head(number, &block.bytes),
-            _ if packing.is_ready(number) => packing.pack(&block.bytes),
-            _ => match self.head(packing) {
-                Ok(head) => {
-                    packing.use_head(number, &head).and_then(|()| packing.pack(&block.bytes))
-                }
-                Err(error) => Err(error),
-            },
+    /// Compresses a block, if it is not the first.
+    fn compress(&mut self, at: usize) {
+        let Some((head, [block, ..])) = self
+            .blocks
+            .split_first_mut()
+            .and_then(|(head, rest)| Some((head, rest.get_mut(at.checked_sub(1)?..)?)))
+        else {
+            return;
         };
-        match (packed, self.blocks.get_mut(at)) {
-            (Ok(packed), Some(block)) => {
-                self.held = self.held + packed.len() - block.bytes.len();
-                (block.bytes, block.compressed) = (packed, true);
-            }
-            (Err(error), _) => defect("events.compress", format_args!("{error}")),
-            (Ok(_), None) => {}
-        }
-    }
-
-    /// The first block.
-    fn head(&self, packing: &mut Packing) -> io::Result<Vec<u8>> {
-        match self.blocks.first() {
-            Some(head) if head.compressed => packing.open_head(&head.bytes, head.size),
-            Some(head) => Ok(head.bytes.to_vec()),
-            None => Err(io::ErrorKind::NotFound.into()),
+        if !block.compressed
+            && let Some(packed) = packing::pack(&head.bytes, &block.bytes)
+        {
+            self.held = self.held + packed.len() - block.bytes.len();
+            (block.bytes, block.compressed) = (packed, true);
         }
     }
 
     /// A compressed block; `None` if it is damaged.
-    fn open(&self, at: usize, number: u64, packing: &mut Packing) -> Option<Vec<u8>> {
-        let block = self.blocks.get(at)?;
-        let opened = match at {
-            0 => packing.open_head(&block.bytes, block.size),
-            _ => packing.open(number, |packing| self.head(packing), &block.bytes, block.size),
-        };
-        opened.ok()
+    fn open(&self, at: usize) -> Option<Vec<u8>> {
+        let (head, block) = (self.blocks.first()?, self.blocks.get(at)?);
+        packing::open(&head.bytes, &block.bytes, block.size)
     }
 
     /// Nothing is appended any more.

@@ -107,7 +107,7 @@ struct Clock {
 }
 
 /// The operator of entries that belong to no rule: partitions, events.
-const COMMON: u64 = 0;
+pub(crate) const COMMON: u64 = 0;
 
 /// Operators that refer to events for at most so long share a store: a rule over days must not keep
 /// the events of rules over minutes.

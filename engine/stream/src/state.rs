@@ -6,6 +6,8 @@ use std::{borrow::Cow, sync::Arc};
 use sluice_event::{Value, ValueList};
 use thiserror::Error;
 
+use crate::{events::StoredSegment, shard::COMMON};
+
 /// One entry of keyed state; `None` deletes it.
 ///
 /// Key: `vnode u16 BE | operator u64 BE | key bytes`, so that a virtual node is one range. What belongs
@@ -23,13 +25,23 @@ impl StateEntry {
     /// imports them.
     pub const SHARED: u16 = u16::MAX;
 
-    /// Compresses the value of a part, which takes about a microsecond a key: for another thread than a shard's. Other
-    /// values stay as they are.
+    /// Compresses the value of a part or of a segment of events, which takes about a microsecond a key or an event:
+    /// for another thread than a shard's. Other values stay as they are.
     pub fn pack(&mut self) {
         let Some(value) = &mut self.value else { return };
-        let Ok((_, key)) = StateEntry::split(&self.key) else { return };
-        let is_part = self.key.starts_with(&Self::SHARED.to_be_bytes()) && key.len() == PART_KEY;
-        if is_part && let Some(packed) = packed(value) {
+        let Ok((operator, key)) = StateEntry::split(&self.key) else { return };
+        if !self.key.starts_with(&Self::SHARED.to_be_bytes()) {
+            return;
+        }
+        let packed = match key.len() {
+            PART_KEY => packed(value, LEVEL),
+            SEGMENT_KEY if operator == COMMON => {
+                let plain = Reader::new(value).ok().and_then(|mut r| StoredSegment::plain(&mut r));
+                plain.and_then(|plain| packed(&plain.finish(), SEGMENT_LEVEL))
+            }
+            _ => None,
+        };
+        if let Some(packed) = packed {
             *value = packed;
         }
     }
@@ -90,13 +102,17 @@ const VERSION: u8 = 1;
 const PACKED: u8 = 2;
 /// Level of parts: 10 % less than level 1 makes of them.
 const LEVEL: i32 = 3;
+/// Level of events.
+const SEGMENT_LEVEL: i32 = 1;
 /// A payload that claims more bytes is damaged.
 const PAYLOAD_MAX: usize = 1 << 30;
 /// The length of the key of a part: shard and number.
 pub(crate) const PART_KEY: usize = 8;
+/// The length of the key of a segment of events: shard, store and number.
+pub(crate) const SEGMENT_KEY: usize = 13;
 
 /// A value with its payload compressed; `None` if that gains nothing.
-fn packed(value: &[u8]) -> Option<Vec<u8>> {
+fn packed(value: &[u8], level: i32) -> Option<Vec<u8>> {
     let (payload, _) = value.split_last_chunk::<4>()?;
     let (&VERSION, payload) = payload.split_first()? else { return None };
     if payload.len() > PAYLOAD_MAX {
@@ -104,7 +120,7 @@ fn packed(value: &[u8]) -> Option<Vec<u8>> {
     }
     let mut w = Writer { bytes: vec![PACKED] };
     w.length(payload.len());
-    w.bytes.extend(zstd::bulk::compress(payload, LEVEL).ok()?);
+    w.bytes.extend(zstd::bulk::compress(payload, level).ok()?);
     (w.bytes.len() + 4 < value.len()).then(|| w.finish())
 }
 
@@ -254,7 +270,7 @@ impl<'a> Reader<'a> {
     pub(crate) fn new(value: &'a [u8]) -> Result<Self, StateError> {
         match payload(value)? {
             Cow::Borrowed(bytes) => Ok(Reader { bytes }),
-            // Only parts are compressed, and those are read from their payload.
+            // Only parts and segments are compressed, and those are read from their payload.
             Cow::Owned(_) => Err(StateError::Version(PACKED)),
         }
     }

@@ -224,7 +224,8 @@ impl Shard {
             } else if key.is_empty() {
                 shards = Some(Reader::new(value)?.unsigned()? as u32);
             } else if let Some((index, store, number)) = split_segment_key(key) {
-                let segment = Reader::new(value).and_then(|mut r| StoredSegment::decode(&mut r));
+                let segment = payload(value);
+                let segment = segment.and_then(|p| StoredSegment::decode(&mut Reader::of(&p)));
                 // Of events that cannot be read findings show less.
                 let segment = segment.unwrap_or_else(|_| StoredSegment::unreadable());
                 keys.push((index, entry.key.clone()));
