@@ -87,7 +87,8 @@ mod tests {
         assert_eq!(printable("a\nb"), "a\\u{a}b");
         assert_eq!(printable_lines("a\n\tb"), "a\n\tb");
         let value = serde_json::json!({"name": "\u{202e}\u{9b}\u{1b}é"});
-        let shown = printable_json(&value.to_string());
+        let text = value.to_string();
+        let shown = printable_json(&text);
         assert!(!shown.chars().any(acts), "{shown:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }

@@ -17,8 +17,9 @@ use arrow::{
 use super::{identity, list::Extent};
 use crate::stopwatch::Stopwatch;
 
-/// Rows of batches that were put together, at most.
-const MERGED_ROWS: usize = 4_096;
+/// Rows of batches that were put together, at most: one of so many has less than a tenth of its memory beside its
+/// values, and putting larger ones together costs more than hunts gain.
+const MERGED_ROWS: usize = 1_024;
 
 /// Rows of one table.
 #[derive(Debug, Default)]
