@@ -146,19 +146,23 @@ pub(crate) fn write_float(out: &mut String, value: f64) {
 pub(crate) fn write_text(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
-    // What needs an escape is one byte, so that `split_at` is at the end of a character.
-    while let Some(at) = rest.bytes().position(|b| b < b' ' || b == b'"' || b == b'\\') {
-        let (plain, escaped) = rest.split_at(at);
+    // Each is one byte, so that the text is cut between characters.
+    let escaped = |b: u8| b < b' ' || b == b'"' || b == b'\\';
+    while let Some(at) = rest.bytes().position(escaped)
+        && let Some((plain, from)) = rest.split_at_checked(at)
+    {
         out.push_str(plain);
-        match escaped.as_bytes()[0] {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            control => push(out, format_args!("\\u{control:04x}")),
+        let mut chars = from.chars();
+        match chars.next() {
+            Some('"') => out.push_str("\\\""),
+            Some('\\') => out.push_str("\\\\"),
+            Some('\n') => out.push_str("\\n"),
+            Some('\r') => out.push_str("\\r"),
+            Some('\t') => out.push_str("\\t"),
+            Some(control) => push(out, format_args!("\\u{:04x}", u32::from(control))),
+            None => {}
         }
-        rest = &escaped[1..];
+        rest = chars.as_str();
     }
     out.push_str(rest);
     out.push('"');
