@@ -17,8 +17,8 @@ use arrow::{
 use super::{identity, list::Extent};
 use crate::stopwatch::Stopwatch;
 
-/// Rows of batches that were put together, at most: one of so many has less than a tenth of its memory beside its
-/// values, and putting larger ones together costs more than hunts gain.
+/// Rows of batches that were put together, at most. A batch costs [`COLUMN_BYTES`] a column beside its values: with
+/// so many rows and 110 columns, 17 bytes a row. Each doubling of it would copy each row once more.
 const MERGED_ROWS: usize = 1_024;
 
 /// Rows of one table.

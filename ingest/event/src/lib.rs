@@ -7,7 +7,8 @@
 //! - [`EventBatch`]: rows of one table with where each came from;
 //! - [`Eval`] and [`Transform`]: what `sql` compiles expressions and mappings into, so that nobody
 //!   else needs to know DataFusion;
-//! - [`{EventUid, EventUids}`] and [`Encoder`]: identity that does not depend on position, clock or order;
+//! - [`EventUid`], [`EventUids`] and [`Encoder`]: identity that does not depend on position, clock or
+//!   order;
 //! - [`defect`](mod@defect): the one path for defects of ours.
 #![forbid(unsafe_code)]
 

@@ -17,7 +17,8 @@ use crate::{
 const HEAD_BYTES: usize = 64 << 10;
 /// Bytes of a line that its time is in.
 const TIME_BYTES: usize = 64;
-/// A line that begins with as many of the same bytes as the one before is of the same day, or nearly.
+/// A line that begins with as many of the same bytes as the last one read is not read: its date, or most of it,
+/// is among them, so that no turn of the year lies between the two.
 const SAME_BYTES: usize = 24;
 
 /// The year of the first date without one; `None` if there is none, or the file cannot be read.
@@ -53,7 +54,7 @@ pub(super) fn first(reader: Box<dyn Read + Send>, limits: Limits, received_at: i
 #[derive(Default)]
 struct Years {
     last: Option<YearlessTime>,
-    /// How the line that it is of begins.
+    /// How the line with that date begins.
     start: Vec<u8>,
     /// Turns of the year so far.
     turns: i32,

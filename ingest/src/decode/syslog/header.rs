@@ -105,12 +105,9 @@ impl<'l> Header<'l> {
             return Some(Header { priority, ..rfc3164(rest, false) });
         }
         // socklog: `auth.info: Nov 20 10:00:00 sshd[7]: ..`
-        let (level, rest) = match rest.split_once(' ') {
-            Some((word, after)) => match word.strip_suffix(':').filter(|level| is_level(level)) {
-                Some(level) => (Some(level), after),
-                None => (None, rest),
-            },
-            None => (None, rest),
+        let (level, rest) = match rest.split_once(": ") {
+            Some((level, after)) if is_level(level) => (Some(level), after),
+            _ => (None, rest),
         };
         let (time, weekday_form, rest) = leading_time(rest);
         if matches!(time, Time::None) && priority.is_none() {
