@@ -1,6 +1,6 @@
 //! Consecutive records of one partition on their way to a worker. Not yet decoded.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use sluice_event::{PartitionId, Records};
 
@@ -37,6 +37,8 @@ pub struct Chunk {
     /// Whether records of one offset came as one message, complete: what a header line says then
     /// holds for its message, not for those after it.
     pub messages: bool,
+    /// Whether the first record is of the message that the chunk before ended in.
+    pub continues: bool,
 }
 
 impl Chunk {
@@ -52,7 +54,7 @@ impl Chunk {
         Chunk {
             partition,
             lines: (1..=records.len() as u64).collect(),
-            offsets: spans.iter().map(|s: &std::ops::Range<usize>| s.start as u64).collect(),
+            offsets: spans.iter().map(|s: &Range<usize>| s.start as u64).collect(),
             records: Records::new(bytes.into(), spans),
             faults: Vec::new(),
             received_at,
@@ -62,7 +64,44 @@ impl Chunk {
             first_year: None,
             at_end: true,
             messages: false,
+            continues: false,
         }
+    }
+
+    /// The same in chunks of at most so many records, and as many faults, each; records in order.
+    ///
+    /// # Panics
+    /// If `most` is 0.
+    pub fn pieces(mut self, most: usize) -> Vec<Chunk> {
+        let count = self.records.len();
+        let pieces = count.max(self.faults.len()).div_ceil(most);
+        if pieces <= 1 {
+            return vec![self];
+        }
+        let mut faults = std::mem::take(&mut self.faults).into_iter();
+        let piece = |n: usize| {
+            let part = count.min(n * most)..count.min((n + 1) * most);
+            let before = part.start.checked_sub(1).and_then(|last| self.offsets.get(last));
+            Chunk {
+                partition: self.partition,
+                records: self.records.slice(part.clone()),
+                lines: some(&self.lines, &part),
+                offsets: some(&self.offsets, &part),
+                faults: faults.by_ref().take(most).collect(),
+                received_at: self.received_at,
+                received_each: some(&self.received_each, &part),
+                envelopes: some(&self.envelopes, &part),
+                wrappers: some(&self.wrappers, &part),
+                first_year: self.first_year,
+                at_end: self.at_end && n + 1 == pieces,
+                messages: self.messages,
+                continues: match n {
+                    0 => self.continues,
+                    _ => before.is_some() && before == self.offsets.get(part.start),
+                },
+            }
+        };
+        (0..pieces).map(piece).collect()
     }
 
     /// The receive reference of a record.
@@ -83,7 +122,11 @@ impl Chunk {
     /// Whether a record is the first of its message.
     pub(crate) fn begins_message(&self, record: usize) -> bool {
         let offset = |r: usize| self.offsets.get(r);
-        self.messages && (record == 0 || offset(record - 1) != offset(record))
+        self.messages
+            && match record {
+                0 => !self.continues,
+                _ => offset(record - 1) != offset(record),
+            }
     }
 
     /// Their bytes.
@@ -96,6 +139,11 @@ impl Chunk {
     pub fn received(&self) -> u64 {
         (self.records.len() + self.faults.len()) as u64
     }
+}
+
+/// What is said of some records; nothing if it is said of none.
+fn some<T: Clone>(each: &[T], part: &Range<usize>) -> Vec<T> {
+    each.get(part.clone()).map_or_else(Vec::new, <[T]>::to_vec)
 }
 
 /// A record that framing set aside.
@@ -131,4 +179,65 @@ pub struct Envelope {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
     /// The record's own timestamp, milliseconds since 1970 UTC.
     pub timestamp: Option<i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Original;
+
+    #[test]
+    fn pieces_say_what_the_whole_said() {
+        let records: Vec<String> = (0..10).map(|n| format!("record {n}")).collect();
+        let fault = |offset| Fault {
+            code: DeadLetterCode::BadJson,
+            message: String::new(),
+            line: 0,
+            offset,
+            received_at: None,
+            original: Original::Whole(Vec::new()),
+            envelope: None,
+        };
+        let whole = Chunk {
+            messages: true,
+            // Messages of 1, 6 and 3 records.
+            offsets: [vec![7], vec![8; 6], vec![9; 3]].concat(),
+            received_each: (0..10).collect(),
+            faults: (0..5).map(fault).collect(),
+            ..Chunk::of_lines(PartitionId(3), &records, 5)
+        };
+        let all = whole.clone().pieces(10);
+        assert!(matches!(&all[..], [one] if one.records.len() == 10 && one.faults.len() == 5));
+        let pieces = whole.clone().pieces(4);
+        assert_eq!(pieces.iter().map(|p| p.records.len()).collect::<Vec<_>>(), [4, 4, 2]);
+        assert_eq!(pieces.iter().map(|p| p.faults.len()).collect::<Vec<_>>(), [4, 1, 0]);
+        assert_eq!(pieces.iter().map(|p| p.at_end).collect::<Vec<_>>(), [false, false, true]);
+        let begins: Vec<bool> =
+            pieces.iter().flat_map(|p| (0..p.records.len()).map(|r| p.begins_message(r))).collect();
+        assert_eq!(begins, (0..10).map(|r| whole.begins_message(r)).collect::<Vec<_>>());
+        let texts = pieces.iter().flat_map(|p| p.records.iter().map(<[u8]>::to_vec));
+        assert!(texts.eq(whole.records.iter().map(<[u8]>::to_vec)));
+        let times = pieces.iter().flat_map(|p| (0..p.records.len()).map(|r| p.reference(r)));
+        assert!(times.eq(0..10));
+        // A message that ends with a piece does not go on in the next.
+        let ends: Vec<bool> = whole.pieces(7).iter().map(|p| p.continues).collect();
+        assert_eq!(ends, [false, false]);
+    }
+
+    #[test]
+    fn faults_alone_fall_into_pieces_too() {
+        let none = Chunk::of_lines(PartitionId(0), &[], 0);
+        assert_eq!(none.clone().pieces(4).len(), 1);
+        let fault = Fault {
+            code: DeadLetterCode::BadJson,
+            message: String::new(),
+            line: 1,
+            offset: 1,
+            received_at: None,
+            original: Original::Whole(Vec::new()),
+            envelope: None,
+        };
+        let pieces = Chunk { faults: vec![fault; 9], ..none }.pieces(4);
+        assert_eq!(pieces.iter().map(|p| p.received()).collect::<Vec<_>>(), [4, 4, 1]);
+    }
 }

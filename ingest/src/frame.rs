@@ -14,6 +14,7 @@ use self::{
 };
 use crate::{DeadLetterCode, Fault, Limits, Original, detect::ask::looks_json};
 
+mod count;
 pub(crate) mod export;
 pub(crate) mod octets;
 mod parts;
@@ -21,6 +22,7 @@ mod scan;
 mod table;
 mod verbose;
 
+pub(crate) use count::records_in;
 pub(crate) use parts::is_part;
 
 /// How the input of a source is cut into records.

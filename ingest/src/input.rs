@@ -220,6 +220,7 @@ impl OneFile {
             first_year: self.first_year,
             at_end: matches!(self.state, FileState::Read),
             messages: false,
+            continues: false,
         }
     }
 

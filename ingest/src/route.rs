@@ -19,7 +19,7 @@ use crate::{
         format_of,
     },
     envelope::{Budget, Opener, Piece as Opened, Refused, is_compressed},
-    frame::{Wrapped, is_part},
+    frame::{Wrapped, is_part, records_in},
     live::{InputFailure, UNKNOWN},
     utf16,
 };
@@ -276,7 +276,7 @@ impl Router {
                 .any(|(_, c)| c.asker.is_header(line))
     }
 
-    fn one_source(&self, source: usize, bytes: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
+    fn one_source(&mut self, source: usize, bytes: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
         let part = &mut parts[source];
         let bytes = match unpacked(bytes) {
             Ok(bytes) => bytes,
@@ -284,10 +284,42 @@ impl Router {
                 return part.set_aside(DeadLetterCode::Decompress, reason, whole(bytes), at);
             }
         };
-        cut(&bytes, &self.candidates[source].cutter, self.limits, |piece| match piece {
-            Piece::Record(record) => part.record(record, at, None),
+        let cutter = self.candidates[source].cutter.clone();
+        cut(&bytes, &cutter, self.limits, |piece| match piece {
+            Piece::Record(record) => match self.opened(source, record) {
+                None => part.record(record, at, None),
+                Some(pieces) => pieces.into_iter().for_each(|piece| match piece {
+                    Opened::Record(bytes, wrapper) => part.record(&bytes, at, wrapper),
+                    // What is no event is counted by the decoder, which opens it again.
+                    Opened::Skipped(_, bytes) => part.record(&bytes, at, None),
+                    Opened::Refused(code, reason, bytes) => {
+                        part.set_aside(code, reason, whole(&bytes), at);
+                    }
+                }),
+            },
             Piece::Fault(fault) => part.fault(fault, at),
         });
+    }
+
+    /// What a record of one source wraps, if it is so much that others would wait long while all of it
+    /// is decoded: the records are then decoded some at a time.
+    fn opened(&mut self, source: usize, record: &[u8]) -> Option<Vec<Opened>> {
+        if record.len() < MANY_BYTES
+            || !looks_json(record)
+            || records_in(record) <= MANY
+            || is_part(record)
+            || self.limits.duplicate_keys == DuplicateKeys::SetAside
+                && name_given_twice(record).is_some()
+        {
+            return None;
+        }
+        let asker = &mut self.candidates[source].asker;
+        if asker.fits(record, None) {
+            return None;
+        }
+        let mut pieces = Vec::new();
+        asker.open(record, &mut |piece, _| pieces.push(piece));
+        (!pieces.is_empty()).then_some(pieces)
     }
 
     fn any_source(&mut self, bytes: &[u8], at: &mut At<'_>, parts: &mut [Part]) {
@@ -411,6 +443,11 @@ impl Router {
         }
     }
 }
+
+/// A wrapper of one source is opened before it is decoded from this many records on. A shorter one is
+/// not looked at for it: it holds a few thousand records at most.
+const MANY: u64 = 256;
+const MANY_BYTES: usize = 8 << 10;
 
 /// How many records of a wrapper are asked for its source.
 const FIRST: usize = 4;

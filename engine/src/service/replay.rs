@@ -127,5 +127,6 @@ fn chunk(letters: &[&DeadLetter]) -> Chunk {
         first_year: None,
         at_end: false,
         messages: true,
+        continues: false,
     }
 }

@@ -134,6 +134,15 @@ impl Records {
         &self.bytes[self.spans[index].clone()]
     }
 
+    /// Some of them, of the same buffer.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[must_use]
+    pub fn slice(&self, range: Range<usize>) -> Records {
+        Records { bytes: self.bytes.clone(), spans: self.spans[range].into() }
+    }
+
     /// The bytes of all records in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.spans.iter().map(|s| &self.bytes[s.clone()])

@@ -121,6 +121,7 @@ impl Rewrite {
             first_year: chunk.first_year,
             at_end: chunk.at_end,
             messages: chunk.messages,
+            continues: chunk.continues,
         })
     }
 }

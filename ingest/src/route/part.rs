@@ -114,6 +114,7 @@ impl Part {
             first_year: None,
             at_end: false,
             messages: true,
+            continues: false,
         })
     }
 }

@@ -6,11 +6,11 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regex::Regex;
 use sluice_event::{PartitionId, TimeSettings, WireSchema, WireType};
 use sluice_ingest::{
-    Chunk, Codec, DeadLetterCode, Envelope, Limits, Mapper, Message, Original, Processed, Router,
-    SourceSpec, Unwrap,
+    Chunk, Codec, Counts, DeadLetter, DeadLetterCode, Envelope, Limits, Mapper, Message, Original,
+    Processed, Router, SourceSpec, Unwrap,
 };
 
-use crate::support::RECEIVED;
+use crate::support::{Outcome, RECEIVED, spec};
 
 pub(crate) fn source(name: &str, codec: Codec, has: &[&str], line: Option<&str>) -> SourceSpec {
     SourceSpec {
@@ -354,4 +354,80 @@ fn what_is_said_to_a_sender_is_what_becomes_of_the_record() {
         seen.extend(said);
     }
     assert!(seen.len() >= 6, "{seen:?}");
+}
+
+/// What a message comes to: per row its user, per dead letter its code and text, and the counts.
+fn outcome(
+    spec: &Arc<SourceSpec>,
+    chunk: Chunk,
+    most: usize,
+) -> (Vec<String>, Vec<String>, Counts) {
+    let time = spec.time_settings;
+    let mut mapper = Mapper::new(spec.clone(), "t", PartitionId(0), time, false, i64::MIN);
+    let mut all = Outcome::default();
+    for piece in chunk.pieces(most) {
+        assert!(piece.records.len() <= most);
+        let processed = mapper.process(&piece);
+        all.batches.extend(processed.batches);
+        all.dead.extend(processed.dead_letters);
+        all.counts.add(&processed.counts);
+    }
+    let text = |l: &DeadLetter| String::from_utf8_lossy(l.original.bytes()).into_owned();
+    // Of one piece, those that cannot be decoded come before those that cannot be mapped.
+    let mut dead: Vec<String> =
+        all.dead.iter().map(|l| format!("{} {}", l.code, text(l))).collect();
+    dead.sort();
+    (all.users(), dead, all.counts)
+}
+
+#[test]
+fn many_records_in_one_are_decoded_some_at_a_time_as_all_at_once() {
+    let mut source = spec();
+    source.unwrap = Unwrap::default();
+    source.detect_has = vec!["user".into()];
+    let source = Arc::new(source);
+    let mut router = Router::new(vec![source.clone()], Some("test.source")).unwrap();
+    let records: Vec<String> = (0..1_000)
+        .map(|n| match n % 50 {
+            7 => r#"{"user":"fail","id":"x"}"#.to_owned(),
+            8 => r#"{"id":"of another source"}"#.to_owned(),
+            9 => r#"{"user":"skip"}"#.to_owned(),
+            _ => format!(r#"{{"user":"user {n}","id":"{n}"}}"#),
+        })
+        .collect();
+    let list = records.join(",");
+    for message_text in [
+        records.concat(),
+        records.join(" "),
+        format!("[{list}]"),
+        format!(r#"{{"records":[{list}]}}"#),
+        format!(r#"{{"Records":[{list}],"more":1}}"#),
+        format!(r#"{{"logs":[{list}]}}"#),
+        format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{list}]}}]}}]}}"#),
+    ] {
+        let text = message_text.get(..40).unwrap();
+        let one = Chunk {
+            messages: true,
+            ..Chunk::of_lines(PartitionId(0), std::slice::from_ref(&message_text), RECEIVED)
+        };
+        let at_once = outcome(&source, one, 1);
+        let mut parts = router.chunks(vec![message(1, message_text.clone())]);
+        let (_, chunk) = parts.pop().unwrap();
+        assert!(parts.is_empty(), "{text}");
+        if at_once.0.len() + at_once.1.len() > 1 {
+            assert!(chunk.received() >= 1_000, "{} of {text}", chunk.received());
+        }
+        let in_pieces = outcome(&source, chunk, 64);
+        assert_eq!(in_pieces.0, at_once.0, "{text}");
+        assert_eq!(in_pieces.1, at_once.1, "{text}");
+        assert_eq!(in_pieces.2.mapped, at_once.2.mapped, "{text}");
+        assert_eq!(in_pieces.2.dead_letters, at_once.2.dead_letters, "{text}");
+    }
+    // Few, or short, or a record of the source itself: left as it is.
+    let few = format!(r#"{{"logs":[{}]}}"#, vec![records[0].clone(); 100].join(","));
+    let own = format!(r#"{{"user":"u","l":[{}]}}"#, vec![r#"{"k":"value"}"#; 1_000].join(","));
+    for message_text in [few, own] {
+        let parts = router.chunks(vec![message(1, message_text)]);
+        assert_eq!(parts.iter().map(|(_, c)| c.received()).collect::<Vec<_>>(), [1]);
+    }
 }
