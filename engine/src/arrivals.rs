@@ -2,14 +2,15 @@
 //! much to read has its turn as often as one with little, so that its backlog waits where it is
 //! stored and not in front of others. Not an input, nor what becomes of an arrival.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crossbeam_channel::{Receiver, Select, Sender, bounded};
+use crossbeam_channel::{Receiver, Select, Sender, bounded, never};
 use sluice_ingest::live::Arrival;
 
 /// The ends of the channels that are read.
 #[derive(Clone)]
 pub(crate) struct Arrivals {
+    names: Arc<[Arc<str>]>,
     inputs: Vec<Receiver<Arrival>>,
     /// The input whose turn it is.
     turn: usize,
@@ -19,42 +20,66 @@ pub(crate) struct Arrivals {
 const WAITING: usize = 2;
 
 impl Arrivals {
-    /// Channels for so many inputs.
-    pub(crate) fn of(inputs: usize) -> (Vec<Sender<Arrival>>, Arrivals) {
-        let (senders, inputs) = (0..inputs).map(|_| bounded(WAITING)).unzip();
-        (senders, Arrivals { inputs, turn: 0 })
+    /// Channels for inputs of these names.
+    pub(crate) fn of(names: Vec<Arc<str>>) -> (Vec<Sender<Arrival>>, Arrivals) {
+        let (senders, inputs) = names.iter().map(|_| bounded(WAITING)).unzip();
+        (senders, Arrivals { names: names.into(), inputs, turn: 0 })
     }
 
-    /// The next one: of the input whose turn it is, or of the next that has any. `None` if none comes
-    /// within so long, or an input is found to be gone.
-    pub(crate) fn receive(&mut self, patience: Duration) -> Option<Arrival> {
+    /// The name of the input with this number.
+    pub(crate) fn name(&self, input: usize) -> &str {
+        self.names.get(input).map_or("", |name| &**name)
+    }
+
+    /// The names of the inputs, by number. Cheap to clone.
+    pub(crate) fn names(&self) -> Arc<[Arc<str>]> {
+        self.names.clone()
+    }
+
+    /// The next one and the number of its input: of the input whose turn it is, or of the next that has
+    /// any, but of none that is `busy`. `None` if none comes within so long, or an input is found to be
+    /// gone.
+    pub(crate) fn receive(
+        &mut self,
+        patience: Duration,
+        busy: impl Fn(usize) -> bool,
+    ) -> Option<(usize, Arrival)> {
         let count = self.inputs.len();
-        for at in (0..count).map(|n| (self.turn + n) % count) {
-            if let Some(arrival) = self.inputs.get(at).and_then(|input| input.try_recv().ok()) {
-                self.turn = (at + 1) % count;
-                return Some(arrival);
+        let free: Vec<usize> =
+            (0..count).map(|n| (self.turn + n) % count).filter(|at| !busy(*at)).collect();
+        for at in &free {
+            if let Ok(arrival) = self.inputs[*at].try_recv() {
+                return Some(self.taken(*at, arrival));
             }
         }
+        if patience.is_zero() {
+            return None;
+        }
         let mut select = Select::new();
-        for input in &self.inputs {
-            select.recv(input);
+        for at in &free {
+            select.recv(&self.inputs[*at]);
         }
         let ready = select.select_timeout(patience).ok()?;
-        let at = ready.index();
-        let arrival = self.inputs.get(at).and_then(|input| ready.recv(input).ok());
-        if arrival.is_some() {
-            self.turn = (at + 1) % count;
-        } else {
-            // Its input is gone for good: the others are not kept waiting for its sake.
-            self.inputs.remove(at);
-            self.turn = 0;
+        let at = *free.get(ready.index())?;
+        match ready.recv(&self.inputs[at]) {
+            Ok(arrival) => Some(self.taken(at, arrival)),
+            Err(_) => {
+                // Its input is gone for good: the others are not kept waiting for its sake.
+                self.inputs[at] = never();
+                None
+            }
         }
-        arrival
     }
 
-    /// Takes all that waits.
-    pub(crate) fn drain(&self) -> impl Iterator<Item = Arrival> {
-        self.inputs.iter().flat_map(Receiver::try_iter)
+    fn taken(&mut self, at: usize, arrival: Arrival) -> (usize, Arrival) {
+        self.turn = (at + 1) % self.inputs.len();
+        (at, arrival)
+    }
+
+    /// Takes all that waits, with the numbers of the inputs.
+    pub(crate) fn drain(&self) -> impl Iterator<Item = (usize, Arrival)> {
+        let all = self.inputs.iter().enumerate();
+        all.flat_map(|(at, input)| input.try_iter().map(move |arrival| (at, arrival)))
     }
 }
 
@@ -68,46 +93,65 @@ mod tests {
         Arrival::Idle(Place { input: input.into(), part: "".into() })
     }
 
-    fn name(arrival: Option<Arrival>) -> String {
+    fn name(arrival: Option<(usize, Arrival)>) -> String {
         match arrival {
-            Some(Arrival::Idle(place)) => place.input.to_string(),
+            Some((_, Arrival::Idle(place))) => place.input.to_string(),
             _ => String::new(),
         }
     }
 
+    fn channels(count: usize) -> (Vec<Sender<Arrival>>, Arrivals) {
+        Arrivals::of(vec!["input".into(); count])
+    }
+
+    fn nobody(_: usize) -> bool {
+        false
+    }
+
     #[test]
     fn an_input_with_a_backlog_has_every_other_turn() {
-        let (senders, mut arrivals) = Arrivals::of(3);
+        let (senders, mut arrivals) = channels(3);
         let [greedy, quiet, _] = &senders[..] else { panic!("{}", senders.len()) };
         let patience = Duration::from_millis(1);
-        assert!(arrivals.receive(patience).is_none());
+        assert!(arrivals.receive(patience, nobody).is_none());
         let mut taken = Vec::new();
         for _ in 0..4 {
             while greedy.try_send(of("greedy")).is_ok() {}
             quiet.try_send(of("quiet")).unwrap();
-            taken.extend((0..2).map(|_| name(arrivals.receive(patience))));
+            taken.extend((0..2).map(|_| name(arrivals.receive(patience, nobody))));
         }
         assert_eq!(taken, ["greedy", "quiet"].repeat(4));
         assert_eq!(arrivals.drain().count(), WAITING - 1, "what was not taken waits");
-        assert!(arrivals.receive(patience).is_none());
+        assert!(arrivals.receive(patience, nobody).is_none());
+    }
+
+    #[test]
+    fn a_busy_input_waits_and_others_do_not() {
+        let (senders, mut arrivals) = channels(2);
+        senders[0].try_send(of("busy")).unwrap();
+        let busy = |input: usize| input == 0;
+        for patience in [Duration::ZERO, Duration::from_millis(1)] {
+            assert!(arrivals.receive(patience, busy).is_none());
+        }
+        senders[1].try_send(of("free")).unwrap();
+        assert_eq!(name(arrivals.receive(Duration::ZERO, busy)), "free");
+        assert_eq!(name(arrivals.receive(Duration::ZERO, nobody)), "busy");
     }
 
     #[test]
     fn an_input_that_is_gone_keeps_nobody_waiting() {
-        let (mut senders, mut arrivals) = Arrivals::of(3);
+        let (mut senders, mut arrivals) = channels(3);
         drop(senders.remove(1));
-        let patience = Duration::from_millis(1);
+        let patience = Duration::from_millis(500);
         // Found to be gone once, then not looked at again.
-        assert!(arrivals.receive(patience).is_none());
-        assert_eq!(arrivals.inputs.len(), 2);
+        assert!(arrivals.receive(patience, nobody).is_none());
         for input in [0, 1] {
             senders[input].try_send(of("there")).unwrap();
-            assert_eq!(name(arrivals.receive(patience)), "there");
+            assert_eq!(name(arrivals.receive(patience, nobody)), "there");
         }
         senders.clear();
-        while !arrivals.inputs.is_empty() {
-            assert!(arrivals.receive(patience).is_none());
+        for _ in 0..3 {
+            assert!(arrivals.receive(Duration::from_millis(1), nobody).is_none());
         }
-        assert!(arrivals.receive(patience).is_none());
     }
 }

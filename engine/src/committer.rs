@@ -4,20 +4,25 @@
 //! Findings never wait for a checkpoint. When the last stage has passed a barrier, every finding
 //! reported before it has been received, since each stage sends its findings first; they are committed,
 //! and only then does the checkpoint go to its writer.
+//!
+//! A commit is small, and what waits for one waits in lanes: a rule that finds thousands at once holds up
+//! the finding of another rule for two commits, some tens of milliseconds. Dead letters come by a channel
+//! of their own: where there are more than can be kept up with, who sent them waits, and no finding does.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, after, never, select};
 use sluice_finding::FindingId;
 use sluice_stream::Emission;
 
 use crate::{
-    Checkpoint, Commit, Counters, Engine, EngineError, FindingSink, Observer, Reported, RuleCost,
-    RuleSet, Seq,
+    Backlog, Checkpoint, Commit, Counters, Engine, EngineError, FindingSink, Observer,
+    PlacedDeadLetter, Reported, RuleCost, RuleSet, Seq,
     checkpoint_writer::SealedCheckpoint,
     coalesce::Updates,
     degraded, findings,
     findings_source::Settled,
+    lanes::Lanes,
     message::{CheckpointBarrier, ToCommitter},
     stats::{StageStats, StatsHandle, publish},
     stopwatch::{StageTimes, Stopwatch, Timer},
@@ -39,7 +44,15 @@ pub(crate) struct Committer<'a> {
     last: Seq,
     /// By barrier: the last change before the first emission of a stage that had passed it.
     before: BTreeMap<u64, Seq>,
-    /// Findings and dead letters not yet given to the sink.
+    /// Records set aside, from workers. Those of before a barrier are there when it has been passed.
+    pub letters: Receiver<Vec<PlacedDeadLetter>>,
+    /// Where it says which of them are kept.
+    pub backlog: Backlog,
+    /// What waits for a commit of a service.
+    lanes: Lanes,
+    /// The checkpoint that goes to its writer once everything marked in the lanes is committed.
+    sealing: Option<(Arc<CheckpointBarrier>, Checkpoint)>,
+    /// Findings and dead letters of the next commit.
     open: Commit,
     /// Updates of findings committed a moment ago.
     updates: Updates,
@@ -65,8 +78,13 @@ struct Parts {
     seen: usize,
 }
 
-/// A commit is made at this many findings and dead letters without waiting longer.
-const COMMIT_MAX: usize = 1_000;
+/// A commit is made at this many findings, about 20 ms of work, without waiting longer.
+const FINDINGS_MAX: usize = 128;
+/// Dead letters of one commit, some milliseconds of work. They wait for the time of a commit: of 20 ms,
+/// that is 12,800 a second, and who sends more waits.
+const LETTERS_MAX: usize = 256;
+/// Stages wait while so many emissions do: with the longest evidence, 50 MB.
+const WAITING_MAX: usize = 4_096;
 /// Milliseconds between two commits of updates of one finding.
 const UPDATE_EVERY: i64 = 1_000;
 
@@ -93,6 +111,10 @@ impl<'a> Committer<'a> {
             resumed,
             last: Seq(0),
             before: BTreeMap::new(),
+            letters: never(),
+            backlog: Backlog::default(),
+            lanes: Lanes::default(),
+            sealing: None,
             open: Commit::default(),
             updates: Updates::every(commit_every.map(|_| UPDATE_EVERY)),
             commit_every,
@@ -115,41 +137,87 @@ impl<'a> Committer<'a> {
         self.last = self.sink.commit(Commit::default())?;
         let mut patience = Timer::every(self.commit_every.unwrap_or(0));
         loop {
-            let empty = self.open.is_empty();
-            let message = match self.wait(&patience) {
-                Some(wait) => inbox.recv_timeout(wait),
-                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
+            let idle = self.open.is_empty();
+            let message = self.receive(inbox, self.wait(&patience));
             let mut watch = Stopwatch::start();
             match message {
                 Ok(message) => self.take(message)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    self.report_waiting();
-                    self.flush()?;
+                    self.receive_letters(usize::MAX);
+                    self.queue_updates();
+                    self.commit_all()?;
                     watch.lap(&mut self.times.emit);
                     self.publish_stats();
                     return Ok((Counters::default(), self.times));
                 }
             }
-            for (epoch, emission) in self.updates.due() {
-                self.report(epoch, &emission);
+            // Whoever has something to say now is in the next commit.
+            while self.lanes.emissions() + self.open.findings.len() < WAITING_MAX
+                && let Ok(message) = inbox.try_recv()
+            {
+                self.take(message)?;
             }
-            if empty {
+            self.receive_letters(LETTERS_MAX);
+            for (epoch, emission) in self.updates.due() {
+                self.queue(epoch, emission);
+            }
+            self.fill();
+            if idle {
                 patience.restart();
             }
-            let full = self.open.findings.len() + self.open.dead_letters.len() >= COMMIT_MAX;
-            if full || (!self.open.is_empty() && patience.left().is_zero()) {
+            if self.open.findings.len() >= FINDINGS_MAX
+                || (!self.open.is_empty() && patience.left().is_zero())
+            {
                 self.flush()?;
             }
+            self.seal()?;
             self.settle();
             watch.lap(&mut self.times.emit);
             self.publish_stats();
         }
     }
 
+    /// The next message; a time-out as well when dead letters have come.
+    fn receive(
+        &mut self,
+        inbox: &Receiver<ToCommitter>,
+        wait: Option<Duration>,
+    ) -> Result<ToCommitter, RecvTimeoutError> {
+        let timer = wait.map_or_else(never, after);
+        select! {
+            recv(inbox) -> message => message.map_err(|_| RecvTimeoutError::Disconnected),
+            recv(self.letters) -> letters => {
+                match letters {
+                    Ok(letters) => self.queue_letters(letters),
+                    // All workers have ended.
+                    Err(_) => self.letters = never(),
+                }
+                Err(RecvTimeoutError::Timeout)
+            }
+            recv(timer) -> _ => Err(RecvTimeoutError::Timeout),
+        }
+    }
+
+    /// Takes dead letters that are there, until at least so many wait.
+    fn receive_letters(&mut self, least: usize) {
+        while self.lanes.letters() < least
+            && let Ok(letters) = self.letters.try_recv()
+        {
+            self.queue_letters(letters);
+        }
+    }
+
+    fn queue_letters(&mut self, letters: Vec<PlacedDeadLetter>) {
+        self.observer.dead_letters(&letters);
+        self.lanes.push_letters(letters);
+    }
+
     /// How long nothing has to be done without a message; `None` if for ever.
     fn wait(&self, patience: &Timer) -> Option<Duration> {
+        if self.lanes.emissions() > 0 || (self.open.is_empty() && !self.lanes.is_empty()) {
+            return Some(Duration::ZERO);
+        }
         let commit = (!self.open.is_empty()).then(|| patience.left());
         commit.into_iter().chain(self.updates.next_due()).min()
     }
@@ -163,7 +231,7 @@ impl<'a> Committer<'a> {
                     let id = || FindingId::derive(self.tenant, &rule.plan.rule, &emission.key);
                     let id = self.updates.is_on().then(id);
                     if let Some(emission) = self.updates.admit(id, passed, emission) {
-                        self.report(passed, &emission);
+                        self.queue(passed, emission);
                     }
                 }
                 Ok(())
@@ -183,11 +251,6 @@ impl<'a> Committer<'a> {
                     *known = closed;
                     self.closed_more = true;
                 }
-                Ok(())
-            }
-            ToCommitter::DeadLetters(letters) => {
-                self.observer.dead_letters(&letters);
-                self.open.dead_letters.extend(letters);
                 Ok(())
             }
             ToCommitter::Seen(barrier, seen) => {
@@ -210,9 +273,26 @@ impl<'a> Committer<'a> {
         if parts.seen < self.parts {
             return Ok(());
         }
-        let mut checkpoint = std::mem::take(&mut parts.checkpoint);
+        let checkpoint = std::mem::take(&mut parts.checkpoint);
         self.checkpoints.remove(&barrier.number);
-        self.report_waiting();
+        // The one before it, if a run that is stopped asks for one more.
+        if self.sealing.is_some() {
+            self.commit_all()?;
+        }
+        self.receive_letters(usize::MAX);
+        self.queue_updates();
+        self.lanes.mark();
+        self.sealing = Some((barrier, checkpoint));
+        Ok(())
+    }
+
+    /// Hands the checkpoint on if everything reported before its barrier is committed, or in the commit
+    /// that is open.
+    fn seal(&mut self) -> Result<(), EngineError> {
+        if !self.lanes.is_past_mark() {
+            return Ok(());
+        }
+        let Some((barrier, mut checkpoint)) = self.sealing.take() else { return Ok(()) };
         self.open.seals_epoch = true;
         self.flush()?;
         checkpoint.epoch = self.resumed + barrier.number;
@@ -228,11 +308,40 @@ impl<'a> Committer<'a> {
         Ok(())
     }
 
-    /// Updates that wait are committed with the rest: what is sealed or over holds everything.
-    fn report_waiting(&mut self) {
+    /// Updates that wait go with the rest: what is sealed or over holds everything.
+    fn queue_updates(&mut self) {
         for (passed, emission) in self.updates.take() {
+            self.queue(passed, emission);
+        }
+    }
+
+    /// Puts an emission into its lane. Where commits wait for nothing, it is in the next one.
+    fn queue(&mut self, passed: u64, emission: Emission) {
+        match self.commit_every {
+            Some(_) => self.lanes.push(passed, emission),
+            None => self.report(passed, &emission),
+        }
+    }
+
+    /// Puts what waits into the commit, as far as there is room.
+    fn fill(&mut self) {
+        while self.open.findings.len() < FINDINGS_MAX
+            && let Some((passed, emission)) = self.lanes.take()
+        {
             self.report(passed, &emission);
         }
+        let room = LETTERS_MAX.saturating_sub(self.open.dead_letters.len());
+        self.open.dead_letters.extend(self.lanes.take_letters(room));
+    }
+
+    /// Commits everything that waits, and hands on the checkpoint that waits for it.
+    fn commit_all(&mut self) -> Result<(), EngineError> {
+        while !self.lanes.is_empty() {
+            self.fill();
+            self.flush()?;
+        }
+        self.seal()?;
+        self.flush()
     }
 
     fn report(&mut self, passed: u64, emission: &Emission) {
@@ -246,15 +355,17 @@ impl<'a> Committer<'a> {
 
     fn flush(&mut self) -> Result<(), EngineError> {
         if !self.open.is_empty() {
+            self.backlog.done(&self.open.dead_letters);
             self.last = self.sink.commit(std::mem::take(&mut self.open))?;
         }
         Ok(())
     }
 
-    /// With nothing left to commit, says how far everything that is final is in the sink.
+    /// With no finding left to commit, says how far everything that is final is in the sink.
     fn settle(&mut self) {
         let Some(settled) = &self.settled else { return };
-        if !self.open.is_empty() || self.closed.iter().any(Vec::is_empty) {
+        let waits = !self.open.findings.is_empty() || self.lanes.emissions() > 0;
+        if waits || self.closed.iter().any(Vec::is_empty) {
             return;
         }
         let layers = self.closed.first().map_or(0, Vec::len);

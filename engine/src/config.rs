@@ -13,7 +13,8 @@ pub struct EngineConfig {
     pub workers: NonZeroUsize,
     /// Threads that hold keyed state, each a share of all keys. Default: the number of cores.
     pub shards: NonZeroUsize,
-    /// Deliveries waiting for one worker; with chunks of 1 MiB, 4 hold at most 4 MiB per worker.
+    /// Deliveries waiting for one worker. What an input delivers waits for as many of others, some
+    /// milliseconds each; with chunks of 1 MiB, 2 hold at most 2 MiB per worker.
     pub queue: usize,
     /// Since when the history of every table is complete, for `first_seen`.
     pub history: History,
@@ -52,7 +53,7 @@ impl Default for EngineConfig {
         EngineConfig {
             workers: cores,
             shards: cores,
-            queue: 4,
+            queue: 2,
             history: History::FirstEvent,
             lateness: None,
             inputs: BTreeMap::new(),

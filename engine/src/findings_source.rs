@@ -18,8 +18,8 @@ use sluice_finding::Finding;
 use sluice_ingest::live::Place;
 
 use crate::{
-    Checkpoint, Delivery, EngineError, FindingFeed, Partition, Progress, RuleSet, Seq, Source,
-    SourcePosition, finding_rows,
+    Backlog, Checkpoint, Delivery, EngineError, FindingFeed, Partition, Progress, RuleSet, Seq,
+    Source, SourcePosition, finding_rows,
 };
 
 /// Findings read at once.
@@ -261,6 +261,10 @@ impl Source for FindingsSource<'_> {
 
     fn at_boundary(&self) -> bool {
         self.queue.is_empty() && self.inner.at_boundary()
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.inner.backlog()
     }
 
     fn position(&self) -> SourcePosition {

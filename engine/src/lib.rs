@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod arrivals;
+mod backlog;
 pub mod baseline;
 mod checkpoint;
 mod checkpoint_writer;
@@ -27,6 +28,7 @@ mod findings_source;
 pub mod history;
 pub mod json;
 mod keyed;
+mod lanes;
 pub mod language;
 mod layers;
 mod live_source;
@@ -47,6 +49,7 @@ mod stats;
 mod stopwatch;
 mod worker;
 
+pub use backlog::Backlog;
 pub use checkpoint::{Checkpoint, Seq};
 pub use config::{EngineConfig, History};
 pub use counters::{Counters, RowCounts, RuleCounts, SourceCounts};

@@ -1,9 +1,15 @@
 //! All live inputs as one source: numbers their partitions for ever, keeps their positions, and lets
 //! dead letters in again. Not an input (see [`sluice_ingest::live`]), not when to checkpoint.
+//!
+//! An arrival of many records, however few bytes they have, is delivered in pieces, and after each of
+//! them comes an arrival of another input, if one is there. One large arrival is under way at a time,
+//! so that a checkpoint waits for no more than its end. An input many of whose records were set aside
+//! waits until these are kept.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use crossbeam_channel::Receiver;
@@ -14,7 +20,7 @@ use sluice_ingest::{
 };
 
 use crate::{
-    Delivery, EngineError, Partition, PartitionName, Progress, Source, SourcePosition,
+    Backlog, Delivery, EngineError, Partition, PartitionName, Progress, Source, SourcePosition,
     arrivals::Arrivals, stopwatch::Timer,
 };
 
@@ -28,12 +34,16 @@ pub(crate) struct LiveSource {
     lateness: Option<i64>,
     position: SourcePosition,
     numbers: BTreeMap<PartitionName, PartitionId>,
-    /// Deliveries of the arrival at hand.
-    queue: VecDeque<Delivery>,
-    /// What holds once the queue is empty.
-    after: After,
-    /// Arrivals taken from the channels while no run was going on.
-    early: VecDeque<Arrival>,
+    /// The arrival at hand.
+    open: Open,
+    /// A large one, pieces of which come between others.
+    large: Option<Open>,
+    /// Whether an arrival has come since its last piece: then it is its turn.
+    owed: bool,
+    /// Arrivals taken from the channels while no run was going on or another large one was under way,
+    /// and the numbers of their inputs.
+    waiting: VecDeque<(usize, Arrival)>,
+    backlog: Backlog,
     /// Places that are not read now: their partitions stop holding back event time after a while.
     unread: BTreeMap<Place, Timer>,
     /// Partitions reported idle since their last record.
@@ -47,6 +57,16 @@ pub(crate) struct Replay {
     pub parts: Vec<(Arc<str>, Chunk)>,
 }
 
+/// An arrival that is being delivered.
+#[derive(Default)]
+struct Open {
+    /// The number of its input; `None` for what no input has sent.
+    input: Option<usize>,
+    deliveries: VecDeque<Delivery>,
+    /// What holds once there are no more deliveries.
+    after: After,
+}
+
 #[derive(Default)]
 struct After {
     position: Option<(Place, u64)>,
@@ -56,8 +76,11 @@ struct After {
 /// The input of replayed dead letters.
 pub const DEAD_LETTERS: &str = "dead-letters";
 
+/// Records of one delivery: others wait for what is made of them, some milliseconds.
+const PIECE: usize = 1_024;
+
 /// How long `next` waits before it reports that there is nothing.
-const PATIENCE: std::time::Duration = std::time::Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(20);
 
 impl LiveSource {
     /// Arrivals of `inputs`, going on from `position`.
@@ -78,9 +101,11 @@ impl LiveSource {
             inputs,
             lateness,
             numbers,
-            queue: VecDeque::new(),
-            after: After::default(),
-            early: VecDeque::new(),
+            open: Open::default(),
+            large: None,
+            owed: false,
+            waiting: VecDeque::new(),
+            backlog: Backlog::default(),
             unread: BTreeMap::new(),
             idle: BTreeSet::new(),
             position,
@@ -113,19 +138,23 @@ impl LiveSource {
         self.replays.try_iter().for_each(drop);
         let (arrivals, replays) = (self.arrivals.clone(), self.replays.clone());
         let (inputs, sources) = (self.inputs.clone(), self.sources.clone());
-        *self = LiveSource::new(arrivals, replays, inputs, sources, self.lateness, position);
+        let backlog = self.backlog.clone();
+        let fresh = LiveSource::new(arrivals, replays, inputs, sources, self.lateness, position);
+        *self = LiveSource { backlog, ..fresh };
     }
 
     /// Takes what waits in the channels, so that an input that is stopping is not held up.
     pub(crate) fn drain(&mut self) {
-        self.early.extend(self.arrivals.drain());
+        self.waiting.extend(self.arrivals.drain());
     }
 
     /// Per place: the offset after everything taken from its channel, processed or not.
     pub(crate) fn taken(&self) -> Positions {
         let mut positions = self.position.positions.clone();
-        positions.extend(self.after.position.clone());
-        for arrival in &self.early {
+        for open in self.large.iter().chain([&self.open]) {
+            positions.extend(open.after.position.clone());
+        }
+        for (_, arrival) in &self.waiting {
             if let Arrival::Records { place, next, .. } = arrival {
                 positions.insert(place.clone(), *next);
             }
@@ -141,7 +170,7 @@ impl LiveSource {
                 for (source, chunk) in parts {
                     self.records(&place, source, chunk);
                 }
-                self.after.position = Some((place, next));
+                self.open.after.position = Some((place, next));
             }
             Arrival::Assigned(place) => {
                 self.unread.remove(&place);
@@ -167,13 +196,13 @@ impl LiveSource {
         let id = self.partition(place, source.clone());
         self.idle.remove(&id);
         chunk.partition = id;
-        self.queue.push_back(Delivery::Records(chunk));
+        self.open.deliveries.extend(chunk.pieces(PIECE).into_iter().map(Delivery::Records));
         // What stood for a place whose sources were not known has done its service.
         let unknown = PartitionName { place: place.clone(), source: UNKNOWN.into() };
         if let Some(id) = self.numbers.get(&unknown).copied()
             && self.idle.insert(id)
         {
-            self.queue.push_back(Delivery::Idle(id));
+            self.open.deliveries.push_back(Delivery::Idle(id));
         }
     }
 
@@ -186,7 +215,7 @@ impl LiveSource {
         let id = PartitionId(self.position.partitions.len() as u32);
         self.position.partitions.push(name.clone());
         self.numbers.insert(name.clone(), id);
-        self.queue.push_back(Delivery::Join(self.describe(id, name)));
+        self.open.deliveries.push_back(Delivery::Join(self.describe(id, name)));
         id
     }
 
@@ -215,7 +244,7 @@ impl LiveSource {
         let ids = self.numbers.iter().filter(|(n, _)| n.place == *place).map(|(_, id)| *id);
         for id in ids.collect::<Vec<_>>() {
             if self.idle.insert(id) {
-                self.queue.push_back(Delivery::Idle(id));
+                self.open.deliveries.push_back(Delivery::Idle(id));
             }
         }
     }
@@ -234,15 +263,78 @@ impl LiveSource {
             self.records(&place, source, chunk);
         }
         self.rest(&place);
-        self.after.replayed = Some(replay.number);
+        self.open.after.replayed = Some(replay.number);
     }
 
-    fn settle(&mut self) {
-        if !self.queue.is_empty() {
+    /// Makes the next arrival the one at hand, if there is one and its turn has come.
+    fn take_in(&mut self) {
+        let over = self.unread.iter_mut().filter_map(|(p, t)| t.is_due().then(|| p.clone()));
+        for place in over.collect::<Vec<_>>() {
+            self.unread.remove(&place);
+            self.rest(&place);
+        }
+        if !self.open.deliveries.is_empty() {
             return;
         }
-        self.position.positions.extend(self.after.position.take());
-        self.position.replays = self.position.replays.max(self.after.replayed.take().unwrap_or(0));
+        if self.large.is_none()
+            && !self.backlog.is_long(DEAD_LETTERS)
+            && let Ok(replay) = self.replays.try_recv()
+        {
+            self.replay(replay);
+            self.large = Some(std::mem::take(&mut self.open));
+            return;
+        }
+        let Some((input, arrival)) = self.arrival() else { return };
+        let large = is_large(&arrival);
+        if large && self.large.is_some() {
+            return self.waiting.push_back((input, arrival));
+        }
+        self.open.input = Some(input);
+        self.accept(arrival);
+        if large {
+            self.large = Some(std::mem::take(&mut self.open));
+        }
+    }
+
+    /// The next arrival, of an input none of whose earlier ones is under way.
+    fn arrival(&mut self) -> Option<(usize, Arrival)> {
+        let patience =
+            if self.large.is_none() || self.is_held() { PATIENCE } else { Duration::ZERO };
+        let under_way = self.large.as_ref().and_then(|large| large.input);
+        let (alone, waiting) = (self.large.is_none(), &mut self.waiting);
+        let (arrivals, backlog) = (&mut self.arrivals, &self.backlog);
+        let names = arrivals.names();
+        let is_held = |input: usize| backlog.is_long(names.get(input).map_or("", |name| name));
+        let next = (0..waiting.len()).find(|at| {
+            let (input, arrival) = &waiting[*at];
+            let is_first = waiting.iter().take(*at).all(|(earlier, _)| earlier != input);
+            let is_free = Some(*input) != under_way && !is_held(*input);
+            is_first && is_free && (alone || !is_large(arrival))
+        });
+        if let Some(arrival) = next.and_then(|at| waiting.remove(at)) {
+            return Some(arrival);
+        }
+        let waits = |input: usize| waiting.iter().any(|(earlier, _)| *earlier == input);
+        let busy = |input: usize| Some(input) == under_way || waits(input) || is_held(input);
+        arrivals.receive(patience, busy)
+    }
+
+    /// Whether the large arrival waits because records of its input were set aside and are not kept yet.
+    fn is_held(&self) -> bool {
+        self.large.as_ref().is_some_and(|large| {
+            let name = large.input.map_or(DEAD_LETTERS, |input| self.arrivals.name(input));
+            self.backlog.is_long(name)
+        })
+    }
+
+    /// What is delivered to its end holds from now on.
+    fn settle(&mut self) {
+        let large = self.large.take_if(|large| large.deliveries.is_empty());
+        let open = self.open.deliveries.is_empty().then(|| std::mem::take(&mut self.open));
+        for Open { after, .. } in large.into_iter().chain(open) {
+            self.position.positions.extend(after.position);
+            self.position.replays = self.position.replays.max(after.replayed.unwrap_or(0));
+        }
     }
 }
 
@@ -251,8 +343,10 @@ impl Source for LiveSource {
         let names = self.position.partitions.iter().cloned();
         // Those that join with a delivery still to come are declared with it.
         let joining: BTreeSet<PartitionId> = self
-            .queue
+            .large
             .iter()
+            .chain([&self.open])
+            .flat_map(|open| &open.deliveries)
             .filter_map(|d| match d {
                 Delivery::Join(partition) => Some(partition.id),
                 Delivery::Records(_)
@@ -272,29 +366,27 @@ impl Source for LiveSource {
     }
 
     fn next(&mut self, _progress: &Progress) -> Result<Option<Delivery>, EngineError> {
-        if self.queue.is_empty() {
-            let over = self.unread.iter_mut().filter_map(|(p, t)| t.is_due().then(|| p.clone()));
-            for place in over.collect::<Vec<_>>() {
-                self.unread.remove(&place);
-                self.rest(&place);
-            }
+        let is_held = self.is_held();
+        if self.open.deliveries.is_empty() && !(self.owed && self.large.is_some() && !is_held) {
+            self.take_in();
         }
-        if self.queue.is_empty() {
-            if let Ok(replay) = self.replays.try_recv() {
-                self.replay(replay);
-            } else if let Some(arrival) = self.early.pop_front() {
-                self.accept(arrival);
-            } else if let Some(arrival) = self.arrivals.receive(PATIENCE) {
-                self.accept(arrival);
-            }
-        }
-        let next = self.queue.pop_front().unwrap_or(Delivery::Nothing);
+        // What is at hand goes on to its end, then a piece of the large one follows.
+        self.owed = !self.open.deliveries.is_empty();
+        let open = match &mut self.large {
+            Some(large) if !self.owed && !is_held => large,
+            Some(_) | None => &mut self.open,
+        };
+        let next = open.deliveries.pop_front().unwrap_or(Delivery::Nothing);
         self.settle();
         Ok(Some(next))
     }
 
     fn at_boundary(&self) -> bool {
-        self.queue.is_empty()
+        self.open.deliveries.is_empty() && self.large.is_none()
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.backlog.clone()
     }
 
     fn position(&self) -> SourcePosition {
@@ -307,9 +399,18 @@ pub(crate) fn expected(input: &Arc<str>) -> Place {
     Place { input: input.clone(), part: "(expected)".into() }
 }
 
+/// Whether it takes more than one delivery.
+fn is_large(arrival: &Arrival) -> bool {
+    let Arrival::Records { parts, .. } = arrival else { return false };
+    parts.iter().any(|(_, chunk)| chunk.records.len().max(chunk.faults.len()) > PIECE)
+}
+
 /// Every table a record of a source can reach.
 fn tables(spec: &SourceSpec) -> Vec<TableName> {
     let mut tables = spec.tables();
     tables.push(spec.raw_table());
     tables
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use crossbeam_channel::Sender;
 use sluice_event::{PartitionId, TableName};
 use sluice_stream::{Degradation, Emission, KeyedBatch, PartitionInfo, StateEntry};
 
-use crate::{Delivery, PlacedDeadLetter, SourcePosition, stopwatch::Stopwatch};
+use crate::{Backlog, Delivery, PlacedDeadLetter, SourcePosition, stopwatch::Stopwatch};
 
 /// To a worker.
 pub(crate) enum ToWorker {
@@ -24,6 +25,16 @@ pub(crate) struct CheckpointBarrier {
     pub age: Stopwatch,
     /// Whether shards hand over all of their state, or what changed since the last barrier.
     pub full: bool,
+}
+
+/// Where a worker sends what it has made.
+#[derive(Clone)]
+pub(crate) struct WorkerOut {
+    pub shards: Vec<Sender<ToShard>>,
+    pub committer: Sender<ToCommitter>,
+    /// To the committer as well. Those of a delivery go before anything that is said after it.
+    pub letters: Sender<Vec<PlacedDeadLetter>>,
+    pub backlog: Backlog,
 }
 
 /// To a shard: what one worker made of one delivery, or a barrier.
@@ -51,13 +62,12 @@ pub(crate) struct ShardRows {
     pub first: Vec<(TableName, i64)>,
 }
 
-/// To the committer.
+/// To the committer, beside dead letters.
 pub(crate) enum ToCommitter {
     /// What a stage reports after the barrier of this number; 0 before the first.
     Emissions(u64, Vec<Emission>),
     /// Bounds of state that a stage hit, likewise.
     Degraded(u64, Vec<Degradation>),
-    DeadLetters(Vec<PlacedDeadLetter>),
     /// What a shard has reported is all there is by these event times, one per layer of rules.
     Closed(usize, Vec<i64>),
     /// Part of a checkpoint: a worker's partitions.

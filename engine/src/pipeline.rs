@@ -25,10 +25,14 @@ use crate::{
     committer::Committer,
     findings_source::{FindingsSource, Settled},
     keyed::KeyedStage,
-    message::{CheckpointBarrier, ToShard, ToWorker},
+    message::{CheckpointBarrier, ToShard, ToWorker, WorkerOut},
     stopwatch::{Stopwatch, Timer},
     worker::Worker,
 };
+
+/// Deliveries whose dead letters wait for the committer before workers do. A source of inputs holds
+/// those back long before.
+const LETTERS: usize = 64;
 
 impl Engine {
     /// Runs until the source ends, it is stopped, or a stage fails.
@@ -67,6 +71,9 @@ impl Engine {
         let shards = self.config.shards.get();
         // Few: what is made of one input waits behind what was made of another.
         let (to_committer, from_stages) = bounded(workers + shards);
+        let (to_letters, letters) = bounded(LETTERS);
+        let backlog = source.backlog();
+        backlog.clear();
         let (shard_in, shard_out): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| bounded::<ToShard>(4 * workers)).unzip();
         let mut resume = options.resume.take().unwrap_or_default();
@@ -83,17 +90,24 @@ impl Engine {
         }
 
         thread::scope(|scope| {
+            let committer = to_committer.clone();
+            let out = WorkerOut {
+                shards: shard_in,
+                committer,
+                letters: to_letters,
+                backlog: backlog.clone(),
+            };
             let (worker_in, worker_threads): (Vec<_>, Vec<_>) = (0..workers)
                 .map(|index| {
                     let (sender, receiver) = bounded::<ToWorker>(self.config.queue);
                     let mut worker = Worker::new(self, index, &partitions, &resume, &progress);
                     worker.history = history.clone();
                     worker.stats = stats.as_ref().and_then(|b| b.workers.get(index).cloned());
-                    let out = (shard_in.clone(), to_committer.clone());
-                    (sender, scope.spawn(move || worker.run(&receiver, &out.0, &out.1)))
+                    let out = out.clone();
+                    (sender, scope.spawn(move || worker.run(&receiver, &out)))
                 })
                 .unzip();
-            drop(shard_in);
+            drop(out);
             let shard_threads: Vec<_> = shard_out
                 .into_iter()
                 .zip(state)
@@ -118,6 +132,8 @@ impl Engine {
                 resume.epoch,
                 live.map(|l| l.commit_every),
             );
+            committer.letters = letters;
+            committer.backlog = backlog;
             committer.settled = settled;
             committer.stats = stats.as_ref().map(|b| b.committer.clone());
             let committer_thread = scope.spawn(move || committer.run(&from_stages));

@@ -170,7 +170,8 @@ impl Service {
                 replays: 0,
             });
 
-        let (senders, arrivals) = Arrivals::of(inputs.len());
+        let (senders, arrivals) =
+            Arrivals::of(inputs.iter().map(|live| live.input.name().clone()).collect());
         let (replays, replays_out) = bounded(1);
         let threads: Vec<InputThread> = inputs
             .into_iter()

@@ -11,7 +11,7 @@ use sluice_ingest::{
     live::{Place, Positions},
 };
 
-use crate::EngineError;
+use crate::{Backlog, EngineError};
 
 /// Records or rows, partition by partition.
 ///
@@ -29,6 +29,11 @@ pub trait Source: Send {
     /// Whether a checkpoint may fall here. Not between deliveries that were read together.
     fn at_boundary(&self) -> bool {
         true
+    }
+
+    /// Where it looks which inputs are to wait, because many of their records were set aside.
+    fn backlog(&self) -> Backlog {
+        Backlog::default()
     }
 
     /// Where the source stands after its last delivery.

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Receiver;
 use sluice_event::{EventBatch, PartitionId, TableName};
 use sluice_ingest::{
     DeadLetter, InputOptions, Mapper, Processed, SourceSpec,
@@ -17,7 +17,7 @@ use crate::{
     counters::{RowCounts, RuleCounts},
     findings_source,
     history::EventHistory,
-    message::{ShardMessage, ShardRows, ToCommitter, ToShard, ToWorker},
+    message::{ShardMessage, ShardRows, ToCommitter, ToShard, ToWorker, WorkerOut},
     source::owned,
     stats::{PUBLISH_EVERY, StageStats, StatsHandle, publish},
     stopwatch::{StageTimes, Stopwatch, Timer},
@@ -128,11 +128,10 @@ impl Worker {
     pub(crate) fn run(
         mut self,
         inbox: &Receiver<ToWorker>,
-        shards: &[Sender<ToShard>],
-        committer: &Sender<ToCommitter>,
+        out: &WorkerOut,
     ) -> (Counters, StageTimes) {
         while let Ok(message) = inbox.recv() {
-            if self.take(message, shards, committer).is_err() {
+            if self.take(message, out).is_err() {
                 break;
             }
             if self.stats.is_some() && (inbox.is_empty() || self.published.is_due()) {
@@ -183,12 +182,8 @@ impl Worker {
     }
 
     /// `Err` when nobody listens any more.
-    fn take(
-        &mut self,
-        message: ToWorker,
-        shards: &[Sender<ToShard>],
-        committer: &Sender<ToCommitter>,
-    ) -> Result<(), ()> {
+    fn take(&mut self, message: ToWorker, to: &WorkerOut) -> Result<(), ()> {
+        let WorkerOut { shards, committer, letters: to_letters, backlog } = to;
         let worker = self.index;
         let to_all = |message: &dyn Fn() -> ShardMessage| {
             shards
@@ -227,7 +222,9 @@ impl Worker {
                     let aside = letters.into_iter();
                     let aside =
                         aside.map(|letter| PlacedDeadLetter { place: place.clone(), letter });
-                    committer.send(ToCommitter::DeadLetters(aside.collect())).map_err(drop)?;
+                    let aside: Vec<PlacedDeadLetter> = aside.collect();
+                    backlog.add(&aside);
+                    to_letters.send(aside).map_err(drop)?;
                 }
                 for batch in &batches {
                     self.evaluate(batch, &mut out);

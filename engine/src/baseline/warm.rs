@@ -14,10 +14,10 @@ use sluice_event::PartitionId;
 use sluice_stream::{BaselineEntries, StateEntry};
 
 use crate::{
-    Checkpoint, CheckpointSink, Commit, Content, Delivery, Engine, EngineConfig, EngineError,
-    FindingFeed, FindingSink, Live, LoadedRule, Observer, Pace, Partition, Progress, RuleSet,
-    RunOptions, Seq, Source, SourcePosition, StatsRegistry, Summary, durable::FindingStore,
-    history::EventHistory,
+    Backlog, Checkpoint, CheckpointSink, Commit, Content, Delivery, Engine, EngineConfig,
+    EngineError, FindingFeed, FindingSink, Live, LoadedRule, Observer, Pace, Partition, Progress,
+    RuleSet, RunOptions, Seq, Source, SourcePosition, StatsRegistry, Summary,
+    durable::FindingStore, history::EventHistory,
 };
 
 /// What is to be learned, and where it is kept.
@@ -177,6 +177,10 @@ impl Source for Unended<'_> {
             Some(_) => {}
         }
         Ok(next)
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.source.backlog()
     }
 
     fn at_boundary(&self) -> bool {
