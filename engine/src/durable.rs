@@ -122,6 +122,7 @@ impl FindingStore {
             contested: BTreeMap::new(),
             capped: BTreeMap::new(),
             unreported: BTreeSet::new(),
+            evicted: BTreeMap::new(),
         });
         let changed = Condvar::new();
         let snapshot = store.snapshot();

@@ -23,6 +23,9 @@ use crate::{EngineError, PlacedDeadLetter};
 /// Mapping source and code.
 pub(super) type LetterKind = (String, DeadLetterCode);
 
+/// Letters that one commit drops for want of room: twice as many as it adds at most, some milliseconds.
+const EVICTED: usize = 1_024;
+
 impl WriteTxn<'_> {
     /// Keeps records set aside. One that is there already is the same: a crash made it come again.
     pub(super) fn keep_dead_letters(
@@ -108,23 +111,36 @@ impl WriteTxn<'_> {
         }
     }
 
-    /// Drops the oldest letters of a kind that holds more bytes than it may, down to seven eighths,
-    /// so that a flood does not do it with every commit.
+    /// Drops the oldest letters of a kind that holds more bytes than it may: at most [`EVICTED`], so
+    /// that a flood makes each commit a little longer and none much longer.
     fn evict_letters(&mut self, kind: &LetterKind) -> Result<(), EngineError> {
         let quota = self.inner.retention.dead_letter_bytes;
         let held = |d: &Self| d.next.totals.letters.get(kind).map_or(0, |(_, bytes)| *bytes);
         if held(self) <= quota {
+            // Older ones may come, of a replay: the next time all are looked at.
+            self.state.evicted.remove(kind);
             return Ok(());
         }
-        for row in self.snapshot.prefix(&self.spaces().letter, &kind_prefix(&kind.0, kind.1)) {
-            if held(self) <= quota / 8 * 7 {
+        let prefix = kind_prefix(&kind.0, kind.1);
+        let end = with_order(&prefix, i64::MAX, u128::MAX);
+        let from = self.state.evicted.get(kind).map(Vec::as_slice);
+        let from = from.map_or(Bound::Included(prefix.as_slice()), Bound::Excluded);
+        let rows = self.snapshot.range(&self.spaces().letter, from, Bound::Included(&end));
+        let mut last = None;
+        for row in rows.take(EVICTED) {
+            if held(self) <= quota {
                 break;
             }
             let (key, value) = row?;
             let (_, id) = parse_key(&key)?;
             self.remove_letter(kind, id, &key, value.len());
             self.next.totals.letters_expired.1 += 1;
+            last = Some(key.to_vec());
         }
+        match last {
+            Some(last) => self.state.evicted.insert(kind.clone(), last),
+            None => self.state.evicted.remove(kind),
+        };
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use super::{
     codec::{Reader, Writer},
     incidents::Incidents,
     layout::Spaces,
+    letters::LetterKind,
     recent::{Known, RecentFindings},
     records::{Totals, decode_totals, encode_totals},
     risk::OpenRisk,
@@ -65,6 +66,9 @@ pub(super) struct WriteState {
     pub(super) capped: BTreeMap<Arc<str>, u64>,
     /// Minutes with more findings that were not kept than are reported.
     pub(super) unreported: BTreeSet<MinuteKey>,
+    /// The last dead letter dropped of each kind that has too many: the next to go is after it. What
+    /// was removed is slow to pass over.
+    pub(super) evicted: BTreeMap<LetterKind, Vec<u8>>,
 }
 
 /// How much of the disk a change may use.

@@ -154,6 +154,37 @@ fn flood_of_one_kind_pushes_out_only_its_own_oldest() {
 }
 
 #[test]
+fn dead_letters_without_end_leave_a_few_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let kind = ("loud".to_owned(), DeadLetterCode::BadJson);
+    let mut next = 0;
+    let mut add = |store: &FindingStore, count: u64| {
+        let records = (next..next + count).map(|n| record("loud", DeadLetterCode::BadJson, n));
+        set_aside(store, records.collect());
+        next += count;
+    };
+    {
+        let store = FindingStore::open(dir.path(), Retention::default()).unwrap();
+        add(&store, 6_000);
+    }
+    // Far too many for what may be held now: no commit drops all of them.
+    let retention = Retention { dead_letter_bytes: 64 << 10, ..Retention::default() };
+    let store = FindingStore::open(dir.path(), retention).unwrap();
+    let mut dropped = vec![0];
+    while store.stats().dead_letters[&kind].1 > 64 << 10 {
+        add(&store, 10);
+        dropped.push(store.stats().dead_letters_expired.1);
+        assert!(dropped.len() < 20, "{dropped:?}");
+    }
+    let steps: Vec<u64> = dropped.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(steps.len() > 4 && steps.iter().all(|step| (10..=1_024).contains(step)), "{steps:?}");
+    let held = store.stats().dead_letters[&kind].0;
+    let loud = LetterFilter { source: Some("loud".into()), ..LetterFilter::default() };
+    let newest = 6_000 + 10 * steps.len() as u64;
+    assert_eq!(offsets(&store, &loud), (newest - held..newest).collect::<Vec<_>>());
+}
+
+#[test]
 fn record_without_a_place_is_kept_under_its_source() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
