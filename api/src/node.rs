@@ -41,6 +41,7 @@ use crate::{
     clock,
     config::{Config, HistoryStart},
     exit::Failure,
+    priority::Priority,
 };
 
 pub(crate) use data_dir::{
@@ -126,7 +127,9 @@ impl Node {
         let dir = &config.data_dir;
         data_dir::make(dir)?;
         let vnode_secret = data_dir::node_key(dir)?;
-        let store = FindingStore::open_at(&data_dir::store(dir), retention(config), risk_clock)?;
+        // Its files are sorted and merged behind detection.
+        let open = || FindingStore::open_at(&data_dir::store(dir), retention(config), risk_clock);
+        let store = Priority::Reads.run(open)?;
         let history = history(config, &store)?;
         let signals = match &config.signals {
             Some(settings) => {

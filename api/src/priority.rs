@@ -10,8 +10,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 /// How far behind detection a thread stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Priority {
-    /// Reads, searches, and pushed records on their way into a spool: somebody waits for an answer. Nice 5
-    /// more.
+    /// Reads, searches, and pushed records on their way into a spool: somebody waits for an answer. And
+    /// what the store does with its files, which must keep up with what is written. Nice 5 more.
     Reads,
     /// Hunts, and rules that are compiled for a reload. Nice 10 more.
     Hunts,
@@ -30,6 +30,17 @@ impl Priority {
         if let Err(error) = lower(self.nice()) {
             tracing::warn!("a thread keeps the priority of detection: {error}");
         }
+    }
+
+    /// Does work on a thread of this priority: the threads that it starts have it from there on.
+    pub(crate) fn run<T: Send>(self, work: impl FnOnce() -> T + Send) -> T {
+        std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                self.take();
+                work()
+            });
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 
     fn nice(self) -> i32 {
@@ -110,6 +121,8 @@ mod tests {
             let found = threads.handle().unwrap().spawn_blocking(work).await.unwrap();
             let expected = (before + behind).min(19);
             assert_eq!(found, (Some(expected), Some(expected)), "{priority:?}");
+            let handed_on = priority.run(|| std::thread::spawn(nice).join().unwrap());
+            assert_eq!(handed_on, Some(expected), "{priority:?}");
         }
         assert_eq!(nice(), Some(before));
     }
