@@ -84,6 +84,10 @@ section! {
         /// Changes that one token may ask for in a minute; one more gets 429 with `Retry-After`. Each is a
         /// record of some 500 bytes in the audit log, which is never shortened: 2 GB a day at this rate.
         max_changes_per_minute: Count = "3000",
+        /// Pushed records of one token a second, on average over ten seconds, that nothing can read: each is
+        /// kept as a dead letter. Beyond, a push of it gets 429 with `Retry-After`: with 5,000, after one
+        /// body of 50,000 such records the next is taken ten seconds later.
+        max_rejected_per_second: Count = "5000",
         /// Suppressions under one token name, of the 10,000 that there may be; those that are over count
         /// until retention removes them. One more gets 409.
         max_suppressions_per_token: Count = "1000",
@@ -266,7 +270,8 @@ section! {
         /// Dead letters, by receive time.
         dead_letter_age: Millis = "30d",
         /// Bytes of dead letters of one source and code, so that a flood of one kind cannot push
-        /// out the others.
+        /// out the others. Up to 12,800 are kept a second: an input with more is read as fast as they
+        /// are kept.
         dead_letter_bytes: ByteSize = "64MiB",
     }
 }

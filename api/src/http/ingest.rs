@@ -99,6 +99,7 @@ pub(super) async fn push(
             format!("the token is for other inputs than `{input}`"),
         ));
     }
+    shared.throttle.push(&principal.id, clock::monotonic())?;
     let encoding = encoding(request.headers())?;
     let mut memory = shared.memory.of(&principal.id);
     let body = request.into_body();
@@ -113,6 +114,7 @@ pub(super) async fn push(
     };
     let answer = shared.pools.pushes.run(work).await?.map_err(failed)?;
     shared.processor.owes(&principal.id, answer.accepted + answer.rejected);
+    shared.throttle.rejected(&principal.id, answer.rejected, clock::monotonic());
     Ok(outcome(answer))
 }
 

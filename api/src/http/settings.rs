@@ -32,6 +32,8 @@ pub(crate) struct HttpSettings {
     pub(crate) processor_per_token: usize,
     /// Changes that one token may ask for in a minute; one more gets 429. 3,000.
     pub(crate) changes_per_minute: usize,
+    /// Pushed records of one token a second, over ten seconds, that nothing can read; then 429. 5,000.
+    pub(crate) rejected_per_second: usize,
     /// Suppressions under one name, of 10,000; one more gets 409. 1,000.
     pub(crate) suppressions_per_token: usize,
     /// Mutes under one name, of 1,000; one more gets 409. 100.
@@ -73,6 +75,7 @@ impl Default for HttpSettings {
             requests_per_token: 64,
             processor_per_token: 25,
             changes_per_minute: 3_000,
+            rejected_per_second: 5_000,
             suppressions_per_token: 1_000,
             mutes_per_token: 100,
             decisions_per_token: 10_000,

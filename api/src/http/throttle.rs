@@ -1,5 +1,6 @@
 //! Bounds on callers: how fast an address learns that its tokens are wrong, how many requests and
-//! streams one token has at once, and how many changes it asks for in a minute.
+//! streams one token has at once, how many changes it asks for in a minute, and how many records it pushes
+//! that nothing can read.
 
 use std::{
     collections::BTreeMap,
@@ -22,6 +23,16 @@ pub(super) struct Throttle {
     /// Changes of each token in the minute at hand.
     changes: Arc<Mutex<BTreeMap<String, Window>>>,
     changes_per_minute: usize,
+    /// Records of each token that were set aside a moment ago.
+    rejected: Arc<Mutex<BTreeMap<String, Rejected>>>,
+    rejected_per_second: usize,
+}
+
+/// Records that were set aside, less those that may be since.
+#[derive(Clone, Copy, Debug)]
+struct Rejected {
+    records: f64,
+    at: Instant,
 }
 
 /// How many of something each token has.
@@ -50,6 +61,8 @@ pub(super) struct StreamPlace {
 /// Refused tokens of an address in a window that get a 401; beyond, 429 until the window ends.
 const FAILURES: usize = 20;
 const WINDOW: Duration = Duration::from_secs(60);
+/// Seconds over which records that are set aside are averaged.
+const AVERAGED: f64 = 10.0;
 /// Addresses remembered; beyond, the oldest windows are forgotten.
 const ADDRESSES: usize = 10_000;
 
@@ -60,6 +73,8 @@ impl Throttle {
             failures: Arc::default(),
             changes: Arc::default(),
             changes_per_minute: settings.changes_per_minute,
+            rejected: Arc::default(),
+            rejected_per_second: settings.rejected_per_second,
             requests: Arc::new(Places {
                 what: "requests",
                 taken: Mutex::default(),
@@ -105,6 +120,39 @@ impl Throttle {
             .retry(wait))
     }
 
+    /// Counts pushed records of a token that were set aside.
+    pub(super) fn rejected(&self, token: &str, records: u64, now: Instant) {
+        if records == 0 {
+            return;
+        }
+        let rate = self.rejected_per_second as f64;
+        let mut all = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, rejected| rejected.left(rate, now) > 0.0);
+        let rejected = all.entry(token.to_owned()).or_insert(Rejected { records: 0.0, at: now });
+        *rejected = Rejected { records: rejected.left(rate, now) + records as f64, at: now };
+    }
+
+    /// Whether a token may push.
+    ///
+    /// # Errors
+    /// 429 if too many of its records were set aside in the last seconds.
+    pub(super) fn push(&self, token: &str, now: Instant) -> Result<(), Problem> {
+        let rate = self.rejected_per_second as f64;
+        let all = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = all.get(token).map_or(0.0, |rejected| rejected.left(rate, now));
+        let wait = left / rate - AVERAGED;
+        if wait < 0.0 || left == 0.0 {
+            return Ok(());
+        }
+        let text = format!(
+            "of what this token pushed more than {} records a second could not be read",
+            self.rejected_per_second
+        );
+        Err(Problem::new(Code::TooManyRequests, text)
+            .hint("answers say in `errors` what is wrong with them; `api.max_rejected_per_second` is the limit")
+            .retry((wait.ceil() as u64).max(1)))
+    }
+
     /// A place for one request of a token, held until its answer is taken.
     pub(super) fn request(&self, token: &str) -> Result<StreamPlace, Problem> {
         Places::enter(&self.requests, token)
@@ -113,6 +161,13 @@ impl Throttle {
     /// A place for one live stream of a token.
     pub(super) fn stream(&self, token: &str) -> Result<StreamPlace, Problem> {
         Places::enter(&self.streams, token)
+    }
+}
+
+impl Rejected {
+    /// How many there are less those that may be since, at so many a second.
+    fn left(&self, rate: f64, now: Instant) -> f64 {
+        (self.records - now.duration_since(self.at).as_secs_f64() * rate).max(0.0)
     }
 }
 
@@ -187,6 +242,27 @@ mod tests {
         assert!(throttle.change("a", start + WINDOW).is_ok());
         assert!(throttle.change("c", start + 3 * WINDOW).is_ok());
         assert_eq!(throttle.changes.lock().unwrap().len(), 1, "others are forgotten");
+    }
+
+    #[test]
+    fn a_token_pushes_so_many_records_that_nothing_can_read() {
+        let settings = HttpSettings { rejected_per_second: 100, ..HttpSettings::default() };
+        let throttle = Throttle::new(&settings);
+        let start = clock::monotonic();
+        let after = |seconds: f64| start + Duration::from_secs_f64(seconds);
+        // All at once, or over ten seconds.
+        throttle.rejected("a", 999, start);
+        assert!(throttle.push("a", start).is_ok());
+        throttle.rejected("a", 501, after(1.0));
+        let refused = throttle.push("a", after(1.0)).unwrap_err();
+        assert!(refused.text().contains("100 records a second"), "{}", refused.text());
+        assert!(throttle.push("b", after(1.0)).is_ok());
+        assert!(throttle.push("a", after(4.9)).is_err());
+        assert!(throttle.push("a", after(5.1)).is_ok());
+        throttle.rejected("b", 1, after(60.0));
+        assert_eq!(throttle.rejected.lock().unwrap().len(), 1, "others are forgotten");
+        throttle.rejected("c", 0, start);
+        assert!(throttle.push("c", start).is_ok());
     }
 
     #[test]

@@ -97,6 +97,7 @@ fn http_settings(config: &Config) -> HttpSettings {
         requests_per_token: config.api.max_requests_per_token.0.get(),
         processor_per_token: config.api.max_processor_per_token.0.get(),
         changes_per_minute: config.api.max_changes_per_minute.0.get(),
+        rejected_per_second: config.api.max_rejected_per_second.0.get(),
         suppressions_per_token: config.api.max_suppressions_per_token.0.get(),
         mutes_per_token: config.api.max_mutes_per_token.0.get(),
         decisions_per_token: config.api.max_decisions_per_token.0.get(),

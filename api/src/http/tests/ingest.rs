@@ -104,3 +104,17 @@ fn one_sender_does_not_take_the_memory_of_all() {
     let token = Some(fixture.secrets[&Role::Admin].as_str());
     fixture.send(token, "POST", "/api/v1/ingest/push", &[], &b"{}\n".repeat(10_000)).is(422);
 }
+
+#[test]
+fn who_pushes_what_nothing_can_read_waits_and_others_go_on() {
+    let fixture = Fixture::with(|settings| settings.rejected_per_second = 10);
+    push(&fixture, &[], &b"1\n".repeat(200)).is(422);
+    let refused = push(&fixture, &[], b"{}").is(429);
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((5..=10).contains(&wait), "{wait}");
+    let problem = refused.problem("too_many_requests");
+    assert!(problem["hint"].as_str().unwrap().contains("max_rejected_per_second"), "{problem}");
+    // The limit is the token's: another pushes to the same input.
+    let other = fixture.tokens.create("other", Role::Ingest, None, None, 0).unwrap();
+    fixture.send(Some(&other), "POST", "/api/v1/ingest/push", &[], b"1\n").is(422);
+}
