@@ -10,7 +10,7 @@ use sluice_ingest::live::Arrival;
 /// The ends of the channels that are read.
 #[derive(Clone)]
 pub(crate) struct Arrivals {
-    names: Arc<[Arc<str>]>,
+    names: Vec<Arc<str>>,
     inputs: Vec<Receiver<Arrival>>,
     /// The input whose turn it is.
     turn: usize,
@@ -23,7 +23,7 @@ impl Arrivals {
     /// Channels for inputs of these names.
     pub(crate) fn of(names: Vec<Arc<str>>) -> (Vec<Sender<Arrival>>, Arrivals) {
         let (senders, inputs) = names.iter().map(|_| bounded(WAITING)).unzip();
-        (senders, Arrivals { names: names.into(), inputs, turn: 0 })
+        (senders, Arrivals { names, inputs, turn: 0 })
     }
 
     /// The name of the input with this number.
@@ -31,9 +31,10 @@ impl Arrivals {
         self.names.get(input).map_or("", |name| &**name)
     }
 
-    /// The names of the inputs, by number. Cheap to clone.
-    pub(crate) fn names(&self) -> Arc<[Arc<str>]> {
-        self.names.clone()
+    /// The numbers of the inputs of which it holds, by their names.
+    pub(crate) fn numbers(&self, holds: impl Fn(&str) -> bool) -> Vec<usize> {
+        let named = self.names.iter().enumerate();
+        named.filter(|(_, name)| holds(name)).map(|(input, _)| input).collect()
     }
 
     /// The next one and the number of its input: of the input whose turn it is, or of the next that has

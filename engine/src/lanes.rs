@@ -111,8 +111,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::{array::RecordBatch, datatypes::Schema};
-    use sluice_event::{PartitionId, TimeFlags};
-    use sluice_ingest::{DeadLetter, DeadLetterCode, Original};
+    use sluice_event::TimeFlags;
     use sluice_stream::{Change, FindingState};
 
     use super::*;
@@ -142,19 +141,7 @@ mod tests {
     }
 
     fn letters(count: usize) -> Vec<PlacedDeadLetter> {
-        let letter = DeadLetter {
-            code: DeadLetterCode::BadJson,
-            message: String::new(),
-            source: "source".into(),
-            mapping: None,
-            partition: PartitionId(0),
-            line: 0,
-            offset: 0,
-            received_at: 0,
-            envelope: None,
-            original: Original::Whole(Vec::new()),
-        };
-        vec![PlacedDeadLetter { place: None, letter }; count]
+        vec![PlacedDeadLetter::unreadable("input"); count]
     }
 
     #[test]

@@ -302,21 +302,18 @@ impl LiveSource {
             if self.large.is_none() || self.is_held() { PATIENCE } else { Duration::ZERO };
         let under_way = self.large.as_ref().and_then(|large| large.input);
         let (alone, waiting) = (self.large.is_none(), &mut self.waiting);
-        let (arrivals, backlog) = (&mut self.arrivals, &self.backlog);
-        let names = arrivals.names();
-        let is_held = |input: usize| backlog.is_long(names.get(input).map_or("", |name| name));
+        let held = self.arrivals.numbers(|name| self.backlog.is_long(name));
+        let is_free = |input: &usize| Some(*input) != under_way && !held.contains(input);
         let next = (0..waiting.len()).find(|at| {
             let (input, arrival) = &waiting[*at];
             let is_first = waiting.iter().take(*at).all(|(earlier, _)| earlier != input);
-            let is_free = Some(*input) != under_way && !is_held(*input);
-            is_first && is_free && (alone || !is_large(arrival))
+            is_first && is_free(input) && (alone || !is_large(arrival))
         });
         if let Some(arrival) = next.and_then(|at| waiting.remove(at)) {
             return Some(arrival);
         }
         let waits = |input: usize| waiting.iter().any(|(earlier, _)| *earlier == input);
-        let busy = |input: usize| Some(input) == under_way || waits(input) || is_held(input);
-        arrivals.receive(patience, busy)
+        self.arrivals.receive(patience, |input| waits(input) || !is_free(&input))
     }
 
     /// Whether the large arrival waits because records of its input were set aside and are not kept yet.
@@ -402,7 +399,7 @@ pub(crate) fn expected(input: &Arc<str>) -> Place {
 /// Whether it takes more than one delivery.
 fn is_large(arrival: &Arrival) -> bool {
     let Arrival::Records { parts, .. } = arrival else { return false };
-    parts.iter().any(|(_, chunk)| chunk.records.len().max(chunk.faults.len()) > PIECE)
+    parts.iter().any(|(_, chunk)| chunk.longest() > PIECE)
 }
 
 /// Every table a record of a source can reach.

@@ -149,6 +149,26 @@ pub struct PlacedDeadLetter {
     pub letter: DeadLetter,
 }
 
+#[cfg(test)]
+impl PlacedDeadLetter {
+    /// What an input gives that nothing can read.
+    pub(crate) fn unreadable(input: &str) -> Self {
+        let letter = DeadLetter {
+            code: sluice_ingest::DeadLetterCode::BadJson,
+            message: String::new(),
+            source: "okta".into(),
+            mapping: None,
+            partition: sluice_event::PartitionId(0),
+            line: 0,
+            offset: 0,
+            received_at: 0,
+            envelope: None,
+            original: sluice_ingest::Original::Whole(Vec::new()),
+        };
+        PlacedDeadLetter { place: Some(Place { input: input.into(), part: "".into() }), letter }
+    }
+}
+
 /// A sink in memory: `eval`, `demo`, rule tests, the oracle.
 #[derive(Debug, Default)]
 pub struct MemorySink {

@@ -23,7 +23,8 @@ use crate::{EngineError, PlacedDeadLetter};
 /// Mapping source and code.
 pub(super) type LetterKind = (String, DeadLetterCode);
 
-/// Letters that one commit drops for want of room: twice as many as it adds at most, some milliseconds.
+/// Letters that one commit drops for want of room: four times as many as a service adds with one, some
+/// milliseconds.
 const EVICTED: usize = 1_024;
 
 impl WriteTxn<'_> {

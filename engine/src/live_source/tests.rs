@@ -2,12 +2,10 @@
 
 use crossbeam_channel::{Sender, bounded};
 
-use sluice_ingest::{DeadLetter, DeadLetterCode, Original};
-
 use super::*;
 use crate::PlacedDeadLetter;
 
-/// A source over two inputs, and the ends they write to.
+/// A source over three inputs, and the ends they write to.
 fn source() -> (Vec<Sender<Arrival>>, Sender<Replay>, LiveSource) {
     let (senders, arrivals) = Arrivals::of(["many", "few", "more"].map(Arc::from).to_vec());
     let (replays, replays_out) = bounded(1);
@@ -122,19 +120,7 @@ fn dead_letters_that_are_let_in_again_come_between_others() {
 
 /// Dead letters of an input that are not kept yet.
 fn letters(input: &str, count: usize) -> Vec<PlacedDeadLetter> {
-    let letter = DeadLetter {
-        code: DeadLetterCode::BadJson,
-        message: String::new(),
-        source: "okta".into(),
-        mapping: None,
-        partition: PartitionId(0),
-        line: 0,
-        offset: 0,
-        received_at: 0,
-        envelope: None,
-        original: Original::Whole(Vec::new()),
-    };
-    vec![PlacedDeadLetter { place: Some(place(input)), letter }; count]
+    vec![PlacedDeadLetter::unreadable(input); count]
 }
 
 #[test]
