@@ -74,7 +74,7 @@ impl Chunk {
     /// If `most` is 0.
     pub fn pieces(mut self, most: usize) -> Vec<Chunk> {
         let count = self.records.len();
-        let pieces = count.max(self.faults.len()).div_ceil(most);
+        let pieces = self.longest().div_ceil(most);
         if pieces <= 1 {
             return vec![self];
         }
@@ -102,6 +102,11 @@ impl Chunk {
             }
         };
         (0..pieces).map(piece).collect()
+    }
+
+    /// The number of records, or of faults if there are more: [`Chunk::pieces`] cuts by it.
+    pub fn longest(&self) -> usize {
+        self.records.len().max(self.faults.len())
     }
 
     /// The receive reference of a record.

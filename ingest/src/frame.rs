@@ -14,7 +14,6 @@ use self::{
 };
 use crate::{DeadLetterCode, Fault, Limits, Original, detect::ask::looks_json};
 
-mod count;
 pub(crate) mod export;
 pub(crate) mod octets;
 mod parts;
@@ -22,7 +21,6 @@ mod scan;
 mod table;
 mod verbose;
 
-pub(crate) use count::records_in;
 pub(crate) use parts::is_part;
 
 /// How the input of a source is cut into records.

@@ -19,7 +19,7 @@ use crate::{
         format_of,
     },
     envelope::{Budget, Opener, Piece as Opened, Refused, is_compressed},
-    frame::{Wrapped, is_part, records_in},
+    frame::{Wrapped, is_part},
     live::{InputFailure, UNKNOWN},
     utf16,
 };
@@ -301,12 +301,11 @@ impl Router {
         });
     }
 
-    /// What a record of one source wraps, if it is so much that others would wait long while all of it
-    /// is decoded: the records are then decoded some at a time.
+    /// What a long record wraps that is none of its source: it may be thousands of records, which are
+    /// then decoded some at a time, so that others do not wait for all of them.
     fn opened(&mut self, source: usize, record: &[u8]) -> Option<Vec<Opened>> {
-        if record.len() < MANY_BYTES
+        if record.len() < LONG
             || !looks_json(record)
-            || records_in(record) <= MANY
             || is_part(record)
             || self.limits.duplicate_keys == DuplicateKeys::SetAside
                 && name_given_twice(record).is_some()
@@ -444,10 +443,9 @@ impl Router {
     }
 }
 
-/// A wrapper of one source is opened before it is decoded from this many records on. A shorter one is
-/// not looked at for it: it holds a few thousand records at most.
-const MANY: u64 = 256;
-const MANY_BYTES: usize = 8 << 10;
+/// Bytes of a record from which on it is opened before it is decoded; of fewer it holds a few thousand
+/// records at most.
+const LONG: usize = 8 << 10;
 
 /// How many records of a wrapper are asked for its source.
 const FIRST: usize = 4;
