@@ -141,7 +141,7 @@ impl Throttle {
         let all = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
         let left = all.get(token).map_or(0.0, |rejected| rejected.left(rate, now));
         let wait = left / rate - AVERAGED;
-        if wait < 0.0 || left == 0.0 {
+        if wait < 0.0 {
             return Ok(());
         }
         let text = format!(
