@@ -7,16 +7,18 @@
 //! does not count: after a crash those rows are read again by their input, from the last checkpoint on.
 //!
 //! A worker pushes rows (`memory`, `ring`), with a copy of their records, from which their `event_uid` is
-//! computed when they are sealed or a hunt asks for it (`identity`). The thread of checkpoints seals them
-//! (`tail`); a thread of its own writes files, puts small ones together and applies retention (`writer`,
-//! `columnar`); a hunt reads all of it (`reader`). What is missing from an answer is in
-//! [`HuntResult::gaps`].
+//! computed when they are packed or a hunt asks for it (`identity`). On disk, a thread packs them under LZ4
+//! as they come (`packed`, `packer`), the thread of checkpoints packs the others and seals all (`tail`), and a third
+//! writes files, puts small ones together and applies retention (`writer`, `columnar`). A hunt reads all of it
+//! (`reader`). What is missing from an answer is in [`HuntResult::gaps`].
 
 mod columnar;
 mod files;
 mod identity;
 mod list;
 mod memory;
+mod packed;
+mod packer;
 mod reader;
 mod recover;
 mod replay;
@@ -45,6 +47,7 @@ use sluice_stream::StateEntry;
 pub use list::Loss;
 pub(crate) use list::PREFIX;
 use memory::{Table, Tables};
+use packed::Held;
 pub use reader::HistoryGap;
 use reader::{ScanLog, TableView, schema_of};
 pub use replay::HistorySource;
@@ -53,12 +56,12 @@ use writer::{Disk, Wake, remove_tails};
 
 use crate::{EngineError, durable::FindingStore};
 
-/// The rows of every table. Cheap to clone; clones share the rows. The last one ends the thread that writes
-/// files.
+/// The rows of every table. Cheap to clone; clones share the rows. The last one ends the threads that pack
+/// them and write files.
 #[derive(Clone, Debug)]
 pub struct EventHistory {
     inner: Arc<Inner>,
-    _thread: Option<Arc<WriterThread>>,
+    _threads: Arc<[Background]>,
 }
 
 #[derive(Debug)]
@@ -71,13 +74,30 @@ struct Inner {
     files_read: AtomicU64,
 }
 
+/// A thread that works until it is dropped.
 #[derive(Debug)]
-struct WriterThread {
+struct Background {
     wake: Arc<Wake>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Drop for WriterThread {
+impl Background {
+    fn start(
+        name: &str,
+        inner: &Arc<Inner>,
+        wake: &Arc<Wake>,
+        run: fn(&Inner, &Wake),
+    ) -> Result<Background, EngineError> {
+        let thread = std::thread::Builder::new().name(format!("sluice-{name}")).spawn({
+            let (inner, wake) = (inner.clone(), wake.clone());
+            move || run(&inner, &wake)
+        });
+        let thread = Some(thread.map_err(|_| EngineError::Thread("history"))?);
+        Ok(Background { wake: wake.clone(), thread })
+    }
+}
+
+impl Drop for Background {
     fn drop(&mut self) {
         self.wake.stop.store(true, Ordering::Relaxed);
         self.wake.wake();
@@ -151,11 +171,12 @@ pub struct TableStats {
 impl EventHistory {
     /// A history in memory alone, that keeps at most so many bytes of each table.
     pub fn new(table_bytes: usize) -> Self {
-        EventHistory { inner: Arc::new(Inner::new(table_bytes, None)), _thread: None }
+        EventHistory { inner: Arc::new(Inner::new(table_bytes, None)), _threads: Arc::new([]) }
     }
 
     /// A history on disk, listed in this store. Rows of a table go to a file when they take so many bytes
-    /// of memory; at most twice as many wait to be written.
+    /// as they came, which is five to ten times what they take packed; at most twice as many bytes of memory
+    /// wait to be written.
     ///
     /// # Errors
     /// If the folder cannot be read or the list is damaged. A file that is missing or damaged is no error:
@@ -166,13 +187,14 @@ impl EventHistory {
         store: &FindingStore,
     ) -> Result<Self, EngineError> {
         let inner = Arc::new(recover::open(settings, table_bytes, store)?);
-        let wake = inner.disk.as_ref().map(|disk| disk.wake.clone()).unwrap_or_default();
-        let thread = std::thread::Builder::new().name("sluice-history".to_owned()).spawn({
-            let (inner, wake) = (inner.clone(), wake.clone());
-            move || writer::run(&inner, &wake)
-        });
-        let thread = Some(thread.map_err(|_| EngineError::Thread("history"))?);
-        Ok(EventHistory { inner, _thread: Some(Arc::new(WriterThread { wake, thread })) })
+        let threads = match &inner.disk {
+            Some(disk) => vec![
+                Background::start("history", &inner, &disk.wake, writer::run)?,
+                Background::start("history-pack", &inner, &disk.packing, packer::run)?,
+            ],
+            None => Vec::new(),
+        };
+        Ok(EventHistory { inner, _threads: threads.into() })
     }
 
     /// A history on disk that nothing is written to, for a store that no node runs on.
@@ -188,7 +210,7 @@ impl EventHistory {
             min_free: 0,
         };
         let inner = Arc::new(recover::open(settings, usize::MAX, store)?);
-        Ok(EventHistory { inner, _thread: None })
+        Ok(EventHistory { inner, _threads: Arc::new([]) })
     }
 
     /// Sets the lookups that hunts ask.
@@ -203,10 +225,14 @@ impl EventHistory {
 
     /// Adds rows that the checkpoint of this number will cover; the oldest of the table make room.
     pub(crate) fn push_before(&self, epoch: u64, batch: &EventBatch) {
-        let on_disk = self.inner.disk.is_some();
-        let most = self.inner.table_bytes.saturating_mul(if on_disk { 2 } else { 1 });
+        let inner = &self.inner;
+        let most = inner.table_bytes.saturating_mul(if inner.disk.is_some() { 2 } else { 1 });
+        let loose = inner.disk.as_ref().map(|_| inner.loose_bytes());
         let rows = identity::with_records(batch);
-        self.inner.tables().push(&batch.table, epoch, rows, most, on_disk);
+        let is_due = inner.tables().push(&batch.table, epoch, rows, most, loose);
+        if let Some(disk) = inner.disk.as_ref().filter(|_| is_due) {
+            disk.packing.wake();
+        }
     }
 
     /// A run goes on from this checkpoint: rows that came after it come again.
@@ -221,9 +247,11 @@ impl EventHistory {
         if !frames.is_empty() {
             // Not behind the lock that workers take.
             for frame in &mut frames {
-                frame.batches = frame.batches.iter().map(identity::identified).collect();
+                if let Err(reason) = frame.pack() {
+                    tracing::warn!(name = %frame.table, reason, "rows of history stay as they came");
+                }
             }
-            self.inner.tables().identified(epoch, &frames);
+            self.inner.tables().packed(epoch, &frames);
             changes.extend(disk.seal(epoch, &frames));
         }
         changes.push(list::put_sealed(list::Sealed {
@@ -311,7 +339,8 @@ impl EventHistory {
             let oldest = ring::extents(&batches).times.map(|(from, _)| from);
             covers_from.insert(name.clone(), oldest);
             let (files, lost) = Default::default();
-            let view = view(name.clone(), batches, files, lost, (between, log.clone()));
+            let rows = batches.into_iter().map(Held::Loose).collect();
+            let view = view(name.clone(), rows, files, lost, (between, log.clone()));
             views.insert(name, view);
         }
         let lookups = self.inner.lookups.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -337,13 +366,13 @@ impl EventHistory {
     ) -> (Views, BTreeMap<TableName, Option<i64>>) {
         let (mut held, mut covers_from) = (Vec::new(), BTreeMap::new());
         for (name, table) in &self.inner.tables().all {
-            let batches: Vec<RecordBatch> = table.ring.batches().cloned().collect();
-            held.push((name.clone(), batches, table.files.clone(), table.lost.clone()));
+            let rows: Vec<Held> = table.ring.all().cloned().collect();
+            held.push((name.clone(), rows, table.files.clone(), table.lost.clone()));
             covers_from.insert(name.clone(), table.covers_from());
         }
         // Nobody waits for files that are looked into.
-        let views = held.into_iter().map(|(name, batches, files, lost)| {
-            (name.clone(), view(name, batches, files, lost, (between, log.clone())))
+        let views = held.into_iter().map(|(name, rows, files, lost)| {
+            (name.clone(), view(name, rows, files, lost, (between, log.clone())))
         });
         (views.collect(), covers_from)
     }
@@ -354,16 +383,16 @@ type Views = BTreeMap<TableName, Arc<dyn StoredRows>>;
 
 fn view(
     name: TableName,
-    batches: Vec<RecordBatch>,
+    rows: Vec<Held>,
     files: Vec<Arc<files::HistoryFile>>,
     lost: BTreeMap<Loss, list::Lost>,
     (between, log): (reader::Between, Arc<Mutex<ScanLog>>),
 ) -> Arc<dyn StoredRows> {
     let schema = match Schema::builtin().table(name.as_str()) {
         Some(table) => table.arrow.clone(),
-        None => schema_of(&batches, &files),
+        None => schema_of(&rows, &files),
     };
-    Arc::new(TableView { name, schema, batches, files, lost, between, log })
+    Arc::new(TableView { name, schema, rows, files, lost, between, log })
 }
 
 impl Inner {

@@ -13,7 +13,7 @@ use sluice_stream::StateEntry;
 use super::{
     files::HistoryFile,
     list::{self, Dropped, Extent, Loss, Lost},
-    ring::{Ring, extent, extents},
+    ring::Ring,
     tail::Frame,
 };
 
@@ -45,29 +45,29 @@ pub(super) struct Table {
 
 impl Tables {
     /// Adds rows; the oldest of the table make room. Rows that would have gone to a file are then lost, others
-    /// have had their time.
+    /// have had their time. Whether at least `loose` bytes of rows are to be packed; `None`: there are no files.
     pub(super) fn push(
         &mut self,
         name: &TableName,
         epoch: u64,
         batch: RecordBatch,
         most: usize,
-        on_disk: bool,
-    ) {
+        loose: Option<usize>,
+    ) -> bool {
         let table = self.all.entry(name.clone()).or_default();
         table.ring.push(epoch, batch);
         table.ring.forget_records(most);
         let (gone, unlisted) = table.ring.trim(most, table.writing);
-        if gone.rows == 0 {
-            return;
-        }
         table.unlisted.extend(unlisted);
-        if on_disk {
-            let detail = format!("more than {most} bytes waited to be written");
-            table.lose(Loss::Overrun, gone, detail);
-        } else {
-            table.dropped.extent.add(gone);
+        match (gone.rows, loose) {
+            (0, _) => {}
+            (_, Some(_)) => {
+                let detail = format!("more than {most} bytes waited to be written");
+                table.lose(Loss::Overrun, gone, detail);
+            }
+            (_, None) => table.dropped.extent.add(gone),
         }
+        loose.is_some_and(|least| table.ring.loose(least).is_some())
     }
 
     /// Seals the rows up to a checkpoint: those of each table, and what else the list does not have yet.
@@ -85,21 +85,22 @@ impl Tables {
                     changes.push(list::put_lost(name, loss, lost));
                 }
             }
-            let batches = table.ring.seal(epoch);
-            if !batches.is_empty() {
-                let extent = extents(&batches);
+            let rows = table.ring.seal(epoch);
+            if !rows.is_empty() {
+                let mut extent = Extent::default();
+                rows.iter().for_each(|held| extent.add(held.extent()));
                 self.tails.entry(epoch).or_default().insert(name.clone());
-                frames.push(Frame { table: name.clone(), extent, batches });
+                frames.push(Frame { table: name.clone(), extent, rows });
             }
         }
         (frames, changes)
     }
 
-    /// Rows of a checkpoint that was sealed, with their identity.
-    pub(super) fn identified(&mut self, epoch: u64, frames: &[Frame]) {
+    /// Rows of a checkpoint that was sealed, packed.
+    pub(super) fn packed(&mut self, epoch: u64, frames: &[Frame]) {
         for frame in frames {
             if let Some(table) = self.all.get_mut(&frame.table) {
-                table.ring.replace(epoch, &frame.batches);
+                table.ring.replace(epoch, &frame.rows);
             }
         }
     }
@@ -171,7 +172,7 @@ impl Table {
     /// Event times of files and of batches: from, to.
     pub(super) fn times(&self) -> impl Iterator<Item = (i64, i64)> {
         let files = self.files.iter().filter_map(|file| file.entry.extent.times);
-        files.chain(self.ring.batches().filter_map(|batch| extent(batch).times))
+        files.chain(self.ring.all().filter_map(|held| held.extent().times))
     }
 
     /// Since when every row of it that came is here or noted as missing: the oldest row, or the end of what

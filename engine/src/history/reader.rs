@@ -19,8 +19,8 @@ use sluice_sql::{StoredBatches, StoredRows, Wanted};
 use super::{
     columnar::VerifiedFile,
     files::{self, HistoryFile},
-    identity::{self, UID},
     list::{Extent, Loss, Lost},
+    packed::Held,
     ring,
 };
 
@@ -67,7 +67,7 @@ pub(super) struct ScanLog {
 pub(super) struct TableView {
     pub(super) name: TableName,
     pub(super) schema: SchemaRef,
-    pub(super) batches: Vec<RecordBatch>,
+    pub(super) rows: Vec<Held>,
     pub(super) files: Vec<Arc<HistoryFile>>,
     pub(super) lost: BTreeMap<Loss, Lost>,
     pub(super) between: Between,
@@ -102,7 +102,7 @@ impl StoredRows for TableView {
             schema,
             files: self.files.iter().filter(inside).cloned().collect(),
             open: None,
-            batches: self.batches.clone().into(),
+            rows: self.rows.clone().into(),
             between,
             log: self.log.clone(),
         })
@@ -111,12 +111,12 @@ impl StoredRows for TableView {
 
 /// The newest schema of rows that have no other: of those in memory, or of the newest file that can be
 /// read. Columns that only the others have come last.
-pub(super) fn schema_of(batches: &[RecordBatch], files: &[Arc<HistoryFile>]) -> SchemaRef {
+pub(super) fn schema_of(rows: &[Held], files: &[Arc<HistoryFile>]) -> SchemaRef {
     let newest = files.iter().rev().find_map(|file| {
         let reader = open(file, &|_| true, (None, None)).ok()?;
         Some(arrow::record_batch::RecordBatchReader::schema(&reader))
     });
-    union(batches.iter().rev().map(RecordBatch::schema).chain(newest))
+    union(rows.iter().rev().map(Held::schema).chain(newest))
 }
 
 /// The columns of all schemas, by name; the first that has a column says its type.
@@ -188,34 +188,43 @@ struct Scan {
     schema: SchemaRef,
     files: VecDeque<Arc<HistoryFile>>,
     open: Option<(Arc<HistoryFile>, ParquetRecordBatchReader)>,
-    batches: VecDeque<RecordBatch>,
+    rows: VecDeque<Held>,
     between: Between,
     log: Arc<Mutex<ScanLog>>,
 }
 
 impl Scan {
     /// What of a batch is wanted, and counted.
-    fn taken(&self, batch: &RecordBatch) -> Result<RecordBatch, String> {
-        let mut taken = match self.schema.field_with_name(UID) {
-            Ok(_) => conform(&identity::identified(batch), &self.schema)?,
-            Err(_) => conform(batch, &self.schema)?,
-        };
-        if let Some(keep) = within(batch, self.between) {
-            taken = filter_record_batch(&taken, &keep).map_err(|error| error.to_string())?;
+    fn taken(&self, mut batch: RecordBatch) -> Result<RecordBatch, String> {
+        if let Some(keep) = within(&batch, self.between) {
+            batch = filter_record_batch(&batch, &keep).map_err(|error| error.to_string())?;
         }
-        let batch = taken;
+        let batch = conform(&batch, &self.schema)?;
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         log.rows += batch.num_rows() as u64;
         log.bytes += ring::bytes(&batch) as u64;
         Ok(batch)
     }
 
+    /// Whether a column is wanted, or the time that tells which rows are.
+    fn wants(&self, name: &str) -> bool {
+        self.schema.field_with_name(name).is_ok() || (self.between != (None, None) && name == TIME)
+    }
+
+    /// The wanted rows of some in memory.
+    fn held(&self, held: &Held) -> Result<RecordBatch, String> {
+        let mut batch = held.rows(&|name| self.wants(name))?;
+        let fields = batch.schema();
+        let fields = fields.fields().iter().enumerate();
+        let wanted: Vec<usize> =
+            fields.filter(|(_, field)| self.wants(field.name())).map(|(at, _)| at).collect();
+        batch = batch.project(&wanted).map_err(|error| error.to_string())?;
+        self.taken(batch)
+    }
+
     fn next_file(&mut self) -> Option<()> {
         let file = self.files.pop_front()?;
-        let filtered = self.between != (None, None);
-        let wanted =
-            |name: &str| self.schema.field_with_name(name).is_ok() || (filtered && name == TIME);
-        let opened = open(&file, &wanted, self.between);
+        let opened = open(&file, &|name| self.wants(name), self.between);
         match opened {
             Ok(reader) => {
                 let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
@@ -248,7 +257,7 @@ impl Iterator for Scan {
             if let Some((file, mut reader)) = self.open.take() {
                 let batch = match reader.next() {
                     None => continue,
-                    Some(batch) => batch.map_err(|e| e.to_string()).and_then(|b| self.taken(&b)),
+                    Some(batch) => batch.map_err(|e| e.to_string()).and_then(|b| self.taken(b)),
                 };
                 match batch {
                     Ok(batch) => {
@@ -264,12 +273,14 @@ impl Iterator for Scan {
             if self.next_file().is_some() {
                 continue;
             }
-            let batch = self.batches.pop_front()?;
-            let batch = match self.taken(&batch) {
-                Ok(batch) if batch.num_rows() == 0 => continue,
-                batch => batch,
-            };
-            return Some(batch);
+            let held = self.rows.pop_front()?;
+            if held.extent().times.is_some_and(|times| !overlap(times, self.between)) {
+                continue;
+            }
+            match self.held(&held) {
+                Ok(batch) if batch.num_rows() == 0 => {}
+                batch => return Some(batch),
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
     list::{self, Extent, Listed, Loss, TailEntry},
     memory::Tables,
     tail,
-    writer::{Disk, DiskSettings, Wake},
+    writer::{Disk, DiskSettings},
 };
 use crate::{EngineError, clock::clock, durable::FindingStore, stopwatch::Timer};
 
@@ -78,7 +78,8 @@ pub(super) fn open(
             failures: AtomicU64::new(0),
             failing: Mutex::default(),
             passing: Mutex::new(Timer::every(HOUSEKEEPING)),
-            wake: Arc::<Wake>::default(),
+            wake: Arc::default(),
+            packing: Arc::default(),
         }),
     );
     *inner.tables() = tables;
@@ -112,15 +113,15 @@ fn read_tails(
         let rows = match (entry.place, bytes) {
             (None, _) => Err((Loss::Unwritten, "the disk had no room for them".to_owned())),
             (Some(place), Some(Ok(bytes))) => {
-                tail::decode(bytes, place).map_err(|reason| (Loss::Unreadable, reason))
+                tail::decode(bytes, place, &name).map_err(|reason| (Loss::Unreadable, reason))
             }
             (Some(_), Some(Err(reason))) => Err((Loss::Unreadable, reason.clone())),
             (Some(_), None) => continue,
         };
         let table = tables.all.entry(name.clone()).or_default();
         match rows {
-            Ok(batches) => {
-                table.ring.restore(epoch, batches);
+            Ok(rows) => {
+                table.ring.restore(epoch, rows);
                 tables.tails.entry(epoch).or_default().insert(name);
             }
             Err((loss, reason)) => {

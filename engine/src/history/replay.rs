@@ -53,18 +53,21 @@ impl EventHistory {
         let (views, _) = self.views((None, None), &log);
         let views: BTreeMap<_, _> =
             views.into_iter().filter(|(name, _)| tables.contains(name)).collect();
-        let mut hours = BTreeSet::new();
+        let (mut hours, mut rows) = (BTreeSet::new(), Vec::new());
         let held = self.inner.tables();
         for (_, table) in held.all.iter().filter(|(name, _)| tables.contains(name)) {
             // A file has rows of one hour.
             let files = table.files.iter().filter_map(|file| Some(file.entry.extent.times?.0));
             hours.extend(files.map(start));
-            for time in table.ring.batches().filter_map(|batch| batch.column_by_name("time")) {
-                let time = time.as_primitive_opt::<TimestampMillisecondType>();
-                hours.extend(time.into_iter().flatten().flatten().map(start));
-            }
+            rows.extend(table.ring.all().cloned());
         }
         drop(held);
+        // Not behind the lock that workers take.
+        for batch in rows.iter().filter_map(|held| held.rows(&|name| name == "time").ok()) {
+            let time = batch.column_by_name("time");
+            let time = time.and_then(|t| t.as_primitive_opt::<TimestampMillisecondType>());
+            hours.extend(time.into_iter().flatten().flatten().map(start));
+        }
         HistorySource {
             tenant: tenant.into(),
             seen: vec![i64::MIN; views.len()],

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,7 +15,11 @@ use arrow::{
     record_batch::RecordBatch,
 };
 
-use super::{identity, list::Extent};
+use super::{
+    identity,
+    list::Extent,
+    packed::{Held, Packed},
+};
 use crate::stopwatch::Stopwatch;
 
 /// Rows of batches that were put together, at most. A batch costs [`COLUMN_BYTES`] a column beside its values: with
@@ -27,6 +32,8 @@ pub(super) struct Ring {
     /// In the order of their epochs.
     groups: VecDeque<Group>,
     bytes: usize,
+    /// The number of the next batch.
+    next: u64,
 }
 
 /// Rows that the same checkpoint covers.
@@ -34,7 +41,7 @@ pub(super) struct Ring {
 struct Group {
     /// Its number; 0 for rows that wait for none.
     epoch: u64,
-    batches: VecDeque<(RecordBatch, usize)>,
+    batches: VecDeque<Batch>,
     bytes: usize,
     /// From the first: batches without what their identity is computed from.
     plain: usize,
@@ -43,22 +50,38 @@ struct Group {
     age: Stopwatch,
 }
 
+#[derive(Debug)]
+struct Batch {
+    /// Of this ring, until its rows are put together with others or packed.
+    number: u64,
+    held: Held,
+    bytes: usize,
+}
+
+/// Rows to be packed, and the numbers of their batches.
+pub(super) type Loose = (Vec<u64>, Vec<RecordBatch>);
+
 impl Ring {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
     pub(super) fn rows(&self) -> u64 {
-        self.batches().map(|batch| batch.num_rows() as u64).sum()
+        self.all().map(|held| held.extent().rows).sum()
     }
 
     /// All rows, oldest first.
-    pub(super) fn batches(&self) -> impl Iterator<Item = &RecordBatch> {
-        self.groups.iter().flat_map(|group| group.batches.iter().map(|(batch, _)| batch))
+    pub(super) fn all(&self) -> impl Iterator<Item = &Held> {
+        self.groups.iter().flat_map(|group| group.batches.iter().map(|batch| &batch.held))
     }
 
     /// Adds rows that the checkpoint of this number will cover.
     pub(super) fn push(&mut self, epoch: u64, batch: RecordBatch) {
+        self.add(epoch, Held::Loose(batch));
+    }
+
+    fn add(&mut self, epoch: u64, held: Held) {
+        self.next += 1;
         let at = self.groups.iter().rposition(|group| group.epoch <= epoch);
         let at = match at {
             Some(at) if self.groups.get(at).is_some_and(|group| group.epoch == epoch) => at,
@@ -70,8 +93,38 @@ impl Ring {
         };
         if let Some(group) = self.groups.get_mut(at) {
             let before = group.bytes;
-            group.push(batch);
+            group.push(self.next, held);
             self.bytes = self.bytes + group.bytes - before;
+        }
+    }
+
+    /// Rows that no checkpoint covers yet and that came so, if they take at least so many bytes; the
+    /// oldest, up to about as many. Others may still be put together with the last batch.
+    pub(super) fn loose(&self, least: usize) -> Option<Loose> {
+        self.groups.iter().filter(|group| !group.is_sealed).find_map(|group| group.loose(least))
+    }
+
+    /// Puts packed rows in the place of those of these batches, if all of them are there.
+    pub(super) fn pack(&mut self, numbers: &[u64], packed: Arc<Packed>) {
+        for group in &mut self.groups {
+            let Some(at) = group.batches.iter().position(|b| numbers.first() == Some(&b.number))
+            else {
+                continue;
+            };
+            let there = group.batches.range(at..).map(|b| &b.number).take(numbers.len());
+            if !there.eq(numbers) {
+                return;
+            }
+            let freed: usize = group.batches.drain(at..at + numbers.len()).map(|b| b.bytes).sum();
+            let held = Held::Packed(packed);
+            let bytes = held.bytes();
+            group.batches.insert(at, Batch { number: 0, held, bytes });
+            if group.plain >= at {
+                group.plain = (group.plain + 1).saturating_sub(numbers.len()).max(at + 1);
+            }
+            group.bytes = group.bytes - freed + bytes;
+            self.bytes = self.bytes - freed + bytes;
+            return;
         }
     }
 
@@ -80,16 +133,17 @@ impl Ring {
     pub(super) fn forget_records(&mut self, most: usize) {
         for group in self.groups.iter_mut().filter(|group| !group.is_sealed) {
             // Batches before these have none.
-            while let Some((batch, size)) = group.batches.get_mut(group.plain) {
+            while let Some(batch) = group.batches.get_mut(group.plain) {
                 if self.bytes <= most {
                     return;
                 }
                 group.plain += 1;
-                let plain = identity::without_records(batch);
-                let smaller = bytes(&plain);
-                self.bytes = self.bytes - *size + smaller;
-                group.bytes = group.bytes - *size + smaller;
-                (*batch, *size) = (plain, smaller);
+                let Held::Loose(rows) = &batch.held else { continue };
+                let held = Held::Loose(identity::without_records(rows));
+                let smaller = held.bytes();
+                self.bytes = self.bytes - batch.bytes + smaller;
+                group.bytes = group.bytes - batch.bytes + smaller;
+                (batch.held, batch.bytes) = (held, smaller);
             }
         }
     }
@@ -104,11 +158,11 @@ impl Ring {
             let Some(at) = at else { break };
             let Some(group) = self.groups.get_mut(at) else { break };
             loop {
-                let Some((batch, size)) = group.batches.pop_front() else { break };
+                let Some(batch) = group.batches.pop_front() else { break };
                 group.plain = group.plain.saturating_sub(1);
-                group.bytes -= size;
-                self.bytes -= size;
-                dropped.add(extent(&batch));
+                group.bytes -= batch.bytes;
+                self.bytes -= batch.bytes;
+                dropped.add(batch.held.extent());
                 if !group.is_sealed {
                     break;
                 }
@@ -128,7 +182,7 @@ impl Ring {
         while let Some(at) = self.groups.iter().position(|g| g.epoch > 0 && g.epoch <= epoch) {
             let Some(group) = self.groups.remove(at) else { break };
             self.bytes -= group.bytes;
-            group.batches.into_iter().for_each(|(batch, _)| self.push(0, batch));
+            group.batches.into_iter().for_each(|batch| self.add(0, batch.held));
         }
     }
 
@@ -140,7 +194,7 @@ impl Ring {
     }
 
     /// Seals the rows up to a checkpoint; those that it covers.
-    pub(super) fn seal(&mut self, epoch: u64) -> Vec<RecordBatch> {
+    pub(super) fn seal(&mut self, epoch: u64) -> Vec<Held> {
         let open = |group: &Group| group.epoch <= epoch && !group.is_sealed;
         let mut sealed = Group::new(epoch);
         while let Some(at) = self.groups.iter().position(open) {
@@ -152,25 +206,24 @@ impl Ring {
             return Vec::new();
         }
         sealed.is_sealed = true;
-        let batches = sealed.batches.iter().map(|(batch, _)| batch.clone()).collect();
+        let rows = sealed.batches.iter().map(|batch| batch.held.clone()).collect();
         self.insert(sealed);
-        batches
+        rows
     }
 
     /// Puts rows in the place of the same ones that were sealed by the checkpoint of this number.
-    pub(super) fn replace(&mut self, epoch: u64, batches: &[RecordBatch]) {
+    pub(super) fn replace(&mut self, epoch: u64, rows: &[Held]) {
         let sealed = |group: &&mut Group| group.is_sealed && group.epoch == epoch;
         let Some(group) = self.groups.iter_mut().find(sealed) else { return };
         self.bytes -= group.bytes;
-        group.batches = batches.iter().map(|batch| (batch.clone(), bytes(batch))).collect();
-        group.bytes = group.batches.iter().map(|(_, size)| size).sum();
+        group.set(rows.to_vec());
         self.bytes += group.bytes;
     }
 
     /// Takes back rows that were sealed by the checkpoint of this number.
-    pub(super) fn restore(&mut self, epoch: u64, batches: Vec<RecordBatch>) {
+    pub(super) fn restore(&mut self, epoch: u64, rows: Vec<Held>) {
         let mut group = Group::new(epoch);
-        batches.into_iter().for_each(|batch| group.push(batch));
+        group.set(rows);
         group.is_sealed = true;
         self.bytes += group.bytes;
         self.insert(group);
@@ -181,20 +234,20 @@ impl Ring {
         self.groups.insert(at.map_or(0, |at| at + 1), group);
     }
 
-    /// The sealed rows up to a checkpoint and the number of the last one, if they are so many bytes or one
-    /// of them is so old.
+    /// The sealed rows up to a checkpoint and the number of the last one, if they are so many bytes when they
+    /// are read, or one of them is so old.
     pub(super) fn due(
         &self,
         durable: u64,
         bytes: usize,
         age: Duration,
-    ) -> Option<(u64, Vec<RecordBatch>)> {
+    ) -> Option<(u64, Vec<Held>)> {
         let sealed = || self.groups.iter().filter(move |g| g.is_sealed && g.epoch <= durable);
-        let is_large = sealed().map(|group| group.bytes).sum::<usize>() >= bytes;
+        let batches = || sealed().flat_map(|group| &group.batches);
+        let is_large = batches().map(|b| b.held.size(b.bytes)).sum::<usize>() >= bytes;
         let is_old = sealed().any(|group| group.age.elapsed() >= age);
         let last = sealed().map(|group| group.epoch).max()?;
-        let rows = || sealed().flat_map(|g| g.batches.iter().map(|(batch, _)| batch.clone()));
-        (is_large || is_old).then(|| (last, rows().collect()))
+        (is_large || is_old).then(|| (last, batches().map(|batch| batch.held.clone()).collect()))
     }
 
     /// Which checkpoints have sealed rows here, up to this one.
@@ -220,22 +273,64 @@ impl Group {
     /// Adds rows to those of small batches before them: a batch of a single row takes as much memory
     /// beside its values as one of thousands, and a hunt looks at each. A batch is put together with
     /// others of its size, so that each row is copied a few times at most.
-    fn push(&mut self, mut batch: RecordBatch) {
-        while let Some((last, size)) = self.batches.back()
+    fn push(&mut self, number: u64, held: Held) {
+        let held = match held {
+            Held::Loose(batch) => Held::Loose(self.merged(batch)),
+            Held::Packed(_) => held,
+        };
+        let bytes = held.bytes();
+        self.bytes += bytes;
+        self.batches.push_back(Batch { number, held, bytes });
+    }
+
+    fn merged(&mut self, mut batch: RecordBatch) -> RecordBatch {
+        while let Some(Batch { held: Held::Loose(last), bytes, .. }) = self.batches.back()
             && last.num_rows() <= 2 * batch.num_rows()
             && last.num_rows() + batch.num_rows() <= MERGED_ROWS
             // They differ across a reload.
             && last.schema() == batch.schema()
         {
             let Ok(merged) = concat_batches(&last.schema(), [last, &batch]) else { break };
-            self.bytes -= size;
+            self.bytes -= bytes;
             self.batches.pop_back();
             self.plain = self.plain.min(self.batches.len());
             batch = merged;
         }
-        let size = bytes(&batch);
-        self.bytes += size;
-        self.batches.push_back((batch, size));
+        batch
+    }
+
+    fn set(&mut self, rows: Vec<Held>) {
+        let batch = |held: Held| Batch { number: 0, bytes: held.bytes(), held };
+        self.batches = rows.into_iter().map(batch).collect();
+        self.bytes = self.batches.iter().map(|batch| batch.bytes).sum();
+        self.plain = 0;
+    }
+
+    /// See [`Ring::loose`].
+    fn loose(&self, least: usize) -> Option<Loose> {
+        let closed = self.batches.len().saturating_sub(1);
+        let (mut numbers, mut batches, mut bytes) = (Vec::new(), Vec::<RecordBatch>::new(), 0);
+        for batch in self.batches.range(..closed) {
+            match &batch.held {
+                Held::Loose(rows)
+                    if batches.first().is_none_or(|b| b.schema() == rows.schema()) =>
+                {
+                    numbers.push(batch.number);
+                    batches.push(rows.clone());
+                    bytes += batch.bytes;
+                }
+                // What was before another schema is left to the checkpoint.
+                Held::Loose(_) | Held::Packed(_) => {
+                    numbers.clear();
+                    batches.clear();
+                    bytes = 0;
+                }
+            }
+            if bytes >= least {
+                return Some((numbers, batches));
+            }
+        }
+        None
     }
 }
 
@@ -284,12 +379,11 @@ pub(super) fn bytes(batch: &RecordBatch) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use arrow::{
         array::{ArrayRef, Int64Array, StringArray, new_null_array},
         datatypes::{DataType, Int64Type},
     };
+    use sluice_event::TableName;
 
     use super::*;
 
@@ -300,12 +394,13 @@ mod tests {
 
     fn rows(ring: &Ring) -> Vec<i64> {
         let numbers = |b: &RecordBatch| b.column(0).as_primitive::<Int64Type>().values().to_vec();
-        ring.batches().flat_map(numbers).collect()
+        let batches = ring.all().map(|held| held.rows(&|_| true).unwrap());
+        batches.flat_map(|batch| numbers(&batch)).collect()
     }
 
     #[track_caller]
     fn adds_up(ring: &Ring) {
-        let sizes: usize = ring.batches().map(bytes).sum();
+        let sizes: usize = ring.all().map(Held::bytes).sum();
         assert_eq!(ring.bytes, sizes);
     }
 
@@ -330,7 +425,7 @@ mod tests {
     fn rows_that_come_one_by_one_are_put_together_in_order() {
         let mut ring = Ring::default();
         (0..10_000).for_each(|n| ring.push(0, row(n)));
-        assert!(ring.batches().count() < 20, "{}", ring.batches().count());
+        assert!(ring.all().count() < 20, "{}", ring.all().count());
         adds_up(&ring);
         assert_eq!(rows(&ring), Vec::from_iter(0..10_000));
         // What does not fit goes, the oldest first.
@@ -350,7 +445,7 @@ mod tests {
             ring.push(epoch, row(n));
         }
         assert_eq!(rows(&ring), [1, 2, 3, 4, 5, 6]);
-        assert_eq!(ring.seal(1).iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
+        assert_eq!(ring.seal(1).iter().map(|held| held.extent().rows).sum::<u64>(), 3);
         assert!(ring.seal(1).is_empty());
         assert!(ring.due(0, 0, Duration::ZERO).is_none(), "no checkpoint is durable");
         assert!(ring.due(1, usize::MAX, Duration::from_secs(60)).is_none());
@@ -371,13 +466,51 @@ mod tests {
         assert_eq!(ring.trim(0, 3), (Extent::default(), vec![]));
         let (dropped, unlisted) = ring.trim(0, 0);
         assert_eq!((dropped.rows, unlisted, ring.bytes), (2, vec![2], 0));
-        ring.restore(7, vec![row(8), row(9)]);
+        ring.restore(7, vec![Held::Loose(row(8)), Held::Loose(row(9))]);
         assert_eq!(ring.epochs(9), [7]);
         adds_up(&ring);
         let mut ring = Ring::default();
         (1..=3).for_each(|n| ring.push(n as u64, row(n)));
         ring.settle(2);
         assert_eq!((rows(&ring), ring.groups.len()), (vec![1, 2, 3], 2));
+        adds_up(&ring);
+    }
+
+    #[test]
+    fn rows_are_packed_in_their_place() {
+        let mut ring = Ring::default();
+        let batch = |from: i64| {
+            let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(from..from + 1_000));
+            RecordBatch::try_from_iter([("n", numbers)]).unwrap()
+        };
+        (0..5).for_each(|n| ring.push(1, batch(n * 1_000)));
+        (5..8).for_each(|n| ring.push(2, batch(n * 1_000)));
+        let size = bytes(&batch(0));
+        assert!(ring.loose(5 * size).is_none(), "the last one may still grow");
+        let table = TableName::new("raw.numbers");
+        let mut pack = |ring: &mut Ring, change: &dyn Fn(&mut Ring)| {
+            let (numbers, batches) = ring.loose(2 * size).unwrap();
+            assert_eq!((numbers.len(), batches.len()), (2, 2));
+            change(ring);
+            ring.pack(&numbers, Arc::new(Packed::new(&table, &batches).unwrap()));
+            adds_up(ring);
+        };
+        pack(&mut ring, &|_| {});
+        pack(&mut ring, &|_| {});
+        assert_eq!(rows(&ring), Vec::from_iter(0..8_000));
+        // The second group: what has been sealed, or is gone, stays as it is.
+        pack(&mut ring, &|ring| drop(ring.seal(2)));
+        assert_eq!(rows(&ring), Vec::from_iter(0..8_000));
+        let packed = ring.all().filter(|held| matches!(held, Held::Packed(_))).count();
+        assert_eq!((packed, ring.all().count(), ring.rows()), (3, 5, 8_000));
+        // Nothing of it is lost when its identity is given up, and it goes as a whole.
+        ring.forget_records(0);
+        adds_up(&ring);
+        ring.push(3, batch(8_000));
+        let most = ring.bytes - 1;
+        assert_eq!(ring.trim(most, 2).0.rows, 1_000);
+        assert_eq!(rows(&ring), Vec::from_iter(0..8_000));
+        assert_eq!(ring.trim(0, 0).0.rows, 8_000);
         adds_up(&ring);
     }
 }

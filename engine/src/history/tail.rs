@@ -1,29 +1,66 @@
 //! Rows that a checkpoint covers and that are in no Parquet file yet: one file per checkpoint, a frame
 //! for each table. Read at start only; gone when the rows are in Parquet files.
 //!
-//! A frame is an Arrow IPC stream, compressed as an LZ4 block: `crc32c u32 | length u64 | block`, little
-//! endian; the sum covers the length and the block.
+//! A frame is a row of blocks (see `packed`): `crc32c u32 | size u64 | length u64 | block`, little endian; the sum
+//! covers what follows it, the size is that of the block before compression.
 
-use std::{collections::BTreeMap, io::Cursor};
+use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::{
-    ipc::{reader::StreamReader, writer::StreamWriter},
-    record_batch::RecordBatch,
-};
+use arrow::record_batch::RecordBatch;
 use sluice_event::TableName;
 
-use super::list::{Extent, TailEntry};
+use super::{
+    list::{Extent, TailEntry},
+    packed::{Held, Packed},
+    packer::LOOSE,
+};
 
-const HEAD: usize = 12;
+const HEAD: usize = 20;
 
 /// Rows of one table and epoch.
 pub(super) struct Frame {
     pub(super) table: TableName,
     pub(super) extent: Extent,
-    pub(super) batches: Vec<RecordBatch>,
+    pub(super) rows: Vec<Held>,
 }
 
-/// The bytes of a file, and where in it each table is.
+impl Frame {
+    /// Packs the rows that are not.
+    pub(super) fn pack(&mut self) -> Result<(), String> {
+        let (mut rows, mut loose, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let end = |loose: &mut Vec<_>, rows: &mut Vec<Held>| -> Result<(), String> {
+            if !loose.is_empty() {
+                rows.push(Held::Packed(Arc::new(Packed::new(&self.table, loose)?)));
+                loose.clear();
+            }
+            Ok(())
+        };
+        for held in &self.rows {
+            match held {
+                Held::Packed(_) => {
+                    end(&mut loose, &mut rows)?;
+                    rows.push(held.clone());
+                }
+                Held::Loose(batch) => {
+                    // Batches differ in their columns across a reload.
+                    let same =
+                        loose.first().is_none_or(|b: &RecordBatch| b.schema() == batch.schema());
+                    if !same || bytes >= LOOSE {
+                        end(&mut loose, &mut rows)?;
+                        bytes = 0;
+                    }
+                    bytes += held.bytes();
+                    loose.push(batch.clone());
+                }
+            }
+        }
+        end(&mut loose, &mut rows)?;
+        self.rows = rows;
+        Ok(())
+    }
+}
+
+/// The bytes of a file, and where in it each table is. The rows are packed.
 pub(super) fn encode(
     frames: &[Frame],
 ) -> Result<(Vec<u8>, BTreeMap<TableName, TailEntry>), String> {
@@ -31,54 +68,52 @@ pub(super) fn encode(
     let mut entries = BTreeMap::new();
     for frame in frames {
         let start = bytes.len() as u64;
-        let mut plain = Vec::new();
-        // A stream has one schema; batches differ in theirs across a reload.
-        for batch in &frame.batches {
-            let mut stream = StreamWriter::try_new(&mut plain, &batch.schema()).map_err(said)?;
-            stream.write(batch).and_then(|()| stream.finish()).map_err(said)?;
+        for held in &frame.rows {
+            let Held::Packed(packed) = held else {
+                return Err("its rows are not packed".to_owned());
+            };
+            let (size, block) = packed.block();
+            let sizes = [size as u64, block.len() as u64].map(u64::to_le_bytes).concat();
+            bytes.extend(sum(&sizes, block).to_le_bytes());
+            bytes.extend(sizes);
+            bytes.extend(block);
         }
-        let block = lz4_flex::block::compress(&plain);
-        let size = (plain.len() as u64).to_le_bytes();
-        bytes.extend(sum(&size, &block).to_le_bytes());
-        bytes.extend(size);
-        bytes.extend(block);
         let place = Some((start, bytes.len() as u64 - start));
         entries.insert(frame.table.clone(), TailEntry { extent: frame.extent, place });
     }
     Ok((bytes, entries))
 }
 
-/// The rows of a frame.
-pub(super) fn decode(file: &[u8], (start, length): (u64, u64)) -> Result<Vec<RecordBatch>, String> {
+/// The rows of a frame of this table.
+pub(super) fn decode(
+    file: &[u8],
+    (start, length): (u64, u64),
+    table: &TableName,
+) -> Result<Vec<Held>, String> {
+    const SHORT: &str = "it ends too early";
     let frame = usize::try_from(start).ok().zip(usize::try_from(length).ok());
     let frame = frame.and_then(|(start, length)| file.get(start..start.checked_add(length)?));
-    let frame = frame.ok_or("it ends too early")?;
-    let (head, block) = frame.split_at_checked(HEAD).ok_or("it ends too early")?;
-    let (expected, size) = head.split_first_chunk::<4>().ok_or("it ends too early")?;
-    let size = size.first_chunk::<8>().ok_or("it ends too early")?;
-    if sum(size, block) != u32::from_le_bytes(*expected) {
-        return Err("its bytes are not those that were written".to_owned());
-    }
-    let plain = lz4_flex::block::decompress(block, u64::from_le_bytes(*size) as usize);
-    let plain = plain.map_err(said)?;
-    let mut at = Cursor::new(plain.as_slice());
-    let mut batches = Vec::new();
-    while at.position() < plain.len() as u64 {
-        let mut stream = StreamReader::try_new(&mut at, None).map_err(said)?;
-        // To its end mark, behind which the next begins.
-        for batch in stream.by_ref() {
-            batches.push(batch.map_err(said)?);
+    let mut frame = frame.ok_or(SHORT)?;
+    let mut rows = Vec::new();
+    while !frame.is_empty() {
+        let (head, rest) = frame.split_at_checked(HEAD).ok_or(SHORT)?;
+        let (expected, sizes) = head.split_first_chunk::<4>().ok_or(SHORT)?;
+        let (size, length) = sizes.split_first_chunk::<8>().ok_or(SHORT)?;
+        let length = u64::from_le_bytes(*length.first_chunk().ok_or(SHORT)?);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let (block, rest) = rest.split_at_checked(length).ok_or(SHORT)?;
+        if sum(sizes, block) != u32::from_le_bytes(*expected) {
+            return Err("its bytes are not those that were written".to_owned());
         }
+        let packed = Packed::read(table, u64::from_le_bytes(*size) as usize, block)?;
+        rows.push(Held::Packed(Arc::new(packed)));
+        frame = rest;
     }
-    Ok(batches)
+    Ok(rows)
 }
 
-fn sum(size: &[u8], block: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(size), block)
-}
-
-fn said(error: impl std::fmt::Display) -> String {
-    error.to_string()
+fn sum(sizes: &[u8], block: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(sizes), block)
 }
 
 #[cfg(test)]
@@ -87,6 +122,7 @@ mod tests {
 
     use arrow::{
         array::{ArrayRef, DictionaryArray, Int64Array, StringArray},
+        compute::concat_batches,
         datatypes::Int32Type,
     };
 
@@ -103,21 +139,31 @@ mod tests {
         let frame = |name: &str, batches: Vec<RecordBatch>| Frame {
             table: TableName::new(name),
             extent: Extent { rows: 3, times: None },
-            batches,
+            rows: batches.into_iter().map(Held::Loose).collect(),
         };
-        let frames = [frame("a", vec![one.clone(), other.clone()]), frame("b", vec![one.clone()])];
+        // A run of one schema is one block.
+        let a = vec![one.clone(), one.clone(), other.clone()];
+        let mut frames = [frame("a", a), frame("b", vec![one.clone()])];
+        assert!(encode(&frames).is_err());
+        frames.iter_mut().for_each(|frame| frame.pack().unwrap());
+        assert_eq!(frames[0].rows.len(), 2);
         let (mut bytes, entries) = encode(&frames).unwrap();
         let place = |name: &str| entries[&TableName::new(name)].place.unwrap();
-        assert_eq!(decode(&bytes, place("a")).unwrap(), [one.clone(), other]);
-        assert_eq!(decode(&bytes, place("b")).unwrap(), [one]);
+        let read = |bytes: &[u8], place, name: &str| -> Result<Vec<RecordBatch>, String> {
+            let held = decode(bytes, place, &TableName::new(name))?;
+            held.iter().map(|held| held.rows(&|_| true)).collect()
+        };
+        let twice = concat_batches(&one.schema(), [&one, &one]).unwrap();
+        assert_eq!(read(&bytes, place("a"), "a").unwrap(), [twice, other]);
+        assert_eq!(read(&bytes, place("b"), "b").unwrap(), [one]);
         let (start, length) = place("b");
-        assert!(decode(&bytes[..bytes.len() - 1], (start, length)).is_err());
-        assert!(decode(&bytes, (u64::MAX, 2)).is_err());
+        assert!(read(&bytes[..bytes.len() - 1], (start, length), "b").is_err());
+        assert!(read(&bytes, (u64::MAX, 2), "b").is_err());
         for at in start..start + length {
             bytes[at as usize] ^= 1;
-            assert!(decode(&bytes, (start, length)).is_err(), "{at}");
+            assert!(read(&bytes, (start, length), "b").is_err(), "{at}");
             bytes[at as usize] ^= 1;
         }
-        assert!(decode(&bytes, place("a")).is_ok(), "the frame before is whole");
+        assert!(read(&bytes, place("a"), "a").is_ok(), "the frame before is whole");
     }
 }

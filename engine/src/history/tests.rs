@@ -1,6 +1,8 @@
 //! The history over crashes, damage, full disks and retention: a hunt sees every row once, or says which
 //! are missing.
 
+mod packed;
+
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use arrow::{

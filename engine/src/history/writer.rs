@@ -25,9 +25,9 @@ use super::{
     Inner,
     columnar::{self, FileWriter},
     files::{self, HistoryFile},
-    identity,
     list::{self, FileEntry, Loss, Lost, TailEntry},
     memory::Table,
+    packed::Held,
     reader::{self, conform, union},
     ring::extents,
     tail::{self, Frame},
@@ -74,6 +74,8 @@ pub(super) struct Disk {
     /// Held while files are written; when hours without news and retention are looked at again.
     pub(super) passing: Mutex<Timer>,
     pub(super) wake: Arc<Wake>,
+    /// Wakes the thread that packs rows.
+    pub(super) packing: Arc<Wake>,
 }
 
 /// Ends the thread, or has it look at once.
@@ -91,7 +93,7 @@ impl Wake {
         self.woken.notify_all();
     }
 
-    fn sleep(&self) {
+    pub(super) fn sleep(&self) {
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         if self.stop.load(Ordering::Relaxed) {
             return;
@@ -219,28 +221,31 @@ impl Inner {
 
     /// Writes the rows of a table that checkpoints cover, if it is time; whether there are more files.
     fn write_due(&self, disk: &Disk, name: &TableName, all: bool) -> bool {
-        let (last, batches) = {
+        let (last, rows) = {
             let mut tables = self.tables();
             let durable = tables.durable;
             let Some(table) = tables.all.get_mut(name) else { return false };
             let least = if all { 0 } else { self.table_bytes };
             let due = table.ring.due(durable, least, disk.settings.file_every);
-            let Some((last, batches)) = due else { return false };
+            let Some((last, rows)) = due else { return false };
             table.writing = last;
-            (last, batches)
+            (last, rows)
         };
-        let batches: Vec<RecordBatch> = batches.iter().map(identity::identified).collect();
         let now = clock();
         let mut written = Vec::new();
         let outcome = (|| {
             disk.room(0)?;
-            for (hour, batches) in by_hour(&batches, now)? {
-                let schema = union(batches.iter().rev().map(RecordBatch::schema));
-                let folder = files::folder(name, hour);
-                let mut rows = batches.into_iter().map(Ok);
-                written.push(disk.write(name, &folder, &mut rows, &schema, now)?);
+            let schema = union(rows.iter().rev().map(Held::schema));
+            // A stay of the disk leaves more than goes into one file.
+            for part in parts(&rows, self.table_bytes) {
+                for (hour, batches) in by_hour(part, now)? {
+                    let folder = files::folder(name, hour);
+                    let mut rows = batches.into_iter().map(Ok);
+                    written.push(disk.write(name, &folder, &mut rows, &schema, now)?);
+                }
             }
-            let (before, after) = (extents(&batches).rows, total(&written));
+            let before: u64 = rows.iter().map(|held| held.extent().rows).sum();
+            let after = total(&written);
             if before != after {
                 return Err(format!("{before} rows of {name} would become {after}"));
             }
@@ -452,14 +457,32 @@ fn total(files: &[Arc<HistoryFile>]) -> u64 {
     files.iter().map(|file| file.entry.extent.rows).sum()
 }
 
+/// Runs of rows that take about so many bytes when they are read.
+fn parts(rows: &[Held], bytes: usize) -> Vec<&[Held]> {
+    let (mut parts, mut rest) = (Vec::new(), rows);
+    while !rest.is_empty() {
+        let mut sum = 0;
+        let size = rest.iter().take_while(|held| {
+            let fits = sum < bytes;
+            sum += held.size(held.bytes());
+            fits
+        });
+        let (part, others) = rest.split_at(size.count().max(1));
+        parts.push(part);
+        rest = others;
+    }
+    parts
+}
+
 /// Rows by the start of the hour of their event time, in order; where there is none, of `now`.
-fn by_hour(batches: &[RecordBatch], now: i64) -> Result<BTreeMap<i64, Vec<RecordBatch>>, String> {
+fn by_hour(rows: &[Held], now: i64) -> Result<BTreeMap<i64, Vec<RecordBatch>>, String> {
     let mut hours: BTreeMap<i64, Vec<RecordBatch>> = BTreeMap::new();
     let start = |time: i64| time.div_euclid(HOUR).saturating_mul(HOUR);
-    for batch in batches {
+    for held in rows {
+        let batch = held.rows(&|_| true)?;
         let time = batch.column_by_name("time");
         let Some(time) = time.and_then(|t| t.as_primitive_opt::<TimestampMillisecondType>()) else {
-            hours.entry(start(now)).or_default().push(batch.clone());
+            hours.entry(start(now)).or_default().push(batch);
             continue;
         };
         let mut rows: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
@@ -471,7 +494,7 @@ fn by_hour(batches: &[RecordBatch], now: i64) -> Result<BTreeMap<i64, Vec<Record
             continue;
         }
         for (hour, rows) in rows {
-            let taken = take_record_batch(batch, &UInt32Array::from(rows));
+            let taken = take_record_batch(&batch, &UInt32Array::from(rows));
             hours.entry(hour).or_default().push(taken.map_err(|error| error.to_string())?);
         }
     }
