@@ -61,11 +61,14 @@ pub(crate) fn write_rfc3339(text: &mut String, millis: i64) {
     digits(text, milli, 3, 'Z');
 }
 
-/// A number in so many digits, and what follows it.
-fn digits(text: &mut String, number: i64, width: u32, next: char) {
-    for place in (0..width).rev() {
-        text.push((b'0' + (number / 10_i64.pow(place) % 10) as u8).into());
+/// A number in so many digits, at most four, and what follows it.
+fn digits(text: &mut String, mut number: i64, width: usize, next: char) {
+    let mut places = [b'0'; 4];
+    for place in places.iter_mut().take(width).rev() {
+        *place = b'0' + (number % 10) as u8;
+        number /= 10;
     }
+    text.push_str(std::str::from_utf8(&places[..width]).unwrap_or_default());
     text.push(next);
 }
 
