@@ -22,7 +22,7 @@ rounds=1
 [ -z "$old" ] || rounds=${ROUNDS:-3}
 if [ -n "${FILES:-}" ]; then mkdir -p "$FILES"; else FILES=$(mktemp -d); fi
 FILES=$(cd "$FILES" && pwd)
-pid=
+pid= sampler=
 stop_sluice() {
     [ -n "$pid" ] || return 0
     kill "$pid" 2>/dev/null || true
@@ -30,6 +30,7 @@ stop_sluice() {
     pid=
 }
 stop() {
+    [ -z "$sampler" ] || kill "$sampler" 2>/dev/null || true
     stop_sluice
     .ci/kafka/kafka.sh stop "$FILES/kafka"
 }
@@ -83,15 +84,27 @@ T
     ended=$(date +%s%N)
     rate=$(awk -v n=$((records - first)) -v t=$((ended - began)) 'BEGIN { printf "%d", n / (t / 1e9) }')
     echo "$name $turn $records $(awk -v t=$((ended - began)) 'BEGIN { printf "%.1f", t / 1e9 }') $rate $(cpu) $(metric sluice_store_findings) $(rss) $(metric sluice_checkpoint_bytes)" >>"$FILES/throughput"
+    # Every checkpoint of the latency runs, once: its number, bytes and seconds.
+    while sleep 0.3; do
+        get /metrics | awk '{ v[$1] = $2 } END { print v["sluice_checkpoint_epoch"], v["sluice_checkpoint_bytes"], v["sluice_checkpoint_seconds"] }'
+    done >"$FILES/checkpoints-$name-$turn" 2>/dev/null &
+    sampler=$!
     for background in ${RATES:-$((rate / 2))}; do
         "$bin/examples/latency" "$broker" "$url" "$token" "$background" "$seconds" "okta-$name-$turn" |
             tee -a "$FILES/latency.log" | sed "s/^/$name $turn /" >>"$FILES/latency"
     done
+    kill "$sampler"
+    wait "$sampler" 2>/dev/null || true
+    sampler=
+    sort -n -u -k1,1 "$FILES/checkpoints-$name-$turn" | awk 'NF == 3 && NR > 1' >"$FILES/checkpoints"
+    spread() { sort -n | awk -v scale="$1" '{ v[NR] = $1 / scale } END { printf "%.4g | %.4g", v[int((NR + 1) / 2)], v[NR] }'; }
+    echo "$name $turn | $(wc -l <"$FILES/checkpoints") | $(awk '{ print $2 }' "$FILES/checkpoints" | spread 1e6) | $(awk '{ print $3 * 1000 }' "$FILES/checkpoints" | spread 1)" >>"$FILES/written"
     stop_sluice
 }
 
 : >"$FILES/throughput"
 : >"$FILES/latency"
+: >"$FILES/written"
 for round in $(seq "$rounds"); do
     [ -z "$old" ] || turn old "$old" "$round"
     turn new "$new" "$round"
@@ -103,6 +116,10 @@ echo
 echo '| binary, turn | background events/s | sent | findings | p50 ms | p99 ms | max ms |'
 echo '|---|---|---|---|---|---|---|'
 sed -E 's/^([a-z]+ [0-9]+) \|/| \1 |/' "$FILES/latency"
+echo
+echo '| binary, turn | checkpoints of the latency runs | MB, median | greatest | ms, median | greatest |'
+echo '|---|---|---|---|---|---|'
+sed -e 's/^/| /' -e 's/$/ |/' "$FILES/written"
 [ -z "$old" ] || awk '
     function median(list, n,    i, j, t) {
         for (i = 2; i <= n; i++) for (j = i; j > 1 && list[j] < list[j-1]; j--) { t = list[j]; list[j] = list[j-1]; list[j-1] = t }
