@@ -61,7 +61,7 @@ pub(crate) struct Gone {
 
 #[derive(Debug)]
 struct Entry<S> {
-    key: Box<[u8]>,
+    key: Bytes,
     state: Option<S>,
     /// `NEVER` where there is none.
     watermark: i64,
@@ -74,12 +74,24 @@ struct Entry<S> {
     flags: u8,
 }
 
+/// The bytes of a key. Short ones, which most are, are in place: whoever looks for a key then reads its entry
+/// and nothing else.
+#[derive(Debug)]
+enum Bytes {
+    Short(u8, [u8; SHORT]),
+    Long(Box<[u8]>),
+}
+
+/// With its length and which one it is: 32 bytes.
+const SHORT: usize = 30;
 const NEVER: i64 = i64::MAX;
 const DIRTY: u8 = 1;
 const CHANGED: u8 = 2;
 const WAITING: u8 = 4;
 /// A list of keys may have so many beyond twice those there are.
 const LISTED: usize = 1_024;
+/// Bytes of an entry beside its state, with its places in the index and in lists.
+const ENTRY: usize = 112;
 
 impl<S> Keys<S> {
     pub(crate) fn new(grain: i64) -> Self {
@@ -108,7 +120,7 @@ impl<S> Keys<S> {
     }
 
     pub(crate) fn find(&self, key: &[u8]) -> Option<Slot> {
-        let same = |slot: &u32| self.entries.get(*slot).is_some_and(|e| *e.key == *key);
+        let same = |slot: &u32| self.entries.get(*slot).is_some_and(|e| e.key.get() == key);
         self.index.find(self.hasher.hash_one(key), same).map(|slot| Slot(*slot))
     }
 
@@ -126,7 +138,7 @@ impl<S> Keys<S> {
 
     fn insert(&mut self, key: &[u8], state: S) -> Slot {
         let entry = Entry {
-            key: key.into(),
+            key: Bytes::new(key),
             state: Some(state),
             watermark: NEVER,
             closed: NEVER,
@@ -145,13 +157,13 @@ impl<S> Keys<S> {
             None => self.entries.push(entry),
         };
         let (hasher, entries) = (&self.hasher, &self.entries);
-        let rehash = |slot: &u32| entries.get(*slot).map_or(0, |e| hasher.hash_one(&*e.key));
+        let rehash = |slot: &u32| entries.get(*slot).map_or(0, |e| hasher.hash_one(e.key.get()));
         self.index.insert_unique(hasher.hash_one(key), slot, rehash);
         Slot(slot)
     }
 
     pub(crate) fn key(&self, slot: Slot) -> &[u8] {
-        self.entries.get(slot.0).map_or(&[], |e| &e.key)
+        self.entries.get(slot.0).map_or(&[], |e| e.key.get())
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Option<&S> {
@@ -240,7 +252,7 @@ impl<S> Keys<S> {
             entry.flags |= WAITING;
             self.waiting.push(slot);
         }
-        let new = u32::try_from(bytes + entry.key.len() + 96).unwrap_or(u32::MAX);
+        let new = u32::try_from(bytes + entry.key.beside() + ENTRY).unwrap_or(u32::MAX);
         self.bytes = self.bytes - entry.bytes as usize + new as usize;
         entry.bytes = new;
         let grain = self.grain;
@@ -270,18 +282,18 @@ impl<S> Keys<S> {
         if entry.state.take().is_none() {
             return;
         }
-        let key = std::mem::take(&mut entry.key);
+        let key = std::mem::replace(&mut entry.key, Bytes::new(&[]));
         self.bytes -= entry.bytes as usize;
         (entry.watermark, entry.closed, entry.bytes) = (NEVER, NEVER, 0);
         let (stored, part) = (std::mem::take(&mut entry.stored), std::mem::take(&mut entry.part));
         entry.flags = 0;
-        let hash = self.hasher.hash_one(&*key);
+        let hash = self.hasher.hash_one(key.get());
         if let Ok(found) = self.index.find_entry(hash, |s| *s == slot.0) {
             found.remove();
         }
         self.free.push(slot.0);
         if part != 0 {
-            self.removed.push(Gone { key, stored, part });
+            self.removed.push(Gone { key: key.get().into(), stored, part });
         }
     }
 
@@ -346,6 +358,34 @@ impl<S> Keys<S> {
     }
 }
 
+impl Bytes {
+    fn new(bytes: &[u8]) -> Bytes {
+        let mut short = [0; SHORT];
+        match short.get_mut(..bytes.len()) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                Bytes::Short(bytes.len() as u8, short)
+            }
+            None => Bytes::Long(bytes.into()),
+        }
+    }
+
+    fn get(&self) -> &[u8] {
+        match self {
+            Bytes::Short(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Bytes::Long(bytes) => bytes,
+        }
+    }
+
+    /// Bytes beside the entry.
+    fn beside(&self) -> usize {
+        match self {
+            Bytes::Short(..) => 0,
+            Bytes::Long(bytes) => bytes.len(),
+        }
+    }
+}
+
 /// Drops the slots of keys that are gone from a list with no more room.
 fn prune<S>(list: &mut Vec<Slot>, room: usize, flag: u8, entries: &Slab<Entry<S>>) {
     if list.len() > room {
@@ -391,5 +431,34 @@ impl<T> Slab<T> {
 
     fn get_mut(&mut self, at: u32) -> Option<&mut T> {
         self.chunks.get_mut(at as usize / CHUNK)?.get_mut(at as usize % CHUNK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_any_length_are_found_and_given_back() {
+        let mut keys: Keys<usize> = Keys::new(1);
+        let key = |n: usize| vec![n as u8; n];
+        for n in 0..100 {
+            keys.touch(&key(n), || n);
+        }
+        for n in 0..100 {
+            let slot = keys.find(&key(n)).unwrap();
+            assert_eq!((keys.get(slot), keys.key(slot)), (Some(&n), key(n).as_slice()));
+            keys.set_stored(slot, 1, 1);
+            keys.remove(slot);
+        }
+        assert_eq!((keys.len(), keys.find(&key(7))), (0, None));
+        let gone = keys.take_changed(false).1;
+        assert!(gone.iter().map(|gone| gone.key.to_vec()).eq((0..100).map(key)));
+    }
+
+    #[test]
+    fn a_short_key_takes_no_memory_beside_its_entry() {
+        assert_eq!(size_of::<Bytes>(), 32);
+        assert_eq!((Bytes::new(&[1; 30]).beside(), Bytes::new(&[1; 31]).beside()), (0, 31));
     }
 }
