@@ -67,7 +67,7 @@ impl Tables {
             }
             (_, None) => table.dropped.extent.add(gone),
         }
-        loose.is_some_and(|least| table.ring.loose(least).is_some())
+        loose.is_some_and(|least| table.ring.is_loose(least))
     }
 
     /// Seals the rows up to a checkpoint: those of each table, and what else the list does not have yet.

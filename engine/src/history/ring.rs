@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    ops::Range,
     sync::Arc,
     time::Duration,
 };
@@ -11,7 +12,7 @@ use arrow::{
     array::{ArrayData, AsArray},
     buffer::Buffer,
     compute::concat_batches,
-    datatypes::TimestampMillisecondType,
+    datatypes::{SchemaRef, TimestampMillisecondType},
     record_batch::RecordBatch,
 };
 
@@ -98,10 +99,27 @@ impl Ring {
         }
     }
 
-    /// Rows that no checkpoint covers yet and that came so, if they take at least so many bytes; the
+    /// Whether there are rows for [`loose`](Self::loose).
+    pub(super) fn is_loose(&self, least: usize) -> bool {
+        self.open().any(|group| group.loose(least).is_some())
+    }
+
+    /// Rows that no checkpoint covers yet and that are as they came, if they take at least so many bytes; the
     /// oldest, up to about as many. Others may still be put together with the last batch.
     pub(super) fn loose(&self, least: usize) -> Option<Loose> {
-        self.groups.iter().filter(|group| !group.is_sealed).find_map(|group| group.loose(least))
+        self.open().find_map(|group| {
+            let batches = group.batches.range(group.loose(least)?);
+            let rows = batches.filter_map(|batch| match &batch.held {
+                Held::Loose(rows) => Some((batch.number, rows.clone())),
+                Held::Packed(_) => None,
+            });
+            Some(rows.unzip())
+        })
+    }
+
+    /// Groups that more rows may come to.
+    fn open(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| !group.is_sealed)
     }
 
     /// Puts packed rows in the place of those of these batches, if all of them are there.
@@ -306,28 +324,24 @@ impl Group {
         self.plain = 0;
     }
 
-    /// See [`Ring::loose`].
-    fn loose(&self, least: usize) -> Option<Loose> {
+    /// The places of the batches of [`Ring::loose`].
+    fn loose(&self, least: usize) -> Option<Range<usize>> {
         let closed = self.batches.len().saturating_sub(1);
-        let (mut numbers, mut batches, mut bytes) = (Vec::new(), Vec::<RecordBatch>::new(), 0);
-        for batch in self.batches.range(..closed) {
-            match &batch.held {
-                Held::Loose(rows)
-                    if batches.first().is_none_or(|b| b.schema() == rows.schema()) =>
-                {
-                    numbers.push(batch.number);
-                    batches.push(rows.clone());
-                    bytes += batch.bytes;
-                }
-                // What was before another schema is left to the checkpoint.
-                Held::Loose(_) | Held::Packed(_) => {
-                    numbers.clear();
-                    batches.clear();
-                    bytes = 0;
-                }
+        let (mut start, mut bytes) = (0, 0);
+        let mut schema: Option<SchemaRef> = None;
+        for (at, batch) in self.batches.range(..closed).enumerate() {
+            let Held::Loose(rows) = &batch.held else {
+                (start, bytes, schema) = (at + 1, 0, None);
+                continue;
+            };
+            // What was before another schema is left to the checkpoint.
+            if schema.as_ref().is_some_and(|schema| *schema != rows.schema()) {
+                (start, bytes) = (at, 0);
             }
+            schema = Some(rows.schema());
+            bytes += batch.bytes;
             if bytes >= least {
-                return Some((numbers, batches));
+                return Some(start..at + 1);
             }
         }
         None
@@ -498,7 +512,7 @@ mod tests {
         pack(&mut ring, &|_| {});
         pack(&mut ring, &|_| {});
         assert_eq!(rows(&ring), Vec::from_iter(0..8_000));
-        // The second group: what has been sealed, or is gone, stays as it is.
+        // Rows of the second group, which a checkpoint seals meanwhile.
         pack(&mut ring, &|ring| drop(ring.seal(2)));
         assert_eq!(rows(&ring), Vec::from_iter(0..8_000));
         let packed = ring.all().filter(|held| matches!(held, Held::Packed(_))).count();
