@@ -502,7 +502,7 @@ mod tests {
         let size = bytes(&batch(0));
         assert!(ring.loose(5 * size).is_none(), "the last one may still grow");
         let table = TableName::new("raw.numbers");
-        let mut pack = |ring: &mut Ring, change: &dyn Fn(&mut Ring)| {
+        let pack = |ring: &mut Ring, change: &dyn Fn(&mut Ring)| {
             let (numbers, batches) = ring.loose(2 * size).unwrap();
             assert_eq!((numbers.len(), batches.len()), (2, 2));
             change(ring);

@@ -1,9 +1,7 @@
 //! Rows that are packed while they wait for their checkpoint and their file.
 
-use std::time::Instant;
-
 use super::*;
-use crate::history::ring;
+use crate::{history::ring, stopwatch::Stopwatch};
 
 const COUNT: i64 = 25_000;
 
@@ -16,7 +14,7 @@ fn rows_are_packed_as_they_come_and_hunts_see_the_same() {
     (0..COUNT / 1_000).for_each(|n| bench.push(&thousand(n)));
     let loose = COUNT as u64 / 1_000 * ring::bytes(&thousand(0).columns) as u64;
     let bytes = |bench: &Bench| bench.history().stats().tables[&TableName::new(TABLE)].memory_bytes;
-    let began = Instant::now();
+    let began = Stopwatch::start();
     while bytes(&bench) * 2 > loose {
         assert!(began.elapsed() < Duration::from_secs(60), "{} of {loose}", bytes(&bench));
         std::thread::sleep(Duration::from_millis(10));
