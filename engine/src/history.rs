@@ -175,7 +175,7 @@ impl EventHistory {
     }
 
     /// A history on disk, listed in this store. Rows of a table go to a file when they take so many bytes
-    /// as they came, which is five to ten times what they take packed; at most twice as many bytes of memory
+    /// as they came, which is about three times what they take packed; at most twice as many bytes of memory
     /// wait to be written.
     ///
     /// # Errors

@@ -224,9 +224,9 @@ section! {
         /// hunts see what `table_bytes` hold, and nothing of before the start.
         disk: bool = "true",
         /// Bytes of each table. On disk: when its rows take so much as they came, they go to a file. Until
-        /// then they are in memory under LZ4, which is a fifth to a tenth; while the disk is slower than they
-        /// come they take up to twice as much memory as this, then the oldest are lost and counted. In memory
-        /// alone: the oldest rows make room; 64 MiB hold about 100,000 rows of 600 bytes.
+        /// then they are in memory under LZ4, in about a third; while the disk is slower than they come they take
+        /// up to twice as much memory as this, then the oldest are lost and counted. In memory alone: the
+        /// oldest rows make room; 64 MiB hold about 100,000 rows of 600 bytes.
         table_bytes: ByteSize = "64MiB",
         /// Events are in a Parquet file this long after they came, if not before. Shorter makes more and
         /// smaller files, which are put together later: at 60s there are 8 to 16 an hour and table.
