@@ -218,6 +218,61 @@ fn cloudtrail_takes_who_and_whence_from_what_aws_writes() {
 }
 
 #[test]
+fn a_quick_pattern_of_sshd_reads_what_the_general_one_reads() {
+    let content = shipped();
+    // `ssh1` and `Illegal` are of the general patterns alone.
+    let forms = [
+        ["Failed password for {} from 203.0.113.9 port 22 ssh2", " ssh2", " ssh1"],
+        ["Failed none for invalid user {} from 2001:db8::1 port 1 ssh2", " ssh2", " ssh1"],
+        ["Accepted password for {} from 203.0.113.9 port 22 ssh2", " ssh2", " ssh1"],
+        [
+            "Accepted publickey for {} from 203.0.113.9 port 22 ssh2: RSA SHA256:x/+",
+            " ssh2:",
+            " ssh1:",
+        ],
+        ["Invalid user {} from 203.0.113.9 port 22", "Invalid", "Illegal"],
+    ];
+    let words = ["bob", "for", "from", "invalid", "user", "198.51.100.66", "port", "7", "ssh2"];
+    let mut names = vec![String::new()];
+    for _ in 0..3 {
+        let longer = names.iter().flat_map(|name| words.map(|word| format!("{name} {word}")));
+        let longer: Vec<String> = longer.map(|name| name.trim_start().to_owned()).collect();
+        names.extend(longer);
+    }
+    names.sort_unstable();
+    names.dedup();
+    let lines = |[form, quick, general]: [&str; 3], is_quick: bool| -> Vec<String> {
+        let of = |name: &String| {
+            // The words of a name are not replaced.
+            let form = if is_quick { form.to_owned() } else { form.replacen(quick, general, 1) };
+            format!("Dec 31 09:00:00 web-1 sshd[7]: {}", form.replacen("{}", name, 1))
+        };
+        names.iter().map(of).collect()
+    };
+    let read = |row: &Map<String, Value>| -> Vec<Value> {
+        let columns =
+            ["table", "activity", "status", "user_name", "src_ip", "src_port", "auth_protocol"];
+        let failure = ["failure_reason", "event_code"];
+        columns
+            .iter()
+            .chain(&failure)
+            .map(|c| row.get(*c).cloned().unwrap_or(Value::Null))
+            .collect()
+    };
+    let mut named = 0;
+    for form in forms {
+        let quick = rows(&content, "linux.sshd", &lines(form, true));
+        let general = rows(&content, "linux.sshd", &lines(form, false));
+        assert_eq!((quick.len(), general.len()), (names.len(), names.len()));
+        for ((name, quick), general) in names.iter().zip(&quick).zip(&general) {
+            assert_eq!(read(quick), read(general), "{} with `{name}`", form[0]);
+            named += usize::from(quick["user_name"] == name.as_str());
+        }
+    }
+    assert!(named >= 4 * 800, "{named} rows have the name");
+}
+
+#[test]
 fn okta_takes_who_and_whence_from_what_okta_writes() {
     let content = shipped();
     for text in TEXTS {
