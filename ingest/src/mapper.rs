@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMillisecondArray,
-        new_null_array,
+        Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions,
+        TimestampMillisecondArray, new_null_array,
     },
-    compute::filter_record_batch,
+    compute::FilterBuilder,
     datatypes::{DataType, TimestampMillisecondType},
+    error::ArrowError,
 };
 use sluice_event::{
     Clamped, EventBatch, Fill, Mapped, Origin, PartitionId, Schema, TableSchema, TimeSettings,
@@ -302,7 +303,7 @@ impl<'a> Job<'a> {
         let part = if chosen.len() == wire.num_rows() {
             Ok(wire.clone())
         } else {
-            filter_record_batch(wire, taken)
+            chosen_rows(wire, taken, chosen.len(), |column| entry.transform.reads(column))
         };
         let (Some(table), Ok(part)) = (table, part) else {
             for row in &chosen {
@@ -458,6 +459,22 @@ impl<'a> Job<'a> {
         let wire_row = (0..rows.num_rows() as u32).collect();
         Part { table: self.spec.raw_table(), rows, times, wire_row }
     }
+}
+
+/// The `count` rows that are `taken`. A column that is not read is cut to their number, whatever is in it.
+fn chosen_rows(
+    wire: &RecordBatch,
+    taken: &BooleanArray,
+    count: usize,
+    is_read: impl Fn(usize) -> bool,
+) -> Result<RecordBatch, ArrowError> {
+    let filter = FilterBuilder::new(taken).optimize().build();
+    let columns = wire.columns().iter().enumerate().map(|(at, column)| match is_read(at) {
+        true => filter.filter(column),
+        false => Ok(column.slice(0, count)),
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(count));
+    RecordBatch::try_new_with_options(wire.schema(), columns.collect::<Result<_, _>>()?, &options)
 }
 
 impl Part {

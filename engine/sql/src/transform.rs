@@ -3,6 +3,8 @@
 
 mod compile;
 mod json;
+mod like;
+mod memo;
 mod shared;
 
 use std::{
@@ -15,10 +17,16 @@ use arrow::{
     compute::{
         CastOptions, cast_with_options, concat_batches, filter_record_batch, prep_null_mask_filter,
     },
-    datatypes::{DataType, SchemaRef},
+    datatypes::{DataType, Field, Schema, SchemaRef},
     record_batch::{RecordBatch, RecordBatchOptions},
 };
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::{
+    common::{
+        Result,
+        tree_node::{TreeNode, TreeNodeRecursion},
+    },
+    physical_expr::{PhysicalExpr, expressions::Column},
+};
 use sluice_event::{Mapped, RowError, TableName, Transform};
 
 pub use compile::compile_transform;
@@ -32,7 +40,9 @@ struct SqlTransform {
     table: TableName,
     /// The table's schema, `time` nullable: a record may have none, and the engine gives it one.
     output: SchemaRef,
-    when: Option<Arc<dyn PhysicalExpr>>,
+    when: Option<Condition>,
+    /// Per column of the record: whether an expression behind `when` reads it.
+    reads: Vec<bool>,
     /// What happens to a record before its columns are made: subqueries and WHERE.
     stages: Vec<Stage>,
     /// Distinct expressions over the last stage; each is evaluated once.
@@ -46,6 +56,15 @@ struct SqlTransform {
     /// The `unmapped` column and the keys gathered in it: key as JSON text, source.
     unmapped: Option<(usize, Vec<(String, usize)>)>,
     nulls: NullColumns,
+}
+
+/// Which records a mapping takes.
+struct Condition {
+    expr: Arc<dyn PhysicalExpr>,
+    /// The same, if it has few values.
+    shared: Shared,
+    /// The schema of what it gives.
+    evaluated: Schema,
 }
 
 /// A step before the SELECT list.
@@ -82,8 +101,15 @@ impl Transform for SqlTransform {
         let Some(when) = &self.when else {
             return BooleanArray::from(vec![true; wire.num_rows()]);
         };
+        let mut known = [None];
+        when.shared.evaluate(wire, &when.evaluated, &mut known);
+        if let [Some(known)] = &known
+            && let Some(mask) = known.as_boolean_opt()
+        {
+            return mask.iter().map(|v| Some(v == Some(true))).collect();
+        }
         let mut taken = Vec::with_capacity(wire.num_rows());
-        bisect(wire, 0, &mut |slice, _| match boolean(when, slice) {
+        bisect(wire, 0, &mut |slice, _| match boolean(&when.expr, slice) {
             Ok(mask) => {
                 taken.extend(mask.iter().map(|v| v == Some(true)));
                 Ok(())
@@ -96,6 +122,10 @@ impl Transform for SqlTransform {
             }
         });
         BooleanArray::from(taken)
+    }
+
+    fn reads(&self, column: usize) -> bool {
+        self.reads.get(column).copied().unwrap_or(true)
     }
 
     fn apply(&self, wire: &RecordBatch) -> Mapped {
@@ -122,6 +152,14 @@ impl Transform for SqlTransform {
             |error| self.all_failed(wire, &error.to_string()),
             |(rows, conflicts)| Mapped { rows, record, failed, conflicts },
         )
+    }
+}
+
+impl Condition {
+    fn new(expr: Arc<dyn PhysicalExpr>, record: &Schema) -> Result<Self> {
+        let fields = [Field::new("when", DataType::Boolean, true)];
+        let shared = Shared::new(std::slice::from_ref(&expr), &fields, record)?;
+        Ok(Condition { expr, shared, evaluated: Schema::new(fields.to_vec()) })
     }
 }
 
@@ -183,6 +221,33 @@ impl SqlTransform {
             conflicts: Vec::new(),
         }
     }
+}
+
+/// Per column of a record with so many: whether the stages, or expressions over the last one, read it.
+fn reads(stages: &[Stage], sources: &[Arc<dyn PhysicalExpr>], columns: usize) -> Result<Vec<bool>> {
+    let mut reads = vec![false; columns];
+    let mut read = |expr: &Arc<dyn PhysicalExpr>| -> Result<()> {
+        expr.apply(|part| {
+            let column = part.downcast_ref::<Column>();
+            if let Some(read) = column.and_then(|column| reads.get_mut(column.index())) {
+                *read = true;
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(())
+    };
+    for stage in stages {
+        match stage {
+            Stage::Filter(condition) => read(condition)?,
+            // What comes after it reads what it gives.
+            Stage::Project(exprs, _) => {
+                exprs.iter().try_for_each(read)?;
+                return Ok(reads);
+            }
+        }
+    }
+    sources.iter().try_for_each(read)?;
+    Ok(reads)
 }
 
 /// The records that are left after the stages, and their indices.

@@ -18,6 +18,11 @@ pub trait Transform: fmt::Debug + Send + Sync {
     /// Which records this mapping takes (`when:`), TRUE per record; NULL counts as FALSE.
     fn matches(&self, wire: &RecordBatch) -> BooleanArray;
 
+    /// Whether [`apply`](Transform::apply) reads this column of the record: what is in another one does not matter.
+    fn reads(&self, _column: usize) -> bool {
+        true
+    }
+
     /// Maps every record of `wire` (already restricted to matching ones).
     fn apply(&self, wire: &RecordBatch) -> Mapped;
 }

@@ -21,7 +21,7 @@ use datafusion::{
 };
 use sluice_event::{ColumnType, TableSchema, Transform};
 
-use super::{NullColumns, Output, Shared, SqlTransform, Stage};
+use super::{Condition, NullColumns, Output, Shared, SqlTransform, Stage, like, reads};
 use crate::{
     blame,
     compiler::place_in,
@@ -75,7 +75,10 @@ pub(super) fn compile(
     let session = Session::mappings();
     let record = DFSchema::try_from_qualified_schema(source_table, wire).map_err(all)?;
     let when = match when {
-        Some(text) => Some(condition(&session, text, &record).map_err(all)?),
+        Some(text) => {
+            let condition = condition(&session, text, &record);
+            Some(condition.and_then(|c| Condition::new(c, record.as_arrow())).map_err(all)?)
+        }
         None => None,
     };
     let tables = Tables::single(source_table, wire).map_err(all)?;
@@ -108,6 +111,7 @@ pub(super) fn compile(
         _ => Arc::clone(f),
     });
     Ok(SqlTransform {
+        reads: reads(&stages, &sources, wire.fields().len()).map_err(all)?,
         table: table.name.clone(),
         output: Arc::new(ArrowSchema::new(output.collect::<Vec<_>>())),
         when,
@@ -139,7 +143,7 @@ fn condition(session: &Session, text: &str, record: &DFSchema) -> Result<Arc<dyn
     sandbox::check_expression(&parsed.expr)?;
     let expr = session.state().create_logical_expr_from_sql_expr(parsed, record)?;
     plain_expression(&expr)?;
-    let physical = session.physical(expr, record)?;
+    let physical = physical(session, expr, record)?;
     match physical.data_type(record.as_arrow())? {
         DataType::Boolean | DataType::Null => Ok(physical),
         other => Err(SqlProblem::new("R016", format!("`when` is {other}, not a condition")).into()),
@@ -160,7 +164,7 @@ pub(crate) fn stages_below(
             stages_below(session, &filter.input, stages)?;
             plain_expression(&filter.predicate).map_err(all)?;
             let condition =
-                session.physical(filter.predicate.clone(), filter.input.schema()).map_err(all)?;
+                physical(session, filter.predicate.clone(), filter.input.schema()).map_err(all)?;
             stages.push(Stage::Filter(condition));
             Ok(())
         }
@@ -169,7 +173,8 @@ pub(crate) fn stages_below(
             let mut exprs = Vec::new();
             for expr in &projection.expr {
                 plain_expression(expr).map_err(all)?;
-                exprs.push(session.physical(expr.clone(), projection.input.schema()).map_err(all)?);
+                let input = projection.input.schema();
+                exprs.push(physical(session, expr.clone(), input).map_err(all)?);
             }
             stages.push(Stage::Project(exprs, Arc::clone(projection.schema.inner())));
             Ok(())
@@ -192,6 +197,10 @@ pub(crate) fn shape(plan: &LogicalPlan) -> SqlProblem {
     SqlProblem::new("R016", format!("a mapping cannot use {what}"))
         .detail("each record becomes one row, by itself")
         .hint("SELECT expressions FROM the source, with WHERE where needed")
+}
+
+fn physical(session: &Session, expr: Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+    like::compiled(session.physical(expr, schema)?)
 }
 
 /// Refuses what has no meaning for one record.
@@ -288,7 +297,7 @@ impl<'a> Columns<'a> {
     /// The number of an expression among the distinct ones.
     fn source(&mut self, session: &Session, expr: &Expr, input: &DFSchema) -> Result<usize> {
         plain_expression(expr)?;
-        let physical = session.physical(expr.clone().unalias(), input)?;
+        let physical = physical(session, expr.clone().unalias(), input)?;
         if let Some(known) = self.sources.iter().position(|s| s == &physical) {
             return Ok(known);
         }

@@ -1,10 +1,15 @@
-//! Expressions over fields of few values, evaluated once per value of a batch. Not the others, which are
-//! evaluated on every record.
+//! Expressions over fields of few values, evaluated once per value. Not the others, which are evaluated on
+//! every record.
 //!
 //! What a mapping decides by (the name of an event, its outcome, the type of its actor) has a handful of
-//! values in a batch of hundreds of records: a `CASE` of several `LIKE`s costs as much as there are values.
+//! values in a batch of hundreds of records, and the same ones in the next: a `CASE` of several `LIKE`s costs as
+//! much as there are values that have not been met ([`Memo`]).
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, UInt32Array},
@@ -24,14 +29,16 @@ use datafusion::{
 };
 use foldhash::fast::RandomState;
 
+use super::memo::Memo;
+
 /// Fields that an expression may combine: their values multiply.
-const FIELDS_MAX: usize = 2;
-/// Below this many records there is nothing to gain.
-const RECORDS_MIN: usize = 32;
+const FIELDS_MAX: usize = 4;
 /// A batch has few values of a field if each occurs this often on average, and if they are no more than
-/// [`VALUES_MAX`].
+/// [`VALUES_MAX`], or if they are no more than [`VALUES_FEW`].
 const REPEATS_MIN: usize = 4;
-/// Two fields have as many pairs at most as this squared, in a table of four bytes each.
+/// So many values are few in any batch: mostly they have been met.
+const VALUES_FEW: usize = 8;
+/// Pairs of two fields are looked up in a table of this squared at most, four bytes each.
 const VALUES_MAX: usize = 256;
 
 /// Those of the sources of a mapping that can be evaluated once per value.
@@ -40,6 +47,8 @@ pub(super) struct Shared {
     /// The fields they read, as expressions over the record.
     fields: Vec<Arc<dyn PhysicalExpr>>,
     groups: Vec<Group>,
+    /// Sources that are one of the fields: their numbers, and the places of those.
+    plain: Vec<(usize, usize)>,
 }
 
 /// Sources over the same fields.
@@ -51,9 +60,12 @@ struct Group {
     schema: SchemaRef,
     /// Per source: its number, and the expression over `schema`.
     sources: Vec<(usize, Arc<dyn PhysicalExpr>)>,
+    /// What they came to in the batches before, for all workers.
+    memo: Mutex<Memo>,
 }
 
 /// The values of a batch by number.
+#[derive(Clone)]
 struct Values {
     /// Per record: the number of its value.
     of: Vec<u32>,
@@ -68,11 +80,14 @@ impl Shared {
         evaluated: &[Field],
         record: &Schema,
     ) -> Result<Shared> {
-        let mut shared = Shared::default();
+        let (mut shared, mut plain) = (Shared::default(), Vec::new());
         for (number, (source, wanted)) in sources.iter().zip(evaluated).enumerate() {
             let mut fields = Vec::new();
-            let is_field = is_field(source) && source.data_type(record)? == *wanted.data_type();
-            if is_field || !only_fields(source, record, &mut fields)? || fields.is_empty() {
+            if is_field(source) && source.data_type(record)? == *wanted.data_type() {
+                plain.push((number, source));
+                continue;
+            }
+            if !only_fields(source, record, &mut fields)? || fields.is_empty() {
                 continue;
             }
             let mut places: Vec<usize> = fields.iter().map(|f| shared.field(f)).collect();
@@ -82,6 +97,9 @@ impl Shared {
                 shared.add(number, source, places, record)?;
             }
         }
+        let place = |field: &Arc<dyn PhysicalExpr>| shared.fields.iter().position(|f| f == field);
+        let plain = plain.into_iter().filter_map(|(number, field)| Some((number, place(field)?)));
+        shared.plain = plain.collect();
         Ok(shared)
     }
 
@@ -117,7 +135,8 @@ impl Shared {
                     .enumerate()
                     .map(|(at, field)| Ok(Field::new(name(at), field.data_type(record)?, true)));
                 let schema = Arc::new(Schema::new(columns.collect::<Result<Vec<_>>>()?));
-                self.groups.push(Group { fields: places, schema, sources: Vec::new() });
+                let (sources, memo) = (Vec::new(), Mutex::default());
+                self.groups.push(Group { fields: places, schema, sources, memo });
                 let last = self.groups.len() - 1;
                 &mut self.groups[last]
             }
@@ -134,34 +153,36 @@ impl Shared {
         evaluated: &Schema,
         out: &mut [Option<ArrayRef>],
     ) {
-        if batch.num_rows() < RECORDS_MIN {
+        if batch.num_rows() == 0 {
             return;
         }
-        let most = (batch.num_rows() / REPEATS_MIN).min(VALUES_MAX);
-        let field = |field: &Arc<dyn PhysicalExpr>| {
-            let array = field.evaluate(batch).ok()?.into_array(batch.num_rows()).ok()?;
-            let values = Values::of(&array, most)?;
-            Some((array, values))
-        };
-        let fields: Vec<Option<(ArrayRef, Values)>> = self.fields.iter().map(field).collect();
+        let most = (batch.num_rows() / REPEATS_MIN).clamp(VALUES_FEW, VALUES_MAX);
+        // Evaluated when a group needs it, and has few values of the fields before it.
+        let mut fields: Vec<Option<(ArrayRef, Option<Values>)>> = vec![None; self.fields.len()];
         for group in &self.groups {
-            let of: Option<Vec<&(ArrayRef, Values)>> =
-                group.fields.iter().map(|at| fields.get(*at)?.as_ref()).collect();
-            let Some(of) = of else { continue };
-            let combined;
-            let values = match of.as_slice() {
-                [(_, values)] => values,
-                [(_, a), (_, b)] => match a.with(b, most) {
-                    Some(values) => {
-                        combined = values;
-                        &combined
-                    }
-                    None => continue,
-                },
-                _ => continue,
+            let few = group.fields.iter().all(|at| {
+                let field = &mut fields[*at];
+                if field.is_none() {
+                    let array = self.fields[*at].evaluate(batch);
+                    let array = array.and_then(|value| value.into_array(batch.num_rows())).ok();
+                    *field = array.map(|array| (Arc::clone(&array), Values::of(&array, most)));
+                }
+                matches!(field, Some((_, Some(_))))
+            });
+            if !few {
+                continue;
+            }
+            let of = || group.fields.iter().filter_map(|at| fields[*at].as_ref());
+            let mut parts = of().filter_map(|(_, values)| values.as_ref());
+            let Some(first) = parts.next() else { continue };
+            let Some(values) = parts.try_fold(first.clone(), |all, one| all.with(one, most)) else {
+                continue;
             };
-            let arrays: Vec<&ArrayRef> = of.iter().map(|(array, _)| array).collect();
-            group.evaluate(&arrays, values, evaluated, out);
+            let arrays: Vec<&ArrayRef> = of().map(|(array, _)| array).collect();
+            group.evaluate(&arrays, &values, evaluated, out);
+        }
+        for (number, place) in &self.plain {
+            out[*number] = fields[*place].as_ref().map(|(array, _)| Arc::clone(array));
         }
     }
 }
@@ -174,24 +195,37 @@ impl Group {
         evaluated: &Schema,
         out: &mut [Option<ArrayRef>],
     ) {
-        let first = UInt32Array::from(values.first.clone());
-        let columns: Result<Vec<_>, _> =
-            arrays.iter().map(|array| take(array, &first, None)).collect();
-        let batch = columns.and_then(|columns| RecordBatch::try_new(self.schema.clone(), columns));
-        let Ok(batch) = batch else { return };
-        let of = UInt32Array::from(values.of.clone());
-        for (number, source) in &self.sources {
+        let one = |batch: &RecordBatch, (number, source): &(usize, Arc<dyn PhysicalExpr>)| {
             let kind = evaluated.field(*number).data_type();
-            let one_each = || {
-                let array = source.evaluate(&batch).ok()?.into_array(batch.num_rows()).ok()?;
-                let array =
-                    if array.data_type() == kind { array } else { cast(&array, kind).ok()? };
-                take(&array, &of, None).ok()
-            };
-            if let Some(place) = out.get_mut(*number) {
-                *place = one_each();
+            let array = source.evaluate(batch).ok()?.into_array(batch.num_rows()).ok()?;
+            if array.data_type() == kind { Some(array) } else { cast(&array, kind).ok() }
+        };
+        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = memo.rows(arrays, &values.first, |places| {
+            let batch = self.batch(arrays, places)?;
+            self.sources.iter().map(|source| one(&batch, source)).collect()
+        });
+        let results = memo.results().to_vec();
+        drop(memo);
+        if let Some(rows) = rows {
+            let of: UInt32Array = values.of.iter().map(|value| rows[*value as usize]).collect();
+            for ((number, _), result) in self.sources.iter().zip(&results) {
+                out[*number] = take(result, &of, None).ok();
             }
+            return;
         }
+        // One that fails leaves the others.
+        let Some(batch) = self.batch(arrays, &values.first.clone().into()) else { return };
+        let of = UInt32Array::from(values.of.clone());
+        for source in &self.sources {
+            out[source.0] = one(&batch, source).and_then(|array| take(&array, &of, None).ok());
+        }
+    }
+
+    /// The fields at these places.
+    fn batch(&self, arrays: &[&ArrayRef], places: &UInt32Array) -> Option<RecordBatch> {
+        let columns = arrays.iter().map(|array| take(array, places, None));
+        RecordBatch::try_new(self.schema.clone(), columns.collect::<Result<_, _>>().ok()?).ok()
     }
 }
 
@@ -253,14 +287,14 @@ fn name(at: usize) -> String {
     format!("f{at}")
 }
 
-/// Whether an expression is a column of the record or a field of one.
+/// Whether an expression is a column of the record or a field of one, of an object or of JSON text.
 fn is_field(expr: &Arc<dyn PhysicalExpr>) -> bool {
     if expr.downcast_ref::<Column>().is_some() {
         return true;
     }
     let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() else { return false };
     let [object, keys @ ..] = call.args() else { return false };
-    call.name() == "get_field"
+    matches!(call.name(), "get_field" | "json_get_str")
         && is_field(object)
         && keys.iter().all(|key| key.downcast_ref::<Literal>().is_some())
 }
@@ -295,16 +329,18 @@ mod tests {
     use sluice_event::Schema as Vocabulary;
 
     use super::*;
-    use crate::transform::compile::compile;
+    use crate::transform::{compile::compile, evaluate_columns};
 
     #[test]
     fn sources_over_few_values_are_evaluated_once_per_value() {
         let text = |name: &str| Field::new(name, DataType::Utf8, true);
-        let wire = Arc::new(Schema::new(vec![text("kind"), text("outcome"), text("name")]));
+        let wire =
+            Arc::new(Schema::new(vec![text("kind"), text("outcome"), text("name"), text("data")]));
         let sql = "SELECT CASE WHEN kind LIKE 'a%' THEN 'Logon' END AS activity, kind AS event_code, \
                           CASE WHEN outcome = '1' THEN kind END AS status_detail, \
                           nullif(name, 'x') AS user_name, name AS user_uid, \
-                          concat(kind, outcome, name) AS message FROM t";
+                          concat(kind, outcome, name) AS message, \
+                          concat(kind, json_get_str(data, 'a')) AS session_uid FROM t";
         let table = Vocabulary::builtin().table("authentication").unwrap();
         let transform = compile(table, "t", &wire, None, sql).unwrap();
         let shared = &transform.shared;
@@ -319,9 +355,11 @@ mod tests {
         };
         assert_eq!(of(&["kind"]).len(), 2);
         assert_eq!(of(&["kind", "outcome"]).len(), 1);
-        // A field as it is gains nothing, and three fields have too many combinations.
+        // A field as it is gains nothing.
         assert_eq!(of(&["name"]).len(), 1);
-        assert_eq!(shared.groups.iter().map(|group| group.sources.len()).sum::<usize>(), 4);
+        assert_eq!(of(&["kind", "outcome", "name"]).len(), 1);
+        assert_eq!(of(&["kind", "json_get_str"]).len(), 1);
+        assert_eq!(shared.groups.iter().map(|group| group.sources.len()).sum::<usize>(), 6);
 
         let records = 64;
         let column = |values: usize| -> ArrayRef {
@@ -329,13 +367,48 @@ mod tests {
             Arc::new(texts.collect::<StringArray>())
         };
         let batch =
-            RecordBatch::try_new(wire, vec![column(3), column(2), column(records)]).unwrap();
+            RecordBatch::try_new(wire, vec![column(3), column(2), column(records), column(5)])
+                .unwrap();
         let mut out = vec![None; transform.sources.len()];
         shared.evaluate(&batch, &transform.evaluated, &mut out);
-        // All but `nullif(name, ..)`, which has a value per record.
-        assert_eq!(out.iter().flatten().count(), 3);
-        let mut out = vec![None; transform.sources.len()];
-        shared.evaluate(&batch.slice(0, RECORDS_MIN - 1), &transform.evaluated, &mut out);
-        assert_eq!(out.iter().flatten().count(), 0);
+        // All but those of `name`, which has a value per record; and `kind` itself.
+        assert_eq!(out.iter().flatten().count(), 5);
+        let known = out;
+        // A few records more have values that were met, and one that was not.
+        let mut columns = batch.columns().to_vec();
+        columns[0] = Arc::new(StringArray::from(vec![Some("1"), Some("new"), None, Some("2")]));
+        columns[1..].iter_mut().for_each(|column| *column = column.slice(0, 4));
+        let few = RecordBatch::try_new(batch.schema(), columns).unwrap();
+        for batch in [&few, &batch.slice(1, 9), &few] {
+            let mut out = vec![None; transform.sources.len()];
+            shared.evaluate(batch, &transform.evaluated, &mut out);
+            let all = evaluate_columns(&transform.sources, &transform.evaluated, batch).unwrap();
+            let shared = out.iter().zip(all.columns()).filter_map(|(a, b)| Some((a.as_ref()?, b)));
+            let text = |array: &ArrayRef| cast(array, &DataType::Utf8).unwrap();
+            assert!(shared.clone().count() >= known.iter().flatten().count());
+            shared.for_each(|(a, b)| assert_eq!(&text(a), &text(b)));
+        }
+    }
+
+    #[test]
+    fn more_values_than_are_kept_are_learned_anew() {
+        let text = |name: &str| Field::new(name, DataType::Utf8, true);
+        let wire = Arc::new(Schema::new(vec![text("kind")]));
+        let sql = "SELECT concat(kind, '!') AS user_name, \
+                          CASE WHEN kind LIKE '_' THEN 'Logon' END AS activity FROM t";
+        let table = Vocabulary::builtin().table("authentication").unwrap();
+        let transform = compile(table, "t", &wire, None, sql).unwrap();
+        for from in (0..1_000).step_by(100) {
+            let texts = (0..1_000).map(|at| Some((from + at % 150).to_string()));
+            let array: ArrayRef = Arc::new(texts.collect::<StringArray>());
+            let batch = RecordBatch::try_new(wire.clone(), vec![array]).unwrap();
+            let mut out = vec![None; transform.sources.len()];
+            transform.shared.evaluate(&batch, &transform.evaluated, &mut out);
+            let all = evaluate_columns(&transform.sources, &transform.evaluated, &batch).unwrap();
+            let text = |array: &ArrayRef| cast(array, &DataType::Utf8).unwrap();
+            for (shared, plain) in out.iter().zip(all.columns()) {
+                assert_eq!(&text(shared.as_ref().unwrap()), &text(plain));
+            }
+        }
     }
 }
