@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use serde_json::Value;
-use sluice_event::{TimeFormat, canonical_ip};
+use sluice_event::{TimeFormat, is_address};
 
 use crate::{Framer, Framing, Limits, Unwrap, detect::ask::looks_json, time};
 
@@ -190,7 +190,7 @@ fn look(fields: &mut BTreeMap<String, Seen>, name: &str, value: &Value) {
         Value::Number(_) => seen.floats += 1,
         Value::String(text) => {
             seen.texts += 1;
-            seen.addresses += usize::from(canonical_ip(text).is_some());
+            seen.addresses += usize::from(is_address(text));
             seen.times += usize::from(time::parse(text, &[TimeFormat::Rfc3339], 0).is_some());
         }
         Value::Array(_) => seen.lists += 1,

@@ -12,7 +12,7 @@ use std::{
 ///
 /// Borrowed if the text is canonical already.
 pub fn canonical_ip(text: &str) -> Option<Cow<'_, str>> {
-    if is_plain_v4(text.as_bytes()) {
+    if plain(text).is_some() {
         return Some(Cow::Borrowed(text));
     }
     let address = parse(text)?.to_string();
@@ -41,13 +41,21 @@ pub fn is_private_ip(text: &str) -> Option<bool> {
     })
 }
 
+/// Whether a text is an address in any form that [`canonical_ip`] reads.
+pub fn is_address(text: &str) -> bool {
+    parse(text).is_some()
+}
+
 /// Whether a text is an address in canonical form or at least without port and zone.
 pub(crate) fn is_ip(text: &str) -> bool {
-    is_plain_v4(text.as_bytes()) || text.parse::<IpAddr>().is_ok()
+    plain(text).is_some() || text.parse::<IpAddr>().is_ok()
 }
 
 /// An address in any of the forms logs use, IPv4-mapped addresses unwrapped.
 fn parse(text: &str) -> Option<IpAddr> {
+    if let Some(address) = plain(text) {
+        return Some(address);
+    }
     let text = text.trim();
     if let Some(rest) = text.strip_prefix('[') {
         let (inside, after) = rest.split_once(']')?;
@@ -75,27 +83,81 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
-/// Four numbers up to 255 without leading zeros: what almost every log line holds, decided without
-/// parsing it into an address and printing it again.
-fn is_plain_v4(bytes: &[u8]) -> bool {
-    let (mut dots, mut digits, mut value) = (0, 0, 0u32);
+/// An address in canonical form, which almost every log line has, read without the parser of all forms. `None` of
+/// few that are canonical: `::1`, and what an IPv4 address may stand in.
+fn plain(text: &str) -> Option<IpAddr> {
+    let bytes = text.as_bytes();
+    plain_v4(bytes).map(IpAddr::from).or_else(|| plain_v6(bytes).map(IpAddr::from))
+}
+
+/// Four numbers up to 255 without leading zeros.
+fn plain_v4(bytes: &[u8]) -> Option<[u8; 4]> {
+    let mut octets = [0; 4];
+    let (mut at, mut digits, mut value) = (0, 0, 0u32);
     for &b in bytes {
         match b {
             b'0'..=b'9' => {
                 if digits == 3 || (digits > 0 && value == 0) {
-                    return false;
+                    return None;
                 }
                 digits += 1;
                 value = value * 10 + u32::from(b - b'0');
             }
-            b'.' if digits > 0 && value <= 255 => {
-                dots += 1;
+            b'.' if digits > 0 && at < 3 => {
+                octets[at] = u8::try_from(value).ok()?;
+                at += 1;
                 (digits, value) = (0, 0);
             }
-            _ => return false,
+            _ => return None,
         }
     }
-    dots == 3 && digits > 0 && value <= 255
+    octets[3] = u8::try_from(value).ok()?;
+    (at == 3 && digits > 0).then_some(octets)
+}
+
+/// Groups of lower-case digits without leading zeros, the first longest run of zeros left out (RFC 5952 s.4).
+fn plain_v6(bytes: &[u8]) -> Option<[u16; 8]> {
+    let mut groups = [0; 8];
+    let (mut count, mut gap, mut at) = (0, None, 0);
+    if bytes.starts_with(b"::") {
+        (gap, at) = (Some(0), 2);
+    }
+    while at < bytes.len() {
+        let digits = bytes[at..].iter().take_while(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let (mut length, mut value) = (0, 0u32);
+        for digit in digits.take(5) {
+            value = value * 16 + (*digit as char).to_digit(16)?;
+            length += 1;
+        }
+        if length == 0 || length > 4 || (length > 1 && bytes[at] == b'0') {
+            return None;
+        }
+        *groups.get_mut(count)? = value as u16;
+        (count, at) = (count + 1, at + length);
+        match bytes.get(at..) {
+            Some([]) => break,
+            Some([b':', b':', ..]) if gap.is_none() => (gap, at) = (Some(count), at + 2),
+            Some([b':', _, ..]) => at += 1,
+            _ => return None,
+        }
+    }
+    match gap {
+        Some(gap) if count < 8 => groups[gap..].rotate_right(8 - count),
+        None if count == 8 => {}
+        _ => return None,
+    }
+    let (mut longest, mut run) = ((0, 1), 0);
+    for (at, group) in groups.iter().enumerate() {
+        run = if *group == 0 { run + 1 } else { 0 };
+        if run > longest.1 {
+            longest = (at + 1 - run, run);
+        }
+    }
+    let is_canonical = match gap {
+        Some(gap) => longest == (gap, 8 - count),
+        None => longest.1 == 1,
+    };
+    (is_canonical && groups[..5] != [0; 5]).then_some(groups)
 }
 
 #[cfg(test)]
@@ -157,6 +219,47 @@ mod tests {
     fn canonical_text_is_borrowed() {
         assert!(matches!(canonical_ip("203.0.113.255"), Some(Cow::Borrowed(_))));
         assert!(matches!(canonical_ip("2001:db8::1"), Some(Cow::Borrowed(_))));
+    }
+
+    #[test]
+    fn the_quick_reader_takes_canonical_addresses_alone() {
+        let parts = ["0", "1", "db8", "ffff"];
+        let (mut count, mut read) = (0, 0);
+        for n in 0..4u32.pow(8) {
+            let texts: Vec<&str> = (0..8).map(|at| parts[(n >> (2 * at) & 3) as usize]).collect();
+            let whole = texts.join(":");
+            let address: Ipv6Addr = whole.parse().unwrap();
+            let canonical = address.to_string();
+            let same = Some(IpAddr::V6(address));
+            let quick = plain(&canonical);
+            assert!(quick.is_none() || quick == same, "{canonical}");
+            assert_eq!(quick.is_some(), address.segments()[..5] != [0; 5], "{canonical}");
+            assert_eq!(plain(&whole).is_some(), quick.is_some() && whole == canonical, "{whole}");
+            // One group left out in place of one zero, and in the wrong place.
+            for (at, _) in canonical.match_indices(":0") {
+                let (a, b) = (&canonical.as_bytes()[..at + 1], &canonical.as_bytes()[at + 2..]);
+                let other = [a, b].concat();
+                assert_eq!(plain_v6(&other), None, "{canonical} at {at}");
+            }
+            count += 1;
+            read += usize::from(quick.is_some());
+        }
+        assert!(count == 65_536 && read > 60_000, "{read}");
+        for text in [
+            "2001:DB8::1",
+            "2001:0db8::1",
+            "2001:db8::1:",
+            ":2001:db8::1",
+            "2001:db8:::1",
+            "2001:db8::1::",
+            "1:2:3:4:5:6:7:8:9",
+            "1:2:3:4:5:6:7",
+            "12345::1",
+            "1:2:3:4:5:6:7::",
+            "é::1",
+        ] {
+            assert_eq!(plain(text), None, "{text}");
+        }
     }
 
     #[test]

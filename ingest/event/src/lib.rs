@@ -38,7 +38,7 @@ pub use encode::{Encoder, decode_values};
 pub use entity::{Aliases, EntityKind, Names};
 pub use eval::{Eval, EvalError};
 pub use fill::{Fill, fill};
-pub use ip::{canonical_ip, is_private_ip};
+pub use ip::{canonical_ip, is_address, is_private_ip};
 pub use packed::{RowPacker, packed_json};
 pub use schema::{CaptionId, Column, ColumnType, Schema, TableSchema};
 pub use table::TableName;

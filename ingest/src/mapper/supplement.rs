@@ -9,7 +9,7 @@ use arrow::{
     datatypes::{DataType, Int32Type},
 };
 use serde_json::{Map, Value};
-use sluice_event::{TableSchema, canonical_ip, defect::defect};
+use sluice_event::{TableSchema, defect::defect, is_address};
 
 use crate::Wrapper;
 
@@ -143,11 +143,6 @@ fn rebuilt(rows: RecordBatch, arrays: Vec<ArrayRef>) -> RecordBatch {
         defect("mapper.supplement", e);
         rows
     })
-}
-
-/// Whether a text is an address, in any of the forms logs use.
-fn is_address(text: &str) -> bool {
-    canonical_ip(text.trim()).is_some()
 }
 
 /// Whether a text can be the name of a host.

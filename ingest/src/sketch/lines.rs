@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use sluice_event::{TimeFormat, canonical_ip};
+use sluice_event::{TimeFormat, is_address};
 
 use super::{Body, GUESSES, Guess, SAMPLE, expression, file};
 use crate::{decode::header::Header, time};
@@ -155,7 +155,6 @@ fn words(line: &str) -> Vec<(String, String)> {
 
 /// The columns that the names of the fields suggest.
 fn guesses(seen: &[(String, String)], value: &dyn Fn(&str) -> String) -> String {
-    let is_address = |text: &str| canonical_ip(text).is_some();
     let guess = |guess: &Guess| {
         let fits = |text: &str| !text.is_empty() && (!guess.is_address || is_address(text));
         let named = |name: &&str| {
