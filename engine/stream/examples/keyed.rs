@@ -5,7 +5,7 @@
 
 #![expect(clippy::print_stdout, reason = "a measurement, not the engine")]
 
-use std::{error::Error, sync::Arc};
+use std::{error::Error, process::Command, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, RecordBatch},
@@ -69,6 +69,7 @@ const STEP: i64 = 600;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let rows = std::env::args().nth(1).map_or(Ok(1_000_000), |n| n.parse::<u64>())?;
+    let only = std::env::args().nth(2).map(|n| n.parse::<usize>()).transpose()?;
     let of = |name, shape, spread, threshold| {
         let (rules, shared, pace) = (1, true, Pace::EveryChange);
         Load { name, shape, spread, threshold, rules, shared, pace }
@@ -78,11 +79,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let flood = of("a flood of one key in 10 minutes", Shape::Count, one, 10);
     let sprayed = of("a spray over 20,000 keys in 10 minutes", Shape::Count, spray, 10);
     let many = Load { rules: 17, threshold: 1_000, ..sprayed };
-    println!(
-        "| load | pace | threshold | ns/row | ns/row, last tenth | emissions | bytes/key | events, bytes/row | checkpoint: keys, bytes/key | the same packed | pack, ns/key | events, bytes/row | restart, s |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
-    for load in [
+    if only.is_none() {
+        println!(
+            "| load | pace | threshold | ns/row | ns/row, last tenth | emissions | bytes/key | events, bytes/row | checkpoint: keys, bytes/key | the same packed | pack, ns/key | events, bytes/row | restart, s |"
+        );
+        println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+    }
+    let loads = [
         flood,
         at(Pace::News, Load { name: "the same", ..flood }),
         at(Pace::Final, Load { name: "the same", ..flood }),
@@ -98,8 +101,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         of("the same, sessions", Shape::Session, Spread::Each, 10),
         Load { name: "a spray that reaches no threshold of 17 rules that share", ..many },
         Load { name: "the same, each by itself", shared: false, ..many },
-    ] {
-        run(&load, rows);
+    ];
+    if let Some(load) = only.and_then(|only| loads.get(only)) {
+        run(load, rows);
+        return Ok(());
+    }
+    // Each in a process of its own: memory that one gave back would be taken by the next.
+    for load in 0..loads.len() {
+        let mut one = Command::new(std::env::current_exe()?);
+        one.args([rows.to_string(), load.to_string()]).status()?;
     }
     println!();
     println!(

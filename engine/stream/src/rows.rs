@@ -66,6 +66,8 @@ pub struct BatchRows<'a> {
     known_uids: Vec<Option<EventUid>>,
     packer: Option<RowPacker<'a>>,
     packed: Vec<u8>,
+    /// How many rows some rule wanted at most.
+    expected: usize,
     /// Per row: where it is in `packed`, if it has been.
     spans: Vec<Option<Span>>,
     texts: HashMap<u32, Arc<str>, RandomState>,
@@ -101,6 +103,9 @@ struct Evaluated {
     id: Option<u64>,
 }
 
+/// Room that is made for packed rows before they come, at most.
+const EXPECTED_MAX: usize = 4 << 20;
+
 impl<'a> BatchRows<'a> {
     /// Of this batch, for so many shards. `secret` is the key of [`vnode`](crate::vnode()).
     pub fn new(batch: &'a EventBatch, secret: &'a [u8; 16], shards: usize) -> Self {
@@ -116,6 +121,7 @@ impl<'a> BatchRows<'a> {
             known_uids: Vec::new(),
             packer: None,
             packed: Vec::new(),
+            expected: 0,
             spans: Vec::new(),
             texts: HashMap::default(),
             keys: Encoder::default(),
@@ -207,7 +213,10 @@ impl<'a> BatchRows<'a> {
         known.resize(self.batch.len(), KeyOf::Unknown);
         let columns: Vec<Column> =
             columns.iter().zip(cells).map(|(c, cells)| Column { cells, whole: c.whole }).collect();
-        let mut places: Vec<Vec<RowPlace>> = vec![Vec::new(); self.parts.len()];
+        self.expected = self.expected.max(rows.len());
+        let share = rows.len().div_ceil(self.parts.len());
+        let mut places: Vec<Vec<RowPlace>> =
+            self.parts.iter().map(|_| Vec::with_capacity(share)).collect();
         for (at, row) in rows.into_iter().enumerate() {
             let cell = |i: usize| {
                 let column = &columns[i];
@@ -303,6 +312,11 @@ impl<'a> BatchRows<'a> {
         let start = self.packed.len();
         packer.pack(row as usize, &mut self.packed);
         let span = Span::since(self.packed.len(), start);
+        if start == 0 {
+            // Others are about as long: growing would copy all of them again and again.
+            let others = self.expected.saturating_sub(1).saturating_mul(self.packed.len());
+            self.packed.reserve((others + others / 8).min(EXPECTED_MAX));
+        }
         self.spans[row as usize] = Some(span);
         span
     }

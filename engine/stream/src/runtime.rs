@@ -26,6 +26,8 @@ pub(crate) struct Runtime<O: Operator> {
     degraded: Degraded,
     /// What was said of keys as they were given up.
     last_words: Vec<Emission>,
+    /// Where the states of the rows being taken in are.
+    slots: Vec<Option<Slot>>,
 }
 
 impl<O: Operator> Runtime<O> {
@@ -41,6 +43,7 @@ impl<O: Operator> Runtime<O> {
             evicted_through: i64::MIN,
             degraded: Degraded::default(),
             last_words: Vec::new(),
+            slots: Vec::new(),
         }
     }
 
@@ -78,37 +81,67 @@ impl<O: Operator> Runtime<O> {
         slots.into_iter().for_each(|slot| self.keys.remove(slot));
     }
 
-    /// A row, as each rule that wants it sees it.
+    /// Some rows, each as the rules that want it see it.
     fn arrive(
         &mut self,
         batch: &KeyedBatch,
-        parts: &[Part<'_>],
+        rows: &Rows<'_>,
         refs: &mut Refs,
         cx: &mut Shared<'_>,
     ) {
-        for part in parts {
+        // One after the other where keys may have to be given up.
+        let whole = rows.ends.len();
+        let at_once = if self.keys.len() + whole > cx.limits.keys_max { 1 } else { whole };
+        for from in (0..whole).step_by(at_once.max(1)) {
+            self.slots.clear();
+            for at in from..from + at_once {
+                let slot = self.slot(batch, rows.get(at), cx);
+                self.slots.push(slot);
+            }
+            for at in from..from + at_once {
+                if let Some(slot) = self.slots[at - from] {
+                    self.take(batch, rows.get(at), slot, refs, cx);
+                }
+            }
+        }
+    }
+
+    /// Where the state of a row is; `None` if the row is too late.
+    fn slot(&mut self, batch: &KeyedBatch, row: &[Part<'_>], cx: &mut Shared<'_>) -> Option<Slot> {
+        for part in row {
             self.stats[part.member].rows_in += 1;
         }
-        let Some(Part { place, .. }) = parts.first() else { return };
-        let Some(head) = batch.events.get(place.event as usize) else { return };
-        if head.time < self.frontier.closed {
-            parts.iter().for_each(|part| self.stats[part.member].too_late += 1);
-            return;
+        let place = row.first()?.place;
+        if batch.events.get(place.event as usize)?.time < self.frontier.closed {
+            row.iter().for_each(|part| self.stats[part.member].too_late += 1);
+            return None;
         }
         let key = place.key.of(&batch.keys);
         if self.keys.len() >= cx.limits.keys_max && self.keys.find(key).is_none() {
             self.evict(cx.limits.keys_max / 16 + 1, cx);
         }
-        let row = Arrival {
+        Some(self.keys.touch(key, || self.operator.start()))
+    }
+
+    fn take(
+        &mut self,
+        batch: &KeyedBatch,
+        row: &[Part<'_>],
+        slot: Slot,
+        refs: &mut Refs,
+        cx: &mut Shared<'_>,
+    ) {
+        let Some(Part { place, .. }) = row.first() else { return };
+        let Some(head) = batch.events.get(place.event as usize) else { return };
+        let arrival = Arrival {
             time: head.time,
             uid: head.uid,
             late: head.late,
             time_flags: head.time_flags,
             event: refs.of(batch, place.event, cx.events),
-            parts,
-            key,
+            parts: row,
+            key: place.key.of(&batch.keys),
         };
-        let slot = self.keys.touch(key, || self.operator.start());
         let Some(state) = self.keys.get_mut(slot) else { return };
         let mut env = Env {
             frontier: self.frontier,
@@ -122,7 +155,37 @@ impl<O: Operator> Runtime<O> {
             lost: None,
             waits: false,
         };
-        self.operator.push(state, slot, &row, &mut env);
+        self.operator.push(state, slot, &arrival, &mut env);
+    }
+}
+
+/// Rows whose keys are found before the first of them is taken in: what is far away in memory is fetched for
+/// several at once.
+const AHEAD: usize = 32;
+
+/// Some rows of a batch.
+#[derive(Default)]
+struct Rows<'a> {
+    /// Row after row, a part for each rule that wants it.
+    parts: Vec<Part<'a>>,
+    /// Per row: where its parts end.
+    ends: Vec<usize>,
+}
+
+impl<'a> Rows<'a> {
+    fn get(&self, at: usize) -> &[Part<'a>] {
+        let from = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.parts[from..self.ends[at]]
+    }
+
+    /// What was added last is one row.
+    fn end_row(&mut self) {
+        self.ends.push(self.parts.len());
+    }
+
+    fn clear(&mut self) {
+        self.parts.clear();
+        self.ends.clear();
     }
 }
 
@@ -134,32 +197,42 @@ impl<O: Operator> Running for Runtime<O> {
         refs: &mut Refs,
         cx: &mut Shared<'_>,
     ) {
+        let only = self.stats.len() == 1;
+        let mut some = Rows::default();
+        let mut end_row = |some: &mut Rows<'_>, last: bool| {
+            if !last {
+                some.end_row();
+            }
+            if last || some.ends.len() == AHEAD {
+                self.arrive(batch, some, refs, cx);
+                some.clear();
+            }
+        };
         // A row that comes to the only rule twice, through two arms of its UNION ALL, is two rows.
-        if self.stats.len() == 1 || rules.len() == 1 {
+        if only || rules.len() == 1 {
             for (member, rows) in rules {
                 for place in &rows.rows {
-                    let part = Part { member: *member, rows, place };
-                    self.arrive(batch, &[part], refs, cx);
+                    some.parts.push(Part { member: *member, rows, place });
+                    end_row(&mut some, false);
                 }
             }
-            return;
+            return end_row(&mut some, true);
         }
         // Rows come once, in the order of the batch, with all rules that want them.
         let mut rest: Vec<(usize, &RuleRows, usize)> =
             rules.iter().map(|(member, rows)| (*member, *rows, 0)).collect();
-        let mut parts = Vec::with_capacity(rest.len());
         loop {
             let heads = rest.iter().filter_map(|(_, rows, at)| rows.rows.get(*at));
             let Some(next) = heads.map(|place| place.row).min() else { break };
-            parts.clear();
             for (member, rows, at) in &mut rest {
                 if let Some(place) = rows.rows.get(*at).filter(|place| place.row == next) {
-                    parts.push(Part { member: *member, rows, place });
+                    some.parts.push(Part { member: *member, rows, place });
                     *at += 1;
                 }
             }
-            self.arrive(batch, &parts, refs, cx);
+            end_row(&mut some, false);
         }
+        end_row(&mut some, true);
     }
 
     fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Outlet<'_>) {

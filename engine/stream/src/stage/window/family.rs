@@ -230,11 +230,12 @@ impl Family {
 
     /// Drops what nothing needs; `None` if nothing is left.
     fn finish(&self, key: &mut FamilyKey, horizon: i64, env: &Env<'_>) -> Option<Timers> {
-        let unneeded = key.rows.from(horizon);
+        let is_needed = key.rows.first_time().is_some_and(|first| first >= horizon);
+        let unneeded = if is_needed { 0 } else { key.rows.from(horizon) };
         if unneeded > 0 && unneeded * 4 >= key.rows.len() {
             self.drop_first(key, unneeded);
         }
-        let gone = self.gone(key.rows.list().last()?.time);
+        let gone = self.gone(key.rows.last_time()?);
         let mut timers = Timers { watermark: None, closed: Some(gone), waits: false };
         if let Some(more) = &mut key.more {
             for awake in &mut more.awake {
@@ -458,7 +459,7 @@ impl FamilyKey {
             let native = m.native.as_ref().map_or(0, NativeIds::bytes);
             120 + awake + native + m.tally.capacity() * 16
         });
-        64 + self.rows.bytes() + more
+        96 + self.rows.bytes() + more
     }
 }
 

@@ -249,14 +249,20 @@ impl Row {
 }
 
 /// The rows of one key, in order of (time, id) after [`sort`](Rows::sort).
+///
+/// Its first and last times and how many rows it has are in place: most of what is asked of a key is answered
+/// without its rows, which are elsewhere in memory.
 #[derive(Debug, Default)]
-#[expect(clippy::box_collection, reason = "most keys have one row without values: 48 bytes each")]
 pub(crate) struct Rows {
     list: List,
     /// Row after row.
-    values: Option<Box<Vec<Value>>>,
+    values: Vec<Value>,
+    /// The least time of a row.
+    first: i64,
+    /// The time of the last row in the list.
+    last: i64,
     /// How many of the first rows are known to be in order.
-    sorted: usize,
+    sorted: u32,
 }
 
 /// Rows; one alone is in place.
@@ -320,11 +326,15 @@ impl List {
     }
 }
 
-/// Makes room for some more, by half at once: of the many keys with few rows each, doubling would
-/// leave a third of the memory empty.
+/// Up to so many a list doubles.
+const SHORT_LIST: usize = 8;
+
+/// Makes room for some more; in a list that is not short by half at once: of the many keys with few rows each,
+/// doubling would leave a third of the memory empty.
 fn grow<T>(list: &mut Vec<T>, more: usize) {
     if list.capacity() - list.len() < more {
-        list.reserve_exact(more.max(list.len() / 2));
+        let spare = if list.len() < SHORT_LIST { list.len() } else { list.len() / 2 };
+        list.reserve_exact(more.max(spare));
     }
 }
 
@@ -337,79 +347,89 @@ impl Rows {
         self.list.slice()
     }
 
-    fn values(&self) -> &[Value] {
-        self.values.as_deref().map_or(&[][..], |values| values)
+    /// The least time of a row; `None` without one.
+    pub(crate) fn first_time(&self) -> Option<i64> {
+        (self.len() > 0).then_some(self.first)
+    }
+
+    /// The time of the last row; `None` without one.
+    pub(crate) fn last_time(&self) -> Option<i64> {
+        (self.len() > 0).then_some(self.last)
+    }
+
+    /// Brings the times in place up to date.
+    fn set_times(&mut self) {
+        let list = self.list();
+        let first = match self.is_sorted() {
+            true => list.first().map(|row| row.time),
+            false => list.iter().map(|row| row.time).min(),
+        };
+        let last = list.last().map(|row| row.time);
+        (self.first, self.last) = (first.unwrap_or_default(), last.unwrap_or_default());
     }
 
     /// How many values a row has.
     fn width(&self) -> usize {
-        self.values().len() / self.len().max(1)
+        self.values.len() / self.len().max(1)
     }
 
     pub(crate) fn view(&self, at: usize) -> RowView<'_> {
         let width = self.width();
-        let values = self.values().get(at * width..(at + 1) * width).unwrap_or_default();
+        let values = self.values.get(at * width..(at + 1) * width).unwrap_or_default();
         RowView { row: self.list()[at], values }
     }
 
     pub(crate) fn push(&mut self, layout: &Layout, arrival: &Arrival<'_>, texts: &mut Texts) {
-        let mut none = Vec::new();
-        let values = match layout.width() {
-            0 => &mut none,
-            width => {
-                let values = self.values.get_or_insert_default();
-                grow(values, width);
-                values
-            }
-        };
-        let row = layout.keep(arrival, texts, values);
+        grow(&mut self.values, layout.width());
+        let row = layout.keep(arrival, texts, &mut self.values);
         self.append(row);
     }
 
     /// A row with its values.
     pub(crate) fn push_row(&mut self, row: Row, values: &[Value]) {
-        if !values.is_empty() {
-            let kept = self.values.get_or_insert_default();
-            grow(kept, values.len());
-            kept.extend_from_slice(values);
-        }
+        grow(&mut self.values, values.len());
+        self.values.extend_from_slice(values);
         self.append(row);
     }
 
     fn append(&mut self, row: Row) {
         // Ties are put in order by their ids with the next sort.
-        let in_order = self.list().last().is_none_or(|last| last.time < row.time);
+        let is_first = self.len() == 0;
+        let in_order = is_first || self.last < row.time;
         if in_order && self.is_sorted() {
             self.sorted += 1;
         }
+        self.first = if is_first { row.time } else { self.first.min(row.time) };
+        self.last = row.time;
         self.list.push(row);
     }
 
     /// Whether all rows are known to be in order.
     pub(crate) fn is_sorted(&self) -> bool {
-        self.sorted == self.len()
+        self.sorted as usize == self.len()
     }
 
     /// Puts rows that came out of order in their places. Rows before the one returned stay where
     /// they are.
     pub(crate) fn sort(&mut self, events: &EventStore) -> usize {
         let length = self.len();
-        let sorted = self.sorted.min(length);
+        let sorted = (self.sorted as usize).min(length);
         if sorted == length {
             return sorted;
         }
         let id = |row: &Row| events.uid(row.event()).bits;
         let order = |a: &Row, b: &Row| a.time.cmp(&b.time).then_with(|| id(a).cmp(&id(b)));
         let ordered = |a: &Row, b: &Row| order(a, b).is_le();
-        self.sorted = length;
+        self.sorted = length as u32;
         let list = self.list();
         if list[sorted.saturating_sub(1)..].is_sorted_by(ordered) {
             return length;
         }
         let least = list[sorted..].iter().map(|r| r.time).min().unwrap_or(i64::MIN);
         let first = list[..sorted].partition_point(|r| r.time < least);
-        if self.values().is_empty() {
+        if self.values.is_empty() {
             self.list.slice_mut()[first..].sort_by(order);
+            self.set_times();
             return first;
         }
         let width = self.width();
@@ -419,10 +439,9 @@ impl Rows {
         let moved = places.iter().flat_map(|at| self.view(*at).values.iter().cloned());
         let values: Vec<Value> = moved.collect();
         self.list.slice_mut()[first..].copy_from_slice(&rows);
-        if let Some(kept) = &mut self.values {
-            kept.truncate(first * width);
-            kept.extend(values);
-        }
+        self.values.truncate(first * width);
+        self.values.extend(values);
+        self.set_times();
         first
     }
 
@@ -443,15 +462,14 @@ impl Rows {
             return;
         }
         let width = self.width();
-        self.sorted = self.sorted.saturating_sub(rows);
+        self.sorted = self.sorted.saturating_sub(rows as u32);
         self.list.reduce(|list| {
             list.drain(..rows);
             shrink(list);
         });
-        self.keep_values(|values| {
-            values.drain(..rows * width);
-            shrink(values);
-        });
+        self.values.drain(..rows * width);
+        shrink(&mut self.values);
+        self.set_times();
     }
 
     /// Keeps the rows for which `keep` says so; they are in order.
@@ -464,37 +482,25 @@ impl Rows {
                 keep.get(at - 1) == Some(&true)
             });
         });
-        self.sorted = self.len();
+        self.sorted = self.len() as u32;
+        self.set_times();
         let mut at = 0;
-        self.keep_values(|values| {
-            values.retain(|_| {
-                at += 1;
-                keep.get((at - 1) / width) == Some(&true)
-            });
+        self.values.retain(|_| {
+            at += 1;
+            keep.get((at - 1) / width) == Some(&true)
         });
-    }
-
-    fn keep_values(&mut self, keep: impl FnOnce(&mut Vec<Value>)) {
-        if let Some(values) = &mut self.values {
-            keep(values);
-        }
-        self.values.take_if(|values| values.is_empty());
     }
 
     /// A row whose bits and values are to be changed.
     pub(crate) fn row_mut(&mut self, at: usize) -> Option<(&mut Row, &mut [Value])> {
         let width = self.width();
-        let values = match &mut self.values {
-            Some(values) => values.get_mut(at * width..(at + 1) * width)?,
-            None => &mut [],
-        };
+        let values = self.values.get_mut(at * width..(at + 1) * width)?;
         Some((self.list.slice_mut().get_mut(at)?, values))
     }
 
     /// Bytes beside its own.
     pub(crate) fn bytes(&self) -> usize {
-        let values = self.values.as_ref().map_or(0, |v| (v.capacity() + 1) * size_of::<Value>());
-        self.list.bytes() + values
+        self.list.bytes() + self.values.capacity() * size_of::<Value>()
     }
 
     pub(crate) fn encode(&self, w: &mut Writer) {
