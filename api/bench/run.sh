@@ -11,6 +11,8 @@
 # ROUNDS=3       turns of each, with OLD
 # RATES="4000"   background events/s of the latency runs; without it half of the measured throughput
 # NEW=path       a `sluice` to measure instead of the one built here
+# RULES=folder   rules of both; without it each has those it ships
+# HISTORY=none   as little of a history as there can be: 1 MiB a table, no files
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cargo build --release -p sluice-generator
@@ -18,6 +20,8 @@ cargo build --release -p sluice-api --example latency
 [ -n "${NEW:-}" ] || cargo build --release -p sluice-api
 bin=$(cd "${CARGO_TARGET_DIR:-target}/release" && pwd)
 new=${NEW:-$bin/sluice} old=${OLD:-} bytes=${BYTES:-200MB} seconds=${SECONDS_:-30}
+rules=builtin
+[ -z "${RULES:-}" ] || rules=$(cd "$RULES" && pwd)
 rounds=1
 [ -z "$old" ] || rounds=${ROUNDS:-3}
 if [ -n "${FILES:-}" ]; then mkdir -p "$FILES"; else FILES=$(mktemp -d); fi
@@ -60,8 +64,15 @@ turn() {
     # Every probe is a finding of one rule; an older binary may not know the bound of them.
     bound=
     "$sluice" config schema | grep -q findings_per_minute && bound='findings_per_minute = 1000000'
+    history=
+    if [ "${HISTORY:-}" = none ]; then
+        history=$'[history]\ntable_bytes = "1MiB"'
+        ! "$sluice" config schema | grep -q file_every || history+=$'\ndisk = false'
+    fi
     cat >"$FILES/sluice.toml" <<T
 data_dir = "$data"
+rules = ["$rules"]
+$history
 [retention]
 $bound
 [api]
@@ -77,7 +88,10 @@ T
     token=$("$sluice" token create --data-dir "$data" --role admin --name bench)
     "$sluice" run --config "$FILES/sluice.toml" 2>"$FILES/run-$name-$turn.log" &
     pid=$!
-    until [ "$(metric sluice_records_received_total 2>/dev/null || echo 0)" -gt 0 ]; do sleep 0.05; done
+    until [ "$(metric sluice_records_received_total 2>/dev/null || echo 0)" -gt 0 ]; do
+        kill -0 "$pid" || { tail "$FILES/run-$name-$turn.log" >&2; exit 1; }
+        sleep 0.05
+    done
     local began first ended rate
     began=$(date +%s%N) first=$(metric sluice_records_received_total)
     until [ "$(metric sluice_records_received_total)" -ge "$records" ]; do sleep 0.1; done
