@@ -13,6 +13,8 @@ use foldhash::fast::RandomState;
 
 /// Tuples of values kept; with one more all are forgotten. Results have a row for each.
 const TUPLES_MAX: usize = 256;
+/// Bytes of a tuple, at most: who sends long values must not have them kept.
+const TUPLE_BYTES_MAX: usize = 1_024;
 
 /// The results of some expressions over the same fields, per tuple of those.
 #[derive(Debug, Default)]
@@ -25,14 +27,14 @@ pub(super) struct Memo {
 
 impl Memo {
     /// The row of each of these tuples, which are at the places `at` of the fields; what was not met before is
-    /// evaluated by `evaluate`, given places. `None` if that fails, or there are more tuples than are kept.
+    /// evaluated by `evaluate`, given places. `None` if that fails, or a tuple is too long or there are too many.
     pub(super) fn rows(
         &mut self,
         fields: &[&ArrayRef],
         at: &[u32],
         evaluate: impl FnOnce(&UInt32Array) -> Option<Vec<ArrayRef>>,
     ) -> Option<Vec<u32>> {
-        let tuples: Vec<Vec<u8>> = at.iter().map(|at| tuple(fields, *at as usize)).collect();
+        let tuples = at.iter().map(|at| tuple(fields, *at as usize)).collect::<Option<Vec<_>>>()?;
         let is_new = |tuple: &Vec<u8>| !self.known.contains_key(tuple.as_slice());
         let new = tuples.iter().filter(|tuple| is_new(tuple)).count();
         if new > 0 {
@@ -85,14 +87,17 @@ fn joined(a: &ArrayRef, b: &ArrayRef) -> Option<ArrayRef> {
     cast(&concat(&[a_texts.as_ref(), b_texts.as_ref()]).ok()?, a.data_type()).ok()
 }
 
-/// The values at a place, as bytes that are equal for equal values alone.
-fn tuple(fields: &[&ArrayRef], at: usize) -> Vec<u8> {
+/// The values at a place, as bytes that are equal for equal values alone; `None` if they are too long.
+fn tuple(fields: &[&ArrayRef], at: usize) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(32);
     for field in fields {
         if field.is_null(at) {
             out.push(0);
         } else if let Some(texts) = field.as_string_opt::<i32>() {
             let text = texts.value(at);
+            if out.len() + text.len() > TUPLE_BYTES_MAX {
+                return None;
+            }
             out.push(1);
             out.extend((text.len() as u32).to_le_bytes());
             out.extend(text.as_bytes());
@@ -103,5 +108,5 @@ fn tuple(fields: &[&ArrayRef], at: usize) -> Vec<u8> {
             out.push(if field.as_boolean_opt().is_some_and(|b| b.value(at)) { 4 } else { 3 });
         }
     }
-    out
+    Some(out)
 }

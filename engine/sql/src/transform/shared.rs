@@ -391,6 +391,24 @@ mod tests {
     }
 
     #[test]
+    fn a_long_value_is_not_kept() {
+        let wire = Arc::new(Schema::new(vec![Field::new("kind", DataType::Utf8, true)]));
+        let table = Vocabulary::builtin().table("authentication").unwrap();
+        let sql = "SELECT concat(kind, '!') AS user_name FROM t";
+        let transform = compile(table, "t", &wire, None, sql).unwrap();
+        for (length, kept) in [(1_000, 1), (2_000, 1)] {
+            let array: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(length); 9]));
+            let batch = RecordBatch::try_new(wire.clone(), vec![array]).unwrap();
+            let mut out = [None];
+            transform.shared.evaluate(&batch, &transform.evaluated, &mut out);
+            let out = out[0].as_ref().unwrap().as_string::<i32>();
+            assert_eq!((out.len(), out.value(8).len()), (9, length + 1));
+            let memo = transform.shared.groups[0].memo.lock().unwrap();
+            assert_eq!(memo.results()[0].len(), kept);
+        }
+    }
+
+    #[test]
     fn more_values_than_are_kept_are_learned_anew() {
         let text = |name: &str| Field::new(name, DataType::Utf8, true);
         let wire = Arc::new(Schema::new(vec![text("kind")]));
