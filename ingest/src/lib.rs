@@ -80,7 +80,8 @@ pub struct Limits {
     pub fields: usize,
     /// Undeclared field names remembered per decoder; further ones are only counted.
     pub unmapped_names: usize,
-    /// A chunk is handed on at this many bytes,
+    /// A chunk is handed on at this many bytes: what is done once for each chunk costs less in larger ones, up to
+    /// what the cache of a core holds,
     pub chunk_bytes: usize,
     /// or at this many records.
     pub chunk_records: usize,
@@ -109,7 +110,7 @@ impl Default for Limits {
             depth: 64,
             fields: 10_000,
             unmapped_names: 1_000,
-            chunk_bytes: 1 << 20,
+            chunk_bytes: 2 << 20,
             chunk_records: 8_192,
             ratio: 100,
             decoded_bytes: 64 << 30,
