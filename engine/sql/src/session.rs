@@ -29,7 +29,7 @@ use datafusion::{
         object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry, ObjectStoreUrl},
         runtime_env::RuntimeEnvBuilder,
     },
-    logical_expr::{Expr, LogicalPlan, simplify::SimplifyContext},
+    logical_expr::{Expr, LogicalPlan, execution_props::ExecutionProps, simplify::SimplifyContext},
     optimizer::{
         AnalyzerRule, Optimizer, OptimizerRule,
         analyzer::{
@@ -441,11 +441,18 @@ fn parts(identifiers: Identifiers, memory: usize) -> SessionStateBuilder {
     options.sql_parser.collect_spans = true;
     options.sql_parser.enable_ident_normalization = identifiers == Identifiers::Folded;
     options.sql_parser.map_string_types_to_utf8view = false;
+    // Without them here, each function of an expression gets default options of its own: some kilobytes
+    // that are compared entry by entry when expressions are.
+    let execution = ExecutionProps {
+        config_options: Some(Arc::clone(config.options())),
+        ..ExecutionProps::new()
+    };
     let stores = DefaultObjectStoreRegistry::new();
     // Registered by default; without it no URL resolves to anything.
     stores.deregister_store(ObjectStoreUrl::local_filesystem().as_ref()).ok();
     let mut builder = SessionStateBuilder::new()
         .with_config(config)
+        .with_execution_props(execution)
         .with_scalar_functions(functions::scalars())
         .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
         .with_aggregate_functions(functions::aggregates())
