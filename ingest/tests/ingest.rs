@@ -30,5 +30,7 @@ mod route;
 mod shapes;
 #[path = "ingest/wrapped.rs"]
 mod wrapped;
+#[path = "ingest/wrappers.rs"]
+mod wrappers;
 #[path = "ingest/zones.rs"]
 mod zones;
