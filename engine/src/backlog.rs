@@ -38,9 +38,14 @@ impl Backlog {
         }
     }
 
+    /// How many of an input wait.
+    pub(crate) fn of(&self, input: &str) -> usize {
+        self.lock().get(input).copied().unwrap_or(0)
+    }
+
     /// Whether so many of an input wait that it is to wait, too.
     pub(crate) fn is_long(&self, input: &str) -> bool {
-        self.lock().get(input).is_some_and(|count| *count >= MOST)
+        self.of(input) >= MOST
     }
 
     /// A run begins, and what the one before has not kept comes again.

@@ -41,8 +41,8 @@ use self::{
     status::RuleCard,
 };
 use crate::{
-    Checkpoint, Content, DurableCheckpoint, Engine, EngineConfig, EngineError, FindingSink, Live,
-    Observer, RunOptions, SourcePosition, StatsRegistry,
+    Backlog, Checkpoint, Content, DurableCheckpoint, Engine, EngineConfig, EngineError,
+    FindingSink, Live, Observer, RunOptions, Source as _, SourcePosition, StatsRegistry,
     arrivals::Arrivals,
     baseline::{self, BaselineState, ComparedEntity, KnownEntity},
     clock::clock,
@@ -115,6 +115,7 @@ struct Shared {
     /// Notified when a checkpoint is kept, a command is done, or the phase changes.
     changed: Condvar,
     replays: Sender<Replay>,
+    backlog: Backlog,
 }
 
 /// An input as it is shown.
@@ -216,6 +217,7 @@ impl Service {
             }),
             changed: Condvar::new(),
             replays,
+            backlog: source.backlog(),
         });
         let runner = Runner {
             shared: shared.clone(),

@@ -134,6 +134,7 @@ fn who_sends_what_nothing_can_read_waits_and_nobody_else_does() {
     let backlog = source.backlog();
     let waiting = [letters("many", PIECE), letters("more", PIECE)].concat();
     backlog.add(&waiting);
+    assert_eq!((backlog.of("many"), backlog.of("few")), (PIECE, 0));
     for offset in 1..4 {
         few.send(records("few", 5, offset)).unwrap();
         assert_eq!(all(&next(&mut source, 1)), [("few", 5)]);

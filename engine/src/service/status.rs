@@ -85,6 +85,8 @@ pub struct InputHealth {
     pub positions: BTreeMap<Place, u64>,
     /// The newest event time of each of its partitions: (place, source, time).
     pub partitions: Vec<(Place, Arc<str>, Option<i64>)>,
+    /// Dead letters that are not kept yet. An input with 1,024 of them is not read on until they are.
+    pub dead_letters_waiting: usize,
 }
 
 /// One rule.
@@ -221,6 +223,7 @@ impl Shared {
                     .filter(|(_, name)| name.place != expected(&input.name))
                     .map(|(id, name)| (name.place.clone(), name.source.clone(), seen(id)))
                     .collect(),
+                dead_letters_waiting: self.backlog.of(&input.name),
             }
         });
         let rules = state.rules.iter().map(|RuleCard(card)| {

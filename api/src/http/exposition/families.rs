@@ -288,6 +288,8 @@ fn inputs(out: &mut Families, status: &ServiceStatus, now: i64) {
         let missing: u64 = shown.gaps.iter().map(|(_, from, to)| to.saturating_sub(*from)).sum();
         let help = "Records that were gone before they were read.";
         out.add("sluice_records_missing_total", help, &of, missing as f64);
+        let help = "Dead letters not kept yet: with 1,024 of them an input is not read on.";
+        out.add("sluice_dead_letters_waiting", help, &of, input.dead_letters_waiting as f64);
         let help = "Bytes pushed and not yet processed.";
         out.add("sluice_spool_bytes", help, &of, shown.spool_bytes as f64);
         // The oldest partition decides: it is what windows wait for.

@@ -21,8 +21,12 @@ fn scraped() -> String {
     let place = Place { input: "okta".into(), part: "a/b/3".into() };
     let places = BTreeMap::from([(place, Some(7))]);
     let shown = InputStatus { places, ..InputStatus::default() };
-    status.inputs =
-        vec![InputHealth { name: "okta".into(), status: shown, ..InputHealth::default() }];
+    status.inputs = vec![InputHealth {
+        name: "okta".into(),
+        status: shown,
+        dead_letters_waiting: 12,
+        ..InputHealth::default()
+    }];
     let pool = PoolStats { name: "hunts", places: 2, busy: 1, waiting: 0, refused: 4 };
     let progress = Progress { at: 40, failures_total: 2, ..Progress::default() };
     let snapshot = Snapshot {
@@ -91,6 +95,7 @@ fn it_shows_the_snapshot() {
         "sluice_schema_conflicts_total{source=\"okta.system\",column=\"x\\\"\\\\\\n\"} 3",
         "sluice_rule_eval_seconds_total{rule=\"identity.x\"} 2.5",
         "sluice_kafka_lag{source=\"okta\",topic=\"a/b\",partition=\"3\"} 7",
+        "sluice_dead_letters_waiting{source=\"okta\"} 12",
         "sluice_phase{phase=\"running\"} 1",
         "sluice_phase{phase=\"failed\"} 0",
         "sluice_conservation_error 0",
