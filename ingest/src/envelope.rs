@@ -13,9 +13,9 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use regex::Regex;
 use serde_json::value::RawValue;
 use sluice_event::TimeFormat;
+use sluice_rule::Pattern;
 use thiserror::Error;
 
 use self::{
@@ -92,7 +92,7 @@ enum When {
     /// A JSON array that begins with elements of these kinds, one of each list.
     Array(Vec<Vec<Kind>>),
     /// A line of text; the group `payload` is the payload, other groups are fields.
-    Line(Regex),
+    Line(Pattern),
 }
 
 /// The kind of a JSON value.
@@ -227,7 +227,7 @@ impl Envelopes {
     /// The envelope of a line of text, and what its pattern captures.
     fn of_line<'e, 'l>(&'e self, line: &'l str) -> Option<(&'e EnvelopeSpec, regex::Captures<'l>)> {
         self.all.iter().find_map(|e| match &e.when {
-            When::Line(regex) => Some((e, regex.captures(line)?)),
+            When::Line(pattern) => Some((e, pattern.regex()?.captures(line)?)),
             When::Object { .. } | When::Array(_) => None,
         })
     }
@@ -251,7 +251,7 @@ impl Envelopes {
                 || memchr::memchr2(b'{', b'|', bytes).is_some()
                 || bytes.starts_with(b"[pod/"))
                 && self.all.iter().any(|e| match &e.when {
-                    When::Line(regex) => regex.is_match(line),
+                    When::Line(pattern) => pattern.regex().is_some_and(|r| r.is_match(line)),
                     When::Object { .. } | When::Array(_) => false,
                 })
     }

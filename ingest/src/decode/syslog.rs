@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use regex::{CaptureLocations, Regex};
 use sluice_event::{PartitionId, TimeFormat, WireSchema};
+use sluice_rule::Pattern;
 
 use self::{
     clock::Clock,
@@ -89,9 +90,9 @@ pub(crate) struct Syslog {
     /// The zone of times without one.
     zone: Zone,
     /// The programs the source knows, each with the patterns of its messages.
-    programs: Vec<(Vec<String>, Vec<Pattern>)>,
+    programs: Vec<(Vec<String>, Vec<MessagePattern>)>,
     /// Patterns for the messages of any program.
-    patterns: Vec<Pattern>,
+    patterns: Vec<MessagePattern>,
     /// Per partition in order: the last date without a year, and the year it was given.
     years: HashMap<PartitionId, (YearlessTime, i32)>,
     clock: Clock,
@@ -112,10 +113,13 @@ struct HeaderColumns {
     message: Option<usize>,
 }
 
+/// A pattern and the columns of its groups.
 #[derive(Debug)]
-struct Pattern {
-    regex: Regex,
-    locations: CaptureLocations,
+struct MessagePattern {
+    pattern: Pattern,
+    /// Once a message was asked: the compiled pattern with a cache of this decoder's own, and where its
+    /// groups are.
+    asked: Option<(Regex, CaptureLocations)>,
     /// Capture group and column.
     groups: Vec<(usize, usize)>,
 }
@@ -159,9 +163,8 @@ impl Decode for Syslog {
 impl Syslog {
     pub(crate) fn new(codec: &SyslogCodec, wire: &WireSchema) -> Self {
         let column = |name| column_of(wire, &[name]);
-        // A mapping file with a pattern that does not compile was refused.
-        let patterns = |list: &[String]| {
-            list.iter().filter_map(|p| Some(Pattern::new(Regex::new(p).ok()?, wire))).collect()
+        let patterns = |list: &[Pattern]| {
+            list.iter().map(|pattern| MessagePattern::new(pattern, wire)).collect()
         };
         Syslog {
             columns: HeaderColumns {
@@ -321,26 +324,30 @@ impl Syslog {
     }
 }
 
-impl Pattern {
-    fn new(regex: Regex, wire: &WireSchema) -> Self {
-        Pattern {
-            locations: regex.capture_locations(),
-            groups: regex
-                .capture_names()
-                .enumerate()
-                .filter_map(|(group, name)| Some((group, column_of(wire, &[name?])?)))
+impl MessagePattern {
+    fn new(pattern: &Pattern, wire: &WireSchema) -> Self {
+        let groups = pattern.groups();
+        MessagePattern {
+            groups: groups
+                .filter_map(|(group, name)| Some((group, column_of(wire, &[name])?)))
                 .collect(),
-            regex,
+            pattern: pattern.clone(),
+            asked: None,
         }
     }
 
     /// Appends its groups if it matches.
     fn append(&mut self, message: &str, put: &mut impl FnMut(Option<usize>, &str)) -> bool {
-        if self.regex.captures_read(&mut self.locations, message).is_none() {
+        if self.asked.is_none() {
+            let regex = self.pattern.regex().cloned();
+            self.asked = regex.map(|regex| (regex.clone(), regex.capture_locations()));
+        }
+        let Some((regex, locations)) = &mut self.asked else { return false };
+        if regex.captures_read(locations, message).is_none() {
             return false;
         }
         for &(group, column) in &self.groups {
-            let text = self.locations.get(group).and_then(|(a, b)| message.get(a..b));
+            let text = locations.get(group).and_then(|(a, b)| message.get(a..b));
             if let Some(text) = text {
                 put(Some(column), text);
             }

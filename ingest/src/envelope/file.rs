@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
 use serde::Deserialize;
+use sluice_rule::Pattern;
 
 use super::{
     Content, EnvelopeError, EnvelopeSpec, EnvelopeTest, Field, Kind, When, path::Path,
@@ -84,14 +84,14 @@ pub(super) fn parse(path: &str, text: &str) -> Result<EnvelopeSpec, EnvelopeErro
     };
     let when = match &file.when.line {
         Some(line) => {
-            let regex = Regex::new(line).map_err(|e| wrong(format!("`line`: {e}")))?;
-            if !regex.capture_names().flatten().any(|n| n == "payload")
+            let pattern: Pattern = line.parse().map_err(|e| wrong(format!("`line`: {e}")))?;
+            if !pattern.groups().any(|(_, name)| name == "payload")
                 && file.skip.is_none()
                 && file.refuse.is_none()
             {
                 return Err(wrong("`line` needs a group `payload`".into()));
             }
-            When::Line(regex)
+            When::Line(pattern)
         }
         None if !file.when.items.is_empty() => {
             let kind = |word: &str| {

@@ -411,11 +411,12 @@ fn wrapper(
 impl EnvelopeSpec {
     /// The groups of its line pattern other than the payload.
     fn line_groups(&self) -> impl Iterator<Item = &str> {
-        let regex = match &self.when {
-            super::When::Line(regex) => Some(regex),
+        let pattern = match &self.when {
+            super::When::Line(pattern) => Some(pattern),
             super::When::Object { .. } | super::When::Array(_) => None,
         };
-        regex.into_iter().flat_map(|r| r.capture_names().flatten()).filter(|n| *n != "payload")
+        let names = pattern.into_iter().flat_map(|p| p.groups().map(|(_, name)| name));
+        names.filter(|name| *name != "payload")
     }
 }
 

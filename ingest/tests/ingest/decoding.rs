@@ -107,7 +107,7 @@ pub(crate) fn sshd() -> SourceSpec {
     SourceSpec {
         source: "linux.sshd".into(),
         codec: Codec::Syslog(SyslogCodec {
-            patterns: vec![pattern.to_owned()],
+            patterns: vec![pattern.parse().unwrap()],
             ..SyslogCodec::default()
         }),
         wire: wire(&[

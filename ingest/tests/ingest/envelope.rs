@@ -68,7 +68,7 @@ fn every_codec_has_them_and_no_payload_can_set_them() {
         ..DelimitedCodec::default()
     });
     let syslog = Codec::Syslog(SyslogCodec {
-        patterns: vec!["(?P<own>v) (?P<_key>forged)".to_owned()],
+        patterns: vec!["(?P<own>v) (?P<_key>forged)".parse().unwrap()],
         year: Some(2026),
         ..SyslogCodec::default()
     });

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use regex::Regex;
 use sluice_event::{TimeFormat, WireType};
 
 use crate::{
-    Diagnostic, Span, Zone,
+    Diagnostic, Pattern, Span, Zone,
     fields::Reader,
     suggest,
     yaml::{Entry, Node, Yaml},
@@ -59,7 +58,7 @@ pub struct Delimited {
 pub struct Syslog {
     /// Regular expressions over `message`; the first that matches gives its named groups, the
     /// others are NULL. None may match.
-    pub patterns: Vec<String>,
+    pub patterns: Vec<Pattern>,
     /// The programs the source knows, each with patterns that are asked before those of all: who
     /// writes a line decides how it is read. A line of one of them that no pattern takes is counted
     /// as `unparsed`.
@@ -76,7 +75,7 @@ pub struct Program {
     /// Their names, without path.
     pub names: Vec<String>,
     /// Regular expressions over their messages.
-    pub patterns: Vec<String>,
+    pub patterns: Vec<Pattern>,
 }
 
 impl Syslog {
@@ -95,15 +94,10 @@ impl Syslog {
     ];
 
     /// The named groups of the patterns, in name order.
-    pub fn groups(&self) -> BTreeSet<String> {
+    pub fn groups(&self) -> BTreeSet<&str> {
         let own = self.programs.iter().flat_map(|p| &p.patterns);
-        let patterns = self.patterns.iter().chain(own).filter_map(|p| Regex::new(p).ok());
-        patterns.flat_map(|p| groups(&p)).collect()
+        self.patterns.iter().chain(own).flat_map(Pattern::groups).map(|(_, name)| name).collect()
     }
-}
-
-fn groups(pattern: &Regex) -> Vec<String> {
-    pattern.capture_names().flatten().map(str::to_owned).collect()
 }
 
 impl std::fmt::Display for CodecSpec {
@@ -290,27 +284,28 @@ fn syslog(reader: &mut Reader<'_>, node: &Node) -> Option<CodecSpec> {
 }
 
 /// A list of regular expressions over a message.
-fn message_patterns(reader: &mut Reader<'_>, node: &Node, key: &str) -> Vec<String> {
-    let patterns = reader.texts(node, key);
-    for (pattern, span) in &patterns {
-        let Some(compiled) = regex(reader, pattern, *span) else { continue };
-        for group in groups(&compiled) {
-            if Syslog::ENVELOPE.contains(&group.as_str()) {
+fn message_patterns(reader: &mut Reader<'_>, node: &Node, key: &str) -> Vec<Pattern> {
+    let mut patterns = Vec::new();
+    for (text, span) in reader.texts(node, key) {
+        let Some(pattern) = pattern(reader, &text, span) else { continue };
+        for (_, group) in pattern.groups() {
+            if Syslog::ENVELOPE.contains(&group) {
                 reader.bad(
-                    *span,
+                    span,
                     format!("the group `{group}` has the name of a field of the envelope"),
                     "rename the group",
                 );
             }
         }
+        patterns.push(pattern);
     }
-    patterns.into_iter().map(|(pattern, _)| pattern).collect()
+    patterns
 }
 
 /// A regular expression that compiles; R032 if it does not.
-pub(crate) fn regex(reader: &mut Reader<'_>, pattern: &str, span: Span) -> Option<Regex> {
-    match regex::RegexBuilder::new(pattern).size_limit(1 << 20).build() {
-        Ok(regex) => Some(regex),
+pub(crate) fn pattern(reader: &mut Reader<'_>, text: &str, span: Span) -> Option<Pattern> {
+    match text.parse() {
+        Ok(pattern) => Some(pattern),
         Err(error) => {
             // The last line says what; the ones above draw the pattern.
             let text = error.to_string();

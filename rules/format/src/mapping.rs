@@ -390,7 +390,7 @@ fn detect(reader: &mut Reader<'_>, node: &Node) -> Detect {
                 crate::yaml::Yaml::Text(text) => text.clone(),
                 _ => reader.text(n, key)?,
             };
-            codec::regex(reader, &pattern, n.span)?;
+            codec::pattern(reader, &pattern, n.span)?;
             Some(pattern)
         })
     };
