@@ -14,7 +14,7 @@ pub struct EngineConfig {
     /// Threads that hold keyed state, each a share of all keys. Default: the number of cores.
     pub shards: NonZeroUsize,
     /// Deliveries waiting for one worker. What an input delivers waits for as many of others, some
-    /// milliseconds each; with chunks of 1 MiB, 2 hold at most 2 MiB per worker.
+    /// milliseconds each; with chunks of 2 MiB, 2 hold at most 4 MiB per worker.
     pub queue: usize,
     /// Since when the history of every table is complete, for `first_seen`.
     pub history: History,

@@ -235,8 +235,8 @@ impl Framer {
     /// Takes the complete records.
     pub fn take(&mut self) -> Framed {
         let start = self.open.start.min(self.bytes.len());
-        // The next chunk is about as large.
-        let mut tail = Vec::with_capacity(self.bytes.len());
+        // The next chunk is about as large; one that is a little larger is not to double the room.
+        let mut tail = Vec::with_capacity(self.bytes.len() + self.bytes.len() / 8);
         tail.extend_from_slice(&self.bytes[start..]);
         let mut bytes = mem::replace(&mut self.bytes, tail);
         bytes.truncate(start);
