@@ -6,6 +6,8 @@
 //! identity. The newest blocks are not compressed yet: most findings show what has just come. A checkpoint
 //! has a segment under zstd, in one piece, made by its own thread.
 
+mod opened;
+
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
@@ -15,6 +17,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use foldhash::fast::RandomState;
 use sluice_event::{EventUid, packed_json};
 
+use self::opened::Opened;
 use crate::{
     packing,
     state::{Reader, StateError, Writer},
@@ -49,8 +52,6 @@ const BLOCK: usize = 8 * 1024;
 const BLOCK_MAX: usize = 64 << 20;
 /// Bytes of the newest blocks, which are compressed when others have come.
 const RECENT: usize = 2 << 20;
-/// Compressed blocks kept open as text is made of them.
-const OPENED: usize = 32;
 /// Texts kept: an event is shown by several rules, and again as a finding grows.
 const TEXTS: usize = 4_096;
 /// Of the stored form of a segment.
@@ -69,7 +70,9 @@ pub(crate) struct EventStore {
     gone: Vec<u64>,
     /// Events whose payload was dropped to stay within bounds.
     dropped: u64,
-    opened: VecDeque<(u64, usize, Arc<[u8]>)>,
+    opened: Opened,
+    /// Where blocks are compressed.
+    scratch: Vec<u8>,
     texts: HashMap<u64, Arc<str>, RandomState>,
     /// Which texts there are, oldest first.
     shown: VecDeque<u64>,
@@ -118,6 +121,15 @@ pub(crate) struct EventCopy {
     pub(crate) packed: Vec<u8>,
 }
 
+/// An event where it is.
+struct EventView<'a> {
+    schema: &'a SchemaRef,
+    uid: EventUid,
+    /// As of an [`EventCopy`].
+    time: i64,
+    packed: &'a [u8],
+}
+
 impl EventStore {
     pub(crate) fn new() -> Self {
         EventStore {
@@ -126,7 +138,8 @@ impl EventStore {
             bytes: 0,
             gone: Vec::new(),
             dropped: 0,
-            opened: VecDeque::new(),
+            opened: Opened::default(),
+            scratch: Vec::new(),
             texts: HashMap::default(),
             shown: VecDeque::new(),
             recent: VecDeque::new(),
@@ -182,7 +195,7 @@ impl EventStore {
         self.recent_bytes = self.recent_bytes.saturating_sub(size);
         let place = number.checked_sub(self.first).and_then(|n| usize::try_from(n).ok());
         if let Some(segment) = place.and_then(|n| self.segments.get_mut(n)) {
-            segment.compress(at);
+            segment.compress(at, &mut self.scratch);
             segment.recount(&mut self.bytes);
         }
     }
@@ -200,8 +213,8 @@ impl EventStore {
         if let Some(text) = self.texts.get(&event.0) {
             return Some(text.clone());
         }
-        let copy = self.copy(event)?;
-        let text: Arc<str> = packed_json(&copy.packed, &copy.schema, copy.uid)?.into();
+        let view = self.view(event)?;
+        let text: Arc<str> = packed_json(view.packed, view.schema, view.uid)?.into();
         if self.shown.len() >= TEXTS
             && let Some(oldest) = self.shown.pop_front()
         {
@@ -213,38 +226,30 @@ impl EventStore {
     }
 
     pub(crate) fn copy(&mut self, event: EventRef) -> Option<EventCopy> {
+        let EventView { schema, uid, time, packed } = self.view(event)?;
+        Some(EventCopy { schema: schema.clone(), uid, time, packed: packed.to_vec() })
+    }
+
+    /// The event where it is; `None` if its payload is not kept any more.
+    fn view(&mut self, event: EventRef) -> Option<EventView<'_>> {
         let (number, row) = (event.segment(), event.row());
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let segment = self.segments.get(index)?;
         let uid = EventUid { bits: *segment.bits.get(row)?, native: *segment.native.get(row)? };
         let time = segment.newest.unwrap_or(i64::MIN);
-        if row >= segment.open_first && !segment.closed {
-            let (schema, packed) = nth(&segment.open, row - segment.open_first)?;
-            let schema = segment.schemas.get(schema)?.clone();
-            return Some(EventCopy { schema, uid, time, packed: packed.to_vec() });
-        }
-        let at = segment.blocks.partition_point(|b| b.first <= row).checked_sub(1)?;
-        let block = segment.blocks.get(at)?;
-        if !block.compressed {
-            let (schema, packed) = nth(&block.bytes, row - block.first)?;
-            let schema = segment.schemas.get(schema)?.clone();
-            return Some(EventCopy { schema, uid, time, packed: packed.to_vec() });
-        }
-        let cached = self.opened.iter().find(|(s, b, _)| (*s, *b) == (number, at));
-        let bytes = match cached {
-            Some((_, _, bytes)) => bytes.clone(),
-            None => {
-                let bytes: Arc<[u8]> = segment.open(at)?.into();
-                self.opened.push_back((number, at, bytes.clone()));
-                if self.opened.len() > OPENED {
-                    self.opened.pop_front();
-                }
-                bytes
-            }
+        let (first, bytes) = if row >= segment.open_first && !segment.closed {
+            (segment.open_first, segment.open.as_slice())
+        } else {
+            let at = segment.blocks.partition_point(|b| b.first <= row).checked_sub(1)?;
+            let block = segment.blocks.get(at)?;
+            let bytes = match block.compressed {
+                true => self.opened.block((number, at), segment)?,
+                false => &block.bytes,
+            };
+            (block.first, bytes)
         };
-        let (schema, packed) = nth(&bytes, row - block.first)?;
-        let schema = segment.schemas.get(schema)?.clone();
-        Some(EventCopy { schema, uid, time, packed: packed.to_vec() })
+        let (schema, packed) = nth(bytes, row - first)?;
+        Some(EventView { schema: segment.schemas.get(schema)?, uid, time, packed })
     }
 
     /// Drops the leading segments that hold nothing from `horizon` on.
@@ -281,7 +286,7 @@ impl EventStore {
             }
             segment.close();
             for at in 0..segment.blocks.len() {
-                segment.compress(at);
+                segment.compress(at, &mut self.scratch);
             }
             segment.recount(&mut self.bytes);
             segment.exported = true;
@@ -301,7 +306,7 @@ impl EventStore {
             while self.first + (self.segments.len() as u64) < number {
                 self.segments.push_back(Segment { closed: true, ..Segment::default() });
             }
-            (0..segment.blocks.len()).for_each(|at| segment.compress(at));
+            (0..segment.blocks.len()).for_each(|at| segment.compress(at, &mut self.scratch));
             segment.recount(&mut self.bytes);
             self.segments.push_back(segment);
         }
@@ -340,9 +345,10 @@ impl StoredSegment {
         }
         for at in 0..segment.blocks.len() {
             if segment.blocks[at].compressed {
-                let bytes = segment.open(at)?.into();
+                let mut bytes = Vec::new();
+                segment.open(at, &mut bytes)?;
                 let block = &mut segment.blocks[at];
-                (block.bytes, block.compressed) = (bytes, false);
+                (block.bytes, block.compressed) = (bytes.into(), false);
             }
         }
         let mut w = Writer::new();
@@ -423,7 +429,7 @@ impl Segment {
     }
 
     /// Compresses a block, if it is not the first.
-    fn compress(&mut self, at: usize) {
+    fn compress(&mut self, at: usize, scratch: &mut Vec<u8>) {
         let Some((head, [block, ..])) = self
             .blocks
             .split_first_mut()
@@ -432,17 +438,17 @@ impl Segment {
             return;
         };
         if !block.compressed
-            && let Some(packed) = packing::pack(&head.bytes, &block.bytes)
+            && let Some(packed) = packing::pack(&head.bytes, &block.bytes, scratch)
         {
             self.held = self.held + packed.len() - block.bytes.len();
             (block.bytes, block.compressed) = (packed, true);
         }
     }
 
-    /// A compressed block; `None` if it is damaged.
-    fn open(&self, at: usize) -> Option<Vec<u8>> {
+    /// Writes a compressed block to `out`; `None` if it is damaged.
+    fn open(&self, at: usize, out: &mut Vec<u8>) -> Option<()> {
         let (head, block) = (self.blocks.first()?, self.blocks.get(at)?);
-        packing::open(&head.bytes, &block.bytes, block.size)
+        packing::open(&head.bytes, &block.bytes, block.size, out)
     }
 
     /// Nothing is appended any more.

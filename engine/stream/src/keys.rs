@@ -2,7 +2,7 @@
 //! the last checkpoint. A key's bytes are held once; elsewhere a key is its slot. Its own order never
 //! reaches output: emissions are sorted.
 
-use std::{collections::BTreeMap, hash::BuildHasher};
+use std::{collections::BTreeMap, hash::BuildHasher, hint::black_box};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -82,6 +82,9 @@ enum Bytes {
     Long(Box<[u8]>),
 }
 
+/// Keys that are fetched before the first of them is worked on.
+pub(crate) const AHEAD: usize = 32;
+
 /// With its length and which one it is: 32 bytes.
 const SHORT: usize = 30;
 const NEVER: i64 = i64::MAX;
@@ -120,13 +123,41 @@ impl<S> Keys<S> {
     }
 
     pub(crate) fn find(&self, key: &[u8]) -> Option<Slot> {
+        self.find_hashed(key, self.hasher.hash_one(key))
+    }
+
+    fn find_hashed(&self, key: &[u8], hash: u64) -> Option<Slot> {
         let same = |slot: &u32| self.entries.get(*slot).is_some_and(|e| e.key.get() == key);
-        self.index.find(self.hasher.hash_one(key), same).map(|slot| Slot(*slot))
+        self.index.find(hash, same).map(|slot| Slot(*slot))
+    }
+
+    /// The hashes of these keys. Reads where they are, or one that looks like each of them: the processor
+    /// fetches what is far away in memory for several of them at once.
+    pub(crate) fn fetch_keys<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, out: &mut Vec<u64>) {
+        let from = out.len();
+        out.extend(keys.map(|key| self.hasher.hash_one(key)));
+        let first = |hash: &u64| {
+            let slot = self.index.find(*hash, |_| true)?;
+            Some(u64::from(self.entries.get(*slot)?.flags))
+        };
+        let found = out.iter().skip(from).filter_map(first);
+        black_box(found.fold(0, |all, one| all ^ one));
+    }
+
+    /// Reads the states in these slots and what `read` reads of them, as [`fetch_keys`](Self::fetch_keys).
+    pub(crate) fn fetch(&self, slots: impl Iterator<Item = Slot>, read: impl Fn(&S) -> u64) {
+        let states = slots.filter_map(|slot| self.get(slot));
+        black_box(states.fold(0, |all, state| all ^ read(state)));
     }
 
     /// The slot of a key, made by `new` if there is none; the key is looked at next time.
     pub(crate) fn touch(&mut self, key: &[u8], new: impl FnOnce() -> S) -> Slot {
-        let slot = self.find(key).unwrap_or_else(|| self.insert(key, new()));
+        self.touch_hashed(key, self.hasher.hash_one(key), new)
+    }
+
+    /// [`touch`](Self::touch) of a key with this hash.
+    pub(crate) fn touch_hashed(&mut self, key: &[u8], hash: u64, new: impl FnOnce() -> S) -> Slot {
+        let slot = self.find_hashed(key, hash).unwrap_or_else(|| self.insert(key, hash, new()));
         if let Some(entry) = self.entries.get_mut(slot.0)
             && entry.flags & DIRTY == 0
         {
@@ -136,7 +167,7 @@ impl<S> Keys<S> {
         slot
     }
 
-    fn insert(&mut self, key: &[u8], state: S) -> Slot {
+    fn insert(&mut self, key: &[u8], hash: u64, state: S) -> Slot {
         let entry = Entry {
             key: Bytes::new(key),
             state: Some(state),
@@ -158,7 +189,7 @@ impl<S> Keys<S> {
         };
         let (hasher, entries) = (&self.hasher, &self.entries);
         let rehash = |slot: &u32| entries.get(*slot).map_or(0, |e| hasher.hash_one(e.key.get()));
-        self.index.insert_unique(hasher.hash_one(key), slot, rehash);
+        self.index.insert_unique(hash, slot, rehash);
         Slot(slot)
     }
 

@@ -164,6 +164,12 @@ pub(crate) trait Operator: Debug + Send {
     /// A row comes in.
     fn push(&mut self, key: &mut Self::Key, slot: Slot, row: &Arrival<'_>, env: &mut Env<'_>);
 
+    /// Reads what `push` and `fire` will read first beside the key itself, so that it is fetched for several
+    /// keys at once; what it gives means nothing.
+    fn fetch(_key: &Self::Key) -> u64 {
+        0
+    }
+
     /// Judges these keys and emits what is new about them.
     fn fire(
         &mut self,

@@ -2,15 +2,30 @@
 //! others, so that a block of a few events takes little more than it would in one piece with all of them,
 //! and is read alone. Does not know what is in a block.
 
-use lz4_flex::block::{compress_with_dict, decompress_with_dict};
+use lz4_flex::block::{
+    compress_into_with_dict, decompress_into_with_dict, get_maximum_output_size,
+};
+
+/// Bytes that scratch space keeps between two blocks.
+const SCRATCH: usize = 64 * 1024;
 
 /// A block under LZ4; `None` if that gains nothing.
-pub(crate) fn pack(head: &[u8], block: &[u8]) -> Option<Box<[u8]>> {
-    let packed = compress_with_dict(block, head);
-    (packed.len() < block.len()).then(|| packed.into())
+pub(crate) fn pack(head: &[u8], block: &[u8], scratch: &mut Vec<u8>) -> Option<Box<[u8]>> {
+    let room = get_maximum_output_size(block.len());
+    if scratch.len() < room {
+        scratch.resize(room, 0);
+    }
+    let size = compress_into_with_dict(block, scratch, head).ok();
+    let packed = size.filter(|size| *size < block.len()).and_then(|size| scratch.get(..size));
+    let packed = packed.map(Into::into);
+    if scratch.len() > SCRATCH {
+        *scratch = Vec::new();
+    }
+    packed
 }
 
-/// A packed block of so many bytes; `None` if it is damaged.
-pub(crate) fn open(head: &[u8], packed: &[u8], size: usize) -> Option<Vec<u8>> {
-    decompress_with_dict(packed, size, head).ok().filter(|block| block.len() == size)
+/// Writes a packed block of so many bytes to `out`; `None` if it is damaged.
+pub(crate) fn open(head: &[u8], packed: &[u8], size: usize, out: &mut Vec<u8>) -> Option<()> {
+    out.resize(size, 0);
+    (decompress_into_with_dict(packed, out, head).ok()? == size).then_some(())
 }

@@ -6,7 +6,7 @@ use crate::{
     degraded::Degraded,
     emission::Outlet,
     exchange::{KeyedBatch, RuleRows},
-    keys::{Keys, Slot},
+    keys::{AHEAD, Keys, Slot},
     operator::{Arrival, Env, Operator, Part, Refs, Restore, Running, Shared},
     parts::{PartOf, PartWriter, Parts, Said},
     state::{Reader, StateError, Writer},
@@ -26,7 +26,8 @@ pub(crate) struct Runtime<O: Operator> {
     degraded: Degraded,
     /// What was said of keys as they were given up.
     last_words: Vec<Emission>,
-    /// Where the states of the rows being taken in are.
+    /// Of the rows being taken in: the hashes of their keys, and where their states are.
+    hashes: Vec<u64>,
     slots: Vec<Option<Slot>>,
 }
 
@@ -43,6 +44,7 @@ impl<O: Operator> Runtime<O> {
             evicted_through: i64::MIN,
             degraded: Degraded::default(),
             last_words: Vec::new(),
+            hashes: Vec::new(),
             slots: Vec::new(),
         }
     }
@@ -81,7 +83,22 @@ impl<O: Operator> Runtime<O> {
         slots.into_iter().for_each(|slot| self.keys.remove(slot));
     }
 
-    /// Some rows, each as the rules that want it see it.
+    /// What was added last is one row; enough of them are taken in.
+    fn end_row(
+        &mut self,
+        batch: &KeyedBatch,
+        some: &mut Rows<'_>,
+        refs: &mut Refs,
+        cx: &mut Shared<'_>,
+    ) {
+        some.ends.push(some.parts.len());
+        if some.ends.len() == AHEAD {
+            self.arrive(batch, some, refs, cx);
+            some.clear();
+        }
+    }
+
+    /// Some rows, each as the rules that want it see it. The keys of all are found before the first is taken in.
     fn arrive(
         &mut self,
         batch: &KeyedBatch,
@@ -94,10 +111,15 @@ impl<O: Operator> Runtime<O> {
         let at_once = if self.keys.len() + whole > cx.limits.keys_max { 1 } else { whole };
         for from in (0..whole).step_by(at_once.max(1)) {
             self.slots.clear();
+            self.hashes.clear();
+            let places = (from..from + at_once).map(|at| rows.get(at).first().map(|p| p.place));
+            let keys = places.map(|place| place.map_or(&[][..], |place| place.key.of(&batch.keys)));
+            self.keys.fetch_keys(keys, &mut self.hashes);
             for at in from..from + at_once {
-                let slot = self.slot(batch, rows.get(at), cx);
+                let slot = self.slot(batch, rows.get(at), self.hashes[at - from], cx);
                 self.slots.push(slot);
             }
+            self.keys.fetch(self.slots.iter().flatten().copied(), O::fetch);
             for at in from..from + at_once {
                 if let Some(slot) = self.slots[at - from] {
                     self.take(batch, rows.get(at), slot, refs, cx);
@@ -106,8 +128,14 @@ impl<O: Operator> Runtime<O> {
         }
     }
 
-    /// Where the state of a row is; `None` if the row is too late.
-    fn slot(&mut self, batch: &KeyedBatch, row: &[Part<'_>], cx: &mut Shared<'_>) -> Option<Slot> {
+    /// Where the state of a row is, whose key has this hash; `None` if the row is too late.
+    fn slot(
+        &mut self,
+        batch: &KeyedBatch,
+        row: &[Part<'_>],
+        hash: u64,
+        cx: &mut Shared<'_>,
+    ) -> Option<Slot> {
         for part in row {
             self.stats[part.member].rows_in += 1;
         }
@@ -120,7 +148,7 @@ impl<O: Operator> Runtime<O> {
         if self.keys.len() >= cx.limits.keys_max && self.keys.find(key).is_none() {
             self.evict(cx.limits.keys_max / 16 + 1, cx);
         }
-        Some(self.keys.touch(key, || self.operator.start()))
+        Some(self.keys.touch_hashed(key, hash, || self.operator.start()))
     }
 
     fn take(
@@ -159,10 +187,6 @@ impl<O: Operator> Runtime<O> {
     }
 }
 
-/// Rows whose keys are found before the first of them is taken in: what is far away in memory is fetched for
-/// several at once.
-const AHEAD: usize = 32;
-
 /// Some rows of a batch.
 #[derive(Default)]
 struct Rows<'a> {
@@ -176,11 +200,6 @@ impl<'a> Rows<'a> {
     fn get(&self, at: usize) -> &[Part<'a>] {
         let from = at.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.parts[from..self.ends[at]]
-    }
-
-    /// What was added last is one row.
-    fn end_row(&mut self) {
-        self.ends.push(self.parts.len());
     }
 
     fn clear(&mut self) {
@@ -199,24 +218,15 @@ impl<O: Operator> Running for Runtime<O> {
     ) {
         let only = self.stats.len() == 1;
         let mut some = Rows::default();
-        let mut end_row = |some: &mut Rows<'_>, last: bool| {
-            if !last {
-                some.end_row();
-            }
-            if last || some.ends.len() == AHEAD {
-                self.arrive(batch, some, refs, cx);
-                some.clear();
-            }
-        };
         // A row that comes to the only rule twice, through two arms of its UNION ALL, is two rows.
         if only || rules.len() == 1 {
             for (member, rows) in rules {
                 for place in &rows.rows {
                     some.parts.push(Part { member: *member, rows, place });
-                    end_row(&mut some, false);
+                    self.end_row(batch, &mut some, refs, cx);
                 }
             }
-            return end_row(&mut some, true);
+            return self.arrive(batch, &some, refs, cx);
         }
         // Rows come once, in the order of the batch, with all rules that want them.
         let mut rest: Vec<(usize, &RuleRows, usize)> =
@@ -230,9 +240,9 @@ impl<O: Operator> Running for Runtime<O> {
                     *at += 1;
                 }
             }
-            end_row(&mut some, false);
+            self.end_row(batch, &mut some, refs, cx);
         }
-        end_row(&mut some, true);
+        self.arrive(batch, &some, refs, cx);
     }
 
     fn fire(&mut self, cx: &mut Shared<'_>, out: &mut Outlet<'_>) {

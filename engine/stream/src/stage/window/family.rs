@@ -27,7 +27,7 @@ use crate::{
     cells::Cell,
     emission::Outlet,
     events::EventStore,
-    keys::{Keys, Slot, Timers},
+    keys::{AHEAD, Keys, Slot, Timers},
     operator::{Arrival, Env, Operator, Restore},
     state::{Reader, StateError, Writer},
 };
@@ -313,7 +313,6 @@ impl Operator for Family {
             return;
         }
         let (mut bits, mut asked) = (0_u64, 0_u64);
-        self.values.fill(Value::Null);
         for part in row.parts {
             let member = &self.members[part.member];
             bits |= member.bit;
@@ -329,7 +328,7 @@ impl Operator for Family {
                 }
             }
         }
-        key.rows.push_row(Row::new(row, bits), &self.values);
+        key.rows.take_row(Row::new(row, bits), &mut self.values);
         key.waking |= bits & self.all;
         if let Some(more) = &mut key.more {
             for awake in &mut more.awake {
@@ -346,6 +345,10 @@ impl Operator for Family {
         }
     }
 
+    fn fetch(key: &FamilyKey) -> u64 {
+        key.rows.fetch()
+    }
+
     fn fire(
         &mut self,
         keys: &mut Keys<FamilyKey>,
@@ -356,7 +359,10 @@ impl Operator for Family {
         let horizon = self.horizon(env.frontier.closed);
         let mut updates: Vec<Vec<Update>> = self.members.iter().map(|_| Vec::new()).collect();
         let (mut waiting, mut gone) = (0, Vec::new());
-        for slot in due {
+        for (at, slot) in due.iter().copied().enumerate() {
+            if at.is_multiple_of(AHEAD) {
+                keys.fetch(due.iter().skip(at).take(AHEAD).copied(), Family::fetch);
+            }
             let Some(state) = keys.get_mut(slot) else { continue };
             let (said, waits) = self.examine(state, slot, env, &mut updates);
             let timers = self.finish(state, horizon, env);

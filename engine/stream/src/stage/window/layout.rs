@@ -294,7 +294,11 @@ impl List {
     fn push(&mut self, row: Row) {
         match self {
             List::None => *self = List::One(row),
-            List::One(first) => *self = List::Many(vec![*first, row]),
+            List::One(first) => {
+                let mut rows = Vec::with_capacity(FEW);
+                rows.extend([*first, row]);
+                *self = List::Many(rows);
+            }
             List::Many(rows) => {
                 grow(rows, 1);
                 rows.push(row);
@@ -326,14 +330,20 @@ impl List {
     }
 }
 
+/// A key with a second row has room for so many.
+const FEW: usize = 4;
 /// Up to so many a list doubles.
 const SHORT_LIST: usize = 8;
 
-/// Makes room for some more; in a list that is not short by half at once: of the many keys with few rows each,
-/// doubling would leave a third of the memory empty.
+/// Makes room for some more. A key with one row has room for one, which most have. A list that is not short grows
+/// by half at once: doubling would leave a third of the memory empty.
 fn grow<T>(list: &mut Vec<T>, more: usize) {
     if list.capacity() - list.len() < more {
-        let spare = if list.len() < SHORT_LIST { list.len() } else { list.len() / 2 };
+        let spare = match list.len() {
+            0 => 0,
+            few if few < SHORT_LIST => few.max((FEW - 1) * more),
+            many => many / 2,
+        };
         list.reserve_exact(more.max(spare));
     }
 }
@@ -345,6 +355,12 @@ impl Rows {
 
     pub(crate) fn list(&self) -> &[Row] {
         self.list.slice()
+    }
+
+    /// Reads where the next row goes: see [`Operator::fetch`](crate::operator::Operator::fetch).
+    pub(crate) fn fetch(&self) -> u64 {
+        let last = self.list().last().map_or(0, |row| row.bits);
+        last ^ u64::from(self.values.last().is_some_and(Value::is_null))
     }
 
     /// The least time of a row; `None` without one.
@@ -382,6 +398,13 @@ impl Rows {
     pub(crate) fn push(&mut self, layout: &Layout, arrival: &Arrival<'_>, texts: &mut Texts) {
         grow(&mut self.values, layout.width());
         let row = layout.keep(arrival, texts, &mut self.values);
+        self.append(row);
+    }
+
+    /// A row with its values, which are NULL afterwards.
+    pub(crate) fn take_row(&mut self, row: Row, values: &mut [Value]) {
+        grow(&mut self.values, values.len());
+        self.values.extend(values.iter_mut().map(std::mem::take));
         self.append(row);
     }
 
