@@ -347,7 +347,7 @@ impl<'a> Reader<'a> {
             2 => Value::Bool(true),
             3 => Value::Int(self.signed()?),
             4 => Value::Float(self.float()?),
-            5 => Value::Text(self.text()?),
+            5 => Value::Text(self.text()?.into()),
             6 => Value::Time(self.signed()?),
             tag @ (7 | 8) => {
                 // Lists hold scalars: bytes that say otherwise are damaged, and must not recurse.

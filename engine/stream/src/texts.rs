@@ -1,10 +1,10 @@
-//! Texts that operators of one shard hold, each once: the same users and addresses are arguments of
-//! many rows of many rules.
+//! Long texts that operators of one shard hold, each once: the same are arguments of many rows of many
+//! rules. Short ones are in the values themselves.
 
 use std::{collections::HashSet, sync::Arc};
 
 use foldhash::fast::RandomState;
-use sluice_event::{Value, ValueList};
+use sluice_event::{SmolStr, Value, ValueList};
 
 use crate::cells::Cell;
 
@@ -17,6 +17,8 @@ pub(crate) struct Texts {
 }
 
 const LEAST: usize = 4_096;
+/// Bytes of a text that a value has in place.
+const SHORT: usize = 23;
 
 impl Texts {
     pub(crate) fn value(&mut self, cell: Cell<'_>) -> Value {
@@ -44,9 +46,12 @@ impl Texts {
         }
     }
 
-    fn intern(&mut self, text: &str) -> Arc<str> {
+    fn intern(&mut self, text: &str) -> SmolStr {
+        if text.len() <= SHORT {
+            return SmolStr::new(text);
+        }
         if let Some(known) = self.texts.get(text) {
-            return known.clone();
+            return known.clone().into();
         }
         if self.texts.len() >= self.sweep_at.max(LEAST) {
             self.texts.retain(|t| Arc::strong_count(t) > 1);
@@ -54,6 +59,6 @@ impl Texts {
         }
         let text: Arc<str> = text.into();
         self.texts.insert(text.clone());
-        text
+        text.into()
     }
 }

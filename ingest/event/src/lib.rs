@@ -41,6 +41,7 @@ pub use fill::{Fill, fill};
 pub use ip::{canonical_ip, is_address, is_private_ip};
 pub use packed::{RowPacker, packed_json};
 pub use schema::{CaptionId, Column, ColumnType, Schema, TableSchema};
+pub use smol_str::SmolStr;
 pub use table::TableName;
 pub use time::{
     Clamped, clamp,

@@ -16,6 +16,7 @@ use arrow::{
     compute::cast,
     datatypes::{DataType, FieldRef, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType},
 };
+use smol_str::SmolStr;
 
 /// One value of a column. Integers of every width are `Int`; times are milliseconds UTC.
 ///
@@ -32,13 +33,16 @@ pub enum Value {
     Int(i64),
     /// A double.
     Float(f64),
-    /// Text, also from dictionaries.
-    Text(Arc<str>),
+    /// Text, also from dictionaries. Up to 23 bytes are in place.
+    Text(SmolStr),
     /// Milliseconds since 1970 UTC.
     Time(i64),
     /// Several values: what an aggregate made of rows, never a key.
     List(Arc<ValueList>),
 }
+
+// Windows keep millions of them.
+const _: () = assert!(size_of::<Value>() == 24);
 
 /// The values of a [`Value::List`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

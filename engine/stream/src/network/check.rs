@@ -112,7 +112,7 @@ impl Check {
 impl TextCheck {
     fn new(test: &Test) -> Option<TextCheck> {
         let text = |v: &Value| match v {
-            Value::Text(t) => Some(Arc::clone(t)),
+            Value::Text(t) => Some(t.as_str().into()),
             _ => None,
         };
         Some(match test {
