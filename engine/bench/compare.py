@@ -9,7 +9,8 @@ With --lane FOLDER (rules, mappings, sigma.yml, timed.py, and ../correlation.ndj
 PATH, the three threshold rules of the lane run too. Needs taskset, GNU time and zstd.
 
 CPU is user and system time; that of a run over one record, which is starting and compiling rules, is
-taken off. Rates are of medians. The findings of both, by id, rule, entity, title and time, must be
+taken off. Rates are of medians. MiB is resident memory at the peak; own MiB is what of it is the process's
+own (RssAnon, read every 20 ms), without the pages of files, which the binary is. The findings of both, by id, rule, entity, title and time, must be
 equal in every row, or the row says DIFFERENT and the script ends with 1.
 """
 import argparse
@@ -18,6 +19,7 @@ import re
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[2]
@@ -25,15 +27,30 @@ COPIES = ("identity/brute_force_success.sql", "identity/mfa_fatigue_success.sql"
 
 
 def run(core, command, out):
-    """Seconds of CPU, seconds of wall time, MiB at the peak, and stderr of a command on one core."""
-    with open(out, "wb") as stdout:
-        done = subprocess.run(
-            ["taskset", "-c", str(core), "/usr/bin/time", "-f", "@ %U %S %e %M", *command],
-            stdout=stdout, stderr=subprocess.PIPE, text=True)
-    user, system, wall, rss = map(float, re.findall(r"^@ (.*)$", done.stderr, re.M)[-1].split())
-    if done.returncode not in (0, 1):
-        sys.exit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return user + system, wall, rss / 1024, done.stderr
+    """Seconds of CPU, MiB at the peak, and those of them that are the process's own, of a command on one core."""
+    with open(out, "wb") as stdout, open(f"{out}.err", "w+") as stderr:
+        process = subprocess.Popen(
+            ["taskset", "-c", str(core), "/usr/bin/time", "-f", "@ %U %S %M", *command],
+            stdout=stdout, stderr=stderr)
+        own = 0
+        while process.poll() is None:
+            own = max(own, own_memory(process.pid))
+            time.sleep(0.02)
+        stderr.seek(0)
+        told = stderr.read()
+    user, system, rss = map(float, re.findall(r"^@ (.*)$", told, re.M)[-1].split())
+    if process.returncode not in (0, 1):
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{told[-2000:]}")
+    return user + system, rss / 1024, own / 1024
+
+
+def own_memory(parent):
+    """KiB of anonymous memory of the one child of a process; 0 if it has none now."""
+    try:
+        child = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0]
+        return int(re.search(r"^RssAnon:\s+(\d+)", Path(f"/proc/{child}/status").read_text(), re.M)[1])
+    except (OSError, IndexError, TypeError):
+        return 0
 
 
 def findings(path):
@@ -99,22 +116,24 @@ def row(title, sides, source, path, records, rules, options, mappings=None):
     one = files / "one.log"
     with open(path, "rb") as lines:
         one.write_bytes(lines.readline())
-    cpu, rss, seen = ({side.name: [] for side in sides} for _ in range(3))
+    cpu, rss, owned, seen = ({side.name: [] for side in sides} for _ in range(4))
     for turn in range(options.rounds):
         for side in sides:
             load, *_ = run(options.core, side.command(source, rules, one, mappings), files / "x")
             out = files / f"{side.name}.findings"
-            spent, _, peak, _ = run(options.core, side.command(source, rules, path, mappings), out)
+            spent, peak, own = run(options.core, side.command(source, rules, path, mappings), out)
             cpu[side.name].append(max(spent - load, 0.001))
             rss[side.name].append(peak)
+            owned[side.name].append(own)
             seen[side.name] = findings(out)
     rates = {s.name: records / statistics.median(cpu[s.name]) for s in sides}
     peaks = {s.name: statistics.median(rss[s.name]) for s in sides}
+    owns = {s.name: statistics.median(owned[s.name]) for s in sides}
     equal = all(seen[s.name] == seen[sides[0].name] for s in sides)
     cells = [title, f"{records:,}"]
     cells += [f"{rates[s.name]:,.0f} ({1e6 / rates[s.name]:.1f} us)" for s in sides]
     cells += [f"{rates[sides[-1].name] / rates[sides[0].name]:.2f}x" if len(sides) > 1 else ""]
-    cells += [f"{peaks[s.name]:.0f}" for s in sides]
+    cells += [f"{peaks[s.name]:.0f} ({owns[s.name]:.0f})" for s in sides]
     cells += [f"{len(seen[sides[0].name]):,}" + ("" if equal else " DIFFERENT")]
     print("| " + " | ".join(cells) + " |", flush=True)
     return equal
@@ -140,16 +159,17 @@ def lane(sides, options):
             break
         command = [options.rsigma, "engine", "eval", "-r", str(folder / "sigma.yml"), "--no-detections",
                    "--suppress", "5m", "-e", f"@{events}", "--quiet", "--output-format", "ndjson", *more]
-        spent, peaks = [], []
+        spent, peaks, owns = [], [], []
         for _ in range(options.rounds):
-            cpu, _, peak, _ = run(options.core, command, files / "rsigma.findings")
+            cpu, peak, own = run(options.core, command, files / "rsigma.findings")
             spent.append(cpu)
             peaks.append(peak)
+            owns.append(own)
         rate = records / statistics.median(spent)
         with open(files / "rsigma.findings", "rb") as lines:
             count = sum(1 for _ in lines)
         print(f"| the same by rsigma{title} | {records:,} | | {rate:,.0f} ({1e6 / rate:.1f} us) | | | "
-              f"{statistics.median(peaks):.0f} | {count:,} |", flush=True)
+              f"{statistics.median(peaks):.0f} ({statistics.median(owns):.0f}) | {count:,} |", flush=True)
     return equal
 
 
@@ -170,7 +190,7 @@ def main():
     new = Side("new", options.new, HERE / "ingest/mappings")
     made = logs(options.new.parent / "sluice-generator", options.files)
     wanted = set(filter(None, options.rows.split(",")))
-    print("| row | records | old, events/CPU s | new, events/CPU s | ratio | old MiB | new MiB | findings |")
+    print("| row | records | old, events/CPU s | new, events/CPU s | ratio | old MiB (own) | new MiB (own) | findings |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     equal = True
     shipped, copied = options.tree / "rules", copies(options.tree, options.files)
