@@ -329,23 +329,6 @@ fn files_are_private_and_one_process_has_them() {
     Spool::open(&dir, SMALL).unwrap();
 }
 
-#[test]
-fn after_a_failed_write_nothing_is_claimed() {
-    let dir = tempfile::tempdir().unwrap();
-    let spool = Spool::open(dir.path(), SMALL).unwrap();
-    append(&spool, &[record("kept")]).unwrap();
-    spool.shared.fail("fsync: input/output error");
-    let failed = SpoolError::Failed("fsync: input/output error".into());
-    assert_eq!(append(&spool, &[record("lost")]).unwrap_err(), failed);
-    assert_eq!(read_all(&spool, 0).0.len(), 1);
-    let mut input = SpoolInput::new("push".into(), &spool, router(60_000));
-    let (out, arrivals) = bounded(4);
-    let failure = input.run(&Positions::new(), &out, &InputControl::default()).unwrap_err();
-    assert!(failure.detail.unwrap().contains("fsync"));
-    assert!(matches!(arrivals.recv().unwrap(), Arrival::Assigned(_)));
-    assert!(matches!(arrivals.recv().unwrap(), Arrival::Records { .. }));
-}
-
 /// The process whose fsync is made to fail.
 fn fsync_child(dir: &Path) {
     let spool = Spool::open(dir, SMALL).unwrap();

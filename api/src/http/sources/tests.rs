@@ -23,6 +23,7 @@ fn snapshot() -> ServiceStatus {
         },
         positions: BTreeMap::from([(place.clone(), 42)]),
         partitions: vec![(place, "okta.system".into(), Some(1_000))],
+        dead_letters_waiting: 0,
     }];
     let counts = SourceCounts {
         received: 10,

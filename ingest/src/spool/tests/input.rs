@@ -132,6 +132,23 @@ fn the_input_reads_waits_says_idle_and_frees() {
 }
 
 #[test]
+fn after_a_failed_write_nothing_is_claimed() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = Spool::open(dir.path(), SMALL).unwrap();
+    append(&spool, &[record("kept")]).unwrap();
+    spool.shared.fail("fsync: input/output error");
+    let failed = SpoolError::Failed("fsync: input/output error".into());
+    assert_eq!(append(&spool, &[record("lost")]).unwrap_err(), failed);
+    assert_eq!(read_all(&spool, 0).0.len(), 1);
+    let mut input = SpoolInput::new("push".into(), &spool, router(60_000));
+    let (out, arrivals) = bounded(4);
+    let failure = input.run(&Positions::new(), &out, &InputControl::default()).unwrap_err();
+    assert!(failure.detail.unwrap().contains("fsync"));
+    assert!(matches!(arrivals.recv().unwrap(), Arrival::Assigned(_)));
+    assert!(matches!(arrivals.recv().unwrap(), Arrival::Records { .. }));
+}
+
+#[test]
 fn a_position_after_the_end_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let spool = Spool::open(dir.path(), SMALL).unwrap();
