@@ -6,8 +6,8 @@ use lz4_flex::block::{
     compress_into_with_dict, decompress_into_with_dict, get_maximum_output_size,
 };
 
-/// Bytes that scratch space keeps between two blocks.
-const SCRATCH: usize = 64 * 1024;
+/// A buffer with more bytes is not kept for the next block: one large event would hold them for ever.
+pub(crate) const KEPT: usize = 64 * 1024;
 
 /// A block under LZ4; `None` if that gains nothing.
 pub(crate) fn pack(head: &[u8], block: &[u8], scratch: &mut Vec<u8>) -> Option<Box<[u8]>> {
@@ -18,7 +18,7 @@ pub(crate) fn pack(head: &[u8], block: &[u8], scratch: &mut Vec<u8>) -> Option<B
     let size = compress_into_with_dict(block, scratch, head).ok();
     let packed = size.filter(|size| *size < block.len()).and_then(|size| scratch.get(..size));
     let packed = packed.map(Into::into);
-    if scratch.len() > SCRATCH {
+    if scratch.len() > KEPT {
         *scratch = Vec::new();
     }
     packed

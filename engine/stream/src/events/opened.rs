@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Segment;
+use crate::packing::KEPT;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -26,9 +27,16 @@ impl Opened {
         }
         let full = self.0.len() >= BLOCKS;
         let oldest = if full { self.0.pop_front() } else { None };
-        let mut bytes = oldest.map(|open| open.bytes).unwrap_or_default();
+        let buffer = oldest.map(|open| open.bytes).filter(|bytes| bytes.capacity() <= KEPT);
+        let mut bytes = buffer.unwrap_or_default();
         segment.open(place.1, &mut bytes)?;
         self.0.push_back(Open { place, bytes });
         self.0.back().map(|open| open.bytes.as_slice())
+    }
+
+    /// Bytes of all buffers.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.0.iter().map(|open| open.bytes.capacity()).sum()
     }
 }

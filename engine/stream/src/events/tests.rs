@@ -84,3 +84,23 @@ fn a_segment_that_cannot_be_read_keeps_its_places() {
     let gone = restored.export(false).into_iter().filter(|(_, value)| value.is_none());
     assert_eq!(gone.count(), 2, "its entries go");
 }
+
+#[test]
+fn a_large_event_leaves_no_large_buffer() {
+    let (mut store, schema) = (EventStore::new(), schema());
+    let large = vec![0; 1 << 20];
+    let first = store.push(&schema, uid(0), 0, &packed(0));
+    let places: Vec<EventRef> = (1..60_000)
+        .map(|n| {
+            let packed = if n == 5_000 { large.clone() } else { packed(n) };
+            store.push(&schema, uid(n), n as i64, &packed)
+        })
+        .collect();
+    assert_eq!(store.copy(places[4_999]).unwrap().packed, large);
+    assert!(store.opened.held() > large.len());
+    assert!(store.copy(first).is_some());
+    for place in places.iter().step_by(500) {
+        store.copy(*place).unwrap();
+    }
+    assert!(store.opened.held() < large.len(), "{}", store.opened.held());
+}
