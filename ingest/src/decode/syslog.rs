@@ -339,7 +339,7 @@ impl MessagePattern {
     /// Appends its groups if it matches.
     fn append(&mut self, message: &str, put: &mut impl FnMut(Option<usize>, &str)) -> bool {
         if self.asked.is_none() {
-            let regex = self.pattern.regex().cloned();
+            let regex = self.pattern.regex();
             self.asked = regex.map(|regex| (regex.clone(), regex.capture_locations()));
         }
         let Some((regex, locations)) = &mut self.asked else { return false };

@@ -8,6 +8,7 @@ use std::{
 };
 
 use regex::{Regex, RegexBuilder};
+use sluice_event::defect::OrDefect;
 
 /// A regular expression that compiles, in at most 1 MiB. Copies share what is compiled.
 ///
@@ -42,10 +43,10 @@ impl Pattern {
         self.0.groups.iter().map(|(number, name)| (*number, name.as_str()))
     }
 
-    /// The compiled expression; whoever asks first waits for it, a millisecond. Never `None`, since it
-    /// compiled when it was read.
+    /// The compiled expression; whoever asks first waits for it, a millisecond. It compiled when it was read:
+    /// that it does not now is a defect.
     pub fn regex(&self) -> Option<&Regex> {
-        self.0.regex.get_or_init(|| compile(&self.0.text).ok()).as_ref()
+        self.0.regex.get_or_init(|| compile(&self.0.text).or_defect("pattern")).as_ref()
     }
 }
 
