@@ -372,7 +372,7 @@ impl StoredSegment {
         let mark = |at: usize| marks.get(at / 8).is_some_and(|byte| byte >> (at % 8) & 1 == 1);
         let native: Vec<bool> = (0..bits.len()).map(mark).collect();
         let schemas = r.list(|r| {
-            let fields = r.list(|r| Ok(Field::new(&*r.text()?, DataType::Null, true)))?;
+            let fields = r.list(|r| Ok(Field::new(r.text()?, DataType::Null, true)))?;
             Ok(Arc::new(Schema::new(fields)))
         })?;
         let blocks: Vec<Block> = r.list(|r| {

@@ -126,22 +126,26 @@ impl<S> Keys<S> {
         self.find_hashed(key, self.hasher.hash_one(key))
     }
 
-    fn find_hashed(&self, key: &[u8], hash: u64) -> Option<Slot> {
+    /// [`find`](Self::find) of a key with this hash.
+    pub(crate) fn find_hashed(&self, key: &[u8], hash: u64) -> Option<Slot> {
         let same = |slot: &u32| self.entries.get(*slot).is_some_and(|e| e.key.get() == key);
         self.index.find(hash, same).map(|slot| Slot(*slot))
     }
 
-    /// The hashes of these keys. Reads where they are, or one that looks like each of them: the processor
-    /// fetches what is far away in memory for several of them at once.
-    pub(crate) fn fetch_keys<'k>(&self, keys: impl Iterator<Item = &'k [u8]>, out: &mut Vec<u64>) {
-        let from = out.len();
-        out.extend(keys.map(|key| self.hasher.hash_one(key)));
+    /// Makes `hashes` those of these keys. Reads where they are, or one that looks like each of them: the
+    /// processor fetches what is far away in memory for several of them at once.
+    pub(crate) fn fetch_keys<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k [u8]>,
+        hashes: &mut Vec<u64>,
+    ) {
+        hashes.clear();
+        hashes.extend(keys.map(|key| self.hasher.hash_one(key)));
         let first = |hash: &u64| {
             let slot = self.index.find(*hash, |_| true)?;
             Some(u64::from(self.entries.get(*slot)?.flags))
         };
-        let found = out.iter().skip(from).filter_map(first);
-        black_box(found.fold(0, |all, one| all ^ one));
+        black_box(hashes.iter().filter_map(first).fold(0, |all, one| all ^ one));
     }
 
     /// Reads the states in these slots and what `read` reads of them, as [`fetch_keys`](Self::fetch_keys).

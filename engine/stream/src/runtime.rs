@@ -111,9 +111,7 @@ impl<O: Operator> Runtime<O> {
         let at_once = if self.keys.len() + whole > cx.limits.keys_max { 1 } else { whole };
         for from in (0..whole).step_by(at_once.max(1)) {
             self.slots.clear();
-            self.hashes.clear();
-            let places = (from..from + at_once).map(|at| rows.get(at).first().map(|p| p.place));
-            let keys = places.map(|place| place.map_or(&[][..], |place| place.key.of(&batch.keys)));
+            let keys = (from..from + at_once).map(|at| key_of(rows.get(at), batch));
             self.keys.fetch_keys(keys, &mut self.hashes);
             for at in from..from + at_once {
                 let slot = self.slot(batch, rows.get(at), self.hashes[at - from], cx);
@@ -144,8 +142,8 @@ impl<O: Operator> Runtime<O> {
             row.iter().for_each(|part| self.stats[part.member].too_late += 1);
             return None;
         }
-        let key = place.key.of(&batch.keys);
-        if self.keys.len() >= cx.limits.keys_max && self.keys.find(key).is_none() {
+        let key = key_of(row, batch);
+        if self.keys.len() >= cx.limits.keys_max && self.keys.find_hashed(key, hash).is_none() {
             self.evict(cx.limits.keys_max / 16 + 1, cx);
         }
         Some(self.keys.touch_hashed(key, hash, || self.operator.start()))
@@ -168,7 +166,7 @@ impl<O: Operator> Runtime<O> {
             time_flags: head.time_flags,
             event: refs.of(batch, place.event, cx.events),
             parts: row,
-            key: place.key.of(&batch.keys),
+            key: key_of(row, batch),
         };
         let Some(state) = self.keys.get_mut(slot) else { return };
         let mut env = Env {
@@ -185,6 +183,11 @@ impl<O: Operator> Runtime<O> {
         };
         self.operator.push(state, slot, &arrival, &mut env);
     }
+}
+
+/// The key of a row, which all its rules have alike.
+fn key_of<'b>(row: &[Part<'_>], batch: &'b KeyedBatch) -> &'b [u8] {
+    row.first().map_or(&[], |part| part.place.key.of(&batch.keys))
 }
 
 /// Some rows of a batch.

@@ -324,11 +324,11 @@ impl<'a> Reader<'a> {
         self.chunk().map(|b| f64::from_bits(u64::from_be_bytes(b)))
     }
 
-    pub(crate) fn text(&mut self) -> Result<Arc<str>, StateError> {
+    pub(crate) fn text(&mut self) -> Result<&'a str, StateError> {
         let length = self.unsigned()? as usize;
         let (text, rest) = self.bytes.split_at_checked(length).ok_or(StateError::Truncated)?;
         self.bytes = rest;
-        std::str::from_utf8(text).map(Arc::from).map_err(|_| StateError::Checksum)
+        std::str::from_utf8(text).map_err(|_| StateError::Checksum)
     }
 
     /// As many of `item` as the length before them says.

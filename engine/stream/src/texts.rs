@@ -62,3 +62,18 @@ impl Texts {
         text.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_texts_take_no_memory_and_long_ones_are_held_once() {
+        let mut texts = Texts::default();
+        let (short, long) = ("s".repeat(SHORT), "l".repeat(SHORT + 1));
+        assert!(!texts.intern(&short).is_heap_allocated());
+        let (one, other) = (texts.intern(&long), texts.intern(&long));
+        assert!(one.is_heap_allocated() && one == *long);
+        assert_eq!((one.as_ptr(), texts.texts.len()), (other.as_ptr(), 1));
+    }
+}

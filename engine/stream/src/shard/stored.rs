@@ -333,6 +333,6 @@ fn decode_progress(r: &mut Reader<'_>) -> Result<Progress, StateError> {
         2 => Activity::Ended,
         tag => return Err(StateError::Tag(tag)),
     };
-    let first = r.list(|r| Ok((TableName::new(&r.text()?), r.signed()?)))?;
+    let first = r.list(|r| Ok((TableName::new(r.text()?), r.signed()?)))?;
     Ok(Progress { max, activity, first: first.into_iter().collect() })
 }

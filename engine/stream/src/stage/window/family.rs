@@ -44,7 +44,7 @@ pub(crate) struct Family {
     sizes: Vec<i64>,
     /// No condition of theirs is TRUE of fewer rows.
     least: usize,
-    /// Of the row being pushed.
+    /// Of the row being pushed; NULL between two.
     values: Vec<Value>,
 }
 
@@ -328,7 +328,7 @@ impl Operator for Family {
                 }
             }
         }
-        key.rows.take_row(Row::new(row, bits), &mut self.values);
+        key.rows.push_row(Row::new(row, bits), self.values.iter_mut().map(std::mem::take));
         key.waking |= bits & self.all;
         if let Some(more) = &mut key.more {
             for awake in &mut more.awake {
@@ -359,24 +359,24 @@ impl Operator for Family {
         let horizon = self.horizon(env.frontier.closed);
         let mut updates: Vec<Vec<Update>> = self.members.iter().map(|_| Vec::new()).collect();
         let (mut waiting, mut gone) = (0, Vec::new());
-        for (at, slot) in due.iter().copied().enumerate() {
-            if at.is_multiple_of(AHEAD) {
-                keys.fetch(due.iter().skip(at).take(AHEAD).copied(), Family::fetch);
-            }
-            let Some(state) = keys.get_mut(slot) else { continue };
-            let (said, waits) = self.examine(state, slot, env, &mut updates);
-            let timers = self.finish(state, horizon, env);
-            let timers = timers.map(|timers| Timers { waits, ..timers });
-            let bytes = state.bytes();
-            match timers {
-                // Its bytes are needed until its updates are emitted.
-                None if said > 0 => gone.push(slot),
-                timers => keys.rest(slot, timers, bytes),
-            }
-            waiting += said;
-            if waiting >= GROUPS {
-                self.emit(keys, &mut updates, env, out);
-                waiting = 0;
+        for some in due.chunks(AHEAD) {
+            keys.fetch(some.iter().copied(), Family::fetch);
+            for slot in some.iter().copied() {
+                let Some(state) = keys.get_mut(slot) else { continue };
+                let (said, waits) = self.examine(state, slot, env, &mut updates);
+                let timers = self.finish(state, horizon, env);
+                let timers = timers.map(|timers| Timers { waits, ..timers });
+                let bytes = state.bytes();
+                match timers {
+                    // Its bytes are needed until its updates are emitted.
+                    None if said > 0 => gone.push(slot),
+                    timers => keys.rest(slot, timers, bytes),
+                }
+                waiting += said;
+                if waiting >= GROUPS {
+                    self.emit(keys, &mut updates, env, out);
+                    waiting = 0;
+                }
             }
         }
         if waiting > 0 {

@@ -295,7 +295,7 @@ impl List {
         match self {
             List::None => *self = List::One(row),
             List::One(first) => {
-                let mut rows = Vec::with_capacity(FEW);
+                let mut rows = Vec::with_capacity(SECOND);
                 rows.extend([*first, row]);
                 *self = List::Many(rows);
             }
@@ -331,7 +331,7 @@ impl List {
 }
 
 /// A key with a second row has room for so many.
-const FEW: usize = 4;
+const SECOND: usize = 4;
 /// Up to so many a list doubles.
 const SHORT_LIST: usize = 8;
 
@@ -341,7 +341,7 @@ fn grow<T>(list: &mut Vec<T>, more: usize) {
     if list.capacity() - list.len() < more {
         let spare = match list.len() {
             0 => 0,
-            few if few < SHORT_LIST => few.max((FEW - 1) * more),
+            few if few < SHORT_LIST => few.max((SECOND - 1) * more),
             many => many / 2,
         };
         list.reserve_exact(more.max(spare));
@@ -401,17 +401,10 @@ impl Rows {
         self.append(row);
     }
 
-    /// A row with its values, which are NULL afterwards.
-    pub(crate) fn take_row(&mut self, row: Row, values: &mut [Value]) {
-        grow(&mut self.values, values.len());
-        self.values.extend(values.iter_mut().map(std::mem::take));
-        self.append(row);
-    }
-
     /// A row with its values.
-    pub(crate) fn push_row(&mut self, row: Row, values: &[Value]) {
+    pub(crate) fn push_row(&mut self, row: Row, values: impl ExactSizeIterator<Item = Value>) {
         grow(&mut self.values, values.len());
-        self.values.extend_from_slice(values);
+        self.values.extend(values);
         self.append(row);
     }
 
@@ -551,11 +544,10 @@ impl Rows {
             time = time.wrapping_add(r.signed()?);
             tags = tags.wrapping_add(r.signed()? as u64);
             let bits = r.unsigned()?;
-            values.clear();
             for _ in 0..layout.width() {
                 values.push(restore.texts.value(Cell::of(&r.value()?)));
             }
-            rows.push_row(Row { time, tags: restore.tagged(tags), bits }, &values);
+            rows.push_row(Row { time, tags: restore.tagged(tags), bits }, values.drain(..));
         }
         // Ids are those of the events, where these are now.
         rows.sorted = 0;

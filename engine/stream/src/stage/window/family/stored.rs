@@ -81,7 +81,7 @@ pub(super) fn decode(
     let mut at = 0;
     let mut old = |rows: &mut Rows, through: i64| {
         while let Some(row) = before.list().get(at).filter(|row| row.time <= through) {
-            rows.push_row(*row, before.view(at).values);
+            rows.push_row(*row, before.view(at).values.iter().cloned());
             at += 1;
         }
     };
@@ -121,7 +121,9 @@ pub(super) fn decode(
 fn add(rows: &mut Rows, row: Row, values: &[Value]) {
     let same = |known: &Row| known.tags() == row.tags();
     let peers = rows.list().iter().rev().take_while(|known| known.time == row.time);
-    let Some(back) = peers.clone().position(same) else { return rows.push_row(row, values) };
+    let Some(back) = peers.clone().position(same) else {
+        return rows.push_row(row, values.iter().cloned());
+    };
     let at = rows.len() - 1 - back;
     let Some((known, kept)) = rows.row_mut(at) else { return };
     known.bits |= row.bits;
