@@ -115,6 +115,7 @@ struct Shared {
     /// Notified when a checkpoint is kept, a command is done, or the phase changes.
     changed: Condvar,
     replays: Sender<Replay>,
+    /// Dead letters that wait.
     backlog: Backlog,
 }
 

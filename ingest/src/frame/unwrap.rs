@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use memchr::memmem;
 
-use super::scan::{elements, is_tuple};
+use super::scan;
 use crate::detect::ask::looks_json;
 
 /// Where the records are inside a JSON value: `$.Records[*]`, `$[*]`, `$`.
@@ -68,13 +68,13 @@ impl Wrapped {
 
     /// The records inside a value on one line; `None` if the value is a record itself.
     pub(crate) fn elements(&self, line: &[u8]) -> Option<Vec<Range<usize>>> {
-        if self.may_apply(line) { elements(line, &self.unwrap) } else { None }
+        if self.may_apply(line) { scan::elements(line, &self.unwrap) } else { None }
     }
 
     /// Whether a line may hold several records: cheap, and never wrongly `false`.
     fn may_apply(&self, line: &[u8]) -> bool {
         match line.trim_ascii_start().first() {
-            Some(b'[') => looks_json(line) && !is_tuple(line),
+            Some(b'[') => looks_json(line) && !scan::is_tuple(line),
             _ => self.keys.iter().any(|key| key.find(line).is_some()),
         }
     }
